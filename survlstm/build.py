@@ -1,0 +1,80 @@
+"""Validated config → the objects of a run; the only place that instantiates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from torch import nn
+from torch.optim import Optimizer
+
+from survlstm.config import DataConfig, LSTMConfig, RunConfig, SwapPoint
+from survlstm.data.outcomes.labels import Outcome
+from survlstm.data.prepare import Prepared, Settings, Source, prepare
+from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.training.schedule import Schedule
+
+
+def build_prepared(config: RunConfig) -> Prepared:
+    """The prepared data of a run, from the cache where nothing that shapes it has changed."""
+    cache = Path(config.cache_dir).expanduser()
+    return prepare(
+        build_source(config.data, cache),
+        build_outcome(config.outcome),
+        Settings(
+            grouping=config.data.visits.grouping,
+            window_hours=config.data.visits.window_hours,
+            min_visits=config.data.min_visits,
+            max_visits=config.data.max_visits,
+            max_codes_per_visit=config.data.max_codes_per_visit,
+            train=config.split.train,
+            val=config.split.val,
+            split_seed=config.split.seed,
+            min_frequency=config.vocabulary.min_frequency,
+        ),
+        described={"source": config.data.source.settings(), "outcome": config.outcome.settings()},
+        cache=cache,
+    )
+
+
+def build_source(config: DataConfig, cache: Path) -> Source:
+    """The reader of ``data.path``, or of the simulated cohort that stands in for it."""
+    if config.path is not None:
+        path = Path(config.path).expanduser()
+    else:
+        assert config.simulated is not None, "validated: one of path and simulated is set"
+        path = simulated_cohort(cache, **config.simulated.model_dump())
+    return _instantiate(config.source, path=str(path))
+
+
+def build_outcome(config: SwapPoint) -> Outcome:
+    """The outcome that the config names."""
+    return _instantiate(config)
+
+
+def build_model(config: LSTMConfig, *, vocabulary_size: int, mean_hazard: float) -> nn.Module:
+    """The model, sized by what the data turned out to be."""
+    return _instantiate(
+        config,
+        vocabulary_size=vocabulary_size,
+        visit_features=len(config.visit_features),
+        mean_hazard=mean_hazard,
+    )
+
+
+def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
+    """The optimizer over all of the model's parameters."""
+    return _instantiate(config, params=list(model.parameters()))
+
+
+def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:
+    """The learning-rate schedule; ``scheduler=none`` keeps the rate."""
+    if config.settings()["_target_"] is None:
+        return Schedule(None)
+    return Schedule(_instantiate(config, optimizer=optimizer))
+
+
+def _instantiate(config: SwapPoint, **sizes: Any) -> Any:
+    # Partial first: what hydra merges itself it copies into a config, a model's parameters too.
+    return instantiate({**config.settings(), "_convert_": "all", "_partial_": True})(**sizes)

@@ -1,0 +1,115 @@
+"""``survlstm <verb> [overrides]``: each verb composes its config, validates it and hands it on."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from survlstm import __version__
+from survlstm.compose import check_overrides
+from survlstm.config import RunConfig, Section, SimulateConfig, conf_dir, validate
+from survlstm.errors import ConfigError, SurvlstmError
+from survlstm.logs import logging_to
+
+log = logging.getLogger(__name__)
+
+USAGE = f"""survlstm {__version__}: discrete-time survival models on longitudinal health records
+
+survlstm train     [key=value …]   prepare, train and judge one model; -m for a sweep
+survlstm simulate  [key=value …]   write a simulated cohort as Synthea CSV: patients=1000 output=DIR
+
+survlstm train --help lists the config groups; survlstm train --cfg job shows the composed config.
+"""
+
+
+def train(arguments: list[str]) -> None:
+    """Train and judge; hydra makes the run folder."""
+    _dispatch("train", arguments, RunConfig, _train)
+
+
+def simulate(arguments: list[str]) -> None:
+    """Write a simulated cohort."""
+    _dispatch("simulate", arguments, SimulateConfig, _simulate)
+
+
+VERBS: dict[str, Callable[[list[str]], None]] = {"train": train, "simulate": simulate}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script; ends the process with the error's exit code where there is one."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if not arguments or arguments[0] in {"-h", "--help"}:
+            sys.stdout.write(USAGE)
+            return
+        if arguments[0] == "--version":
+            sys.stdout.write(f"survlstm {__version__}\n")
+            return
+        if arguments[0] not in VERBS:
+            raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")
+        VERBS[arguments[0]](arguments[1:])
+    except SurvlstmError as error:
+        if any(argument.lower() == "verbose=true" for argument in arguments):
+            raise
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _dispatch(
+    config_name: str, arguments: list[str], schema: type[Section], job: Callable[[DictConfig], None]
+) -> None:
+    check_overrides(config_name, arguments, schema)
+    sys.argv = [f"survlstm {config_name}", *arguments]
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+
+
+def _train(composed: DictConfig) -> None:
+    # torch comes with it: seconds that a wrong override need not wait for.
+    from survlstm import run  # noqa: PLC0415
+
+    config = validate(composed, RunConfig)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    _refuse_used(folder)
+    with logging_to(folder / "training.log"):
+        _tell(lambda: run.train(config, folder), verbose=config.verbose)
+
+
+def _simulate(composed: DictConfig) -> None:
+    from survlstm.simulation import simulate_cohort  # noqa: PLC0415
+
+    config = validate(composed, SimulateConfig)
+    with logging_to(None):
+        _tell(
+            lambda: simulate_cohort(
+                Path(config.output).expanduser(),
+                patients=config.patients,
+                seed=config.seed,
+                history_years=config.history_years,
+                end_date=datetime.date.fromisoformat(config.end_date),
+                progress=True,
+            ),
+            verbose=config.verbose,
+        )
+
+
+def _refuse_used(folder: Path) -> None:
+    if (folder / "history.json").exists() or (folder / "checkpoints").exists():
+        raise ConfigError(f"output_dir must not hold a run already; found one in {folder}. Set another output_dir")
+
+
+def _tell(job: Callable[[], object], *, verbose: bool) -> None:
+    """Run a job; an error that the user can mend is told in its sentence, in the log as well."""
+    try:
+        job()
+    except SurvlstmError as error:
+        if verbose:
+            raise
+        log.error("%s: %s", type(error).__name__, error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,118 @@
+"""Command-line overrides → proof that they compose and validate, before anything is made or started."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from survlstm.config import Section, conf_dir, leaf_keys, nearest_key, validate
+from survlstm.errors import ConfigError
+
+
+def check_overrides(config_name: str, arguments: list[str], schema: type[Section]) -> None:
+    """Compose and validate what hydra is about to run; of a sweep, every value of every swept key.
+
+    Raises ConfigError with the key, what was found, what is allowed and the nearest valid key.
+    """
+    flags = get_args_parser().parse_args(arguments)
+    if flags.help or flags.hydra_help or flags.info or flags.cfg or flags.shell_completion:
+        return
+    lines = list(flags.overrides)
+    if flags.config_dir:
+        lines.append(f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}]")
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for combination in _combinations(lines, sweep=flags.multirun):
+            validate(_compose(config_name, combination), schema)
+
+
+def _combinations(lines: list[str], *, sweep: bool) -> list[list[str]]:
+    """The overrides of one run; for a sweep, each swept value once, beside the first value of the other keys."""
+    parsed = _parse(lines)
+    if not sweep:
+        return [lines]
+    # glob(…) needs the config folder to expand; hydra does that when the sweep starts.
+    values = [_values(override, line) for override, line in zip(parsed, lines, strict=True) if "glob(" not in line]
+    first = [options[0] for options in values]
+    others = [
+        [*first[:place], option, *first[place + 1 :]]
+        for place, options in enumerate(values)
+        for option in options[1:]
+    ]
+    return [first, *others]
+
+
+def _values(override: Override, line: str) -> list[str]:
+    if not override.is_sweep_override():
+        return [line]
+    key = override.get_key_element()
+    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not values:
+        raise ConfigError(f"{override.get_key_element()} must sweep over at least one value; found {line!r}")
+    return values
+
+
+def _parse(lines: list[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed = []
+    for line in lines:
+        try:
+            parsed.append(parser.parse_override(line))
+        except HydraException as error:
+            raise ConfigError(f"an override must read key=value; found {line!r}: {_first_line(error)}") from error
+    return parsed
+
+
+def _compose(config_name: str, lines: list[str]) -> DictConfig:
+    try:
+        return compose(config_name, overrides=lines)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, config_name, lines)) from error
+
+
+def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
+    """Hydra's own message in one sentence, with the nearest valid key or group choice."""
+    message = str(error)
+    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", message)
+    if choice:
+        group, found = choice.groups()
+        choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        nearest = nearest_key(found, choices)
+        hint = f"; the nearest is {group}={nearest}" if nearest else ""
+        return f"{group} must be one of {', '.join(choices)}; found {found!r}{hint}"
+    unknown_key = re.search(r"[Cc]ould not (?:override|delete)[^']*'([^']+)'", message)
+    if unknown_key:
+        key = unknown_key.group(1).split("@")[0]
+        known = leaf_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
+        groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
+        nearest = nearest_key(key, [*known, *groups])
+        hint = f"; the nearest valid key is {nearest}" if nearest else ""
+        return f"{key} is not a known key{hint}"
+    if "Ambiguous value" in message:
+        return f"{_first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
+    return _first_line(error)
+
+
+def _key(line: str) -> str:
+    return line.lstrip("+~").split("=")[0].split("@")[0]
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line that says something; hydra leaves some messages to the error behind its own."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    behind = error.__cause__ or error.__context__
+    if lines or behind is None:
+        return lines[0].strip() if lines else type(error).__name__
+    return _first_line(behind)
+
+
+def as_yaml(config: Section) -> str:
+    """A validated config as the YAML that a run keeps beside its results."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(by_alias=True)))

@@ -1,0 +1,352 @@
+"""Composed config → one validated, typed, frozen value; values live in conf/, types and ranges here."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+
+from survlstm.errors import ConfigError
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Code = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
+
+
+
+class Section(BaseModel):
+    """Unknown keys are errors, nothing is converted, nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class SwapPoint(Section):
+    """A section that hydra instantiates: its ``_target_`` says which class."""
+
+    def settings(self) -> dict[str, Any]:
+        """The section as hydra wants it."""
+        return self.model_dump(by_alias=True)
+
+
+class SimulatedConfig(Section):
+    """The cohort that the simulator makes where no path is given."""
+
+    patients: PositiveInt
+    history_years: Annotated[float, Field(gt=0)] | None
+    seed: Seed
+    end_date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+
+    @model_validator(mode="after")
+    def _end_date_exists(self) -> SimulatedConfig:
+        datetime.date.fromisoformat(self.end_date)
+        return self
+
+
+class SourceConfig(SwapPoint):
+    """How a Synthea CSV export is read."""
+
+    target: Literal["survlstm.data.sources.synthea.SyntheaSource"] = Field(alias="_target_")
+    tables: Annotated[list[str], Field(min_length=1)]
+    max_unusable_share: Share
+
+
+class VisitsConfig(Section):
+    """What counts as one visit."""
+
+    grouping: Literal["encounter", "same_day", "time_window", "hybrid"]
+    window_hours: Annotated[float, Field(gt=0)]
+
+
+class DataConfig(Section):
+    """Where the records come from and which subjects and visits take part."""
+
+    path: str | None
+    simulated: SimulatedConfig | None
+    source: SourceConfig
+    visits: VisitsConfig
+    min_visits: PositiveInt
+    max_visits: Annotated[int, Field(ge=2)] | None
+    max_codes_per_visit: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataConfig:
+        if self.path is None and self.simulated is None:
+            raise ValueError("must name an export: set data.path=DIR, or choose data=cohort_1000 for a simulated one")
+        if self.path is not None and not Path(self.path).expanduser().is_dir():
+            raise ValueError(f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder")
+        return self
+
+
+class SyntheticOutcomeConfig(SwapPoint):
+    """Events drawn from a hazard that follows the history."""
+
+    target: Literal["survlstm.data.outcomes.synthetic.SyntheticOutcome"] = Field(alias="_target_")
+    event_rate: OpenShare
+    effect: Weight
+    comorbidity_weight: Weight
+    frequency_weight: Weight
+    repetition_weight: Weight
+    censoring_chance: Annotated[float, Field(ge=0, lt=1)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> SyntheticOutcomeConfig:
+        if self.comorbidity_weight + self.frequency_weight + self.repetition_weight == 0:
+            raise ValueError("at least one of comorbidity_weight, frequency_weight, repetition_weight must be above 0")
+        return self
+
+
+class RandomOutcomeConfig(SwapPoint):
+    """Events drawn from a hazard that ignores the history."""
+
+    target: Literal["survlstm.data.outcomes.synthetic.RandomOutcome"] = Field(alias="_target_")
+    event_rate: OpenShare
+    censoring_chance: Annotated[float, Field(ge=0, lt=1)]
+    seed: Seed
+
+
+class DeathOutcomeConfig(SwapPoint):
+    """Death."""
+
+    target: Literal["survlstm.data.outcomes.clinical.DeathOutcome"] = Field(alias="_target_")
+
+
+class FirstCodeOutcomeConfig(SwapPoint):
+    """The first occurrence of one of the codes."""
+
+    target: Literal["survlstm.data.outcomes.clinical.FirstCodeOutcome"] = Field(alias="_target_")
+    codes: Annotated[list[Code], Field(min_length=1)]
+
+
+class LSTMConfig(SwapPoint):
+    """The LSTM over visits."""
+
+    target: Literal["survlstm.models.lstm.DiscreteTimeSurvivalLSTM"] = Field(alias="_target_")
+    embedding_dim: PositiveInt
+    hidden_dim: PositiveInt
+    num_layers: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    visit_features: list[
+        Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]
+    ]
+
+    @model_validator(mode="after")
+    def _each_feature_once(self) -> LSTMConfig:
+        if len(set(self.visit_features)) != len(self.visit_features):
+            raise ValueError(f"visit_features must name each feature once; found {self.visit_features}")
+        return self
+
+
+class AdamWConfig(SwapPoint):
+    """AdamW."""
+
+    target: Literal["torch.optim.AdamW"] = Field(alias="_target_")
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Weight
+
+
+class PlateauConfig(SwapPoint):
+    """Lowers the learning rate when the validation loss stands still."""
+
+    target: Literal["torch.optim.lr_scheduler.ReduceLROnPlateau"] = Field(alias="_target_")
+    patience: Annotated[int, Field(ge=0)]
+    factor: OpenShare
+
+
+class CosineConfig(SwapPoint):
+    """Lowers the learning rate along a half cosine."""
+
+    target: Literal["torch.optim.lr_scheduler.CosineAnnealingLR"] = Field(alias="_target_")
+    T_max: PositiveInt
+    eta_min: Weight
+
+
+class NoSchedulerConfig(SwapPoint):
+    """Keeps the learning rate."""
+
+    target: None = Field(alias="_target_")
+
+
+class EarlyStoppingConfig(Section):
+    """When training ends before its last epoch."""
+
+    patience: PositiveInt | None
+    min_delta: Weight
+
+
+class TrainerConfig(Section):
+    """The training loop."""
+
+    device: str
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    grad_clip: Annotated[float, Field(gt=0)] | None
+    early_stopping: EarlyStoppingConfig
+    checkpoint_every: PositiveInt
+    deterministic: bool
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"must be auto, cpu, cuda or cuda:0, cuda:1, …; found {device!r}")
+        return device
+
+
+class JudgementConfig(Section):
+    """Intervals of the verdict."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: OpenShare
+    min_events: PositiveInt
+
+
+class SplitConfig(Section):
+    """Shares of the subjects, and the seed that the split hangs on."""
+
+    train: OpenShare
+    val: OpenShare
+    test: OpenShare
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _whole(self) -> SplitConfig:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, val and test must add up to 1; found {total:g}")
+        return self
+
+
+class VocabularyConfig(Section):
+    """Which codes get an entry of their own."""
+
+    min_frequency: PositiveInt
+
+
+def _by_target(section: Any) -> Any:
+    return section.get("_target_") if isinstance(section, dict) else getattr(section, "target", None)
+
+
+class RunConfig(Section):
+    """One run."""
+
+    data: DataConfig
+    outcome: Annotated[
+        Annotated[SyntheticOutcomeConfig, Tag("survlstm.data.outcomes.synthetic.SyntheticOutcome")]
+        | Annotated[RandomOutcomeConfig, Tag("survlstm.data.outcomes.synthetic.RandomOutcome")]
+        | Annotated[DeathOutcomeConfig, Tag("survlstm.data.outcomes.clinical.DeathOutcome")]
+        | Annotated[FirstCodeOutcomeConfig, Tag("survlstm.data.outcomes.clinical.FirstCodeOutcome")],
+        Discriminator(_by_target),
+    ]
+    model: LSTMConfig
+    optimizer: AdamWConfig
+    scheduler: Annotated[
+        Annotated[PlateauConfig, Tag("torch.optim.lr_scheduler.ReduceLROnPlateau")]
+        | Annotated[CosineConfig, Tag("torch.optim.lr_scheduler.CosineAnnealingLR")]
+        | Annotated[NoSchedulerConfig, Tag("none")],
+        Discriminator(lambda section: _by_target(section) or "none"),
+    ]
+    trainer: TrainerConfig
+    judgement: JudgementConfig
+    split: SplitConfig
+    vocabulary: VocabularyConfig
+    seed: Seed
+    cache_dir: str
+    output_dir: str
+    verbose: bool
+
+
+class SimulateConfig(SimulatedConfig):
+    """``survlstm simulate``."""
+
+    output: Annotated[str, Field(min_length=1)]
+    verbose: bool
+
+
+def conf_dir() -> Path:
+    """The config groups: inside the package in a wheel, at the top of a checkout otherwise."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise ConfigError(f"the folder conf must stand in {package} or beside it; found neither. Install survlstm again")
+
+
+def validate(composed: DictConfig, schema: type[SectionT]) -> SectionT:
+    """The composed config as a typed value; a ConfigError names every key that is wrong, one line each."""
+    try:
+        values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key)
+        raise ConfigError(f"{key} has no value and needs one; set {key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        known = leaf_keys(composed)
+        raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
+
+
+def leaf_keys(composed: DictConfig) -> list[str]:
+    """Every dotted key of a composed config, sections included."""
+    values = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(values, dict)
+    return _dotted(values)
+
+
+def _dotted(values: dict[Any, Any]) -> list[str]:
+    keys = []
+    for name, value in values.items():
+        keys.append(str(name))
+        if isinstance(value, dict):
+            keys += [f"{name}.{key}" for key in _dotted(value)]
+    return keys
+
+
+def nearest_key(key: str, known: list[str]) -> str | None:
+    """The valid key that a misspelt one most likely meant: same last part anywhere, else the closest spelling."""
+    last = key.split(".")[-1]
+    same_last = [name for name in known if name.split(".")[-1] == last and name != key]
+    if same_last:
+        return same_last[0]
+    close = difflib.get_close_matches(key, [name for name in known if name != key], n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    by_last = {name.split(".")[-1]: name for name in known if name != key}
+    close = difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.5)
+    return by_last[close[0]] if close else None
+
+
+def _sentence(fault: dict[str, Any], known: list[str]) -> str:
+    """What is wrong with one key: the key, what was found, what is allowed."""
+    # A union's location names the member that was tried; that is no part of the key.
+    parts = [str(part) for part in fault["loc"] if "." not in str(part) and part != "none"]
+    key = ".".join(parts) or "config"
+    found = fault["input"]
+    if fault["type"] == "extra_forbidden":
+        section = key.rpartition(".")[0]
+        valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
+        nearest = nearest_key(key, valid)
+        hint = f"; the nearest valid key is {nearest}" if nearest else ""
+        return f"{key} is not a known key (found value {found!r}){hint}"
+    if fault["type"] == "missing":
+        return f"{key} is missing; set {key}=VALUE"
+    if fault["type"] == "value_error":
+        return f"{key}: {fault['ctx']['error']}"
+    if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        return f"{key}._target_ must be one of {fault['ctx'].get('expected_tags', '')}; found {_by_target(found)!r}"
+    allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
+    return f"{key}: {allowed}; found {found!r}"

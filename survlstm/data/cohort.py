@@ -1,0 +1,55 @@
+"""Visits and follow-up → the subjects that take part, with every exclusion counted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from survlstm.data.outcomes.labels import FollowUp
+from survlstm.data.visits import Visits, cut_visits
+from survlstm.errors import CohortError
+
+
+class Exclusion(NamedTuple):
+    """How many subjects a rule left out, of those that the rules before it let through."""
+
+    reason: str
+    subjects: int
+
+
+class Cohort(NamedTuple):
+    """The observed visits of the eligible subjects."""
+
+    visits: Visits
+    exclusions: tuple[Exclusion, ...]
+
+
+def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Cohort:
+    """Subjects with at least ``min_visits`` *observed* visits, not prevalent, each cut to its observed visits.
+
+    Only observed visits count: a rule that counted the whole record would look behind the event.
+    """
+    observed: Int64[np.ndarray, " subject"] = follow_up.visits
+    rules = (
+        ("no visit", observed == 0),
+        ("outcome at the first visit (prevalent)", follow_up.prevalent),
+        (f"fewer than {min_visits} observed visits", observed < min_visits),
+        ("one visit only: no follow-up", observed < 2),
+    )
+    eligible = np.ones(len(visits.subjects), dtype=bool)
+    exclusions = []
+    for reason, left_out in rules:
+        exclusions.append(Exclusion(reason, int((eligible & left_out).sum())))
+        eligible &= ~left_out
+    if not eligible.any():
+        table = ", ".join(f"{rule.reason}: {rule.subjects}" for rule in exclusions if rule.subjects)
+        raise CohortError(
+            f"at least one subject must take part; found none of {len(visits.subjects)} ({table}). "
+            "Lower data.min_visits or check data.path and the outcome"
+        )
+    subject = np.flatnonzero(eligible)
+    return Cohort(
+        cut_visits(visits, subject, start=np.zeros_like(subject), stop=observed[subject]), tuple(exclusions)
+    )

@@ -1,0 +1,80 @@
+"""Visits → labels from what the records say: death, or the first occurrence of a code."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from survlstm.data.events import Subjects
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
+from survlstm.data.visits import Visits
+from survlstm.errors import OutcomeError
+
+
+@dataclass(frozen=True)
+class DeathOutcome:
+    """Death after the last visit; the death certificate and whatever else bears the day's date is never an input."""
+
+    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+        """The day of death itself is cut: it holds the certificate and the cause."""
+        return subjects.death
+
+    def follow_up(self, visits: Visits) -> FollowUp:
+        """Every visit before the day of death."""
+        return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
+
+    def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
+        """n visits: the dead have the event at step n-1, the living are censored at step n-2."""
+        died = ~np.isnat(visits.subjects.death)
+        if not died[is_training].any():
+            raise OutcomeError(
+                f"outcome=death needs deaths among the training subjects; found 0 in {int(is_training.sum())}. "
+                "Use a larger cohort or another outcome"
+            )
+        return Labels(step=visits.visits_per_subject - np.where(died, 1, 2), event=died)
+
+
+@dataclass(frozen=True)
+class FirstCodeOutcome:
+    """First occurrence of any of ``codes``, in the step before the visit that records it."""
+
+    codes: list[str]
+
+    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+        """Only what is dated after the day of death is cut."""
+        return end_of_death_day(subjects)
+
+    def follow_up(self, visits: Visits) -> FollowUp:
+        """Up to and including the first visit with a qualifying code; prevalent where that is visit 0."""
+        known = np.isin(visits.codes, self.codes)
+        if not known.any():
+            near = difflib.get_close_matches(self.codes[0], [str(code) for code in visits.codes], n=1, cutoff=0.0)
+            raise OutcomeError(
+                f"outcome.codes must name codes of the export; found none of {self.codes} among its "
+                f"{len(visits.codes)} codes. The nearest to the first is {near[0] if near else 'none'}"
+            )
+        first = self._first_qualifying_visit(visits)
+        observed = np.where(first < visits.visits_per_subject, first + 1, visits.visits_per_subject)
+        return FollowUp(observed, (first == 0) & (visits.visits_per_subject > 0))
+
+    def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
+        """The event, where the last observed visit records it, and the censored both end at step n-2."""
+        event = self._first_qualifying_visit(visits) < visits.visits_per_subject
+        if not event[is_training].any():
+            raise OutcomeError(
+                f"outcome.codes must occur after the first visit of some training subject; found 0 events in "
+                f"{int(is_training.sum())} subjects. Use a larger cohort or other codes"
+            )
+        return Labels(step=visits.visits_per_subject - 2, event=event)
+
+    def _first_qualifying_visit(self, visits: Visits) -> Int64[np.ndarray, " subject"]:
+        """Number of the first visit with a qualifying code; the subject's number of visits where there is none."""
+        qualifying = np.isin(visits.codes, self.codes)[visits.code]
+        visit = np.repeat(np.arange(len(visits.visit_time)), visits.codes_per_visit)[qualifying]
+        subject = visits.visit_subject[visit]
+        first = visits.visits_per_subject.copy()
+        np.minimum.at(first, subject, visit - visits.visit_offsets[subject])
+        return first

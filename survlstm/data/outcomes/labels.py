@@ -1,0 +1,56 @@
+"""What every outcome gives: who is followed how long, and the label of those who take part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from survlstm.data.events import Subjects
+from survlstm.data.visits import Visits
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Visits 0..``visits``-1 of each subject are observed; ``prevalent`` subjects had the outcome at visit 0."""
+
+    visits: Int64[np.ndarray, " subject"]
+    prevalent: Bool[np.ndarray, " subject"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """``step`` and ``event`` as survlstm.survival.steps defines them.
+
+    ``oracle_hazard`` is the hazard of every visit that drew the event, where the outcome was drawn. ``facts`` are
+    figures for the log and metrics.json; ``warnings`` are sentences that say what is wrong and what to change.
+    """
+
+    step: Int64[np.ndarray, " subject"]
+    event: Bool[np.ndarray, " subject"]
+    oracle_hazard: Float32[np.ndarray, " visit"] | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Outcome(Protocol):
+    """A swap point: three questions, asked in this order."""
+
+    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+        """datetime64[s] [subject]: nothing dated at that time or later may be an input; NaT where there is no end."""
+
+    def follow_up(self, visits: Visits) -> FollowUp:
+        """How many visits of each subject are observed."""
+
+    def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
+        """Labels of the subjects that take part; ``visits`` holds their observed visits only.
+
+        Whatever is fitted is fitted on the subjects where ``is_training`` is true.
+        """
+
+
+def end_of_death_day(subjects: Subjects) -> np.ndarray:
+    """Midnight after the day of death: entries later than that are no care."""
+    return subjects.death + np.timedelta64(1, "D")

@@ -1,0 +1,233 @@
+"""Visits → labels drawn step by step from a hazard: one that follows the history, and one that ignores it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy.special import expit, logit, ndtri
+
+from survlstm.data.events import Subjects
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
+from survlstm.data.split import subject_key
+from survlstm.data.visits import Visits
+from survlstm.survival.concordance import concordance_td
+
+YEAR_SECONDS = 365.25 * 86400
+RATE_TOLERANCE = 0.02
+WEAKEST_CORRELATION = -0.3
+
+
+@dataclass(frozen=True)
+class RandomOutcome:
+    """The same hazard at every step of every subject."""
+
+    event_rate: float
+    censoring_chance: float
+    seed: int
+
+    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+        """Only what is dated after the day of death is cut."""
+        return end_of_death_day(subjects)
+
+    def follow_up(self, visits: Visits) -> FollowUp:
+        """The whole record: the outcome is drawn on it afterwards."""
+        return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
+
+    def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
+        """Event and censoring drawn step by step."""
+        effect = np.zeros(len(visits.visit_time))
+        labels = draw_labels(
+            visits,
+            effect,
+            event_rate=self.event_rate,
+            censoring_chance=self.censoring_chance,
+            seed=self.seed,
+            is_training=is_training,
+        )
+        return Labels(labels.step, labels.event, labels.oracle_hazard, labels.facts, _rate_warning(labels.facts))
+
+
+@dataclass(frozen=True)
+class SyntheticOutcome:
+    """logit h_j = intercept + effect · risk_j, with risk_j from visits 0..j only.
+
+    risk is the weighted sum of comorbidity (codes per visit so far), frequency (visits per year so far) and repetition
+    (1 - share of distinct codes so far), each taken to normal scores by its rank: raw, their tails swamp everything.
+    Ranks, scale and intercept are those of the training subjects, each subject weighing the same.
+    """
+
+    event_rate: float
+    effect: float
+    comorbidity_weight: float
+    frequency_weight: float
+    repetition_weight: float
+    censoring_chance: float
+    seed: int
+
+    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+        """Only what is dated after the day of death is cut."""
+        return end_of_death_day(subjects)
+
+    def follow_up(self, visits: Visits) -> FollowUp:
+        """The whole record: the outcome is drawn on it afterwards."""
+        return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
+
+    def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
+        """Event and censoring drawn step by step; the facts say whether the outcome is fit to learn from."""
+        risk = self.risk(visits, is_training=is_training)
+        labels = draw_labels(
+            visits,
+            self.effect * risk,
+            event_rate=self.event_rate,
+            censoring_chance=self.censoring_chance,
+            seed=self.seed,
+            is_training=is_training,
+        )
+        correlation = _risk_time_correlation(visits, risk, labels)
+        facts = {
+            **labels.facts,
+            "risk_time_correlation": correlation,
+            "oracle_c_td": oracle_concordance(visits, labels),
+        }
+        warnings = _rate_warning(facts)
+        if not correlation < WEAKEST_CORRELATION:
+            warnings += (
+                f"the correlation of mean risk with event step must be below {WEAKEST_CORRELATION}; found "
+                f"{correlation:.3f}: there is little to learn. Raise outcome.effect (now {self.effect:g}) or lower "
+                "outcome.event_rate",
+            )
+        return Labels(labels.step, labels.event, labels.oracle_hazard, facts, warnings)
+
+    def risk(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Float[np.ndarray, " visit"]:
+        """Standardised risk at each visit, from that visit and those before it."""
+        owner = visits.visit_subject
+        weight = np.where(is_training[owner], 1.0 / visits.visits_per_subject[owner], 0.0)
+        comorbidity, frequency, repetition = history_factors(visits)
+        risk = (
+            self.comorbidity_weight * _normal_scores(comorbidity, weight)
+            + self.frequency_weight * _normal_scores(frequency, weight)
+            + self.repetition_weight * _normal_scores(repetition, weight)
+        )
+        mean = np.average(risk, weights=weight)
+        return (risk - mean) / np.sqrt(np.average(np.square(risk - mean), weights=weight))
+
+
+def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes per visit, visits per year and share of repeated codes, of the history up to each visit.
+
+    A year is added to the time behind the frequency: the first visits would else have no end of visits per year.
+    """
+    owner = visits.visit_subject
+    first_visit = visits.visit_offsets[:-1][owner]
+    number = np.arange(len(owner)) - first_visit + 1
+    codes_before = visits.code_offsets[:-1][first_visit]
+    codes = visits.code_offsets[1:] - codes_before
+    seconds = visits.visit_time.astype("datetime64[s]").astype(np.int64)
+    years = (seconds - seconds[first_visit]) / YEAR_SECONDS
+    code_owner = np.repeat(owner, visits.codes_per_visit)
+    _, first_seen = np.unique(code_owner * len(visits.codes) + visits.code, return_index=True)
+    is_new = np.zeros(len(visits.code) + 1)
+    is_new[first_seen + 1] = 1
+    new_codes = np.cumsum(is_new)
+    distinct = new_codes[visits.code_offsets[1:]] - new_codes[codes_before]
+    return codes / number, number / (1 + years), 1 - distinct / codes
+
+
+def draw_labels(
+    visits: Visits,
+    effect: Float[np.ndarray, " visit"],
+    *,
+    event_rate: float,
+    censoring_chance: float,
+    seed: int,
+    is_training: Bool[np.ndarray, " subject"],
+) -> Labels:
+    """Step by step: the event with ``expit(intercept + effect)``, else censoring with its chance, else the next step.
+
+    The record ends at step n-2. A subject's draws hang on its id and the seed only. Event at step j means
+    ``logit(uniform_j) < intercept + effect_j``, so each subject has an intercept at which its first event appears, and
+    the intercept that meets the event rate is the quantile of those among the training subjects.
+    """
+    steps = visits.visits_per_subject - 1
+    first_visit, owner = visits.visit_offsets[:-1], visits.visit_subject
+    uniform = np.ones((2, len(owner)))
+    for subject, name in enumerate(visits.subjects.subject_id):
+        generator = np.random.Generator(np.random.Philox(key=subject_key(str(name), seed=seed, purpose="outcome")))
+        visits_here = slice(first_visit[subject], first_visit[subject] + steps[subject])
+        # A row per step: the draws of a step don't move when the record grows behind it.
+        uniform[:, visits_here] = generator.random((steps[subject], 2)).T
+    number = np.arange(len(owner)) - first_visit[owner]
+    at_risk = number < steps[owner]
+    end = _first_step(at_risk & (uniform[1] < censoring_chance), visits, otherwise=steps - 1)
+    needed = np.where(at_risk & (number <= end[owner]), logit(uniform[0]) - effect, np.inf)
+    first_needed = np.minimum.reduceat(needed, first_visit)
+    intercept = float(np.quantile(first_needed[is_training], event_rate, method="linear"))
+    event = first_needed < intercept
+    step = np.where(event, _first_step(needed < intercept, visits, otherwise=end), end)
+    facts = {
+        "event_rate": float(event.mean()),
+        "event_rate_train": float(event[is_training].mean()),
+        "asked_event_rate": event_rate,
+        "median_step": float(np.median(step)),
+        "intercept": intercept,
+    }
+    return Labels(step, event, expit(intercept + effect).astype(np.float32), facts)
+
+
+def oracle_concordance(visits: Visits, labels: Labels) -> float:
+    """``c_td`` of the hazards that drew the outcome: what a perfect model would reach."""
+    hazard = padded_hazard(labels.oracle_hazard, visits.visit_offsets[:-1], labels.step)
+    return concordance_td(np.cumprod(1 - hazard, axis=1), step=labels.step, event=labels.event).c_td
+
+
+def padded_hazard(
+    hazard: Float[np.ndarray, " visit"], first_visit: Int64[np.ndarray, " subject"], step: Int64[np.ndarray, " subject"]
+) -> Float[np.ndarray, "subject step"]:
+    """Hazards of steps 0..step in a row per subject; 0 behind them."""
+    number = np.arange(int(step.max()) + 1)
+    at_risk = number <= step[:, None]
+    place = np.where(at_risk, first_visit[:, None] + number, 0)
+    return np.where(at_risk, hazard[place].astype(np.float64), 0.0)
+
+
+def _first_step(
+    here: Bool[np.ndarray, " visit"], visits: Visits, *, otherwise: Int64[np.ndarray, " subject"]
+) -> Int64[np.ndarray, " subject"]:
+    visit = np.flatnonzero(here)
+    subject = visits.visit_subject[visit]
+    first = otherwise.copy()
+    np.minimum.at(first, subject, visit - visits.visit_offsets[:-1][subject])
+    return first
+
+
+def _normal_scores(
+    factor: Float[np.ndarray, " visit"], weight: Float[np.ndarray, " visit"]
+) -> Float[np.ndarray, " visit"]:
+    """Normal quantile of the mid-rank among the weighted visits; half a subject at either end keeps it finite."""
+    values, place = np.unique(factor, return_inverse=True)
+    at = np.bincount(place, weight)
+    below = np.cumsum(at) - at
+    return ndtri((below + 0.5 * at + 0.5) / (at.sum() + 1))[place]
+
+
+def _risk_time_correlation(visits: Visits, risk: Float[np.ndarray, " visit"], labels: Labels) -> float:
+    """Pearson's r of the mean risk over the at-risk steps with the event step, among subjects with an event."""
+    at_risk = np.arange(len(risk)) - visits.visit_offsets[:-1][visits.visit_subject] <= labels.step[visits.visit_subject]
+    mean_risk = np.add.reduceat(np.where(at_risk, risk, 0.0), visits.visit_offsets[:-1]) / (labels.step + 1)
+    cases = labels.event
+    if cases.sum() < 3 or np.ptp(labels.step[cases]) == 0:
+        return float("nan")
+    return float(np.corrcoef(mean_risk[cases], labels.step[cases])[0, 1])
+
+
+def _rate_warning(facts: dict[str, float]) -> tuple[str, ...]:
+    found, asked = facts["event_rate"], facts["asked_event_rate"]
+    if abs(found - asked) <= RATE_TOLERANCE:
+        return ()
+    return (
+        f"the event rate must lie within {RATE_TOLERANCE:.0%} of outcome.event_rate={asked:g}; found {found:.3f} "
+        f"(training subjects {facts['event_rate_train']:.3f}): censoring leaves too few steps, or the cohort is small. "
+        "Lower outcome.event_rate or outcome.censoring_chance, or use more subjects",
+    )

@@ -1,0 +1,56 @@
+"""Simulator settings → a folder with Synthea CSV tables, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import logging
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from survlstm import simulation
+
+log = logging.getLogger(__name__)
+
+
+def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: float | None, end_date: str) -> Path:
+    """The folder of the simulated cohort; it is read like any other export.
+
+    Its name covers the settings and the simulator's own code. It is written aside and renamed, so that two runs at once
+    both find a whole one.
+    """
+    settings = f"{patients}-{seed}-{history_years}-{end_date}-{_code_digest()}"
+    folder = cache / "cohorts" / f"{patients}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+    if folder.is_dir():
+        log.info("Simulated cohort: taken from the cache (%s)", folder)
+        return folder
+    # The simulator brings its code tables and pandas: only the run that makes a cohort pays for them.
+    from survlstm.simulation.cohort import simulate_cohort  # noqa: PLC0415
+
+    log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
+    aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    simulate_cohort(
+        aside,
+        patients=patients,
+        seed=seed,
+        history_years=history_years,
+        end_date=datetime.date.fromisoformat(end_date),
+        progress=True,
+    )
+    try:
+        os.rename(aside, folder)
+    except OSError:
+        # Another run was first; its cohort is the same.
+        shutil.rmtree(aside)
+    return folder
+
+
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    folder = Path(simulation.__file__).parent
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".csv"}):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

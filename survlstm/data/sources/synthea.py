@@ -1,0 +1,160 @@
+"""A folder of Synthea's CSV export → subjects, coded events, and the fate of every row."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int32
+
+from survlstm.data.events import Events, Reading, Subjects
+from survlstm.data.sources.csv_table import read_csv_table
+from survlstm.data.sources.history_span import cut_history_warning
+from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
+from survlstm.data.sources.synthea_patients import Patients, code_patients
+from survlstm.data.sources.synthea_rows import CodedRows, code_rows
+from survlstm.errors import SourceError
+
+log = logging.getLogger(__name__)
+
+_SUFFIXES = (".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class SyntheaSource:
+    """The CSV export in the folder ``path``, of which the event tables named in ``tables`` are read if they are there.
+
+    ``max_unusable_share`` (0 to 1) is the share of a table's rows that may be unusable before reading stops. Rows
+    after a death and repeated rows are kept; only the simulator's book-keeping is left out.
+    """
+
+    path: str
+    tables: Sequence[str]
+    max_unusable_share: float
+
+    def files(self) -> list[Path]:
+        """Every file that ``read`` opens, sorted; raises SourceError where the folder can't be an export."""
+        return sorted(self._files_by_table().values())
+
+    def read(self) -> Reading:
+        """Read, code and count; raises SourceError for what can't be read or has too many unusable rows."""
+        files = self._files_by_table()
+        patients = code_patients(
+            read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS), max_unusable_share=self.max_unusable_share
+        )
+
+        def read_table(name: str) -> CodedRows:
+            kind = EVENT_TABLES[name]
+            table = read_csv_table(files[name], kind.fields)
+            return code_rows(table, kind, patients, max_unusable_share=self.max_unusable_share)
+
+        # The largest file first: it is decompressed by one core while the other takes the small ones.
+        order = sorted(files, key=lambda name: -files[name].stat().st_size)
+        with ThreadPoolExecutor(max_workers=min(len(order), os.cpu_count() or 1)) as pool:
+            coded = dict(zip(order, pool.map(read_table, order), strict=True))
+        return self._reading(patients, [coded[name] for name in files])
+
+    def _reading(self, patients: Patients, tables: list[CodedRows]) -> Reading:
+        events = _join(patients.subjects, tables)
+        counts = (patients.count, *(table.count for table in tables))
+        warnings = [sentence for table in tables for sentence in table.warnings]
+        # Visits tell how long a history is; without the table of visits every event does.
+        visits = [table for table in tables if table.count.table == "encounters" and table.count.rows_used] or tables
+        subject = np.concatenate([table.subject for table in visits])
+        cut = cut_history_warning(patients.subjects, subject, np.concatenate([table.time for table in visits]))
+        warnings += [cut] if cut else []
+        log.info(
+            "%s: %d tables, %d rows, %d subjects, %d events",
+            self.path,
+            len(counts),
+            sum(count.rows_read for count in counts),
+            len(patients.subjects),
+            len(events),
+        )
+        return Reading(events, counts, tuple(warnings))
+
+    def _files_by_table(self) -> dict[str, Path]:
+        """patients and the event tables asked for that are there, in the order of ``EVENT_TABLES``."""
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            found = "a file" if folder.exists() else "not there"
+            raise SourceError(f"data.path must be the folder of a Synthea CSV export; {folder} is {found}.")
+        _check_names(self.tables)
+        present = {name: path for name in (PATIENTS, *EVENT_TABLES) if (path := _find(folder, name))}
+        if PATIENTS not in present:
+            raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_listing(folder)}.")
+        files = {name: path for name, path in present.items() if name == PATIENTS or name in self.tables}
+        if len(files) == 1:
+            raise SourceError(
+                f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); it holds "
+                f"{_listing(folder)}."
+            )
+        not_read = sorted({path.name.split(".")[0] for path in _csv_files(folder)} - set(files))
+        if not_read:
+            log.info("%s: tables not read: %s", self.path, ", ".join(not_read))
+        return files
+
+
+def _join(subjects: Subjects, tables: list[CodedRows]) -> Events:
+    codes = np.unique(np.concatenate([table.code_names for table in tables]))
+    code = [np.searchsorted(codes, table.code_names).astype(np.int32)[table.code] for table in tables]
+    return Events(
+        subjects=subjects,
+        codes=codes,
+        subject=np.concatenate([table.subject for table in tables]),
+        code=np.concatenate(code),
+        time=np.concatenate([table.time for table in tables]),
+        encounter=_encounter_numbers(tables),
+        numeric_value=np.concatenate([table.numeric_value for table in tables]),
+    )
+
+
+def _encounter_numbers(tables: list[CodedRows]) -> Int32[np.ndarray, " event"]:
+    """One numbering of the encounters of all tables, from 0; -1 where a row names none."""
+    # Encoding drops the chunks of tables without rows.
+    tables = [table for table in tables if len(table.encounter_names)]
+    if not tables:
+        return np.empty(0, np.int32)
+    encoded = pa.chunked_array([table.encounter_names for table in tables]).dictionary_encode()
+    names = encoded.chunk(0).dictionary
+    numbers = np.arange(len(names), dtype=np.int32)
+    none = pc.index(names, "").as_py()
+    if none >= 0:
+        numbers[none:] -= 1
+        numbers[none] = -1
+    return np.concatenate(
+        [numbers[part.indices.to_numpy()][table.encounter] for part, table in zip(encoded.chunks, tables, strict=True)]
+    )
+
+
+def _check_names(tables: Sequence[str]) -> None:
+    for name in tables:
+        if name not in EVENT_TABLES:
+            nearest = get_close_matches(name, EVENT_TABLES, n=1, cutoff=0.0)[0]
+            raise SourceError(
+                f"data.source.tables must name event tables of Synthea ({', '.join(EVENT_TABLES)}); found {name!r}, "
+                f"the nearest is {nearest}."
+            )
+
+
+def _find(folder: Path, table: str) -> Path | None:
+    paths = [path for suffix in _SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
+    if len(paths) > 1:
+        raise SourceError(f"{folder} must hold each table once; {table} is there as .csv and .csv.gz: remove one.")
+    return paths[0] if paths else None
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES))
+
+
+def _listing(folder: Path) -> str:
+    return ", ".join(path.name for path in _csv_files(folder)) or "no CSV file"

@@ -1,0 +1,98 @@
+"""Times written as text → seconds, checked one by one against the calendar."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Int64, UInt8
+
+FIRST_YEAR, LAST_YEAR = 1850, 2150
+
+_FORM = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_OFFSET = r":\d{2}(?:\.\d+)?(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})$"
+_WIDTH = len("2020-01-31T12:34:56")
+_WIDTH_UTC = len("2020-01-31T12:34:56Z")
+
+
+class Times(NamedTuple):
+    """``time`` is ``datetime64[s]`` in UTC, NaT where one of the three masks, which never overlap, says why.
+
+    ``unparsable``: not of the form 2020-01-31 or 2020-01-31T12:34:56 (with fraction, Z or +01:00 if any);
+    ``impossible``: of that form, but no such day or hour, or outside the years 1850 to 2150.
+    """
+
+    time: np.ndarray
+    missing: Bool[np.ndarray, " value"]
+    unparsable: Bool[np.ndarray, " value"]
+    impossible: Bool[np.ndarray, " value"]
+
+
+def parse_times(texts: pa.Array) -> Times:
+    """Parse every text on its own, so that one bad value costs one value; a date alone means its midnight.
+
+    Neither pyarrow nor numpy does that: their casts stop at the first bad value, and ``strptime`` takes 30 February
+    for 1 March.
+    """
+    missing = pc.equal(texts, "").to_numpy(zero_copy_only=False)
+    matches = pc.match_substring_regex(texts, _FORM)
+    well_formed = matches.to_numpy(zero_copy_only=False)
+    seconds, real = _on_the_calendar(_digits(pc.if_else(matches, texts, "1970-01-01")))
+    seconds = seconds - _offset_seconds(texts)
+    time = seconds.astype("datetime64[s]")
+    years = time.astype("datetime64[Y]").astype(np.int64) + 1970
+    usable = well_formed & real & (years >= FIRST_YEAR) & (years <= LAST_YEAR)
+    time[~usable] = np.datetime64("NaT")
+    return Times(time, missing, ~missing & ~well_formed, well_formed & ~usable)
+
+
+def first_unusable(texts: pa.Array, times: Times) -> str:
+    """The first text that is there and is no time, in quotes, for a message; "" where there is none."""
+    bad = np.flatnonzero(times.unparsable | times.impossible)
+    return f"'{texts[int(bad[0])]}'" if len(bad) else ""
+
+
+def _digits(texts: pa.Array) -> UInt8[np.ndarray, "value place"]:
+    """The first 19 characters as numbers; the zeros that fill up a date are its midnight."""
+    filled = pc.ascii_rpad(pc.utf8_slice_codeunits(texts, 0, _WIDTH), _WIDTH, padding="0")
+    buffer = pa.concat_arrays([filled]).cast(pa.binary(_WIDTH)).buffers()[1]
+    characters = np.frombuffer(buffer, np.uint8, count=_WIDTH * len(texts)) if len(texts) else np.empty(0, np.uint8)
+    return characters.reshape(-1, _WIDTH) - np.uint8(ord("0"))
+
+
+def _on_the_calendar(
+    digits: UInt8[np.ndarray, "value place"],
+) -> tuple[Int64[np.ndarray, " value"], Bool[np.ndarray, " value"]]:
+    """Seconds since 1970, and whether there is such a day and such a time of day."""
+
+    def number(start: int, stop: int) -> np.ndarray:
+        total = digits[:, start].astype(np.int64)
+        for place in range(start + 1, stop):
+            total = total * 10 + digits[:, place]
+        return total
+
+    year, month, day = number(0, 4), number(5, 7), number(8, 10)
+    hour, minute, second = number(11, 13), number(14, 16), number(17, 19)
+    months = (year - 1970) * 12 + month - 1
+    first_day = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    days_in_month = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first_day
+    real = (month >= 1) & (month <= 12) & (day >= 1) & (day <= days_in_month)
+    real &= (hour < 24) & (minute < 60) & (second < 60)
+    return (first_day + day - 1) * 86_400 + hour * 3600 + minute * 60 + second, real
+
+
+def _offset_seconds(texts: pa.Array) -> Int64[np.ndarray, " value"]:
+    """How far each text's clock is ahead of UTC; 0 for Z and for none."""
+    seconds = np.zeros(len(texts), np.int64)
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) <= _WIDTH_UTC:
+        return seconds
+    ahead = np.flatnonzero(pc.match_substring_regex(texts, _OFFSET).to_numpy(zero_copy_only=False))
+    if len(ahead):
+        parts = pc.extract_regex(texts.take(pa.array(ahead)), _OFFSET)
+        sign = np.where(pc.equal(parts.field("sign"), "-").to_numpy(zero_copy_only=False), -1, 1)
+        hours = parts.field("hours").cast(pa.int64()).to_numpy()
+        minutes = parts.field("minutes").cast(pa.int64()).to_numpy()
+        seconds[ahead] = sign * (hours * 3600 + minutes * 60)
+    return seconds

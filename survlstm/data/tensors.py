@@ -1,0 +1,77 @@
+"""Labelled visits → ragged tensors; they end at a subject's last at-risk step, so nothing behind it can leak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int8, Int32, Int64
+
+from survlstm.data.features import visit_features
+from survlstm.data.outcomes.labels import Labels
+from survlstm.data.ragged import ranges
+from survlstm.data.split import Split
+from survlstm.data.visits import Visits, cut_visits
+from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Everything a model may see, and its labels; subjects in the order of their ids.
+
+    Visit v of subject s is ``visit_offsets[s] + v``; its codes are ``code[code_offsets[visit] : code_offsets[visit+1]]``.
+    A subject has visits 0..``step`` and no other. ``oracle_hazard`` is NaN where the outcome was not drawn.
+    """
+
+    subject_id: np.ndarray
+    split: Int8[np.ndarray, " subject"]
+    step: Int64[np.ndarray, " subject"]
+    event: Bool[np.ndarray, " subject"]
+    visit_offsets: Int64[np.ndarray, " subject+1"]
+    visit_time: np.ndarray
+    features: Float32[np.ndarray, "visit feature"]
+    oracle_hazard: Float32[np.ndarray, " visit"]
+    code_offsets: Int64[np.ndarray, " visit+1"]
+    code: Int32[np.ndarray, " code"]
+
+    def members(self, split: Split) -> Int64[np.ndarray, " member"]:
+        """The numbers of a split's subjects."""
+        return np.flatnonzero(self.split == split)
+
+
+def build_tensors(
+    visits: Visits,
+    labels: Labels,
+    split: Int8[np.ndarray, " subject"],
+    *,
+    max_visits: int | None,
+    min_frequency: int,
+) -> tuple[Tensors, Vocabulary, int]:
+    """Tensors, the vocabulary of the training subjects, and how many visits ``max_visits`` left out.
+
+    Of a subject with more visits up to its last at-risk step the most recent ``max_visits`` are kept. Its time zero
+    moves to the first visit kept: steps, time features and hazards count from there (left truncation).
+    """
+    steps = labels.step + 1
+    start = np.zeros_like(steps) if max_visits is None else np.maximum(steps - max_visits, 0)
+    oracle = labels.oracle_hazard
+    if oracle is None:
+        oracle = np.full(len(visits.visit_time), np.nan, dtype=np.float32)
+    kept_oracle = oracle[ranges(visits.visit_offsets[:-1] + start, steps - start)]
+    visits = cut_visits(visits, np.arange(len(steps)), start=start, stop=steps)
+    is_training = split == Split.TRAIN
+    training_codes = visits.code[np.repeat(is_training[visits.visit_subject], visits.codes_per_visit)]
+    vocabulary = fit_vocabulary(training_codes, visits.codes, min_frequency=min_frequency)
+    tensors = Tensors(
+        subject_id=visits.subjects.subject_id.astype(np.str_),
+        split=split,
+        step=labels.step - start,
+        event=labels.event,
+        visit_offsets=visits.visit_offsets,
+        visit_time=visits.visit_time,
+        features=visit_features(visits, is_training=is_training),
+        oracle_hazard=kept_oracle,
+        code_offsets=visits.code_offsets,
+        code=vocabulary.number(visits.codes)[visits.code],
+    )
+    return tensors, vocabulary, int(start.sum())

@@ -1,0 +1,45 @@
+"""Every error that survlstm raises on purpose: one hierarchy, one sentence each, one exit code each."""
+
+from __future__ import annotations
+
+
+class SurvlstmError(Exception):
+    """Something the user can mend; the message says what must hold, what was found and what to change."""
+
+    exit_code = 1
+
+
+class ConfigError(SurvlstmError):
+    """The composed configuration can't be run: unknown key, wrong type, out of range, contradiction."""
+
+    exit_code = 2
+
+
+class SourceError(SurvlstmError):
+    """The export can't be read: missing folder, table or column, broken file, too many unusable rows."""
+
+    exit_code = 3
+
+
+class CohortError(SurvlstmError):
+    """No usable subject is left, or a split has none."""
+
+    exit_code = 4
+
+
+class OutcomeError(SurvlstmError):
+    """The outcome can't be derived from the records."""
+
+    exit_code = 5
+
+
+class TrainingError(SurvlstmError):
+    """Training can't go on: the loss is not finite, or nothing is left to train on."""
+
+    exit_code = 6
+
+
+class CheckpointError(SurvlstmError):
+    """A checkpoint can't be written or read."""
+
+    exit_code = 7

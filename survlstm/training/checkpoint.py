@@ -1,0 +1,64 @@
+"""Training state → checkpoints/{best,last,epoch_0010}.pt, each whole or not there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from survlstm.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Checkpointer:
+    """Writes states of plain values and tensors, so that they load with ``weights_only=True``.
+
+    ``about`` travels in every checkpoint: the resolved config, the vocabulary and what else a reader needs to build the
+    model again.
+    """
+
+    folder: Path
+    every: int
+    about: dict[str, Any]
+
+    def save(self, state: dict[str, Any], *, epoch: int, is_best: bool) -> None:
+        """Always ``last``, ``best`` where it is, and one to keep every n epochs."""
+        names = ["last"]
+        if is_best:
+            names.append("best")
+        if epoch % self.every == 0:
+            names.append(f"epoch_{epoch:04d}")
+        for name in names:
+            self._write(self.folder / f"{name}.pt", {**state, "epoch": epoch, "about": self.about})
+
+    def load(self, name: str) -> dict[str, Any]:
+        """The state saved under a name."""
+        return load_checkpoint(self.folder / f"{name}.pt")
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as stream:
+                torch.save(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(aside, path)
+        except OSError as error:
+            raise CheckpointError(
+                f"a checkpoint must be written to {path}; the system says: {error}. "
+                "Free space there or set output_dir to another disk"
+            ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything from it."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"a checkpoint must stand at {path}; found none. Name the folder of a run") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({error})") from error

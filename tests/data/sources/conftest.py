@@ -1,0 +1,50 @@
+"""A tiny Synthea export, written table by table."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from survlstm.data.events import Reading
+from survlstm.data.sources.synthea import SyntheaSource
+from survlstm.data.sources.synthea_format import EVENT_TABLES
+
+CONDITIONS = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder with patients.csv: anna, born in 1950, and bert, who lived from 1960 to 2010."""
+
+    folder: Path
+
+    def write(self, name: str, *lines: str, encoding: str = "utf-8") -> Path:
+        content = "".join(f"{line}\n" for line in lines).encode(encoding)
+        return self.write_bytes(name, gzip.compress(content) if name.endswith(".gz") else content)
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    def patients(self, *lines: str) -> Path:
+        return self.write("patients.csv", "Id,BIRTHDATE,DEATHDATE,FIRST", *lines)
+
+    def conditions(self, *lines: str) -> Path:
+        return self.write("conditions.csv", CONDITIONS, *lines)
+
+    def source(self, *tables: str, max_unusable_share: float = 0.01) -> SyntheaSource:
+        return SyntheaSource(str(self.folder), tables or tuple(EVENT_TABLES), max_unusable_share)
+
+    def read(self, *tables: str, max_unusable_share: float = 0.01) -> Reading:
+        return self.source(*tables, max_unusable_share=max_unusable_share).read()
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Export:
+    made = Export(tmp_path)
+    made.patients("bert,1960-05-05,2010-01-01,B", "anna,1950-01-01,,A")
+    return made
