@@ -66,7 +66,7 @@ class Batches:
     def shuffled(self, generator: np.random.Generator) -> Iterator[Batch]:
         """Every subject once, in a new mixture."""
         length = self.tensors.step[self.members] + 1
-        members = self.members[np.argsort(length * generator.uniform(0.8, 1.25, len(length)), kind="stable")]
+        members = self.members[np.argsort(length * generator.uniform(0.95, 1.05, len(length)), kind="stable")]
         starts = np.arange(0, len(members), self.batch_size)
         for start in generator.permutation(starts):
             yield self.collate(members[start : start + self.batch_size])

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from survlstm.errors import CohortError
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Source(Protocol):
     """A swap point: where the records come from."""
 
@@ -175,7 +176,7 @@ def _keep(prepared: Prepared, entry: Path) -> None:
 
 def _load(entry: Path, fingerprint: str) -> Prepared | None:
     try:
-        with np.load(entry / "tensors.npz") as arrays:
+        with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
             tensors = Tensors(**{field.name: arrays[field.name] for field in dataclasses.fields(Tensors)})
         about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
         flow = about["flow"]

@@ -27,11 +27,11 @@ class Tensors:
     split: Int8[np.ndarray, " subject"]
     step: Int64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
-    visit_offsets: Int64[np.ndarray, " subject+1"]
+    visit_offsets: Int64[np.ndarray, " subject_offset"]
     visit_time: np.ndarray
     features: Float32[np.ndarray, "visit feature"]
     oracle_hazard: Float32[np.ndarray, " visit"]
-    code_offsets: Int64[np.ndarray, " visit+1"]
+    code_offsets: Int64[np.ndarray, " visit_offset"]
     code: Int32[np.ndarray, " code"]
 
     def members(self, split: Split) -> Int64[np.ndarray, " member"]:

@@ -24,9 +24,9 @@ class Visits:
 
     subjects: Subjects
     codes: np.ndarray
-    visit_offsets: Int64[np.ndarray, " subject+1"]
+    visit_offsets: Int64[np.ndarray, " subject_offset"]
     visit_time: np.ndarray
-    code_offsets: Int64[np.ndarray, " visit+1"]
+    code_offsets: Int64[np.ndarray, " visit_offset"]
     code: Int32[np.ndarray, " code"]
 
     @property
@@ -107,7 +107,7 @@ def take_events(events: Events, kept: Bool[np.ndarray, " event"]) -> Events:
     )
 
 
-def offsets_of(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row+1"]:
+def offsets_of(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset"]:
     """Where each row begins, and the end of the last."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 

@@ -18,6 +18,8 @@ def nll_per_subject(
     A censored subject contributes its survived steps, so a batch without events has a loss. Same formula as pycox's
     ``nll_logistic_hazard`` (Kvamme & Borgan 2021, eq. 3 with the hazard on the logit scale).
     """
-    # -[y log h + (1-y) log(1-h)] = softplus(logit) - y·logit; where() keeps padding out of the gradient as well.
+    # Masked before as well as after: a NaN behind the last at-risk step would reach the gradient as 0 · NaN.
+    logits = logits.where(at_risk, 0.0)
+    # -[y log h + (1-y) log(1-h)] = softplus(logit) - y·logit
     cross_entropy = softplus(logits) - logits * event
     return cross_entropy.where(at_risk, 0.0).sum(dim=-1)

@@ -7,7 +7,6 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,19 +21,10 @@ from survlstm.survival.loss import nll_per_subject
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.history import Epoch, History
 from survlstm.training.prediction import predict
+from survlstm.training.schedule import Schedule
 from survlstm.training.stopping import EarlyStopping
 
 log = logging.getLogger(__name__)
-
-
-class Scheduler(Protocol):
-    """What the trainer asks of a learning-rate scheduler; it is told the validation loss after every epoch."""
-
-    def step(self, val_loss: float) -> None:
-        """One epoch has passed."""
-
-    def state_dict(self) -> dict[str, object]:
-        """The state that a checkpoint keeps."""
 
 
 @dataclass
@@ -43,7 +33,7 @@ class Trainer:
 
     model: nn.Module
     optimizer: Optimizer
-    scheduler: Scheduler
+    scheduler: Schedule
     stopping: EarlyStopping
     checkpointer: Checkpointer
     device: torch.device

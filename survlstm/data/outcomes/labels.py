@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -35,6 +35,7 @@ class Labels:
     warnings: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Outcome(Protocol):
     """A swap point: three questions, asked in this order."""
 

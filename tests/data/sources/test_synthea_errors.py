@@ -191,7 +191,7 @@ def test_too_many_unusable_rows(export):
     export.conditions(*[ROW] * 96, *["2001-02-03,,carl,e1,44054006,d"] * 3, "3/2/2001,,anna,e1,44054006,d")
     match = (
         r"conditions: at most 0\.01 of the rows may be unusable; 4 of 100 are \(0\.04\): 3 unknown patient, "
-        r"1 unparsable date \(a date reads '3/2/2001'\).*data\.max_unusable_share=0\.04"
+        r"1 unparsable date \(a date reads '3/2/2001'\).*data\.source\.max_unusable_share=0\.04"
     )
     with pytest.raises(SourceError, match=match):
         export.read()

@@ -1,0 +1,169 @@
+"""The canaries of METRICS.md: each dies where a leak or a wrong convention gets in."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
+from survlstm.data.outcomes.labels import Labels
+from survlstm.data.outcomes.synthetic import SyntheticOutcome
+from survlstm.data.prepare import Settings, make
+from survlstm.data.split import Split, split_subjects
+from survlstm.data.tensors import Tensors, build_tensors
+from survlstm.data.visits import group_visits
+from survlstm.survival.concordance import concordance_td
+from tests.records import RecordsSource, events_of, random_records
+
+SETTINGS = Settings(
+    grouping="hybrid",
+    window_hours=24.0,
+    min_visits=3,
+    max_visits=None,
+    max_codes_per_visit=None,
+    train=0.7,
+    val=0.15,
+    split_seed=0,
+    min_frequency=2,
+)
+SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+HIT = "X/7"
+
+
+def prepared_from(records, outcome, *, deaths=None):
+    return make(RecordsSource(events_of(records, deaths=deaths)), outcome, SETTINGS)
+
+
+def by_subject(prepared):
+    """Subject → everything the tensors hold of it, codes as text."""
+    tensors, entries = prepared.tensors, np.array(prepared.vocabulary.entries)
+    found = {}
+    for number, name in enumerate(tensors.subject_id):
+        visits = slice(*tensors.visit_offsets[number : number + 2])
+        codes = slice(tensors.code_offsets[visits.start], tensors.code_offsets[visits.stop])
+        found[str(name)] = (
+            int(tensors.split[number]),
+            int(tensors.step[number]),
+            bool(tensors.event[number]),
+            np.diff(tensors.code_offsets[visits.start : visits.stop + 1]).tolist(),
+            entries[tensors.code[codes]].tolist(),
+            tensors.visit_time[visits].tolist(),
+            tensors.features[visits].tolist(),
+            np.nan_to_num(tensors.oracle_hazard[visits], nan=-1).tolist(),
+        )
+    return found
+
+
+def assert_same_tensors(one: Tensors, other: Tensors):
+    for field in fields(Tensors):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+def appended(records, *, start, names=None, codes=("X/late", HIT, "X/1")):
+    """Ten more visits after each record, with codes that were never seen and codes that matter."""
+    more = {}
+    for name, visits in records.items():
+        times = np.datetime64(start) + np.arange(10) * np.timedelta64(3, "D")
+        extra = [(str(time), f"late{n}", list(codes)) for n, time in enumerate(times)]
+        more[name] = visits + (extra if names is None or name in names else [])
+    return more
+
+
+@pytest.mark.parametrize("emitted", ["constant", "random"])
+def test_1_equal_true_hazards_give_one_half_whatever_the_follow_up(emitted):
+    generator = np.random.default_rng(0)
+    subjects, steps, estimates, naive = 400, 80, [], []
+    for _ in range(40):
+        # Heavy-tailed follow-up; the event comes with the same hazard to everybody at every step.
+        follow_up = np.minimum(generator.geometric(1 / generator.gamma(1, 20, subjects).clip(2)), steps) - 1
+        event_step = generator.geometric(0.05, subjects) - 1
+        step, event = np.minimum(event_step, follow_up), event_step <= follow_up
+        hazard = np.full((subjects, steps), 0.05) if emitted == "constant" else generator.uniform(0, 0.1, (subjects, steps))
+        estimates.append(concordance_td(np.cumprod(1 - hazard, axis=1), step=step, event=event).c_td)
+        record_sum = np.where(np.arange(steps) <= step[:, None], hazard, 0).sum(axis=1)
+        fixed_score = np.repeat(1 - record_sum[:, None] / steps, steps, axis=1)
+        naive.append(concordance_td(fixed_score, step=step, event=event).c_td)
+    error = np.std(estimates, ddof=1) / np.sqrt(len(estimates))
+    assert abs(np.mean(estimates) - 0.5) <= 3 * error
+    # The canary is alive: summing hazards over the record, as the guide's code did, is caught at once.
+    assert abs(np.mean(naive) - 0.5) > 10 * np.std(naive, ddof=1) / np.sqrt(len(naive))
+
+
+def test_3_entries_after_a_first_code_change_nothing():
+    records, outcome = random_records(120, seed=2), FirstCodeOutcome([HIT])
+    before = prepared_from(records, outcome)
+    with_event = {str(name) for name in before.tensors.subject_id[before.tensors.event]}
+    after = prepared_from(appended(records, start="2300-01-01", names=with_event), outcome)
+    assert len(with_event) > 50
+    assert_same_tensors(before.tensors, after.tensors)
+    assert before.vocabulary == after.vocabulary
+
+
+def test_3_entries_from_the_day_of_death_on_change_nothing():
+    records = random_records(120, seed=2)
+    deaths = {name: "2300-01-01" for name in list(records)[::2]}
+    before = prepared_from(records, DeathOutcome(), deaths=deaths)
+    after = prepared_from(appended(records, start="2300-01-01", names=set(deaths)), DeathOutcome(), deaths=deaths)
+    assert_same_tensors(before.tensors, after.tensors)
+    assert before.vocabulary == after.vocabulary
+
+
+def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
+    """A drawn outcome belongs to the record it was drawn on, so its labels are held while the record grows."""
+    records = random_records(120, seed=2)
+    drawn = prepared_from(records, SYNTHETIC)
+    split = drawn.tensors.split
+    grown = appended(records, start="2300-01-01")
+    labels = Labels(step=drawn.tensors.step, event=drawn.tensors.event)
+    assert (~labels.event).sum() > 20
+    found = []
+    for kept in (records, grown):
+        visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
+        found.append(build_tensors(visits, labels, split, max_visits=None, min_frequency=2))
+    assert_same_tensors(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])
+def test_4_the_order_of_subjects_and_rows_changes_nothing(outcome):
+    records = random_records(120, seed=2)
+    events = events_of(records)
+    order = np.random.default_rng(0).permutation(len(events))
+    parts = {name: getattr(events, name)[order] for name in ("subject", "code", "time", "encounter", "numeric_value")}
+    mixed = make(RecordsSource(replace(events, **parts)), outcome, SETTINGS)
+    assert_same_tensors(prepared_from(records, outcome).tensors, mixed.tensors)
+
+
+def test_4_the_names_of_subjects_change_nothing_but_their_order():
+    records = random_records(120, seed=2)
+    names = np.array(list(records))
+    split = split_subjects(names, train=0.7, val=0.15, seed=0)
+    # A new name for each that sorts elsewhere and hashes into the same part.
+    candidates = np.array([f"n{number}" for number in range(5000)])
+    landed = split_subjects(candidates, train=0.7, val=0.15, seed=0)
+    pools = {part: iter(candidates[landed == part][::-1]) for part in Split}
+    renamed = {name: str(next(pools[Split(part)])) for name, part in zip(names, split, strict=True)}
+    before = by_subject(prepared_from(records, FirstCodeOutcome([HIT])))
+    after = by_subject(prepared_from({renamed[k]: v for k, v in records.items()}, FirstCodeOutcome([HIT])))
+    assert [renamed[name] for name in before] != list(after)
+    for name, held in before.items():
+        other = after[renamed[name]]
+        assert held[:6] == other[:6]
+        # The sums behind the mean of a feature run in another order.
+        np.testing.assert_allclose(np.array(held[6]), np.array(other[6]), atol=1e-6)
+
+
+@pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])
+def test_5_a_new_test_subject_changes_no_training_tensor_and_no_vocabulary_entry(outcome):
+    records = random_records(120, seed=2)
+    names = np.array([f"new{number}" for number in range(100)])
+    newcomer = str(names[split_subjects(names, train=0.7, val=0.15, seed=0) == Split.TEST][0])
+    visits = random_records(1, seed=99)["s0000"]
+    strange = [(time, encounter, [*codes, "A/never seen", "A/never seen"]) for time, encounter, codes in visits]
+    before, after = prepared_from(records, outcome), prepared_from({**records, newcomer: strange}, outcome)
+    assert newcomer in after.tensors.subject_id
+    assert before.vocabulary == after.vocabulary
+    held, now = by_subject(before), by_subject(after)
+    training = [name for name, parts in held.items() if parts[0] == Split.TRAIN]
+    assert len(training) > 60
+    for name in training:
+        assert held[name] == now[name]

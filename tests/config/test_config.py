@@ -1,0 +1,154 @@
+"""Every file in conf/ composes and validates; every wrong override gets its sentence."""
+
+from itertools import product
+
+import pytest
+from hydra import compose, initialize_config_dir
+from survlstm.compose import check_overrides
+from survlstm.config import RunConfig, SimulateConfig, conf_dir, validate
+from survlstm.errors import ConfigError
+
+GROUPS = sorted(path for path in conf_dir().iterdir() if path.is_dir())
+FILES = [(group.name, file.stem) for group in GROUPS for file in sorted(group.glob("*.yaml"))]
+# What a group file leaves to the command line.
+NEEDED = {("data", "synthea"): ["data.path=."], ("outcome", "first_code"): ["outcome.codes=[SNOMED/44054006]"]}
+
+
+def composed(overrides, name="train", schema=RunConfig):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return validate(compose(name, overrides=overrides), schema)
+
+
+def refused(*overrides, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        check_overrides("train", list(overrides), RunConfig)
+
+
+def test_the_groups_are_the_ones_promised():
+    promised = {
+        "data": {"cohort_106", "cohort_1000", "synthea", "tiny"},
+        "outcome": {"synthetic", "random", "death", "ckd_progression", "first_code"},
+        "model": {"lstm_small", "lstm_medium", "lstm_large"},
+        "scheduler": {"reduce_on_plateau", "cosine", "none"},
+        "trainer": {"a40", "cpu", "smoke"},
+        "experiment": {"smoke", "guide_106", "guide_1000"},
+    }
+    for group, files in promised.items():
+        assert files <= {file for name, file in FILES if name == group}
+
+
+@pytest.mark.parametrize(("group", "file"), FILES)
+def test_every_config_file_composes_and_validates(group, file):
+    composed([f"{group}={file}", *NEEDED.get((group, file), [])])
+
+
+def test_every_outcome_goes_with_every_model_and_scheduler():
+    names = {group: [file for name, file in FILES if name == group] for group in ("outcome", "model", "scheduler")}
+    for outcome, model, scheduler in product(*names.values()):
+        needed = NEEDED.get(("outcome", outcome), [])
+        composed([f"outcome={outcome}", f"model={model}", f"scheduler={scheduler}", *needed])
+
+
+def test_the_guides_run_has_the_guides_values():
+    config = composed(["experiment=guide_1000"])
+    assert (config.model.embedding_dim, config.model.hidden_dim, config.model.num_layers) == (128, 256, 2)
+    assert (config.optimizer.lr, config.optimizer.weight_decay, config.model.dropout) == (0.001, 0.0001, 0.3)
+    assert (config.trainer.epochs, config.trainer.batch_size, config.trainer.grad_clip) == (100, 64, 1.0)
+    assert (config.trainer.early_stopping.patience, config.trainer.early_stopping.min_delta) == (10, 0.001)
+
+
+FLAGS = [
+    ("data.path=.", lambda c: c.data.path == "."),
+    ("outcome=death", lambda c: c.outcome.target.endswith("DeathOutcome")),
+    ("trainer.epochs=7", lambda c: c.trainer.epochs == 7),
+    ("trainer.batch_size=16", lambda c: c.trainer.batch_size == 16),
+    ("model.embedding_dim=9", lambda c: c.model.embedding_dim == 9),
+    ("model.hidden_dim=9", lambda c: c.model.hidden_dim == 9),
+    ("model.num_layers=3", lambda c: c.model.num_layers == 3),
+    ("model.dropout=0.5", lambda c: c.model.dropout == 0.5),
+    ("optimizer.lr=0.01", lambda c: c.optimizer.lr == 0.01),
+    ("optimizer.weight_decay=0.001", lambda c: c.optimizer.weight_decay == 0.001),
+    ("trainer.grad_clip=2.0", lambda c: c.trainer.grad_clip == 2.0),
+    ("trainer.early_stopping.patience=5", lambda c: c.trainer.early_stopping.patience == 5),
+    ("trainer.early_stopping.min_delta=0.01", lambda c: c.trainer.early_stopping.min_delta == 0.01),
+    ("scheduler=cosine", lambda c: c.scheduler.target.endswith("CosineAnnealingLR")),
+    ("scheduler.patience=3", lambda c: c.scheduler.patience == 3),
+    ("scheduler.factor=0.1", lambda c: c.scheduler.factor == 0.1),
+    ("output_dir=checkpoints_large", lambda c: c.output_dir == "checkpoints_large"),
+    ("data.max_visits=50", lambda c: c.data.max_visits == 50),
+]
+
+
+@pytest.mark.parametrize(("override", "holds"), FLAGS)
+def test_every_flag_of_the_guide_has_its_override(override, holds):
+    assert holds(composed([override]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["trainer.batch_sise=3"], "trainer.batch_sise is not a known key; the nearest valid key is trainer.batch_size"),
+        (["trainer.lr=0.1"], "trainer.lr is not a known key; the nearest valid key is optimizer.lr"),
+        (["early_stopping_patience=3"], "nearest valid key is trainer.early_stopping.patience"),
+        (["modle=lstm_small"], "modle is not a known key; the nearest valid key is model"),
+        (["outcome=death", "outcome.event_rate=0.5"], "outcome.event_rate is not a known key"),
+        (["optimizer.lr=abc"], "optimizer.lr: must be a valid number; found 'abc'"),
+        (["optimizer.lr="], "optimizer.lr: must be a valid number; found ''"),
+        (["optimizer.lr=null"], "optimizer.lr: must be a valid number; found None"),
+        (["optimizer.lr=-1"], "optimizer.lr: must be greater than 0; found -1"),
+        (["model.dropout=1.0"], "model.dropout: must be less than 1; found 1.0"),
+        (["trainer.batch_size=64.5"], "trainer.batch_size: must be a valid integer; found 64.5"),
+        (["trainer.batch_size=true"], "trainer.batch_size: must be a valid integer; found True"),
+        (["+trainer.foo=1"], r"trainer.foo is not a known key \(found value 1\)"),
+        (["+foo=1"], "foo is not a known key"),
+        (["~trainer.epochs"], "trainer.epochs is missing; set trainer.epochs=VALUE"),
+        (["model=lstm_smal"], "model must be one of lstm_large, lstm_medium, lstm_small; found 'lstm_smal'; the nearest"),
+        (["experiment=smok"], "experiment must be one of .*; the nearest is experiment=smoke"),
+        (["data=synthea"], "data.path has no value and needs one; set data.path=VALUE"),
+        (["outcome=first_code"], "outcome.codes has no value and needs one"),
+        (["outcome=first_code", "outcome.codes=[44054006]"], "outcome.codes.0: must be a valid string; found 44054006"),
+        (["data.path=/not/there"], "data.path must be a folder with Synthea CSV tables; found '/not/there'"),
+        (["data.path=${oc.env:SURVLSTM_NOT_SET}"], "data.path: .*SURVLSTM_NOT_SET"),
+        (["data.simulated=null"], "must name an export: set data.path=DIR"),
+        (["data.simulated.end_date=2024-02-30"], "day is out of range for month|day .* must be in range"),
+        (["trainer.device=gpu"], "trainer.device: must be auto, cpu, cuda or cuda:0, cuda:1, …; found 'gpu'"),
+        (["data.visits.grouping=week"], "must be 'encounter', 'same_day', 'time_window' or 'hybrid'; found 'week'"),
+        (["model.visit_features=[agee]"], "model.visit_features.0: must be .*; found 'agee'"),
+        (["model.visit_features=[age,age]"], "must name each feature once"),
+        (["split.train=0.5"], r"train, val and test must add up to 1; found 0.8"),
+        (
+            ["outcome.comorbidity_weight=0", "outcome.frequency_weight=0", "outcome.repetition_weight=0"],
+            "at least one of comorbidity_weight",
+        ),
+        (["model.dropout=0.1,0.2"], "several values are a sweep, which needs -m"),
+        (["trainer.batch_size"], "an override must read key=value; found 'trainer.batch_size'"),
+    ],
+)
+def test_wrong_overrides(overrides, sentence):
+    refused(*overrides, sentence=sentence)
+
+
+def test_every_wrong_key_is_named_at_once():
+    refused("optimizer.lr=-1", "model.dropout=2", sentence=r"(?s)model.dropout: .*\n.*optimizer.lr: ")
+
+
+def test_a_sweep_is_checked_before_its_first_job():
+    refused("-m", "model.dropout=0.1,1.2", sentence="model.dropout: must be less than 1; found 1.2")
+    refused("-m", "model.dropuot=0.1,0.2", sentence="nearest valid key is model.dropout")
+    check_overrides("train", ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4"], RunConfig)
+
+
+def test_simulate():
+    with pytest.raises(ConfigError, match="output has no value and needs one"):
+        check_overrides("simulate", ["patients=10"], SimulateConfig)
+    with pytest.raises(ConfigError, match="patients: must be greater than 0; found 0"):
+        check_overrides("simulate", ["patients=0", "output=x"], SimulateConfig)
+    with pytest.raises(ConfigError, match="patient is not a known key; the nearest valid key is patients"):
+        check_overrides("simulate", ["patient=10", "output=x"], SimulateConfig)
+
+
+def test_environment_variables_point_to_real_exports(monkeypatch, tmp_path):
+    monkeypatch.setenv("SURVLSTM_COHORT_1000", str(tmp_path))
+    assert composed(["data=cohort_1000"]).data.path == str(tmp_path)
+    monkeypatch.delenv("SURVLSTM_COHORT_1000")
+    assert composed(["data=cohort_1000"]).data.path is None

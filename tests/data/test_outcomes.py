@@ -1,0 +1,178 @@
+"""Outcomes: the label table of METRICS.md, exclusions, and what the synthetic process promises."""
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+from survlstm.data.cohort import select_cohort
+from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
+from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
+from survlstm.data.prepare import Settings, make
+from survlstm.data.visits import group_visits
+from survlstm.errors import CohortError, OutcomeError
+from tests.records import RecordsSource, events_of, random_records
+
+SETTINGS = Settings(
+    grouping="hybrid",
+    window_hours=24.0,
+    min_visits=1,
+    max_visits=None,
+    max_codes_per_visit=None,
+    train=0.7,
+    val=0.15,
+    split_seed=0,
+    min_frequency=1,
+)
+SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+
+
+def day(number):
+    return f"2020-01-{number + 1:02d}T08:00:00"
+
+
+def record(*codes):
+    return [(day(number), f"e{number}", [code]) for number, code in enumerate(codes)]
+
+
+def labelled(events, outcome, *, min_visits=1):
+    """(subject → (step, event)), and the counted exclusions."""
+    late = events.time >= outcome.inputs_end(events.subjects)[events.subject]
+    from survlstm.data.visits import take_events
+
+    visits, _ = group_visits(
+        take_events(events, ~late), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None
+    )
+    cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits)
+    people = cohort.visits.subjects.subject_id
+    labels = outcome.label(cohort.visits, is_training=np.ones(len(people), dtype=bool))
+    found = {name: (int(s), bool(e)) for name, s, e in zip(people, labels.step, labels.event, strict=True)}
+    return found, {rule.reason: rule.subjects for rule in cohort.exclusions if rule.subjects}
+
+
+def test_label_table_of_a_first_code():
+    events = events_of(
+        {
+            "event at visit 1": record("X/a", "X/hit", "X/a"),
+            "event at visit 3": record("X/a", "X/a", "X/a", "X/hit"),
+            "at visit 0": record("X/hit", "X/a", "X/a"),
+            "never, 4 visits": record("X/a", "X/a", "X/a", "X/a"),
+            "never, 1 visit": record("X/a"),
+        }
+    )
+    found, excluded = labelled(events, FirstCodeOutcome(["X/hit"]))
+    assert found == {"event at visit 1": (0, True), "event at visit 3": (2, True), "never, 4 visits": (2, False)}
+    assert excluded == {"outcome at the first visit (prevalent)": 1, "one visit only: no follow-up": 1}
+
+
+def test_label_table_of_death():
+    records = {"dead": record("X/a", "X/a", "X/a"), "alive": record("X/a", "X/a", "X/a")}
+    found, _ = labelled(events_of(records, deaths={"dead": "2020-06-01"}), DeathOutcome())
+    assert found == {"dead": (2, True), "alive": (1, False)}
+
+
+def test_nothing_from_the_day_of_death_on_is_an_input():
+    records = {"dead": record("X/a", "X/a", "X/certificate"), "alive": record("X/a", "X/a", "X/a")}
+    found, _ = labelled(events_of(records, deaths={"dead": "2020-01-03"}), DeathOutcome())
+    assert found["dead"] == (1, True)
+
+
+def test_min_visits_counts_observed_visits_only():
+    records = {"early event": record("X/a", "X/hit", *["X/a"] * 9), "late": record("X/a", "X/a", "X/hit")}
+    found, excluded = labelled(events_of(records), FirstCodeOutcome(["X/hit"]), min_visits=3)
+    assert set(found) == {"late"}
+    assert excluded == {"fewer than 3 observed visits": 1}
+
+
+def test_codes_that_the_export_does_not_know():
+    with pytest.raises(OutcomeError, match=r"found none of \['X/hot'\].*The nearest to the first is X/hit"):
+        labelled(events_of({"a": record("X/a", "X/hit")}), FirstCodeOutcome(["X/hot"]))
+
+
+def test_an_outcome_that_never_happens():
+    events = events_of({"a": record("X/a", "X/a"), "b": record("X/hit", "X/a")})
+    with pytest.raises(OutcomeError, match="found 0 events in 1 subjects"):
+        labelled(events, FirstCodeOutcome(["X/hit"]))
+    with pytest.raises(OutcomeError, match="found 0 in 2"):
+        labelled(events, DeathOutcome())
+
+
+def test_nobody_left():
+    with pytest.raises(CohortError, match=r"found none of 1 \(fewer than 9 observed visits: 1\)"):
+        labelled(events_of({"a": record("X/a", "X/a")}), DeathOutcome(), min_visits=9)
+
+
+def test_history_factors_of_a_record_worked_by_hand():
+    records = {"a": [("2020-01-01", "e0", ["X/1", "X/2"]), ("2021-01-01", "e1", ["X/1"]), ("2022-01-01", "e2", ["X/3"])]}
+    visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
+    comorbidity, frequency, repetition = history_factors(visits)
+    years = np.array([0, 366, 731]) / 365.25
+    np.testing.assert_allclose(comorbidity, [2, 1.5, 4 / 3])
+    np.testing.assert_allclose(frequency, np.array([1, 2, 3]) / (1 + years))
+    np.testing.assert_allclose(repetition, [0, 1 / 3, 1 / 4])
+
+
+@pytest.fixture(scope="module")
+def synthetic():
+    return make(RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), SYNTHETIC, SETTINGS)
+
+
+def test_synthetic_event_rate_is_the_one_asked_for(synthetic):
+    assert synthetic.flow.outcome_facts["event_rate_train"] == pytest.approx(0.7, abs=0.005)
+    assert synthetic.flow.outcome_facts["event_rate"] == pytest.approx(0.7, abs=0.02)
+
+
+def test_synthetic_facts_are_what_scipy_computes(synthetic):
+    facts, tensors = synthetic.flow.outcome_facts, synthetic.tensors
+    risk = (np.log(tensors.oracle_hazard / (1 - tensors.oracle_hazard)) - facts["intercept"]) / SYNTHETIC.effect
+    mean_risk = np.add.reduceat(risk, tensors.visit_offsets[:-1]) / (tensors.step + 1)
+    theirs = pearsonr(mean_risk[tensors.event], tensors.step[tensors.event]).statistic
+    assert facts["risk_time_correlation"] == pytest.approx(theirs, abs=1e-5)
+    assert facts["median_step"] == np.median(tensors.step)
+
+
+def test_events_come_as_often_as_the_hazards_say(synthetic):
+    hazard, tensors = synthetic.tensors.oracle_hazard, synthetic.tensors
+    expected, variance = hazard.sum(), (hazard * (1 - hazard)).sum()
+    assert abs(tensors.event.sum() - expected) < 3 * np.sqrt(variance)
+
+
+def test_censoring_is_as_frequent_as_asked(synthetic):
+    lengths = np.diff(make(RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), DeathLess(), SETTINGS).tensors.visit_offsets)
+    tensors = synthetic.tensors
+    before_end = ~tensors.event & (tensors.step < lengths - 1)
+    at_risk_after = (tensors.step + 1).sum() - tensors.event.sum() - (~tensors.event & (tensors.step == lengths - 1)).sum()
+    chance = before_end.sum() / at_risk_after
+    assert abs(chance - 1 / 60) < 3 * np.sqrt(1 / 60 / at_risk_after)
+
+
+class DeathLess(RandomOutcome):
+    """Follows every record to its last step: nobody is censored earlier."""
+
+    def __init__(self):
+        super().__init__(0.001, 0.0, 0)
+
+
+def test_the_draws_of_a_subject_do_not_hang_on_the_others():
+    records = random_records(300, seed=4)
+    outcome = RandomOutcome(0.7, 1 / 60, seed=0)
+    whole = make(RecordsSource(events_of(records)), outcome, SETTINGS).tensors
+    without = make(RecordsSource(events_of({k: v for k, v in records.items() if k != "s0007"})), outcome, SETTINGS).tensors
+    both = np.isin(whole.subject_id, without.subject_id)
+    # The intercept moves by one subject's weight; nearly every label stays.
+    assert (whole.step[both] == without.step).mean() > 0.98
+
+
+def test_random_hazards_know_no_history():
+    found = make(RecordsSource(events_of(random_records(300, seed=4))), RandomOutcome(0.7, 1 / 60, seed=0), SETTINGS)
+    assert np.ptp(found.tensors.oracle_hazard) == 0
+
+
+def test_a_weak_effect_is_warned_of():
+    weak = SyntheticOutcome(0.7, 0.0, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+    found = make(RecordsSource(events_of(random_records(300, seed=4))), weak, SETTINGS)
+    assert any("must be below -0.3" in warning and "outcome.effect" in warning for warning in found.flow.warnings)
+
+
+def test_an_event_rate_out_of_reach_is_warned_of():
+    few = make(RecordsSource(events_of(random_records(40, seed=4))), RandomOutcome(0.7, 1 / 60, seed=3), SETTINGS)
+    rate = few.flow.outcome_facts["event_rate"]
+    assert (abs(rate - 0.7) > 0.02) == any("the event rate must lie within" in text for text in few.flow.warnings)

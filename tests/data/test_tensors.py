@@ -1,0 +1,148 @@
+"""Tensors, vocabulary, features and batches."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.outcomes.labels import Labels
+from survlstm.data.ragged import ranges
+from survlstm.data.split import Split, split_subjects
+from survlstm.data.tensors import build_tensors
+from survlstm.data.visits import group_visits
+from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
+from tests.records import events_of, random_records
+
+RECORDS = random_records(60, seed=0)
+
+
+def built(*, step=None, max_visits=None, min_frequency=2, records=RECORDS):
+    visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
+    subjects = len(records)
+    step = visits.visits_per_subject - 2 if step is None else np.minimum(step, visits.visits_per_subject - 2)
+    labels = Labels(step, np.arange(subjects) % 2 == 0)
+    split = np.array([0, 0, 0, 1, 2] * (subjects // 5), dtype=np.int8)
+    return visits, *build_tensors(visits, labels, split, max_visits=max_visits, min_frequency=min_frequency)
+
+
+def test_nothing_behind_the_last_at_risk_step_is_held():
+    _, tensors, _, _ = built(step=4)
+    assert np.diff(tensors.visit_offsets).tolist() == (tensors.step + 1).tolist()
+    assert len(tensors.code) == tensors.code_offsets[-1]
+    assert len(tensors.features) == len(tensors.visit_time) == tensors.visit_offsets[-1]
+
+
+def test_max_visits_keeps_the_most_recent_and_moves_time_zero():
+    _, whole, _, _ = built(min_frequency=1)
+    _, recent, _, left_out = built(max_visits=5, min_frequency=1)
+    assert recent.step.tolist() == np.minimum(whole.step, 4).tolist()
+    assert left_out == (whole.step + 1).sum() - (recent.step + 1).sum() > 0
+    for number in range(len(whole.step)):
+        kept = recent.visit_time[slice(*recent.visit_offsets[number : number + 2])]
+        before = whole.visit_time[slice(*whole.visit_offsets[number : number + 2])]
+        assert kept.tolist() == before[-5:].tolist()
+    # Days since the first visit are those since the first visit kept: the same, lowest value for every subject.
+    first = recent.features[recent.visit_offsets[:-1], 1]
+    assert np.ptp(first) == 0
+    assert first[0] == recent.features[:, 1].min()
+
+
+def test_the_vocabulary_is_that_of_the_training_visits_held():
+    visits, tensors, vocabulary, _ = built(step=4, min_frequency=3)
+    counts = {}
+    for number in np.flatnonzero(tensors.split == Split.TRAIN):
+        first = visits.visit_offsets[number]
+        for visit in range(first, first + tensors.step[number] + 1):
+            for code in visits.code[slice(*visits.code_offsets[visit : visit + 2])]:
+                counts[visits.codes[code]] = counts.get(visits.codes[code], 0) + 1
+    frequent = sorted(code for code, count in counts.items() if count >= 3)
+    assert vocabulary.entries == ("[PAD]", "[UNK]", *frequent)
+
+
+def test_unknown_codes_get_their_own_number_and_padding_none():
+    vocabulary = fit_vocabulary(np.array([0, 0, 1, 2, 2]), np.array(["A", "B", "C"], dtype=object), min_frequency=2)
+    assert vocabulary == Vocabulary(("[PAD]", "[UNK]", "A", "C"))
+    assert vocabulary.number(np.array(["C", "B", "Z", "A"])).tolist() == [3, 1, 1, 2]
+
+
+def test_features_are_standardised_on_the_training_visits():
+    _, tensors, _, _ = built()
+    owner = np.repeat(tensors.split, tensors.step + 1)
+    training = tensors.features[owner == Split.TRAIN].astype(float)
+    np.testing.assert_allclose(training.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(training.std(axis=0), 1, atol=1e-5)
+
+
+def test_features_of_a_record_worked_by_hand():
+    record = [("2020-01-01", "e0", ["X/1", "X/2"]), ("2020-01-31", "e1", ["X/1"]), ("2021-01-01", "e2", ["X/3"])]
+    visits, _ = group_visits(events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
+    from survlstm.data.features import visit_features
+
+    found = visit_features(visits, is_training=np.array([True, True]))
+    raw = np.array(
+        [
+            [0, 0, 21915 / 365.25, np.log(2), np.log(1)],
+            [np.log(31), np.log(31), 21945 / 365.25, 0, np.log(2)],
+            [np.log(337), np.log(367), 22281 / 365.25, 0, np.log(3)],
+        ]
+    )
+    np.testing.assert_allclose(found[:3], (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=1e-5)
+    np.testing.assert_array_equal(found[:3], found[3:])
+
+
+def test_the_split_has_its_shares_and_no_subject_moves_when_others_come():
+    names = np.array([f"p{number}" for number in range(20_000)])
+    split = split_subjects(names, train=0.7, val=0.15, seed=0)
+    shares = np.bincount(split) / len(names)
+    np.testing.assert_allclose(shares, [0.7, 0.15, 0.15], atol=0.01)
+    np.testing.assert_array_equal(split[5000:6000], split_subjects(names[5000:6000], train=0.7, val=0.15, seed=0))
+    assert (split != split_subjects(names, train=0.7, val=0.15, seed=1)).mean() > 0.3
+
+
+def test_batches_hold_every_subject_once_and_its_own_visits():
+    _, tensors, _, _ = built()
+    members = tensors.members(Split.TRAIN)
+    batches = Batches(tensors, members, 8, feature_columns(["age", "log_codes"]))
+    seen = []
+    for chosen, batch in batches.in_order():
+        seen += chosen.tolist()
+        assert batch.at_risk.sum(dim=1).tolist() == (tensors.step[chosen] + 1).tolist()
+        assert batch.event.any(dim=1).tolist() == tensors.event[chosen].tolist()
+        row = len(chosen) - 1
+        visits = range(*tensors.visit_offsets[chosen[row] : chosen[row] + 2])
+        placed = torch.nonzero(batch.visit_position // batch.steps == row).flatten()
+        assert (batch.visit_position[placed] % batch.steps).tolist() == list(range(len(visits)))
+        ends = torch.cat([batch.code_offsets, torch.tensor([len(batch.codes)])])
+        for place, visit in zip(placed.tolist(), visits, strict=True):
+            codes = batch.codes[ends[place] : ends[place + 1]]
+            assert codes.tolist() == tensors.code[slice(*tensors.code_offsets[visit : visit + 2])].tolist()
+            assert batch.visit_features[place].tolist() == tensors.features[visit, [2, 3]].tolist()
+    assert sorted(seen) == members.tolist()
+    assert len(batches) == -(-len(members) // 8)
+
+
+def test_shuffled_batches_differ_between_epochs_and_not_between_runs():
+    _, tensors, _, _ = built()
+    batches = Batches(tensors, tensors.members(Split.TRAIN), 8, (0,))
+
+    def epochs(seed):
+        generator = np.random.default_rng(seed)
+        return [[batch.codes.tolist() for batch in batches.shuffled(generator)] for _ in range(2)]
+
+    assert epochs(0) == epochs(0)
+    assert epochs(0)[0] != epochs(0)[1]
+    assert sum(batch.subjects for batch in batches.shuffled(np.random.default_rng(0))) == len(batches.members)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=10))
+def test_ranges(rows):
+    starts, sizes = (np.array([row[part] for row in rows], dtype=np.int64) for part in (0, 1))
+    expected = [value for start, size in rows for value in range(start, start + size)]
+    assert ranges(starts, sizes).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["log_days_since_last", "age"])
+def test_feature_columns(name):
+    assert feature_columns([name, "log_visit_number"])[1] == 4

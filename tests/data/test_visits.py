@@ -1,0 +1,150 @@
+"""group_visits: what counts as one visit under each grouping, and what is left out."""
+
+import numpy as np
+import pytest
+from dataclasses import replace
+from survlstm.data.visits import cut_visits, group_visits
+from survlstm.errors import SourceError
+from tests.records import events_of, random_records
+
+
+def group(events, grouping="hybrid", window_hours=24.0, max_codes_per_visit=None):
+    return group_visits(
+        events, grouping=grouping, window_hours=window_hours, max_codes_per_visit=max_codes_per_visit
+    )
+
+
+def shown(visits):
+    """Subject → list of (time, codes)."""
+    found = {}
+    for number, name in enumerate(visits.subjects.subject_id):
+        found[name] = [
+            (
+                str(visits.visit_time[visit]),
+                [str(visits.codes[code]) for code in visits.code[slice(*visits.code_offsets[visit : visit + 2])]],
+            )
+            for visit in range(*visits.visit_offsets[number : number + 2])
+        ]
+    return found
+
+
+DAY = {
+    "a": [
+        ("2020-01-01T08:00:00", "e1", ["X/1"]),
+        ("2020-01-01T09:30:00", "e1", ["X/2"]),
+        ("2020-01-01T20:00:00", "e2", ["X/3"]),
+        ("2020-01-01T12:00:00", None, ["X/4"]),
+        ("2020-01-03T00:00:00", None, ["X/5"]),
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("grouping", "expected"),
+    [
+        ("encounter", [("2020-01-01T09:30:00", ["X/1", "X/2"]), ("2020-01-01T20:00:00", ["X/3"])]),
+        ("same_day", [("2020-01-01T20:00:00", ["X/1", "X/2", "X/4", "X/3"]), ("2020-01-03T00:00:00", ["X/5"])]),
+        (
+            "hybrid",
+            [
+                ("2020-01-01T12:00:00", ["X/1", "X/2", "X/4"]),
+                ("2020-01-01T20:00:00", ["X/3"]),
+                ("2020-01-03T00:00:00", ["X/5"]),
+            ],
+        ),
+    ],
+)
+def test_groupings(grouping, expected):
+    visits, left_out = group(events_of(DAY), grouping)
+    assert shown(visits)["a"] == expected
+    assert left_out.get("no encounter", 0) == (2 if grouping == "encounter" else 0)
+
+
+@pytest.mark.parametrize(("hours", "sizes"), [(1.0, [1, 1, 1, 1, 1]), (2.0, [2, 1, 1, 1]), (4.0, [2, 1, 1, 1]), (5.0, [3, 1, 1])])
+def test_time_window_reaches_from_the_first_entry(hours, sizes):
+    visits, _ = group(events_of(DAY), "time_window", window_hours=hours)
+    assert visits.codes_per_visit.tolist() == sizes
+
+
+def test_time_windows_never_join_two_subjects():
+    records = {"a": [("2020-01-01T08:00:00", None, ["X/1"])], "b": [("2020-01-01T08:00:00", None, ["X/1"])]}
+    visits, _ = group(events_of(records), "time_window", window_hours=1000.0)
+    assert visits.visits_per_subject.tolist() == [1, 1]
+
+
+def test_a_long_encounter_is_split_and_dated_by_its_last_entry():
+    stay = {
+        "a": [
+            ("2020-01-01T08:00:00", "stay", ["X/in"]),
+            ("2020-01-20T08:00:00", "stay", ["X/end"]),
+            ("2020-01-10T08:00:00", "other", ["X/between"]),
+        ]
+    }
+    visits, _ = group(events_of(stay))
+    assert [codes for _, codes in shown(visits)["a"]] == [["X/in"], ["X/between"], ["X/end"]]
+
+
+def test_nothing_in_a_visit_is_dated_after_it_and_visits_are_in_order():
+    events = events_of(random_records(30, seed=3))
+    visits, _ = group(events)
+    gaps = np.diff(visits.visit_time.astype(np.int64))
+    inside = np.diff(visits.visit_subject) == 0
+    assert (gaps[inside] >= 0).all()
+    encounter = events.subject.astype(np.int64) * 1000 + events.encounter
+    last_entries = [events.time[encounter == number].max() for number in np.unique(encounter)]
+    # Every encounter of these records ends on the day it begins.
+    assert sorted(last_entries) == sorted(visits.visit_time)
+
+
+def test_repeated_rows_count_once_and_are_counted():
+    twice = {"a": [("2020-01-01", "e", ["X/1", "X/1"]), ("2020-01-01T01:00:00", "e", ["X/1"])]}
+    visits, left_out = group(events_of(twice))
+    assert visits.codes_per_visit.tolist() == [2]
+    assert left_out["same visit, time, code and value as another row"] == 1
+
+
+def test_the_same_code_with_another_value_is_no_repetition():
+    events = events_of({"a": [("2020-01-01", "e", ["X/1", "X/1", "X/1"])]})
+    events = replace(events, numeric_value=np.array([1.0, 2.0, 1.0], dtype=np.float32))
+    visits, left_out = group(events)
+    assert visits.codes_per_visit.tolist() == [2]
+    assert left_out["same visit, time, code and value as another row"] == 1
+
+
+def test_max_codes_per_visit_keeps_the_first_and_counts_the_rest():
+    visits, left_out = group(events_of(DAY), "same_day", max_codes_per_visit=3)
+    assert [codes for _, codes in shown(visits)["a"]] == [["X/1", "X/2", "X/4"], ["X/5"]]
+    assert left_out["beyond max_codes_per_visit"] == 1
+
+
+def test_an_encounter_of_two_patients_is_refused():
+    events = events_of({"a": [("2020-01-01", "e", ["X/1"])], "b": [("2020-01-01", "e", ["X/1"])]})
+    shared = replace(events, encounter=np.zeros(2, dtype=np.int32))
+    with pytest.raises(SourceError, match="1 encounters are named by several.*same_day"):
+        group(shared)
+
+
+@pytest.mark.parametrize("grouping", ["encounter", "same_day", "time_window", "hybrid"])
+def test_the_order_of_rows_changes_nothing(grouping):
+    events = events_of(random_records(20, seed=1))
+    order = np.random.default_rng(0).permutation(len(events))
+    renumbered = np.random.default_rng(1).permutation(events.encounter.max() + 1).astype(np.int32)
+    mixed = replace(
+        events,
+        subject=events.subject[order],
+        code=events.code[order],
+        time=events.time[order],
+        encounter=renumbered[events.encounter[order]],
+        numeric_value=events.numeric_value[order],
+    )
+    one, other = group(events, grouping)[0], group(mixed, grouping)[0]
+    np.testing.assert_array_equal(one.code, other.code)
+    np.testing.assert_array_equal(one.visit_time, other.visit_time)
+    np.testing.assert_array_equal(one.code_offsets, other.code_offsets)
+
+
+def test_cut_visits_keeps_the_named_range_of_each_subject():
+    visits, _ = group(events_of(random_records(4, seed=5)))
+    kept = cut_visits(visits, np.array([1, 3]), start=np.array([1, 0]), stop=np.array([3, 2]))
+    whole = shown(visits)
+    assert shown(kept) == {"s0001": whole["s0001"][1:3], "s0003": whole["s0003"][0:2]}

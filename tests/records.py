@@ -1,0 +1,74 @@
+"""Records written out in a test → Events, and a source that returns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from survlstm.data.events import Events, Reading, Subjects, TableCount
+
+# subject → list of (time, encounter or None, codes)
+Records = dict[str, list[tuple[str, str | None, list[str]]]]
+
+
+def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: str = "1960-01-01") -> Events:
+    """Events in the order written; a code is any string."""
+    names = sorted(records)
+    rows = [
+        (name, time, encounter, code)
+        for name in records
+        for time, encounter, codes in records[name]
+        for code in codes
+    ]
+    codes = sorted({row[3] for row in rows})
+    encounters = sorted({f"{row[0]}/{row[2]}" for row in rows if row[2] is not None})
+    number_of = {kind: {text: n for n, text in enumerate(texts)} for kind, texts in (("s", names), ("c", codes), ("e", encounters))}
+    deaths = deaths or {}
+    return Events(
+        subjects=Subjects(
+            np.array(names, dtype=object),
+            np.full(len(names), np.datetime64(birth), dtype="datetime64[s]"),
+            np.array([deaths.get(name, "NaT") for name in names], dtype="datetime64[s]"),
+        ),
+        codes=np.array(codes, dtype=object),
+        subject=np.array([number_of["s"][row[0]] for row in rows], dtype=np.int32),
+        code=np.array([number_of["c"][row[3]] for row in rows], dtype=np.int32),
+        time=np.array([row[1] for row in rows], dtype="datetime64[s]"),
+        encounter=np.array(
+            [-1 if row[2] is None else number_of["e"][f"{row[0]}/{row[2]}"] for row in rows], dtype=np.int32
+        ),
+        numeric_value=np.full(len(rows), np.nan, dtype=np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class RecordsSource:
+    """A source whose events are at hand."""
+
+    events: Events
+
+    def files(self) -> list[Path]:
+        """None: it reads nothing."""
+        return []
+
+    def read(self) -> Reading:
+        """The events, with one table counted."""
+        return Reading(self.events, (TableCount("records", len(self.events), len(self.events), {}, {}),), ())
+
+
+def random_records(subjects: int, *, seed: int, mean_visits: int = 12) -> Records:
+    """Subjects with visits of random codes at random gaps; enough to train on, known to the test alone."""
+    generator = np.random.default_rng(seed)
+    records: Records = {}
+    for number in range(subjects):
+        pace = generator.gamma(2.0, 0.5)
+        time = np.datetime64("2010-01-01T08:00:00") + np.timedelta64(int(generator.integers(0, 900)), "D")
+        visits = []
+        for visit in range(3 + generator.poisson(mean_visits)):
+            codes = [f"X/{code}" for code in generator.integers(0, 40, size=1 + generator.poisson(4 * pace))]
+            visits.append((str(time), f"e{visit}", codes))
+            time = time + np.timedelta64(1 + int(generator.exponential(60 / pace)), "D")
+        records[f"s{number:04d}"] = visits
+    return records

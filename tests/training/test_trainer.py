@@ -1,0 +1,157 @@
+"""Trainer on records small enough to fit in a second: learning, history, checkpoints, repeatability, NaN."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.outcomes.synthetic import SyntheticOutcome
+from survlstm.data.prepare import Settings, make
+from survlstm.data.split import Split
+from survlstm.errors import CheckpointError, TrainingError
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.training.checkpoint import Checkpointer, load_checkpoint
+from survlstm.training.prediction import predict
+from survlstm.training.schedule import Schedule
+from survlstm.training.seeding import seed_everything
+from survlstm.training.stopping import EarlyStopping
+from survlstm.training.trainer import Trainer
+from tests.records import RecordsSource, events_of, random_records
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    settings = Settings("hybrid", 24.0, 3, None, None, 0.7, 0.15, 0, 2)
+    outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+    return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, settings)
+
+
+def fit(prepared, folder, *, epochs=4, lr=0.01, patience=None, scheduler=None, seed=0):
+    generator = seed_everything(seed, deterministic=True)
+    model = DiscreteTimeSurvivalLSTM(
+        vocabulary_size=len(prepared.vocabulary),
+        embedding_dim=8,
+        hidden_dim=16,
+        num_layers=2,
+        dropout=0.2,
+        visit_features=5,
+        mean_hazard=0.1,
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    columns = feature_columns(
+        ["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]
+    )
+    parts = {
+        part: Batches(prepared.tensors, prepared.tensors.members(part), 32, columns) for part in (Split.TRAIN, Split.VAL)
+    }
+    trainer = Trainer(
+        model=model,
+        optimizer=optimizer,
+        scheduler=Schedule(scheduler(optimizer) if scheduler else None),
+        stopping=EarlyStopping(patience, 0.0),
+        checkpointer=Checkpointer(folder / "checkpoints", 2, {"vocabulary": list(prepared.vocabulary.entries)}),
+        device=CPU,
+        grad_clip=1.0,
+        generator=generator,
+    )
+    return model, trainer.fit(parts[Split.TRAIN], parts[Split.VAL], epochs=epochs, history_path=folder / "history.json")
+
+
+def test_it_learns(prepared, tmp_path):
+    _, history = fit(prepared, tmp_path, epochs=6)
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss - 0.2
+    assert max(epoch.val_c_td for epoch in history.epochs) > 0.6
+
+
+def test_history_json_holds_every_epoch(prepared, tmp_path):
+    _, history = fit(prepared, tmp_path, epochs=3)
+    written = json.loads((tmp_path / "history.json").read_text())
+    assert [epoch["epoch"] for epoch in written["epochs"]] == [1, 2, 3]
+    assert set(written["epochs"][0]) == {
+        "epoch", "train_loss", "val_loss", "val_c_td", "lr", "grad_norm", "seconds", "subjects_per_second",
+    }
+    assert written["best_epoch"] == 1 + int(np.argmin([epoch.val_loss for epoch in history.epochs]))
+    assert written["parameters_per_subject"] == pytest.approx(
+        written["parameters"] / len(prepared.tensors.members(Split.TRAIN))
+    )
+    assert written["stopped"] == "all 3 epochs done"
+
+
+def test_checkpoints_load_without_running_code_and_the_best_weights_come_back(prepared, tmp_path):
+    model, history = fit(prepared, tmp_path, epochs=5, lr=0.05)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "best.pt", "epoch_0002.pt", "epoch_0004.pt", "last.pt",
+    ]
+    best = torch.load(tmp_path / "checkpoints" / "best.pt", weights_only=True)
+    assert best["epoch"] == history.best_epoch
+    assert best["about"]["vocabulary"][:2] == ["[PAD]", "[UNK]"]
+    for name, weights in model.state_dict().items():
+        assert torch.equal(weights, best["model"][name])
+
+
+def test_one_seed_gives_one_history_and_another_seed_another(prepared, tmp_path):
+    def numbers(folder, seed):
+        _, history = fit(prepared, tmp_path / folder, seed=seed)
+        return [(e.train_loss, e.val_loss, e.val_c_td, e.grad_norm) for e in history.epochs]
+
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir(), (tmp_path / "c").mkdir()
+    first = numbers("a", 0)
+    assert first == numbers("b", 0)
+    assert first != numbers("c", 1)
+
+
+def test_early_stopping_ends_the_run_and_says_so(prepared, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="survlstm"):
+        _, history = fit(prepared, tmp_path, epochs=40, lr=0.1, patience=2)
+    assert len(history.epochs) < 40
+    assert history.stopped == f"early stopping after {len(history.epochs)} epochs"
+    assert f"Training ended: {history.stopped}" in caplog.text
+
+
+def test_the_plateau_scheduler_lowers_the_rate_that_history_records(prepared, tmp_path):
+    def plateau(optimizer):
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
+
+    _, history = fit(prepared, tmp_path, epochs=12, lr=0.1, scheduler=plateau)
+    rates = [epoch.lr for epoch in history.epochs]
+    assert rates[0] == 0.1
+    assert rates[-1] < 0.1
+
+
+def test_nan_stops_the_run_with_what_to_try_and_keeps_the_last_whole_epoch(prepared, tmp_path):
+    with pytest.raises(TrainingError, match=r"loss must be finite; found (nan|inf) in epoch \d+ .*Try optimizer.lr="):
+        fit(prepared, tmp_path, lr=1e30, epochs=5)
+
+
+def test_predictions_do_not_hang_on_the_batch_size(prepared, tmp_path):
+    model, _ = fit(prepared, tmp_path, epochs=1)
+    members, columns = prepared.tensors.members(Split.VAL), tuple(range(5))
+    small = predict(model, Batches(prepared.tensors, members, 3, columns), CPU)
+    large = predict(model, Batches(prepared.tensors, members, 1000, columns), CPU)
+    np.testing.assert_allclose(small.hazard, large.hazard, atol=1e-6)
+    np.testing.assert_allclose(small.nll, large.nll, rtol=1e-4)
+    assert np.isnan(small.hazard).any()
+
+
+def test_the_epochs_loss_is_the_mean_over_subjects(prepared, tmp_path):
+    model, history = fit(prepared, tmp_path, epochs=2)
+    found = predict(model, Batches(prepared.tensors, prepared.tensors.members(Split.VAL), 7, tuple(range(5))), CPU)
+    assert history.epochs[history.best_epoch - 1].val_loss == pytest.approx(found.nll.mean(), rel=1e-5)
+
+
+def test_a_broken_or_absent_checkpoint_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="found none"):
+        load_checkpoint(tmp_path / "best.pt")
+    (tmp_path / "best.pt").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(CheckpointError, match="must be a whole checkpoint"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    with pytest.raises(CheckpointError, match="must be written to .*set output_dir to another disk"):
+        Checkpointer(tmp_path / "checkpoints", 1, {}).save({}, epoch=1, is_best=True)
