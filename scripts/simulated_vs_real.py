@@ -38,7 +38,7 @@ def comparison(real: dict[str, float], simulated: dict[str, float]) -> str:
     """The Markdown table: figure, real, simulated, simulated / real."""
     lines = ["| figure | real | simulated | ratio |", "|---|---:|---:|---:|"]
     for name, expected in real.items():
-        ratio = f"{simulated[name] / expected:.2f}" if expected else "–"
+        ratio = f"{simulated[name] / expected:.2f}" if expected else "-"
         lines.append(f"| {name} | {expected:.4g} | {simulated[name]:.4g} | {ratio} |")
     return "\n".join(lines) + "\n"
 

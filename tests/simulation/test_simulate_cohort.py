@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from survlstm.errors import ConfigError
-from survlstm.simulation import simulate_cohort
+from survlstm.simulation import cohort, simulate_cohort
 
 LAST_DAY = datetime.date(2024, 4, 30)
 # The first lines of a Synthea export of April 2024.
@@ -34,12 +36,12 @@ DEATH_CERTIFICATION, CAUSE_OF_DEATH = "308646001", "69453-9"
 KIDNEY_STAGES = ["431855005", "431856006", "433144002", "431857002", "46177005"]
 
 
-def simulate(folder: Path, *, patients: int = 60, seed: int = 3, chunk_patients: int = 25) -> Path:
+def simulate(folder: Path, *, patients: int = 40, seed: int = 3, chunk_patients: int = 25) -> Path:
     simulate_cohort(
         folder,
         patients=patients,
         seed=seed,
-        history_years=10,
+        history_years=10.0,
         end_date=LAST_DAY,
         chunk_patients=chunk_patients,
     )
@@ -48,8 +50,8 @@ def simulate(folder: Path, *, patients: int = 60, seed: int = 3, chunk_patients:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """Three hundred people in chunks of 110, so that the last chunk is a smaller one."""
-    folder = simulate(tmp_path_factory.mktemp("simulation") / "cohort", patients=300, chunk_patients=110)
+    """Three hundred people in chunks of 200, so that the last chunk is a smaller one."""
+    folder = simulate(tmp_path_factory.mktemp("simulation") / "cohort", patients=300, chunk_patients=200)
     return {path.stem: pd.read_csv(path, dtype=str) for path in folder.glob("*.csv")}
 
 
@@ -121,7 +123,7 @@ def test_kidney_disease_climbs_one_stage_after_the_other(tables: dict[str, pd.Da
     staged = conditions[conditions["CODE"].isin(KIDNEY_STAGES)]
     first = staged.groupby(["PATIENT", "CODE"])["START"].min().unstack()[KIDNEY_STAGES]
     assert len(first) > 10
-    for stage, following in zip(KIDNEY_STAGES, KIDNEY_STAGES[1:], strict=False):
+    for stage, following in itertools.pairwise(KIDNEY_STAGES):
         both = first[first[following].notna()]
         assert (both[stage] <= both[following]).all()
 
@@ -143,7 +145,7 @@ def test_whole_lives_reach_back_to_birth(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(ConfigError, match="output must be a new or empty folder; .* holds 1 entries. Choose another"):
+    with pytest.raises(ConfigError, match=r"output must be a new or empty folder; .* holds 1 entries. Choose another"):
         simulate(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
@@ -152,17 +154,23 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"patients": 0}, "patients must be >= 1; found 0"),
-        ({"history_years": 0.0}, "history_years must be > 0 or None; found 0.0"),
+        ({"seed": -1}, "seed must be >= 0; found -1"),
+        ({"history_years": 0.0}, r"history_years must be > 0 or None; found 0\.0"),
+        ({"end_date": datetime.date(1850, 1, 1)}, "end_date must lie between 1950-01-01 and 2150-01-01; found 1850"),
         ({"chunk_patients": 0}, "chunk_patients must be >= 1; found 0"),
     ],
 )
-def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, float], message: str) -> None:
-    asked = {"patients": 5, "seed": 0, "history_years": None, "end_date": LAST_DAY} | wrong
+def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = {"patients": 5, "seed": 0, "history_years": None, "end_date": LAST_DAY}
     with pytest.raises(ConfigError, match=message):
-        simulate_cohort(tmp_path / "cohort", **asked)
+        simulate_cohort(tmp_path / "cohort", **(right | wrong))
 
 
-def test_a_run_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected non-negative integer|non-negative"):
-        simulate_cohort(tmp_path / "cohort", patients=5, seed=-1, history_years=None, end_date=LAST_DAY)
+def test_a_run_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt("while the second table is written")
+
+    monkeypatch.setattr(cohort, "append_problems", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="while the second table"):
+        simulate(tmp_path / "cohort")
     assert list(tmp_path.iterdir()) == []
