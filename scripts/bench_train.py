@@ -1,8 +1,8 @@
-"""A prepared cohort → subjects per second of a training epoch, beside the bound of a bare LSTM, and where the rest goes.
+"""A prepared cohort → subjects per second of an epoch, beside the bound of a bare LSTM, and where the rest goes.
 
-The bound is forward and backward of ``nn.LSTM`` alone, over as many visits in ideal batches: every subject of a batch as
-long as the next, no padding, the same number of batches. Epoch and bound are timed in turn, so that a machine that gets
-slower slows both; the ratio is what counts.
+The bound is forward and backward of ``nn.LSTM`` alone, over as many visits in ideal batches: every subject of a batch
+as long as the next, no padding, the same number of batches. Epoch and bound are timed in turn, so that a machine that
+gets slower slows both; the ratio is what counts.
 """
 
 from __future__ import annotations

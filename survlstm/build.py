@@ -22,19 +22,24 @@ def build_prepared(config: RunConfig) -> Prepared:
     return prepare(
         build_source(config.data, cache),
         build_outcome(config.outcome),
-        Settings(
-            grouping=config.data.visits.grouping,
-            window_hours=config.data.visits.window_hours,
-            min_visits=config.data.min_visits,
-            max_visits=config.data.max_visits,
-            max_codes_per_visit=config.data.max_codes_per_visit,
-            train=config.split.train,
-            val=config.split.val,
-            split_seed=config.split.seed,
-            min_frequency=config.vocabulary.min_frequency,
-        ),
+        build_settings(config),
         described={"source": config.data.source.settings(), "outcome": config.outcome.settings()},
         cache=cache,
+    )
+
+
+def build_settings(config: RunConfig) -> Settings:
+    """What shapes the tensors beside the source and the outcome."""
+    return Settings(
+        grouping=config.data.visits.grouping,
+        window_hours=config.data.visits.window_hours,
+        min_visits=config.data.min_visits,
+        max_visits=config.data.max_visits,
+        max_codes_per_visit=config.data.max_codes_per_visit,
+        train=config.split.train,
+        val=config.split.val,
+        split_seed=config.split.seed,
+        min_frequency=config.vocabulary.min_frequency,
     )
 
 

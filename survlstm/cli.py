@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from survlstm import __version__
 from survlstm.compose import check_overrides
-from survlstm.config import RunConfig, Section, SimulateConfig, conf_dir, validate
+from survlstm.config import RunConfig, SimulateConfig, conf_dir, validate
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to
 
@@ -31,12 +31,16 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder."""
-    _dispatch("train", arguments, RunConfig, _train)
+    # Before hydra writes its own files there.
+    for config in check_overrides("train", arguments, RunConfig):
+        _refuse_used(Path(config.output_dir))
+    _run_hydra("train", arguments, _train)
 
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
-    _dispatch("simulate", arguments, SimulateConfig, _simulate)
+    check_overrides("simulate", arguments, SimulateConfig)
+    _run_hydra("simulate", arguments, _simulate)
 
 
 VERBS: dict[str, Callable[[list[str]], None]] = {"train": train, "simulate": simulate}
@@ -62,10 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
 
 
-def _dispatch(
-    config_name: str, arguments: list[str], schema: type[Section], job: Callable[[DictConfig], None]
-) -> None:
-    check_overrides(config_name, arguments, schema)
+def _run_hydra(config_name: str, arguments: list[str], job: Callable[[DictConfig], None]) -> None:
     sys.argv = [f"survlstm {config_name}", *arguments]
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
 
@@ -76,7 +77,6 @@ def _train(composed: DictConfig) -> None:
 
     config = validate(composed, RunConfig)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    _refuse_used(folder)
     with logging_to(folder / "training.log"):
         _tell(lambda: run.train(config, folder), verbose=config.verbose)
 

@@ -13,24 +13,25 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from survlstm.config import Section, conf_dir, leaf_keys, nearest_key, validate
+from survlstm.config import Section, SectionT, conf_dir, leaf_keys, nearest_key, validate
 from survlstm.errors import ConfigError
 
 
-def check_overrides(config_name: str, arguments: list[str], schema: type[Section]) -> None:
+def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:
     """Compose and validate what hydra is about to run; of a sweep, every value of every swept key.
 
-    Raises ConfigError with the key, what was found, what is allowed and the nearest valid key.
+    Returns the validated configs: one, or those of a sweep; none where hydra is only asked to show something. Raises
+    ConfigError with the key, what was found, what is allowed and the nearest valid key.
     """
     flags = get_args_parser().parse_args(arguments)
     if flags.help or flags.hydra_help or flags.info or flags.cfg or flags.shell_completion:
-        return
+        return []
     lines = list(flags.overrides)
     if flags.config_dir:
         lines.append(f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}]")
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for combination in _combinations(lines, sweep=flags.multirun):
-            validate(_compose(config_name, combination), schema)
+        combinations = _combinations(lines, sweep=flags.multirun)
+        return [validate(_compose(config_name, combination), schema) for combination in combinations]
 
 
 def _combinations(lines: list[str], *, sweep: bool) -> list[list[str]]:
@@ -42,9 +43,7 @@ def _combinations(lines: list[str], *, sweep: bool) -> list[list[str]]:
     values = [_values(override, line) for override, line in zip(parsed, lines, strict=True) if "glob(" not in line]
     first = [options[0] for options in values]
     others = [
-        [*first[:place], option, *first[place + 1 :]]
-        for place, options in enumerate(values)
-        for option in options[1:]
+        [*first[:place], option, *first[place + 1 :]] for place, options in enumerate(values) for option in options[1:]
     ]
     return [first, *others]
 

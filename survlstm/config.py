@@ -22,7 +22,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Code = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
 
 
-
 class Section(BaseModel):
     """Unknown keys are errors, nothing is converted, nothing changes after validation."""
 
@@ -138,9 +137,7 @@ class LSTMConfig(SwapPoint):
     hidden_dim: PositiveInt
     num_layers: PositiveInt
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    visit_features: list[
-        Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]
-    ]
+    visit_features: list[Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]]
 
     @model_validator(mode="after")
     def _each_feature_once(self) -> LSTMConfig:
@@ -155,6 +152,7 @@ class AdamWConfig(SwapPoint):
     target: Literal["torch.optim.AdamW"] = Field(alias="_target_")
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Weight
+    fused: bool
 
 
 class PlateauConfig(SwapPoint):
@@ -318,7 +316,7 @@ def _dotted(values: dict[Any, Any]) -> list[str]:
 
 def nearest_key(key: str, known: list[str]) -> str | None:
     """The valid key that a misspelt one most likely meant: same last part anywhere, else the closest spelling."""
-    last = key.split(".")[-1]
+    last = key.rsplit(".", maxsplit=1)[-1]
     same_last = [name for name in known if name.split(".")[-1] == last and name != key]
     if same_last:
         return same_last[0]

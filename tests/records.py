@@ -17,14 +17,14 @@ def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: 
     """Events in the order written; a code is any string."""
     names = sorted(records)
     rows = [
-        (name, time, encounter, code)
-        for name in records
-        for time, encounter, codes in records[name]
-        for code in codes
+        (name, time, encounter, code) for name in records for time, encounter, codes in records[name] for code in codes
     ]
     codes = sorted({row[3] for row in rows})
     encounters = sorted({f"{row[0]}/{row[2]}" for row in rows if row[2] is not None})
-    number_of = {kind: {text: n for n, text in enumerate(texts)} for kind, texts in (("s", names), ("c", codes), ("e", encounters))}
+    number_of = {
+        kind: {text: n for n, text in enumerate(texts)}
+        for kind, texts in (("s", names), ("c", codes), ("e", encounters))
+    }
     deaths = deaths or {}
     return Events(
         subjects=Subjects(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,7 +37,14 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return Batch(*(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in self))
+        return self._replace(
+            codes=self.codes.to(device),
+            code_offsets=self.code_offsets.to(device),
+            visit_features=self.visit_features.to(device),
+            visit_position=self.visit_position.to(device),
+            at_risk=self.at_risk.to(device),
+            event=self.event.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Batches:
     features: tuple[int, ...]
 
     def __len__(self) -> int:
-        return -(-len(self.members) // self.batch_size)
+        return math.ceil(len(self.members) / self.batch_size)
 
     def in_order(self) -> Iterator[tuple[Int64[np.ndarray, " row"], Batch]]:
         """Batches by record length, each with the numbers of its subjects."""
@@ -91,6 +99,6 @@ class Batches:
         )
 
 
-def feature_columns(names: list[str]) -> tuple[int, ...]:
+def feature_columns(names: Sequence[str]) -> tuple[int, ...]:
     """Where the named visit features stand in ``Tensors.features``."""
     return tuple(FEATURES.index(name) for name in names)

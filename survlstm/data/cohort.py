@@ -50,6 +50,4 @@ def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Co
             "Lower data.min_visits or check data.path and the outcome"
         )
     subject = np.flatnonzero(eligible)
-    return Cohort(
-        cut_visits(visits, subject, start=np.zeros_like(subject), stop=observed[subject]), tuple(exclusions)
-    )
+    return Cohort(cut_visits(visits, subject, start=np.zeros_like(subject), stop=observed[subject]), tuple(exclusions))

@@ -11,7 +11,9 @@ DAY_SECONDS = 86400.0
 FEATURES = ("log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number")
 
 
-def visit_features(visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Float32[np.ndarray, "visit feature"]:
+def visit_features(
+    visits: Visits, *, is_training: Bool[np.ndarray, " subject"]
+) -> Float32[np.ndarray, "visit feature"]:
     """The columns of ``FEATURES``: log(1 + days) twice, age in years, log codes, log number; each with the mean 0 and
     the standard deviation 1 among the training visits (a column that never varies there is 0)."""
     owner = visits.visit_subject
@@ -21,7 +23,11 @@ def visit_features(visits: Visits, *, is_training: Bool[np.ndarray, " subject"])
     since_last = np.diff(since_first, prepend=0.0)
     number = np.arange(len(owner)) - first_visit
     since_last[number == 0] = 0.0
-    age = (visits.visit_time - visits.subjects.birth[owner]).astype("timedelta64[s]").astype(np.int64) / DAY_SECONDS / 365.25
+    age = (
+        (visits.visit_time - visits.subjects.birth[owner]).astype("timedelta64[s]").astype(np.int64)
+        / DAY_SECONDS
+        / 365.25
+    )
     columns = np.column_stack(
         [np.log1p(since_last), np.log1p(since_first), age, np.log(visits.codes_per_visit), np.log1p(number)]
     )

@@ -78,7 +78,9 @@ class Prepared:
     fingerprint: str
 
 
-def prepare(source: Source, outcome: Outcome, settings: Settings, *, described: dict[str, Any], cache: Path) -> Prepared:
+def prepare(
+    source: Source, outcome: Outcome, settings: Settings, *, described: dict[str, Any], cache: Path
+) -> Prepared:
     """Prepared data from the cache, or made anew and kept there.
 
     ``described`` are the settings of source and outcome as plain values. The fingerprint covers them, ``settings``, the

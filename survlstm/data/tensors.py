@@ -19,8 +19,9 @@ from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
 class Tensors:
     """Everything a model may see, and its labels; subjects in the order of their ids.
 
-    Visit v of subject s is ``visit_offsets[s] + v``; its codes are ``code[code_offsets[visit] : code_offsets[visit+1]]``.
-    A subject has visits 0..``step`` and no other. ``oracle_hazard`` is NaN where the outcome was not drawn.
+    Subject s has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``, which are visits 0..``step`` of its
+    record and no other; visit v has the codes from ``code_offsets[v]`` to ``code_offsets[v+1]``. ``oracle_hazard`` is
+    NaN where the outcome was not drawn.
     """
 
     subject_id: np.ndarray

@@ -79,7 +79,11 @@ def group_visits(
 
 
 def cut_visits(
-    visits: Visits, subject: Int[np.ndarray, " kept"], *, start: Int[np.ndarray, " kept"], stop: Int[np.ndarray, " kept"]
+    visits: Visits,
+    subject: Int[np.ndarray, " kept"],
+    *,
+    start: Int[np.ndarray, " kept"],
+    stop: Int[np.ndarray, " kept"],
 ) -> Visits:
     """The visits ``start``..``stop``-1 of each of the named subjects, and nothing else."""
     kept_visits = ranges(visits.visit_offsets[subject] + start, stop - start)
@@ -220,9 +224,7 @@ def _sort_entries(
     """Entries by visit, time in the visit and code, each once; one integer key, because sorting it is what costs."""
     n_seconds = int(second.max(initial=0)) + 1
     if (int(visit.max(initial=0)) + 1) * n_seconds * n_codes >= 2**63:
-        raise SourceError(
-            "a visit's window must be short enough to sort by the second; lower data.visits.window_hours"
-        )
+        raise SourceError("a visit's window must be short enough to sort by the second; lower data.visits.window_hours")
     key = (visit * n_seconds + second) * n_codes + code
     order = np.argsort(key)
     key = key[order]

@@ -26,6 +26,6 @@ class Vocabulary:
 
 
 def fit_vocabulary(code: Int[np.ndarray, " code"], codes: np.ndarray, *, min_frequency: int) -> Vocabulary:
-    """The codes that occur at least ``min_frequency`` times in the *training* visits given; ``code`` numbers ``codes``."""
+    """The codes that occur ``min_frequency`` times or more in the training visits; ``code`` numbers ``codes``."""
     frequent = np.bincount(code, minlength=len(codes)) >= min_frequency
     return Vocabulary((PAD, UNK, *(str(name) for name in codes[frequent])))

@@ -13,9 +13,9 @@ from survlstm.survival.concordance import concordance_td
 from survlstm.survival.covariate_free import covariate_free_hazard
 
 CONVENTION = (
-    "c_td: Antolini's time-dependent concordance on the visit clock; S equal counts 1/2, two events in one step are not "
-    "compared; nll: negative log-likelihood in nats per subject, lower = better; intervals: percentile bootstrap over "
-    "subjects"
+    "c_td: Antolini's time-dependent concordance on the visit clock, 0.5 = random; equal S counts 1/2, two events in "
+    "one step are not compared. nll: negative log-likelihood in nats per subject, lower = better. Intervals: percentile "
+    "bootstrap over subjects"
 )
 
 
@@ -62,30 +62,29 @@ def judge(
 ) -> Verdict:
     """Figures of every contender on the same subjects and the same resamples; the first one is the model."""
     events = int(event.sum())
-    notes = []
-    if events < min_events:
-        notes.append(f"no interval: {events} events among {len(step)} test subjects, {min_events} are needed")
     figures = []
     for contender in contenders:
-        interval = None
         survival = np.cumprod(1 - contender.hazard, axis=1)
+        found = concordance_td(survival, step=step, event=event)
+
+        def of_resample(rows: np.ndarray, survival: np.ndarray = survival) -> float:
+            return concordance_td(survival[rows], step=step[rows], event=event[rows]).c_td
+
+        interval = None
         if events >= min_events:
             interval = bootstrap_interval(
-                lambda rows, survival=survival: concordance_td(survival[rows], step=step[rows], event=event[rows]).c_td,
-                subjects=len(step),
-                resamples=resamples,
-                confidence=confidence,
-                seed=seed,
+                of_resample, subjects=len(step), resamples=resamples, confidence=confidence, seed=seed
             )
-        found = concordance_td(survival, step=step, event=event)
         figures.append(Figures(contender.name, found.c_td, interval, mean_nll(contender.hazard, step, event)))
     return Verdict(
         subjects=len(step),
         events=events,
         comparable_pairs=found.comparable,
         figures=tuple(figures),
-        sentence=_sentence(figures, confidence),
-        notes=tuple(notes),
+        sentence=_sentence(figures, events, confidence),
+        notes=()
+        if events >= min_events
+        else (f"no interval: {events} events among {len(step)} test subjects, {min_events} are needed",),
     )
 
 
@@ -109,13 +108,16 @@ def covariate_free(
     return Contender("covariate-free hazard", np.broadcast_to(hazard, (subjects, steps)))
 
 
-def _sentence(figures: list[Figures], confidence: float) -> str:
+def _sentence(figures: list[Figures], events: int, confidence: float) -> str:
     model, baseline = figures[0], figures[-1]
-    interval = model.interval
-    span = f" ({confidence:.0%} interval {interval.low:.3f} to {interval.high:.3f})" if interval else ""
-    said = f"Test C-index (c_td) {model.c_td:.3f}{span}: {read_c_index(model.c_td)}."
-    if interval and interval.low <= 0.5 <= interval.high:
-        said += " The interval holds 0.5: no evidence that it ranks better than chance."
+    if model.interval is None:
+        said = f"Test C-index (c_td) {model.c_td:.3f} of {events} events: too few to say anything."
+    else:
+        low, high = model.interval
+        said = f"Test C-index (c_td) {model.c_td:.3f} ({confidence:.0%} interval {low:.3f} to {high:.3f}): "
+        said += f"{read_c_index(model.c_td)}."
+        if low <= 0.5 <= high:
+            said += " The interval holds 0.5: no evidence that it ranks better than chance."
     if not model.nll < baseline.nll:
         said += f" It does not beat the {baseline.name} (nll {model.nll:.3f} against {baseline.nll:.3f})."
     return said

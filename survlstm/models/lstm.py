@@ -47,13 +47,12 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
             batch_first=True,
             dropout=dropout if num_layers > 1 else 0.0,
         )
-        self.head = nn.Sequential(
-            nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, 1)
-        )
+        logit = nn.Linear(hidden_dim, 1)
         # Starting at the mean training hazard spends no epoch on finding it.
-        nn.init.constant_(self.head[-1].bias, math.log(mean_hazard / (1 - mean_hazard)))
+        nn.init.constant_(logit.bias, math.log(mean_hazard / (1 - mean_hazard)))
+        self.head = nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), logit)
 
-    def forward(
+    def forward(  # noqa: PLR0917  (a batch's inputs, in the order a batch holds them)
         self,
         codes: Int[Tensor, " code"],
         code_offsets: Int[Tensor, " visit"],

@@ -13,7 +13,7 @@ def hazard(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "*subject st
 
 
 def survival(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "*subject step"]:
-    """S_j = (1-h_0)···(1-h_j), the probability of no event through step j; summed as logarithms, so 1-h never rounds."""
+    """S_j = (1-h_0)···(1-h_j), the probability of no event through step j; summed as logarithms, 1-h never rounds."""
     return torch.nn.functional.logsigmoid(-logits).cumsum(dim=-1).exp()
 
 

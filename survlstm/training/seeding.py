@@ -22,5 +22,5 @@ def seed_everything(seed: int, *, deterministic: bool) -> np.random.Generator:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     # Filling every new tensor with NaN is a debugging aid, a tenth of an epoch here.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  (a property made at run time)
     return np.random.default_rng(seed)

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
@@ -77,7 +78,9 @@ def test_1_equal_true_hazards_give_one_half_whatever_the_follow_up(emitted):
         follow_up = np.minimum(generator.geometric(1 / generator.gamma(1, 20, subjects).clip(2)), steps) - 1
         event_step = generator.geometric(0.05, subjects) - 1
         step, event = np.minimum(event_step, follow_up), event_step <= follow_up
-        hazard = np.full((subjects, steps), 0.05) if emitted == "constant" else generator.uniform(0, 0.1, (subjects, steps))
+        hazard = (
+            np.full((subjects, steps), 0.05) if emitted == "constant" else generator.uniform(0, 0.1, (subjects, steps))
+        )
         estimates.append(concordance_td(np.cumprod(1 - hazard, axis=1), step=step, event=event).c_td)
         record_sum = np.where(np.arange(steps) <= step[:, None], hazard, 0).sum(axis=1)
         fixed_score = np.repeat(1 - record_sum[:, None] / steps, steps, axis=1)

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 from hydra import compose, initialize_config_dir
+
 from survlstm.compose import check_overrides
 from survlstm.config import RunConfig, SimulateConfig, conf_dir, validate
 from survlstm.errors import ConfigError
@@ -87,7 +88,10 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["trainer.batch_sise=3"], "trainer.batch_sise is not a known key; the nearest valid key is trainer.batch_size"),
+        (
+            ["trainer.batch_sise=3"],
+            "trainer.batch_sise is not a known key; the nearest valid key is trainer.batch_size",
+        ),
         (["trainer.lr=0.1"], "trainer.lr is not a known key; the nearest valid key is optimizer.lr"),
         (["early_stopping_patience=3"], "nearest valid key is trainer.early_stopping.patience"),
         (["modle=lstm_small"], "modle is not a known key; the nearest valid key is model"),
@@ -102,7 +106,10 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["+trainer.foo=1"], r"trainer.foo is not a known key \(found value 1\)"),
         (["+foo=1"], "foo is not a known key"),
         (["~trainer.epochs"], "trainer.epochs is missing; set trainer.epochs=VALUE"),
-        (["model=lstm_smal"], "model must be one of lstm_large, lstm_medium, lstm_small; found 'lstm_smal'; the nearest"),
+        (
+            ["model=lstm_smal"],
+            "model must be one of lstm_large, lstm_medium, lstm_small; found 'lstm_smal'; the nearest",
+        ),
         (["experiment=smok"], "experiment must be one of .*; the nearest is experiment=smoke"),
         (["data=synthea"], "data.path has no value and needs one; set data.path=VALUE"),
         (["outcome=first_code"], "outcome.codes has no value and needs one"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
+
 from survlstm.data.cohort import select_cohort
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
@@ -38,9 +39,7 @@ def labelled(events, outcome, *, min_visits=1):
     late = events.time >= outcome.inputs_end(events.subjects)[events.subject]
     from survlstm.data.visits import take_events
 
-    visits, _ = group_visits(
-        take_events(events, ~late), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None
-    )
+    visits, _ = group_visits(take_events(events, ~late), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
     cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits)
     people = cohort.visits.subjects.subject_id
     labels = outcome.label(cohort.visits, is_training=np.ones(len(people), dtype=bool))
@@ -101,7 +100,9 @@ def test_nobody_left():
 
 
 def test_history_factors_of_a_record_worked_by_hand():
-    records = {"a": [("2020-01-01", "e0", ["X/1", "X/2"]), ("2021-01-01", "e1", ["X/1"]), ("2022-01-01", "e2", ["X/3"])]}
+    records = {
+        "a": [("2020-01-01", "e0", ["X/1", "X/2"]), ("2021-01-01", "e1", ["X/1"]), ("2022-01-01", "e2", ["X/3"])]
+    }
     visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
     comorbidity, frequency, repetition = history_factors(visits)
     years = np.array([0, 366, 731]) / 365.25
@@ -136,10 +137,16 @@ def test_events_come_as_often_as_the_hazards_say(synthetic):
 
 
 def test_censoring_is_as_frequent_as_asked(synthetic):
-    lengths = np.diff(make(RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), DeathLess(), SETTINGS).tensors.visit_offsets)
+    lengths = np.diff(
+        make(
+            RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), DeathLess(), SETTINGS
+        ).tensors.visit_offsets
+    )
     tensors = synthetic.tensors
     before_end = ~tensors.event & (tensors.step < lengths - 1)
-    at_risk_after = (tensors.step + 1).sum() - tensors.event.sum() - (~tensors.event & (tensors.step == lengths - 1)).sum()
+    at_risk_after = (
+        (tensors.step + 1).sum() - tensors.event.sum() - (~tensors.event & (tensors.step == lengths - 1)).sum()
+    )
     chance = before_end.sum() / at_risk_after
     assert abs(chance - 1 / 60) < 3 * np.sqrt(1 / 60 / at_risk_after)
 
@@ -155,7 +162,9 @@ def test_the_draws_of_a_subject_do_not_hang_on_the_others():
     records = random_records(300, seed=4)
     outcome = RandomOutcome(0.7, 1 / 60, seed=0)
     whole = make(RecordsSource(events_of(records)), outcome, SETTINGS).tensors
-    without = make(RecordsSource(events_of({k: v for k, v in records.items() if k != "s0007"})), outcome, SETTINGS).tensors
+    without = make(
+        RecordsSource(events_of({k: v for k, v in records.items() if k != "s0007"})), outcome, SETTINGS
+    ).tensors
     both = np.isin(whole.subject_id, without.subject_id)
     # The intercept moves by one subject's weight; nearly every label stays.
     assert (whole.step[both] == without.step).mean() > 0.98

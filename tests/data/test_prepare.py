@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import Settings, prepare
 from survlstm.data.sources.synthea import SyntheaSource
@@ -23,7 +24,9 @@ def write_export(folder, subjects=40, seed=0):
     records = random_records(subjects, seed=seed)
     folder.mkdir(exist_ok=True)
     with (folder / "patients.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([["Id", "BIRTHDATE", "DEATHDATE"], *([name, "1960-01-01", ""] for name in records)])
+        csv.writer(stream).writerows(
+            [["Id", "BIRTHDATE", "DEATHDATE"], *([name, "1960-01-01", ""] for name in records)]
+        )
     with (folder / "procedures.csv").open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["START", "STOP", "PATIENT", "ENCOUNTER", "CODE"])
@@ -57,9 +60,7 @@ def test_the_second_time_comes_from_the_cache_and_says_so(tmp_path, caplog):
     assert_same(first, second)
 
 
-@pytest.mark.parametrize(
-    "changed", ["file", "setting", "outcome", "table"]
-)
+@pytest.mark.parametrize("changed", ["file", "setting", "outcome", "table"])
 def test_a_change_makes_it_anew(tmp_path, changed, caplog):
     folder, cache = write_export(tmp_path / "export"), tmp_path / "cache"
     before = get(folder, cache, outcome="one")
@@ -111,5 +112,7 @@ def test_runs_at_once_end_with_one_whole_entry(tmp_path):
 
 def test_a_split_without_subjects_is_refused(tmp_path):
     folder = write_export(tmp_path / "export", subjects=2)
-    with pytest.raises(CohortError, match=r"each of train, val and test needs a subject; found \{.*Use a larger cohort"):
+    with pytest.raises(
+        CohortError, match=r"each of train, val and test needs a subject; found \{.*Use a larger cohort"
+    ):
         get(folder, tmp_path / "cache")

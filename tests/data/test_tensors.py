@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.ragged import ranges
@@ -76,7 +77,9 @@ def test_features_are_standardised_on_the_training_visits():
 
 def test_features_of_a_record_worked_by_hand():
     record = [("2020-01-01", "e0", ["X/1", "X/2"]), ("2020-01-31", "e1", ["X/1"]), ("2021-01-01", "e2", ["X/3"])]
-    visits, _ = group_visits(events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
+    visits, _ = group_visits(
+        events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None
+    )
     from survlstm.data.features import visit_features
 
     found = visit_features(visits, is_training=np.array([True, True]))

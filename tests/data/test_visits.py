@@ -1,17 +1,17 @@
 """group_visits: what counts as one visit under each grouping, and what is left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from dataclasses import replace
+
 from survlstm.data.visits import cut_visits, group_visits
 from survlstm.errors import SourceError
 from tests.records import events_of, random_records
 
 
 def group(events, grouping="hybrid", window_hours=24.0, max_codes_per_visit=None):
-    return group_visits(
-        events, grouping=grouping, window_hours=window_hours, max_codes_per_visit=max_codes_per_visit
-    )
+    return group_visits(events, grouping=grouping, window_hours=window_hours, max_codes_per_visit=max_codes_per_visit)
 
 
 def shown(visits):
@@ -60,7 +60,9 @@ def test_groupings(grouping, expected):
     assert left_out.get("no encounter", 0) == (2 if grouping == "encounter" else 0)
 
 
-@pytest.mark.parametrize(("hours", "sizes"), [(1.0, [1, 1, 1, 1, 1]), (2.0, [2, 1, 1, 1]), (4.0, [2, 1, 1, 1]), (5.0, [3, 1, 1])])
+@pytest.mark.parametrize(
+    ("hours", "sizes"), [(1.0, [1, 1, 1, 1, 1]), (2.0, [2, 1, 1, 1]), (4.0, [2, 1, 1, 1]), (5.0, [3, 1, 1])]
+)
 def test_time_window_reaches_from_the_first_entry(hours, sizes):
     visits, _ = group(events_of(DAY), "time_window", window_hours=hours)
     assert visits.codes_per_visit.tolist() == sizes
@@ -120,7 +122,7 @@ def test_max_codes_per_visit_keeps_the_first_and_counts_the_rest():
 def test_an_encounter_of_two_patients_is_refused():
     events = events_of({"a": [("2020-01-01", "e", ["X/1"])], "b": [("2020-01-01", "e", ["X/1"])]})
     shared = replace(events, encounter=np.zeros(2, dtype=np.int32))
-    with pytest.raises(SourceError, match="1 encounters are named by several.*same_day"):
+    with pytest.raises(SourceError, match=r"1 encounters are named by several.*same_day"):
         group(shared)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from survlstm.judgement.bands import read_c_index
 from survlstm.judgement.bootstrap import bootstrap_interval
 from survlstm.judgement.verdict import Contender, covariate_free, judge, mean_nll
@@ -57,7 +58,9 @@ def test_nll_is_the_likelihood_of_the_worked_table():
 
 def test_the_bootstrap_interval_of_a_mean_is_that_of_theory():
     sample = np.random.default_rng(0).normal(size=500)
-    found = bootstrap_interval(lambda rows: float(sample[rows].mean()), subjects=500, resamples=4000, confidence=0.95, seed=1)
+    found = bootstrap_interval(
+        lambda rows: float(sample[rows].mean()), subjects=500, resamples=4000, confidence=0.95, seed=1
+    )
     error = sample.std() / np.sqrt(500)
     np.testing.assert_allclose(found, sample.mean() + np.array([-1.96, 1.96]) * error, atol=0.15 * error)
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycox.evaluation.concordance import concordance_td as pycox_concordance
+
 from survlstm.survival.concordance import concordance_td
 
 

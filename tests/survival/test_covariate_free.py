@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sksurv.nonparametric import nelson_aalen_estimator
+
 from survlstm.survival.covariate_free import covariate_free_hazard
 
 

@@ -1,6 +1,7 @@
 """hazard, survival and cumulative_hazard against their definitions, and the step masks."""
 
 import torch
+
 from survlstm.survival.hazard import cumulative_hazard, hazard, survival
 from survlstm.survival.steps import at_risk_mask, event_mask
 

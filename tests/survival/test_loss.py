@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from pycox.models.loss import nll_logistic_hazard
+
 from survlstm.survival.loss import nll_per_subject
 from survlstm.survival.steps import at_risk_mask, event_mask
 
@@ -11,9 +12,7 @@ from survlstm.survival.steps import at_risk_mask, event_mask
 def loss(logits, step, event):
     step, event = torch.tensor(step), torch.tensor(event, dtype=torch.bool)
     steps = logits.shape[1]
-    return nll_per_subject(
-        logits, at_risk=at_risk_mask(step, steps=steps), event=event_mask(step, event, steps=steps)
-    )
+    return nll_per_subject(logits, at_risk=at_risk_mask(step, steps=steps), event=event_mask(step, event, steps=steps))
 
 
 def test_worked_table():

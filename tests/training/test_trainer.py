@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import Settings, make
@@ -42,11 +43,10 @@ def fit(prepared, folder, *, epochs=4, lr=0.01, patience=None, scheduler=None, s
         mean_hazard=0.1,
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    columns = feature_columns(
-        ["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]
-    )
+    columns = feature_columns(["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"])
     parts = {
-        part: Batches(prepared.tensors, prepared.tensors.members(part), 32, columns) for part in (Split.TRAIN, Split.VAL)
+        part: Batches(prepared.tensors, prepared.tensors.members(part), 32, columns)
+        for part in (Split.TRAIN, Split.VAL)
     }
     trainer = Trainer(
         model=model,
@@ -72,7 +72,14 @@ def test_history_json_holds_every_epoch(prepared, tmp_path):
     written = json.loads((tmp_path / "history.json").read_text())
     assert [epoch["epoch"] for epoch in written["epochs"]] == [1, 2, 3]
     assert set(written["epochs"][0]) == {
-        "epoch", "train_loss", "val_loss", "val_c_td", "lr", "grad_norm", "seconds", "subjects_per_second",
+        "epoch",
+        "train_loss",
+        "val_loss",
+        "val_c_td",
+        "lr",
+        "grad_norm",
+        "seconds",
+        "subjects_per_second",
     }
     assert written["best_epoch"] == 1 + int(np.argmin([epoch.val_loss for epoch in history.epochs]))
     assert written["parameters_per_subject"] == pytest.approx(
@@ -84,7 +91,10 @@ def test_history_json_holds_every_epoch(prepared, tmp_path):
 def test_checkpoints_load_without_running_code_and_the_best_weights_come_back(prepared, tmp_path):
     model, history = fit(prepared, tmp_path, epochs=5, lr=0.05)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
-        "best.pt", "epoch_0002.pt", "epoch_0004.pt", "last.pt",
+        "best.pt",
+        "epoch_0002.pt",
+        "epoch_0004.pt",
+        "last.pt",
     ]
     best = torch.load(tmp_path / "checkpoints" / "best.pt", weights_only=True)
     assert best["epoch"] == history.best_epoch
@@ -153,5 +163,5 @@ def test_a_broken_or_absent_checkpoint_is_told(tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    with pytest.raises(CheckpointError, match="must be written to .*set output_dir to another disk"):
+    with pytest.raises(CheckpointError, match=r"must be written to .*set output_dir to another disk"):
         Checkpointer(tmp_path / "checkpoints", 1, {}).save({}, epoch=1, is_best=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy.special import expit, logit, ndtri
 
 from survlstm.data.events import Subjects
 from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
@@ -150,6 +149,8 @@ def draw_labels(
     ``logit(uniform_j) < intercept + effect_j``, so each subject has an intercept at which its first event appears, and
     the intercept that meets the event rate is the quantile of those among the training subjects.
     """
+    from scipy.special import expit, logit  # noqa: PLC0415  (a sixth of a second that a cached start need not spend)
+
     steps = visits.visits_per_subject - 1
     first_visit, owner = visits.visit_offsets[:-1], visits.visit_subject
     uniform = np.ones((2, len(owner)))
@@ -178,6 +179,7 @@ def draw_labels(
 
 def oracle_concordance(visits: Visits, labels: Labels) -> float:
     """``c_td`` of the hazards that drew the outcome: what a perfect model would reach."""
+    assert labels.oracle_hazard is not None, "a drawn outcome knows its hazards"
     hazard = padded_hazard(labels.oracle_hazard, visits.visit_offsets[:-1], labels.step)
     return concordance_td(np.cumprod(1 - hazard, axis=1), step=labels.step, event=labels.event).c_td
 
@@ -206,7 +208,9 @@ def _normal_scores(
     factor: Float[np.ndarray, " visit"], weight: Float[np.ndarray, " visit"]
 ) -> Float[np.ndarray, " visit"]:
     """Normal quantile of the mid-rank among the weighted visits; half a subject at either end keeps it finite."""
-    values, place = np.unique(factor, return_inverse=True)
+    from scipy.special import ndtri  # noqa: PLC0415  (as above)
+
+    _, place = np.unique(factor, return_inverse=True)
     at = np.bincount(place, weight)
     below = np.cumsum(at) - at
     return ndtri((below + 0.5 * at + 0.5) / (at.sum() + 1))[place]
@@ -214,7 +218,9 @@ def _normal_scores(
 
 def _risk_time_correlation(visits: Visits, risk: Float[np.ndarray, " visit"], labels: Labels) -> float:
     """Pearson's r of the mean risk over the at-risk steps with the event step, among subjects with an event."""
-    at_risk = np.arange(len(risk)) - visits.visit_offsets[:-1][visits.visit_subject] <= labels.step[visits.visit_subject]
+    at_risk = (
+        np.arange(len(risk)) - visits.visit_offsets[:-1][visits.visit_subject] <= labels.step[visits.visit_subject]
+    )
     mean_risk = np.add.reduceat(np.where(at_risk, risk, 0.0), visits.visit_offsets[:-1]) / (labels.step + 1)
     cases = labels.event
     if cases.sum() < 3 or np.ptp(labels.step[cases]) == 0:

@@ -10,8 +10,6 @@ import shutil
 import uuid
 from pathlib import Path
 
-from survlstm import simulation
-
 log = logging.getLogger(__name__)
 
 
@@ -26,8 +24,8 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     if folder.is_dir():
         log.info("Simulated cohort: taken from the cache (%s)", folder)
         return folder
-    # The simulator brings its code tables and pandas: only the run that makes a cohort pays for them.
-    from survlstm.simulation.cohort import simulate_cohort  # noqa: PLC0415
+    # The simulator brings pandas and its code tables: only the run that makes a cohort pays for them.
+    from survlstm.simulation import simulate_cohort  # noqa: PLC0415
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
     aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
@@ -50,7 +48,7 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
 
 def _code_digest() -> str:
     digest = hashlib.sha256()
-    folder = Path(simulation.__file__).parent
+    folder = Path(__file__).parents[2] / "simulation"
     for file in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".csv"}):
         digest.update(file.read_bytes())
     return digest.hexdigest()

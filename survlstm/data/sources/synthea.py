@@ -94,8 +94,8 @@ class SyntheaSource:
         files = {name: path for name, path in present.items() if name == PATIENTS or name in self.tables}
         if len(files) == 1:
             raise SourceError(
-                f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); it holds "
-                f"{_listing(folder)}."
+                f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); "
+                f"it holds {_listing(folder)}."
             )
         not_read = sorted({path.name.split(".")[0] for path in _csv_files(folder)} - set(files))
         if not_read:

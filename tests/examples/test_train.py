@@ -1,0 +1,191 @@
+"""``survlstm train`` as a person types it, on the smoke experiment."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+SMOKE = ["train", "experiment=smoke"]
+
+
+def test_a_run_leaves_everything_in_its_folder(survlstm, tmp_path, capsys):
+    assert survlstm(*SMOKE) == 0
+    (folder,) = tmp_path.glob("outputs/*/*")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-\d{6}", f"{folder.parent.name}/{folder.name}")
+    assert {path.name for path in folder.iterdir()} >= {
+        "config.yaml",
+        "history.json",
+        "metrics.json",
+        "training.log",
+        "checkpoints",
+    }
+    history = json.loads((folder / "history.json").read_text())
+    assert len(history["epochs"]) == 3
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert [row["name"] for row in metrics["test"]["figures"]] == ["model", "oracle", "covariate-free hazard"]
+    tables = {table["table"]: table for table in metrics["data"]["tables"]}
+    for table in tables.values():
+        lost = sum(table["left_out"].values()) + sum(table["unusable"].values())
+        assert table["rows_read"] == table["rows_used"] + lost
+    assert tables["observations"]["left_out"]["book-keeping (QALY, DALY, QOLS)"] > 0
+    assert yaml.safe_load((folder / "config.yaml").read_text())["model"]["hidden_dim"] == 16
+    best = torch.load(folder / "checkpoints" / "best.pt", weights_only=True)
+    assert best["about"]["config"]["trainer"]["epochs"] == 3
+
+    shown = capsys.readouterr().out
+    for line in ("Vocabulary size:", "Event rate:", "Epoch 1/3", "Val loss:", "Saved best model to", "Test C-index"):
+        assert line in shown
+    log = (folder / "training.log").read_text()
+    assert "Epoch 3/3" in log
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", log)
+
+
+def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm, tmp_path, capsys):
+    for name in ("one", "other"):
+        assert survlstm(*SMOKE, f"output_dir={name}") == 0
+    assert "taken from the cache" in capsys.readouterr().out.split("Training complete!")[1]
+    one, other = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("one", "other"))
+    for before, after in zip(one["epochs"], other["epochs"], strict=True):
+        for figure in ("train_loss", "val_loss", "val_c_td", "grad_norm", "lr"):
+            assert before[figure] == after[figure]
+    verdicts = [json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in ("one", "other")]
+    assert verdicts[0] == verdicts[1]
+
+
+def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
+    sweep = ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4", "trainer=smoke", "data=tiny"]
+    assert survlstm("train", *sweep, "trainer.epochs=1", "judgement.resamples=100") == 0
+    (folder,) = tmp_path.glob("outputs/multirun/*/*")
+    runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
+    assert len(runs) == 4
+    found = {
+        (config["model"]["dropout"], config["optimizer"]["weight_decay"])
+        for config in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs)
+    }
+    assert found == {(0.1, 1e-5), (0.1, 1e-4), (0.3, 1e-5), (0.3, 1e-4)}
+
+
+@pytest.mark.parametrize("outcome", ["random", "death", "ckd_progression", "first_code"])
+def test_every_outcome_runs(survlstm, tmp_path, outcome):
+    words = ["outcome.codes=[SNOMED/162864005]"] if outcome == "first_code" else []
+    assert survlstm(*SMOKE, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
+    test = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
+    assert [row["name"] for row in test["figures"]][-1] == "covariate-free hazard"
+
+
+@pytest.mark.parametrize("model", ["lstm_medium", "lstm_large"])
+def test_every_model_runs(survlstm, tmp_path, model):
+    words = ["data=tiny", "trainer=smoke", "trainer.epochs=1", f"model={model}", "scheduler=cosine", "output_dir=run"]
+    assert survlstm("train", *words) == 0
+    assert (tmp_path / "run" / "checkpoints" / "best.pt").is_file()
+
+
+def test_canary_2_a_trained_model_finds_nothing_in_a_random_outcome(survlstm, tmp_path):
+    words = ["data=tiny", "data.simulated.patients=1500", "outcome=random", "trainer.epochs=8", "output_dir=run"]
+    assert survlstm("train", *words) == 0
+    model = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["figures"][0]
+    standard_error = (model["interval"]["high"] - model["interval"]["low"]) / (2 * 1.96)
+    assert standard_error < 0.04
+    assert abs(model["c_td"] - 0.5) <= 3 * standard_error
+
+
+def test_a_wrong_config_ends_with_one_sentence_and_code_2(survlstm, tmp_path, capsys):
+    assert survlstm("train", "trainer.batch_sise=3") == 2
+    shown = capsys.readouterr()
+    assert (
+        shown.err == "ConfigError: trainer.batch_sise is not a known key; the nearest valid key is trainer.batch_size\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so asking for it is no error")
+def test_cuda_where_there_is_none(survlstm, capsys):
+    assert survlstm(*SMOKE, "trainer.device=cuda") == 2
+    assert re.search(
+        r"ConfigError: trainer.device=cuda needs a CUDA device; .* Set trainer.device=auto", capsys.readouterr().out
+    )
+
+
+def test_a_folder_that_holds_a_run_is_never_written_over(survlstm, tmp_path, capsys):
+    assert survlstm(*SMOKE, "output_dir=run", "trainer.epochs=1") == 0
+    before = (tmp_path / "run" / "history.json").read_bytes()
+    assert survlstm(*SMOKE, "output_dir=run") == 2
+    assert "output_dir must not hold a run already" in capsys.readouterr().err
+    assert (tmp_path / "run" / "history.json").read_bytes() == before
+
+
+def test_a_broken_export_is_told_in_a_sentence_and_in_the_log(survlstm, tmp_path, capsys):
+    (tmp_path / "export").mkdir()
+    assert survlstm("train", "data=synthea", "data.path=export", "output_dir=run") == 3
+    shown = capsys.readouterr().out
+    assert "SourceError: " in shown
+    assert "must hold patients.csv" in shown
+    assert "Traceback" not in shown
+    assert "must hold patients.csv" in (tmp_path / "run" / "training.log").read_text()
+
+
+def test_the_traceback_comes_when_it_is_asked_for(survlstm, capsys):
+    from survlstm.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="not a known key"):
+        survlstm("train", "trainer.batch_sise=3", "verbose=true")
+
+
+def test_usage_version_and_an_unknown_verb(survlstm, capsys):
+    assert survlstm() == 0
+    assert "survlstm train" in capsys.readouterr().out
+    assert survlstm("--version") == 0
+    assert re.fullmatch(r"survlstm \d+\.\d+\.\d+\n", capsys.readouterr().out)
+    assert survlstm("trian") == 2
+    assert "the first word must be one of train, simulate; found 'trian'" in capsys.readouterr().err
+
+
+def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):
+    assert survlstm("simulate", "patients=80", "output=export", "seed=3") == 0
+    assert (tmp_path / "export" / "patients.csv").is_file()
+    assert survlstm(*SMOKE, "data=synthea", "data.path=export", "output_dir=run") == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["data"]["subjects_read"] == 80
+    assert survlstm("simulate", "patients=80", "output=export") == 2
+    assert "output must be a new or empty folder" in capsys.readouterr().out
+
+
+def test_more_visits_than_max_visits_move_time_zero_and_are_counted(survlstm, tmp_path):
+    words = ["data.max_visits=5", "data.max_codes_per_visit=10", "outcome=death", "data.simulated.patients=400"]
+    assert survlstm(*SMOKE, *words, "output_dir=run") == 0
+    data = json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]
+    assert data["visits_left_out"]["before the most recent max_visits"] > 0
+    assert data["entries_left_out"]["beyond max_codes_per_visit"] > 0
+
+
+def test_logs_leave_no_handler_behind(survlstm):
+    survlstm(*SMOKE, "trainer.epochs=1")
+    assert logging.getLogger("survlstm").handlers == []
+
+
+REAL = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real exports at {REAL}")
+@pytest.mark.parametrize("cohort", ["cohort_106", "cohort_1000", "legacy_2019", "legacy_2025"])
+def test_real_exports_train(survlstm, tmp_path, cohort):
+    assert survlstm(*SMOKE, f"data.path={REAL / cohort}", "output_dir=run") == 0
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["figures"]
+    assert all(np.isfinite(row["c_td"]) for row in figures)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real exports at {REAL}")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_synthetic_outcome_of_a_real_cohort_is_what_was_promised(survlstm, tmp_path, seed):
+    words = [f"data.path={REAL / 'cohort_1000'}", "outcome=synthetic", f"seed={seed}", "output_dir=run"]
+    assert survlstm(*SMOKE, *words, "trainer.epochs=1", "judgement.resamples=100") == 0
+    facts = json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]["outcome_facts"]
+    assert facts["event_rate"] == pytest.approx(0.70, abs=0.02)
+    assert 8 <= facts["median_step"] <= 16
+    assert facts["risk_time_correlation"] < -0.3
+    assert 0.75 <= facts["oracle_c_td"] <= 0.85
