@@ -20,6 +20,18 @@ COHORTS = ("cohort_106", "cohort_1000")
 OUTCOMES = ("synthetic", "random", "death", "ckd_progression")
 RUN = ["model=lstm_medium", "trainer=a40"]
 Z95 = 1.959964
+COLUMNS = (
+    "cohort",
+    "outcome",
+    "seed",
+    "test subjects (events)",
+    "c_td",
+    "95 % interval",
+    "oracle",
+    "of its excess",
+    "nll",
+    "covariate-free nll",
+)
 
 
 def main(words: list[str]) -> None:
@@ -31,10 +43,7 @@ def main(words: list[str]) -> None:
     if "real" in options:
         places = [(cohort, f"{options['real']}/{cohort}") for cohort in COHORTS] + places
     jobs = [(cohort, path, outcome, seed) for cohort, path in places for outcome in OUTCOMES for seed in seeds]
-    print(
-        "| cohort | outcome | seed | test subjects (events) | c_td | 95 % interval | oracle | of its excess | nll | covariate-free nll |"
-    )
-    print("|---|---|---:|---:|---:|---|---:|---:|---:|---:|")
+    print("| " + " | ".join(COLUMNS) + " |\n|---|---|---:|---:|---:|---|---:|---:|---:|---:|")
     excess: dict[tuple[str, str], list[float]] = {}
     c_tds: dict[tuple[str, str], list[float]] = {}
     for cohort, path, outcome, seed in tqdm(jobs, disable=None):
@@ -46,10 +55,11 @@ def main(words: list[str]) -> None:
         rows = {row["name"]: row for row in found["test"]["figures"]}
         model, oracle = rows["model"], rows.get("oracle")
         share = (model["c_td"] - 0.5) / (oracle["c_td"] - 0.5) if outcome == "synthetic" and oracle else None
-        c_tds.setdefault((name, outcome), []).append(model["c_td"])
+        if model["c_td"] is not None:
+            c_tds.setdefault((name, outcome), []).append(model["c_td"])
         if share is not None:
             excess.setdefault((name, outcome), []).append(share)
-        print(_row(name, outcome, seed, found["test"], rows, share), flush=True)
+        print(_row(f"{name} | {outcome} | {seed}", found["test"], rows, share), flush=True)
     print("\n| cohort | outcome | mean c_td over seeds | mean share of the oracle's excess |\n|---|---|---:|---:|")
     for (name, outcome), values in c_tds.items():
         shares = excess.get((name, outcome))
@@ -67,18 +77,29 @@ def _run(cohort: str, path: str | None, outcome: str, seed: int, overrides: list
         return json.loads((Path(folder) / "run" / "metrics.json").read_text())
 
 
-def _row(name: str, outcome: str, seed: int, test: dict, rows: dict, share: float | None) -> str:
+def _row(start: str, test: dict, rows: dict, share: float | None) -> str:
     model, oracle, free = rows["model"], rows.get("oracle"), rows["covariate-free hazard"]
     interval = "under 30 events"
     if model["interval"]:
         low, high = model["interval"]["low"], model["interval"]["high"]
         error = (high - low) / (2 * Z95)
         interval = f"{low:.3f} to {high:.3f} ({(model['c_td'] - 0.5) / error:+.1f} standard errors from 0.5)"
-    return (
-        f"| {name} | {outcome} | {seed} | {test['subjects']} ({test['events']}) | {model['c_td']:.3f} | {interval} | "
-        f"{format(oracle['c_td'], '.3f') if oracle else '-'} | {format(share, '.0%') if share is not None else '-'} | "
-        f"{model['nll']:.3f} | {free['nll']:.3f} |"
-    )
+    cells = [
+        start,
+        f"{test['subjects']} ({test['events']})",
+        _number(model["c_td"]),
+        interval,
+        _number(oracle and oracle["c_td"]),
+        "-" if share is None else f"{share:.0%}",
+        _number(model["nll"]),
+        _number(free["nll"]),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None) -> str:
+    """Three digits; a figure that does not exist (no event, no oracle) is a dash."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 if __name__ == "__main__":

@@ -56,7 +56,9 @@ def train(config: RunConfig, folder: Path) -> Verdict:
         grad_clip=config.trainer.grad_clip,
         generator=generator,
     )
-    log.info("Model parameters: %s", f"{sum(p.numel() for p in model.parameters()):,}")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    per_subject = parameters / len(batches[Split.TRAIN].members)
+    log.info("Model parameters: %s\nParameters per training subject: %.1f", f"{parameters:,}", per_subject)
     history = trainer.fit(
         batches[Split.TRAIN], batches[Split.VAL], epochs=config.trainer.epochs, history_path=folder / "history.json"
     )

@@ -8,6 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from survlstm.data.events import Events, Reading, Subjects, TableCount
+from survlstm.data.prepare import Settings
+
+SETTINGS = Settings(
+    grouping="hybrid",
+    window_hours=24.0,
+    min_visits=3,
+    max_visits=None,
+    max_codes_per_visit=None,
+    train=0.7,
+    val=0.15,
+    split_seed=0,
+    min_frequency=2,
+)
 
 # subject → list of (time, encounter or None, codes)
 Records = dict[str, list[tuple[str, str | None, list[str]]]]

@@ -14,8 +14,8 @@ from survlstm.survival.covariate_free import covariate_free_hazard
 
 CONVENTION = (
     "c_td: Antolini's time-dependent concordance on the visit clock, 0.5 = random; equal S counts 1/2, two events in "
-    "one step are not compared. nll: negative log-likelihood in nats per subject, lower = better. Intervals: percentile "
-    "bootstrap over subjects"
+    "one step are not compared. nll: negative log-likelihood in nats per subject, lower = better. Intervals: "
+    "percentile bootstrap over subjects"
 )
 
 

@@ -8,24 +8,13 @@ import pytest
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import Settings, make
+from survlstm.data.prepare import make
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.survival.concordance import concordance_td
-from tests.records import RecordsSource, events_of, random_records
+from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
-SETTINGS = Settings(
-    grouping="hybrid",
-    window_hours=24.0,
-    min_visits=3,
-    max_visits=None,
-    max_codes_per_visit=None,
-    train=0.7,
-    val=0.15,
-    split_seed=0,
-    min_frequency=2,
-)
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
 HIT = "X/7"
 

@@ -7,22 +7,11 @@ from scipy.stats import pearsonr
 from survlstm.data.cohort import select_cohort
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
-from survlstm.data.prepare import Settings, make
+from survlstm.data.prepare import make
 from survlstm.data.visits import group_visits
 from survlstm.errors import CohortError, OutcomeError
-from tests.records import RecordsSource, events_of, random_records
+from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
-SETTINGS = Settings(
-    grouping="hybrid",
-    window_hours=24.0,
-    min_visits=1,
-    max_visits=None,
-    max_codes_per_visit=None,
-    train=0.7,
-    val=0.15,
-    split_seed=0,
-    min_frequency=1,
-)
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import Settings, prepare
+from survlstm.data.prepare import prepare
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.tensors import Tensors
 from survlstm.errors import CohortError
-from tests.records import random_records
+from tests.records import SETTINGS, random_records
 
-SETTINGS = Settings("hybrid", 24.0, 3, None, None, 0.7, 0.15, 0, 2)
 OUTCOME = RandomOutcome(0.7, 1 / 60, seed=0)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import Settings, make
+from survlstm.data.prepare import make
 from survlstm.data.split import Split
 from survlstm.errors import CheckpointError, TrainingError
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
@@ -19,16 +19,15 @@ from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
 from survlstm.training.stopping import EarlyStopping
 from survlstm.training.trainer import Trainer
-from tests.records import RecordsSource, events_of, random_records
+from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def prepared():
-    settings = Settings("hybrid", 24.0, 3, None, None, 0.7, 0.15, 0, 2)
     outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
-    return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, settings)
+    return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 
 def fit(prepared, folder, *, epochs=4, lr=0.01, patience=None, scheduler=None, seed=0):

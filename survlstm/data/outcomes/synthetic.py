@@ -18,13 +18,8 @@ RATE_TOLERANCE = 0.02
 WEAKEST_CORRELATION = -0.3
 
 
-@dataclass(frozen=True)
-class RandomOutcome:
-    """The same hazard at every step of every subject."""
-
-    event_rate: float
-    censoring_chance: float
-    seed: int
+class _DrawnOutcome:
+    """What the drawn outcomes share: they are drawn on the whole record."""
 
     def inputs_end(self, subjects: Subjects) -> np.ndarray:
         """Only what is dated after the day of death is cut."""
@@ -33,6 +28,15 @@ class RandomOutcome:
     def follow_up(self, visits: Visits) -> FollowUp:
         """The whole record: the outcome is drawn on it afterwards."""
         return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
+
+
+@dataclass(frozen=True)
+class RandomOutcome(_DrawnOutcome):
+    """The same hazard at every step of every subject."""
+
+    event_rate: float
+    censoring_chance: float
+    seed: int
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Event and censoring drawn step by step."""
@@ -49,7 +53,7 @@ class RandomOutcome:
 
 
 @dataclass(frozen=True)
-class SyntheticOutcome:
+class SyntheticOutcome(_DrawnOutcome):
     """logit h_j = intercept + effect · risk_j, with risk_j from visits 0..j only.
 
     risk is the weighted sum of comorbidity (codes per visit so far), frequency (visits per year so far) and repetition
@@ -64,14 +68,6 @@ class SyntheticOutcome:
     repetition_weight: float
     censoring_chance: float
     seed: int
-
-    def inputs_end(self, subjects: Subjects) -> np.ndarray:
-        """Only what is dated after the day of death is cut."""
-        return end_of_death_day(subjects)
-
-    def follow_up(self, visits: Visits) -> FollowUp:
-        """The whole record: the outcome is drawn on it afterwards."""
-        return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Event and censoring drawn step by step; the facts say whether the outcome is fit to learn from."""
