@@ -1,8 +1,8 @@
 """Cohorts, outcomes and seeds → the table of results that docs/results.md shows; each row is a run of its own.
 
-    python scripts/results.py [real=DIR] [seeds=0,1,2] [override …]
+    python scripts/results.py [real=DIR] [cohorts=cohort_1000] [outcomes=synthetic,random] [seeds=0,1,2] [override …]
 
-``real`` is a folder that holds cohort_106 and cohort_1000 as real exports; without it the built-in twins alone are run.
+``real`` is a folder that holds the cohorts as real exports; without it their built-in twins are run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-COHORTS = ("cohort_106", "cohort_1000")
-OUTCOMES = ("synthetic", "random", "death", "ckd_progression")
+OPTIONS = {
+    "real": "",
+    "cohorts": "cohort_106,cohort_1000",
+    "outcomes": "synthetic,random,death,ckd_progression",
+    "seeds": "0,1,2",
+}
 RUN = ["model=lstm_medium", "trainer=a40"]
 Z95 = 1.959964
 COLUMNS = (
@@ -35,20 +39,21 @@ COLUMNS = (
 
 
 def main(words: list[str]) -> None:
-    """Run everything, print one table a cohort, and the means over seeds."""
-    options = dict(word.split("=", 1) for word in words if word.startswith(("real=", "seeds=")))
-    overrides = [word for word in words if not word.startswith(("real=", "seeds="))]
-    seeds = [int(seed) for seed in options.get("seeds", "0,1,2").split(",")]
-    places: list[tuple[str, str | None]] = [(cohort, None) for cohort in COHORTS]
-    if "real" in options:
-        places = [(cohort, f"{options['real']}/{cohort}") for cohort in COHORTS] + places
-    jobs = [(cohort, path, outcome, seed) for cohort, path in places for outcome in OUTCOMES for seed in seeds]
+    """Run everything, print a row a run, and the means over seeds."""
+    options = dict(word.split("=", 1) for word in words if word.split("=")[0] in OPTIONS)
+    overrides = [word for word in words if word.split("=")[0] not in OPTIONS]
+    cohorts, outcomes, seeds = (
+        options.get(name, OPTIONS[name]).split(",") for name in ("cohorts", "outcomes", "seeds")
+    )
+    real = options.get("real")
+    jobs = [(cohort, outcome, seed) for cohort in cohorts for outcome in outcomes for seed in seeds]
     print("| " + " | ".join(COLUMNS) + " |\n|---|---|---:|---:|---:|---|---:|---:|---:|---:|")
     excess: dict[tuple[str, str], list[float]] = {}
     c_tds: dict[tuple[str, str], list[float]] = {}
-    for cohort, path, outcome, seed in tqdm(jobs, disable=None):
-        name = f"{cohort}, {'real' if path else 'built-in'}"
-        found = _run(cohort, path, outcome, seed, overrides)
+    for cohort, outcome, seed in tqdm(jobs, disable=None):
+        name = f"{cohort}, {'real' if real else 'built-in'}"
+        chosen = [f"data={cohort}", f"outcome={outcome}", f"seed={seed}", *RUN, *overrides]
+        found = _run(chosen + ([f"data.path={real}/{cohort}"] if real else []))
         if isinstance(found, str):
             print(f"| {name} | {outcome} | {seed} | {found} | | | | | | |", flush=True)
             continue
@@ -67,10 +72,10 @@ def main(words: list[str]) -> None:
         print(f"| {name} | {outcome} | {statistics.mean(values):.3f} | {share_text} |")
 
 
-def _run(cohort: str, path: str | None, outcome: str, seed: int, overrides: list[str]) -> dict | str:
+def _run(overrides: list[str]) -> dict | str:
+    """metrics.json of one run, or the sentence it ended with."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [f"data={cohort}", f"outcome={outcome}", f"seed={seed}", *RUN, *overrides, f"output_dir={folder}/run"]
-        words += [f"data.path={path}"] if path else []
+        words = [*overrides, f"output_dir={folder}/run"]
         done = subprocess.run([sys.executable, "-m", "survlstm", "train", *words], capture_output=True, text=True)
         if done.returncode:
             return (done.stdout + done.stderr).strip().splitlines()[-1]
