@@ -113,7 +113,7 @@ def _time_in_turn(stages: dict[str, Callable[[], object]], device: torch.device)
 def _report(seconds: dict[str, list[float]], prepared: Prepared, batches: Batches, taken: str) -> None:
     subjects = len(batches.members)
     lengths = prepared.tensors.step[batches.members] + 1
-    padded = sum(batch.subjects * batch.steps for _, batch in batches.in_order())
+    padded = sum(batch.rows * batch.length for _, batch in batches.in_order())
     bound = seconds["bound: bare nn.LSTM"]
     rows = [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from survlstm.config import DataConfig, LSTMConfig, RunConfig, SwapPoint
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.prepare import Prepared, Settings, Source, prepare
 from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.errors import ConfigError
 from survlstm.training.schedule import Schedule
 
 
 def build_prepared(config: RunConfig) -> Prepared:
     """The prepared data of a run, from the cache where nothing that shapes it has changed."""
-    cache = Path(config.cache_dir).expanduser()
+    cache = _cache_folder(config.cache_dir)
     return prepare(
         build_source(config.data, cache),
         build_outcome(config.outcome),
@@ -28,13 +30,25 @@ def build_prepared(config: RunConfig) -> Prepared:
     )
 
 
+def _cache_folder(cache_dir: str) -> Path:
+    folder = Path(cache_dir).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError("permission denied")
+    except OSError as error:
+        raise ConfigError(
+            f"cache_dir must be a folder that can be written; found {folder}: {error}. Set cache_dir=DIR"
+        ) from error
+    return folder
+
+
 def build_settings(config: RunConfig) -> Settings:
     """What shapes the tensors beside the source and the outcome."""
     return Settings(
         grouping=config.data.visits.grouping,
         window_hours=config.data.visits.window_hours,
         min_visits=config.data.min_visits,
-        max_visits=config.data.max_visits,
         max_codes_per_visit=config.data.max_codes_per_visit,
         train=config.split.train,
         val=config.split.val,

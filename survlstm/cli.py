@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,11 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder."""
+    # hydra takes its sweep flag before the overrides only.
+    arguments = sorted(arguments, key=lambda word: word not in {"-m", "--multirun"})
     # Before hydra writes its own files there.
     for config in check_overrides("train", arguments, RunConfig):
-        _refuse_used(Path(config.output_dir))
+        _refuse_unusable(Path(config.output_dir))
     _run_hydra("train", arguments, _train)
 
 
@@ -75,8 +78,10 @@ def _train(composed: DictConfig) -> None:
     # torch comes with it: seconds that a wrong override need not wait for.
     from survlstm import run  # noqa: PLC0415
 
-    config = validate(composed, RunConfig)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    config = validate(composed, RunConfig).model_copy(update={"output_dir": str(folder)})
+    # Once more: hydra's own keys can send a run elsewhere.
+    _refuse_unusable(folder)
     with logging_to(folder / "training.log"):
         _tell(lambda: run.train(config, folder), verbose=config.verbose)
 
@@ -99,7 +104,11 @@ def _simulate(composed: DictConfig) -> None:
         )
 
 
-def _refuse_used(folder: Path) -> None:
+def _refuse_unusable(folder: Path) -> None:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        what = "can't be written" if there.is_dir() else "is a file"
+        raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
     if (folder / "history.json").exists() or (folder / "checkpoints").exists():
         raise ConfigError(f"output_dir must not hold a run already; found one in {folder}. Set another output_dir")
 

@@ -26,6 +26,8 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     flags = get_args_parser().parse_args(arguments)
     if flags.help or flags.hydra_help or flags.info or flags.cfg or flags.shell_completion:
         return []
+    if flags.config_name or flags.config_path:
+        raise ConfigError("survlstm's configs are chosen by the verb; leave out --config-name and --config-path")
     lines = list(flags.overrides)
     if flags.config_dir:
         lines.append(f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}]")
@@ -64,8 +66,10 @@ def _parse(lines: list[str]) -> list[Override]:
     for line in lines:
         try:
             parsed.append(parser.parse_override(line))
-        except HydraException as error:
+        except (HydraException, ValueError) as error:
             raise ConfigError(f"an override must read key=value; found {line!r}: {_first_line(error)}") from error
+        if not parsed[-1].key_or_group:
+            raise ConfigError(f"an override must read key=value; found {line!r}, which has no key")
     return parsed
 
 

@@ -15,17 +15,30 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from survlstm.errors import ConfigError
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Size = Annotated[int, Field(gt=0, le=16384)]
+Text = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+EventTableName = Literal[
+    "encounters",
+    "conditions",
+    "medications",
+    "procedures",
+    "observations",
+    "immunizations",
+    "allergies",
+    "careplans",
+    "devices",
+]
 Code = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
 
 
 class Section(BaseModel):
     """Unknown keys are errors, nothing is converted, nothing changes after validation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -45,19 +58,25 @@ class SimulatedConfig(Section):
     patients: PositiveInt
     history_years: Annotated[float, Field(gt=0)] | None
     seed: Seed
-    end_date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+    end_date: str
 
-    @model_validator(mode="after")
-    def _end_date_exists(self) -> SimulatedConfig:
-        datetime.date.fromisoformat(self.end_date)
-        return self
+    @field_validator("end_date")
+    @classmethod
+    def _end_date_exists(cls, end_date: str) -> str:
+        try:
+            year = datetime.date.fromisoformat(end_date).year
+        except ValueError:
+            year = 0
+        if not 1950 <= year < 2150:
+            raise ValueError(f"must be a day between 1950-01-01 and 2149-12-31, written YYYY-MM-DD; found {end_date!r}")
+        return end_date
 
 
 class SourceConfig(SwapPoint):
     """How a Synthea CSV export is read."""
 
     target: Literal["survlstm.data.sources.synthea.SyntheaSource"] = Field(alias="_target_")
-    tables: Annotated[list[str], Field(min_length=1)]
+    tables: Annotated[list[EventTableName], Field(min_length=1)]
     max_unusable_share: Share
 
 
@@ -65,13 +84,13 @@ class VisitsConfig(Section):
     """What counts as one visit."""
 
     grouping: Literal["encounter", "same_day", "time_window", "hybrid"]
-    window_hours: Annotated[float, Field(gt=0)]
+    window_hours: Annotated[float, Field(ge=1, le=24 * 366)]
 
 
 class DataConfig(Section):
     """Where the records come from and which subjects and visits take part."""
 
-    path: str | None
+    path: Text | None
     simulated: SimulatedConfig | None
     source: SourceConfig
     visits: VisitsConfig
@@ -133,9 +152,9 @@ class LSTMConfig(SwapPoint):
     """The LSTM over visits."""
 
     target: Literal["survlstm.models.lstm.DiscreteTimeSurvivalLSTM"] = Field(alias="_target_")
-    embedding_dim: PositiveInt
-    hidden_dim: PositiveInt
-    num_layers: PositiveInt
+    embedding_dim: Size
+    hidden_dim: Size
+    num_layers: Annotated[int, Field(gt=0, le=64)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     visit_features: list[Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]]
 
@@ -261,15 +280,15 @@ class RunConfig(Section):
     split: SplitConfig
     vocabulary: VocabularyConfig
     seed: Seed
-    cache_dir: str
-    output_dir: str
+    cache_dir: Text
+    output_dir: Text
     verbose: bool
 
 
 class SimulateConfig(SimulatedConfig):
     """``survlstm simulate``."""
 
-    output: Annotated[str, Field(min_length=1)]
+    output: Text
     verbose: bool
 
 

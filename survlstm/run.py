@@ -14,6 +14,7 @@ from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
+from survlstm.errors import OutcomeError
 from survlstm.judgement.verdict import Contender, Verdict, covariate_free, judge
 from survlstm.report.summary import show_preparation, show_verdict, write_metrics
 from survlstm.training.checkpoint import Checkpointer
@@ -51,17 +52,12 @@ def train(config: RunConfig, folder: Path) -> Verdict:
         optimizer=optimizer,
         scheduler=build_schedule(config.scheduler, optimizer),
         stopping=EarlyStopping(config.trainer.early_stopping.patience, config.trainer.early_stopping.min_delta),
-        checkpointer=Checkpointer(folder / "checkpoints", config.trainer.checkpoint_every, about),
+        checkpointer=Checkpointer(folder, config.trainer.checkpoint_every, about),
         device=device,
         grad_clip=config.trainer.grad_clip,
         generator=generator,
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    per_subject = parameters / len(batches[Split.TRAIN].members)
-    log.info("Model parameters: %s\nParameters per training subject: %.1f", f"{parameters:,}", per_subject)
-    history = trainer.fit(
-        batches[Split.TRAIN], batches[Split.VAL], epochs=config.trainer.epochs, history_path=folder / "history.json"
-    )
+    history = trainer.fit(batches[Split.TRAIN], batches[Split.VAL], epochs=config.trainer.epochs)
 
     verdict = _judge(predict(model, batches[Split.TEST], device), prepared, config)
     show_verdict(verdict)
@@ -71,16 +67,25 @@ def train(config: RunConfig, folder: Path) -> Verdict:
 
 
 def _batches(prepared: Prepared, part: Split, config: RunConfig) -> Batches:
-    tensors = prepared.tensors
     return Batches(
-        tensors, tensors.members(part), config.trainer.batch_size, feature_columns(config.model.visit_features)
+        prepared.tensors,
+        prepared.tensors.members(part),
+        config.trainer.batch_size,
+        feature_columns(config.model.visit_features),
+        config.data.max_visits,
     )
 
 
 def _mean_hazard(prepared: Prepared) -> float:
     """Events over at-risk steps of the training subjects."""
     members = prepared.tensors.members(Split.TRAIN)
-    return float(prepared.tensors.event[members].sum() / (prepared.tensors.step[members] + 1).sum())
+    events, steps = int(prepared.tensors.event[members].sum()), int((prepared.tensors.step[members] + 1).sum())
+    if not 0 < events < steps:
+        raise OutcomeError(
+            f"the training subjects must have events and survived steps; found {events} events in {steps} at-risk "
+            "steps. Use a larger cohort or another outcome"
+        )
+    return events / steps
 
 
 def _judge(predictions: Predictions, prepared: Prepared, config: RunConfig) -> Verdict:

@@ -14,7 +14,6 @@ SETTINGS = Settings(
     grouping="hybrid",
     window_hours=24.0,
     min_visits=3,
-    max_visits=None,
     max_codes_per_visit=None,
     train=0.7,
     val=0.15,

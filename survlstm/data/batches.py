@@ -15,20 +15,24 @@ from torch import Tensor
 from survlstm.data.features import FEATURES
 from survlstm.data.ragged import ranges
 from survlstm.data.tensors import Tensors
-from survlstm.survival.steps import at_risk_mask, event_mask
 
 
 class Batch(NamedTuple):
-    """Subjects side by side: their visits in one flat list, and where each stands in [subject, step]."""
+    """Rows of visits side by side: the visits in one flat list, and where each stands in [row, position].
+
+    A row is a subject's record, or a window of it. ``at_risk`` is true where a visit's hazard counts; ``subjects`` is
+    how many subjects the rows belong to.
+    """
 
     codes: Int[Tensor, " code"]
     code_offsets: Int[Tensor, " visit"]
     visit_features: Float[Tensor, "visit feature"]
     visit_position: Int[Tensor, " visit"]
+    rows: int
+    length: int
+    at_risk: Bool[Tensor, "row position"]
+    event: Bool[Tensor, "row position"]
     subjects: int
-    steps: int
-    at_risk: Bool[Tensor, "subject step"]
-    event: Bool[Tensor, "subject step"]
 
     @property
     def inputs(self) -> tuple[Tensor | int, ...]:
@@ -47,56 +51,90 @@ class Batch(NamedTuple):
         )
 
 
+class Windows(NamedTuple):
+    """Which visits each row holds, and from which position on their hazards count."""
+
+    owner: Int64[np.ndarray, " row"]
+    start: Int64[np.ndarray, " row"]
+    length: Int64[np.ndarray, " row"]
+    counted_from: Int64[np.ndarray, " row"]
+
+
 @dataclass(frozen=True)
 class Batches:
     """The subjects of one split in batches.
 
     Records are heavy-tailed, so a batch holds subjects of similar length: padding to the longest of a random batch
     would compute several times the visits there are. ``shuffled`` jitters the lengths before sorting, so that batches
-    differ between epochs.
+    differ between epochs. ``max_visits`` is how many visits a hazard may look back on, see ``windows``.
     """
 
     tensors: Tensors
     members: Int64[np.ndarray, " member"]
     batch_size: int
     features: tuple[int, ...]
+    max_visits: int | None = None
 
     def __len__(self) -> int:
         return math.ceil(len(self.members) / self.batch_size)
 
-    def in_order(self) -> Iterator[tuple[Int64[np.ndarray, " row"], Batch]]:
+    def in_order(self) -> Iterator[tuple[Int64[np.ndarray, " chosen"], Batch]]:
         """Batches by record length, each with the numbers of its subjects."""
-        members = self.members[np.argsort(self.tensors.step[self.members], kind="stable")]
-        for start in range(0, len(members), self.batch_size):
-            chosen = members[start : start + self.batch_size]
+        for chosen in self._split(self.tensors.step[self.members]):
             yield chosen, self.collate(chosen)
 
     def shuffled(self, generator: np.random.Generator) -> Iterator[Batch]:
         """Every subject once, in a new mixture."""
         length = self.tensors.step[self.members] + 1
-        members = self.members[np.argsort(length * generator.uniform(0.95, 1.05, len(length)), kind="stable")]
-        starts = np.arange(0, len(members), self.batch_size)
-        for start in generator.permutation(starts):
-            yield self.collate(members[start : start + self.batch_size])
+        parts = self._split(length * generator.uniform(0.95, 1.05, len(length)))
+        for place in generator.permutation(len(parts)):
+            yield self.collate(parts[place])
 
-    def collate(self, chosen: Int64[np.ndarray, " row"]) -> Batch:
+    def collate(self, chosen: Int64[np.ndarray, " chosen"]) -> Batch:
         """The named subjects as one batch."""
         data = self.tensors
-        length = data.step[chosen] + 1
-        steps = int(length.max())
-        visit = ranges(data.visit_offsets[chosen], length)
+        owner, start, length, counted_from = windows(data.step[chosen] + 1, self.max_visits)
+        visit = ranges(data.visit_offsets[chosen][owner] + start, length)
         codes_per_visit = data.code_offsets[visit + 1] - data.code_offsets[visit]
-        step, event = torch.from_numpy(data.step[chosen]), torch.from_numpy(data.event[chosen])
+        rows, longest = len(owner), int(length.max())
+        position = np.arange(longest)
+        at_risk = (position >= counted_from[:, None]) & (position < length[:, None])
+        event_position = (data.step[chosen][owner] - start)[:, None]
+        event = at_risk & (position == event_position) & data.event[chosen][owner][:, None]
         return Batch(
             codes=torch.from_numpy(data.code[ranges(data.code_offsets[visit], codes_per_visit)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_visit) - codes_per_visit).astype(np.int32)),
             visit_features=torch.from_numpy(data.features[visit][:, self.features]),
-            visit_position=torch.from_numpy(ranges(np.arange(len(chosen)) * steps, length)),
+            visit_position=torch.from_numpy(ranges(np.arange(rows) * longest, length)),
+            rows=rows,
+            length=longest,
+            at_risk=torch.from_numpy(at_risk),
+            event=torch.from_numpy(event),
             subjects=len(chosen),
-            steps=steps,
-            at_risk=at_risk_mask(step, steps=steps),
-            event=event_mask(step, event, steps=steps),
         )
+
+    def _split(self, by: np.ndarray) -> list[np.ndarray]:
+        # Of equal size: a rest of a few would be the longest records, with a step of the optimizer to themselves.
+        return np.array_split(self.members[np.argsort(by, kind="stable")], len(self))
+
+
+def windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
+    """The rows that subjects with so many visits are read in.
+
+    Without ``max_visits`` a subject is one row. With it a record is read in windows of that many visits, each beginning
+    half a window after the one before; a hazard counts in the first window that reaches it, so that it looks back on
+    half a window to a whole one (from the start of the record: on all of it). The windows stand at fixed visit numbers.
+    Chosen from a record's end, as "the most recent visits", they would tell every hazard how far away the event is.
+    """
+    if max_visits is None:
+        nothing = np.zeros_like(visits)
+        return Windows(np.arange(len(visits)), nothing, visits, nothing)
+    stride = max_visits // 2
+    number_of = 1 + np.maximum(-(-(visits - max_visits) // stride), 0)
+    owner = np.repeat(np.arange(len(visits)), number_of)
+    start = stride * ranges(np.zeros_like(number_of), number_of)
+    counted_from = np.where(start > 0, max_visits - stride, 0)
+    return Windows(owner, start, np.minimum(visits[owner] - start, max_visits), counted_from)
 
 
 def feature_columns(names: Sequence[str]) -> tuple[int, ...]:

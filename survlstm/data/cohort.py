@@ -13,23 +13,27 @@ from survlstm.errors import CohortError
 
 
 class Exclusion(NamedTuple):
-    """How many subjects a rule left out, of those that the rules before it let through."""
+    """How many subjects a rule left out, of those that the rules before it let through, and how many had the event."""
 
     reason: str
     subjects: int
+    events: int
 
 
 class Cohort(NamedTuple):
-    """The observed visits of the eligible subjects."""
+    """The observed visits of the eligible subjects, and their numbers among all subjects."""
 
     visits: Visits
+    subject: Int64[np.ndarray, " eligible"]
     exclusions: tuple[Exclusion, ...]
 
 
 def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Cohort:
     """Subjects with at least ``min_visits`` *observed* visits, not prevalent, each cut to its observed visits.
 
-    Only observed visits count: a rule that counted the whole record would look behind the event.
+    Only observed visits count: a rule that counted the whole record would look behind the event. So a subject whose
+    outcome comes before that many visits is left out too, and the hazard of the first steps is that of those who
+    got so far; the events lost this way are counted.
     """
     observed: Int64[np.ndarray, " subject"] = follow_up.visits
     rules = (
@@ -41,13 +45,16 @@ def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Co
     eligible = np.ones(len(visits.subjects), dtype=bool)
     exclusions = []
     for reason, left_out in rules:
-        exclusions.append(Exclusion(reason, int((eligible & left_out).sum())))
+        gone = eligible & left_out
+        exclusions.append(Exclusion(reason, int(gone.sum()), int((gone & follow_up.event).sum())))
         eligible &= ~left_out
     if not eligible.any():
-        table = ", ".join(f"{rule.reason}: {rule.subjects}" for rule in exclusions if rule.subjects)
+        table = ", ".join(
+            f"{rule.reason}: {rule.subjects}, with the event {rule.events}" for rule in exclusions if rule.subjects
+        )
         raise CohortError(
             f"at least one subject must take part; found none of {len(visits.subjects)} ({table}). "
             "Lower data.min_visits or check data.path and the outcome"
         )
     subject = np.flatnonzero(eligible)
-    return Cohort(cut_visits(visits, subject, start=np.zeros_like(subject), stop=observed[subject]), tuple(exclusions))
+    return Cohort(cut_visits(visits, subject, stop=observed[subject]), subject, tuple(exclusions))

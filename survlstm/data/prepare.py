@@ -6,18 +6,18 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import shutil
-import uuid
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from survlstm.data.cohort import select_cohort
+from survlstm.data.aside import written_aside
+from survlstm.data.cohort import Exclusion, select_cohort
 from survlstm.data.events import Events, Reading, TableCount
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.split import Split, split_subjects
@@ -47,7 +47,6 @@ class Settings:
     grouping: str
     window_hours: float
     min_visits: int
-    max_visits: int | None
     max_codes_per_visit: int | None
     train: float
     val: float
@@ -62,7 +61,7 @@ class Flow:
     tables: tuple[TableCount, ...]
     entries_left_out: dict[str, int]
     subjects_read: int
-    subjects_excluded: dict[str, int]
+    subjects_excluded: tuple[Exclusion, ...]
     visits_left_out: dict[str, int]
     outcome_facts: dict[str, float]
     warnings: tuple[str, ...]
@@ -103,12 +102,7 @@ def make(source: Source, outcome: Outcome, settings: Settings, fingerprint: str 
     """The stages in their leak-proof order: events → visits → cohort → outcome → split → vocabulary → tensors."""
     reading = source.read()
     events, ended = _cut_at_end(reading.events, outcome)
-    visits, entries_left_out = group_visits(
-        events,
-        grouping=settings.grouping,
-        window_hours=settings.window_hours,
-        max_codes_per_visit=settings.max_codes_per_visit,
-    )
+    visits, entries_left_out = group_visits(events, grouping=settings.grouping, window_hours=settings.window_hours)
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=settings.min_visits)
     split = split_subjects(
@@ -116,26 +110,35 @@ def make(source: Source, outcome: Outcome, settings: Settings, fingerprint: str 
     )
     _refuse_empty_split(split)
     labels = outcome.label(cohort.visits, is_training=split == Split.TRAIN)
-    tensors, vocabulary, truncated = build_tensors(
-        cohort.visits, labels, split, max_visits=settings.max_visits, min_frequency=settings.min_frequency
+    built = build_tensors(
+        cohort.visits,
+        labels,
+        split,
+        max_codes_per_visit=settings.max_codes_per_visit,
+        min_frequency=settings.min_frequency,
     )
+    visits_of_eligible = int(visits.visits_per_subject[cohort.subject].sum())
     flow = Flow(
         tables=reading.tables,
-        entries_left_out={"dated after the end of follow-up (death)": ended, **entries_left_out},
+        entries_left_out={
+            "dated behind the end of follow-up (event or death)": ended,
+            **entries_left_out,
+            "beyond max_codes_per_visit": built.codes_left_out,
+        },
         subjects_read=len(reading.events.subjects),
-        subjects_excluded={rule.reason: rule.subjects for rule in cohort.exclusions},
+        subjects_excluded=cohort.exclusions,
         visits_left_out={
-            "after the last at-risk step": len(cohort.visits.visit_time) - len(tensors.visit_time) - truncated,
-            "before the most recent max_visits": truncated,
+            "of excluded subjects": len(visits.visit_time) - visits_of_eligible,
+            "behind the last at-risk step": visits_of_eligible - len(built.tensors.visit_time),
         },
         outcome_facts=labels.facts,
         warnings=reading.warnings + labels.warnings,
     )
-    return Prepared(tensors, vocabulary, flow, fingerprint)
+    return Prepared(built.tensors, built.vocabulary, flow, fingerprint)
 
 
 def _cut_at_end(events: Events, outcome: Outcome) -> tuple[Events, int]:
-    end = outcome.inputs_end(events.subjects)
+    end = outcome.inputs_end(events)
     # A comparison with NaT is false: the living have no end.
     late = events.time >= end[events.subject]
     return take_events(events, ~late), int(late.sum())
@@ -152,9 +155,10 @@ def _refuse_empty_split(split: np.ndarray) -> None:
 
 
 def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     package = Path(__file__).parents[1]
-    code = sorted([*(package / "data").rglob("*.py"), *(package / "survival").glob("*.py")])
+    code = sorted([*(package / "data").rglob("*.py"), package / "survival" / "concordance.py"])
+    libraries = {name: version(name) for name in ("numpy", "pyarrow", "scipy")}
+    digest = hashlib.sha256(json.dumps([settings, libraries], sort_keys=True, default=str).encode())
     for file in [*files, *code]:
         with file.open("rb") as stream:
             digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
@@ -162,18 +166,13 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
 
 
 def _keep(prepared: Prepared, entry: Path) -> None:
-    aside = entry.with_name(f".{entry.name}-{uuid.uuid4().hex}")
-    aside.mkdir(parents=True)
-    np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
     about = {"vocabulary": prepared.vocabulary.entries, "flow": dataclasses.asdict(prepared.flow)}
-    (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
-    try:
-        os.rename(aside, entry)
-    except OSError:
-        # Another run was first; its entry is the same.
-        shutil.rmtree(aside)
+    with written_aside(entry) as aside:
+        aside.mkdir()
+        np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
+        (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def _load(entry: Path, fingerprint: str) -> Prepared | None:
@@ -183,6 +182,7 @@ def _load(entry: Path, fingerprint: str) -> Prepared | None:
         about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
         flow = about["flow"]
         flow["tables"] = tuple(TableCount(**table) for table in flow["tables"])
+        flow["subjects_excluded"] = tuple(Exclusion(*rule) for rule in flow["subjects_excluded"])
         flow["warnings"] = tuple(flow["warnings"])
         return Prepared(tensors, Vocabulary(tuple(about["vocabulary"])), Flow(**flow), fingerprint)
     except FileNotFoundError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int32, Int64
@@ -11,7 +12,7 @@ from survlstm.data.features import visit_features
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.ragged import ranges
 from survlstm.data.split import Split
-from survlstm.data.visits import Visits, cut_visits
+from survlstm.data.visits import Visits, cut_visits, offsets_of
 from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
 
 
@@ -40,33 +41,44 @@ class Tensors:
         return np.flatnonzero(self.split == split)
 
 
+class Built(NamedTuple):
+    """What ``build_tensors`` makes; ``codes_left_out`` counts the entries beyond ``max_codes_per_visit``."""
+
+    tensors: Tensors
+    vocabulary: Vocabulary
+    codes_left_out: int
+
+
 def build_tensors(
     visits: Visits,
     labels: Labels,
     split: Int8[np.ndarray, " subject"],
     *,
-    max_visits: int | None,
+    max_codes_per_visit: int | None,
     min_frequency: int,
-) -> tuple[Tensors, Vocabulary, int]:
-    """Tensors, the vocabulary of the training subjects, and how many visits ``max_visits`` left out.
+) -> Built:
+    """Cut to the at-risk steps and to the first codes of each visit, then fit what is fitted on the training subjects.
 
-    Of a subject with more visits up to its last at-risk step the most recent ``max_visits`` are kept. Its time zero
-    moves to the first visit kept: steps, time features and hazards count from there (left truncation).
+    Codes are left out here, after labelling: a visit keeps its outcome however many codes it has.
     """
     steps = labels.step + 1
-    start = np.zeros_like(steps) if max_visits is None else np.maximum(steps - max_visits, 0)
     oracle = labels.oracle_hazard
     if oracle is None:
         oracle = np.full(len(visits.visit_time), np.nan, dtype=np.float32)
-    kept_oracle = oracle[ranges(visits.visit_offsets[:-1] + start, steps - start)]
-    visits = cut_visits(visits, np.arange(len(steps)), start=start, stop=steps)
+    kept_oracle = oracle[ranges(visits.visit_offsets[:-1], steps)]
+    visits = cut_visits(visits, np.arange(len(steps)), stop=steps)
+    entries = len(visits.code)
+    if max_codes_per_visit is not None:
+        kept = np.minimum(visits.codes_per_visit, max_codes_per_visit)
+        code = visits.code[ranges(visits.code_offsets[:-1], kept)]
+        visits = replace(visits, code=code, code_offsets=offsets_of(kept))
     is_training = split == Split.TRAIN
     training_codes = visits.code[np.repeat(is_training[visits.visit_subject], visits.codes_per_visit)]
     vocabulary = fit_vocabulary(training_codes, visits.codes, min_frequency=min_frequency)
     tensors = Tensors(
         subject_id=visits.subjects.subject_id.astype(np.str_),
         split=split,
-        step=labels.step - start,
+        step=labels.step,
         event=labels.event,
         visit_offsets=visits.visit_offsets,
         visit_time=visits.visit_time,
@@ -75,4 +87,4 @@ def build_tensors(
         code_offsets=visits.code_offsets,
         code=vocabulary.number(visits.codes)[visits.code],
     )
-    return tensors, vocabulary, int(start.sum())
+    return Built(tensors, vocabulary, entries - len(visits.code))

@@ -11,8 +11,6 @@ from survlstm.data.events import Events, Subjects
 from survlstm.data.ragged import ranges
 from survlstm.errors import SourceError
 
-DAY = np.timedelta64(1, "D")
-
 
 @dataclass(frozen=True)
 class Visits:
@@ -45,9 +43,7 @@ class Visits:
         return np.repeat(np.arange(len(self.subjects)), self.visits_per_subject)
 
 
-def group_visits(
-    events: Events, *, grouping: str, window_hours: float, max_codes_per_visit: int | None
-) -> tuple[Visits, dict[str, int]]:
+def group_visits(events: Events, *, grouping: str, window_hours: float) -> tuple[Visits, dict[str, int]]:
     """Visits, and how many events were left out by reason.
 
     *same_day*: one visit a calendar day. *time_window*: a visit reaches ``window_hours`` from its first entry.
@@ -70,29 +66,18 @@ def group_visits(
         group = _group_by_encounter(events, seconds, window)
     visits, repeated = _assemble(events, seconds, group)
     left_out["same visit, time, code and value as another row"] = repeated
-    if max_codes_per_visit is not None:
-        kept = np.minimum(visits.codes_per_visit, max_codes_per_visit)
-        left_out["beyond max_codes_per_visit"] = int(visits.codes_per_visit.sum() - kept.sum())
-        code = visits.code[ranges(visits.code_offsets[:-1], kept)]
-        visits = replace(visits, code=code, code_offsets=offsets_of(kept))
     return visits, left_out
 
 
-def cut_visits(
-    visits: Visits,
-    subject: Int[np.ndarray, " kept"],
-    *,
-    start: Int[np.ndarray, " kept"],
-    stop: Int[np.ndarray, " kept"],
-) -> Visits:
-    """The visits ``start``..``stop``-1 of each of the named subjects, and nothing else."""
-    kept_visits = ranges(visits.visit_offsets[subject] + start, stop - start)
+def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[np.ndarray, " kept"]) -> Visits:
+    """The visits 0..``stop``-1 of each of the named subjects, and nothing else."""
+    kept_visits = ranges(visits.visit_offsets[subject], stop)
     codes = visits.codes_per_visit[kept_visits]
     people = visits.subjects
     return Visits(
         subjects=Subjects(people.subject_id[subject], people.birth[subject], people.death[subject]),
         codes=visits.codes,
-        visit_offsets=offsets_of(stop - start),
+        visit_offsets=offsets_of(stop),
         visit_time=visits.visit_time[kept_visits],
         code_offsets=offsets_of(codes),
         code=visits.code[ranges(visits.code_offsets[:-1][kept_visits], codes)],
@@ -199,9 +184,9 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
     owner = np.zeros(n_groups, dtype=np.int64)
     owner[group] = events.subject
     size = np.bincount(group, minlength=n_groups)
-    content = np.bincount(group, np.square(events.code.astype(np.float64)), minlength=n_groups)
     used = np.flatnonzero(size)
-    order = used[np.lexsort([content[used], size[used], start[used], end[used], owner[used]])]
+    order = used[np.lexsort([size[used], start[used], end[used], owner[used]])]
+    order = _order_ties(order, np.stack([owner, end, start, size]), group, events.code)
     rank = np.empty(n_groups, dtype=np.int64)
     rank[order] = np.arange(len(order))
 
@@ -216,6 +201,27 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
         code_offsets=offsets_of(np.bincount(visit, minlength=len(order))),
         code=code,
     ), repeated
+
+
+def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, code: np.ndarray) -> np.ndarray:
+    """Visits that tie on every key, put in the order of their sorted codes: the only thing left that is their own.
+
+    Codes are numbered in the order of their names, so codes that other subjects bring change no comparison.
+    """
+    same = (keys[:, order[1:]] == keys[:, order[:-1]]).all(axis=0)
+    if not same.any():
+        return order
+    run = np.cumsum(np.concatenate([[True], ~same]))
+    place = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
+    is_tied = np.zeros(int(group.max()) + 1, dtype=bool)
+    is_tied[order[place]] = True
+    entry = np.flatnonzero(is_tied[group])
+    entry = entry[np.lexsort([code[entry], group[entry]])]
+    names, first = np.unique(group[entry], return_index=True)
+    content = {int(name): tuple(codes) for name, codes in zip(names, np.split(code[entry], first[1:]), strict=True)}
+    ordered = order.copy()
+    ordered[place] = order[sorted(place, key=lambda at: (run[at], content[int(order[at])]))]
+    return ordered
 
 
 def _sort_entries(

@@ -62,7 +62,9 @@ def judge(
 ) -> Verdict:
     """Figures of every contender on the same subjects and the same resamples; the first one is the model."""
     events = int(event.sum())
-    figures = []
+    figures, notes = [], []
+    if events < min_events:
+        notes.append(f"no interval: {events} events among {len(step)} test subjects, {min_events} are needed")
     for contender in contenders:
         survival = np.cumprod(1 - contender.hazard, axis=1)
         found = concordance_td(survival, step=step, event=event)
@@ -72,9 +74,12 @@ def judge(
 
         interval = None
         if events >= min_events:
-            interval = bootstrap_interval(
-                of_resample, subjects=len(step), resamples=resamples, confidence=confidence, seed=seed
-            )
+            try:
+                interval = bootstrap_interval(
+                    of_resample, subjects=len(step), resamples=resamples, confidence=confidence, seed=seed
+                )
+            except ValueError as error:
+                notes.append(f"no interval for {contender.name}: {error}")
         figures.append(Figures(contender.name, found.c_td, interval, mean_nll(contender.hazard, step, event)))
     return Verdict(
         subjects=len(step),
@@ -82,9 +87,7 @@ def judge(
         comparable_pairs=found.comparable,
         figures=tuple(figures),
         sentence=_sentence(figures, events, confidence),
-        notes=()
-        if events >= min_events
-        else (f"no interval: {events} events among {len(step)} test subjects, {min_events} are needed",),
+        notes=tuple(notes),
     )
 
 

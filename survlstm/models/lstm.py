@@ -58,25 +58,26 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         code_offsets: Int[Tensor, " visit"],
         visit_features: Float[Tensor, "visit feature"],
         visit_position: Int[Tensor, " visit"],
-        subjects: int,
-        steps: int,
-    ) -> Float[Tensor, "{subjects} {steps}"]:
-        """Logit per subject and step; visit v stands at row ``visit_position[v]`` of the flattened [subject, step].
+        rows: int,
+        length: int,
+    ) -> Float[Tensor, "{rows} {length}"]:
+        """Logit per row and position; visit v stands at ``visit_position[v]`` of the flattened [row, position].
 
         Positions without a visit hold a logit of 0 that means nothing: mask it.
         """
         visits = torch.cat([self.embedding(codes, code_offsets), visit_features], dim=1)
-        padded = visits.new_zeros(subjects * steps, visits.shape[1]).index_copy(0, visit_position, visits)
-        states, _ = self.lstm(padded.view(subjects, steps, -1))
+        padded = visits.new_zeros(rows * length, visits.shape[1]).index_copy(0, visit_position, visits)
+        states, _ = self.lstm(padded.view(rows, length, -1))
         # The head sees visits only; a fifth of the positions is padding.
         logits = self.head(states.flatten(0, 1)[visit_position]).squeeze(-1)
-        return logits.new_zeros(subjects * steps).index_copy(0, visit_position, logits).view(subjects, steps)
+        return logits.new_zeros(rows * length).index_copy(0, visit_position, logits).view(rows, length)
 
     @torch.no_grad()
     def predict_survival(self, *inputs: Tensor | int) -> SurvivalCurves:
-        """Survival and cumulative hazard per step, in evaluation mode; takes what ``forward`` takes."""
+        """Survival and cumulative hazard per step, in evaluation mode and on the host; takes what ``forward`` takes."""
         was_training = self.training
         self.eval()
-        logits = self(*inputs)
+        # On CUDA a running sum has no deterministic kernel.
+        logits = self(*inputs).cpu()
         self.train(was_training)
         return SurvivalCurves(survival(logits), cumulative_hazard(logits))

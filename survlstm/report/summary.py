@@ -21,12 +21,13 @@ def show_preparation(prepared: Prepared) -> None:
     """Every row and subject accounted for, and what the outcome looks like."""
     flow, tensors = prepared.flow, prepared.tensors
     log.info("%s", reading_table(prepared).to_string(index=False))
-    for what, counts in (
-        ("Entries left out", flow.entries_left_out),
-        (f"Subjects excluded (of {flow.subjects_read})", flow.subjects_excluded),
-        ("Visits left out", flow.visits_left_out),
-    ):
+    for what, counts in (("Entries left out", flow.entries_left_out), ("Visits left out", flow.visits_left_out)):
         log.info("%s: %s", what, "; ".join(f"{reason} {count:,}" for reason, count in counts.items()))
+    rules = "; ".join(
+        f"{rule.reason} {rule.subjects}" + (f" ({rule.events} with the event)" if rule.events else "")
+        for rule in flow.subjects_excluded
+    )
+    log.info("Subjects excluded (of %d): %s", flow.subjects_read, rules)
     log.info("Vocabulary size: %d", len(prepared.vocabulary))
     sizes = ", ".join(f"{part.name.lower()} {len(tensors.members(part))}" for part in Split)
     log.info("Subjects: %d (%s)", len(tensors.step), sizes)
@@ -85,6 +86,7 @@ def write_metrics(path: Path, prepared: Prepared, history: History, verdict: Ver
         "parameters_per_subject": history.parameters_per_subject,
         "stopped": history.stopped,
         "data": dataclasses.asdict(prepared.flow)
+        | {"subjects_excluded": [rule._asdict() for rule in prepared.flow.subjects_excluded]}
         | {"fingerprint": prepared.fingerprint, "vocabulary_size": len(prepared.vocabulary)},
     }
     write_json(path, content)

@@ -1,4 +1,4 @@
-"""Training state → checkpoints/{best,last,epoch_0010}.pt, each whole or not there."""
+"""Training state → checkpoints/{best,last,epoch_0010}.pt and history.json, each whole or not there."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from typing import Any
 import torch
 
 from survlstm.errors import CheckpointError
+from survlstm.training.history import History
 
 
 @dataclass(frozen=True)
 class Checkpointer:
-    """Writes states of plain values and tensors, so that they load with ``weights_only=True``.
+    """Writes into a run's folder: states of plain values and tensors, so that they load with ``weights_only=True``.
 
     ``about`` travels in every checkpoint: the resolved config, the vocabulary and what else a reader needs to build the
     model again.
     """
 
-    folder: Path
+    run_folder: Path
     every: int
     about: dict[str, Any]
 
-    def save(self, state: dict[str, Any], *, epoch: int, is_best: bool) -> None:
-        """Always ``last``, ``best`` where it is, and one to keep every n epochs."""
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoints stand."""
+        return self.run_folder / "checkpoints"
+
+    def save(self, state: dict[str, Any], history: History, *, is_best: bool) -> None:
+        """Always ``last``, ``best`` where it is, one to keep every n epochs, and the history up to here."""
+        epoch = len(history.epochs)
         names = ["last"]
         if is_best:
             names.append("best")
@@ -33,6 +40,11 @@ class Checkpointer:
             names.append(f"epoch_{epoch:04d}")
         for name in names:
             self._write(self.folder / f"{name}.pt", {**state, "epoch": epoch, "about": self.about})
+        self.save_history(history)
+
+    def save_history(self, history: History) -> None:
+        """history.json of the run."""
+        history.write(self.run_folder / "history.json")
 
     def load(self, name: str) -> dict[str, Any]:
         """The state saved under a name."""

@@ -10,8 +10,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import nn
 
 from survlstm.data.batches import Batches
+from survlstm.data.ragged import ranges
 from survlstm.survival.hazard import hazard, survival
 from survlstm.survival.loss import nll_per_subject
+from survlstm.survival.steps import at_risk_mask, event_mask
 
 
 class Predictions(NamedTuple):
@@ -27,21 +29,28 @@ class Predictions(NamedTuple):
 
 @torch.no_grad()
 def predict(model: nn.Module, batches: Batches, device: torch.device) -> Predictions:
-    """Hazard, survival and negative log-likelihood of every subject of a split."""
+    """Hazard, survival and negative log-likelihood of every subject of a split, in double precision on the host."""
     model.eval()
-    members = batches.members
+    step, event = batches.tensors.step[batches.members], batches.tensors.event[batches.members]
     row_of = np.empty(len(batches.tensors.step), dtype=np.int64)
-    row_of[members] = np.arange(len(members))
-    step = batches.tensors.step[members]
-    shape = (len(members), int(step.max()) + 1)
-    hazards, survivals, nll = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(len(members))
-    for chosen, on_host in batches.in_order():
-        batch = on_host.to(device)
-        logits = model(*batch.inputs).float()
-        rows = row_of[chosen]
-        nll[rows] = nll_per_subject(logits, at_risk=batch.at_risk, event=batch.event).cpu().numpy()
-        known = batch.at_risk
-        logits = logits.double()
-        hazards[rows, : batch.steps] = hazard(logits).where(known, torch.nan).cpu().numpy()
-        survivals[rows, : batch.steps] = survival(logits).where(known, torch.nan).cpu().numpy()
-    return Predictions(members, step, batches.tensors.event[members], hazards, survivals, nll)
+    row_of[batches.members] = np.arange(len(step))
+    label = torch.from_numpy(step)
+    known = at_risk_mask(label, steps=int(step.max()) + 1)
+    logits = torch.zeros(known.shape, dtype=torch.float64)
+    for chosen, batch in batches.in_order():
+        found = model(*batch.to(device).inputs).double().cpu()
+        # The counted positions are, row after row, steps 0..step of one chosen subject after the other.
+        steps = torch.from_numpy(step[row_of[chosen]] + 1)
+        row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
+        logits[row, torch.from_numpy(ranges(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))] = found[
+            batch.at_risk
+        ]
+    happened = event_mask(label, torch.from_numpy(event), steps=known.shape[1])
+    return Predictions(
+        batches.members,
+        step,
+        event,
+        hazard(logits).where(known, torch.nan).numpy(),
+        survival(logits).where(known, torch.nan).numpy(),
+        nll_per_subject(logits, at_risk=known, event=happened).numpy(),
+    )

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Trainer:
-    """The loop; it knows neither configs nor files nor the test set."""
+    """The loop; it knows no config, no file but through the checkpointer, and no test set."""
 
     model: nn.Module
     optimizer: Optimizer
@@ -40,10 +39,12 @@ class Trainer:
     grad_clip: float | None
     generator: np.random.Generator
 
-    def fit(self, train: Batches, val: Batches, *, epochs: int, history_path: Path) -> History:
+    def fit(self, train: Batches, val: Batches, *, epochs: int) -> History:
         """Train until ``epochs`` or until patience runs out, then load the best weights back."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         history = History(parameters, parameters / len(train.members))
+        log.info("Model parameters: %s", f"{parameters:,}")
+        log.info("Parameters per training subject: %.1f", history.parameters_per_subject)
         for epoch in range(1, epochs + 1):
             log.info("\nEpoch %d/%d", epoch, epochs)
             record = self._epoch(epoch, train, val)
@@ -51,8 +52,7 @@ class Trainer:
             is_best = self.stopping.update(record.val_loss, epoch)
             history.best_epoch = self.stopping.best_epoch
             self.scheduler.step(record.val_loss)
-            self.checkpointer.save(self._state(), epoch=epoch, is_best=is_best)
-            history.write(history_path)
+            self.checkpointer.save(self._state(), history, is_best=is_best)
             if is_best:
                 log.info("Saved best model to %s", self.checkpointer.folder / "best.pt")
             if self.stopping.should_stop:
@@ -60,7 +60,7 @@ class Trainer:
                 break
         else:
             history.stopped = f"all {epochs} epochs done"
-        history.write(history_path)
+        self.checkpointer.save_history(history)
         best = history.epochs[history.best_epoch - 1]
         log.info("\nTraining ended: %s", history.stopped)
         log.info("Best validation loss: %.4f (epoch %d)", best.val_loss, best.epoch)
@@ -101,7 +101,7 @@ class Trainer:
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.model(*batch.inputs)
-        loss = nll_per_subject(logits, at_risk=batch.at_risk, event=batch.event).mean()
+        loss = nll_per_subject(logits, at_risk=batch.at_risk, event=batch.event).sum() / batch.subjects
         loss.backward()
         limit = math.inf if self.grad_clip is None else self.grad_clip
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -117,8 +117,8 @@ class Trainer:
 
     def _not_finite(self, what: str, found: float, epoch: int, subjects: int) -> TrainingError:
         lr = float(self.optimizer.param_groups[0]["lr"])
+        kept = f"; epoch {epoch - 1} is kept in {self.checkpointer.folder}" if epoch > 1 else ""
         return TrainingError(
             f"the {what} must be finite; found {found} in epoch {epoch} over {subjects} subjects at learning rate "
-            f"{lr:g}. Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.grad_clip or 2.0) / 2:g}; "
-            f"the last whole epoch is in {self.checkpointer.folder}"
+            f"{lr:g}. Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.grad_clip or 2.0) / 2:g}{kept}"
         )

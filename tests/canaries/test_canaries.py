@@ -109,10 +109,10 @@ def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
     assert (~labels.event).sum() > 20
     found = []
     for kept in (records, grown):
-        visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
-        found.append(build_tensors(visits, labels, split, max_visits=None, min_frequency=2))
-    assert_same_tensors(found[0][0], found[1][0])
-    assert found[0][1] == found[1][1]
+        visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0)
+        found.append(build_tensors(visits, labels, split, max_codes_per_visit=None, min_frequency=2))
+    assert_same_tensors(found[0].tensors, found[1].tensors)
+    assert found[0].vocabulary == found[1].vocabulary
 
 
 @pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])

@@ -6,25 +6,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.batches import Batches, feature_columns, windows
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.ragged import ranges
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.tensors import build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
+from survlstm.training.prediction import predict
 from tests.records import events_of, random_records
 
 RECORDS = random_records(60, seed=0)
 
 
-def built(*, step=None, max_visits=None, min_frequency=2, records=RECORDS):
-    visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None)
+def built(*, step=None, max_codes_per_visit=None, min_frequency=2, records=RECORDS):
+    visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0)
     subjects = len(records)
     step = visits.visits_per_subject - 2 if step is None else np.minimum(step, visits.visits_per_subject - 2)
     labels = Labels(step, np.arange(subjects) % 2 == 0)
     split = np.array([0, 0, 0, 1, 2] * (subjects // 5), dtype=np.int8)
-    return visits, *build_tensors(visits, labels, split, max_visits=max_visits, min_frequency=min_frequency)
+    return visits, *build_tensors(
+        visits, labels, split, max_codes_per_visit=max_codes_per_visit, min_frequency=min_frequency
+    )
 
 
 def test_nothing_behind_the_last_at_risk_step_is_held():
@@ -34,19 +37,58 @@ def test_nothing_behind_the_last_at_risk_step_is_held():
     assert len(tensors.features) == len(tensors.visit_time) == tensors.visit_offsets[-1]
 
 
-def test_max_visits_keeps_the_most_recent_and_moves_time_zero():
+def test_max_codes_per_visit_keeps_the_first_codes_and_counts_the_rest():
     _, whole, _, _ = built(min_frequency=1)
-    _, recent, _, left_out = built(max_visits=5, min_frequency=1)
-    assert recent.step.tolist() == np.minimum(whole.step, 4).tolist()
-    assert left_out == (whole.step + 1).sum() - (recent.step + 1).sum() > 0
-    for number in range(len(whole.step)):
-        kept = recent.visit_time[slice(*recent.visit_offsets[number : number + 2])]
-        before = whole.visit_time[slice(*whole.visit_offsets[number : number + 2])]
-        assert kept.tolist() == before[-5:].tolist()
-    # Days since the first visit are those since the first visit kept: the same, lowest value for every subject.
-    first = recent.features[recent.visit_offsets[:-1], 1]
-    assert np.ptp(first) == 0
-    assert first[0] == recent.features[:, 1].min()
+    _, capped, _, left_out = built(max_codes_per_visit=3, min_frequency=1)
+    sizes = np.diff(whole.code_offsets)
+    assert np.diff(capped.code_offsets).tolist() == np.minimum(sizes, 3).tolist()
+    assert left_out == (sizes - np.minimum(sizes, 3)).sum() > 0
+    assert capped.code[:3].tolist() == whole.code[:3].tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(2, 20))
+def test_windows_count_every_visit_once_and_look_back_half_a_window(lengths, max_visits):
+    visits = np.array(lengths)
+    found = windows(visits, max_visits)
+    for subject, length in enumerate(lengths):
+        rows = np.flatnonzero(found.owner == subject)
+        counted = []
+        for row in rows:
+            begin, size, first = found.start[row], found.length[row], found.counted_from[row]
+            assert size <= max_visits
+            for position in range(first, size):
+                counted.append(begin + position)
+                assert begin == 0 or position >= max_visits - max_visits // 2
+        assert counted == list(range(length))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 60), st.integers(2, 20))
+def test_the_window_of_a_step_does_not_hang_on_how_long_the_record_is(length, more, max_visits):
+    short, long = windows(np.array([length]), max_visits), windows(np.array([length + more]), max_visits)
+    rows = len(short.start)
+    assert long.start[:rows].tolist() == short.start.tolist()
+    assert long.counted_from[:rows].tolist() == short.counted_from.tolist()
+
+
+def test_windows_give_the_hazards_of_the_whole_record_to_a_model_that_looks_at_one_visit():
+    """A model without memory must not notice the windows: every hazard comes back, at its own step."""
+
+    class Memoryless(torch.nn.Module):
+        def forward(self, *inputs):
+            codes, code_offsets, visit_features, visit_position, rows, length = inputs
+            logits = torch.zeros(rows * length)
+            logits[visit_position] = visit_features[:, 0] + codes[code_offsets.long()]
+            return logits.view(rows, length)
+
+    _, tensors, _, _ = built()
+    members = tensors.members(Split.TRAIN)
+    whole = predict(Memoryless(), Batches(tensors, members, 8, (0, 1)), torch.device("cpu"))
+    cut = predict(Memoryless(), Batches(tensors, members, 8, (0, 1), max_visits=5), torch.device("cpu"))
+    assert whole.step.max() > 10
+    np.testing.assert_array_equal(whole.hazard, cut.hazard)
+    np.testing.assert_array_equal(whole.nll, cut.nll)
 
 
 def test_the_vocabulary_is_that_of_the_training_visits_held():
@@ -77,9 +119,7 @@ def test_features_are_standardised_on_the_training_visits():
 
 def test_features_of_a_record_worked_by_hand():
     record = [("2020-01-01", "e0", ["X/1", "X/2"]), ("2020-01-31", "e1", ["X/1"]), ("2021-01-01", "e2", ["X/3"])]
-    visits, _ = group_visits(
-        events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0, max_codes_per_visit=None
-    )
+    visits, _ = group_visits(events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0)
     from survlstm.data.features import visit_features
 
     found = visit_features(visits, is_training=np.array([True, True]))
@@ -114,8 +154,8 @@ def test_batches_hold_every_subject_once_and_its_own_visits():
         assert batch.event.any(dim=1).tolist() == tensors.event[chosen].tolist()
         row = len(chosen) - 1
         visits = range(*tensors.visit_offsets[chosen[row] : chosen[row] + 2])
-        placed = torch.nonzero(batch.visit_position // batch.steps == row).flatten()
-        assert (batch.visit_position[placed] % batch.steps).tolist() == list(range(len(visits)))
+        placed = torch.nonzero(batch.visit_position // batch.length == row).flatten()
+        assert (batch.visit_position[placed] % batch.length).tolist() == list(range(len(visits)))
         ends = torch.cat([batch.code_offsets, torch.tensor([len(batch.codes)])])
         for place, visit in zip(placed.tolist(), visits, strict=True):
             codes = batch.codes[ends[place] : ends[place + 1]]

@@ -10,8 +10,8 @@ from survlstm.errors import SourceError
 from tests.records import events_of, random_records
 
 
-def group(events, grouping="hybrid", window_hours=24.0, max_codes_per_visit=None):
-    return group_visits(events, grouping=grouping, window_hours=window_hours, max_codes_per_visit=max_codes_per_visit)
+def group(events, grouping="hybrid", window_hours=24.0):
+    return group_visits(events, grouping=grouping, window_hours=window_hours)
 
 
 def shown(visits):
@@ -113,12 +113,6 @@ def test_the_same_code_with_another_value_is_no_repetition():
     assert left_out["same visit, time, code and value as another row"] == 1
 
 
-def test_max_codes_per_visit_keeps_the_first_and_counts_the_rest():
-    visits, left_out = group(events_of(DAY), "same_day", max_codes_per_visit=3)
-    assert [codes for _, codes in shown(visits)["a"]] == [["X/1", "X/2", "X/4"], ["X/5"]]
-    assert left_out["beyond max_codes_per_visit"] == 1
-
-
 def test_an_encounter_of_two_patients_is_refused():
     events = events_of({"a": [("2020-01-01", "e", ["X/1"])], "b": [("2020-01-01", "e", ["X/1"])]})
     shared = replace(events, encounter=np.zeros(2, dtype=np.int32))
@@ -145,8 +139,8 @@ def test_the_order_of_rows_changes_nothing(grouping):
     np.testing.assert_array_equal(one.code_offsets, other.code_offsets)
 
 
-def test_cut_visits_keeps_the_named_range_of_each_subject():
+def test_cut_visits_keeps_the_first_visits_of_the_named_subjects():
     visits, _ = group(events_of(random_records(4, seed=5)))
-    kept = cut_visits(visits, np.array([1, 3]), start=np.array([1, 0]), stop=np.array([3, 2]))
+    kept = cut_visits(visits, np.array([1, 3]), stop=np.array([3, 2]))
     whole = shown(visits)
-    assert shown(kept) == {"s0001": whole["s0001"][1:3], "s0003": whole["s0003"][0:2]}
+    assert shown(kept) == {"s0001": whole["s0001"][:3], "s0003": whole["s0003"][:2]}

@@ -60,9 +60,9 @@ def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm,
 def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
     sweep = ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4", "trainer=smoke", "data=tiny"]
     assert survlstm("train", *sweep, "trainer.epochs=1", "judgement.resamples=100") == 0
-    (folder,) = tmp_path.glob("outputs/multirun/*/*")
+    (folder,) = tmp_path.glob("outputs/*/*")
     runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
-    assert len(runs) == 4
+    assert [run.name for run in runs] == ["0", "1", "2", "3"]
     found = {
         (config["model"]["dropout"], config["optimizer"]["weight_decay"])
         for config in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs)
@@ -155,12 +155,45 @@ def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):
     assert "output must be a new or empty folder" in capsys.readouterr().out
 
 
-def test_more_visits_than_max_visits_move_time_zero_and_are_counted(survlstm, tmp_path):
-    words = ["data.max_visits=5", "data.max_codes_per_visit=10", "outcome=death", "data.simulated.patients=400"]
-    assert survlstm(*SMOKE, *words, "output_dir=run") == 0
-    data = json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]
-    assert data["visits_left_out"]["before the most recent max_visits"] > 0
-    assert data["entries_left_out"]["beyond max_codes_per_visit"] > 0
+def test_max_visits_and_max_codes_per_visit_leave_the_outcome_alone(survlstm, tmp_path):
+    words = ["outcome=first_code", "outcome.codes=[SNOMED/162864005]", "data.simulated.patients=400"]
+    found = []
+    for name, caps in {"whole": [], "capped": ["data.max_visits=6", "data.max_codes_per_visit=3"]}.items():
+        assert survlstm(*SMOKE, *words, *caps, f"output_dir={name}") == 0
+        found.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+    assert found[1]["data"]["entries_left_out"]["beyond max_codes_per_visit"] > 0
+    free = [row["test"]["figures"][-1] for row in found]
+    assert free[0] == free[1]
+
+
+def test_canary_2_holds_with_max_visits(survlstm, tmp_path):
+    words = ["data=tiny", "data.simulated.patients=1500", "outcome=random", "trainer.epochs=8", "data.max_visits=5"]
+    assert survlstm("train", *words, "output_dir=run") == 0
+    model = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["figures"][0]
+    standard_error = (model["interval"]["high"] - model["interval"]["low"]) / (2 * 1.96)
+    assert abs(model["c_td"] - 0.5) <= 3 * standard_error
+
+
+@pytest.mark.parametrize("key", ["output_dir", "cache_dir"])
+def test_a_place_that_cannot_be_written_is_told(survlstm, tmp_path, capsys, key):
+    (tmp_path / "file").write_text("not a folder")
+    words = [f"{key}=file"] + (["output_dir=run"] if key == "cache_dir" else [])
+    assert survlstm(*SMOKE, *words) == 2
+    shown = capsys.readouterr()
+    assert f"ConfigError: {key} must be a folder that can be written" in shown.out + shown.err
+
+
+def test_hydras_own_folder_key_overwrites_no_run(survlstm, tmp_path, capsys):
+    assert survlstm(*SMOKE, "hydra.run.dir=run", "trainer.epochs=1") == 0
+    assert survlstm(*SMOKE, "hydra.run.dir=run", "trainer.epochs=1", "verbose=true") != 0
+
+
+def test_the_sweep_flag_may_stand_anywhere(survlstm, tmp_path):
+    words = ["experiment=smoke", "trainer.epochs=1", "-m", "model.dropout=0.1,0.3", "output_dir=sweep"]
+    assert survlstm("train", *words) == 0
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
+    kept = yaml.safe_load((tmp_path / "sweep" / "1" / "config.yaml").read_text())
+    assert Path(kept["output_dir"]) == tmp_path / "sweep" / "1" or kept["output_dir"].endswith("sweep/1")
 
 
 def test_logs_leave_no_handler_behind(survlstm):

@@ -50,6 +50,15 @@ def test_no_interval_under_thirty_events(cohort):
     assert verdict.notes == (f"no interval: {verdict.events} events among 30 test subjects, 30 are needed",)
 
 
+def test_an_interval_that_cannot_be_had_is_noted():
+    # Every event in one step but one: most resamples have no comparable pair.
+    step, event = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
+    step[0] = 1
+    verdict = judge([Contender("model", np.full((40, 2), 0.5))], step=step, event=event, **SETTINGS)
+    assert verdict.figures[0].interval is None
+    assert verdict.notes[0].startswith("no interval for model: the statistic is undefined in ")
+
+
 def test_nll_is_the_likelihood_of_the_worked_table():
     hazard = np.array([[0.1, 0.2, 0.3, 0.4], [0.2] * 4, [0.5, 0.1, 0.1, 0.1]])
     found = mean_nll(hazard, np.array([2, 1, 0]), np.array([True, False, True]))

@@ -14,6 +14,7 @@ from survlstm.data.split import Split
 from survlstm.errors import CheckpointError, TrainingError
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint
+from survlstm.training.history import History
 from survlstm.training.prediction import predict
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
@@ -52,16 +53,16 @@ def fit(prepared, folder, *, epochs=4, lr=0.01, patience=None, scheduler=None, s
         optimizer=optimizer,
         scheduler=Schedule(scheduler(optimizer) if scheduler else None),
         stopping=EarlyStopping(patience, 0.0),
-        checkpointer=Checkpointer(folder / "checkpoints", 2, {"vocabulary": list(prepared.vocabulary.entries)}),
+        checkpointer=Checkpointer(folder, 2, {"vocabulary": list(prepared.vocabulary.entries)}),
         device=CPU,
         grad_clip=1.0,
         generator=generator,
     )
-    return model, trainer.fit(parts[Split.TRAIN], parts[Split.VAL], epochs=epochs, history_path=folder / "history.json")
+    return model, trainer.fit(parts[Split.TRAIN], parts[Split.VAL], epochs=epochs)
 
 
 def test_it_learns(prepared, tmp_path):
-    _, history = fit(prepared, tmp_path, epochs=6)
+    _, history = fit(prepared, tmp_path, epochs=10)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss - 0.2
     assert max(epoch.val_c_td for epoch in history.epochs) > 0.6
 
@@ -131,9 +132,20 @@ def test_the_plateau_scheduler_lowers_the_rate_that_history_records(prepared, tm
     assert rates[-1] < 0.1
 
 
-def test_nan_stops_the_run_with_what_to_try_and_keeps_the_last_whole_epoch(prepared, tmp_path):
+def test_nan_stops_the_run_with_what_to_try(prepared, tmp_path):
     with pytest.raises(TrainingError, match=r"loss must be finite; found (nan|inf) in epoch \d+ .*Try optimizer.lr="):
         fit(prepared, tmp_path, lr=1e30, epochs=5)
+
+
+def test_nan_in_a_later_epoch_leaves_the_one_before_it(prepared, tmp_path):
+    def explode(optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0 if epoch < 2 else 1e32)
+
+    with pytest.raises(TrainingError, match=r"in epoch 3 .*; epoch 2 is kept in .*checkpoints"):
+        fit(prepared, tmp_path, epochs=5, scheduler=explode)
+    last = load_checkpoint(tmp_path / "checkpoints" / "last.pt")
+    assert last["epoch"] == 2
+    assert all(torch.isfinite(weights).all() for weights in last["model"].values())
 
 
 def test_predictions_do_not_hang_on_the_batch_size(prepared, tmp_path):
@@ -163,4 +175,4 @@ def test_a_broken_or_absent_checkpoint_is_told(tmp_path):
 def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match=r"must be written to .*set output_dir to another disk"):
-        Checkpointer(tmp_path / "checkpoints", 1, {}).save({}, epoch=1, is_best=True)
+        Checkpointer(tmp_path, 1, {}).save({}, History(1, 1.0), is_best=True)

@@ -8,23 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from survlstm.data.events import Subjects
+from survlstm.data.events import Events
 from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
+
+DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True)
 class DeathOutcome:
     """Death after the last visit; the death certificate and whatever else bears the day's date is never an input."""
 
-    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+    def inputs_end(self, events: Events) -> np.ndarray:
         """The day of death itself is cut: it holds the certificate and the cause."""
-        return subjects.death
+        return events.subjects.death
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """Every visit before the day of death."""
-        return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
+        died = ~np.isnat(visits.subjects.death)
+        return FollowUp(visits.visits_per_subject, died, prevalent=np.zeros(len(died), dtype=bool))
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """n visits: the dead have the event at step n-1, the living are censored at step n-2."""
@@ -43,22 +46,27 @@ class FirstCodeOutcome:
 
     codes: list[str]
 
-    def inputs_end(self, subjects: Subjects) -> np.ndarray:
-        """Only what is dated after the day of death is cut."""
-        return end_of_death_day(subjects)
+    def inputs_end(self, events: Events) -> np.ndarray:
+        """Whatever is dated after the first qualifying entry is cut; where that bears a date only, after its day.
+
+        Cut before visits are made: an entry of the afternoon must not move a visit of the morning behind the event.
+        """
+        self._refuse_unknown(events.codes)
+        qualifying = np.isin(events.codes, self.codes)[events.code]
+        seconds = events.time[qualifying].astype(np.int64)
+        behind = np.where(seconds % DAY_SECONDS == 0, seconds + DAY_SECONDS, seconds + 1)
+        end = end_of_death_day(events.subjects).astype(np.int64)
+        never = np.iinfo(np.int64).max
+        end = np.where(np.isnat(events.subjects.death), never, end)
+        np.minimum.at(end, events.subject[qualifying], behind)
+        return np.where(end == never, np.datetime64("NaT"), end.astype("datetime64[s]"))
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """Up to and including the first visit with a qualifying code; prevalent where that is visit 0."""
-        known = np.isin(visits.codes, self.codes)
-        if not known.any():
-            near = difflib.get_close_matches(self.codes[0], [str(code) for code in visits.codes], n=1, cutoff=0.0)
-            raise OutcomeError(
-                f"outcome.codes must name codes of the export; found none of {self.codes} among its "
-                f"{len(visits.codes)} codes. The nearest to the first is {near[0] if near else 'none'}"
-            )
         first = self._first_qualifying_visit(visits)
-        observed = np.where(first < visits.visits_per_subject, first + 1, visits.visits_per_subject)
-        return FollowUp(observed, (first == 0) & (visits.visits_per_subject > 0))
+        event = first < visits.visits_per_subject
+        observed = np.where(event, first + 1, visits.visits_per_subject)
+        return FollowUp(observed, event, prevalent=event & (first == 0))
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """The event, where the last observed visit records it, and the censored both end at step n-2."""
@@ -68,7 +76,18 @@ class FirstCodeOutcome:
                 f"outcome.codes must occur after the first visit of some training subject; found 0 events in "
                 f"{int(is_training.sum())} subjects. Use a larger cohort or other codes"
             )
-        return Labels(step=visits.visits_per_subject - 2, event=event)
+        systems = {str(code).split("/")[0] for code in visits.codes}
+        absent = [code for code in self.codes if code not in visits.codes and code.split("/")[0] in systems]
+        warnings = (f"outcome.codes: {', '.join(absent)} occur nowhere in the export",) if absent else ()
+        return Labels(step=visits.visits_per_subject - 2, event=event, warnings=warnings)
+
+    def _refuse_unknown(self, codes: np.ndarray) -> None:
+        if not np.isin(self.codes, codes).any():
+            near = difflib.get_close_matches(self.codes[0], [str(code) for code in codes], n=1, cutoff=0.0)
+            raise OutcomeError(
+                f"outcome.codes must name codes of the export; found none of {self.codes} among its "
+                f"{len(codes)} codes. The nearest to the first is {near[0] if near else 'none'}"
+            )
 
     def _first_qualifying_visit(self, visits: Visits) -> Int64[np.ndarray, " subject"]:
         """Number of the first visit with a qualifying code; the subject's number of visits where there is none."""

@@ -8,15 +8,19 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from survlstm.data.events import Subjects
+from survlstm.data.events import Events, Subjects
 from survlstm.data.visits import Visits
 
 
 @dataclass(frozen=True)
 class FollowUp:
-    """Visits 0..``visits``-1 of each subject are observed; ``prevalent`` subjects had the outcome at visit 0."""
+    """Visits 0..``visits``-1 of each subject are observed, and ``event`` says whether the outcome ends them.
+
+    ``prevalent`` subjects had the outcome at visit 0. A drawn outcome has no event yet.
+    """
 
     visits: Int64[np.ndarray, " subject"]
+    event: Bool[np.ndarray, " subject"]
     prevalent: Bool[np.ndarray, " subject"]
 
 
@@ -39,8 +43,8 @@ class Labels:
 class Outcome(Protocol):
     """A swap point: three questions, asked in this order."""
 
-    def inputs_end(self, subjects: Subjects) -> np.ndarray:
-        """datetime64[s] [subject]: nothing dated at that time or later may be an input; NaT where there is no end."""
+    def inputs_end(self, events: Events) -> np.ndarray:
+        """datetime64[s] [subject]: nothing dated at that time or later is looked at; NaT where there is no end."""
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """How many visits of each subject are observed."""

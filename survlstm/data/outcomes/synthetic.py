@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from survlstm.data.events import Subjects
+from survlstm.data.events import Events
 from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
+from survlstm.errors import OutcomeError
 from survlstm.survival.concordance import concordance_td
 
 YEAR_SECONDS = 365.25 * 86400
@@ -21,13 +22,14 @@ WEAKEST_CORRELATION = -0.3
 class _DrawnOutcome:
     """What the drawn outcomes share: they are drawn on the whole record."""
 
-    def inputs_end(self, subjects: Subjects) -> np.ndarray:
+    def inputs_end(self, events: Events) -> np.ndarray:
         """Only what is dated after the day of death is cut."""
-        return end_of_death_day(subjects)
+        return end_of_death_day(events.subjects)
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """The whole record: the outcome is drawn on it afterwards."""
-        return FollowUp(visits.visits_per_subject, np.zeros(len(visits.subjects), dtype=bool))
+        none = np.zeros(len(visits.subjects), dtype=bool)
+        return FollowUp(visits.visits_per_subject, event=none, prevalent=none)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class RandomOutcome(_DrawnOutcome):
             seed=self.seed,
             is_training=is_training,
         )
-        return Labels(labels.step, labels.event, labels.oracle_hazard, labels.facts, _rate_warning(labels.facts))
+        return replace(labels, warnings=_rate_warning(labels.facts))
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class SyntheticOutcome(_DrawnOutcome):
                 f"{correlation:.3f}: there is little to learn. Raise outcome.effect (now {self.effect:g}) or lower "
                 "outcome.event_rate",
             )
-        return Labels(labels.step, labels.event, labels.oracle_hazard, facts, warnings)
+        return replace(labels, facts=facts, warnings=warnings)
 
     def risk(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Float[np.ndarray, " visit"]:
         """Standardised risk at each visit, from that visit and those before it."""
@@ -106,7 +108,13 @@ class SyntheticOutcome(_DrawnOutcome):
             + self.repetition_weight * _normal_scores(repetition, weight)
         )
         mean = np.average(risk, weights=weight)
-        return (risk - mean) / np.sqrt(np.average(np.square(risk - mean), weights=weight))
+        spread = np.sqrt(np.average(np.square(risk - mean), weights=weight))
+        if not spread > 0:
+            raise OutcomeError(
+                "the synthetic risk must differ between training visits; found the same everywhere. Give weight to "
+                "another of outcome.comorbidity_weight, outcome.frequency_weight and outcome.repetition_weight"
+            )
+        return (risk - mean) / spread
 
 
 def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

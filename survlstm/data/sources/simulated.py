@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import logging
-import os
 import shutil
-import uuid
 from pathlib import Path
+
+from survlstm.data.aside import written_aside
 
 log = logging.getLogger(__name__)
 
@@ -21,28 +21,23 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     """
     settings = f"{patients}-{seed}-{history_years}-{end_date}-{_code_digest()}"
     folder = cache / "cohorts" / f"{patients}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
-    if folder.is_dir():
+    if (folder / "patients.csv").is_file():
         log.info("Simulated cohort: taken from the cache (%s)", folder)
         return folder
     # The simulator brings pandas and its code tables: only the run that makes a cohort pays for them.
     from survlstm.simulation import simulate_cohort  # noqa: PLC0415
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
-    aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    simulate_cohort(
-        aside,
-        patients=patients,
-        seed=seed,
-        history_years=history_years,
-        end_date=datetime.date.fromisoformat(end_date),
-        progress=True,
-    )
-    try:
-        os.rename(aside, folder)
-    except OSError:
-        # Another run was first; its cohort is the same.
-        shutil.rmtree(aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    with written_aside(folder) as aside:
+        simulate_cohort(
+            aside,
+            patients=patients,
+            seed=seed,
+            history_years=history_years,
+            end_date=datetime.date.fromisoformat(end_date),
+            progress=True,
+        )
     return folder
 
 

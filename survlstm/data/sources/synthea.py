@@ -47,6 +47,9 @@ class SyntheaSource:
     def read(self) -> Reading:
         """Read, code and count; raises SourceError for what can't be read or has too many unusable rows."""
         files = self._files_by_table()
+        not_read = sorted({path.name.split(".")[0] for path in _csv_files(Path(self.path).expanduser())} - set(files))
+        if not_read:
+            log.info("%s: tables not read: %s", self.path, ", ".join(not_read))
         patients = code_patients(
             read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS), max_unusable_share=self.max_unusable_share
         )
@@ -97,9 +100,6 @@ class SyntheaSource:
                 f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); "
                 f"it holds {_listing(folder)}."
             )
-        not_read = sorted({path.name.split(".")[0] for path in _csv_files(folder)} - set(files))
-        if not_read:
-            log.info("%s: tables not read: %s", self.path, ", ".join(not_read))
         return files
 
 

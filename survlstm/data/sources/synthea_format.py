@@ -51,8 +51,8 @@ class EventTable(NamedTuple):
     def code_name(self, code: str, system: str) -> str:
         """``SNOMED/44054006``; ``system`` is what ``known_system`` returned, "" where the file is silent."""
         if not system:
-            system = (len(code) < _SNOMED_DIGITS and self.short_system) or self.system
-        return f"{system}/{code}"
+            system = (len(code.strip()) < _SNOMED_DIGITS and self.short_system) or self.system
+        return f"{system}/{code.strip()}"
 
 
 _TABLES = (
