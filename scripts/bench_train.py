@@ -45,6 +45,7 @@ def main(overrides: list[str]) -> None:
         prepared.tensors.members(Split.TRAIN),
         config.trainer.batch_size,
         feature_columns(config.model.visit_features),
+        config.data.max_visits,
     )
     model = build_model(config.model, vocabulary_size=len(prepared.vocabulary), mean_hazard=0.1).to(device).train()
     optimizer = build_optimizer(config.optimizer, model)
@@ -91,7 +92,8 @@ def _epoch(
     for on_host in batches.shuffled(generator):
         batch = on_host.to(device)
         model.zero_grad(set_to_none=True)
-        nll_per_subject(model(*batch.inputs), at_risk=batch.at_risk, event=batch.event).mean().backward()
+        nll = nll_per_subject(model(*batch.inputs), at_risk=batch.at_risk, event=batch.event)
+        (nll.sum() / batch.subjects).backward()
         if optimizer is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

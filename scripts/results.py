@@ -55,11 +55,11 @@ def main(words: list[str]) -> None:
         chosen = [f"data={cohort}", f"outcome={outcome}", f"seed={seed}", *RUN, *overrides]
         found = _run(chosen + ([f"data.path={real}/{cohort}"] if real else []))
         if isinstance(found, str):
-            print(f"| {name} | {outcome} | {seed} | {found} | | | | | | |", flush=True)
-            continue
+            sys.exit(f"{name}, {outcome}, seed {seed}: {found}")
         rows = {row["name"]: row for row in found["test"]["figures"]}
         model, oracle = rows["model"], rows.get("oracle")
-        share = (model["c_td"] - 0.5) / (oracle["c_td"] - 0.5) if outcome == "synthetic" and oracle else None
+        known = outcome == "synthetic" and model["c_td"] is not None
+        share = (model["c_td"] - 0.5) / (oracle["c_td"] - 0.5) if known and oracle else None
         if model["c_td"] is not None:
             c_tds.setdefault((name, outcome), []).append(model["c_td"])
         if share is not None:
@@ -87,8 +87,8 @@ def _row(start: str, test: dict, rows: dict, share: float | None) -> str:
     interval = "under 30 events"
     if model["interval"]:
         low, high = model["interval"]["low"], model["interval"]["high"]
-        error = (high - low) / (2 * Z95)
-        interval = f"{low:.3f} to {high:.3f} ({(model['c_td'] - 0.5) / error:+.1f} standard errors from 0.5)"
+        errors = (model["c_td"] - 0.5) / ((high - low) / (2 * Z95)) if high > low else float("nan")
+        interval = f"{low:.3f} to {high:.3f} ({errors:+.1f} standard errors from 0.5)"
     cells = [
         start,
         f"{test['subjects']} ({test['events']})",

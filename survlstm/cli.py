@@ -21,6 +21,8 @@ from survlstm.logs import logging_to
 
 log = logging.getLogger(__name__)
 
+SWEEP_FLAGS = frozenset({"-m", "--multirun"})
+
 USAGE = f"""survlstm {__version__}: discrete-time survival models on longitudinal health records
 
 survlstm train     [key=value …]   prepare, train and judge one model; -m for a sweep
@@ -33,15 +35,17 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder."""
     # hydra takes its sweep flag before the overrides only.
-    arguments = sorted(arguments, key=lambda word: word not in {"-m", "--multirun"})
-    # Before hydra writes its own files there.
+    arguments = sorted(arguments, key=lambda word: word not in SWEEP_FLAGS)
+    # Before anything is made there.
     for config in check_overrides("train", arguments, RunConfig):
-        _refuse_unusable(Path(config.output_dir))
+        _refuse_unusable(Path(config.output_dir), sweep=arguments[0] in SWEEP_FLAGS)
     _run_hydra("train", arguments, _train)
 
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
+    if SWEEP_FLAGS & set(arguments):
+        raise ConfigError("survlstm simulate writes one cohort; leave out -m and call it once for each")
     check_overrides("simulate", arguments, SimulateConfig)
     _run_hydra("simulate", arguments, _simulate)
 
@@ -81,7 +85,7 @@ def _train(composed: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = validate(composed, RunConfig).model_copy(update={"output_dir": str(folder)})
     # Once more: hydra's own keys can send a run elsewhere.
-    _refuse_unusable(folder)
+    _tell(lambda: _refuse_unusable(folder, sweep=False), verbose=config.verbose)
     with logging_to(folder / "training.log"):
         _tell(lambda: run.train(config, folder), verbose=config.verbose)
 
@@ -104,13 +108,16 @@ def _simulate(composed: DictConfig) -> None:
         )
 
 
-def _refuse_unusable(folder: Path) -> None:
+def _refuse_unusable(folder: Path, *, sweep: bool) -> None:
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         what = "can't be written" if there.is_dir() else "is a file"
         raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
-    if (folder / "history.json").exists() or (folder / "checkpoints").exists():
-        raise ConfigError(f"output_dir must not hold a run already; found one in {folder}. Set another output_dir")
+    for run_folder in sorted(folder.glob("[0-9]*")) if sweep else [folder]:
+        if (run_folder / "history.json").exists() or (run_folder / "checkpoints").exists():
+            raise ConfigError(
+                f"output_dir must not hold a run already; found one in {run_folder}. Set another output_dir"
+            )
 
 
 def _tell(job: Callable[[], object], *, verbose: bool) -> None:
@@ -120,5 +127,8 @@ def _tell(job: Callable[[], object], *, verbose: bool) -> None:
     except SurvlstmError as error:
         if verbose:
             raise
-        log.error("%s: %s", type(error).__name__, error)
+        if logging.getLogger("survlstm").handlers:
+            log.error("%s: %s", type(error).__name__, error)
+        else:
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)

@@ -24,7 +24,7 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     ConfigError with the key, what was found, what is allowed and the nearest valid key.
     """
     flags = get_args_parser().parse_args(arguments)
-    if flags.help or flags.hydra_help or flags.info or flags.cfg or flags.shell_completion:
+    if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return []
     if flags.config_name or flags.config_path:
         raise ConfigError("survlstm's configs are chosen by the verb; leave out --config-name and --config-path")
@@ -67,7 +67,8 @@ def _parse(lines: list[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(line))
         except (HydraException, ValueError) as error:
-            raise ConfigError(f"an override must read key=value; found {line!r}: {_first_line(error)}") from error
+            home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in line else ""
+            raise ConfigError(f"an override must read key=value; found {line!r}: {_first_line(error)}{home}") from error
         if not parsed[-1].key_or_group:
             raise ConfigError(f"an override must read key=value; found {line!r}, which has no key")
     return parsed
@@ -76,7 +77,7 @@ def _parse(lines: list[str]) -> list[Override]:
 def _compose(config_name: str, lines: list[str]) -> DictConfig:
     try:
         return compose(config_name, overrides=lines)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_explain(error, config_name, lines)) from error
 
 
@@ -98,6 +99,8 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
         nearest = nearest_key(key, [*known, *groups])
         hint = f"; the nearest valid key is {nearest}" if nearest else ""
         return f"{key} is not a known key{hint}"
+    if "must be a string or a list" in message:
+        return f"{message}: a group takes the name of one of its files; leave the override out for none"
     if "Ambiguous value" in message:
         return f"{_first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
     return _first_line(error)

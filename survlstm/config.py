@@ -32,7 +32,6 @@ EventTableName = Literal[
     "careplans",
     "devices",
 ]
-Code = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
 
 
 class Section(BaseModel):
@@ -56,7 +55,7 @@ class SimulatedConfig(Section):
     """The cohort that the simulator makes where no path is given."""
 
     patients: PositiveInt
-    history_years: Annotated[float, Field(gt=0)] | None
+    history_years: Annotated[float, Field(ge=1, le=150)] | None
     seed: Seed
     end_date: str
 
@@ -145,7 +144,15 @@ class FirstCodeOutcomeConfig(SwapPoint):
     """The first occurrence of one of the codes."""
 
     target: Literal["survlstm.data.outcomes.clinical.FirstCodeOutcome"] = Field(alias="_target_")
-    codes: Annotated[list[Code], Field(min_length=1)]
+    codes: Annotated[list[Any], Field(min_length=1)]
+
+    @field_validator("codes")
+    @classmethod
+    def _system_and_code(cls, codes: list[Any]) -> list[str]:
+        for code in codes:
+            if not (isinstance(code, str) and re.fullmatch(r"[^/\s]+/\S+", code)):
+                raise ValueError(f"each must read SYSTEM/CODE, as in SNOMED/44054006; found {code!r}")
+        return codes
 
 
 class LSTMConfig(SwapPoint):
@@ -362,7 +369,8 @@ def _sentence(fault: dict[str, Any], known: list[str]) -> str:
     if fault["type"] == "missing":
         return f"{key} is missing; set {key}=VALUE"
     if fault["type"] == "value_error":
-        return f"{key}: {fault['ctx']['error']}"
+        said = str(fault["ctx"]["error"])
+        return said if said.startswith(f"{key}.") else f"{key}: {said}"
     if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         return f"{key}._target_ must be one of {fault['ctx'].get('expected_tags', '')}; found {_by_target(found)!r}"
     allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")

@@ -40,7 +40,7 @@ def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Co
         ("no visit", observed == 0),
         ("outcome at the first visit (prevalent)", follow_up.prevalent),
         (f"fewer than {min_visits} observed visits", observed < min_visits),
-        ("one visit only: no follow-up", observed < 2),
+        ("no step at risk: no follow-up", follow_up.steps < 1),
     )
     eligible = np.ones(len(visits.subjects), dtype=bool)
     exclusions = []

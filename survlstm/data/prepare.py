@@ -22,9 +22,9 @@ from survlstm.data.events import Events, Reading, TableCount
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.tensors import Tensors, build_tensors
-from survlstm.data.visits import group_visits, take_events
+from survlstm.data.visits import group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.errors import CohortError
+from survlstm.errors import CohortError, ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Flow:
-    """Where rows and subjects went on the way: shown in the log, kept in metrics.json."""
+    """Where rows, visits and subjects went on the way: shown in the log, kept in metrics.json.
+
+    What was read or made is what is left out, by reason, and what the tensors hold.
+    """
 
     tables: tuple[TableCount, ...]
+    entries_read: int
     entries_left_out: dict[str, int]
+    entries_used: int
+    visits_made: int
+    visits_left_out: dict[str, int]
+    visits_used: int
     subjects_read: int
     subjects_excluded: tuple[Exclusion, ...]
-    visits_left_out: dict[str, int]
+    subjects_used: int
     outcome_facts: dict[str, float]
     warnings: tuple[str, ...]
 
@@ -101,8 +109,10 @@ def prepare(
 def make(source: Source, outcome: Outcome, settings: Settings, fingerprint: str = "") -> Prepared:
     """The stages in their leak-proof order: events → visits → cohort → outcome → split → vocabulary → tensors."""
     reading = source.read()
-    events, ended = _cut_at_end(reading.events, outcome)
-    visits, entries_left_out = group_visits(events, grouping=settings.grouping, window_hours=settings.window_hours)
+    events = groupable(reading.events, grouping=settings.grouping)
+    without_encounter = len(reading.events) - len(events)
+    events, ended = _cut_at_end(events, outcome)
+    visits, repeated = group_visits(events, grouping=settings.grouping, window_hours=settings.window_hours)
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=settings.min_visits)
     split = split_subjects(
@@ -118,19 +128,27 @@ def make(source: Source, outcome: Outcome, settings: Settings, fingerprint: str 
         min_frequency=settings.min_frequency,
     )
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject].sum())
+    used = built.tensors
     flow = Flow(
         tables=reading.tables,
+        entries_read=len(reading.events),
         entries_left_out={
+            "no encounter": without_encounter,
             "dated behind the end of follow-up (event or death)": ended,
-            **entries_left_out,
+            "same visit, time, code and value as another row": repeated,
+            "in visits left out": len(visits.code) - len(used.code) - built.codes_left_out,
             "beyond max_codes_per_visit": built.codes_left_out,
         },
-        subjects_read=len(reading.events.subjects),
-        subjects_excluded=cohort.exclusions,
+        entries_used=len(used.code),
+        visits_made=len(visits.visit_time),
         visits_left_out={
             "of excluded subjects": len(visits.visit_time) - visits_of_eligible,
-            "behind the last at-risk step": visits_of_eligible - len(built.tensors.visit_time),
+            "behind the last at-risk step": visits_of_eligible - len(used.visit_time),
         },
+        visits_used=len(used.visit_time),
+        subjects_read=len(reading.events.subjects),
+        subjects_excluded=cohort.exclusions,
+        subjects_used=len(used.step),
         outcome_facts=labels.facts,
         warnings=reading.warnings + labels.warnings,
     )
@@ -169,10 +187,15 @@ def _keep(prepared: Prepared, entry: Path) -> None:
     about = {"vocabulary": prepared.vocabulary.entries, "flow": dataclasses.asdict(prepared.flow)}
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
-    with written_aside(entry) as aside:
-        aside.mkdir()
-        np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
-        (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    try:
+        with written_aside(entry) as aside:
+            aside.mkdir()
+            np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
+            (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"prepared data must be kept in {entry.parent}; the system says: {error}. Free space there or set cache_dir"
+        ) from error
 
 
 def _load(entry: Path, fingerprint: str) -> Prepared | None:

@@ -11,6 +11,8 @@ from survlstm.data.events import Events, Subjects
 from survlstm.data.ragged import ranges
 from survlstm.errors import SourceError
 
+DAY_SECONDS = 86400
+
 
 @dataclass(frozen=True)
 class Visits:
@@ -43,20 +45,24 @@ class Visits:
         return np.repeat(np.arange(len(self.subjects)), self.visits_per_subject)
 
 
-def group_visits(events: Events, *, grouping: str, window_hours: float) -> tuple[Visits, dict[str, int]]:
-    """Visits, and how many events were left out by reason.
+def groupable(events: Events, *, grouping: str) -> Events:
+    """The entries that a grouping can place: with *encounter* those that name one, else all.
+
+    Taken before an outcome looks at them: an outcome seen in an entry that makes no visit would cut a record at its
+    event and then call it censored.
+    """
+    return take_events(events, events.encounter >= 0) if grouping == "encounter" else events
+
+
+def group_visits(events: Events, *, grouping: str, window_hours: float) -> tuple[Visits, int]:
+    """Visits, and how many entries repeat another one (same visit, time, code and value).
 
     *same_day*: one visit a calendar day. *time_window*: a visit reaches ``window_hours`` from its first entry.
-    *encounter*: one visit an encounter; entries without one are left out. *hybrid*: encounters, and entries without
-    one join the subject's first encounter of that day, or make a visit of their own. An encounter that lasts (a nursing
-    home, a hospice) is split every ``window_hours``, or its beginning would show what was entered at its end.
+    *encounter*: one visit an encounter. *hybrid*: encounters, and entries without one join the subject's first
+    encounter of that day, or make a visit of their own. An encounter that lasts (a nursing home, a hospice) is split
+    every ``window_hours``, or its beginning would show what was entered at its end.
     """
-    left_out: dict[str, int] = {}
-    if grouping == "encounter":
-        without = events.encounter < 0
-        left_out["no encounter"] = int(without.sum())
-        events = take_events(events, ~without)
-    seconds = events.time.astype("datetime64[s]").astype(np.int64)
+    seconds = _known_by(events)
     window = int(window_hours * 3600)
     if grouping == "same_day":
         group = _group_by_day(events.subject, seconds)
@@ -64,9 +70,7 @@ def group_visits(events: Events, *, grouping: str, window_hours: float) -> tuple
         group = _group_by_window(events.subject, seconds, window)
     else:
         group = _group_by_encounter(events, seconds, window)
-    visits, repeated = _assemble(events, seconds, group)
-    left_out["same visit, time, code and value as another row"] = repeated
-    return visits, left_out
+    return _assemble(events, seconds, group)
 
 
 def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[np.ndarray, " kept"]) -> Visits:
@@ -101,8 +105,37 @@ def offsets_of(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
+def _known_by(events: Events) -> Int64[np.ndarray, " event"]:
+    """When each entry was known, in seconds.
+
+    Midnight stands for an entry dated to the day. Such an entry was known by the last timed entry of its encounter on
+    that day, or by the end of the day; at 00:00 it would join the visit of the night before.
+    """
+    seconds = events.time.astype("datetime64[s]").astype(np.int64)
+    dated = np.flatnonzero(seconds % DAY_SECONDS == 0)
+    if not len(dated):
+        return seconds
+    known = seconds.copy()
+    known[dated] += DAY_SECONDS - 1
+    has_dated = np.zeros(int(events.encounter.max(initial=-1)) + 2, dtype=bool)  # the last place takes encounter -1
+    has_dated[events.encounter[dated]] = True
+    has_dated[-1] = False
+    timed = np.flatnonzero(has_dated[events.encounter] & (seconds % DAY_SECONDS != 0))
+    timed_key, dated_key = (
+        (events.encounter[rows].astype(np.int64) << 32) + seconds[rows] // DAY_SECONDS for rows in (timed, dated)
+    )
+    keys, place = np.unique(timed_key, return_inverse=True)
+    last = np.full(len(keys), np.iinfo(np.int64).min)
+    np.maximum.at(last, place, seconds[timed])
+    found = np.minimum(np.searchsorted(keys, dated_key), max(len(keys) - 1, 0))
+    if len(keys):
+        hit = (keys[found] == dated_key) & (events.encounter[dated] >= 0)
+        known[dated[hit]] = last[found[hit]]
+    return known
+
+
 def _group_by_day(subject: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    return np.unique((subject.astype(np.int64) << 32) + seconds // 86400, return_inverse=True)[1]
+    return np.unique((subject.astype(np.int64) << 32) + seconds // DAY_SECONDS, return_inverse=True)[1]
 
 
 def _group_by_window(subject: np.ndarray, seconds: np.ndarray, window: int) -> np.ndarray:
@@ -157,14 +190,14 @@ def _join_same_day(
     events: Events, seconds: np.ndarray, group: np.ndarray, without: np.ndarray, next_group: int
 ) -> np.ndarray:
     """Groups for the entries without an encounter: the first encounter visit of that day, else one of their own."""
-    day = (events.subject.astype(np.int64) << 32) + seconds // 86400
+    day = (events.subject.astype(np.int64) << 32) + seconds // DAY_SECONDS
     begin = np.full(next_group, np.iinfo(np.int64).max)
     np.minimum.at(begin, group[~without], seconds[~without])
     owner = np.zeros(next_group, dtype=np.int64)
     owner[group[~without]] = events.subject[~without]
     used = np.flatnonzero(begin < np.iinfo(np.int64).max)
     used = used[np.lexsort([begin[used], owner[used]])]
-    visit_day, first_of_day = np.unique((owner[used] << 32) + begin[used] // 86400, return_index=True)
+    visit_day, first_of_day = np.unique((owner[used] << 32) + begin[used] // DAY_SECONDS, return_index=True)
     place = np.searchsorted(visit_day, day[without])
     found = np.zeros(len(place), dtype=bool)
     within = place < len(visit_day)
@@ -186,7 +219,8 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
     size = np.bincount(group, minlength=n_groups)
     used = np.flatnonzero(size)
     order = used[np.lexsort([size[used], start[used], end[used], owner[used]])]
-    order = _order_ties(order, np.stack([owner, end, start, size]), group, events.code)
+    entries = (seconds - start[group]) * len(events.codes) + events.code
+    order = _order_ties(order, np.stack([owner, end, start, size]), group, entries)
     rank = np.empty(n_groups, dtype=np.int64)
     rank[order] = np.arange(len(order))
 
@@ -203,10 +237,11 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
     ), repeated
 
 
-def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Visits that tie on every key, put in the order of their sorted codes: the only thing left that is their own.
+def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """Visits that tie on every key, put in the order of their sorted ``entries`` (time in the visit and code).
 
-    Codes are numbered in the order of their names, so codes that other subjects bring change no comparison.
+    That is the only thing left that is their own. Codes are numbered in the order of their names, so codes that other
+    subjects bring change no comparison.
     """
     same = (keys[:, order[1:]] == keys[:, order[:-1]]).all(axis=0)
     if not same.any():
@@ -216,9 +251,9 @@ def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, code: np
     is_tied = np.zeros(int(group.max()) + 1, dtype=bool)
     is_tied[order[place]] = True
     entry = np.flatnonzero(is_tied[group])
-    entry = entry[np.lexsort([code[entry], group[entry]])]
+    entry = entry[np.lexsort([entries[entry], group[entry]])]
     names, first = np.unique(group[entry], return_index=True)
-    content = {int(name): tuple(codes) for name, codes in zip(names, np.split(code[entry], first[1:]), strict=True)}
+    content = {int(name): tuple(part) for name, part in zip(names, np.split(entries[entry], first[1:]), strict=True)}
     ordered = order.copy()
     ordered[place] = order[sorted(place, key=lambda at: (run[at], content[int(order[at])]))]
     return ordered

@@ -114,13 +114,15 @@ def covariate_free(
 def _sentence(figures: list[Figures], events: int, confidence: float) -> str:
     model, baseline = figures[0], figures[-1]
     if model.interval is None:
-        said = f"Test C-index (c_td) {model.c_td:.3f} of {events} events: too few to say anything."
-    else:
-        low, high = model.interval
-        said = f"Test C-index (c_td) {model.c_td:.3f} ({confidence:.0%} interval {low:.3f} to {high:.3f}): "
-        said += f"{read_c_index(model.c_td)}."
-        if low <= 0.5 <= high:
-            said += " The interval holds 0.5: no evidence that it ranks better than chance."
+        return (
+            f"Test C-index (c_td) {model.c_td:.3f} of {events} events, nll {model.nll:.3f} against {baseline.nll:.3f} "
+            f"of the {baseline.name}: without an interval neither says anything."
+        )
+    low, high = model.interval
+    said = f"Test C-index (c_td) {model.c_td:.3f} ({confidence:.0%} interval {low:.3f} to {high:.3f}): "
+    said += f"{read_c_index(model.c_td)}."
+    if low <= 0.5 <= high:
+        said += " The interval holds 0.5: no evidence that it ranks better than chance."
     if not model.nll < baseline.nll:
         said += f" It does not beat the {baseline.name} (nll {model.nll:.3f} against {baseline.nll:.3f})."
     return said

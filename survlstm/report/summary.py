@@ -21,8 +21,12 @@ def show_preparation(prepared: Prepared) -> None:
     """Every row and subject accounted for, and what the outcome looks like."""
     flow, tensors = prepared.flow, prepared.tensors
     log.info("%s", reading_table(prepared).to_string(index=False))
-    for what, counts in (("Entries left out", flow.entries_left_out), ("Visits left out", flow.visits_left_out)):
-        log.info("%s: %s", what, "; ".join(f"{reason} {count:,}" for reason, count in counts.items()))
+    for what, made, counts, used in (
+        ("Entries", flow.entries_read, flow.entries_left_out, flow.entries_used),
+        ("Visits", flow.visits_made, flow.visits_left_out, flow.visits_used),
+    ):
+        left_out = "; ".join(f"{reason} {count:,}" for reason, count in counts.items())
+        log.info("%s: %s; left out: %s; used: %s", what, f"{made:,}", left_out, f"{used:,}")
     rules = "; ".join(
         f"{rule.reason} {rule.subjects}" + (f" ({rule.events} with the event)" if rule.events else "")
         for rule in flow.subjects_excluded

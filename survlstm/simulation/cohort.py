@@ -55,8 +55,17 @@ def simulate_cohort(
         patients=patients, seed=seed, history_years=history_years, end_date=end_date, chunk_patients=chunk_patients
     )
     _check_folder(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{output.name}.unfinished-", dir=output.parent))
+    output = output.resolve()
+    try:
+        # An empty folder may be named, but not the one that is being worked in: it can't be replaced.
+        if output == Path.cwd():
+            raise PermissionError("it is the working folder")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{output.name}.unfinished-", dir=output.parent))
+    except OSError as error:
+        raise ConfigError(
+            f"output must be a folder that can be made; found {output}: {error}. Choose another."
+        ) from error
     try:
         _write_chunks(
             unfinished,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ class Checkpointer:
                 os.fsync(stream.fileno())
             os.replace(aside, path)
         except OSError as error:
+            with suppress(OSError):
+                aside.unlink()
             raise CheckpointError(
                 f"a checkpoint must be written to {path}; the system says: {error}. "
                 "Free space there or set output_dir to another disk"

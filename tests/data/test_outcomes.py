@@ -1,5 +1,7 @@
 """Outcomes: the label table of METRICS.md, exclusions, and what the synthetic process promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
@@ -8,7 +10,7 @@ from survlstm.data.cohort import select_cohort
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
 from survlstm.data.prepare import make
-from survlstm.data.visits import group_visits
+from survlstm.data.visits import group_visits, groupable, take_events
 from survlstm.errors import CohortError, OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
@@ -23,12 +25,11 @@ def record(*codes):
     return [(day(number), f"e{number}", [code]) for number, code in enumerate(codes)]
 
 
-def labelled(events, outcome, *, min_visits=1):
+def labelled(events, outcome, *, min_visits=1, grouping="hybrid"):
     """(subject → (step, event)), and the counted exclusions."""
+    events = groupable(events, grouping=grouping)
     late = events.time >= outcome.inputs_end(events)[events.subject]
-    from survlstm.data.visits import take_events
-
-    visits, _ = group_visits(take_events(events, ~late), grouping="hybrid", window_hours=24.0)
+    visits, _ = group_visits(take_events(events, ~late), grouping=grouping, window_hours=24.0)
     cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits)
     people = cohort.visits.subjects.subject_id
     labels = outcome.label(cohort.visits, is_training=np.ones(len(people), dtype=bool))
@@ -48,13 +49,14 @@ def test_label_table_of_a_first_code():
     )
     found, excluded = labelled(events, FirstCodeOutcome(["X/hit"]))
     assert found == {"event at visit 1": (0, True), "event at visit 3": (2, True), "never, 4 visits": (2, False)}
-    assert excluded == {"outcome at the first visit (prevalent)": (1, 1), "one visit only: no follow-up": (1, 0)}
+    assert excluded == {"outcome at the first visit (prevalent)": (1, 1), "no step at risk: no follow-up": (1, 0)}
 
 
 def test_label_table_of_death():
-    records = {"dead": record("X/a", "X/a", "X/a"), "alive": record("X/a", "X/a", "X/a")}
-    found, _ = labelled(events_of(records, deaths={"dead": "2020-06-01"}), DeathOutcome())
-    assert found == {"dead": (2, True), "alive": (1, False)}
+    records = {"dead": record("X/a", "X/a", "X/a"), "alive": record("X/a", "X/a", "X/a"), "one visit": record("X/a")}
+    deaths = {"dead": "2020-06-01", "one visit": "2020-06-01"}
+    found, _ = labelled(events_of(records, deaths=deaths), DeathOutcome())
+    assert found == {"dead": (2, True), "alive": (1, False), "one visit": (0, True)}
 
 
 def test_nothing_from_the_day_of_death_on_is_an_input():
@@ -205,3 +207,41 @@ def test_a_code_of_a_known_system_that_never_occurs_is_told():
     visits, _ = group_visits(events, grouping="hybrid", window_hours=24.0)
     labels = outcome.label(visits, is_training=np.ones(2, dtype=bool))
     assert labels.warnings == ("outcome.codes: X/typo occur nowhere in the export",)
+
+
+def test_with_encounters_only_a_code_outside_them_neither_is_nor_ends_anything():
+    records = {"a": [*record("X/a", "X/a", "X/a"), ("2020-01-02", None, ["X/hit"])], "b": record("X/a", "X/hit")}
+    found, _ = labelled(events_of(records), FirstCodeOutcome(["X/hit"]), grouping="encounter")
+    assert found == {"a": (1, False), "b": (0, True)}
+
+
+@pytest.mark.parametrize("outcome", [FirstCodeOutcome(["X/hit"]), RandomOutcome(0.7, 1 / 60, seed=0)])
+def test_entries_after_the_day_of_death_are_cut_for_every_outcome(outcome):
+    records = {"dead": record("X/a", "X/a", "X/hit", "X/late"), "alive": record("X/a", "X/a", "X/hit")}
+    end = outcome.inputs_end(events_of(records, deaths={"dead": "2020-01-02"}))
+    names = sorted(records)
+    assert end[names.index("dead")] == np.datetime64("2020-01-03")
+
+
+@pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome(["X/7"]), DeathOutcome()])
+@pytest.mark.parametrize("grouping", ["hybrid", "encounter"])
+def test_the_flow_accounts_for_every_entry_visit_and_subject(outcome, grouping):
+    records = random_records(80, seed=2)
+    for number, name in enumerate(records):
+        records[name].append(("2015-06-01T10:00:00", None, ["X/1", "X/1"]))
+        if number % 7 == 0:
+            records[name] = records[name][:2]
+    deaths = {name: "2015-01-01" for name in list(records)[::3]}
+    settings = replace(SETTINGS, grouping=grouping, max_codes_per_visit=3)
+    flow = make(RecordsSource(events_of(records, deaths=deaths)), outcome, settings).flow
+    assert flow.entries_read == flow.entries_used + sum(flow.entries_left_out.values())
+    assert flow.visits_made == flow.visits_used + sum(flow.visits_left_out.values())
+    assert flow.subjects_read == flow.subjects_used + sum(rule.subjects for rule in flow.subjects_excluded)
+    expected = {
+        "in visits left out",
+        "beyond max_codes_per_visit",
+        "dated behind the end of follow-up (event or death)",
+    }
+    expected |= {"no encounter"} if grouping == "encounter" else {"same visit, time, code and value as another row"}
+    assert expected <= {reason for reason, count in flow.entries_left_out.items() if count > 0}
+    assert flow.visits_left_out["of excluded subjects"] > 0

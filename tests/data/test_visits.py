@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survlstm.data.visits import cut_visits, group_visits
+from survlstm.data.visits import cut_visits, group_visits, groupable
 from survlstm.errors import SourceError
 from tests.records import events_of, random_records
 
@@ -34,7 +34,7 @@ DAY = {
         ("2020-01-01T09:30:00", "e1", ["X/2"]),
         ("2020-01-01T20:00:00", "e2", ["X/3"]),
         ("2020-01-01T12:00:00", None, ["X/4"]),
-        ("2020-01-03T00:00:00", None, ["X/5"]),
+        ("2020-01-03T00:00:01", None, ["X/5"]),
     ]
 }
 
@@ -43,21 +43,21 @@ DAY = {
     ("grouping", "expected"),
     [
         ("encounter", [("2020-01-01T09:30:00", ["X/1", "X/2"]), ("2020-01-01T20:00:00", ["X/3"])]),
-        ("same_day", [("2020-01-01T20:00:00", ["X/1", "X/2", "X/4", "X/3"]), ("2020-01-03T00:00:00", ["X/5"])]),
+        ("same_day", [("2020-01-01T20:00:00", ["X/1", "X/2", "X/4", "X/3"]), ("2020-01-03T00:00:01", ["X/5"])]),
         (
             "hybrid",
             [
                 ("2020-01-01T12:00:00", ["X/1", "X/2", "X/4"]),
                 ("2020-01-01T20:00:00", ["X/3"]),
-                ("2020-01-03T00:00:00", ["X/5"]),
+                ("2020-01-03T00:00:01", ["X/5"]),
             ],
         ),
     ],
 )
 def test_groupings(grouping, expected):
-    visits, left_out = group(events_of(DAY), grouping)
-    assert shown(visits)["a"] == expected
-    assert left_out.get("no encounter", 0) == (2 if grouping == "encounter" else 0)
+    events = groupable(events_of(DAY), grouping=grouping)
+    assert len(events) == (3 if grouping == "encounter" else 5)
+    assert shown(group(events, grouping)[0])["a"] == expected
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_nothing_in_a_visit_is_dated_after_it_and_visits_are_in_order():
 
 
 def test_repeated_rows_count_once_and_are_counted():
-    twice = {"a": [("2020-01-01", "e", ["X/1", "X/1"]), ("2020-01-01T01:00:00", "e", ["X/1"])]}
-    visits, left_out = group(events_of(twice))
+    twice = {"a": [("2020-01-01T00:30:00", "e", ["X/1", "X/1"]), ("2020-01-01T01:00:00", "e", ["X/1"])]}
+    visits, repeated = group(events_of(twice))
     assert visits.codes_per_visit.tolist() == [2]
-    assert left_out["same visit, time, code and value as another row"] == 1
+    assert repeated == 1
 
 
 def test_the_same_code_with_another_value_is_no_repetition():
     events = events_of({"a": [("2020-01-01", "e", ["X/1", "X/1", "X/1"])]})
     events = replace(events, numeric_value=np.array([1.0, 2.0, 1.0], dtype=np.float32))
-    visits, left_out = group(events)
+    visits, repeated = group(events)
     assert visits.codes_per_visit.tolist() == [2]
-    assert left_out["same visit, time, code and value as another row"] == 1
+    assert repeated == 1
 
 
 def test_an_encounter_of_two_patients_is_refused():
@@ -120,9 +120,42 @@ def test_an_encounter_of_two_patients_is_refused():
         group(shared)
 
 
+def test_an_entry_dated_to_the_day_was_known_with_its_encounter():
+    records = {
+        "a": [
+            ("2020-01-01T20:00:00", "e0", ["X/evening"]),
+            ("2020-01-02T08:00:00", "e1", ["X/morning"]),
+            ("2020-01-02T09:00:00", "e1", ["X/later"]),
+            ("2020-01-02", "e1", ["X/diagnosis"]),
+            ("2020-01-03", None, ["X/alone"]),
+        ]
+    }
+    for grouping in ("hybrid", "time_window"):
+        visits, _ = group(events_of(records), grouping, window_hours=10.0)
+        assert shown(visits)["a"] == [
+            ("2020-01-01T20:00:00", ["X/evening"]),
+            ("2020-01-02T09:00:00", ["X/morning", "X/diagnosis", "X/later"]),
+            ("2020-01-03T23:59:59", ["X/alone"]),
+        ]
+
+
+def test_visits_at_the_same_time_are_ordered_by_what_they_hold():
+    """Whatever their encounters are called, and whatever codes other subjects bring."""
+    pairs = (["X/a", "X/d"], ["X/b", "X/c"])
+    for first, second in (pairs, pairs[::-1]):
+        for others in ([], [("2020-01-01T08:00:00", "e", ["X/c1", "X/c2", "X/c3", "X/zz"])]):
+            records = {"a": [("2020-01-01T08:00:00", "e1", first), ("2020-01-01T08:00:00", "e2", second)], "b": others}
+            visits, _ = group(events_of(records))
+            assert [codes for _, codes in shown(visits)["a"]] == [["X/a", "X/d"], ["X/b", "X/c"]]
+
+
 @pytest.mark.parametrize("grouping", ["encounter", "same_day", "time_window", "hybrid"])
 def test_the_order_of_rows_changes_nothing(grouping):
-    events = events_of(random_records(20, seed=1))
+    records = random_records(20, seed=1)
+    twins = {}
+    for name, visits in records.items():
+        twins[name] = visits + [(time, f"twin of {e}", [*codes[1:], "X/39"]) for time, e, codes in visits]
+    events = events_of(twins)
     order = np.random.default_rng(0).permutation(len(events))
     renumbered = np.random.default_rng(1).permutation(events.encounter.max() + 1).astype(np.int32)
     mixed = replace(

@@ -153,6 +153,11 @@ def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):
     assert metrics["data"]["subjects_read"] == 80
     assert survlstm("simulate", "patients=80", "output=export") == 2
     assert "output must be a new or empty folder" in capsys.readouterr().out
+    assert survlstm("simulate", "patients=80", "output=export/patients.csv/x") == 2
+    assert "output must be a folder that can be made" in capsys.readouterr().out
+    assert survlstm("simulate", "-m", "patients=5,6", "output=x") == 2
+    assert "writes one cohort" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"export", "run"}
 
 
 def test_max_visits_and_max_codes_per_visit_leave_the_outcome_alone(survlstm, tmp_path):
@@ -183,9 +188,15 @@ def test_a_place_that_cannot_be_written_is_told(survlstm, tmp_path, capsys, key)
     assert f"ConfigError: {key} must be a folder that can be written" in shown.out + shown.err
 
 
-def test_hydras_own_folder_key_overwrites_no_run(survlstm, tmp_path, capsys):
-    assert survlstm(*SMOKE, "hydra.run.dir=run", "trainer.epochs=1") == 0
-    assert survlstm(*SMOKE, "hydra.run.dir=run", "trainer.epochs=1", "verbose=true") != 0
+@pytest.mark.parametrize("again", [["hydra.run.dir=sweep/0"], ["-m", "output_dir=sweep", "seed=7,8"]])
+def test_no_way_leads_to_writing_over_a_run(survlstm, tmp_path, capsys, again):
+    assert survlstm(*SMOKE, "output_dir=sweep/0", "trainer.epochs=1") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "sweep").rglob("*") if path.is_file()}
+    assert survlstm(*SMOKE, *again) == 2
+    shown = capsys.readouterr()
+    assert "output_dir must not hold a run already" in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+    assert before == {path: path.read_bytes() for path in (tmp_path / "sweep").rglob("*") if path.is_file()}
 
 
 def test_the_sweep_flag_may_stand_anywhere(survlstm, tmp_path):
@@ -193,7 +204,7 @@ def test_the_sweep_flag_may_stand_anywhere(survlstm, tmp_path):
     assert survlstm("train", *words) == 0
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     kept = yaml.safe_load((tmp_path / "sweep" / "1" / "config.yaml").read_text())
-    assert Path(kept["output_dir"]) == tmp_path / "sweep" / "1" or kept["output_dir"].endswith("sweep/1")
+    assert Path(kept["output_dir"]) == tmp_path / "sweep" / "1"
 
 
 def test_logs_leave_no_handler_behind(survlstm):

@@ -31,21 +31,33 @@ def prepared():
     return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 
-def fit(prepared, folder, *, epochs=4, lr=0.01, patience=None, scheduler=None, seed=0):
+def fit(
+    prepared,
+    folder,
+    *,
+    max_visits=None,
+    batch_size=32,
+    epochs=4,
+    lr=0.01,
+    patience=None,
+    scheduler=None,
+    seed=0,
+    dropout=0.2,
+):
     generator = seed_everything(seed, deterministic=True)
     model = DiscreteTimeSurvivalLSTM(
         vocabulary_size=len(prepared.vocabulary),
         embedding_dim=8,
         hidden_dim=16,
         num_layers=2,
-        dropout=0.2,
+        dropout=dropout,
         visit_features=5,
         mean_hazard=0.1,
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     columns = feature_columns(["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"])
     parts = {
-        part: Batches(prepared.tensors, prepared.tensors.members(part), 32, columns)
+        part: Batches(prepared.tensors, prepared.tensors.members(part), batch_size, columns, max_visits)
         for part in (Split.TRAIN, Split.VAL)
     }
     trainer = Trainer(
@@ -162,6 +174,18 @@ def test_the_epochs_loss_is_the_mean_over_subjects(prepared, tmp_path):
     model, history = fit(prepared, tmp_path, epochs=2)
     found = predict(model, Batches(prepared.tensors, prepared.tensors.members(Split.VAL), 7, tuple(range(5))), CPU)
     assert history.epochs[history.best_epoch - 1].val_loss == pytest.approx(found.nll.mean(), rel=1e-5)
+
+
+def test_with_windows_too_the_loss_is_the_mean_over_subjects_whatever_the_batch_size(prepared, tmp_path):
+    """With a learning rate of 0 and no dropout the first epoch's loss is the untrained model's, however batched."""
+    losses = []
+    for batch_size in (7, 1000):
+        folder = tmp_path / str(batch_size)
+        folder.mkdir()
+        _, history = fit(prepared, folder, max_visits=4, batch_size=batch_size, epochs=1, lr=0.0, dropout=0.0)
+        losses.append(history.epochs[0].train_loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] > 1.5
 
 
 def test_a_broken_or_absent_checkpoint_is_told(tmp_path):

@@ -27,7 +27,8 @@ class DeathOutcome:
     def follow_up(self, visits: Visits) -> FollowUp:
         """Every visit before the day of death."""
         died = ~np.isnat(visits.subjects.death)
-        return FollowUp(visits.visits_per_subject, died, prevalent=np.zeros(len(died), dtype=bool))
+        steps = visits.visits_per_subject - np.where(died, 0, 1)
+        return FollowUp(visits.visits_per_subject, steps, died, prevalent=np.zeros(len(died), dtype=bool))
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """n visits: the dead have the event at step n-1, the living are censored at step n-2."""
@@ -66,7 +67,7 @@ class FirstCodeOutcome:
         first = self._first_qualifying_visit(visits)
         event = first < visits.visits_per_subject
         observed = np.where(event, first + 1, visits.visits_per_subject)
-        return FollowUp(observed, event, prevalent=event & (first == 0))
+        return FollowUp(observed, observed - 1, event, prevalent=event & (first == 0))
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """The event, where the last observed visit records it, and the censored both end at step n-2."""

@@ -16,10 +16,12 @@ from survlstm.data.visits import Visits
 class FollowUp:
     """Visits 0..``visits``-1 of each subject are observed, and ``event`` says whether the outcome ends them.
 
-    ``prevalent`` subjects had the outcome at visit 0. A drawn outcome has no event yet.
+    ``steps`` is how many steps a subject is at risk in: none means no follow-up. ``prevalent`` subjects had the
+    outcome at visit 0. A drawn outcome has no event yet.
     """
 
     visits: Int64[np.ndarray, " subject"]
+    steps: Int64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
     prevalent: Bool[np.ndarray, " subject"]
 

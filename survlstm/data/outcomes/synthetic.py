@@ -29,7 +29,7 @@ class _DrawnOutcome:
     def follow_up(self, visits: Visits) -> FollowUp:
         """The whole record: the outcome is drawn on it afterwards."""
         none = np.zeros(len(visits.subjects), dtype=bool)
-        return FollowUp(visits.visits_per_subject, event=none, prevalent=none)
+        return FollowUp(visits.visits_per_subject, visits.visits_per_subject - 1, event=none, prevalent=none)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,11 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     from survlstm.simulation import simulate_cohort  # noqa: PLC0415
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # Broken by hand: out of the way first, by a rename, so that no other run's finished cohort can go with it.
+        broken = folder.with_name(f".{folder.name}-broken-{os.getpid()}")
+        folder.rename(broken)
+        shutil.rmtree(broken)
     with written_aside(folder) as aside:
         simulate_cohort(
             aside,
