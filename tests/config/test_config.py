@@ -1,12 +1,15 @@
 """Every file in conf/ composes and validates; every wrong override gets its sentence."""
 
 from itertools import product
+from typing import get_args
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from survlstm.compose import check_overrides
-from survlstm.config import RunConfig, SimulateConfig, conf_dir, validate
+from survlstm.config import EventTableName, LSTMConfig, RunConfig, SimulateConfig, conf_dir, validate
+from survlstm.data.features import FEATURES
+from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.errors import ConfigError
 
 GROUPS = sorted(path for path in conf_dir().iterdir() if path.is_dir())
@@ -175,3 +178,9 @@ def test_environment_variables_point_to_real_exports(monkeypatch, tmp_path):
     assert composed(["data=cohort_1000"]).data.path == str(tmp_path)
     monkeypatch.delenv("SURVLSTM_COHORT_1000")
     assert composed(["data=cohort_1000"]).data.path is None
+
+
+def test_the_names_that_config_allows_are_those_that_the_stages_know():
+    visit_features = LSTMConfig.model_fields["visit_features"].annotation
+    assert get_args(get_args(visit_features)[0]) == FEATURES
+    assert get_args(EventTableName) == tuple(EVENT_TABLES)
