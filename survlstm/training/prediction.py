@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import nn
+from tqdm import tqdm
 
 from survlstm.data.batches import Batches
 from survlstm.data.ragged import ranges
@@ -37,7 +38,8 @@ def predict(model: nn.Module, batches: Batches, device: torch.device) -> Predict
     label = torch.from_numpy(step)
     known = at_risk_mask(label, steps=int(step.max()) + 1)
     logits = torch.zeros(known.shape, dtype=torch.float64)
-    for chosen, batch in batches.in_order():
+    progress = tqdm(batches.in_order(), total=len(batches), desc="Evaluating", disable=None, leave=False)
+    for chosen, batch in progress:
         found = model(*batch.to(device).inputs).double().cpu()
         # The counted positions are, row after row, steps 0..step of one chosen subject after the other.
         steps = torch.from_numpy(step[row_of[chosen]] + 1)
