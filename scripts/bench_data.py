@@ -102,8 +102,9 @@ def _bare_read(files: list[Path]) -> None:
 
 
 def _warm_up() -> None:
-    """pyarrow loads pandas when it first meets an array: an import, not work."""
+    """Imports that come late are no work: scipy's, and pandas, which pyarrow loads when it first meets an array."""
     import pyarrow as pa
+    import scipy.special  # noqa: F401
 
     pa.array([1]).to_numpy()
     pa.array(["a"]).to_pandas()

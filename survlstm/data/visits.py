@@ -112,26 +112,42 @@ def _known_by(events: Events) -> Int64[np.ndarray, " event"]:
     that day, or by the end of the day; at 00:00 it would join the visit of the night before.
     """
     seconds = events.time.astype("datetime64[s]").astype(np.int64)
-    dated = np.flatnonzero(seconds % DAY_SECONDS == 0)
-    if not len(dated):
-        return seconds
+    is_dated = seconds % DAY_SECONDS == 0
+    dated = np.flatnonzero(is_dated)
     known = seconds.copy()
     known[dated] += DAY_SECONDS - 1
-    has_dated = np.zeros(int(events.encounter.max(initial=-1)) + 2, dtype=bool)  # the last place takes encounter -1
-    has_dated[events.encounter[dated]] = True
-    has_dated[-1] = False
-    timed = np.flatnonzero(has_dated[events.encounter] & (seconds % DAY_SECONDS != 0))
-    timed_key, dated_key = (
-        (events.encounter[rows].astype(np.int64) << 32) + seconds[rows] // DAY_SECONDS for rows in (timed, dated)
+    n_encounters = int(events.encounter.max(initial=-1)) + 1
+    dated = dated[events.encounter[dated] >= 0]
+    timed = np.flatnonzero(~is_dated & (events.encounter >= 0))
+    # Nearly every encounter lives on one day: its first day is settled by two passes, without sorting anything.
+    first = np.full(n_encounters, np.iinfo(np.int64).max)
+    np.minimum.at(first, events.encounter[timed], seconds[timed])
+    end_of_first_day = first // DAY_SECONDS * DAY_SECONDS + DAY_SECONDS
+    is_first_day = seconds[timed] < end_of_first_day[events.encounter[timed]]
+    last = first.copy()
+    np.maximum.at(last, events.encounter[timed[is_first_day]], seconds[timed[is_first_day]])
+    of_dated = events.encounter[dated]
+    on_first_day = seconds[dated] == end_of_first_day[of_dated] - DAY_SECONDS
+    known[dated[on_first_day]] = last[of_dated[on_first_day]]
+    _known_on_later_days(known, events.encounter, seconds, dated[~on_first_day], timed[~is_first_day])
+    return known
+
+
+def _known_on_later_days(
+    known: np.ndarray, encounter: np.ndarray, seconds: np.ndarray, dated: np.ndarray, timed: np.ndarray
+) -> None:
+    """Write the last timed entry of the same encounter and day over the entries in ``dated`` that have one."""
+    dated_key, timed_key = (
+        (encounter[rows].astype(np.int64) << 32) + seconds[rows] // DAY_SECONDS for rows in (dated, timed)
     )
     keys, place = np.unique(timed_key, return_inverse=True)
+    if not len(keys):
+        return
     last = np.full(len(keys), np.iinfo(np.int64).min)
     np.maximum.at(last, place, seconds[timed])
-    found = np.minimum(np.searchsorted(keys, dated_key), max(len(keys) - 1, 0))
-    if len(keys):
-        hit = (keys[found] == dated_key) & (events.encounter[dated] >= 0)
-        known[dated[hit]] = last[found[hit]]
-    return known
+    found = np.minimum(np.searchsorted(keys, dated_key), len(keys) - 1)
+    hit = keys[found] == dated_key
+    known[dated[hit]] = last[found[hit]]
 
 
 def _group_by_day(subject: np.ndarray, seconds: np.ndarray) -> np.ndarray:
