@@ -29,8 +29,8 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     from survlstm.simulation import simulate_cohort  # noqa: PLC0415
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
-    if folder.exists():
-        # Broken by hand: out of the way first, by a rename, so that no other run's finished cohort can go with it.
+    # Looked at again: another run may have finished the cohort while the simulator was imported.
+    if folder.exists() and not (folder / "patients.csv").is_file():
         broken = folder.with_name(f".{folder.name}-broken-{os.getpid()}")
         folder.rename(broken)
         shutil.rmtree(broken)
