@@ -34,7 +34,7 @@ def brier(
     48:1029.
     """
     outcomes = _outcomes(survival, duration=duration, event=event, horizon=horizon, censoring=censoring)
-    return np.array([(weight * (column - ~happened) ** 2).mean() for column, (happened, weight) in outcomes])
+    return np.array([brier_of(column, outcome) for column, outcome in outcomes])
 
 
 def nbll(
@@ -51,7 +51,7 @@ def nbll(
     as in ``brier``. Graf et al. 1999, Statistics in Medicine 18:2529.
     """
     outcomes = _outcomes(survival, duration=duration, event=event, horizon=horizon, censoring=censoring)
-    return np.array([_log_loss(column, outcome) for column, outcome in outcomes])
+    return np.array([nbll_of(column, outcome) for column, outcome in outcomes])
 
 
 def integrated_brier(
@@ -80,6 +80,23 @@ def integrated_nbll(
     return mean_over(horizon, scores)
 
 
+def brier_of(
+    survival: Float[np.ndarray, "*model subject"], outcome: WeightedOutcome
+) -> Float[np.ndarray, "*model"] | np.floating:
+    """The Brier score at the horizon of ``outcome``, of one model or of several on the same subjects."""
+    return (outcome.weight * (survival - ~outcome.happened) ** 2).mean(axis=-1)
+
+
+def nbll_of(
+    survival: Float[np.ndarray, "*model subject"], outcome: WeightedOutcome
+) -> Float[np.ndarray, "*model"] | np.floating:
+    """The binomial log-likelihood at the horizon of ``outcome``, of one model or of several on the same subjects."""
+    seen = outcome.weight > 0
+    of_outcome = np.where(outcome.happened, 1 - survival, survival)[..., seen]
+    with np.errstate(divide="ignore"):
+        return -(outcome.weight[seen] * np.log(of_outcome)).sum(axis=-1) / survival.shape[-1]
+
+
 def mean_over(horizon: Real[np.ndarray, " horizon"], values: Float[np.ndarray, " horizon"]) -> float:
     """The integral by the trapezoid rule over its range; ValueError for fewer than two increasing horizons."""
     check_increasing(horizon)
@@ -98,10 +115,3 @@ def _outcomes(
     check_one_column_per_horizon(survival.shape[1], horizons=len(horizon))
     for column, at in zip(survival.T, horizon, strict=True):
         yield column, outcome_at(float(at), duration=duration, event=event, censoring=censoring)
-
-
-def _log_loss(survival: np.ndarray, outcome: WeightedOutcome) -> float:
-    seen = outcome.weight > 0
-    of_outcome = np.where(outcome.happened, 1 - survival, survival)[seen]
-    with np.errstate(divide="ignore"):
-        return float(-(outcome.weight[seen] * np.log(of_outcome)).sum() / len(survival))

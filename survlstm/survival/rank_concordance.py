@@ -21,12 +21,13 @@ class RankConcordance(NamedTuple):
 
 
 class PairCounts(NamedTuple):
-    """For each event, the anchor of its pairs: subjects known to outlive it, and their scores beside its own."""
+    """For each event, the anchor of its pairs: the subjects known to outlive it, and for each column of scores how many
+    of those have a lower score than it, and how many an equal one."""
 
     anchor: Int[np.ndarray, " anchor"]
     comparable: Int[np.ndarray, " anchor"]
-    lower: Int[np.ndarray, " anchor"]
-    equal: Int[np.ndarray, " anchor"]
+    lower: Int[np.ndarray, "anchor column"]
+    equal: Int[np.ndarray, "anchor column"]
 
 
 def c_harrell(
@@ -43,7 +44,7 @@ def c_harrell(
     event, no comparable pair, scores or durations that are not finite, and lengths that differ. Harrell et al. 1996,
     Statistics in Medicine 15:361.
     """
-    pairs = _count_pairs(score, duration=duration, event=event)
+    pairs = _pairs_of_one(score, duration=duration, event=event)
     return _weighted(pairs, np.ones(len(pairs.anchor), dtype=np.int64))
 
 
@@ -62,7 +63,7 @@ def c_uno(
     ``c_harrell``. ValueError as there, for no event before ``tau``, and for an anchor where G is 0 or unknown. Uno et
     al. 2011, Statistics in Medicine 30:1105.
     """
-    pairs = _count_pairs(score, duration=duration, event=event)
+    pairs = _pairs_of_one(score, duration=duration, event=event)
     anchor_time = duration[pairs.anchor]
     kept = np.ones(len(anchor_time), dtype=bool) if tau is None else anchor_time < tau
     if not kept.any():
@@ -79,7 +80,7 @@ def c_uno(
 
 def _weighted(pairs: PairCounts, weight: np.ndarray) -> RankConcordance:
     comparable, concordant, tied = (
-        (weight * count).sum().item() for count in (pairs.comparable, pairs.lower, pairs.equal)
+        (weight * count).sum().item() for count in (pairs.comparable, pairs.lower[:, 0], pairs.equal[:, 0])
     )
     if comparable == 0:
         raise ValueError(
@@ -88,21 +89,46 @@ def _weighted(pairs: PairCounts, weight: np.ndarray) -> RankConcordance:
     return RankConcordance((concordant + 0.5 * tied) / comparable, comparable, concordant, tied)
 
 
-def _count_pairs(score: np.ndarray, *, duration: np.ndarray, event: np.ndarray) -> PairCounts:
+def count_pairs(
+    score: Real[np.ndarray, "subject column"],
+    *,
+    duration: Real[np.ndarray, " subject"],
+    event: Bool[np.ndarray, " subject"],
+) -> PairCounts:
+    """The pairs of every event, for several scores of the same subjects at once; ties and errors as in ``c_harrell``.
+
+    Σ weight (lower + equal / 2) / Σ weight comparable over anchors is Harrell's C with weights of 1, Uno's with 1/G².
+    """
+    _check(score, duration, event)
+    subjects, columns = score.shape
+    # Events 2k, censorings of the same time 2k + 1: "outlives" is then one comparison, and false between tied events.
+    exit_rank = 2 * np.unique(duration, return_inverse=True)[1] + ~event
+    anchor = np.flatnonzero(event)
+    later = subjects - np.searchsorted(np.sort(exit_rank), exit_rank[anchor], "right")
+    # The columns behind each other, later ones with higher scores and later exits: across columns nobody is counted.
+    behind = np.arange(columns)[:, None] * subjects
+    score_rank = (np.stack([np.unique(column, return_inverse=True)[1] for column in score.T]) + behind).ravel()
+    exit_rank = (exit_rank + 2 * behind).ravel()
+    anchors = (anchor + behind).ravel()
+    # One number that orders by score and, within a score, by exit; n² stays far below 2^63.
+    width = 2 * len(score_rank)
+    combined = score_rank * width + exit_rank
+    ordered = np.sort(combined)
+    end_of_score = np.searchsorted(ordered, (score_rank[anchors] + 1) * width)
+    equal = end_of_score - np.searchsorted(ordered, combined[anchors], "right")
+    lower = _count_lower_and_later(score_rank, exit_rank)[anchors]
+    return PairCounts(anchor, later, *(count.reshape(columns, len(anchor)).T for count in (lower, equal)))
+
+
+def _pairs_of_one(score: np.ndarray, *, duration: np.ndarray, event: np.ndarray) -> PairCounts:
+    _check(score, duration, event)
+    return count_pairs(score[:, None], duration=duration, event=event)
+
+
+def _check(score: np.ndarray, duration: np.ndarray, event: np.ndarray) -> None:
     check_follow_up(duration, event)
     check_score(score, subjects=len(duration))
     check_has_event(event)
-    # Events 2k, censorings of the same time 2k + 1: "outlives" is then one comparison, and false between tied events.
-    exit_rank = 2 * np.unique(duration, return_inverse=True)[1] + ~event
-    score_rank = np.unique(score, return_inverse=True)[1]
-    anchor = np.flatnonzero(event)
-    later = len(duration) - np.searchsorted(np.sort(exit_rank), exit_rank[anchor], "right")
-    # One number that orders by score and, within a score, by exit; n² stays far below 2^63.
-    combined = score_rank * (2 * len(duration)) + exit_rank
-    ordered = np.sort(combined)
-    end_of_score = np.searchsorted(ordered, (score_rank[anchor] + 1) * (2 * len(duration)))
-    equal = end_of_score - np.searchsorted(ordered, combined[anchor], "right")
-    return PairCounts(anchor, later, _count_lower_and_later(score_rank, exit_rank)[anchor], equal)
 
 
 def _count_lower_and_later(score_rank: np.ndarray, exit_rank: np.ndarray) -> np.ndarray:

@@ -82,3 +82,29 @@ def test_impossible_input_is_refused(survival, event, bins, message):
     # Unwrapped: in the tests the shape checker would speak first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(d_calibration)(np.array(survival, dtype=float), event=np.array(event, dtype=bool), bins=bins)
+
+
+def test_in_discrete_time_a_true_model_is_not_rejected_where_whole_events_are():
+    generator = np.random.default_rng(3)
+    rejected = {"spread": 0, "whole": 0}
+    for _ in range(200):
+        hazard = generator.uniform(0.1, 0.5, 400)
+        step = generator.geometric(hazard)
+        event = step <= 4
+        step = np.minimum(step, 4)
+        survival, before = (1 - hazard) ** step, (1 - hazard) ** (step - 1)
+        rejected["spread"] += d_calibration(survival, event=event, survival_before=before).p_value < 0.05
+        rejected["whole"] += d_calibration(survival, event=event).p_value < 0.05
+    assert rejected["spread"] <= 16
+    assert rejected["whole"] >= 190
+
+
+def test_an_event_is_spread_evenly_over_its_jump():
+    found = d_calibration(np.array([0.65, 0.3]), event=np.array([True, True]), survival_before=np.array([0.85, 0.3]))
+    assert found.subjects == pytest.approx([0, 0.25, 0.5, 0.25, 0, 0, 1, 0, 0, 0])
+    assert found.subjects.sum() == pytest.approx(2)
+
+
+def test_survival_before_the_jump_must_not_lie_below():
+    with pytest.raises(ValueError, match="must not lie below survival; it does for 1 of 1"):
+        d_calibration(np.array([0.5]), event=np.array([True]), survival_before=np.array([0.4]))

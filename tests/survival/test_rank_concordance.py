@@ -12,7 +12,7 @@ from lifelines.utils import concordance_index
 from sksurv.metrics import concordance_index_censored, concordance_index_ipcw
 
 from survlstm.survival.kaplan_meier import censoring_curve
-from survlstm.survival.rank_concordance import c_harrell, c_uno
+from survlstm.survival.rank_concordance import c_harrell, c_uno, count_pairs
 from tests.survival.reference import random_follow_up, whas500
 
 
@@ -182,3 +182,15 @@ def test_uno_refuses_anchors_that_cannot_be_weighted():
         c_uno(score, duration=duration, event=event, censoring=ends_early)
     with pytest.raises(ValueError, match="at least one event before tau = 1 is needed; the first is at 1"):
         c_uno(score, duration=duration, event=event, censoring=ends_early, tau=1)
+
+
+def test_several_scores_at_once_count_the_pairs_of_each():
+    generator = np.random.default_rng(5)
+    duration, event = generator.integers(1, 9, 60), generator.random(60) < 0.6
+    scores = generator.integers(0, 7, (60, 4)).astype(float)
+    together = count_pairs(scores, duration=duration, event=event)
+    for column in range(4):
+        alone = c_harrell(scores[:, column], duration=duration, event=event)
+        assert together.lower[:, column].sum() == alone.concordant
+        assert together.equal[:, column].sum() == alone.tied
+        assert together.comparable.sum() == alone.comparable
