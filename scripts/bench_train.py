@@ -20,14 +20,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from survlstm.build import build_model, build_optimizer, build_prepared
+from survlstm.build import build_batches, build_model, build_optimizer, build_prepared
 from survlstm.config import RunConfig, conf_dir, validate
-from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.batches import Batches
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
 from survlstm.survival.loss import nll_per_subject
 from survlstm.training.device import choose_device
 from survlstm.training.seeding import seed_everything
+from survlstm.training.starting_hazard import starting_hazard
 
 DEFAULTS = ["data=cohort_1000", "model=lstm_medium", "trainer=a40"]
 ROUNDS = 5
@@ -40,14 +41,14 @@ def main(overrides: list[str]) -> None:
     device, taken = choose_device(config.trainer.device)
     generator = seed_everything(config.seed, deterministic=config.trainer.deterministic)
     prepared = build_prepared(config)
-    batches = Batches(
-        prepared.tensors,
-        prepared.tensors.members(Split.TRAIN),
-        config.trainer.batch_size,
-        feature_columns(config.model.visit_features),
-        config.data.max_visits,
+    batches = build_batches(config, prepared.tensors, Split.TRAIN)
+    model = build_model(
+        config.model,
+        vocabulary_size=len(prepared.vocabulary),
+        intervals=prepared.fitted.intervals,
+        mean_hazard=starting_hazard(prepared.tensors),
     )
-    model = build_model(config.model, vocabulary_size=len(prepared.vocabulary), mean_hazard=0.1).to(device).train()
+    model = model.to(device).train()
     optimizer = build_optimizer(config.optimizer, model)
     ideal = _ideal_batches(prepared, config, len(batches), device)
     lstm = nn.LSTM(

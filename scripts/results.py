@@ -31,6 +31,8 @@ COLUMNS = (
     "test subjects (events)",
     "c_td",
     "95 % interval",
+    "best baseline",
+    "model has more",
     "oracle",
     "of its excess",
     "nll",
@@ -47,7 +49,7 @@ def main(words: list[str]) -> None:
     )
     real = options.get("real")
     jobs = [(cohort, outcome, seed) for cohort in cohorts for outcome in outcomes for seed in seeds]
-    print("| " + " | ".join(COLUMNS) + " |\n|---|---|---:|---:|---:|---|---:|---:|---:|---:|")
+    print("| " + " | ".join(COLUMNS) + " |\n|---|---|---:|---:|---:|---|---|---|---:|---:|---:|---:|")
     excess: dict[tuple[str, str], list[float]] = {}
     c_tds: dict[tuple[str, str], list[float]] = {}
     for cohort, outcome, seed in tqdm(jobs, disable=None):
@@ -56,12 +58,12 @@ def main(words: list[str]) -> None:
         found = _run(chosen + ([f"data.path={real}/{cohort}"] if real else []))
         if isinstance(found, str):
             sys.exit(f"{name}, {outcome}, seed {seed}: {found}")
-        rows = {row["name"]: row for row in found["test"]["figures"]}
-        model, oracle = rows["model"], rows.get("oracle")
-        known = outcome == "synthetic" and model["c_td"] is not None
-        share = (model["c_td"] - 0.5) / (oracle["c_td"] - 0.5) if known and oracle else None
-        if model["c_td"] is not None:
-            c_tds.setdefault((name, outcome), []).append(model["c_td"])
+        rows = {row["name"]: row for row in found["test"]["rows"]}
+        model, oracle = rows["model"]["c_td"]["value"], rows.get("oracle")
+        known = outcome == "synthetic" and model is not None
+        share = (model - 0.5) / (oracle["c_td"]["value"] - 0.5) if known and oracle else None
+        if model is not None:
+            c_tds.setdefault((name, outcome), []).append(model)
         if share is not None:
             excess.setdefault((name, outcome), []).append(share)
         print(_row(f"{name} | {outcome} | {seed}", found["test"], rows, share), flush=True)
@@ -84,22 +86,32 @@ def _run(overrides: list[str]) -> dict | str:
 
 def _row(start: str, test: dict, rows: dict, share: float | None) -> str:
     model, oracle, free = rows["model"], rows.get("oracle"), rows["covariate-free hazard"]
-    interval = "under 30 events"
-    if model["interval"]:
-        low, high = model["interval"]["low"], model["interval"]["high"]
-        errors = (model["c_td"] - 0.5) / ((high - low) / (2 * Z95)) if high > low else float("nan")
+    c_td, interval = model["c_td"], "under 30 events"
+    if c_td["interval"]:
+        low, high = c_td["interval"]["low"], c_td["interval"]["high"]
+        errors = (c_td["value"] - 0.5) / ((high - low) / (2 * Z95)) if high > low else float("nan")
         interval = f"{low:.3f} to {high:.3f} ({errors:+.1f} standard errors from 0.5)"
+    best = max((row for row in rows.values() if row["role"] == "baseline"), key=lambda row: row["c_td"]["value"] or 0)
     cells = [
         start,
         f"{test['subjects']} ({test['events']})",
-        _number(model["c_td"]),
+        _number(c_td["value"]),
         interval,
-        _number(oracle and oracle["c_td"]),
+        f"{best['name']} {_number(best['c_td']['value'])}",
+        _difference(best["c_td_difference"]),
+        _number(oracle and oracle["c_td"]["value"]),
         "-" if share is None else f"{share:.0%}",
-        _number(model["nll"]),
-        _number(free["nll"]),
+        _number(model["nll"]["value"]),
+        _number(free["nll"]["value"]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _difference(difference: dict | None) -> str:
+    if difference is None:
+        return "-"
+    interval = difference["interval"]
+    return f"{difference['value']:+.3f} ({interval['low']:+.3f} to {interval['high']:+.3f})"
 
 
 def _number(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,37 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
 
-from survlstm.config import DataConfig, LSTMConfig, RunConfig, SwapPoint
+from survlstm.config import DataConfig, LandmarkClockConfig, LSTMConfig, RunConfig, SwapPoint, VisitClockConfig
+from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.fitted import Fitted
+from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.prepare import Prepared, Settings, Source, prepare
 from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
 from survlstm.training.schedule import Schedule
 
 
-def build_prepared(config: RunConfig) -> Prepared:
-    """The prepared data of a run, from the cache where nothing that shapes it has changed."""
-    cache = _cache_folder(config.cache_dir)
+def build_prepared(config: RunConfig, *, fitted: Fitted | None = None) -> Prepared:
+    """The prepared data of a run, from the cache where nothing that shapes it has changed.
+
+    With ``fitted``, what a trained model was prepared with, nothing is fitted: see ``survlstm.data.prepare.make``.
+    """
+    cache = cache_folder(config.cache_dir)
     return prepare(
         build_source(config.data, cache),
         build_outcome(config.outcome),
         build_settings(config),
         described={"source": config.data.source.settings(), "outcome": config.outcome.settings()},
         cache=cache,
+        fitted=fitted,
     )
 
 
-def _cache_folder(cache_dir: str) -> Path:
+def cache_folder(cache_dir: str) -> Path:
+    """The folder of ``cache_dir``, made where it is missing; ConfigError where it can't be written."""
     folder = Path(cache_dir).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +65,12 @@ def build_settings(config: RunConfig) -> Settings:
         val=config.split.val,
         split_seed=config.split.seed,
         min_frequency=config.vocabulary.min_frequency,
+        landmark=_landmark_settings(config.clock),
     )
+
+
+def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> LandmarkSettings | None:
+    return None if config.kind == "visit" else LandmarkSettings(**config.model_dump(exclude={"kind"}))
 
 
 def build_source(config: DataConfig, cache: Path) -> Source:
@@ -72,12 +88,26 @@ def build_outcome(config: SwapPoint) -> Outcome:
     return _instantiate(config)
 
 
-def build_model(config: LSTMConfig, *, vocabulary_size: int, mean_hazard: float) -> nn.Module:
-    """The model, sized by what the data turned out to be."""
+def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
+    """The batches of one split."""
+    return Batches(
+        tensors,
+        tensors.members(part),
+        config.trainer.batch_size,
+        feature_columns(config.model.visit_features),
+        config.data.max_visits,
+    )
+
+
+def build_model(
+    config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
+) -> nn.Module:
+    """The model, sized by what the data turned out to be; ``intervals`` is None on the visit clock."""
     return _instantiate(
         config,
         vocabulary_size=vocabulary_size,
         visit_features=len(config.visit_features),
+        intervals=intervals,
         mean_hazard=mean_hazard,
     )
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from survlstm import __version__
 from survlstm.compose import check_overrides
-from survlstm.config import RunConfig, SimulateConfig, conf_dir, validate
+from survlstm.config import CompareConfig, EvaluateConfig, RunConfig, SimulateConfig, conf_dir, validate
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to
 
@@ -26,6 +26,8 @@ SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 USAGE = f"""survlstm {__version__}: discrete-time survival models on longitudinal health records
 
 survlstm train     [key=value …]   prepare, train and judge one model; -m for a sweep
+survlstm evaluate  run=RUN [key=value …]   judge a finished run again, or on another cohort: data=…
+survlstm compare   RUN RUN … [output=DIR]  finished runs on the test subjects they share
 survlstm simulate  [key=value …]   write a simulated cohort as Synthea CSV: patients=1000 output=DIR
 
 survlstm train --help lists the config groups; survlstm train --cfg job shows the composed config.
@@ -44,13 +46,41 @@ def train(arguments: list[str]) -> None:
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
-    if SWEEP_FLAGS & set(arguments):
-        raise ConfigError("survlstm simulate writes one cohort; leave out -m and call it once for each")
+    _refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)
     _run_hydra("simulate", arguments, _simulate)
 
 
-VERBS: dict[str, Callable[[list[str]], None]] = {"train": train, "simulate": simulate}
+def evaluate(arguments: list[str]) -> None:
+    """Judge a finished run again; hydra makes the folder."""
+    _refuse_sweep("evaluate", "judges one run", arguments)
+    for config in check_overrides("evaluate", arguments, EvaluateConfig):
+        _refuse_unusable(Path(config.output_dir), sweep=False)
+    _run_hydra("evaluate", arguments, _evaluate)
+
+
+def compare(arguments: list[str]) -> None:
+    """Compare finished runs; words that are folders, or no key=value, name them."""
+    _refuse_sweep("compare", "makes one comparison", arguments)
+    if {"-h", "--help"} & set(arguments):
+        sys.stdout.write(USAGE)
+        return
+    # The folder of a sweep's job may well have a = in its name.
+    runs = [word for word in arguments if "=" not in word or Path(word).is_dir()]
+    (config,) = check_overrides("compare", [word for word in arguments if word not in runs], CompareConfig)
+    # pandas and scipy come with it: seconds that a wrong override need not wait for.
+    from survlstm.compare import compare_runs  # noqa: PLC0415
+
+    with logging_to(None):
+        _tell(lambda: compare_runs([Path(run).expanduser() for run in runs], config), verbose=config.verbose)
+
+
+VERBS: dict[str, Callable[[list[str]], None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "compare": compare,
+    "simulate": simulate,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -106,6 +136,20 @@ def _simulate(composed: DictConfig) -> None:
             ),
             verbose=config.verbose,
         )
+
+
+def _evaluate(composed: DictConfig) -> None:
+    from survlstm.evaluate import evaluate as judge_again  # noqa: PLC0415
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    config = validate(composed, EvaluateConfig).model_copy(update={"output_dir": str(folder)})
+    with logging_to(folder / "evaluation.log"):
+        _tell(lambda: judge_again(config, folder), verbose=config.verbose)
+
+
+def _refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:
+    if SWEEP_FLAGS & set(arguments):
+        raise ConfigError(f"survlstm {verb} {does}; leave out -m and call it once for each")
 
 
 def _refuse_unusable(folder: Path, *, sweep: bool) -> None:

@@ -10,7 +10,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from survlstm.errors import ConfigError
 
@@ -21,6 +31,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# The longest record that a simulated cohort may have.
+MAX_DAYS = 150 * 366
 EventTableName = Literal[
     "encounters",
     "conditions",
@@ -32,6 +44,7 @@ EventTableName = Literal[
     "careplans",
     "devices",
 ]
+BaselineName = Literal["record_length", "logistic_hazard", "cox", "pycox_logistic_hazard", "deephit"]
 
 
 class Section(BaseModel):
@@ -103,6 +116,32 @@ class DataConfig(Section):
             raise ValueError("must name an export: set data.path=DIR, or choose data=cohort_1000 for a simulated one")
         if self.path is not None and not Path(self.path).expanduser().is_dir():
             raise ValueError(f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder")
+        return self
+
+
+class VisitClockConfig(Section):
+    """A step a visit."""
+
+    kind: Literal["visit"]
+
+
+class LandmarkClockConfig(Section):
+    """A landmark in each record, and intervals of days after it."""
+
+    kind: Literal["landmark"]
+    day: Annotated[float, Field(ge=0, le=MAX_DAYS)] | None
+    visit: Annotated[int, Field(ge=0)] | None
+    intervals: Annotated[int, Field(ge=2, le=1000)]
+    edges: Literal["equidistant", "quantile"]
+    horizon_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+
+    @model_validator(mode="after")
+    def _one_landmark(self) -> LandmarkClockConfig:
+        if (self.day is None) == (self.visit is None):
+            raise ValueError(
+                "one of clock.day and clock.visit must say where the landmark is, and the other be null; found "
+                f"clock.day={_written(self.day)} and clock.visit={_written(self.visit)}"
+            )
         return self
 
 
@@ -210,10 +249,19 @@ class EarlyStoppingConfig(Section):
     min_delta: Weight
 
 
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(f"must be auto, cpu, cuda or cuda:0, cuda:1, …; found {device!r}")
+    return device
+
+
+Device = Annotated[str, AfterValidator(_known_device)]
+
+
 class TrainerConfig(Section):
     """The training loop."""
 
-    device: str
+    device: Device
     epochs: PositiveInt
     batch_size: PositiveInt
     grad_clip: Annotated[float, Field(gt=0)] | None
@@ -221,20 +269,38 @@ class TrainerConfig(Section):
     checkpoint_every: PositiveInt
     deterministic: bool
 
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"must be auto, cpu, cuda or cuda:0, cuda:1, …; found {device!r}")
-        return device
+
+class LandmarksConfig(Section):
+    """From where a model of the visit clock is judged as well, and how many steps ahead (on both clocks)."""
+
+    visits: list[Annotated[int, Field(ge=0)]]
+    days: list[Weight]
+    horizons: Annotated[list[PositiveInt], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> LandmarksConfig:
+        for name in ("visits", "days", "horizons"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"judgement.landmarks.{name} must name each value once; found {values}")
+        return self
 
 
 class JudgementConfig(Section):
-    """Intervals of the verdict."""
+    """Intervals, landmarks and baselines of the verdict."""
 
     resamples: Annotated[int, Field(ge=100)]
     confidence: OpenShare
     min_events: PositiveInt
+    landmarks: LandmarksConfig
+    baselines: list[BaselineName]
+
+    @field_validator("baselines")
+    @classmethod
+    def _each_baseline_once(cls, baselines: list[str]) -> list[str]:
+        if len(set(baselines)) != len(baselines):
+            raise ValueError(f"must name each baseline once; found {baselines}")
+        return baselines
 
 
 class SplitConfig(Section):
@@ -259,6 +325,14 @@ class VocabularyConfig(Section):
     min_frequency: PositiveInt
 
 
+def _written(value: float | None) -> str:
+    return "null" if value is None else f"{value:g}"
+
+
+def _by_kind(section: Any) -> str:
+    return f"clock.{section.get('kind') if isinstance(section, dict) else getattr(section, 'kind', None)}"
+
+
 def _by_target(section: Any) -> Any:
     return section.get("_target_") if isinstance(section, dict) else getattr(section, "target", None)
 
@@ -273,6 +347,10 @@ class RunConfig(Section):
         | Annotated[DeathOutcomeConfig, Tag("survlstm.data.outcomes.clinical.DeathOutcome")]
         | Annotated[FirstCodeOutcomeConfig, Tag("survlstm.data.outcomes.clinical.FirstCodeOutcome")],
         Discriminator(_by_target),
+    ]
+    clock: Annotated[
+        Annotated[VisitClockConfig, Tag("clock.visit")] | Annotated[LandmarkClockConfig, Tag("clock.landmark")],
+        Discriminator(_by_kind),
     ]
     model: LSTMConfig
     optimizer: AdamWConfig
@@ -289,6 +367,34 @@ class RunConfig(Section):
     seed: Seed
     cache_dir: Text
     output_dir: Text
+    verbose: bool
+
+
+class EvaluateConfig(Section):
+    """``survlstm evaluate``; without ``data`` or ``judgement`` those of the run hold."""
+
+    run: Text
+    data: DataConfig | None = None
+    judgement: JudgementConfig | None = None
+    split: Literal["train", "val", "test"]
+    device: Device
+    cache_dir: Text
+    output_dir: Text
+    verbose: bool
+
+    @model_validator(mode="after")
+    def _another_cohort_is_test(self) -> EvaluateConfig:
+        if self.data is not None and self.split != "test":
+            raise ValueError(f"split must be test where data names another cohort; found {self.split}")
+        return self
+
+
+class CompareConfig(Section):
+    """``survlstm compare``: of the judgement, what makes intervals."""
+
+    judgement: JudgementConfig
+    output: Text | None
+    seed: Seed
     verbose: bool
 
 
@@ -372,6 +478,8 @@ def _sentence(fault: dict[str, Any], known: list[str]) -> str:
         said = str(fault["ctx"]["error"])
         return said if said.startswith(f"{key}.") else f"{key}: {said}"
     if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        if key == "clock":
+            return f"clock.kind must be visit or landmark; found {_by_kind(found).removeprefix('clock.')!r}"
         return f"{key}._target_ must be one of {fault['ctx'].get('expected_tags', '')}; found {_by_target(found)!r}"
     allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
     return f"{key}: {allowed}; found {found!r}"

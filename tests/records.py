@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from survlstm.data.events import Events, Reading, Subjects, TableCount
+from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.prepare import Settings
 
 SETTINGS = Settings(
@@ -19,6 +20,10 @@ SETTINGS = Settings(
     val=0.15,
     split_seed=0,
     min_frequency=2,
+    landmark=None,
+)
+LANDMARK_SETTINGS = replace(
+    SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)
 )
 
 # subject → list of (time, encounter or None, codes)

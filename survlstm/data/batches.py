@@ -20,8 +20,9 @@ from survlstm.data.tensors import Tensors
 class Batch(NamedTuple):
     """Rows of visits side by side: the visits in one flat list, and where each stands in [row, position].
 
-    A row is a subject's record, or a window of it. ``at_risk`` is true where a visit's hazard counts; ``subjects`` is
-    how many subjects the rows belong to.
+    Rows come one after the other, and so do the visits of a row. A row is a subject's record, or a window of it.
+    ``at_risk`` is true where a hazard counts: on the visit clock a step is the visit at that position of the row, on
+    the landmark clock an interval behind the row. ``subjects`` is how many subjects the rows belong to.
     """
 
     codes: Int[Tensor, " code"]
@@ -30,8 +31,8 @@ class Batch(NamedTuple):
     visit_position: Int[Tensor, " visit"]
     rows: int
     length: int
-    at_risk: Bool[Tensor, "row position"]
-    event: Bool[Tensor, "row position"]
+    at_risk: Bool[Tensor, "row step"]
+    event: Bool[Tensor, "row step"]
     subjects: int
 
     @property
@@ -52,7 +53,7 @@ class Batch(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Which visits each row holds, and from which position on their hazards count."""
+    """Which visits each row holds, and on the visit clock from which position on their hazards count."""
 
     owner: Int64[np.ndarray, " row"]
     start: Int64[np.ndarray, " row"]
@@ -66,7 +67,7 @@ class Batches:
 
     Records are heavy-tailed, so a batch holds subjects of similar length: padding to the longest of a random batch
     would compute several times the visits there are. ``shuffled`` jitters the lengths before sorting, so that batches
-    differ between epochs. ``max_visits`` is how many visits a hazard may look back on, see ``windows``.
+    differ between epochs. ``max_visits`` is how many visits a hazard may look back on, see ``windows`` and ``latest``.
     """
 
     tensors: Tensors
@@ -80,12 +81,12 @@ class Batches:
 
     def in_order(self) -> Iterator[tuple[Int64[np.ndarray, " chosen"], Batch]]:
         """Batches by record length, each with the numbers of its subjects."""
-        for chosen in self._split(self.tensors.step[self.members]):
+        for chosen in self._split(self._visits(self.members)):
             yield chosen, self.collate(chosen)
 
     def shuffled(self, generator: np.random.Generator) -> Iterator[Batch]:
         """Every subject once, in a new mixture."""
-        length = self.tensors.step[self.members] + 1
+        length = self._visits(self.members)
         parts = self._split(length * generator.uniform(0.95, 1.05, len(length)))
         for place in generator.permutation(len(parts)):
             yield self.collate(parts[place])
@@ -93,25 +94,37 @@ class Batches:
     def collate(self, chosen: Int64[np.ndarray, " chosen"]) -> Batch:
         """The named subjects as one batch."""
         data = self.tensors
-        owner, start, length, counted_from = windows(data.step[chosen] + 1, self.max_visits)
-        visit = ranges(data.visit_offsets[chosen][owner] + start, length)
+        read = latest if data.clock == "landmark" else windows
+        rows = read(self._visits(chosen), self.max_visits)
+        visit = ranges(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
         codes_per_visit = data.code_offsets[visit + 1] - data.code_offsets[visit]
-        rows, longest = len(owner), int(length.max())
-        position = np.arange(longest)
-        at_risk = (position >= counted_from[:, None]) & (position < length[:, None])
-        event_position = (data.step[chosen][owner] - start)[:, None]
-        event = at_risk & (position == event_position) & data.event[chosen][owner][:, None]
+        length = int(rows.length.max())
+        at_risk, event = self._labels(chosen, rows)
         return Batch(
             codes=torch.from_numpy(data.code[ranges(data.code_offsets[visit], codes_per_visit)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_visit) - codes_per_visit).astype(np.int32)),
             visit_features=torch.from_numpy(data.features[visit][:, self.features]),
-            visit_position=torch.from_numpy(ranges(np.arange(rows) * longest, length)),
-            rows=rows,
-            length=longest,
+            visit_position=torch.from_numpy(ranges(np.arange(len(rows.owner)) * length, rows.length)),
+            rows=len(rows.owner),
+            length=length,
             at_risk=torch.from_numpy(at_risk),
             event=torch.from_numpy(event),
             subjects=len(chosen),
         )
+
+    def _visits(self, subject: np.ndarray) -> np.ndarray:
+        return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
+
+    def _labels(self, chosen: np.ndarray, rows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """``at_risk`` and ``event`` [row, step]."""
+        data = self.tensors
+        step, event = data.step[chosen][rows.owner][:, None], data.event[chosen][rows.owner][:, None]
+        if data.clock == "landmark":
+            number = np.arange(data.steps)
+            return number <= step, (number == step) & event
+        position = np.arange(rows.length.max())
+        at_risk = (position >= rows.counted_from[:, None]) & (position < rows.length[:, None])
+        return at_risk, at_risk & (position == step - rows.start[:, None]) & event
 
     def _split(self, by: np.ndarray) -> list[np.ndarray]:
         # Of equal size: a rest of a few would be the longest records, with a step of the optimizer to themselves.
@@ -135,6 +148,15 @@ def windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Wi
     start = stride * ranges(np.zeros_like(number_of), number_of)
     counted_from = np.where(start > 0, max_visits - stride, 0)
     return Windows(owner, start, np.minimum(visits[owner] - start, max_visits), counted_from)
+
+
+def latest(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
+    """One row a subject: the most recent ``max_visits`` visits on or before the landmark, or all of them.
+
+    Counted from the record's end they tell nothing here: the record ends at the landmark, wherever the event is.
+    """
+    length = visits if max_visits is None else np.minimum(visits, max_visits)
+    return Windows(np.arange(len(visits)), visits - length, length, np.zeros_like(visits))
 
 
 def feature_columns(names: Sequence[str]) -> tuple[int, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from survlstm.data.outcomes.labels import FollowUp
 from survlstm.data.visits import Visits, cut_visits
@@ -42,19 +43,33 @@ def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Co
         (f"fewer than {min_visits} observed visits", observed < min_visits),
         ("no step at risk: no follow-up", follow_up.steps < 1),
     )
-    eligible = np.ones(len(visits.subjects), dtype=bool)
-    exclusions = []
-    for reason, left_out in rules:
-        gone = eligible & left_out
-        exclusions.append(Exclusion(reason, int(gone.sum()), int((gone & follow_up.event).sum())))
-        eligible &= ~left_out
-    if not eligible.any():
-        table = ", ".join(
-            f"{rule.reason}: {rule.subjects}, with the event {rule.events}" for rule in exclusions if rule.subjects
-        )
-        raise CohortError(
-            f"at least one subject must take part; found none of {len(visits.subjects)} ({table}). "
-            "Lower data.min_visits or check data.path and the outcome"
-        )
+    eligible, exclusions = leave_out(rules, follow_up.event)
+    refuse_nobody(eligible, exclusions, "Lower data.min_visits or check data.path and the outcome")
     subject = np.flatnonzero(eligible)
-    return Cohort(cut_visits(visits, subject, stop=observed[subject]), subject, tuple(exclusions))
+    return Cohort(cut_visits(visits, subject, stop=observed[subject]), subject, exclusions)
+
+
+def leave_out(
+    rules: Sequence[tuple[str, Bool[np.ndarray, " subject"]]],
+    event: Bool[np.ndarray, " subject"],
+    *,
+    among: Bool[np.ndarray, " subject"] | None = None,
+) -> tuple[Bool[np.ndarray, " subject"], tuple[Exclusion, ...]]:
+    """Who is left of ``among`` (None: of all) when each rule, in order, has left out those it holds for."""
+    left = np.ones(len(event), dtype=bool) if among is None else among.copy()
+    exclusions = []
+    for reason, holds in rules:
+        gone = left & holds
+        exclusions.append(Exclusion(reason, int(gone.sum()), int((gone & event).sum())))
+        left &= ~holds
+    return left, tuple(exclusions)
+
+
+def refuse_nobody(left: Bool[np.ndarray, " subject"], exclusions: tuple[Exclusion, ...], advice: str) -> None:
+    """CohortError with the exclusions and what to change, where nobody is left."""
+    if left.any():
+        return
+    table = ", ".join(
+        f"{rule.reason}: {rule.subjects}, with the event {rule.events}" for rule in exclusions if rule.subjects
+    )
+    raise CohortError(f"at least one subject must take part; found none of {len(left)} ({table}). {advice}")

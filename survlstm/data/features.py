@@ -1,9 +1,9 @@
-"""Visits → numbers beside the codes of each visit, standardised on the training subjects."""
+"""Visits → numbers beside the codes of each visit."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32, Float64
 
 from survlstm.data.visits import Visits
 
@@ -11,11 +11,8 @@ DAY_SECONDS = 86400.0
 FEATURES = ("log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number")
 
 
-def visit_features(
-    visits: Visits, *, is_training: Bool[np.ndarray, " subject"]
-) -> Float32[np.ndarray, "visit feature"]:
-    """The columns of ``FEATURES``: log(1 + days) twice, age in years, log codes, log number; each with the mean 0 and
-    the standard deviation 1 among the training visits (a column that never varies there is 0)."""
+def visit_features(visits: Visits) -> Float64[np.ndarray, "visit feature"]:
+    """The columns of ``FEATURES``: log(1 + days) twice, age in years, log codes, log number."""
     owner = visits.visit_subject
     first_visit = visits.visit_offsets[:-1][owner]
     seconds = visits.visit_time.astype("datetime64[s]").astype(np.int64)
@@ -28,9 +25,16 @@ def visit_features(
         / DAY_SECONDS
         / 365.25
     )
-    columns = np.column_stack(
+    return np.column_stack(
         [np.log1p(since_last), np.log1p(since_first), age, np.log(visits.codes_per_visit), np.log1p(number)]
     )
-    training = columns[is_training[owner]]
-    spread = training.std(axis=0)
-    return ((columns - training.mean(axis=0)) / np.where(spread > 0, spread, np.inf)).astype(np.float32)
+
+
+def standardise(
+    features: Float64[np.ndarray, "visit feature"],
+    *,
+    mean: Float64[np.ndarray, " feature"],
+    spread: Float64[np.ndarray, " feature"],
+) -> Float32[np.ndarray, "visit feature"]:
+    """Each column less its mean, in units of its spread; 0 where the spread is 0, whatever the value."""
+    return ((features - mean) / np.where(spread > 0, spread, np.inf)).astype(np.float32)

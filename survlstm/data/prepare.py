@@ -12,17 +12,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from survlstm.data.aside import written_aside
-from survlstm.data.cohort import Exclusion, select_cohort
+from survlstm.data.cohort import Cohort, Exclusion, select_cohort
 from survlstm.data.events import Events, Reading, TableCount
-from survlstm.data.outcomes.labels import Outcome
+from survlstm.data.fitted import Fitted
+from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
+from survlstm.data.outcomes.labels import Labels, Outcome
 from survlstm.data.split import Split, split_subjects
-from survlstm.data.tensors import Tensors, build_tensors
-from survlstm.data.visits import group_visits, groupable, take_events
+from survlstm.data.targets import Targets, visit_targets
+from survlstm.data.tensors import Built, Tensors, build_tensors
+from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.errors import CohortError, ConfigError
 
@@ -42,7 +45,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """What shapes the tensors beside the source and the outcome."""
+    """What shapes the tensors beside the source and the outcome; ``landmark`` is None on the visit clock."""
 
     grouping: str
     window_hours: float
@@ -52,19 +55,22 @@ class Settings:
     val: float
     split_seed: int
     min_frequency: int
+    landmark: LandmarkSettings | None
 
 
 @dataclass(frozen=True)
 class Flow:
     """Where rows, visits and subjects went on the way: shown in the log, kept in metrics.json.
 
-    What was read or made is what is left out, by reason, and what the tensors hold.
+    What was read or made is what is left out, by reason, and what the tensors hold. ``codes_unknown`` says how many of
+    the entries used are [UNK] to the vocabulary, and how many codes those are.
     """
 
     tables: tuple[TableCount, ...]
     entries_read: int
     entries_left_out: dict[str, int]
     entries_used: int
+    codes_unknown: dict[str, int]
     visits_made: int
     visits_left_out: dict[str, int]
     visits_used: int
@@ -80,94 +86,195 @@ class Prepared:
     """What training starts from."""
 
     tensors: Tensors
-    vocabulary: Vocabulary
+    fitted: Fitted
     flow: Flow
     fingerprint: str
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the numbers in ``tensors.code`` stand for."""
+        return self.fitted.vocabulary
+
+
+class _Grouped(NamedTuple):
+    """Visits, each subject's landmark (NaT on the visit clock), and the entries that make no visit, by reason."""
+
+    visits: Visits
+    landmark: np.ndarray
+    entries_left_out: dict[str, int]
+
 
 def prepare(
-    source: Source, outcome: Outcome, settings: Settings, *, described: dict[str, Any], cache: Path
+    source: Source,
+    outcome: Outcome,
+    settings: Settings,
+    *,
+    described: dict[str, Any],
+    cache: Path,
+    fitted: Fitted | None = None,
 ) -> Prepared:
     """Prepared data from the cache, or made anew and kept there.
 
-    ``described`` are the settings of source and outcome as plain values. The fingerprint covers them, ``settings``, the
-    content of every input file and the code of the data stages. An entry is written aside and renamed, so that two runs
-    at once both end with a whole one.
+    ``described`` are the settings of source and outcome as plain values. The fingerprint covers them, ``settings``,
+    ``fitted``, the content of every input file and the code of the data stages. An entry is written aside and renamed,
+    so that two runs at once both end with a whole one.
     """
-    fingerprint = _fingerprint(source.files(), {**described, **dataclasses.asdict(settings)})
+    shaped_by = {**described, **dataclasses.asdict(settings), "fitted": None if fitted is None else fitted.as_plain()}
+    fingerprint = _fingerprint(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
     kept = _load(entry, fingerprint)
     if kept is not None:
         log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)
         return kept
-    prepared = make(source, outcome, settings, fingerprint)
+    prepared = make(source, outcome, settings, fingerprint, fitted=fitted)
     _keep(prepared, entry)
     log.info("Prepared data: made anew and kept (%s)", entry)
     return prepared
 
 
-def make(source: Source, outcome: Outcome, settings: Settings, fingerprint: str = "") -> Prepared:
-    """The stages in their leak-proof order: events → visits → cohort → outcome → split → vocabulary → tensors."""
+def load_prepared(cache: Path, fingerprint: str) -> Prepared | None:
+    """What ``prepare`` kept under a fingerprint, without a look at the source; None where it is no longer there."""
+    return _load(cache / "prepared" / fingerprint, fingerprint)
+
+
+def make(
+    source: Source, outcome: Outcome, settings: Settings, fingerprint: str = "", *, fitted: Fitted | None = None
+) -> Prepared:
+    """The stages in their leak-proof order: events → visits → cohort → outcome → split → vocabulary → tensors.
+
+    With ``fitted`` this is a cohort to apply a model to: vocabulary, features and edges are those, and no split is
+    refused for being empty. A drawn outcome has to draw anew; what it fits, it then fits on all subjects.
+    """
+    _refuse_other_clock(settings, fitted)
     reading = source.read()
-    events = groupable(reading.events, grouping=settings.grouping)
-    without_encounter = len(reading.events) - len(events)
-    events, ended = _cut_at_end(events, outcome)
-    visits, repeated = group_visits(events, grouping=settings.grouping, window_hours=settings.window_hours)
-    log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
-    cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=settings.min_visits)
-    split = split_subjects(
-        cohort.visits.subjects.subject_id, train=settings.train, val=settings.val, seed=settings.split_seed
-    )
-    _refuse_empty_split(split)
-    labels = outcome.label(cohort.visits, is_training=split == Split.TRAIN)
+    grouped = _group(reading.events, outcome, settings)
+    # On the landmark clock visits are counted later, up to the landmark: one behind it tells that the subject lived on.
+    min_visits = settings.min_visits if settings.landmark is None else 1
+    cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits)
+    names = cohort.visits.subjects.subject_id
+    split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed)
+    if fitted is None:
+        _refuse_empty_split(split, settings)
+    is_training = split == Split.TRAIN if fitted is None else np.ones(len(names), dtype=bool)
+    labels = outcome.label(cohort.visits, is_training=is_training)
+    targets = _targets(cohort, labels, split, landmark=grouped.landmark, settings=settings, fitted=fitted)
+    if fitted is None:
+        _refuse_empty_split(split[targets.subject], settings)
     built = build_tensors(
         cohort.visits,
-        labels,
+        targets,
         split,
         max_codes_per_visit=settings.max_codes_per_visit,
         min_frequency=settings.min_frequency,
+        fitted=fitted,
     )
-    visits_of_eligible = int(visits.visits_per_subject[cohort.subject].sum())
-    used = built.tensors
-    flow = Flow(
+    flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
+    return Prepared(built.tensors, built.fitted, flow, fingerprint)
+
+
+def _refuse_other_clock(settings: Settings, fitted: Fitted | None) -> None:
+    if fitted is not None and (fitted.intervals is None) != (settings.landmark is None):
+        trained, found = ("visit", "landmark") if fitted.intervals is None else ("landmark", "visit")
+        raise ConfigError(
+            f"the clock must be the one of the training, clock={trained}; found clock={found}. Set clock={trained}"
+        )
+
+
+def _group(events: Events, outcome: Outcome, settings: Settings) -> _Grouped:
+    """Visits, of which on the landmark clock none reaches across its subject's landmark."""
+    groupable_events = groupable(events, grouping=settings.grouping)
+    end = outcome.inputs_end(groupable_events)
+    # A comparison with NaT is false: the living have no end.
+    late = groupable_events.time >= end[groupable_events.subject]
+    kept = take_events(groupable_events, ~late)
+    visits, repeated = group_visits(kept, grouping=settings.grouping, window_hours=settings.window_hours)
+    landmark = np.full(len(events.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
+    if settings.landmark is not None:
+        landmark = landmark_time(visits, settings.landmark)
+        visits, repeated = group_visits(
+            kept, grouping=settings.grouping, window_hours=settings.window_hours, split_at=landmark
+        )
+    log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
+    left_out = {
+        "no encounter": len(events) - len(groupable_events),
+        "dated behind the end of follow-up (event or death)": int(late.sum()),
+        "same visit, time, code and value as another row": repeated,
+    }
+    return _Grouped(visits, landmark, left_out)
+
+
+def _targets(
+    cohort: Cohort,
+    labels: Labels,
+    split: np.ndarray,
+    *,
+    landmark: np.ndarray,
+    settings: Settings,
+    fitted: Fitted | None,
+) -> Targets:
+    if settings.landmark is None:
+        return visit_targets(cohort.visits, labels)
+    return landmark_targets(
+        cohort.visits,
+        labels,
+        landmark[cohort.subject],
+        split,
+        settings.landmark,
+        min_visits=settings.min_visits,
+        edge_days=None if fitted is None else fitted.edge_days,
+    )
+
+
+def _flow(
+    reading: Reading, grouped: _Grouped, cohort: Cohort, *, targets: Targets, labels: Labels, built: Built
+) -> Flow:
+    visits, used = grouped.visits, built.tensors
+    visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())
+    unseen = "behind the last at-risk step" if used.clock == "visit" else "behind the landmark"
+    return Flow(
         tables=reading.tables,
         entries_read=len(reading.events),
-        entries_left_out={
-            "no encounter": without_encounter,
-            "dated behind the end of follow-up (event or death)": ended,
-            "same visit, time, code and value as another row": repeated,
+        entries_left_out=grouped.entries_left_out
+        | {
             "in visits left out": len(visits.code) - len(used.code) - built.codes_left_out,
             "beyond max_codes_per_visit": built.codes_left_out,
         },
         entries_used=len(used.code),
+        codes_unknown=built.codes_unknown,
         visits_made=len(visits.visit_time),
         visits_left_out={
             "of excluded subjects": len(visits.visit_time) - visits_of_eligible,
-            "behind the last at-risk step": visits_of_eligible - len(used.visit_time),
+            unseen: visits_of_eligible - len(used.visit_time),
         },
         visits_used=len(used.visit_time),
         subjects_read=len(reading.events.subjects),
-        subjects_excluded=cohort.exclusions,
+        subjects_excluded=cohort.exclusions + targets.exclusions,
         subjects_used=len(used.step),
-        outcome_facts=labels.facts,
-        warnings=reading.warnings + labels.warnings,
+        # The oracle of a drawn outcome answers on the visit clock only.
+        outcome_facts={
+            name: fact for name, fact in labels.facts.items() if used.clock == "visit" or name != "oracle_c_td"
+        },
+        warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels),
     )
-    return Prepared(built.tensors, built.vocabulary, flow, fingerprint)
 
 
-def _cut_at_end(events: Events, outcome: Outcome) -> tuple[Events, int]:
-    end = outcome.inputs_end(events)
-    # A comparison with NaT is false: the living have no end.
-    late = events.time >= end[events.subject]
-    return take_events(events, ~late), int(late.sum())
+def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
+    hazard = labels.oracle_hazard
+    if used.clock == "visit" or hazard is None or np.ptp(hazard) > 0:
+        return ()
+    return (
+        "a control must have the same hazard for everybody; drawn alike at every visit, this outcome comes sooner, "
+        "counted in days, to those who come often, and the history tells who does. Set clock=visit for a control",
+    )
 
 
-def _refuse_empty_split(split: np.ndarray) -> None:
+def _refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
+        landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.place})"
         raise CohortError(
-            f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort, "
+            f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort{landmark}, "
             f"raise split.{empty[0]} or set another split.seed"
         )
 
@@ -184,7 +291,7 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
 
 
 def _keep(prepared: Prepared, entry: Path) -> None:
-    about = {"vocabulary": prepared.vocabulary.entries, "flow": dataclasses.asdict(prepared.flow)}
+    about = {"fitted": prepared.fitted.as_plain(), "flow": dataclasses.asdict(prepared.flow)}
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
     try:
@@ -207,7 +314,7 @@ def _load(entry: Path, fingerprint: str) -> Prepared | None:
         flow["tables"] = tuple(TableCount(**table) for table in flow["tables"])
         flow["subjects_excluded"] = tuple(Exclusion(*rule) for rule in flow["subjects_excluded"])
         flow["warnings"] = tuple(flow["warnings"])
-        return Prepared(tensors, Vocabulary(tuple(about["vocabulary"])), Flow(**flow), fingerprint)
+        return Prepared(tensors, Fitted.from_plain(about["fitted"]), Flow(**flow), fingerprint)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:

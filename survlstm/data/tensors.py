@@ -1,34 +1,42 @@
-"""Labelled visits → ragged tensors; they end at a subject's last at-risk step, so nothing behind it can leak."""
+"""Visits and targets → ragged tensors that hold what may be seen for the targets, so nothing behind it can leak."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int8, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
 
-from survlstm.data.features import visit_features
-from survlstm.data.outcomes.labels import Labels
+from survlstm.data.features import standardise, visit_features
+from survlstm.data.fitted import Fitted
 from survlstm.data.ragged import ranges
 from survlstm.data.split import Split
+from survlstm.data.targets import Targets
 from survlstm.data.visits import Visits, cut_visits, offsets_of
-from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
+from survlstm.data.vocabulary import UNK, fit_vocabulary
 
 
 @dataclass(frozen=True)
 class Tensors:
     """Everything a model may see, and its labels; subjects in the order of their ids.
 
-    Subject s has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``, which are visits 0..``step`` of its
-    record and no other; visit v has the codes from ``code_offsets[v]`` to ``code_offsets[v+1]``. ``oracle_hazard`` is
-    NaN where the outcome was not drawn.
+    Subject s has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``: the first ones of its record, on the
+    visit clock visits 0..``step``, on the landmark clock those up to the landmark. Visit v has the codes from
+    ``code_offsets[v]`` to ``code_offsets[v+1]``. ``oracle_hazard`` is NaN where the outcome was not drawn, and on the
+    landmark clock.
+
+    ``duration_days`` runs from the clock's time zero (the first visit, or the landmark) to the event or the end of
+    follow-up; on the landmark clock it may lie behind the last edge, and ``event`` is then false. ``edge_days`` are the
+    ends of the landmark clock's steps in days after the landmark, edge 0 = the landmark; none on the visit clock.
     """
 
     subject_id: np.ndarray
     split: Int8[np.ndarray, " subject"]
     step: Int64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
+    duration_days: Float64[np.ndarray, " subject"]
+    edge_days: Float64[np.ndarray, " edge"]
     visit_offsets: Int64[np.ndarray, " subject_offset"]
     visit_time: np.ndarray
     features: Float32[np.ndarray, "visit feature"]
@@ -36,55 +44,103 @@ class Tensors:
     code_offsets: Int64[np.ndarray, " visit_offset"]
     code: Int32[np.ndarray, " code"]
 
+    @property
+    def clock(self) -> Literal["visit", "landmark"]:
+        """What ``step`` counts; see survlstm.survival.steps."""
+        return "landmark" if len(self.edge_days) else "visit"
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are: the landmark clock's intervals, or as many as the longest record has."""
+        return len(self.edge_days) - 1 if self.clock == "landmark" else int(self.step.max()) + 1
+
+    @property
+    def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
+        """How many visits of each subject are held."""
+        return np.diff(self.visit_offsets)
+
     def members(self, split: Split) -> Int64[np.ndarray, " member"]:
         """The numbers of a split's subjects."""
         return np.flatnonzero(self.split == split)
 
 
 class Built(NamedTuple):
-    """What ``build_tensors`` makes; ``codes_left_out`` counts the entries beyond ``max_codes_per_visit``."""
+    """What ``build_tensors`` makes.
+
+    ``codes_left_out`` counts the entries beyond ``max_codes_per_visit``; ``codes_unknown`` the entries whose code the
+    vocabulary does not know, and the codes that those are.
+    """
 
     tensors: Tensors
-    vocabulary: Vocabulary
+    fitted: Fitted
     codes_left_out: int
+    codes_unknown: dict[str, int]
 
 
 def build_tensors(
     visits: Visits,
-    labels: Labels,
+    targets: Targets,
     split: Int8[np.ndarray, " subject"],
     *,
     max_codes_per_visit: int | None,
     min_frequency: int,
+    fitted: Fitted | None = None,
 ) -> Built:
-    """Cut to the at-risk steps and to the first codes of each visit, then fit what is fitted on the training subjects.
+    """Cut to what may be seen and to the first codes of each visit, then fit what is fitted on the training subjects.
 
-    Codes are left out here, after labelling: a visit keeps its outcome however many codes it has.
+    ``visits`` and ``split`` are those of the cohort. Codes are left out here, after labelling: a visit keeps its
+    outcome however many codes it has. With ``fitted`` nothing is fitted.
     """
-    steps = labels.step + 1
-    oracle = labels.oracle_hazard
+    oracle = targets.oracle_hazard
     if oracle is None:
         oracle = np.full(len(visits.visit_time), np.nan, dtype=np.float32)
-    kept_oracle = oracle[ranges(visits.visit_offsets[:-1], steps)]
-    visits = cut_visits(visits, np.arange(len(steps)), stop=steps)
+    oracle = oracle[ranges(visits.visit_offsets[targets.subject], targets.visits_seen)]
+    split = split[targets.subject]
+    visits = cut_visits(visits, targets.subject, stop=targets.visits_seen)
     entries = len(visits.code)
     if max_codes_per_visit is not None:
-        kept = np.minimum(visits.codes_per_visit, max_codes_per_visit)
-        code = visits.code[ranges(visits.code_offsets[:-1], kept)]
-        visits = replace(visits, code=code, code_offsets=offsets_of(kept))
-    is_training = split == Split.TRAIN
-    training_codes = visits.code[np.repeat(is_training[visits.visit_subject], visits.codes_per_visit)]
-    vocabulary = fit_vocabulary(training_codes, visits.codes, min_frequency=min_frequency)
+        visits = _first_codes(visits, max_codes_per_visit)
+    features = visit_features(visits)
+    if fitted is None:
+        fitted = _fit(visits, features, split == Split.TRAIN, targets.edge_days, min_frequency)
+    code = fitted.vocabulary.number(visits.codes)[visits.code]
+    is_unknown = code == fitted.vocabulary.entries.index(UNK)
     tensors = Tensors(
         subject_id=visits.subjects.subject_id.astype(np.str_),
         split=split,
-        step=labels.step,
-        event=labels.event,
+        step=targets.step,
+        event=targets.event,
+        duration_days=targets.duration_days,
+        edge_days=targets.edge_days,
         visit_offsets=visits.visit_offsets,
         visit_time=visits.visit_time,
-        features=visit_features(visits, is_training=is_training),
-        oracle_hazard=kept_oracle,
+        features=standardise(features, mean=fitted.feature_mean, spread=fitted.feature_spread),
+        oracle_hazard=oracle,
         code_offsets=visits.code_offsets,
-        code=vocabulary.number(visits.codes)[visits.code],
+        code=code,
     )
-    return Built(tensors, vocabulary, entries - len(visits.code))
+    unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
+    return Built(tensors, fitted, entries - len(visits.code), unknown)
+
+
+def _first_codes(visits: Visits, max_codes_per_visit: int) -> Visits:
+    kept = np.minimum(visits.codes_per_visit, max_codes_per_visit)
+    code = visits.code[ranges(visits.code_offsets[:-1], kept)]
+    return replace(visits, code=code, code_offsets=offsets_of(kept))
+
+
+def _fit(
+    visits: Visits,
+    features: Float64[np.ndarray, "visit feature"],
+    is_training: Bool[np.ndarray, " subject"],
+    edge_days: Float64[np.ndarray, " edge"],
+    min_frequency: int,
+) -> Fitted:
+    of_training = is_training[visits.visit_subject]
+    codes = visits.code[np.repeat(of_training, visits.codes_per_visit)]
+    return Fitted(
+        fit_vocabulary(codes, visits.codes, min_frequency=min_frequency),
+        features[of_training].mean(axis=0),
+        features[of_training].std(axis=0),
+        edge_days,
+    )

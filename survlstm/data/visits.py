@@ -54,13 +54,18 @@ def groupable(events: Events, *, grouping: str) -> Events:
     return take_events(events, events.encounter >= 0) if grouping == "encounter" else events
 
 
-def group_visits(events: Events, *, grouping: str, window_hours: float) -> tuple[Visits, int]:
+def group_visits(
+    events: Events, *, grouping: str, window_hours: float, split_at: np.ndarray | None = None
+) -> tuple[Visits, int]:
     """Visits, and how many entries repeat another one (same visit, time, code and value).
 
     *same_day*: one visit a calendar day. *time_window*: a visit reaches ``window_hours`` from its first entry.
     *encounter*: one visit an encounter. *hybrid*: encounters, and entries without one join the subject's first
     encounter of that day, or make a visit of their own. An encounter that lasts (a nursing home, a hospice) is split
     every ``window_hours``, or its beginning would show what was entered at its end.
+
+    ``split_at`` (datetime64[s] [subject], NaT for none) makes two of a visit that reaches across that time: entered
+    afterwards, an entry would else take the beginning of its visit along.
     """
     seconds = _known_by(events)
     window = int(window_hours * 3600)
@@ -70,6 +75,9 @@ def group_visits(events: Events, *, grouping: str, window_hours: float) -> tuple
         group = _group_by_window(events.subject, seconds, window)
     else:
         group = _group_by_encounter(events, seconds, window)
+    if split_at is not None:
+        # A comparison with NaT is false: who has no such time keeps every visit whole.
+        group = 2 * group + (seconds.astype("datetime64[s]") > split_at[events.subject])
     return _assemble(events, seconds, group)
 
 

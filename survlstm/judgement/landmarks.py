@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
+
+from survlstm.data.features import DAY_SECONDS
+from survlstm.data.ragged import ranges
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
 
 
 class AtRisk(NamedTuple):
@@ -41,3 +47,57 @@ class Landmark:
     test: AtRisk
     grid: Float64[np.ndarray, " horizon"]
     horizons: Float64[np.ndarray, " shown"]
+
+
+def landmarks_of(
+    tensors: Tensors, evaluated: Split, *, visits: Sequence[int], days: Sequence[float], horizons: Sequence[int]
+) -> tuple[Landmark, ...]:
+    """The landmarks of a run: on the visit clock those asked for, on the landmark clock the one it was trained at.
+
+    ``visits`` are visit numbers (0 = the first), ``days`` count from the first visit; ``horizons`` count steps of the
+    clock after the landmark.
+    """
+    if tensors.clock == "landmark":
+        ends = tensors.edge_days[1:]
+        shown = ends[[steps - 1 for steps in sorted(horizons) if steps <= len(ends)]]
+        train, val, test = (_on_landmark_clock(tensors, part) for part in (Split.TRAIN, Split.VAL, evaluated))
+        return (Landmark("landmark", "days", train, val, test, grid=ends, horizons=shown),)
+    grid, shown = np.arange(1.0, max(horizons) + 1), np.array(sorted(horizons), dtype=np.float64)
+    known = [(f"visit {number}", lambda subject, n=number: np.full(len(subject), n)) for number in visits]
+    known += [(f"day {day:g}", lambda subject, d=day: _visits_by_day(tensors, subject, d)) for day in days]
+    landmarks = []
+    for name, last_known in known:
+        train, val, test = (_at_risk(tensors, part, last_known) for part in (Split.TRAIN, Split.VAL, evaluated))
+        landmarks.append(Landmark(name, "steps", train, val, test, grid=grid, horizons=shown))
+    return tuple(landmarks)
+
+
+def _at_risk(tensors: Tensors, part: Split, last_known: Callable[[np.ndarray], np.ndarray]) -> AtRisk:
+    """Those with a step at risk from the last known visit on; ``last_known`` is -1 for who has left by then."""
+    subject = tensors.members(part)
+    number = last_known(subject)
+    still = (number >= 0) & (tensors.step[subject] >= number)
+    subject, number = subject[still], number[still]
+    step, event = tensors.step[subject] - number, tensors.event[subject]
+    return AtRisk(subject, tensors.visit_offsets[subject] + number, step, event, step + np.where(event, 1.0, 1.5))
+
+
+def _visits_by_day(tensors: Tensors, subject: np.ndarray, day: float) -> np.ndarray:
+    """The number of each subject's last visit by that day; -1 where its follow-up has ended by then."""
+    first = tensors.visit_offsets[subject]
+    visits = tensors.visits_per_subject[subject]
+    row = np.repeat(np.arange(len(subject)), visits)
+    seconds = (tensors.visit_time[ranges(first, visits)] - tensors.visit_time[first][row]).astype("timedelta64[s]")
+    known = np.bincount(row, seconds.astype(np.int64) <= day * DAY_SECONDS, minlength=len(subject)).astype(np.int64)
+    return np.where(tensors.duration_days[subject] > day, known - 1, -1)
+
+
+def _on_landmark_clock(tensors: Tensors, part: Split) -> AtRisk:
+    subject = tensors.members(part)
+    return AtRisk(
+        subject,
+        tensors.visit_offsets[subject + 1] - 1,
+        tensors.step[subject],
+        tensors.event[subject],
+        tensors.duration_days[subject],
+    )

@@ -1,128 +1,137 @@
-"""Predictions on the test subjects → figures with intervals, beside the oracle and a model without covariates."""
+"""Predictions of a model on one split → the verdict: one sentence, the tables, and what stands behind both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
 
-from survlstm.judgement.bands import read_c_index
-from survlstm.judgement.bootstrap import Interval, bootstrap_interval
-from survlstm.survival.concordance import concordance_td
-from survlstm.survival.covariate_free import covariate_free_hazard
+from survlstm.config import JudgementConfig
+from survlstm.data.outcomes.synthetic import padded_hazard
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
+from survlstm.judgement.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, covariate_free
+from survlstm.judgement.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
+from survlstm.judgement.bootstrap import Bootstrap
+from survlstm.judgement.contenders import Contender, LandmarkContender, Members, from_landmark
+from survlstm.judgement.curves import curves_from
+from survlstm.judgement.landmark_result import judge_landmark
+from survlstm.judgement.landmarks import Landmark, landmarks_of
+from survlstm.judgement.results import Curves, LandmarkResult, Verdict
+from survlstm.judgement.sentences import CONVENTIONS, conclude
+from survlstm.judgement.step_table import comparable_pairs, judge_steps
+from survlstm.training.prediction import Predictions
 
-CONVENTION = (
-    "c_td: Antolini's time-dependent concordance on the visit clock, 0.5 = random; equal S counts 1/2, two events in "
-    "one step are not compared. nll: negative log-likelihood in nats per subject, lower = better. Intervals: "
-    "percentile bootstrap over subjects"
-)
-
-
-@dataclass(frozen=True)
-class Contender:
-    """Hazards of one model on the test subjects; entries behind a subject's last at-risk step don't matter."""
-
-    name: str
-    hazard: Float[np.ndarray, "subject step"]
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """One row of the verdict's table; ``interval`` is None where there are too few events for one."""
+class _FromLandmark(NamedTuple):
+    """What was judged from one landmark, and the contenders that were fitted for it alone."""
 
-    name: str
-    c_td: float
-    interval: Interval | None
-    nll: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is said about a run: the model first, then what it is held against."""
-
-    subjects: int
-    events: int
-    comparable_pairs: int
-    figures: tuple[Figures, ...]
-    sentence: str
-    notes: tuple[str, ...]
-    convention: str = CONVENTION
+    result: LandmarkResult
+    curves: Curves | None
+    fitted: list[LandmarkContender]
 
 
 def judge(
-    contenders: list[Contender],
-    *,
-    step: Int64[np.ndarray, " subject"],
-    event: Bool[np.ndarray, " subject"],
-    resamples: int,
-    confidence: float,
-    min_events: int,
-    seed: int,
+    predictions: Predictions, tensors: Tensors, evaluated: Split, *, settings: JudgementConfig, seed: int
 ) -> Verdict:
-    """Figures of every contender on the same subjects and the same resamples; the first one is the model."""
-    events = int(event.sum())
-    figures, notes = [], []
-    if events < min_events:
-        notes.append(f"no interval: {events} events among {len(step)} test subjects, {min_events} are needed")
-    for contender in contenders:
-        survival = np.cumprod(1 - contender.hazard, axis=1)
-        found = concordance_td(survival, step=step, event=event)
+    """The model, the oracle where there is one, and the baselines, on the same subjects and the same resamples.
 
-        def of_resample(rows: np.ndarray, survival: np.ndarray = survival) -> float:
-            return concordance_td(survival[rows], step=step[rows], event=event[rows]).c_td
-
-        interval = None
-        if events >= min_events:
-            try:
-                interval = bootstrap_interval(
-                    of_resample, subjects=len(step), resamples=resamples, confidence=confidence, seed=seed
-                )
-            except ValueError as error:
-                notes.append(f"no interval for {contender.name}: {error}")
-        figures.append(Figures(contender.name, found.c_td, interval, mean_nll(contender.hazard, step, event)))
+    ``predictions`` are those of the ``evaluated`` split. Baselines and the censoring curve are fitted on the training
+    subjects of ``tensors``.
+    """
+    bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, seed)
+    wanted = settings.landmarks
+    contenders = _contenders(predictions, tensors, settings, reach=max(wanted.horizons))
+    landmarks = landmarks_of(tensors, evaluated, visits=wanted.visits, days=wanted.days, horizons=wanted.horizons)
+    judged = [
+        _judge_from(landmark, contenders, tensors, predictions.subject, settings=settings, bootstrap=bootstrap)
+        for landmark in landmarks
+    ]
+    if tensors.clock == "landmark":
+        contenders += [_with_hazards(fitted) for fitted in judged[0].fitted]
+    rows, notes = judge_steps(contenders, step=predictions.step, event=predictions.event, bootstrap=bootstrap)
+    events = int(predictions.event.sum())
+    results = tuple(one.result for one in judged)
     return Verdict(
-        subjects=len(step),
+        clock=tensors.clock,
+        split=evaluated.name.lower(),
+        subjects=len(predictions.step),
         events=events,
-        comparable_pairs=found.comparable,
-        figures=tuple(figures),
-        sentence=_sentence(figures, events, confidence),
+        comparable_pairs=comparable_pairs(predictions.step, predictions.event),
+        rows=rows,
+        landmarks=results,
+        curves=tuple(one.curves for one in judged if one.curves is not None),
+        lines=conclude(rows, results, events=events, min_events=settings.min_events, confidence=settings.confidence),
         notes=tuple(notes),
+        conventions=CONVENTIONS,
     )
 
 
-def mean_nll(
-    hazard: Float[np.ndarray, "subject step"], step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]
-) -> float:
-    """Mean over subjects of -log likelihood in nats; infinite where an event had hazard 0."""
-    number = np.arange(hazard.shape[1])
-    here = (number == step[:, None]) & event[:, None]
-    with np.errstate(divide="ignore"):
-        terms = np.where(here, np.log(hazard), np.log1p(-hazard))
-    return float(-np.where(number <= step[:, None], terms, 0.0).sum(axis=1).mean())
+def _contenders(
+    predictions: Predictions, tensors: Tensors, settings: JudgementConfig, *, reach: int
+) -> list[Contender]:
+    """Model, oracle, covariate-free hazard, and the baselines that have a hazard at every step.
+
+    Hazards known ahead are made for ``reach`` steps more than the longest record: a landmark may stand at its end.
+    """
+    ahead = tensors.clock == "landmark"
+    contenders = [Contender("model", "model", predictions.hazard, ahead)]
+    subject = predictions.subject
+    first_visit = tensors.visit_offsets[subject]
+    if not np.isnan(tensors.oracle_hazard).any():
+        oracle = padded_hazard(tensors.oracle_hazard, first_visit, predictions.step)
+        contenders.append(Contender("oracle", "oracle", oracle, ahead))
+    steps = tensors.steps if ahead else tensors.steps + reach
+    makers = [covariate_free, *(HAZARD_BASELINES[name] for name in settings.baselines if name in HAZARD_BASELINES)]
+    for maker in makers:
+        made = maker(tensors, subject, steps)
+        contenders.append(Contender(made.name, "baseline", made.hazard, made.known_ahead))
+    return contenders
 
 
-def covariate_free(
-    train_step: Int64[np.ndarray, " train"], train_event: Bool[np.ndarray, " train"], *, subjects: int, steps: int
-) -> Contender:
-    """The life-table hazard of the training subjects, the same for everyone: its c_td is 0.5 by ties."""
-    longest = max(steps, int(train_step.max()) + 1)
-    hazard = covariate_free_hazard(train_step, train_event, steps=longest)[:steps]
-    return Contender("covariate-free hazard", np.broadcast_to(hazard, (subjects, steps)))
+def _judge_from(
+    landmark: Landmark,
+    contenders: Sequence[Contender],
+    tensors: Tensors,
+    members: Members,
+    *,
+    settings: JudgementConfig,
+    bootstrap: Bootstrap,
+) -> _FromLandmark:
+    here = [from_landmark(contender, landmark, tensors, members) for contender in contenders]
+    fitted, missing = _fit(landmark, tensors, settings, bootstrap.seed)
+    result = judge_landmark(landmark, here + fitted, bootstrap)
+    result = dataclasses.replace(result, notes=result.notes + tuple(missing))
+    free = next(one.survival for one in here if one.name == COVARIATE_FREE)
+    return _FromLandmark(result, curves_from(landmark, here[0].survival, free, settings.confidence), fitted)
 
 
-def _sentence(figures: list[Figures], events: int, confidence: float) -> str:
-    model, baseline = figures[0], figures[-1]
-    if model.interval is None:
-        return (
-            f"Test C-index (c_td) {model.c_td:.3f} of {events} events, nll {model.nll:.3f} against {baseline.nll:.3f} "
-            f"of the {baseline.name}: without an interval neither says anything."
-        )
-    low, high = model.interval
-    said = f"Test C-index (c_td) {model.c_td:.3f} ({confidence:.0%} interval {low:.3f} to {high:.3f}): "
-    said += f"{read_c_index(model.c_td)}."
-    if low <= 0.5 <= high:
-        said += " The interval holds 0.5: no evidence that it ranks better than chance."
-    if not model.nll < baseline.nll:
-        said += f" It does not beat the {baseline.name} (nll {model.nll:.3f} against {baseline.nll:.3f})."
-    return said
+def _fit(
+    landmark: Landmark, tensors: Tensors, settings: JudgementConfig, seed: int
+) -> tuple[list[LandmarkContender], list[str]]:
+    """The baselines that are fitted at the landmark, and why some are missing."""
+    fitted, missing = [], []
+    if not len(landmark.test.subject):
+        return [], []
+    for name in settings.baselines:
+        if name not in LANDMARK_BASELINES:
+            continue
+        title, fit = LANDMARK_BASELINES[name]
+        try:
+            fitted.append(LandmarkContender(title, "baseline", fit(landmark, tensors, seed)))
+        except BaselineUnavailable as error:
+            missing.append(f"no {title}: {error}")
+    return fitted, missing
+
+
+def _with_hazards(contender: LandmarkContender) -> Contender:
+    """On the landmark clock a curve at the ends of the intervals is a hazard in each of them."""
+    before = np.column_stack([np.ones(len(contender.survival)), contender.survival[:, :-1]])
+    # Where nobody is left the next hazard is of no one: any value will do, 1 says so.
+    hazard = 1 - np.divide(contender.survival, before, out=np.zeros_like(before), where=before > 0)
+    return Contender(contender.name, contender.role, hazard, known_ahead=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
-from survlstm.judgement.verdict import Verdict
+from survlstm.judgement.comparison import Comparison
+from survlstm.judgement.results import Difference, Estimate, Finding, LandmarkResult, Verdict
 from survlstm.training.history import History, write_json
 
 log = logging.getLogger(__name__)
@@ -32,7 +36,8 @@ def show_preparation(prepared: Prepared) -> None:
         for rule in flow.subjects_excluded
     )
     log.info("Subjects excluded (of %d): %s", flow.subjects_read, rules)
-    log.info("Vocabulary size: %d", len(prepared.vocabulary))
+    unknown = "; ".join(f"{what} {count:,}" for what, count in flow.codes_unknown.items())
+    log.info("Vocabulary size: %d; unknown to it: %s", len(prepared.vocabulary), unknown)
     sizes = ", ".join(f"{part.name.lower()} {len(tensors.members(part))}" for part in Split)
     log.info("Subjects: %d (%s)", len(tensors.step), sizes)
     log.info("Event rate: %.2f%%", 100 * tensors.event.mean())
@@ -62,40 +67,146 @@ def reading_table(prepared: Prepared) -> pd.DataFrame:
     )
 
 
-def show_verdict(verdict: Verdict) -> None:
-    """The table of contenders and the sentence."""
-    rows = pd.DataFrame(
-        {
-            "": row.name,
-            "test c_td": f"{row.c_td:.4f}",
-            "interval": f"{row.interval.low:.3f} to {row.interval.high:.3f}" if row.interval else "-",
-            "test nll": f"{row.nll:.4f}",
-        }
-        for row in verdict.figures
-    )
-    log.info("\nTest subjects: %d, events: %d", verdict.subjects, verdict.events)
-    log.info("%s", rows.to_string(index=False))
+def show_verdict(verdict: Verdict, findings: Sequence[Finding]) -> None:
+    """The sentences, the tables, and what the health checks found."""
+    log.info("\nEvaluated subjects (%s): %d, events: %d", verdict.split, verdict.subjects, verdict.events)
+    log.info("%s", step_table(verdict).to_string(index=False))
+    for landmark in verdict.landmarks:
+        log.info(
+            "\nFrom %s: %d at risk, %d events; follow-up median %g, longest %g %s",
+            landmark.name,
+            landmark.at_risk,
+            landmark.events,
+            landmark.follow_up,
+            landmark.longest,
+            landmark.unit,
+        )
+        if landmark.rows:
+            log.info("%s", landmark_table(landmark).to_string(index=False))
+        for note in landmark.notes:
+            log.info("Note: %s", note)
     for note in verdict.notes:
         log.info("Note: %s", note)
-    log.info("\n%s", verdict.sentence)
+    for finding in findings:
+        if finding.level in {"warning", "failure"}:
+            log.warning("%s: %s (%s)", finding.level.upper(), finding.finding, finding.evidence)
+            if finding.advice:
+                log.warning("  try: %s", "  or  ".join(finding.advice))
+    log.info("Health: %s", health_counts(findings))
+    log.info("\n%s", "\n".join(verdict.lines))
 
 
-def write_metrics(path: Path, prepared: Prepared, history: History, verdict: Verdict) -> None:
-    """metrics.json: the verdict with its convention, and the way the data took."""
-    best = history.epochs[history.best_epoch - 1]
-    content: dict[str, Any] = {
-        "test": dataclasses.asdict(verdict) | {"figures": [_figures(row) for row in verdict.figures]},
-        "val": {"loss": best.val_loss, "c_td": best.val_c_td, "epoch": best.epoch},
-        "parameters": history.parameters,
-        "parameters_per_subject": history.parameters_per_subject,
-        "stopped": history.stopped,
-        "data": dataclasses.asdict(prepared.flow)
-        | {"subjects_excluded": [rule._asdict() for rule in prepared.flow.subjects_excluded]}
-        | {"fingerprint": prepared.fingerprint, "vocabulary_size": len(prepared.vocabulary)},
+def step_table(verdict: Verdict) -> pd.DataFrame:
+    """One line a contender: c_td and nll with intervals, and what the model has over it."""
+    return pd.DataFrame(
+        {
+            "": row.name,
+            "c_td": _estimate(row.c_td, 4),
+            "model has more": _difference(row.c_td_difference),
+            "nll": _estimate(row.nll, 4),
+            "model has less": _difference(row.nll_difference, sign=-1),
+        }
+        for row in verdict.rows
+    )
+
+
+def landmark_table(landmark: LandmarkResult) -> pd.DataFrame:
+    """One line a contender: the figures at the longest horizon, and the integrated Brier score."""
+    until = f"{landmark.horizons[-1]:g}"
+    return pd.DataFrame(
+        {
+            "": row.name,
+            f"C at {until}": _estimate(row.cells[-1].c_harrell, 3),
+            f"AUC at {until}": _estimate(row.cells[-1].auc, 3),
+            f"Brier at {until}": _estimate(row.cells[-1].brier, 3),
+            "ibs": _estimate(row.ibs, 3),
+            "D-calibration p": f"{row.cells[-1].d_calibration:.3f}",
+        }
+        for row in landmark.rows
+    )
+
+
+def comparison_table(comparison: Comparison) -> pd.DataFrame:
+    """One line a run, the best c_td first; what the best has over each, with the interval and p."""
+    return pd.DataFrame(
+        {
+            "run": row.name,
+            "c_td": _estimate(row.c_td, 4),
+            "best has more": _difference(row.c_td_difference),
+            "p": _p_value(row.c_td_difference),
+            "nll": _estimate(row.nll, 4),
+            "best has less": _difference(row.nll_difference, sign=-1),
+            "p of nll": _p_value(row.nll_difference),
+            "test subjects": comparison.subjects_of[row.name],
+        }
+        for row in comparison.rows
+    )
+
+
+def health_counts(findings: Sequence[Finding]) -> str:
+    """How many checks gave what."""
+    counts = Counter(finding.level for finding in findings)
+    return ", ".join(f"{counts[level]} {level}" for level in ("failure", "warning", "note", "ok"))
+
+
+def _estimate(estimate: Estimate | None, digits: int) -> str:
+    if estimate is None:
+        return "-"
+    if estimate.interval is None:
+        return f"{estimate.value:.{digits}f}"
+    low, high = estimate.interval
+    return f"{estimate.value:.{digits}f} ({low:.3f} to {high:.3f})"
+
+
+def _difference(difference: Difference | None, *, sign: int = 1) -> str:
+    if difference is None:
+        return "-"
+    low, high = sorted(sign * end for end in difference.interval)
+    return f"{sign * difference.value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _p_value(difference: Difference | None) -> str:
+    return "-" if difference is None else f"{difference.p:.3f}"
+
+
+def write_metrics(
+    path: Path, prepared: Prepared, history: History | None, verdict: Verdict, findings: Sequence[Finding]
+) -> None:
+    """metrics.json: the verdict with its conventions, the health checks, and the way the data took."""
+    content: dict[str, Any] = {verdict.split: plain(verdict), "health": plain(findings)}
+    if history is not None:
+        best = history.epochs[history.best_epoch - 1]
+        content |= {
+            "val": {"loss": best.val_loss, "c_td": best.val_c_td, "epoch": best.epoch},
+            "parameters": history.parameters,
+            "parameters_per_subject": history.parameters_per_subject,
+            "stopped": history.stopped,
+        }
+    write_json(path, content | {"data": _data(prepared)})
+
+
+def write_failure(path: Path, prepared: Prepared, finding: Finding) -> None:
+    """metrics.json of a run that ended without a model: why, and what to try."""
+    log.error("%s: %s", finding.level.upper(), finding.finding)
+    log.error("  try: %s", "  or  ".join(finding.advice))
+    write_json(path, {"health": plain([finding]), "data": _data(prepared)})
+
+
+def _data(prepared: Prepared) -> dict[str, Any]:
+    return plain(prepared.flow) | {
+        "fingerprint": prepared.fingerprint,
+        "vocabulary_size": len(prepared.vocabulary),
     }
-    write_json(path, content)
 
 
-def _figures(row: Any) -> dict[str, Any]:
-    interval = {"low": row.interval.low, "high": row.interval.high} if row.interval else None
-    return {"name": row.name, "c_td": row.c_td, "interval": interval, "nll": row.nll}
+def plain(value: Any) -> Any:
+    """Dataclasses, named tuples and arrays as what JSON holds."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: plain(item) for name, item in value._asdict().items()}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -75,5 +75,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"a checkpoint must stand at {path}; found none. Name the folder of a run") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({error})") from error
+    # A torn file makes the unpickler fail in any of a dozen ways.
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({said})") from error

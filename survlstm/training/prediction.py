@@ -18,7 +18,11 @@ from survlstm.survival.steps import at_risk_mask, event_mask
 
 
 class Predictions(NamedTuple):
-    """Per subject, in the order of its split: hazard and survival are NaN behind the last at-risk step."""
+    """Per subject, in the order of its split.
+
+    On the visit clock hazard and survival are NaN behind the last at-risk step: they would know later visits. On the
+    landmark clock they are known for every step.
+    """
 
     subject: Int64[np.ndarray, " subject"]
     step: Int64[np.ndarray, " subject"]
@@ -36,23 +40,28 @@ def predict(model: nn.Module, batches: Batches, device: torch.device) -> Predict
     row_of = np.empty(len(batches.tensors.step), dtype=np.int64)
     row_of[batches.members] = np.arange(len(step))
     label = torch.from_numpy(step)
-    known = at_risk_mask(label, steps=int(step.max()) + 1)
-    logits = torch.zeros(known.shape, dtype=torch.float64)
+    is_landmark = batches.tensors.clock == "landmark"
+    at_risk = at_risk_mask(label, steps=batches.tensors.steps if is_landmark else int(step.max()) + 1)
+    logits = torch.zeros(at_risk.shape, dtype=torch.float64)
     progress = tqdm(batches.in_order(), total=len(batches), desc="Evaluating", disable=None, leave=False)
     for chosen, batch in progress:
         found = model(*batch.to(device).inputs).double().cpu()
+        if is_landmark:
+            logits[row_of[chosen]] = found
+            continue
         # The counted positions are, row after row, steps 0..step of one chosen subject after the other.
         steps = torch.from_numpy(step[row_of[chosen]] + 1)
         row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
         logits[row, torch.from_numpy(ranges(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))] = found[
             batch.at_risk
         ]
-    happened = event_mask(label, torch.from_numpy(event), steps=known.shape[1])
+    happened = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
+    known = torch.ones_like(at_risk) if is_landmark else at_risk
     return Predictions(
         batches.members,
         step,
         event,
         hazard(logits).where(known, torch.nan).numpy(),
         survival(logits).where(known, torch.nan).numpy(),
-        nll_per_subject(logits, at_risk=known, event=happened).numpy(),
+        nll_per_subject(logits, at_risk=at_risk, event=happened).numpy(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -38,11 +38,12 @@ class Trainer:
     device: torch.device
     grad_clip: float | None
     generator: np.random.Generator
+    history: History | None = field(default=None, init=False)
 
     def fit(self, train: Batches, val: Batches, *, epochs: int) -> History:
         """Train until ``epochs`` or until patience runs out, then load the best weights back."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        history = History(parameters, parameters / len(train.members))
+        self.history = history = History(parameters, parameters / len(train.members))
         log.info("Model parameters: %s", f"{parameters:,}")
         log.info("Parameters per training subject: %.1f", history.parameters_per_subject)
         for epoch in range(1, epochs + 1):

@@ -4,23 +4,34 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 
+from survlstm.data.batches import Batches
+from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
-from survlstm.data.outcomes.labels import Labels
+from survlstm.data.outcomes.labels import Labels, end_of_steps
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import make
 from survlstm.data.split import Split, split_subjects
+from survlstm.data.targets import visit_targets
 from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.visits import group_visits
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.concordance import concordance_td
-from tests.records import SETTINGS, RecordsSource, events_of, random_records
+from survlstm.training.prediction import predict
+from survlstm.training.starting_hazard import starting_hazard
+from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
 HIT = "X/7"
 
 
-def prepared_from(records, outcome, *, deaths=None):
-    return make(RecordsSource(events_of(records, deaths=deaths)), outcome, SETTINGS)
+DAY_200 = LandmarkSettings(day=200.0, visit=None, intervals=4, edges="quantile", horizon_days=900.0)
+CLOCKS = pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=["visit", "landmark"])
+
+
+def prepared_from(records, outcome, settings=SETTINGS, *, deaths=None):
+    return make(RecordsSource(events_of(records, deaths=deaths)), outcome, settings)
 
 
 def by_subject(prepared):
@@ -39,6 +50,7 @@ def by_subject(prepared):
             tensors.visit_time[visits].tolist(),
             tensors.features[visits].tolist(),
             np.nan_to_num(tensors.oracle_hazard[visits], nan=-1).tolist(),
+            float(tensors.duration_days[number]),
         )
     return found
 
@@ -46,6 +58,26 @@ def by_subject(prepared):
 def assert_same_tensors(one: Tensors, other: Tensors):
     for field in fields(Tensors):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+def assert_same_predictions(one, other):
+    """Of a model that has seen neither, on every subject."""
+    found = []
+    for prepared in (one, other):
+        torch.manual_seed(0)
+        model = DiscreteTimeSurvivalLSTM(
+            vocabulary_size=len(prepared.vocabulary),
+            embedding_dim=4,
+            hidden_dim=4,
+            num_layers=1,
+            dropout=0.0,
+            visit_features=5,
+            intervals=prepared.fitted.intervals,
+            mean_hazard=starting_hazard(prepared.tensors),
+        )
+        batches = Batches(prepared.tensors, np.arange(len(prepared.tensors.step)), 32, tuple(range(5)))
+        found.append(predict(model, batches, torch.device("cpu")).hazard)
+    np.testing.assert_array_equal(*found)
 
 
 def appended(records, *, start, names=None, codes=("X/late", HIT, "X/1")):
@@ -105,27 +137,72 @@ def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
     drawn = prepared_from(records, SYNTHETIC)
     split = drawn.tensors.split
     grown = appended(records, start="2300-01-01")
-    labels = Labels(step=drawn.tensors.step, event=drawn.tensors.event)
-    assert (~labels.event).sum() > 20
+    step, event = drawn.tensors.step, drawn.tensors.event
+    assert (~event).sum() > 20
     found = []
     for kept in (records, grown):
         visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0)
-        found.append(build_tensors(visits, labels, split, max_codes_per_visit=None, min_frequency=2))
+        targets = visit_targets(visits, Labels(step, event, end_time=end_of_steps(visits, step)))
+        found.append(build_tensors(visits, targets, split, max_codes_per_visit=None, min_frequency=2))
     assert_same_tensors(found[0].tensors, found[1].tensors)
-    assert found[0].vocabulary == found[1].vocabulary
+    assert found[0].fitted.as_plain() == found[1].fitted.as_plain()
 
 
+@pytest.mark.parametrize("grouping", ["hybrid", "same_day", "time_window", "encounter"])
+@pytest.mark.parametrize("outcome", [FirstCodeOutcome([HIT]), DeathOutcome()])
+def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(outcome, grouping):
+    records = random_records(150, seed=2)
+    for visits in records.values():
+        morning = np.datetime64(visits[0][0]) + np.timedelta64(200 * 24 - 1, "h")
+        visits.append((str(morning), "morning", ["X/3"]))
+    # Every other one dies, five days after its last visit.
+    deaths = {name: str(np.datetime64(records[name][-2][0][:10]) + 5) for name in list(records)[::2]}
+    edges = "quantile" if isinstance(outcome, FirstCodeOutcome) else "equidistant"
+    settings = replace(
+        SETTINGS, grouping=grouping, min_visits=2, landmark=replace(DAY_200, edges=edges, horizon_days=2000.0)
+    )
+    before = prepared_from(records, outcome, settings, deaths=deaths)
+    assert before.tensors.event.sum() > 20
+    assert (~before.tensors.event).sum() > 20
+    seconds = (before.tensors.duration_days * 86400).astype("timedelta64[s]")
+    grown = dict(records)
+    for name, lasts in zip(before.tensors.subject_id, seconds, strict=True):
+        landmark = np.datetime64(records[name][0][0]) + np.timedelta64(200, "D")
+        times = [landmark + 1, landmark + 3600, landmark + lasts // 2, landmark + lasts - 1]
+        more = [(str(time), f"late{n}", ["X/late", "X/1"]) for n, time in enumerate(times)]
+        # On the day of the landmark, in the encounter of that morning too, and in none.
+        more += [(str(landmark + 60), encounter, ["X/late"]) for encounter in ("morning", None)]
+        grown[str(name)] = records[str(name)] + more
+    after = prepared_from(grown, outcome, settings, deaths=deaths)
+    assert_same_tensors(before.tensors, after.tensors)
+    assert before.fitted.as_plain() == after.fitted.as_plain()
+    assert_same_predictions(before, after)
+
+
+def test_3_entries_after_the_event_change_nothing_on_the_landmark_clock():
+    records, outcome = random_records(150, seed=2), FirstCodeOutcome([HIT])
+    settings = replace(SETTINGS, landmark=replace(DAY_200, horizon_days=2000.0))
+    before = prepared_from(records, outcome, settings)
+    with_event = {str(name) for name in before.tensors.subject_id[before.tensors.event]}
+    assert len(with_event) > 30
+    after = prepared_from(appended(records, start="2300-01-01", names=with_event), outcome, settings)
+    assert_same_tensors(before.tensors, after.tensors)
+    assert before.fitted.as_plain() == after.fitted.as_plain()
+
+
+@CLOCKS
 @pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])
-def test_4_the_order_of_subjects_and_rows_changes_nothing(outcome):
+def test_4_the_order_of_subjects_and_rows_changes_nothing(outcome, settings):
     records = random_records(120, seed=2)
     events = events_of(records)
     order = np.random.default_rng(0).permutation(len(events))
     parts = {name: getattr(events, name)[order] for name in ("subject", "code", "time", "encounter", "numeric_value")}
-    mixed = make(RecordsSource(replace(events, **parts)), outcome, SETTINGS)
-    assert_same_tensors(prepared_from(records, outcome).tensors, mixed.tensors)
+    mixed = make(RecordsSource(replace(events, **parts)), outcome, settings)
+    assert_same_tensors(prepared_from(records, outcome, settings).tensors, mixed.tensors)
 
 
-def test_4_the_names_of_subjects_change_nothing_but_their_order():
+@CLOCKS
+def test_4_the_names_of_subjects_change_nothing_but_their_order(settings):
     records = random_records(120, seed=2)
     names = np.array(list(records))
     split = split_subjects(names, train=0.7, val=0.15, seed=0)
@@ -134,8 +211,8 @@ def test_4_the_names_of_subjects_change_nothing_but_their_order():
     landed = split_subjects(candidates, train=0.7, val=0.15, seed=0)
     pools = {part: iter(candidates[landed == part][::-1]) for part in Split}
     renamed = {name: str(next(pools[Split(part)])) for name, part in zip(names, split, strict=True)}
-    before = by_subject(prepared_from(records, FirstCodeOutcome([HIT])))
-    after = by_subject(prepared_from({renamed[k]: v for k, v in records.items()}, FirstCodeOutcome([HIT])))
+    before = by_subject(prepared_from(records, FirstCodeOutcome([HIT]), settings))
+    after = by_subject(prepared_from({renamed[k]: v for k, v in records.items()}, FirstCodeOutcome([HIT]), settings))
     assert [renamed[name] for name in before] != list(after)
     for name, held in before.items():
         other = after[renamed[name]]
@@ -144,18 +221,23 @@ def test_4_the_names_of_subjects_change_nothing_but_their_order():
         np.testing.assert_allclose(np.array(held[6]), np.array(other[6]), atol=1e-6)
 
 
+@CLOCKS
 @pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])
-def test_5_a_new_test_subject_changes_no_training_tensor_and_no_vocabulary_entry(outcome):
+def test_5_a_new_test_subject_changes_no_training_tensor_and_nothing_that_is_fitted(outcome, settings):
     records = random_records(120, seed=2)
     names = np.array([f"new{number}" for number in range(100)])
     newcomer = str(names[split_subjects(names, train=0.7, val=0.15, seed=0) == Split.TEST][0])
     visits = random_records(1, seed=99)["s0000"]
-    strange = [(time, encounter, [*codes, "A/never seen", "A/never seen"]) for time, encounter, codes in visits]
-    before, after = prepared_from(records, outcome), prepared_from({**records, newcomer: strange}, outcome)
+    # Without the outcome, so that it is at risk at any landmark.
+    strange = [
+        (time, encounter, ["A/never seen", "A/never seen", *(code for code in codes if code != HIT)])
+        for time, encounter, codes in visits
+    ]
+    before, after = (prepared_from(kept, outcome, settings) for kept in (records, {**records, newcomer: strange}))
     assert newcomer in after.tensors.subject_id
-    assert before.vocabulary == after.vocabulary
+    assert before.fitted.as_plain() == after.fitted.as_plain()
     held, now = by_subject(before), by_subject(after)
     training = [name for name, parts in held.items() if parts[0] == Split.TRAIN]
-    assert len(training) > 60
+    assert len(training) > 30
     for name in training:
         assert held[name] == now[name]

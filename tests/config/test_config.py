@@ -32,6 +32,7 @@ def test_the_groups_are_the_ones_promised():
     promised = {
         "data": {"cohort_106", "cohort_1000", "synthea", "tiny"},
         "outcome": {"synthetic", "random", "death", "ckd_progression", "first_code"},
+        "clock": {"visit", "landmark"},
         "model": {"lstm_small", "lstm_medium", "lstm_large"},
         "scheduler": {"reduce_on_plateau", "cosine", "none"},
         "trainer": {"a40", "cpu", "smoke"},
@@ -148,6 +149,20 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["model.hidden_dim=100000000"], "model.hidden_dim: must be less than or equal to 16384"),
         (["cache_dir="], "cache_dir: must have at least 1 character"),
         (["trainer.batch_size"], "an override must read key=value; found 'trainer.batch_size'"),
+        (["clock=landmrk"], "clock must be one of landmark, visit; found 'landmrk'; the nearest is clock=landmark"),
+        (["clock.kind=days"], "clock.kind must be visit or landmark; found 'days'"),
+        (["clock.day=30"], "clock.day is not a known key"),
+        (
+            ["clock=landmark", "clock.day=30"],
+            "one of clock.day and clock.visit must .*; found clock.day=30 and clock.visit=10",
+        ),
+        (["clock=landmark", "clock.visit=null"], "found clock.day=null and clock.visit=null"),
+        (["clock=landmark", "clock.day=-1", "clock.visit=null"], "clock.day: must be greater than or equal to 0"),
+        (["clock=landmark", "clock.visit=-1"], "clock.visit: must be greater than or equal to 0; found -1"),
+        (["clock=landmark", "clock.intervals=1"], "clock.intervals: must be greater than or equal to 2; found 1"),
+        (["clock=landmark", "clock.horizon_days=0"], "clock.horizon_days: must be greater than 0; found 0"),
+        (["clock=landmark", "clock.edges=log"], "clock.edges: must be 'equidistant' or 'quantile'; found 'log'"),
+        (["clock=landmark", "+clock.hour=3"], "clock.hour is not a known key"),
     ],
 )
 def test_wrong_overrides(overrides, sentence):

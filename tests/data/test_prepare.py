@@ -9,12 +9,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import prepare
+from survlstm.data.prepare import load_prepared, make, prepare
 from survlstm.data.sources.synthea import SyntheaSource
+from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.errors import CohortError
-from tests.records import SETTINGS, random_records
+from survlstm.errors import CohortError, ConfigError
+from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 OUTCOME = RandomOutcome(0.7, 1 / 60, seed=0)
 
@@ -35,15 +37,16 @@ def write_export(folder, subjects=40, seed=0):
     return folder
 
 
-def get(folder, cache, settings=SETTINGS, **described):
+def get(folder, cache, settings=SETTINGS, *, fitted=None, **described):
     source = SyntheaSource(str(folder), ["procedures"], 0.01)
-    return prepare(source, OUTCOME, settings, described=described, cache=cache)
+    return prepare(source, OUTCOME, settings, described=described, cache=cache, fitted=fitted)
 
 
 def assert_same(one, other):
     for field in fields(Tensors):
         np.testing.assert_array_equal(getattr(one.tensors, field.name), getattr(other.tensors, field.name))
-    assert (one.vocabulary, one.flow, one.fingerprint) == (other.vocabulary, other.flow, other.fingerprint)
+    assert one.fitted.as_plain() == other.fitted.as_plain()
+    assert (one.flow, one.fingerprint) == (other.flow, other.fingerprint)
 
 
 def entries(cache):
@@ -115,3 +118,77 @@ def test_a_split_without_subjects_is_refused(tmp_path):
         CohortError, match=r"each of train, val and test needs a subject; found \{.*Use a larger cohort"
     ):
         get(folder, tmp_path / "cache")
+
+
+def test_an_entry_is_found_by_its_fingerprint_alone(tmp_path):
+    cache = tmp_path / "cache"
+    prepared = get(write_export(tmp_path / "export"), cache)
+    assert_same(prepared, load_prepared(cache, prepared.fingerprint))
+    assert load_prepared(cache, "0" * 24) is None
+    assert load_prepared(tmp_path / "elsewhere", prepared.fingerprint) is None
+
+
+def test_what_was_fitted_makes_another_entry_and_is_kept_with_every_digit(tmp_path):
+    folder, cache = write_export(tmp_path / "export"), tmp_path / "cache"
+    own = get(folder, cache)
+    applied = get(folder, cache, fitted=own.fitted)
+    other = get(folder, cache, fitted=replace(own.fitted, feature_mean=own.fitted.feature_mean + 1e-12))
+    assert len({own.fingerprint, applied.fingerprint, other.fingerprint}) == 3
+    kept = load_prepared(cache, own.fingerprint)
+    for name in ("feature_mean", "feature_spread", "edge_days"):
+        np.testing.assert_array_equal(getattr(kept.fitted, name), getattr(own.fitted, name))
+
+
+def strange(records):
+    """The same subjects with one of two codes at every visit that nobody else has."""
+    return {
+        name: [(time, encounter, [*codes, f"Z/{number % 2}"]) for number, (time, encounter, codes) in enumerate(visits)]
+        for name, visits in records.items()
+    }
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=["visit", "landmark"])
+def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settings):
+    own = make(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
+    other_records = strange(random_records(30, seed=2))
+    applied = make(RecordsSource(events_of(other_records)), OUTCOME, settings, fitted=own.fitted)
+    assert applied.fitted is own.fitted
+    assert applied.tensors.edge_days.tolist() == own.tensors.edge_days.tolist()
+    visits = len(applied.tensors.visit_time)
+    assert {f"X/{number}" for number in range(40)} <= set(own.vocabulary.entries)
+    assert applied.flow.codes_unknown == {"entries": visits, "codes": 2}
+    assert (applied.tensors.code == 1).sum() == visits
+    assert own.flow.codes_unknown == {"entries": 0, "codes": 0}
+    # Scaled as the first cohort was: ages are not 0 and 1 here.
+    raw = applied.tensors.features[:, 2] * own.fitted.feature_spread[2] + own.fitted.feature_mean[2]
+    age = (applied.tensors.visit_time - np.datetime64("1960-01-01")).astype(np.int64) / 86400 / 365.25
+    np.testing.assert_allclose(raw, age, atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=["visit", "landmark"])
+def test_another_cohort_may_leave_a_split_empty(settings):
+    own = make(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
+    few = RecordsSource(events_of(random_records(4, seed=2)))
+    applied = make(few, OUTCOME, settings, fitted=own.fitted)
+    assert min(len(applied.tensors.members(part)) for part in Split) == 0
+    with pytest.raises(CohortError, match="each of train, val and test needs a subject"):
+        make(few, OUTCOME, settings)
+
+
+def test_another_clock_than_the_one_of_the_training_is_refused():
+    source = RecordsSource(events_of(random_records(120, seed=1)))
+    for trained, asked in ((SETTINGS, LANDMARK_SETTINGS), (LANDMARK_SETTINGS, SETTINGS)):
+        fitted = make(source, OUTCOME, trained).fitted
+        with pytest.raises(ConfigError, match=r"clock must be the one of the training, clock=(visit|landmark); found"):
+            make(source, OUTCOME, asked, fitted=fitted)
+
+
+def test_a_landmark_makes_another_entry(tmp_path):
+    folder, cache = write_export(tmp_path / "export", subjects=80), tmp_path / "cache"
+    fingerprints = {get(folder, cache).fingerprint}
+    for day in (100.0, 101.0):
+        landmark = LandmarkSettings(day=day, visit=None, intervals=2, edges="equidistant", horizon_days=700.0)
+        prepared = get(folder, cache, replace(SETTINGS, landmark=landmark))
+        assert_same(prepared, load_prepared(cache, prepared.fingerprint))
+        fingerprints.add(prepared.fingerprint)
+    assert len(fingerprints) == 3

@@ -6,15 +6,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survlstm.data.batches import Batches, feature_columns, windows
-from survlstm.data.outcomes.labels import Labels
+from survlstm.data.batches import Batches, feature_columns, latest, windows
+from survlstm.data.features import standardise, visit_features
+from survlstm.data.outcomes.labels import Labels, end_of_steps
+from survlstm.data.outcomes.synthetic import RandomOutcome
+from survlstm.data.prepare import make
 from survlstm.data.ragged import ranges
 from survlstm.data.split import Split, split_subjects
+from survlstm.data.targets import visit_targets
 from survlstm.data.tensors import build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
 from survlstm.training.prediction import predict
-from tests.records import events_of, random_records
+from tests.records import LANDMARK_SETTINGS, RecordsSource, events_of, random_records
 
 RECORDS = random_records(60, seed=0)
 
@@ -23,11 +27,16 @@ def built(*, step=None, max_codes_per_visit=None, min_frequency=2, records=RECOR
     visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0)
     subjects = len(records)
     step = visits.visits_per_subject - 2 if step is None else np.minimum(step, visits.visits_per_subject - 2)
-    labels = Labels(step, np.arange(subjects) % 2 == 0)
+    labels = Labels(step, np.arange(subjects) % 2 == 0, end_time=end_of_steps(visits, step))
     split = np.array([0, 0, 0, 1, 2] * (subjects // 5), dtype=np.int8)
-    return visits, *build_tensors(
-        visits, labels, split, max_codes_per_visit=max_codes_per_visit, min_frequency=min_frequency
+    found = build_tensors(
+        visits,
+        visit_targets(visits, labels),
+        split,
+        max_codes_per_visit=max_codes_per_visit,
+        min_frequency=min_frequency,
     )
+    return visits, found.tensors, found.fitted.vocabulary, found.codes_left_out
 
 
 def test_nothing_behind_the_last_at_risk_step_is_held():
@@ -120,18 +129,23 @@ def test_features_are_standardised_on_the_training_visits():
 def test_features_of_a_record_worked_by_hand():
     record = [("2020-01-01", "e0", ["X/1", "X/2"]), ("2020-01-31", "e1", ["X/1"]), ("2021-01-01", "e2", ["X/3"])]
     visits, _ = group_visits(events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0)
-    from survlstm.data.features import visit_features
-
-    found = visit_features(visits, is_training=np.array([True, True]))
+    found = visit_features(visits)
+    # What bears a date only was known at the end of that day.
     raw = np.array(
         [
-            [0, 0, 21915 / 365.25, np.log(2), np.log(1)],
-            [np.log(31), np.log(31), 21945 / 365.25, 0, np.log(2)],
-            [np.log(337), np.log(367), 22281 / 365.25, 0, np.log(3)],
+            [0, 0, 21916 / 365.25, np.log(2), np.log(1)],
+            [np.log(31), np.log(31), 21946 / 365.25, 0, np.log(2)],
+            [np.log(337), np.log(367), 22282 / 365.25, 0, np.log(3)],
         ]
     )
-    np.testing.assert_allclose(found[:3], (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found[:3], raw, atol=1e-6)
     np.testing.assert_array_equal(found[:3], found[3:])
+
+
+def test_standardise_takes_what_it_is_given_and_a_column_without_spread_is_0():
+    features = np.array([[1.0, 5.0], [4.0, 7.0]])
+    found = standardise(features, mean=np.array([2.0, 5.0]), spread=np.array([2.0, 0.0]))
+    assert found.tolist() == [[-0.5, 0.0], [1.0, 0.0]]
 
 
 def test_the_split_has_its_shares_and_no_subject_moves_when_others_come():
@@ -192,3 +206,34 @@ def test_ranges(rows):
 @pytest.mark.parametrize("name", ["log_days_since_last", "age"])
 def test_feature_columns(name):
     assert feature_columns([name, "log_visit_number"])[1] == 4
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.one_of(st.none(), st.integers(2, 20)))
+def test_the_latest_visits_are_one_row_a_subject_that_ends_with_its_record(lengths, max_visits):
+    visits = np.array(lengths)
+    found = latest(visits, max_visits)
+    assert found.owner.tolist() == list(range(len(lengths)))
+    assert (found.start + found.length).tolist() == lengths
+    assert found.length.tolist() == [min(length, max_visits or length) for length in lengths]
+
+
+@pytest.mark.parametrize("max_visits", [None, 3])
+def test_batches_on_the_landmark_clock_hold_the_most_recent_visits_and_every_interval(max_visits):
+    outcome = RandomOutcome(0.7, 1 / 60, seed=0)
+    tensors = make(RecordsSource(events_of(random_records(100, seed=0))), outcome, LANDMARK_SETTINGS).tensors
+    members = tensors.members(Split.TRAIN)
+    batches = Batches(tensors, members, 8, (0, 1), max_visits)
+    seen = []
+    for chosen, batch in batches.in_order():
+        seen += chosen.tolist()
+        assert batch.rows == batch.subjects == len(chosen)
+        assert batch.at_risk.shape == batch.event.shape == (len(chosen), 5)
+        assert batch.at_risk.sum(dim=1).tolist() == (tensors.step[chosen] + 1).tolist()
+        assert batch.event.sum(dim=1).tolist() == tensors.event[chosen].tolist()
+        assert batch.event.nonzero()[:, 1].tolist() == tensors.step[chosen][tensors.event[chosen]].tolist()
+        held = [range(*tensors.visit_offsets[subject : subject + 2])[-(max_visits or 99) :] for subject in chosen]
+        assert batch.visit_features.tolist() == [tensors.features[visit, :2].tolist() for row in held for visit in row]
+        assert (batch.visit_position // batch.length).tolist() == [n for n, row in enumerate(held) for _ in row]
+    assert sorted(seen) == members.tolist()
+    assert sum(batch.subjects for batch in batches.shuffled(np.random.default_rng(0))) == len(members)

@@ -1,4 +1,4 @@
-"""DiscreteTimeSurvivalLSTM: size, causality, and nothing that hangs on padding or on the rest of the batch."""
+"""DiscreteTimeSurvivalLSTM: size, causality, intervals; nothing hangs on padding or on the rest of the batch."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,12 @@ import torch
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 
-def model_of(*, visit_features=0, **settings):
+def model_of(*, visit_features=0, intervals=None, mean_hazard=(0.1,), **settings):
     torch.manual_seed(0)
     sizes = {"vocabulary_size": 30, "embedding_dim": 8, "hidden_dim": 16, "num_layers": 2, "dropout": 0.3} | settings
-    return DiscreteTimeSurvivalLSTM(**sizes, visit_features=visit_features, mean_hazard=0.1).eval()
+    return DiscreteTimeSurvivalLSTM(
+        **sizes, visit_features=visit_features, intervals=intervals, mean_hazard=mean_hazard
+    ).eval()
 
 
 def inputs_of(visits_of_subjects, *, steps=None):
@@ -82,3 +84,45 @@ def test_predict_survival_leaves_the_mode_as_it_was():
     model = model_of().train()
     model.predict_survival(*inputs_of([[[2]]]))
     assert model.training
+
+
+K3 = {"intervals": 3, "mean_hazard": (0.1, 0.2, 0.3)}
+
+
+def test_intervals_add_one_logit_each_and_start_at_their_own_hazards():
+    one, three = model_of(), model_of(**K3)
+    added = sum(p.numel() for p in three.parameters()) - sum(p.numel() for p in one.parameters())
+    assert added == 2 * (16 + 1)
+    torch.nn.init.zeros_(three.head[-1].weight)
+    hazard = torch.sigmoid(three(*inputs_of([[[2, 3], [4]], [[5]]])))
+    torch.testing.assert_close(hazard, torch.tensor([[0.1, 0.2, 0.3]] * 2))
+
+
+@pytest.mark.parametrize("steps", [3, 11])
+def test_the_logits_of_the_intervals_hang_on_neither_padding_nor_neighbours(steps):
+    model = model_of(**K3)
+    alone = model(*inputs_of([[[2, 3], [4], [5]]]))
+    beside = model(*inputs_of([[[9], [10]], [[2, 3], [4], [5]], [[7]]], steps=steps))
+    assert beside.shape == (3, 3)
+    torch.testing.assert_close(beside[1], alone[0], rtol=0, atol=1e-6)
+
+
+def test_the_logits_of_the_intervals_come_from_the_whole_history():
+    model = model_of(**K3)
+    seen = [[2], [3], [4]]
+    for visit in range(3):
+        other = [[9] if number == visit else codes for number, codes in enumerate(seen)]
+        assert (model(*inputs_of([seen])) != model(*inputs_of([other]))).all()
+    logits = model(*inputs_of([seen, [[5]]]))
+    for interval in range(3):
+        model.zero_grad()
+        logits[0, interval].backward(retain_graph=True)
+        moved = model.embedding.weight.grad.abs().sum(dim=1) > 0
+        assert moved.nonzero().flatten().tolist() == [2, 3, 4]
+
+
+def test_predict_survival_of_the_intervals():
+    model = model_of(**K3)
+    inputs = inputs_of([[[2, 3], [4], [5]], [[6]]])
+    curves = model.predict_survival(*inputs)
+    torch.testing.assert_close(curves.survival, torch.cumprod(1 - torch.sigmoid(model(*inputs)), dim=1))

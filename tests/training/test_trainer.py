@@ -2,25 +2,28 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import make
 from survlstm.data.split import Split
-from survlstm.errors import CheckpointError, TrainingError
+from survlstm.errors import CheckpointError, OutcomeError, TrainingError
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint
 from survlstm.training.history import History
 from survlstm.training.prediction import predict
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
+from survlstm.training.starting_hazard import starting_hazard
 from survlstm.training.stopping import EarlyStopping
 from survlstm.training.trainer import Trainer
-from tests.records import SETTINGS, RecordsSource, events_of, random_records
+from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 CPU = torch.device("cpu")
 
@@ -52,7 +55,8 @@ def fit(
         num_layers=2,
         dropout=dropout,
         visit_features=5,
-        mean_hazard=0.1,
+        intervals=prepared.fitted.intervals,
+        mean_hazard=starting_hazard(prepared.tensors),
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     columns = feature_columns(["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"])
@@ -200,3 +204,53 @@ def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match=r"must be written to .*set output_dir to another disk"):
         Checkpointer(tmp_path, 1, {}).save({}, History(1, 1.0), is_best=True)
+
+
+@pytest.fixture(scope="module")
+def landmark_prepared():
+    """Who comes often has the outcome soon: on the landmark clock the history tells."""
+    outcome = FirstCodeOutcome(["X/7"])
+    return make(RecordsSource(events_of(random_records(500, seed=0))), outcome, LANDMARK_SETTINGS)
+
+
+def test_it_learns_on_the_landmark_clock(landmark_prepared, tmp_path):
+    _, history = fit(landmark_prepared, tmp_path, epochs=10)
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss - 0.05
+    assert max(epoch.val_c_td for epoch in history.epochs) > 0.6
+
+
+def test_the_whole_curve_is_predicted_on_the_landmark_clock(landmark_prepared, tmp_path):
+    model, _ = fit(landmark_prepared, tmp_path, epochs=1)
+    tensors = landmark_prepared.tensors
+    members = tensors.members(Split.VAL)
+    small, large = (predict(model, Batches(tensors, members, size, tuple(range(5))), CPU) for size in (3, 1000))
+    assert small.hazard.shape == small.survival.shape == (len(members), tensors.steps)
+    assert np.isfinite(small.hazard).all()
+    np.testing.assert_allclose(small.hazard, large.hazard, atol=1e-6)
+    np.testing.assert_allclose(small.survival, np.cumprod(1 - small.hazard, axis=1))
+    assert (small.step < tensors.steps - 1).any()
+    loss = []
+    for hazard, step, event in zip(small.hazard, small.step, small.event, strict=True):
+        survived = hazard[: step + (0 if event else 1)]
+        loss.append(-np.log1p(-survived).sum() - (np.log(hazard[step]) if event else 0.0))
+    np.testing.assert_allclose(small.nll, loss)
+
+
+def test_starting_hazards(prepared, landmark_prepared):
+    tensors = prepared.tensors
+    training = tensors.members(Split.TRAIN)
+    (mean,) = starting_hazard(tensors)
+    assert mean == tensors.event[training].sum() / (tensors.step[training] + 1).sum()
+    # Interval 1 has no event; what is added is one subject with the mean hazard, 2 events over 7 steps.
+    others = len(landmark_prepared.tensors.step) - 3
+    few = replace(
+        landmark_prepared.tensors,
+        split=np.array([0, 0, 0] + [1] * others, dtype=np.int8),
+        step=np.array([2, 2, 0] + [2] * others),
+        event=np.array([True, False, True] + [True] * others),
+        edge_days=np.array([0.0, 1.0, 2.0, 3.0]),
+    )
+    mean = 2 / 7
+    np.testing.assert_allclose(starting_hazard(few), [(1 + mean) / 4, mean / 3, (1 + mean) / 3])
+    with pytest.raises(OutcomeError, match="found 0 events in 7 at-risk steps"):
+        starting_hazard(replace(few, event=np.zeros(others + 3, dtype=bool)))

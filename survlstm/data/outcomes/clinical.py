@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from survlstm.data.events import Events
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
 
@@ -31,14 +31,15 @@ class DeathOutcome:
         return FollowUp(visits.visits_per_subject, steps, died, prevalent=np.zeros(len(died), dtype=bool))
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """n visits: the dead have the event at step n-1, the living are censored at step n-2."""
+        """n visits: the dead have the event at step n-1, on the day they died; the living are censored at step n-2."""
         died = ~np.isnat(visits.subjects.death)
         if not died[is_training].any():
             raise OutcomeError(
                 f"outcome=death needs deaths among the training subjects; found 0 in {int(is_training.sum())}. "
                 "Use a larger cohort or another outcome"
             )
-        return Labels(step=visits.visits_per_subject - np.where(died, 1, 2), event=died)
+        step = visits.visits_per_subject - np.where(died, 1, 2)
+        return Labels(step, died, end_time=np.where(died, visits.subjects.death, end_of_steps(visits, step)))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class FirstCodeOutcome:
         systems = {str(code).split("/")[0] for code in visits.codes}
         absent = [code for code in self.codes if code not in visits.codes and code.split("/")[0] in systems]
         warnings = (f"outcome.codes: {', '.join(absent)} occur nowhere in the export",) if absent else ()
-        return Labels(step=visits.visits_per_subject - 2, event=event, warnings=warnings)
+        step = visits.visits_per_subject - 2
+        return Labels(step, event, end_time=end_of_steps(visits, step), warnings=warnings)
 
     def _refuse_unknown(self, codes: np.ndarray) -> None:
         if not np.isin(self.codes, codes).any():

@@ -28,14 +28,16 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class Labels:
-    """``step`` and ``event`` as survlstm.survival.steps defines them.
+    """``step`` and ``event`` on the visit clock, as survlstm.survival.steps defines them.
 
-    ``oracle_hazard`` is the hazard of every visit that drew the event, where the outcome was drawn. ``facts`` are
-    figures for the log and metrics.json; ``warnings`` are sentences that say what is wrong and what to change.
+    ``end_time`` (datetime64[s] [subject]) is when the event happened or follow-up ended. ``oracle_hazard`` is the
+    hazard of every visit that drew the event, where the outcome was drawn. ``facts`` are figures for the log and
+    metrics.json; ``warnings`` are sentences that say what is wrong and what to change.
     """
 
     step: Int64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
+    end_time: np.ndarray
     oracle_hazard: Float32[np.ndarray, " visit"] | None = None
     facts: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -56,6 +58,12 @@ class Outcome(Protocol):
 
         Whatever is fitted is fitted on the subjects where ``is_training`` is true.
         """
+
+
+def end_of_steps(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.ndarray:
+    """datetime64[s] [subject]: the time of visit ``step``+1, which ends that step; of the last visit where none is."""
+    last = np.minimum(visits.visit_offsets[:-1] + step + 1, visits.visit_offsets[1:] - 1)
+    return visits.visit_time[last]
 
 
 def end_of_death_day(subjects: Subjects) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
@@ -34,7 +34,11 @@ class _DrawnOutcome:
 
 @dataclass(frozen=True)
 class RandomOutcome(_DrawnOutcome):
-    """The same hazard at every step of every subject."""
+    """The same hazard at every visit step of every subject.
+
+    So it ignores history where time is counted in visits. Counted in days it does not: who comes often has more steps
+    in a year, and the history tells who comes often.
+    """
 
     event_rate: float
     censoring_chance: float
@@ -178,7 +182,8 @@ def draw_labels(
         "median_step": float(np.median(step)),
         "intercept": intercept,
     }
-    return Labels(step, event, expit(intercept + effect).astype(np.float32), facts)
+    oracle_hazard = expit(intercept + effect).astype(np.float32)
+    return Labels(step, event, end_of_steps(visits, step), oracle_hazard, facts)
 
 
 def oracle_concordance(visits: Visits, labels: Labels) -> float:

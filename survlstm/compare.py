@@ -1,0 +1,60 @@
+"""Finished runs → who is better on the test subjects they share, as a table."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from survlstm.config import CompareConfig
+from survlstm.errors import ConfigError
+from survlstm.judgement.bootstrap import Bootstrap
+from survlstm.judgement.comparison import Comparison, compare
+from survlstm.report.predictions_table import read_predictions
+from survlstm.report.summary import comparison_table, plain
+from survlstm.training.history import write_json
+
+log = logging.getLogger(__name__)
+
+
+def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
+    """Compare runs, or evaluations of runs, by the predictions in their folders; ``config.output`` gets the table."""
+    if len(folders) < 2:
+        raise ConfigError(f"at least two runs are compared; found {len(folders)}. Name their folders")
+    named = {_name(folder, folders): folder for folder in folders}
+    settings = config.judgement
+    bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
+    comparison = compare({name: _predictions(folder) for name, folder in named.items()}, bootstrap)
+    table = comparison_table(comparison)
+    log.info("Shared test subjects: %d, events: %d", comparison.subjects, comparison.events)
+    log.info("%s", table.to_string(index=False))
+    for note in comparison.notes:
+        log.info("Note: %s", note)
+    if config.output is not None:
+        _write(Path(config.output).expanduser(), comparison, table)
+    return comparison
+
+
+def _predictions(folder: Path) -> pd.DataFrame:
+    if not folder.is_dir():
+        raise ConfigError(f"a run must be the folder that survlstm train made; found no folder {folder}")
+    return read_predictions(folder / "predictions.parquet")
+
+
+def _name(folder: Path, folders: list[Path]) -> str:
+    """The folder's own name, or its path where two runs share that."""
+    if sum(other.resolve() == folder.resolve() for other in folders) > 1:
+        raise ConfigError(f"each run must be named once; found {folder} twice")
+    same = [other for other in folders if other.resolve().name == folder.resolve().name]
+    return folder.resolve().name if len(same) == 1 else str(folder)
+
+
+def _write(output: Path, comparison: Comparison, table: pd.DataFrame) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        table.to_csv(output / "comparison.csv", index=False)
+        write_json(output / "comparison.json", plain(comparison))
+    except OSError as error:
+        raise ConfigError(f"output must be a folder that can be written; found {output}: {error}") from error
+    log.info("Written to %s", output)

@@ -1,0 +1,66 @@
+"""A finished run, and maybe another cohort → its verdict again, in a folder of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+from pathlib import Path
+
+from survlstm.assessment import Assessment, assess
+from survlstm.build import build_prepared
+from survlstm.compose import as_yaml
+from survlstm.config import EvaluateConfig
+from survlstm.data.applied import apply_to
+from survlstm.data.prepare import Prepared
+from survlstm.data.split import Split
+from survlstm.errors import CohortError
+from survlstm.finished_run import FinishedRun, open_run
+from survlstm.judgement.results import Verdict
+from survlstm.report.summary import show_preparation
+from survlstm.training.device import choose_device
+from survlstm.training.seeding import seed_everything
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
+    """Judge a run's best model on one of its own splits, or on another cohort, which is then the test split."""
+    started = datetime.datetime.now(datetime.UTC)
+    run = open_run(Path(config.run).expanduser())
+    device, taken = choose_device(config.device)
+    log.info("Run: %s (epoch %d)\nFolder: %s\nDevice: %s", run.folder, run.best["epoch"], folder, taken)
+    (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
+    seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
+    prepared = run.own_data(config.cache_dir)
+    if config.data is None:
+        show_preparation(prepared)
+    else:
+        prepared = _other_cohort(run, config, prepared)
+    evaluated = Split[config.split.upper()]
+    if not len(prepared.tensors.members(evaluated)):
+        raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
+    assessment = Assessment(
+        title=f"{run.folder.name}, judged on {'another cohort' if config.data else f'its {config.split} split'}",
+        asked=config,
+        config=run.config.model_copy(update={"judgement": config.judgement or run.config.judgement}),
+        prepared=prepared,
+        evaluated=evaluated,
+        model=run.model().to(device),
+        device=device,
+        history=None,
+        started=started,
+    )
+    verdict = assess(assessment, folder)
+    log.info("Evaluation complete! Everything is in %s", folder)
+    return verdict
+
+
+def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: Prepared) -> Prepared:
+    """The other cohort, prepared as the run's was, beside the run's training and validation subjects."""
+    settings = run.config.model_copy(update={"data": config.data, "cache_dir": config.cache_dir})
+    other = build_prepared(settings, fitted=run.fitted)
+    show_preparation(other)
+    tensors, left_out = apply_to(own.tensors, other.tensors)
+    log.info("Left out because the run was trained or tuned on them: %d subjects", left_out)
+    return dataclasses.replace(other, tensors=tensors)

@@ -1,0 +1,83 @@
+"""The folder of a finished run → its config, its data and its best model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from torch import nn
+
+from survlstm.build import build_model, build_prepared, cache_folder
+from survlstm.config import RunConfig, validate
+from survlstm.data.fitted import Fitted
+from survlstm.data.prepare import Prepared, load_prepared
+from survlstm.errors import CheckpointError, CohortError, ConfigError
+from survlstm.training.checkpoint import load_checkpoint
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run as its folder holds it; ``best`` is the checkpoint of its best epoch."""
+
+    folder: Path
+    config: RunConfig
+    best: dict[str, Any]
+
+    @property
+    def fitted(self) -> Fitted:
+        """What preparation fitted on the run's training subjects."""
+        return Fitted.from_plain(self.best["about"]["fitted"])
+
+    def model(self) -> nn.Module:
+        """The best model, on the host."""
+        about = self.best["about"]
+        model = build_model(
+            self.config.model,
+            vocabulary_size=len(self.fitted.vocabulary),
+            intervals=self.fitted.intervals,
+            mean_hazard=about["mean_hazard"],
+        )
+        model.load_state_dict(self.best["model"])
+        return model
+
+    def own_data(self, cache_dir: str) -> Prepared:
+        """The data that the run was trained on: from the cache, or prepared again from its source.
+
+        CohortError where its source no longer gives what the model was trained on.
+        """
+        fingerprint = self.best["about"]["data_fingerprint"]
+        kept = load_prepared(cache_folder(cache_dir), fingerprint)
+        if kept is not None:
+            return kept
+        prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
+        if prepared.fitted.as_plain() != self.best["about"]["fitted"]:
+            raise CohortError(
+                f"the data of {self.folder} must still be what its model was trained on; its source now gives another "
+                "vocabulary, other feature scales or other edges. Put the old export back, or train again"
+            )
+        return prepared
+
+
+def open_run(folder: Path) -> FinishedRun:
+    """Read a run's folder; an error says what is missing in it."""
+    if not folder.is_dir():
+        raise ConfigError(f"a run must be the folder that survlstm train made; found no folder {folder}")
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"a run must hold config.yaml; found none in {folder}: it is not the folder of a run")
+    best = folder / "checkpoints" / "best.pt"
+    if not best.is_file():
+        raise CheckpointError(
+            f"a finished run must hold {best.relative_to(folder)}; found none in {folder}: it has not ended its first "
+            "epoch. Train it again"
+        )
+    checkpoint = load_checkpoint(best)
+    missing = {"config", "fitted", "mean_hazard", "data_fingerprint"} - set(checkpoint.get("about", {}))
+    if missing:
+        raise CheckpointError(
+            f"{best} must say {', '.join(sorted(missing))} of its run; it does not: an older survlstm wrote it. "
+            "Train again"
+        )
+    # Not from config.yaml, which a person may have edited since.
+    return FinishedRun(folder, validate(OmegaConf.create(checkpoint["about"]["config"]), RunConfig), checkpoint)

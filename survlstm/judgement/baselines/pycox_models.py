@@ -1,0 +1,197 @@
+"""Designs and labels → survival curves of three of pycox's models, on the CPU and without a trace in global state."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64
+from torch import Tensor, nn
+
+from survlstm.survival.hazard import survival
+
+CPU = torch.device("cpu")
+# Penalties of the mean partial log-likelihood per event, strongest first.
+RIDGE_PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+COX_EPOCHS = 150
+COX_LEARNING_RATE = 0.01
+NODES = (32, 32)
+DROPOUT = 0.5
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 1e-3
+BATCH_SIZE = 64
+EPOCHS = 200
+PATIENCE = 15
+# Weight of the likelihood beside the ranking loss, and the scale of the latter; with pycox's 0.2 and 0.1 validation
+# subjects are ranked no better and their negative log-likelihood is higher.
+DEEPHIT_ALPHA = 0.5
+DEEPHIT_SIGMA = 0.25
+
+
+class Designs(NamedTuple):
+    """What the models read, [subject, column] of each split."""
+
+    train: Float32[np.ndarray, "train column"]
+    val: Float32[np.ndarray, "val column"]
+    test: Float32[np.ndarray, "test column"]
+
+
+class FollowUp(NamedTuple):
+    """Time to the event or to the end of follow-up."""
+
+    duration: Float64[np.ndarray, " subject"]
+    event: Bool[np.ndarray, " subject"]
+
+
+class GridLabels(NamedTuple):
+    """The last at-risk step of a grid of so many steps, and whether the event is in it: the convention of
+    survlstm.survival.steps and of pycox, where a subject censored in a step has survived it."""
+
+    step: Int64[np.ndarray, " subject"]
+    event: Bool[np.ndarray, " subject"]
+    steps: int
+
+    @property
+    def target(self) -> tuple[np.ndarray, np.ndarray]:
+        """As pycox wants it."""
+        return self.step.astype(np.int64), self.event.astype(np.float32)
+
+
+def cox_survival(
+    designs: Designs, train: FollowUp, val: FollowUp, *, grid: Float64[np.ndarray, " horizon"]
+) -> Float64[np.ndarray, "subject horizon"]:
+    """S at ``grid`` by pycox's CoxPH with a linear net and Breslow's baseline hazard, in the unit of the durations.
+
+    Adam on the whole sample with weight decay ends where the gradient of the ridge penalty and that of the likelihood
+    cancel, so it is ridge Cox. The penalty is the one with the best cross-validated partial likelihood, that of all
+    subjects less that of the training subjects (Verweij & Van Houwelingen 1993, Statistics in Medicine 12:2305):
+    validation subjects alone are too few to rank among themselves where events are rare.
+    """
+    from pycox.models import CoxPH  # noqa: PLC0415  (seconds that few commands need)
+
+    target = train.duration.astype(np.float32), train.event.astype(np.float32)
+    best, curves = -np.inf, np.ones((len(designs.test), len(grid)))
+    # Nothing here is left to chance, but making a layer and a loader of data draws numbers all the same.
+    with _own_random_state(0):
+        net = nn.Linear(designs.train.shape[1], 1, bias=False)
+        nn.init.zeros_(net.weight)
+        for penalty in RIDGE_PENALTIES:
+            # Each fit starts at the one before.
+            model = CoxPH(net, torch.optim.Adam(net.parameters(), lr=COX_LEARNING_RATE, weight_decay=penalty), CPU)
+            model.fit(designs.train, target, len(designs.train), COX_EPOCHS, shuffle=False, verbose=False)
+            likelihood = _cross_validated_likelihood(model, designs, train, val)
+            if likelihood < best:
+                break
+            best, curves = likelihood, _breslow_survival(model, designs, train, grid)
+    return curves
+
+
+def logistic_hazard_survival(
+    designs: Designs, train: GridLabels, val: GridLabels, *, seed: int
+) -> Float64[np.ndarray, "subject horizon"]:
+    """S through each step by pycox's LogisticHazard."""
+    from pycox.models import LogisticHazard  # noqa: PLC0415  (as above)
+
+    hazard = _life_table(train)
+    logits = _fit_network(LogisticHazard, designs, train, val, start=np.log(hazard / (1 - hazard)), seed=seed)
+    # pycox adds 1e-7 to 1 - h, with which S of a rare event rises above 1.
+    return survival(logits).numpy()
+
+
+def deephit_survival(
+    designs: Designs, train: GridLabels, val: GridLabels, *, seed: int
+) -> Float64[np.ndarray, "subject horizon"]:
+    """S through each step by pycox's DeepHitSingle."""
+    from pycox.models import DeepHitSingle  # noqa: PLC0415  (as above)
+
+    alive = np.cumprod(1 - _life_table(train))
+    start = np.log(-np.diff(alive, prepend=1.0) / alive[-1])
+    model = partial(DeepHitSingle, alpha=DEEPHIT_ALPHA, sigma=DEEPHIT_SIGMA)
+    logits = _fit_network(model, designs, train, val, start=start, seed=seed)
+    # Surviving the grid is one more class, of logit 0. S as a sum of what is left never falls below 0.
+    probability = nn.functional.pad(logits, (0, 1)).softmax(dim=1)
+    return probability.flip(1).cumsum(dim=1).flip(1)[:, 1:].clamp(max=1.0).numpy()
+
+
+def _fit_network(
+    model: Callable[..., Any],
+    designs: Designs,
+    train: GridLabels,
+    val: GridLabels,
+    *,
+    start: Float64[np.ndarray, " horizon"],
+    seed: int,
+) -> Float64[Tensor, "subject horizon"]:
+    """The test subjects' outputs of a small network, trained until the loss on ``val`` stands still.
+
+    It begins at the outputs ``start`` for everyone: it need not learn first how rare the event is.
+    """
+    import torchtuples as tt  # noqa: PLC0415  (as above)
+
+    with _own_random_state(seed), tempfile.TemporaryDirectory() as folder:
+        net = tt.practical.MLPVanilla(designs.train.shape[1], NODES, train.steps, dropout=DROPOUT)
+        nn.init.zeros_(net.net[-1].weight)
+        net.net[-1].bias.data = torch.from_numpy(start).float()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        fitted = model(net, optimizer=optimizer, device=CPU)
+        fitted.fit(
+            designs.train,
+            train.target,
+            _batch_size(len(designs.train)),
+            EPOCHS,
+            # Without a file of its own it writes its weights into the working directory.
+            [tt.callbacks.EarlyStopping(patience=PATIENCE, file_path=str(Path(folder) / "best.pt"))],
+            verbose=False,
+            val_data=(designs.val, val.target),
+            val_batch_size=len(designs.val),
+        )
+        return torch.from_numpy(fitted.predict(designs.test)).double()
+
+
+def _batch_size(subjects: int) -> int:
+    """About ``BATCH_SIZE``, and never a rest of one subject: batch normalisation knows no spread of that."""
+    return next(size for size in range(BATCH_SIZE, 2 * BATCH_SIZE) if subjects % size != 1)
+
+
+def _life_table(labels: GridLabels) -> Float64[np.ndarray, " horizon"]:
+    """The hazard of each step with half an event more, so that none is 0."""
+    at_risk = (np.arange(labels.steps) <= labels.step[:, None]).sum(axis=0)
+    return (np.bincount(labels.step[labels.event], minlength=labels.steps) + 0.5) / (at_risk + 1)
+
+
+def _cross_validated_likelihood(model: Any, designs: Designs, train: FollowUp, val: FollowUp) -> float:
+    def log_likelihood(design: np.ndarray, duration: np.ndarray, event: np.ndarray) -> float:
+        log_risk = model.predict(design).ravel().astype(np.float64)
+        return float(model.partial_log_likelihood(design, (duration, event), log_risk).sum())
+
+    everybody = (np.concatenate(pair) for pair in zip(train, val, strict=True))
+    return log_likelihood(np.concatenate([designs.train, designs.val]), *everybody) - log_likelihood(
+        designs.train, *train
+    )
+
+
+def _breslow_survival(
+    model: Any, designs: Designs, train: FollowUp, grid: Float64[np.ndarray, " horizon"]
+) -> Float64[np.ndarray, "subject horizon"]:
+    # In float64: rounded to float32, an event at the end of an interval may fall behind it.
+    hazard = model.compute_baseline_hazards(designs.train, (train.duration, train.event.astype(np.float64)))
+    cumulative = np.concatenate([[0.0], np.cumsum(hazard.to_numpy(np.float64))])
+    at_grid = cumulative[np.searchsorted(hazard.index.to_numpy(), grid, side="right")]
+    log_risk = model.predict(designs.test).astype(np.float64)
+    # Added as logarithms: 0 times infinity is then no NaN.
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.exp(-np.exp(np.log(at_grid) + log_risk))
+
+
+@contextmanager
+def _own_random_state(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would seed the GPUs too, whose state is not kept.
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,65 @@
+"""A finished run → one finding for each warning sign of the guide, fine or not, in the order people read them."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from survlstm.judgement.health.data import (
+    cut_histories,
+    event_rate,
+    leak_suspects,
+    risk_time_correlation,
+    source_warnings,
+)
+from survlstm.judgement.health.facts import HealthFacts
+from survlstm.judgement.health.ranking import (
+    best_baseline,
+    horizons,
+    judged_c_index,
+    judged_events,
+    record_length,
+    validation_c_index,
+)
+from survlstm.judgement.health.training import (
+    finite,
+    not_finite,
+    proportion,
+    speed,
+    still_improving,
+    validation_loss,
+    validation_trend,
+)
+from survlstm.judgement.results import Finding
+
+Check: TypeAlias = Callable[[HealthFacts], Finding]
+
+OF_TRAINING: tuple[Check, ...] = (
+    validation_c_index,
+    validation_loss,
+    validation_trend,
+    finite,
+    still_improving,
+    speed,
+    proportion,
+)
+CHECKS: tuple[Check, ...] = (
+    judged_c_index,
+    best_baseline,
+    record_length,
+    *OF_TRAINING,
+    judged_events,
+    horizons,
+    risk_time_correlation,
+    event_rate,
+    leak_suspects,
+    cut_histories,
+    source_warnings,
+)
+
+
+def check_health(facts: HealthFacts) -> tuple[Finding, ...]:
+    """Every check's finding, then those of the canaries; where nothing was trained, training is not spoken of."""
+    asked = [check for check in CHECKS if facts.history is not None or check not in OF_TRAINING]
+    return tuple(check(facts) for check in asked) + facts.canaries
+
+
+__all__ = ["CHECKS", "HealthFacts", "check_health", "not_finite"]

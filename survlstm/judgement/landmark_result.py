@@ -1,0 +1,178 @@
+"""Curves of all contenders from one landmark → the landmark's table, with intervals and paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from survlstm.judgement.bootstrap import Bootstrap, Resample
+from survlstm.judgement.calibration import calibrate, d_calibration_until
+from survlstm.judgement.contenders import LandmarkContender
+from survlstm.judgement.landmark_figures import Figures, Sample, figures_of
+from survlstm.judgement.landmarks import Landmark
+from survlstm.judgement.results import Cell, Difference, Estimate, LandmarkResult, LandmarkRow
+from survlstm.survival.ipcw import supported_horizons
+from survlstm.survival.kaplan_meier import censoring_curve
+
+
+def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], bootstrap: Bootstrap) -> LandmarkResult:
+    """Every contender on the same subjects and resamples; the first one is the model.
+
+    The censoring curve G is that of the training subjects at the landmark. Horizons behind the follow-up are left out
+    and named.
+    """
+    test, train = landmark.test, landmark.train
+    if not len(test.subject) or not len(train.subject):
+        return _nothing(landmark, "no subject is at risk at this landmark")
+    censoring = censoring_curve(train.duration, train.event)
+    grid, shown = (
+        supported_horizons(times, duration=test.duration, censoring=censoring)
+        for times in (landmark.grid, landmark.horizons)
+    )
+    if not len(shown):
+        return _nothing(landmark, "no horizon lies within the follow-up")
+    sample = Sample(
+        np.stack([contender.survival[:, : len(grid)] for contender in contenders]), test.duration, test.event
+    )
+    events_by = (test.event[:, None] & (test.duration[:, None] <= shown)).sum(axis=0)
+    table = _Table(
+        landmark=landmark,
+        grid=grid,
+        shown=shown,
+        found=figures_of(sample, censoring=censoring, grid=grid, shown=shown),
+        resampled=_resample(landmark, sample, grid, shown, bootstrap)
+        if events_by[-1] >= bootstrap.min_events
+        else None,
+        has_interval=events_by >= bootstrap.min_events,
+        bootstrap=bootstrap,
+    )
+    step_of = np.searchsorted(grid, shown)
+    return LandmarkResult(
+        **_facts(landmark),
+        horizons=tuple(shown.tolist()),
+        at_risk_after=tuple((test.duration[:, None] > shown).sum(axis=0).tolist()),
+        events_by=tuple(events_by.tolist()),
+        unsupported=tuple(landmark.horizons[len(shown) :].tolist()),
+        rows=tuple(table.row(place, contender) for place, contender in enumerate(contenders)),
+        calibration=tuple(
+            calibrate(sample.survival[0, :, step], test, float(horizon), censoring, bootstrap.confidence)
+            for horizon, step in zip(shown, step_of, strict=True)
+        ),
+        notes=tuple(table.notes()),
+    )
+
+
+def _resample(landmark: Landmark, sample: Sample, grid: np.ndarray, shown: np.ndarray, bootstrap: Bootstrap) -> Figures:
+    """Every figure in every resample, axis 0; the censoring curve is estimated again in each."""
+    train, models = landmark.train, len(sample.survival)
+
+    def figures(resample: Resample) -> np.ndarray:
+        rows, training = resample.evaluated, resample.training
+        again = Sample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
+        censoring = censoring_curve(train.duration[training], train.event[training])
+        return np.concatenate(
+            [part.reshape(models, -1) for part in figures_of(again, censoring=censoring, grid=grid, shown=shown)],
+            axis=1,
+        )
+
+    values = bootstrap.values(figures, subjects=len(sample.duration), training=len(train.subject), what=landmark.name)
+    parts = np.split(values, np.cumsum([len(shown)] * 5 + [1]), axis=2)
+    return Figures(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Figures found and resampled → rows of values."""
+
+    landmark: Landmark
+    grid: np.ndarray
+    shown: np.ndarray
+    found: Figures
+    resampled: Figures | None
+    has_interval: np.ndarray
+    bootstrap: Bootstrap
+
+    def row(self, place: int, contender: LandmarkContender) -> LandmarkRow:
+        last = len(self.shown) - 1
+        return LandmarkRow(
+            name=contender.name,
+            role=contender.role,
+            cells=tuple(self._cell(place, horizon, contender) for horizon in range(len(self.shown))),
+            ibs=self._estimate("ibs", (place,)),
+            inbll=self._estimate("inbll", (place,)),
+            ibs_difference=self._difference("ibs", (), place),
+            c_difference=self._difference("c_harrell", (last,), place),
+        )
+
+    def notes(self) -> list[str]:
+        """What has no interval, and why."""
+        without = self.shown[~self.has_interval]
+        notes = []
+        if len(without):
+            needed = self.bootstrap.min_events
+            listed = ", ".join(f"{horizon:g}" for horizon in without)
+            notes.append(f"no interval at {listed} {self.landmark.unit}: fewer than {needed} events by then")
+        if self.resampled is not None:
+            shown = [part[..., self.has_interval] for part in self.resampled[:5]]
+            undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in shown)
+            if undefined:
+                notes.append(
+                    f"figures without an interval are undefined in up to {undefined} of {self.bootstrap.resamples} "
+                    "resamples"
+                )
+        return notes
+
+    def _cell(self, place: int, horizon: int, contender: LandmarkContender) -> Cell:
+        steps = int(np.searchsorted(self.grid, self.shown[horizon])) + 1
+        return Cell(
+            horizon=float(self.shown[horizon]),
+            **{name: self._estimate(name, (place, horizon)) for name in ("c_harrell", "c_uno", "auc", "brier", "nbll")},
+            d_calibration=d_calibration_until(contender.survival, self.landmark.test, steps=steps),
+        )
+
+    def _estimate(self, name: str, at: tuple[int, ...]) -> Estimate | None:
+        value = float(getattr(self.found, name)[at])
+        if np.isnan(value):
+            return None
+        horizon = at[1] if len(at) > 1 else -1
+        if self.resampled is None or not self.has_interval[horizon]:
+            return Estimate(value)
+        return Estimate(value, self.bootstrap.interval(getattr(self.resampled, name)[(slice(None), *at)]))
+
+    def _difference(self, name: str, at: tuple[int, ...], place: int) -> Difference | None:
+        if self.resampled is None or place == 0:
+            return None
+        found, values = getattr(self.found, name), getattr(self.resampled, name)
+        return self.bootstrap.difference(
+            found[(0, *at)] - found[(place, *at)],
+            values[(slice(None), 0, *at)],
+            values[(slice(None), place, *at)],
+        )
+
+
+def _facts(landmark: Landmark) -> dict[str, Any]:
+    test = landmark.test
+    followed = test.step + 1.0 if landmark.unit == "steps" else test.duration
+    return {
+        "name": landmark.name,
+        "unit": landmark.unit,
+        "at_risk": len(followed),
+        "events": int(test.event.sum()),
+        "follow_up": float(np.median(followed)) if len(followed) else 0.0,
+        "longest": float(followed.max(initial=0.0)),
+    }
+
+
+def _nothing(landmark: Landmark, why: str) -> LandmarkResult:
+    return LandmarkResult(
+        **_facts(landmark),
+        horizons=(),
+        at_risk_after=(),
+        events_by=(),
+        unsupported=tuple(landmark.horizons.tolist()),
+        rows=(),
+        calibration=(),
+        notes=(why,),
+    )

@@ -1,0 +1,140 @@
+"""Tensors → how well each code alone ranks the subjects: one that ranks nearly perfectly is the outcome in disguise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from survlstm.data.tensors import Tensors
+
+# Entries and cells in memory at once: 20,000 codes over 3,000 steps would be half a gigabyte a table.
+CHUNK = 2**22
+
+
+class CodeRanks(NamedTuple):
+    """Per vocabulary entry: ``c_td`` of "has had the code by this step" as a risk, NaN where no pair is comparable.
+
+    ``carriers`` counts the subjects that ever have the code, ``carrier_events`` their events. 1 - ``c_td`` is the
+    figure of the complement, a code that protects.
+    """
+
+    c_td: Float64[np.ndarray, " code"]
+    carriers: Int64[np.ndarray, " code"]
+    carrier_events: Int64[np.ndarray, " code"]
+
+
+class Suspect(NamedTuple):
+    """A code, or its absence, as a risk; ``carriers`` and ``events`` are of those the risk is said to be high in."""
+
+    code: str
+    absent: bool
+    c_td: float
+    carriers: int
+    events: int
+
+
+class _FirstSeen(NamedTuple):
+    """One row for each pair of subject and code; ``subject`` counts within the members."""
+
+    subject: Int64[np.ndarray, " pair"]
+    code: Int64[np.ndarray, " pair"]
+    visit: Int64[np.ndarray, " pair"]
+
+
+def rank_codes(tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes: int) -> CodeRanks:
+    """Antolini's ``c_td`` (survlstm.survival.concordance) of every code's indicator, in one pass over the entries.
+
+    With an indicator a pair is concordant where the case has the code and the control has not, and tied where both or
+    neither have it. So it takes no pairs, only the counts of cases and of controls with the code at each step that has
+    an event: cases times controls. On the landmark clock the indicator is the one at the landmark, at every step.
+    """
+    step, event = tensors.step[members], tensors.event[members]
+    event_steps = np.unique(step[event])
+    cases = np.bincount(np.searchsorted(event_steps, step[event]), minlength=len(event_steps))
+    at_risk = len(step) - np.searchsorted(np.sort(step), event_steps)
+    ranks = CodeRanks(np.full(codes, np.nan), np.zeros(codes, dtype=np.int64), np.zeros(codes, dtype=np.int64))
+    comparable = int((cases * (at_risk - cases)).sum())
+    for first, stop in _chunks(tensors, codes, len(event_steps)):
+        seen = _first_seen(tensors, members, first, stop)
+        ranks.carriers[first:stop] = np.bincount(seen.code, minlength=stop - first)
+        ranks.carrier_events[first:stop] = np.bincount(seen.code[event[seen.subject]], minlength=stop - first)
+        if comparable:
+            with_code, cases_with = _counts(seen, step, event, event_steps, codes=stop - first)
+            concordant, tied = _pairs(with_code, cases_with, at_risk, cases)
+            ranks.c_td[first:stop] = (concordant + 0.5 * tied) / comparable
+    return ranks
+
+
+def suspects(
+    ranks: CodeRanks, entries: tuple[str, ...], *, threshold: float, min_events: int, subjects: int, events: int
+) -> tuple[Suspect, ...]:
+    """Codes, or their absence, with ``c_td`` >= ``threshold`` and ``min_events`` among those who have it; best first.
+
+    ``subjects`` and ``events`` are those of the members that were ranked.
+    """
+    present = zip(ranks.c_td, ranks.carriers, ranks.carrier_events, strict=True)
+    absent = zip(1 - ranks.c_td, subjects - ranks.carriers, events - ranks.carrier_events, strict=True)
+    found = [
+        Suspect(entries[code], is_absence, float(c_td), int(carriers), int(carrier_events))
+        for is_absence, rows in ((False, present), (True, absent))
+        for code, (c_td, carriers, carrier_events) in enumerate(rows)
+        if c_td >= threshold and carrier_events >= min_events
+    ]
+    return tuple(sorted(found, key=lambda suspect: -suspect.c_td))
+
+
+def _chunks(tensors: Tensors, codes: int, event_steps: int) -> Iterator[tuple[int, int]]:
+    """Ranges of codes whose entries and table cells fit in memory together."""
+    cost = np.bincount(tensors.code, minlength=codes) + event_steps + 1
+    stops = np.flatnonzero(np.diff(np.cumsum(cost) // CHUNK)) + 1
+    yield from zip([0, *stops.tolist()], [*stops.tolist(), codes], strict=True)
+
+
+def _first_seen(tensors: Tensors, members: Int64[np.ndarray, " member"], first: int, stop: int) -> _FirstSeen:
+    row_of = np.full(len(tensors.step), -1)
+    row_of[members] = np.arange(len(members))
+    entry = np.flatnonzero((tensors.code >= first) & (tensors.code < stop))
+    visit = np.searchsorted(tensors.code_offsets, entry, side="right") - 1
+    subject = np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
+    entry, visit, subject = (values[row_of[subject] >= 0] for values in (entry, visit, subject))
+    # Entries stand in the order of visits, so the first of each pair is the earliest.
+    pair, place = np.unique(
+        row_of[subject] * (stop - first) + (tensors.code[entry].astype(np.int64) - first), return_index=True
+    )
+    number = visit[place] - tensors.visit_offsets[subject[place]]
+    if tensors.clock == "landmark":
+        number = np.zeros_like(number)
+    return _FirstSeen(pair // (stop - first), pair % (stop - first), number)
+
+
+def _counts(
+    seen: _FirstSeen, step: np.ndarray, event: np.ndarray, event_steps: np.ndarray, *, codes: int
+) -> tuple[Int64[np.ndarray, "code event_step"], Int64[np.ndarray, "code event_step"]]:
+    """Subjects at risk that have had the code by each event step, and the cases among them."""
+    columns = len(event_steps) + 1
+    begin = np.searchsorted(event_steps, seen.visit)
+    end = np.searchsorted(event_steps, step[seen.subject], side="right")
+    comes, goes = (
+        np.bincount(seen.code * columns + column, minlength=codes * columns).reshape(codes, columns)
+        for column in (begin, end)
+    )
+    is_case = event[seen.subject]
+    cases_with = np.bincount(seen.code[is_case] * columns + end[is_case] - 1, minlength=codes * columns)
+    return np.cumsum(comes - goes, axis=1)[:, :-1], cases_with.reshape(codes, columns)[:, :-1]
+
+
+def _pairs(
+    with_code: Int64[np.ndarray, "code event_step"],
+    cases_with: Int64[np.ndarray, "code event_step"],
+    at_risk: Int64[np.ndarray, " event_step"],
+    cases: Int64[np.ndarray, " event_step"],
+) -> tuple[Int64[np.ndarray, " code"], Int64[np.ndarray, " code"]]:
+    """Concordant and tied pairs of every code."""
+    controls_with = with_code - cases_with
+    controls_without = at_risk - cases - controls_with
+    concordant = cases_with * controls_without
+    tied = cases_with * controls_with + (cases - cases_with) * controls_without
+    return concordant.sum(axis=1), tied.sum(axis=1)

@@ -1,0 +1,55 @@
+"""Calibration at one horizon → predicted beside observed risk."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from survlstm.judgement.results import Calibration
+from survlstm.report.figures.canvas import BLUE, INK, PAPER, Drawing, new_figure
+from survlstm.report.numbers import number, p_value, since, time
+
+
+def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name: str) -> Drawing | None:
+    """Groups of subjects by predicted risk against what became of them; None where there are no groups."""
+    if not calibration.predicted:
+        return None
+    predicted, observed = np.array(calibration.predicted), np.array(calibration.observed)
+    low, high = np.array(calibration.low), np.array(calibration.high)
+    end = min(1.0, 1.08 * float(np.nanmax([*predicted, *observed, *high, 0.05])))
+    # Narrow, so that three stand in a row without small print.
+    figure = new_figure(290, 300)
+    axes = figure.add_subplot(aspect="equal", xlim=(-0.02 * end, end), ylim=(-0.02 * end, end))
+    axes.grid(True)
+    axes.set_axisbelow(True)
+    axes.plot([0, end], [0, end], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
+    axes.vlines(predicted, low, high, color=BLUE, linewidth=1.6)
+    axes.plot(predicted, observed, "o", color=BLUE, markersize=7, markerfacecolor=PAPER, mew=1.8, clip_on=False)
+    horizon = time(calibration.horizon, unit)
+    axes.set(xlabel=f"predicted risk by {horizon}", ylabel="observed risk")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    pairs = ", ".join(f"{number(x, 2)} and {number(y, 2)}" for x, y in zip(predicted, observed, strict=True))
+    return Drawing(
+        name=name,
+        title=f"Calibration {since(landmark)} by {horizon}",
+        alt=f"Predicted and observed risk by {horizon} in {len(predicted)} groups: {pairs}.",
+        caption=_caption(calibration, int(np.isnan(low).sum())),
+        figure=figure,
+    )
+
+
+def _caption(calibration: Calibration, without_bar: int) -> str:
+    sizes = calibration.subjects
+    each = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    said = (
+        f"Circles: {len(sizes)} groups of {each} subjects by predicted risk, with the interval of the observed risk. "
+        "On the dashed line both agree, above it more happened than predicted. "
+    )
+    if without_bar:
+        said += f"Without an interval, as all or none had the event: {without_bar}. "
+    said += (
+        f"Slope {number(calibration.slope, 2)}, intercept {number(calibration.intercept, 2)}, in the large "
+        f"{number(calibration.in_the_large, 2)}; test of calibration: p {p_value(calibration.p_value)}."
+    )
+    return said + (f" Missing: {calibration.why_not}." if calibration.why_not else "")

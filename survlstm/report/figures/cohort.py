@@ -1,0 +1,75 @@
+"""Flow → where subjects went, box by box."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from survlstm.data.prepare import Flow
+from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, WIDTH, Drawing
+
+LINE = 15
+GAP = 14
+LEFT, RIGHT = (4, 152), (186, WIDTH - 4)
+
+
+def draw_flow(flow: Flow, *, judged: tuple[str, int, int]) -> Drawing:
+    """Subjects read, each exclusion with its events, subjects used, and the split judged (name, subjects, events)."""
+    excluded = [
+        [*textwrap.wrap(rule.reason, 32), f"{rule.subjects:,} left out, {rule.events:,} with the event"]
+        for rule in flow.subjects_excluded
+    ]
+    split, subjects, events = judged
+    ends = [
+        ["Subjects used", f"{flow.subjects_used:,}"],
+        [f"Judged: {split}", f"{subjects:,}", f"{events:,} with the event"],
+    ]
+    height = sum(_tall(lines) + GAP for lines in [["", ""], *excluded, *ends]) + GAP
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
+    axes.set_axis_off()
+    foot = top = _box(axes, ["Subjects read", f"{flow.subjects_read:,}"], LEFT, GAP, bold=True)
+    for lines in excluded:
+        middle = top + GAP + _tall(lines) / 2
+        _arrow(axes, (sum(LEFT) / 2, middle), (RIGHT[0], middle))
+        top = _box(axes, lines, RIGHT, top + GAP)
+    for lines in ends:
+        _arrow(axes, (sum(LEFT) / 2, foot), (sum(LEFT) / 2, top + GAP))
+        foot = top = _box(axes, lines, LEFT, top + GAP, bold=True)
+    return Drawing(
+        name="cohort",
+        title="From the subjects read to the subjects judged",
+        alt=f"Flow diagram: {flow.subjects_read:,} subjects read; "
+        + "".join(f"{rule.subjects:,} left out ({rule.reason}); " for rule in flow.subjects_excluded)
+        + f"{flow.subjects_used:,} used; {subjects:,} judged ({split}), {events:,} with the event.",
+        caption=(
+            "Rules apply from top to bottom, each to the subjects that the ones before it let through. Events lost to "
+            "a rule are shown, because a rule that removes events changes what the figures are about."
+        ),
+        figure=figure,
+    )
+
+
+def _tall(lines: list[str]) -> int:
+    return LINE * len(lines) + 12
+
+
+def _box(axes: Axes, lines: list[str], sides: tuple[int, int], top: float, *, bold: bool = False) -> float:
+    """Draw the box and return its lower edge."""
+    left, right = sides
+    edge, width = (BLUE, 1.4) if bold else (MUTED, 0.8)
+    axes.add_patch(
+        Rectangle((left, top), right - left, _tall(lines), facecolor=PAPER, edgecolor=edge, linewidth=width, zorder=2)
+    )
+    for number, line in enumerate(lines):
+        weight = "bold" if bold and number == 1 else "normal"
+        axes.text(left + 9, top + 6 + LINE * (number + 0.5), line, va="center", size=10.5, weight=weight, zorder=3)
+    return top + _tall(lines)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+    axes.annotate("", xy=end, xytext=start, arrowprops=style)

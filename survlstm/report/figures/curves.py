@@ -1,0 +1,184 @@
+"""Survival after a landmark → the curves of three example subjects, and of risk groups beside Kaplan-Meier."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from survlstm.judgement.results import Curves
+from survlstm.report.figures.canvas import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    Drawing,
+    legend_above,
+    new_axes,
+    new_figure,
+)
+from survlstm.report.numbers import number, since, time
+
+# Line by line: colour, dashes and marker differ.
+LOOKS = ((BLUE, "-", "o"), (PURPLE, (0, (6, 2)), "s"), (ORANGE, (0, (2, 1.5)), "^"))
+# More points than this and markers make a thick line of their own.
+MOST_MARKERS = 25
+
+
+def draw_examples(curves: Curves, *, name: str) -> Drawing | None:
+    """S(t) of the example subjects, their event or end of follow-up marked; None where there is none."""
+    if not curves.example_name or not len(curves.time):
+        return None
+    figure, axes = new_axes(320)
+    time_from_0, last = np.concatenate([[0.0], curves.time]), float(curves.time[-1])
+    for place, who in enumerate(curves.example_name):
+        colour, dashes, _ = LOOKS[place % len(LOOKS)]
+        survival = np.concatenate([[1.0], curves.example_survival[place]])
+        axes.plot(time_from_0, survival, color=colour, linestyle=dashes, label=who)
+        duration = curves.example_duration[place]
+        at = float(np.interp(min(duration, last), time_from_0, survival))
+        _mark_end(axes, min(duration, last), at, colour, event=curves.example_event[place], behind=duration > last)
+    _covariate_free(axes, curves)
+    axes.plot([], [], "X", color=INK, markersize=9, label="event")
+    axes.plot([], [], "o", color=INK, markerfacecolor=PAPER, markersize=8, mew=1.8, label="end of follow-up")
+    axes.plot([], [], ">", color=INK, markersize=8, label="followed further")
+    _time_axes(axes, curves)
+    legend_above(figure, axes, 2)
+    ends = "; ".join(
+        f"{who}: {_end(duration, event=event, unit=curves.unit)}"
+        for who, duration, event in zip(curves.example_name, curves.example_duration, curves.example_event, strict=True)
+    )
+    finals = ", ".join(
+        f"{who} {number(curve[-1], 2)}" for who, curve in zip(curves.example_name, curves.example_survival, strict=True)
+    )
+    return Drawing(
+        name=name,
+        title=f"Three subjects {since(curves.landmark)}",
+        alt=f"Predicted survival of three subjects up to {time(last, curves.unit)}: {finals}. {ends}.",
+        caption=(
+            "Predicted probability of no event, each curve from what was known of one subject at the "
+            "landmark. "
+            f"Marks show what became of them ({ends}). The dotted grey line is the same for everyone: the model "
+            "without covariates. A useful model spreads the curves; one subject proves nothing."
+        ),
+        figure=figure,
+    )
+
+
+def _mark_end(axes: Axes, at_time: float, survival: float, colour: str, *, event: bool, behind: bool) -> None:
+    marker = ">" if behind else ("X" if event else "o")
+    filling = PAPER if marker == "o" else colour
+    size = 9 if marker == "X" else 8
+    axes.plot(
+        at_time,
+        survival,
+        marker,
+        color=colour,
+        markersize=size,
+        markerfacecolor=filling,
+        mew=1.8,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def _end(duration: float, *, event: bool, unit: str) -> str:
+    # Counted in steps, a censored subject stands half a step behind the last one that it survived.
+    return f"event at {time(round(duration), unit)}" if event else f"no event for {time(math.floor(duration), unit)}"
+
+
+def draw_groups(curves: Curves, *, name: str) -> Drawing | None:
+    """Mean predicted survival of each risk group beside its Kaplan-Meier curve; None where there is no group."""
+    if not curves.group_name or not len(curves.time):
+        return None
+    groups = len(curves.group_name)
+    figure = new_figure(330 + 17 * groups)
+    axes, table = figure.subplots(2, 1, height_ratios=[12, 1 + groups])
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    _draw_group_lines(axes, curves)
+    _time_axes(axes, curves)
+    _numbers_at_risk(table, curves)
+    legend_above(figure, axes, 2)
+    said = "; ".join(
+        f"{group} predicted {number(predicted[-1], 2)}, observed {number(observed[-1], 2)}"
+        for group, predicted, observed in zip(
+            curves.group_name, curves.group_survival, curves.group_observed, strict=True
+        )
+    )
+    return Drawing(
+        name=name,
+        title=f"Risk groups {since(curves.landmark)}, predicted and observed",
+        alt=f"Survival of {groups} risk groups at {time(float(curves.time[-1]), curves.unit)}: {said}.",
+        caption=(
+            "Thirds of the subjects by predicted risk: mean prediction (solid, filled markers) and what was observed "
+            "(Kaplan-Meier; dashed steps, open markers, confidence band). Groups that lie apart show discrimination, "
+            "solid lines within the bands calibration. A dashed line that ends early ends with its group's follow-up. "
+            "Below: numbers at risk."
+        ),
+        figure=figure,
+    )
+
+
+def _draw_group_lines(axes: Axes, curves: Curves) -> None:
+    """Predicted first, then observed, so that the legend has a column of each."""
+    time_from_0, every = np.concatenate([[0.0], curves.time]), max(1, len(curves.time) // 8)
+    for place, group in enumerate(curves.group_name):
+        colour, _, marker = LOOKS[place % len(LOOKS)]
+        predicted = np.concatenate([[1.0], curves.group_survival[place]])
+        (line,) = axes.plot(time_from_0, predicted, color=colour, label=f"{group}, predicted")
+        line.set(marker=marker, markevery=every, markersize=6)
+    for place, group in enumerate(curves.group_name):
+        colour, _, marker = LOOKS[place % len(LOOKS)]
+        observed, low, high = (
+            np.concatenate([[1.0], values[place]])
+            for values in (curves.group_observed, curves.group_low, curves.group_high)
+        )
+        # A step would run on to the first time behind the follow-up.
+        followed = np.isfinite(observed)
+        (line,) = axes.step(time_from_0[followed], observed[followed], where="post", color=colour)
+        line.set(linestyle=(0, (4, 2)), label=f"{group}, observed")
+        line.set(marker=marker, markevery=every, markersize=6, markerfacecolor=PAPER)
+        axes.fill_between(time_from_0, low, high, step="post", color=colour, alpha=0.14, linewidth=0)
+
+
+def _numbers_at_risk(table: Axes, curves: Curves) -> None:
+    groups = range(len(curves.group_name))
+    table.set(xlim=(0, float(curves.time[-1]) * 1.02), ylim=(len(groups) - 0.4, -1.4), xticks=[])
+    table.spines[:].set_visible(False)
+    table.set_yticks([-0.9, *groups], ["at risk", *curves.group_name])
+    table.tick_params(axis="y", length=0, labelsize=9)
+    shown = _spread(curves.time, 5)
+    for place in groups:
+        table.get_yticklabels()[place + 1].set_color(LOOKS[place % len(LOOKS)][0])
+        for column in shown:
+            at_risk = f"{int(curves.group_at_risk[place, column]):,}"
+            table.text(curves.time[column], place, at_risk, ha="center", va="center_baseline", fontsize=9)
+
+
+def _spread(times: np.ndarray, most: int) -> list[int]:
+    """Up to ``most`` places, the last one always, as evenly in time as the grid allows and never crowded."""
+    gap, taken = times[-1] / most, [len(times) - 1]
+    for target in np.arange(most - 1, 0, -1) * gap:
+        place = int(np.abs(times - target).argmin())
+        if times[taken[-1]] - times[place] > 0.75 * gap and times[place] > 0.5 * gap:
+            taken.append(place)
+    return taken[::-1]
+
+
+def _covariate_free(axes: Axes, curves: Curves) -> None:
+    average = np.concatenate([[1.0], curves.covariate_free])
+    axes.plot(
+        np.concatenate([[0.0], curves.time]), average, color=MUTED, linestyle=":", linewidth=1.5, label="covariate-free"
+    )
+
+
+def _time_axes(axes: Axes, curves: Curves) -> None:
+    last = float(curves.time[-1])
+    axes.set(xlim=(0, last * 1.02), ylim=(0, 1.03), ylabel="probability of no event")
+    axes.set_xlabel(f"{curves.unit} from the landmark")
+    ticks = [0.0, *(float(curves.time[column]) for column in _spread(curves.time, 5))]
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])

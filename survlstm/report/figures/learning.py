@@ -1,0 +1,87 @@
+"""History → the loss and the validation C-index by epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from survlstm.report.figures.canvas import BLUE, INK, MUTED, ORANGE, Drawing, legend_above, new_axes
+from survlstm.report.figures.curves import MOST_MARKERS
+from survlstm.report.numbers import number, short
+from survlstm.training.history import Epoch, History
+
+
+def draw_learning(history: History) -> list[Drawing]:
+    """Two figures, or none where no epoch was finished."""
+    if not history.epochs:
+        return []
+    return [_draw_loss(history), _draw_c_td(history)]
+
+
+def best(history: History) -> Epoch | None:
+    """The epoch whose weights were kept."""
+    return next((epoch for epoch in history.epochs if epoch.epoch == history.best_epoch), None)
+
+
+def _draw_loss(history: History) -> Drawing:
+    figure, axes = new_axes(290)
+    _line(axes, history, [epoch.train_loss for epoch in history.epochs], (BLUE, "-", "o", "training"))
+    _line(axes, history, [epoch.val_loss for epoch in history.epochs], (ORANGE, (0, (5, 2)), "s", "validation"))
+    axes.set_ylabel("loss (nats per subject)")
+    _finish(axes, history)
+    legend_above(figure, axes, 3)
+    first, last, kept = history.epochs[0], history.epochs[-1], best(history)
+    said = f"Best at epoch {kept.epoch} with validation loss {number(kept.val_loss)}. " if kept else ""
+    return Drawing(
+        name="loss",
+        title="Loss by epoch",
+        alt=(
+            f"Training loss from {number(first.train_loss)} to {number(last.train_loss)}, validation loss from "
+            f"{number(first.val_loss)} to {number(last.val_loss)} in {len(history.epochs)} epochs."
+        ),
+        caption=(
+            f"Mean over subjects, lower is better. {said}The weights of the best epoch are the ones judged. Validation "
+            "loss that rises while training loss falls is overfitting; two flat lines have learned nothing."
+        ),
+        figure=figure,
+    )
+
+
+def _draw_c_td(history: History) -> Drawing:
+    figure, axes = new_axes(290)
+    values = [epoch.val_c_td for epoch in history.epochs]
+    _line(axes, history, values, (ORANGE, (0, (5, 2)), "s", "validation"))
+    axes.axhline(0.5, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="random")
+    axes.set_ylabel("c_td")
+    _finish(axes, history)
+    legend_above(figure, axes, 3)
+    kept, last = best(history), history.epochs[-1]
+    said = f"{number(kept.val_c_td)} at the best epoch. " if kept else ""
+    return Drawing(
+        name="validation_c_td",
+        title="Validation c_td by epoch",
+        alt=f"Validation c_td from {number(values[0])} to {number(values[-1])}, {said}".rstrip(", "),
+        caption=(
+            f"Ranking of the validation subjects, higher is better: {said}The epoch is chosen on validation subjects, "
+            "so this figure flatters a little; the verdict's comes from subjects that chose nothing. Learning rate at "
+            f"the end: {short(last.lr)}."
+        ),
+        figure=figure,
+    )
+
+
+def _line(axes: Axes, history: History, values: list[float], looks: tuple[str, object, str, str]) -> None:
+    colour, dashes, marker, label = looks
+    few = len(values) <= MOST_MARKERS
+    number_of = [epoch.epoch for epoch in history.epochs]
+    finite = np.where(np.isfinite(values), values, np.nan)
+    axes.plot(number_of, finite, color=colour, linestyle=dashes, label=label, marker=marker if few else "")
+
+
+def _finish(axes: Axes, history: History) -> None:
+    if best(history):
+        axes.axvline(history.best_epoch, color=MUTED, linewidth=1.2, linestyle=":", label="best epoch")
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.margins(x=0.03, y=0.08)

@@ -1,0 +1,53 @@
+"""A verdict and what led to it → metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from survlstm.data.prepare import Prepared
+from survlstm.judgement.results import Finding, Verdict
+from survlstm.report.manifest import write_manifest
+from survlstm.report.page import write_report
+from survlstm.report.predictions_table import write_predictions
+from survlstm.report.summary import show_verdict, write_metrics
+from survlstm.training.history import History
+from survlstm.training.prediction import Predictions
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was judged: ``history`` is None where nothing was trained."""
+
+    title: str
+    config_yaml: str
+    prepared: Prepared
+    history: History | None
+    predictions: Predictions
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    manifest: dict[str, str]
+
+
+def write_results(folder: Path, judged: Judged) -> None:
+    """Show the verdict and leave everything in ``folder``."""
+    show_verdict(judged.verdict, judged.findings)
+    write_predictions(
+        folder / "predictions.parquet",
+        judged.predictions,
+        judged.prepared.tensors.subject_id,
+        split=judged.verdict.split,
+        clock=judged.verdict.clock,
+    )
+    write_metrics(folder / "metrics.json", judged.prepared, judged.history, judged.verdict, judged.findings)
+    write_manifest(folder / "manifest.json", judged.manifest)
+    write_report(
+        folder,
+        title=judged.title,
+        verdict=judged.verdict,
+        findings=judged.findings,
+        flow=judged.prepared.flow,
+        history=judged.history,
+        config_yaml=judged.config_yaml,
+        manifest=judged.manifest,
+    )

@@ -1,0 +1,126 @@
+"""``survlstm evaluate`` and ``survlstm compare`` as a person types them."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[logistic_hazard]"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, shared_cache):
+    """Two runs on one cohort, and one of them on another outcome."""
+    import os
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("runs")
+    environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache)}
+    for name, words in (("a", []), ("b", ["model.hidden_dim=4", "trainer.epochs=1"]), ("c", ["outcome.seed=7"])):
+        command = [sys.executable, "-m", "survlstm", "train", *SMALL, f"output_dir={folder / name}", *words]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+    return folder
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, capsys):
+    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=again") == 0
+    again, before = metrics_of(tmp_path / "again"), metrics_of(runs / "a")
+    assert again["test"] == before["test"]
+    assert (tmp_path / "again" / "report.html").stat().st_size > 10_000
+    assert "taken from the cache" not in capsys.readouterr().out
+    log = (tmp_path / "again" / "evaluation.log").read_text()
+    assert "Evaluation complete!" in log
+
+
+def test_another_split_and_other_landmarks(survlstm, runs, tmp_path):
+    words = ["split=val", "judgement=default", "judgement.baselines=[]", "judgement.landmarks.visits=[3]"]
+    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=val", *words) == 0
+    val = metrics_of(tmp_path / "val")["val"]
+    assert val["split"] == "val"
+    assert [landmark["name"] for landmark in val["landmarks"]] == ["visit 3"]
+    assert {row["name"] for row in val["rows"]} == {"model", "oracle", "covariate-free hazard"}
+
+
+def test_another_cohort_is_judged_as_a_whole_and_its_unknown_codes_counted(survlstm, runs, tmp_path, capsys):
+    words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120"]
+    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=other", *words) == 0
+    found = metrics_of(tmp_path / "other")
+    assert found["test"]["subjects"] == found["data"]["subjects_used"] > 90
+    assert found["data"]["codes_unknown"]["codes"] > 0
+    assert re.search(r"unknown to it: entries [1-9]\d*; codes [1-9]", capsys.readouterr().out)
+
+
+def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survlstm, runs, tmp_path):
+    words = ["data=tiny", "data.simulated.patients=250"]
+    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=same", *words) == 0
+    found = metrics_of(tmp_path / "same")["test"]
+    assert found["subjects"] == metrics_of(runs / "a")["test"]["subjects"]
+
+
+def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
+    assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=table") == 0
+    shown = capsys.readouterr().out
+    assert "best has more" in shown
+    table = pd.read_csv(tmp_path / "table" / "comparison.csv")
+    assert set(table["run"]) == {"a", "b"}
+    written = json.loads((tmp_path / "table" / "comparison.json").read_text())
+    values = [row["c_td"]["value"] for row in written["rows"]]
+    assert values == sorted(values, reverse=True)
+    by_name = {row["name"]: row for row in written["rows"]}
+    for name in ("a", "b"):
+        (model,) = [row for row in metrics_of(runs / name)["test"]["rows"] if row["role"] == "model"]
+        assert by_name[name]["c_td"]["value"] == pytest.approx(model["c_td"]["value"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["evaluate", "run=nowhere"], 2, "a run must be the folder that survlstm train made; found no folder nowhere"),
+        (["evaluate", "run=empty"], 2, "it is not the folder of a run"),
+        (["evaluate", "run=unfinished"], 7, "a finished run must hold checkpoints/best.pt"),
+        (["evaluate", "run=broken"], 7, "must be a whole checkpoint"),
+        (["evaluate"], 2, "run has no value and needs one; set run=VALUE"),
+        (["evaluate", "run=A", "split=all"], 2, "split: must be 'train', 'val' or 'test'; found 'all'"),
+        (["evaluate", "run=A", "data=tiny", "split=val"], 2, "split must be test where data names another cohort"),
+        (["evaluate", "run=A", "-m"], 2, "judges one run"),
+        (["compare", "A"], 2, "at least two runs are compared; found 1"),
+        (["compare", "A", "A"], 2, "each run must be named once"),
+        (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
+        (["compare", "A", "C"], 5, "runs must be judged on the same outcome to be compared"),
+        (["compare", "A", "blind"], 7, "must hold the predictions of a finished run"),
+        (["compare", "A", "B", "outptu=x"], 2, "outptu is not a known key; the nearest valid key is output"),
+    ],
+)
+def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, capsys, *, words, code, sentence):
+    (tmp_path / "empty").mkdir()
+    for name, missing in (("unfinished", "checkpoints/best.pt"), ("blind", "predictions.parquet")):
+        shutil.copytree(runs / "a", tmp_path / name)
+        (tmp_path / name / missing).unlink()
+    shutil.copytree(runs / "a", tmp_path / "broken")
+    (tmp_path / "broken" / "checkpoints" / "best.pt").write_bytes(b"torn")
+    named = {"A": runs / "a", "B": runs / "b", "C": runs / "c"}
+    words = [str(named.get(word, word)) for word in words]
+    words = [f"run={named[word[4:]]}" if word[:4] == "run=" and word[4:] in named else word for word in words]
+    assert survlstm(*words) == code
+    shown = capsys.readouterr()
+    assert sentence in shown.err + shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_predictions_hold_every_test_subject_and_step(runs):
+    table = pd.read_parquet(runs / "a" / "predictions.parquet")
+    test = metrics_of(runs / "a")["test"]
+    labels = table.groupby("subject_id").first()
+    assert len(labels) == test["subjects"]
+    assert labels["event"].sum() == test["events"]
+    assert (table.groupby("subject_id").size() == labels["last_step"] + 1).all()
+    survival = table.groupby("subject_id")["hazard"].transform(lambda hazard: np.cumprod(1 - hazard))
+    assert np.allclose(survival, table["survival"])

@@ -1,0 +1,106 @@
+"""conclude: what the first line says of which tables."""
+
+import pytest
+
+from survlstm.judgement.bands import read_c_index
+from survlstm.judgement.results import Cell, Difference, Estimate, Interval, LandmarkResult, LandmarkRow, Row
+from survlstm.judgement.sentences import conclude
+
+
+def difference(low, high):
+    return None if low is None else Difference((low + high) / 2, Interval(low, high), 0.04)
+
+
+def row(name, role, c_td, nll, *, low=None, high=None):
+    interval = Interval(c_td - 0.05, c_td + 0.05) if low is not None or role == "model" else None
+    return Row(name, role, Estimate(c_td, interval), Estimate(nll), difference(low, high), None)
+
+
+def landmark(name, *, low, high=0.2):
+    cells = [(Cell(5.0, Estimate(c), None, None, None, None, 0.5),) for c in (0.7, 0.6, 0.65)]
+    return LandmarkResult(
+        name=name,
+        unit="steps",
+        at_risk=80,
+        events=40,
+        follow_up=5.0,
+        longest=20.0,
+        horizons=(5.0,),
+        at_risk_after=(30,),
+        events_by=(40,),
+        unsupported=(),
+        rows=(
+            LandmarkRow("model", "model", cells[0], None, None, None, None),
+            LandmarkRow("covariate-free hazard", "baseline", cells[1], None, None, None, difference(0.1, 0.3)),
+            LandmarkRow("Cox", "baseline", cells[2], None, None, None, difference(low, high)),
+        ),
+        calibration=(),
+        notes=(),
+    )
+
+
+SETTINGS = {"events": 60, "min_events": 30, "confidence": 0.95}
+
+
+def test_a_model_that_beats_the_best_baseline():
+    rows = [
+        row("model", "model", 0.78, 2.0),
+        row("oracle", "oracle", 0.83, 1.9, low=-0.1, high=0.0),
+        row("covariate-free hazard", "baseline", 0.5, 2.6, low=0.2, high=0.3),
+        row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1),
+    ]
+    lines = conclude(rows, [landmark("visit 2", low=0.01)], **SETTINGS)
+    assert lines[0] == (
+        "Beats the best baseline: C-index (c_td) 0.780 (95% interval 0.730 to 0.830) against 0.720 of the best "
+        "baseline, logistic hazard; difference +0.060 (+0.020 to +0.100, p = 0.040). It ranks better than every "
+        "baseline at: visit 2."
+    )
+    assert lines[1] == "Read as: good discrimination; clinically actionable."
+    assert len(lines) == 2
+
+
+def test_a_model_that_does_not_is_said_not_to_in_the_first_line():
+    rows = [
+        row("model", "model", 0.52, 2.3),
+        row("covariate-free hazard", "baseline", 0.5, 2.2, low=-0.03, high=0.07),
+        row("logistic hazard", "baseline", 0.51, 2.6, low=-0.04, high=0.06),
+    ]
+    lines = conclude(rows, [], **SETTINGS)
+    assert lines[0].startswith("Does not beat the best baseline: C-index (c_td) 0.520")
+    assert "The interval holds 0.5: no evidence that it ranks better than chance." in lines
+    assert any("no better than that of the covariate-free hazard (nll 2.300 against 2.200)" in line for line in lines)
+
+
+def test_landmarks_where_it_is_not_shown_to_be_better_are_in_the_first_line():
+    rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
+    landmarks = [landmark("visit 2", low=0.01), landmark("visit 5", low=-0.01), landmark("visit 9", low=None)]
+    first = conclude(rows, landmarks, **SETTINGS)[0]
+    assert first.endswith("Not shown to rank better than the best baseline at: visit 5 (Cox).")
+
+
+def test_too_few_events_decide_nothing():
+    rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2)]
+    first = conclude(rows, [], events=12, min_events=30, confidence=0.95)[0]
+    assert first.startswith("Undecided, with 12 events where 30 are needed: C-index (c_td) 0.780")
+
+
+def test_without_a_comparable_pair_there_is_no_verdict():
+    rows = [row("model", "model", float("nan"), 0.1), row("free", "baseline", float("nan"), 0.1)]
+    lines = conclude(rows, [], events=0, min_events=30, confidence=0.95)
+    assert lines == ("No verdict: 0 events, and no pair of subjects that can be compared.",)
+
+
+@pytest.mark.parametrize(
+    ("c_index", "reading"),
+    [
+        (0.29, "worse than random"),
+        (0.5, "random"),
+        (0.55, "weak signal"),
+        (0.65, "moderate discrimination"),
+        (0.7, "good discrimination"),
+        (0.8, "excellent"),
+        (float("nan"), "undefined"),
+    ],
+)
+def test_the_guides_reading_of_a_c_index(c_index, reading):
+    assert reading in read_c_index(c_index)

@@ -1,0 +1,52 @@
+"""Digits as the page writes them."""
+
+import pytest
+
+from survlstm.judgement.results import Difference, Estimate, Interval
+from survlstm.report import numbers
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "\N{EN DASH}"),
+        (NAN, "\N{EN DASH}"),
+        (INF, "∞"),
+        (-INF, "\N{MINUS SIGN}∞"),
+        (0.0, "0.000"),
+        (-0.0004, "0.000"),
+        (-0.0006, "\N{MINUS SIGN}0.001"),
+        (1234.5678, "1,234.568"),
+    ],
+)
+def test_number(value, written):
+    assert numbers.number(value) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0"), (365.0, "365"), (17.5, "17.5"), (1095.0, "1,095"), (5e-4, "0.0005"), (3e-6, "3e\N{MINUS SIGN}06")],
+)
+def test_short(value, written):
+    assert numbers.short(value) == written
+
+
+@pytest.mark.parametrize(("value", "written"), [(None, "\N{EN DASH}"), (0.0004, "< 0.001"), (0.0312, "0.031")])
+def test_p_value(value, written):
+    assert numbers.p_value(value) == written
+
+
+def test_estimates_differences_and_times():
+    assert numbers.estimate(None) == "\N{EN DASH}"
+    assert numbers.estimate(Estimate(0.5)) == "0.500"
+    assert numbers.estimate(Estimate(0.5, Interval(-0.1, 0.6))) == "0.500 (\N{MINUS SIGN}0.100 to 0.600)"
+    assert numbers.signed(Difference(0.02, Interval(0, 1), 0.1)) == "+0.020"
+    assert numbers.signed(Difference(0.0001, Interval(0, 1), 0.1)) == "0.000"
+    assert numbers.counted(1, "event") == "1 event"
+    assert numbers.counted(1200, "event") == "1,200 events"
+    assert numbers.time(1.0, "steps") == "1 step"
+    assert numbers.times((1.0, 3.0, 5.0), "steps") == "1, 3 and 5 steps"
+    assert numbers.times((365.0,), "days") == "365 days"
+    assert numbers.since("landmark") == "from the landmark"
