@@ -16,6 +16,7 @@ from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
 from survlstm.judgement.canaries import run_canaries
 from survlstm.judgement.health import HealthFacts, check_health
+from survlstm.judgement.landmarks import reference_of
 from survlstm.judgement.results import Verdict
 from survlstm.judgement.verdict import judge
 from survlstm.report.manifest import make_manifest
@@ -47,7 +48,11 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
     config, prepared = assessment.config, assessment.prepared
     batches = build_batches(config, prepared.tensors, assessment.evaluated)
     predictions = predict(assessment.model, batches, assessment.device)
-    verdict = judge(predictions, prepared.tensors, assessment.evaluated, settings=config.judgement, seed=config.seed)
+    others = build_batches(config, prepared.tensors, reference_of(assessment.evaluated))
+    reference = predict(assessment.model, others, assessment.device)
+    verdict = judge(
+        predictions, reference, prepared.tensors, assessment.evaluated, settings=config.judgement, seed=config.seed
+    )
     canaries = run_canaries(assessment.model, batches, assessment.device, config=config, verdict=verdict)
     findings = check_health(
         HealthFacts(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from survlstm.data.tensors import Tensors
-from survlstm.judgement.landmarks import Landmark
+from survlstm.judgement.drift import fit_drift
+from survlstm.judgement.landmarks import AtRisk, Landmark
 from survlstm.survival.follow_up import check_probability
-
-Members: TypeAlias = Int64[np.ndarray, " subject"]
 
 
 @dataclass(frozen=True)
@@ -21,17 +20,27 @@ class Contender:
 
     Entries behind a subject's last at-risk step are read only where ``known_ahead`` says that they need no later
     history: for a model that knows no covariates, and on the landmark clock, where every hazard is one of the landmark.
+    ``reference`` are its hazards on the subjects of ``Rows.reference``; only what is not known ahead needs them.
     """
 
     name: str
     role: Literal["model", "oracle", "baseline"]
     hazard: Float[np.ndarray, "subject step"]
     known_ahead: bool
+    reference: Float[np.ndarray, "reference reference_step"] | None = None
 
     @property
     def survival(self) -> Float[np.ndarray, "subject step"]:
         """S through each step; what is unknown is carried as if it were certain, and is never read."""
         return np.cumprod(1 - np.nan_to_num(self.hazard), axis=1)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Whom the rows of hazards belong to: numbers of the tensors' subjects, rising."""
+
+    evaluated: Int64[np.ndarray, " subject"]
+    reference: Int64[np.ndarray, " reference"]
 
 
 @dataclass(frozen=True)
@@ -46,18 +55,36 @@ class LandmarkContender:
         check_probability(self.survival, subjects=len(self.survival))
 
 
-def from_landmark(contender: Contender, landmark: Landmark, tensors: Tensors, members: Members) -> LandmarkContender:
+def from_landmark(contender: Contender, landmark: Landmark, tensors: Tensors, rows: Rows) -> LandmarkContender:
     """S after the landmark, from what was known there: later hazards of the record would know later visits.
 
-    So the hazard of the landmark's own step is held for the steps after it, S = (1 - h)^k; at the first horizon that is
-    the model itself, behind it an extrapolation. Hazards known ahead are taken as they are. ``members`` are the
-    subjects of the hazard's rows, in rising order.
+    So the hazard of the landmark's own step is carried on, with the drift that is fitted on the reference subjects; at
+    the first horizon that is the model itself. Hazards known ahead are taken as they are.
     """
-    subject, steps = landmark.test.subject, len(landmark.grid)
-    row = np.searchsorted(members, subject)
-    here = landmark.test.visit - tensors.visit_offsets[subject] if landmark.unit == "steps" else np.zeros_like(row)
+    steps = len(landmark.grid)
+    row, here = _place(landmark.test, landmark, tensors, rows.evaluated)
     if contender.known_ahead:
         hazard = contender.hazard[row[:, None], here[:, None] + np.arange(steps)]
-        return LandmarkContender(contender.name, contender.role, np.cumprod(1 - hazard, axis=1))
-    held = contender.hazard[row, here]
-    return LandmarkContender(contender.name, contender.role, (1 - held)[:, None] ** np.arange(1, steps + 1))
+    else:
+        assert contender.reference is not None, "what is not known ahead has a reference"
+        reference = landmark.reference
+        drift = fit_drift(
+            _logit(contender.reference[_place(reference, landmark, tensors, rows.reference)]),
+            step=reference.step,
+            event=reference.event,
+            steps=steps,
+        )
+        hazard = drift.hazard(_logit(contender.hazard[row, here]), steps=steps)
+    return LandmarkContender(contender.name, contender.role, np.cumprod(1 - hazard, axis=1))
+
+
+def _place(at_risk: AtRisk, landmark: Landmark, tensors: Tensors, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The row of each subject at risk, and the step of the clock that it stands at."""
+    row = np.searchsorted(members, at_risk.subject)
+    number = at_risk.visit - tensors.visit_offsets[at_risk.subject]
+    return row, number if landmark.unit == "steps" else np.zeros_like(row)
+
+
+def _logit(hazard: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(hazard) - np.log1p(-hazard)

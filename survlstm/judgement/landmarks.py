@@ -37,13 +37,15 @@ class Landmark:
     """One question to every contender: S(t) after the landmark, from what is known there, for t in ``grid``.
 
     ``grid[k]`` is the end of step k after the landmark: 1, 2, … on the visit clock, the ends of the intervals in days
-    on the landmark clock. ``horizons`` are those of the grid that the tables show.
+    on the landmark clock. ``horizons`` are those of the grid that the tables show. ``test`` are the evaluated subjects,
+    ``reference`` those on whom hazards learn to drift: ``val``, or ``train`` where the validation split is evaluated.
     """
 
     name: str
     unit: Literal["steps", "days"]
     train: AtRisk
     val: AtRisk
+    reference: AtRisk
     test: AtRisk
     grid: Float64[np.ndarray, " horizon"]
     horizons: Float64[np.ndarray, " shown"]
@@ -57,19 +59,25 @@ def landmarks_of(
     ``visits`` are visit numbers (0 = the first), ``days`` count from the first visit; ``horizons`` count steps of the
     clock after the landmark.
     """
+    parts = (Split.TRAIN, Split.VAL, reference_of(evaluated), evaluated)
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
         shown = ends[[steps - 1 for steps in sorted(horizons) if steps <= len(ends)]]
-        train, val, test = (_on_landmark_clock(tensors, part) for part in (Split.TRAIN, Split.VAL, evaluated))
-        return (Landmark("landmark", "days", train, val, test, grid=ends, horizons=shown),)
+        train, val, reference, test = (_on_landmark_clock(tensors, part) for part in parts)
+        return (Landmark("landmark", "days", train, val, reference, test, grid=ends, horizons=shown),)
     grid, shown = np.arange(1.0, max(horizons) + 1), np.array(sorted(horizons), dtype=np.float64)
     known = [(f"visit {number}", lambda subject, n=number: np.full(len(subject), n)) for number in visits]
     known += [(f"day {day:g}", lambda subject, d=day: _visits_by_day(tensors, subject, d)) for day in days]
     landmarks = []
     for name, last_known in known:
-        train, val, test = (_at_risk(tensors, part, last_known) for part in (Split.TRAIN, Split.VAL, evaluated))
-        landmarks.append(Landmark(name, "steps", train, val, test, grid=grid, horizons=shown))
+        train, val, reference, test = (_at_risk(tensors, part, last_known) for part in parts)
+        landmarks.append(Landmark(name, "steps", train, val, reference, test, grid=grid, horizons=shown))
     return tuple(landmarks)
+
+
+def reference_of(evaluated: Split) -> Split:
+    """The split whose subjects show how hazards drift: never the evaluated one, and the training split only then."""
+    return Split.TRAIN if evaluated == Split.VAL else Split.VAL
 
 
 def _at_risk(tensors: Tensors, part: Split, last_known: Callable[[np.ndarray], np.ndarray]) -> AtRisk:

@@ -15,8 +15,9 @@ CONVENTIONS = {
     "nll": "negative log-likelihood in nats per subject over the at-risk steps; lower = better",
     "landmark": "only subjects still at risk at the landmark, and only what was known of them there; time counts from "
     "the landmark",
-    "held hazard": "a model of the visit clock knows one step ahead; behind it the landmark's hazard h is held, "
-    "S = (1 - h)^k; hazards without covariates are taken as they are",
+    "carried hazard": "a model of the visit clock knows one step ahead; behind it the landmark's hazard is carried on, "
+    "logit h_k = l + log(1 + k)(a + b(l - mean l)), a and b fitted on the validation subjects; hazards that know no "
+    "covariates are taken as they are",
     "c_harrell": "Harrell's C of the risk by the horizon, anchored at the events until then; equal risks count 1/2",
     "c_uno": "Uno's C: the same pairs, each weighted by 1/G² of its anchor",
     "auc": "cumulative/dynamic AUC: event by the horizon against event-free behind it, weighted by 1/G",
@@ -43,29 +44,35 @@ def conclude(
     if math.isnan(model.c_td.value):
         return (f"No verdict: {events} events, and no pair of subjects that can be compared.",)
     best = max((row for row in rows if row.role == "baseline"), key=lambda row: row.c_td.value)
-    figure = _with_interval(model.c_td, confidence)
-    against = f"{best.c_td.value:.3f} of the best baseline, {best.name}"
-    if best.c_td_difference is None:
-        first = (
-            f"Undecided, with {events} events where {min_events} are needed: C-index (c_td) {figure} against {against}."
-        )
-    else:
+    beaten, not_shown = _at_landmarks(landmarks)
+    lines = [_first_line(model, best, not_shown, events, min_events)]
+    lines.append(f"C-index (c_td) {_with_interval(model.c_td, confidence)}: {read_c_index(model.c_td.value)}.")
+    if best.c_td_difference is not None:
         value, (low, high), p = best.c_td_difference
-        beats = "Beats the best baseline" if low > 0 else "Does not beat the best baseline"
-        first = (
-            f"{beats}: C-index (c_td) {figure} against {against}; difference {value:+.3f} ({low:+.3f} to {high:+.3f}, "
-            f"p = {p:.3f})."
-        )
-    lines = [first + _at_landmarks(landmarks), f"Read as: {read_c_index(model.c_td.value)}."]
+        lines.append(f"Model minus best baseline: {value:+.3f} ({low:+.3f} to {high:+.3f}, p = {p:.3f}).")
+    for said, names in (("Ranks better than every baseline at", beaten), ("Not shown to rank better at", not_shown)):
+        if names:
+            lines.append(f"{said}: {', '.join(names)}.")
     if model.c_td.interval is not None and model.c_td.interval.low <= 0.5 <= model.c_td.interval.high:
         lines.append("The interval holds 0.5: no evidence that it ranks better than chance.")
     likeliest = min((row for row in rows if row.role == "baseline"), key=lambda row: row.nll.value)
     if not model.nll.value < likeliest.nll.value:
         lines.append(
-            f"Its likelihood is no better than that of the {likeliest.name} "
+            f"Its likelihood is no better than that of {likeliest.name} "
             f"(nll {model.nll.value:.3f} against {likeliest.nll.value:.3f})."
         )
     return tuple(lines)
+
+
+def _first_line(model: Row, best: Row, not_shown: list[str], events: int, min_events: int) -> str:
+    figures = f"c_td {model.c_td.value:.3f} against {best.c_td.value:.3f} of {best.name}"
+    if best.c_td_difference is None:
+        return f"Undecided with {events} events, where {min_events} are needed: {figures}, the best baseline."
+    if best.c_td_difference.interval.low <= 0:
+        return f"Does not beat the best baseline: {figures}."
+    if not_shown:
+        return f"Beats the best baseline at every step ({figures}), but not at {', '.join(not_shown)}."
+    return f"Beats the best baseline: {figures}."
 
 
 def best_at(landmark: LandmarkResult) -> LandmarkRow | None:
@@ -78,8 +85,8 @@ def best_at(landmark: LandmarkResult) -> LandmarkRow | None:
     return max(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
 
-def _at_landmarks(landmarks: Sequence[LandmarkResult]) -> str:
-    """Where the model is not shown to rank better than every baseline; empty where nothing can be said."""
+def _at_landmarks(landmarks: Sequence[LandmarkResult]) -> tuple[list[str], list[str]]:
+    """Where the model ranks better than every baseline, and where it is not shown to; neither where none can say."""
     beaten, not_shown = [], []
     for landmark in landmarks:
         best = best_at(landmark)
@@ -89,11 +96,7 @@ def _at_landmarks(landmarks: Sequence[LandmarkResult]) -> str:
             beaten.append(landmark.name)
         else:
             not_shown.append(f"{landmark.name} ({best.name})")
-    if not_shown:
-        return f" Not shown to rank better than the best baseline at: {', '.join(not_shown)}."
-    if beaten:
-        return f" It ranks better than every baseline at: {', '.join(beaten)}."
-    return ""
+    return beaten, not_shown
 
 
 def _with_interval(estimate: Estimate, confidence: float) -> str:

@@ -16,7 +16,7 @@ from survlstm.data.tensors import Tensors
 from survlstm.judgement.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, covariate_free
 from survlstm.judgement.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
 from survlstm.judgement.bootstrap import Bootstrap
-from survlstm.judgement.contenders import Contender, LandmarkContender, Members, from_landmark
+from survlstm.judgement.contenders import Contender, LandmarkContender, Rows, from_landmark
 from survlstm.judgement.curves import curves_from
 from survlstm.judgement.landmark_result import judge_landmark
 from survlstm.judgement.landmarks import Landmark, landmarks_of
@@ -37,19 +37,26 @@ class _FromLandmark(NamedTuple):
 
 
 def judge(
-    predictions: Predictions, tensors: Tensors, evaluated: Split, *, settings: JudgementConfig, seed: int
+    predictions: Predictions,
+    reference: Predictions,
+    tensors: Tensors,
+    evaluated: Split,
+    *,
+    settings: JudgementConfig,
+    seed: int,
 ) -> Verdict:
     """The model, the oracle where there is one, and the baselines, on the same subjects and the same resamples.
 
-    ``predictions`` are those of the ``evaluated`` split. Baselines and the censoring curve are fitted on the training
-    subjects of ``tensors``.
+    ``predictions`` are those of the ``evaluated`` split, ``reference`` those of ``reference_of(evaluated)``. Baselines
+    and the censoring curve are fitted on the training subjects of ``tensors``.
     """
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, seed)
     wanted = settings.landmarks
-    contenders = _contenders(predictions, tensors, settings, reach=max(wanted.horizons))
+    rows_of = Rows(predictions.subject, reference.subject)
+    contenders = _contenders(predictions, reference, tensors, settings)
     landmarks = landmarks_of(tensors, evaluated, visits=wanted.visits, days=wanted.days, horizons=wanted.horizons)
     judged = [
-        _judge_from(landmark, contenders, tensors, predictions.subject, settings=settings, bootstrap=bootstrap)
+        _judge_from(landmark, contenders, tensors, rows_of, settings=settings, bootstrap=bootstrap)
         for landmark in landmarks
     ]
     if tensors.clock == "landmark":
@@ -73,24 +80,24 @@ def judge(
 
 
 def _contenders(
-    predictions: Predictions, tensors: Tensors, settings: JudgementConfig, *, reach: int
+    predictions: Predictions, reference: Predictions, tensors: Tensors, settings: JudgementConfig
 ) -> list[Contender]:
-    """Model, oracle, covariate-free hazard, and the baselines that have a hazard at every step.
-
-    Hazards known ahead are made for ``reach`` steps more than the longest record: a landmark may stand at its end.
-    """
+    """Model, oracle, covariate-free hazard, and the baselines that have a hazard at every step."""
     ahead = tensors.clock == "landmark"
-    contenders = [Contender("model", "model", predictions.hazard, ahead)]
-    subject = predictions.subject
-    first_visit = tensors.visit_offsets[subject]
+    contenders = [Contender("model", "model", predictions.hazard, ahead, reference.hazard)]
     if not np.isnan(tensors.oracle_hazard).any():
-        oracle = padded_hazard(tensors.oracle_hazard, first_visit, predictions.step)
-        contenders.append(Contender("oracle", "oracle", oracle, ahead))
-    steps = tensors.steps if ahead else tensors.steps + reach
-    makers = [covariate_free, *(HAZARD_BASELINES[name] for name in settings.baselines if name in HAZARD_BASELINES)]
-    for maker in makers:
-        made = maker(tensors, subject, steps)
-        contenders.append(Contender(made.name, "baseline", made.hazard, made.known_ahead))
+        ours, theirs = (
+            padded_hazard(tensors.oracle_hazard, tensors.visit_offsets[part.subject], part.step)
+            for part in (predictions, reference)
+        )
+        contenders.append(Contender("oracle", "oracle", ours, ahead, theirs))
+    # A landmark may stand at the end of the longest record.
+    steps = tensors.steps if ahead else tensors.steps + max(settings.landmarks.horizons)
+    for maker in (covariate_free, *(HAZARD_BASELINES[name] for name in settings.baselines if name in HAZARD_BASELINES)):
+        both = np.concatenate([predictions.subject, reference.subject])
+        made = maker(tensors, both, steps)
+        ours, theirs = np.split(made.hazard, [len(predictions.subject)])
+        contenders.append(Contender(made.name, "baseline", ours, made.known_ahead, theirs))
     return contenders
 
 
@@ -98,12 +105,12 @@ def _judge_from(
     landmark: Landmark,
     contenders: Sequence[Contender],
     tensors: Tensors,
-    members: Members,
+    rows: Rows,
     *,
     settings: JudgementConfig,
     bootstrap: Bootstrap,
 ) -> _FromLandmark:
-    here = [from_landmark(contender, landmark, tensors, members) for contender in contenders]
+    here = [from_landmark(contender, landmark, tensors, rows) for contender in contenders]
     fitted, missing = _fit(landmark, tensors, settings, bootstrap.seed)
     result = judge_landmark(landmark, here + fitted, bootstrap)
     result = dataclasses.replace(result, notes=result.notes + tuple(missing))

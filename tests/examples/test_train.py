@@ -40,7 +40,7 @@ def test_a_run_leaves_everything_in_its_folder(survlstm, tmp_path, capsys):
     assert best["about"]["config"]["trainer"]["epochs"] == 3
 
     shown = capsys.readouterr().out
-    for line in ("Vocabulary size:", "Event rate:", "Epoch 1/3", "Val loss:", "Saved best model to", "Test C-index"):
+    for line in ("Vocabulary size:", "Event rate:", "Epoch 1/3", "Val loss:", "Saved best model to", "C-index (c_td)"):
         assert line in shown
     log = (folder / "training.log").read_text()
     assert "Epoch 3/3" in log
@@ -144,7 +144,7 @@ def test_usage_version_and_an_unknown_verb(survlstm, capsys):
     assert survlstm("--version") == 0
     assert re.fullmatch(r"survlstm \d+\.\d+\.\d+\n", capsys.readouterr().out)
     assert survlstm("trian") == 2
-    assert "the first word must be one of train, simulate; found 'trian'" in capsys.readouterr().err
+    assert "the first word must be one of train, evaluate, compare, simulate; found 'trian'" in capsys.readouterr().err
 
 
 def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):

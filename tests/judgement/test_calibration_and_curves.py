@@ -1,5 +1,7 @@
 """Calibration and curves of a model that knows the true hazards, and of one that does not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,5 +78,5 @@ def test_a_groups_observed_curve_is_its_kaplan_meier_curve(judged):
 def test_two_subjects_make_no_groups(judged):
     landmark, true, _ = judged
     two = type(landmark.test)(*(column[:2] for column in landmark.test))
-    few = type(landmark)("visit 1", "steps", landmark.train, landmark.val, two, landmark.grid, landmark.horizons)
+    few = dataclasses.replace(landmark, test=two)
     assert curves_from(few, true[:2], true[:2], 0.95) is None

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from survlstm.data.split import Split
-from survlstm.judgement.contenders import Contender, from_landmark
-from survlstm.judgement.landmarks import landmarks_of
+from survlstm.judgement.contenders import Contender, Rows, from_landmark
+from survlstm.judgement.landmarks import landmarks_of, reference_of
 from tests.judgement.cohorts import tensors_of
 
 # Visits on days 0, 30, 60, …; the follow-up ends 30 days after the last of visits 0..step.
@@ -48,26 +48,55 @@ def test_training_subjects_are_those_of_the_training_split(tensors):
     assert not len(found.val.subject)
 
 
-def test_behind_the_first_horizon_the_landmarks_hazard_is_held(tensors):
+def rows_of(tensors, *, reference=()):
+    return Rows(tensors.members(Split.TEST), np.array(reference, dtype=np.int64))
+
+
+def test_behind_the_first_horizon_the_landmarks_hazard_is_carried_on(tensors):
     (found,) = landmarks_of(tensors, Split.TEST, visits=[2], days=[], horizons=[3])
     hazard = np.full((5, 6), np.nan)
     hazard[2, :3], hazard[3, :3], hazard[4] = [0.9, 0.9, 0.1], [0.9, 0.9, 0.5], [0.9, 0.9, 0.2, 0.9, 0.9, 0.9]
-    curve = from_landmark(Contender("model", "model", hazard, False), found, tensors, tensors.members(Split.TEST))
+    nobody = np.zeros((0, 6))
+    curve = from_landmark(Contender("model", "model", hazard, False, nobody), found, tensors, rows_of(tensors))
+    # No reference subject shows a drift: the hazard is held.
     assert curve.survival == pytest.approx(np.array([[0.9, 0.81, 0.729], [0.5, 0.25, 0.125], [0.8, 0.64, 0.512]]))
+
+
+def test_the_drift_is_that_of_the_reference_subjects():
+    split = [Split.TEST] * 2 + [Split.VAL] * 40
+    # Reference subjects have a hazard of a half at visit 1, and then live on for ten visits.
+    tensors = tensors_of([3, 3] + [11] * 40, [False] * 42, split)
+    (found,) = landmarks_of(tensors, Split.TEST, visits=[1], days=[], horizons=[5])
+    model = Contender("model", "model", np.full((2, 4), 0.5), False, np.full((40, 12), 0.5))
+    rows = Rows(tensors.members(Split.TEST), tensors.members(Split.VAL))
+    curve = from_landmark(model, found, tensors, rows)
+    assert curve.survival[:, 0] == pytest.approx(0.5)
+    assert (curve.survival[:, 4] > 0.3).all()
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "reference"), [(Split.TEST, Split.VAL), (Split.TRAIN, Split.VAL), (Split.VAL, Split.TRAIN)]
+)
+def test_no_split_is_its_own_reference(tensors, evaluated, reference):
+    assert reference_of(evaluated) == reference
+    (found,) = landmarks_of(tensors, evaluated, visits=[0], days=[], horizons=[1])
+    assert found.reference.subject.tolist() == tensors.members(reference).tolist()
 
 
 def test_what_is_known_ahead_is_taken_as_it_is(tensors):
     (found,) = landmarks_of(tensors, Split.TEST, visits=[2], days=[], horizons=[2])
     hazard = np.tile([0.9, 0.9, 0.5, 0.2, 0.9, 0.9], (5, 1))
-    curve = from_landmark(Contender("free", "baseline", hazard, True), found, tensors, tensors.members(Split.TEST))
+    curve = from_landmark(Contender("free", "baseline", hazard, True), found, tensors, rows_of(tensors))
     assert curve.survival == pytest.approx(np.tile([0.5, 0.4], (3, 1)))
 
 
 def test_later_hazards_of_the_record_change_no_curve(tensors):
     (found,) = landmarks_of(tensors, Split.TEST, visits=[1], days=[], horizons=[4])
-    members = tensors.members(Split.TEST)
     hazard = np.random.default_rng(0).uniform(0.1, 0.4, (5, 6))
     other = hazard.copy()
     other[:, 2:] = 0.99
-    one, two = (from_landmark(Contender("m", "model", h, False), found, tensors, members) for h in (hazard, other))
+    one, two = (
+        from_landmark(Contender("m", "model", h, False, np.zeros((0, 6))), found, tensors, rows_of(tensors))
+        for h in (hazard, other)
+    )
     assert np.array_equal(one.survival, two.survival)

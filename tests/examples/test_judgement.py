@@ -1,0 +1,114 @@
+"""What a run says about its model: every baseline, both clocks, and the oracle that nobody beats."""
+
+import json
+
+import pytest
+import torch
+
+BASELINES = {"record length", "logistic hazard (last visit, counts)"}
+AT_LANDMARKS = {"Cox (ridge)", "pycox LogisticHazard", "DeepHit"}
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_every_baseline_stands_beside_the_model_on_the_visit_clock(survlstm, tmp_path, capsys):
+    words = ["data.simulated.patients=250", "output_dir=run", "judgement.landmarks.days=[365]"]
+    assert survlstm("train", "experiment=smoke", *words) == 0
+    test = metrics_of(tmp_path / "run")["test"]
+    everywhere = {"model", "oracle", "covariate-free hazard"} | BASELINES
+    assert {row["name"] for row in test["rows"]} == everywhere
+    assert [landmark["name"] for landmark in test["landmarks"]] == ["visit 2", "visit 5", "visit 10", "day 365"]
+    for landmark in test["landmarks"]:
+        assert {row["name"] for row in landmark["rows"]} == everywhere | AT_LANDMARKS
+        assert landmark["at_risk"] >= landmark["at_risk_after"][0] >= landmark["at_risk_after"][-1]
+    (length,) = [row for row in test["rows"] if row["name"] == "record length"]
+    assert length["c_td"]["value"] == 0.5
+    shown = capsys.readouterr().out
+    assert "From visit 5:" in shown
+    assert test["lines"][0] in shown
+
+
+def test_a_landmark_run_is_judged_in_days_and_evaluated_again(survlstm, tmp_path):
+    words = ["clock=landmark", "data.simulated.patients=250", "output_dir=run"]
+    assert survlstm("train", "experiment=smoke", *words) == 0
+    test = metrics_of(tmp_path / "run")["test"]
+    assert test["clock"] == "landmark"
+    assert {row["name"] for row in test["rows"]} == {"model", "covariate-free hazard"} | BASELINES | AT_LANDMARKS
+    (landmark,) = test["landmarks"]
+    assert landmark["unit"] == "days"
+    assert landmark["at_risk"] == test["subjects"]
+    assert survlstm("evaluate", "run=run", "output_dir=again") == 0
+    assert metrics_of(tmp_path / "again")["test"] == test
+
+
+def test_canary_6_no_model_beats_the_hazards_that_drew_the_outcome(survlstm, tmp_path):
+    words = ["data=tiny", "data.simulated.patients=1500", "trainer.epochs=8", "output_dir=run"]
+    assert survlstm("train", *words, "judgement.baselines=[logistic_hazard]", "judgement.resamples=300") == 0
+    test = metrics_of(tmp_path / "run")["test"]
+    decided = 0
+    for landmark in test["landmarks"]:
+        rows = {row["name"]: row for row in landmark["rows"]}
+        difference = rows["oracle"]["ibs_difference"]
+        if difference is not None:
+            decided += 1
+            # The model's ibs minus the oracle's: wholly below 0 would be a model that knows more than there is.
+            assert difference["interval"]["high"] >= 0
+        assert rows["oracle"]["ibs"]["value"] < rows["covariate-free hazard"]["ibs"]["value"]
+    assert decided >= 2
+    (oracle,) = [row for row in test["rows"] if row["role"] == "oracle"]
+    assert oracle["nll_difference"]["interval"]["high"] >= 0
+
+
+def test_a_loss_that_is_not_finite_is_a_finding_with_advice(survlstm, tmp_path, capsys):
+    words = ["optimizer.lr=1e30", "trainer.grad_clip=null", "output_dir=run", "judgement.baselines=[]"]
+    assert survlstm("train", "experiment=smoke", *words) == 6
+    (finding,) = metrics_of(tmp_path / "run")["health"]
+    assert finding["level"] == "failure"
+    assert finding["advice"] == ["optimizer.lr=1e+29", "trainer.grad_clip=1"]
+    assert "try:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["judgement.landmarks.horizons=[]"], 2, "judgement.landmarks.horizons"),
+        (["judgement.landmarks.visits=[5,5]"], 2, "must name each value once; found [5, 5]"),
+        (["judgement.landmarks.visits=[-1]"], 2, "judgement.landmarks.visits.0"),
+        (["judgement.baselines=[coxx]"], 2, "judgement.baselines.0: must be 'record_length'"),
+        (["judgement.baselines=[cox,cox]"], 2, "must name each baseline once"),
+    ],
+)
+def test_a_wrong_judgement_is_told_before_anything_starts(survlstm, tmp_path, capsys, *, words, code, sentence):
+    assert survlstm("train", "experiment=smoke", *words) == code
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_horizons_behind_the_follow_up_are_named_not_guessed(survlstm, tmp_path):
+    words = ["judgement.landmarks.horizons=[1,5000]", "judgement.baselines=[]", "output_dir=run"]
+    assert survlstm("train", "experiment=smoke", *words) == 0
+    found = metrics_of(tmp_path / "run")
+    for landmark in found["test"]["landmarks"]:
+        assert 5000 in landmark["unsupported"]
+        assert 5000 not in landmark["horizons"]
+    (finding,) = [one for one in found["health"] if "horizon" in one["check"]]
+    assert finding["level"] != "ok"
+
+
+def test_one_class_of_outcome_only_is_a_sentence(survlstm, tmp_path, capsys):
+    words = ["outcome=first_code", "outcome.codes=[SNOMED/162864005]", "data.simulated.patients=20", "split.seed=3"]
+    code = survlstm("train", "experiment=smoke", *words, "output_dir=run")
+    shown = capsys.readouterr()
+    assert code in {0, 4, 5}
+    assert "Traceback" not in shown.err
+    if code == 0:
+        assert metrics_of(tmp_path / "run")["test"]["lines"][0].startswith(("No verdict", "Undecided"))
+
+
+def test_the_checkpoint_says_what_preparation_fitted(survlstm, tmp_path):
+    assert survlstm("train", "experiment=smoke", "judgement.baselines=[]", "output_dir=run") == 0
+    about = torch.load(tmp_path / "run" / "checkpoints" / "best.pt", weights_only=True)["about"]
+    assert set(about) == {"config", "fitted", "mean_hazard", "data_fingerprint"}
+    assert about["fitted"]["vocabulary"][:2] == ["[PAD]", "[UNK]"]
