@@ -113,8 +113,9 @@ def fit_edges(
 ) -> Float64[np.ndarray, " edge"]:
     """0 = the landmark, then the end of each interval in days after it, the last at the horizon.
 
-    *quantile* lays them so that each interval has the same share of the training events up to the horizon. Edges that
-    fall together are refused, not merged: the number of intervals is the size of the model's output.
+    *quantile* lays them so that each interval has about the same share of the training events up to the horizon, at
+    the end of whole days. Edges that fall together are refused, not merged: the number of intervals is the size of the
+    model's output.
     """
     within = duration_days[event & (duration_days <= settings.horizon_days)]
     if not len(within):
@@ -127,7 +128,9 @@ def fit_edges(
     share = np.linspace(0, 1, settings.intervals + 1)
     if settings.edges == "equidistant":
         return share * settings.horizon_days
-    edge_days = np.concatenate([[0.0], np.quantile(within, share[1:-1]), [settings.horizon_days]])
+    edge_days = np.concatenate(
+        [[0.0], np.ceil(np.quantile(within, share[1:-1], method="higher")), [settings.horizon_days]]
+    )
     if not (np.diff(edge_days) > 0).all():
         raise OutcomeError(
             f"clock.edges=quantile needs training events at enough different times for clock.intervals="

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,9 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from survlstm.judgement.results import Difference, Interval
+
+# Resamples whose weights are in memory at once.
+BLOCK = 100
 
 
 class Resample(NamedTuple):
@@ -51,6 +54,13 @@ class Bootstrap:
                 for _ in progress
             ]
         )
+
+    def weights(self, subjects: int) -> Iterator[Float[np.ndarray, "resample subject"]]:
+        """How often each subject occurs in the resamples of ``values``, a block of resamples at a time."""
+        generator = np.random.default_rng(self.seed)
+        for start in range(0, self.resamples, BLOCK):
+            draws = [generator.integers(subjects, size=subjects) for _ in range(min(BLOCK, self.resamples - start))]
+            yield np.array([np.bincount(rows, minlength=subjects) for rows in draws], dtype=np.float64)
 
     def interval(self, values: Float[np.ndarray, " resample"]) -> Interval | None:
         """The percentile interval; None where a resample leaves the figure undefined."""

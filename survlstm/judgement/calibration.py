@@ -44,7 +44,7 @@ def _groups(
     survival: np.ndarray, at_risk: AtRisk, horizon: float, confidence: float
 ) -> tuple[CalibrationGroups | None, float | None, str | None]:
     """As many groups as the subjects give, fewer where one of them is not followed or has no event."""
-    table, why_not = None, f"fewer than two groups of {SUBJECTS_PER_GROUP}"
+    table, why_not = None, f"there are {len(survival)} subjects, a group needs {SUBJECTS_PER_GROUP}"
     for number in range(min(MOST_GROUPS, len(survival) // SUBJECTS_PER_GROUP), 1, -1):
         try:
             fewer = calibration_groups(
@@ -58,8 +58,8 @@ def _groups(
             table = table or fewer
             return fewer, one_calibration(fewer).p_value, None
         except ValueError as error:
-            why_not = str(error)
-    return table, None, f"no calibration test: {why_not}"
+            why_not = str(error).removesuffix(". Use fewer groups")
+    return table, None, f"no calibration test, with two groups neither: {why_not}"
 
 
 def _as_values(

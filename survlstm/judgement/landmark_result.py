@@ -113,7 +113,7 @@ class _Table:
         if len(without):
             needed = self.bootstrap.min_events
             listed = ", ".join(f"{horizon:g}" for horizon in without)
-            notes.append(f"no interval at {listed} {self.landmark.unit}: fewer than {needed} events by then")
+            notes.append(f"no interval by {self.landmark.unit[:-1]} {listed}: fewer than {needed} events until then")
         if self.resampled is not None:
             shown = [part[..., self.has_interval] for part in self.resampled[:5]]
             undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in shown)

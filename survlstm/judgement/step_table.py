@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
+from tqdm import tqdm
 
-from survlstm.judgement.bootstrap import Bootstrap, Resample
+from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.contenders import Contender
 from survlstm.judgement.results import Difference, Estimate, Row
-from survlstm.survival.concordance import Concordance, concordance_td
+from survlstm.survival.concordance import Concordance, concordance_td, weighted_pairs
 
 
 def judge_steps(
@@ -66,17 +67,21 @@ def _resample(
     contenders: list[Contender], nll: list[np.ndarray], step: np.ndarray, event: np.ndarray, bootstrap: Bootstrap
 ) -> Float[np.ndarray, "resample model figure"]:
     curves = [contender.survival for contender in contenders]
+    blocks = []
+    progress = tqdm(total=bootstrap.resamples, desc="Resampling all steps", disable=None, leave=False)
+    for weight in bootstrap.weights(len(step)):
+        c_td = [weighted_pairs(curve, step=step, event=event, weight=weight).c_td for curve in curves]
+        blocks.append(np.stack([c_td, [_mean(loss, weight) for loss in nll]], axis=-1).swapaxes(0, 1))
+        progress.update(len(weight))
+    progress.close()
+    return np.concatenate(blocks)
 
-    def figures(resample: Resample) -> np.ndarray:
-        rows = resample.evaluated
-        return np.array(
-            [
-                (concordance_td(curve[rows], step=step[rows], event=event[rows]).c_td, loss[rows].mean())
-                for curve, loss in zip(curves, nll, strict=True)
-            ]
-        )
 
-    return bootstrap.values(figures, subjects=len(step), what="all steps")
+def _mean(loss: Float[np.ndarray, " subject"], weight: Float[np.ndarray, "resample subject"]) -> np.ndarray:
+    """The weighted mean; infinite where a subject with an infinite loss has a weight."""
+    finite = np.isfinite(loss)
+    mean = weight @ np.where(finite, loss, 0.0) / len(loss)
+    return np.where(weight[:, ~finite].any(axis=1), np.inf, mean)
 
 
 def _estimate(value: float, resampled: np.ndarray | None, at: tuple[int, int], bootstrap: Bootstrap) -> Estimate:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycox.evaluation.concordance import concordance_td as pycox_concordance
 
-from survlstm.survival.concordance import concordance_td
+from survlstm.survival.concordance import concordance_td, weighted_pairs
 
 
 def pair_by_pair(survival, step, event):
@@ -65,3 +65,16 @@ def test_survival_behind_a_subjects_own_step_never_matters():
     step, event = generator.integers(0, 8, 50), generator.random(50) < 0.5
     blanked = np.where(np.arange(8) <= step[:, None], survival, np.nan)
     assert concordance_td(blanked, step=step, event=event) == concordance_td(survival, step=step, event=event)
+
+
+def test_counts_of_a_resample_as_weights_give_the_concordance_of_its_rows():
+    generator = np.random.default_rng(8)
+    step, event = generator.integers(0, 9, 80), generator.random(80) < 0.6
+    survival = np.round(np.cumprod(1 - generator.uniform(0.01, 0.4, (80, 9)), axis=1), 2)
+    rows = generator.integers(80, size=(25, 80))
+    weight = np.array([np.bincount(chosen, minlength=80) for chosen in rows], dtype=float)
+    together = weighted_pairs(survival, step=step, event=event, weight=weight)
+    for place, chosen in enumerate(rows):
+        alone = concordance_td(survival[chosen], step=step[chosen], event=event[chosen])
+        assert together.c_td[place] == pytest.approx(alone.c_td, abs=1e-14)
+        assert (together.comparable[place], together.tied[place]) == (alone.comparable, alone.tied)
