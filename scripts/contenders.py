@@ -7,12 +7,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
+from runs import difference, number, read_options, run_cohort
 from tqdm import tqdm
 
 OPTIONS = {
@@ -21,48 +18,36 @@ OPTIONS = {
     "outcomes": "synthetic,death,ckd_progression",
     "clocks": "visit,landmark",
 }
-RUN = ["model=lstm_medium", "trainer=a40"]
 
 
 def main(words: list[str]) -> None:
     """Train and judge everything, and print a section for each outcome and clock."""
-    options = OPTIONS | dict(word.split("=", 1) for word in words if word.split("=")[0] in OPTIONS)
-    overrides = [word for word in words if word.split("=")[0] not in OPTIONS]
+    options, overrides = read_options(words, OPTIONS)
     jobs = [(outcome, clock) for outcome in options["outcomes"].split(",") for clock in options["clocks"].split(",")]
     for outcome, clock in tqdm(jobs, disable=None):
-        chosen = [f"data={options['cohort']}", f"outcome={outcome}", f"clock={clock}", *RUN, *overrides]
-        found = _run(chosen + ([f"data.path={options['real']}/{options['cohort']}"] if options["real"] else []))
+        found = run_cohort(options["cohort"], options["real"], [f"outcome={outcome}", f"clock={clock}", *overrides])
         print(f"### {outcome}, {clock} clock\n", flush=True)
         if isinstance(found, str):
             print(f"{found}\n", flush=True)
             continue
         _print_verdict(found["test"])
-        for finding in found["health"]:
-            if finding["level"] in {"failure", "warning"}:
-                print(f"- {finding['level']}: {finding['finding']} ({finding['evidence']})")
-        print(flush=True)
-
-
-def _run(overrides: list[str]) -> dict | str:
-    """metrics.json of one run, or the sentence it ended with."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = [*overrides, f"output_dir={folder}/run"]
-        done = subprocess.run([sys.executable, "-m", "survlstm", "train", *words], capture_output=True, text=True)
-        if done.returncode:
-            return (done.stdout + done.stderr).strip().splitlines()[-1]
-        return json.loads((Path(folder) / "run" / "metrics.json").read_text())
+        print()
+        raised = [finding for finding in found["health"] if finding["level"] in {"failure", "warning"}]
+        for finding in raised:
+            print(f"- {finding['level']}: {finding['finding']} ({finding['evidence']})")
+        print("\n" if raised else "", end="", flush=True)
 
 
 def _print_verdict(test: dict) -> None:
     print(f"{test['subjects']} test subjects, {test['events']} events. {test['lines'][0]}\n")
     print("| | c_td | model has more | nll | model has less |\n|---|---|---|---|---|")
     for row in test["rows"]:
-        differences = _difference(row["c_td_difference"], 1), _difference(row["nll_difference"], -1)
+        differences = difference(row["c_td_difference"]), difference(row["nll_difference"], sign=-1)
         cells = row["name"], _estimate(row["c_td"]), differences[0], _estimate(row["nll"]), differences[1]
         print(f"| {' | '.join(cells)} |")
     for landmark in test["landmarks"]:
-        print(f"\nFrom {landmark['name']}: {landmark['at_risk']} at risk, {landmark['events']} events.", end=" ")
-        print(" ".join(f"{note}." for note in landmark["notes"]) + "\n")
+        start = f"From {landmark['name']}: {landmark['at_risk']} at risk, {landmark['events']} events."
+        print("\n" + " ".join([start, *(f"{note}." for note in landmark["notes"])]) + "\n")
         if not landmark["rows"]:
             continue
         until = f"{landmark['horizons'][-1]:g} {landmark['unit']}"
@@ -72,22 +57,15 @@ def _print_verdict(test: dict) -> None:
         for row in landmark["rows"]:
             last = row["cells"][-1]
             figures = (_estimate(figure) for figure in (last["c_harrell"], last["auc"], last["brier"], row["ibs"]))
-            print(f"| {row['name']} | {' | '.join(figures)} | {last['d_calibration']:.3f} |")
+            print(f"| {row['name']} | {' | '.join(figures)} | {number(last['d_calibration'])} |")
 
 
 def _estimate(estimate: dict | None) -> str:
-    if estimate is None or estimate["value"] is None:
+    if estimate is None:
         return "-"
     if estimate["interval"] is None:
-        return f"{estimate['value']:.3f}"
-    return f"{estimate['value']:.3f} ({estimate['interval']['low']:.3f} to {estimate['interval']['high']:.3f})"
-
-
-def _difference(difference: dict | None, sign: int) -> str:
-    if difference is None:
-        return "-"
-    low, high = sorted(sign * end for end in difference["interval"].values())
-    return f"{sign * difference['value']:+.3f} ({low:+.3f} to {high:+.3f})"
+        return number(estimate["value"])
+    return f"{number(estimate['value'])} ({estimate['interval']['low']:.3f} to {estimate['interval']['high']:.3f})"
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from survlstm.training.prediction import predict
 class Assessment:
     """What is assessed, and how: ``asked`` is the config of the command, ``config`` that of the run.
 
-    ``history`` is None where nothing was trained.
+    ``history`` is None where nothing was trained; ``another_cohort`` says that the test split is not the run's own.
     """
 
     title: str
@@ -40,6 +40,7 @@ class Assessment:
     model: nn.Module
     device: torch.device
     history: History | None
+    another_cohort: bool
     started: datetime.datetime
 
 
@@ -51,7 +52,13 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
     others = build_batches(config, prepared.tensors, reference_of(assessment.evaluated))
     reference = predict(assessment.model, others, assessment.device)
     verdict = judge(
-        predictions, reference, prepared.tensors, assessment.evaluated, settings=config.judgement, seed=config.seed
+        predictions,
+        reference,
+        prepared.tensors,
+        assessment.evaluated,
+        settings=config.judgement,
+        seed=config.seed,
+        another_cohort=assessment.another_cohort,
     )
     canaries = run_canaries(assessment.model, batches, assessment.device, config=config, verdict=verdict)
     findings = check_health(

@@ -143,6 +143,7 @@ def _evaluate(composed: DictConfig) -> None:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = validate(composed, EvaluateConfig).model_copy(update={"output_dir": str(folder)})
+    _tell(lambda: _refuse_unusable(folder, sweep=False), verbose=config.verbose)
     with logging_to(folder / "evaluation.log"):
         _tell(lambda: judge_again(config, folder), verbose=config.verbose)
 
@@ -158,7 +159,7 @@ def _refuse_unusable(folder: Path, *, sweep: bool) -> None:
         what = "can't be written" if there.is_dir() else "is a file"
         raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
     for run_folder in sorted(folder.glob("[0-9]*")) if sweep else [folder]:
-        if (run_folder / "history.json").exists() or (run_folder / "checkpoints").exists():
+        if any((run_folder / name).exists() for name in ("history.json", "checkpoints", "metrics.json")):
             raise ConfigError(
                 f"output_dir must not hold a run already; found one in {run_folder}. Set another output_dir"
             )

@@ -27,7 +27,7 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
     comparison = compare({name: _predictions(folder) for name, folder in named.items()}, bootstrap)
     table = comparison_table(comparison)
-    log.info("Shared test subjects: %d, events: %d", comparison.subjects, comparison.events)
+    log.info("Shared %s subjects: %d, events: %d", comparison.split, comparison.subjects, comparison.events)
     log.info("%s", table.to_string(index=False))
     for note in comparison.notes:
         log.info("Note: %s", note)

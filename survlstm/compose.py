@@ -96,6 +96,10 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
         key = unknown_key.group(1).split("@")[0]
         known = leaf_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
         groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
+        section = key.split(".")[0]
+        if section in groups and not any(name.startswith(f"{section}.") for name in known):
+            named = ", ".join(sorted(path.stem for path in (conf_dir() / section).glob("*.yaml")))
+            return f"{key} needs {section} to be chosen first: add {section}=, one of {named}"
         nearest = nearest_key(key, [*known, *groups])
         hint = f"; the nearest valid key is {nearest}" if nearest else ""
         return f"{key} is not a known key{hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import logging
 from pathlib import Path
@@ -49,6 +48,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
         model=run.model().to(device),
         device=device,
         history=None,
+        another_cohort=config.data is not None,
         started=started,
     )
     verdict = assess(assessment, folder)
@@ -58,9 +58,14 @@ def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
 
 def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: Prepared) -> Prepared:
     """The other cohort, prepared as the run's was, beside the run's training and validation subjects."""
-    settings = run.config.model_copy(update={"data": config.data, "cache_dir": config.cache_dir})
-    other = build_prepared(settings, fitted=run.fitted)
-    show_preparation(other)
-    tensors, left_out = apply_to(own.tensors, other.tensors)
-    log.info("Left out because the run was trained or tuned on them: %d subjects", left_out)
-    return dataclasses.replace(other, tensors=tensors)
+    assert config.data is not None, "asked only where another cohort is named"
+    where = {name: getattr(config.data, name) for name in ("path", "simulated", "source")}
+    data = run.config.data.model_copy(update=where)
+    if data != config.data:
+        log.warning("WARNING: visits, min_visits, max_visits and max_codes_per_visit are those of the run")
+    other = build_prepared(
+        run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
+    )
+    applied = apply_to(own, other)
+    show_preparation(applied)
+    return applied

@@ -35,7 +35,7 @@ def train(config: RunConfig, folder: Path) -> Verdict:
 
     prepared = build_prepared(config)
     show_preparation(prepared)
-    batches = {part: build_batches(config, prepared.tensors, part) for part in Split}
+    train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
     mean_hazard = starting_hazard(prepared.tensors)
     model = build_model(
@@ -62,7 +62,7 @@ def train(config: RunConfig, folder: Path) -> Verdict:
         generator=generator,
     )
     try:
-        history = trainer.fit(batches[Split.TRAIN], batches[Split.VAL], epochs=config.trainer.epochs)
+        history = trainer.fit(train, val, epochs=config.trainer.epochs)
     except TrainingError as error:
         write_failure(folder / "metrics.json", prepared, not_finite(error, config, trainer.history))
         raise
@@ -75,6 +75,7 @@ def train(config: RunConfig, folder: Path) -> Verdict:
         model=model,
         device=device,
         history=history,
+        another_cohort=False,
         started=started,
     )
     verdict = assess(assessment, folder)

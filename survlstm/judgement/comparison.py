@@ -18,9 +18,10 @@ from survlstm.judgement.step_table import judge_steps
 class Comparison:
     """Rows from the best c_td down; differences are the first row's figure minus the row's own.
 
-    ``subjects`` and ``events`` are of the shared test subjects; ``subjects_of`` counts those of each run.
+    ``subjects`` and ``events`` are of the shared subjects of ``split``; ``subjects_of`` counts those of each run.
     """
 
+    split: str
     rows: tuple[Row, ...]
     subjects: int
     events: int
@@ -29,23 +30,26 @@ class Comparison:
 
 
 def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Comparison:
-    """Every run on the subjects that all of them hold; a note says where their test sets differ.
+    """Every run on the subjects that all of them hold; a note says where these differ.
 
     ``predictions`` are tables of predictions.parquet by the name of the run. OutcomeError where the runs answer
-    different questions (another clock, other labels), CohortError where they share no subject.
+    different questions (another clock or split, other labels), CohortError where they share no subject.
     """
     clocks = {name: table.attrs["clock"] for name, table in predictions.items()}
     if len(set(clocks.values())) > 1:
         raise OutcomeError(f"runs must be of one clock to be compared; found {clocks}")
+    splits = {name: str(table["split"].iloc[0]) for name, table in predictions.items()}
+    if len(set(splits.values())) > 1:
+        raise OutcomeError(f"predictions must be of one split to be compared; found {splits}")
     labels = {name: _labels(table) for name, table in predictions.items()}
     shared = sorted(set.intersection(*(set(label.index) for label in labels.values())))
     sizes = {name: len(label) for name, label in labels.items()}
     if not shared:
         raise CohortError(
-            f"the runs must share test subjects; {sizes} have none in common. Compare runs of one cohort and split.seed"
+            f"the runs must share subjects; {sizes} have none in common. Compare runs of one cohort and split.seed"
         )
     _refuse_other_labels({name: label.loc[shared] for name, label in labels.items()})
-    first = next(iter(labels.values())).loc[shared]
+    first, split = next(iter(labels.values())).loc[shared], next(iter(splits.values()))
     step, event = first["last_step"].to_numpy(np.int64), first["event"].to_numpy(bool)
     contenders = [
         Contender(name, "model", _hazards(table, shared), clocks[name] == "landmark")
@@ -57,8 +61,10 @@ def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Compa
     rows, notes = judge_steps([contenders[place] for place in rank], step=step, event=event, bootstrap=bootstrap)
     if len(set(sizes.values())) > 1 or len(shared) < max(sizes.values()):
         found = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        notes.insert(0, f"the test sets differ ({found} subjects): compared on the {len(shared)} that all of them hold")
-    return Comparison(rows, len(shared), int(event.sum()), sizes, tuple(notes))
+        notes.insert(
+            0, f"the {split} sets differ ({found} subjects): compared on the {len(shared)} that all of them hold"
+        )
+    return Comparison(split, rows, len(shared), int(event.sum()), sizes, tuple(notes))
 
 
 def _without_intervals(bootstrap: Bootstrap) -> Bootstrap:

@@ -20,19 +20,19 @@ from survlstm.survival.kaplan_meier import censoring_curve
 def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], bootstrap: Bootstrap) -> LandmarkResult:
     """Every contender on the same subjects and resamples; the first one is the model.
 
-    The censoring curve G is that of the training subjects at the landmark. Horizons behind the follow-up are left out
-    and named.
+    Horizons behind the follow-up are left out and named; integrals run to the last one shown.
     """
-    test, train = landmark.test, landmark.train
-    if not len(test.subject) or not len(train.subject):
+    test, weighing = landmark.test, landmark.censoring
+    if not len(test.subject) or not len(weighing.subject):
         return _nothing(landmark, "no subject is at risk at this landmark")
-    censoring = censoring_curve(train.duration, train.event)
+    censoring = censoring_curve(weighing.duration, weighing.event)
     grid, shown = (
         supported_horizons(times, duration=test.duration, censoring=censoring)
         for times in (landmark.grid, landmark.horizons)
     )
     if not len(shown):
         return _nothing(landmark, "no horizon lies within the follow-up")
+    grid = grid[grid <= shown[-1]]
     sample = Sample(
         np.stack([contender.survival[:, : len(grid)] for contender in contenders]), test.duration, test.event
     )
@@ -66,18 +66,22 @@ def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], boot
 
 def _resample(landmark: Landmark, sample: Sample, grid: np.ndarray, shown: np.ndarray, bootstrap: Bootstrap) -> Figures:
     """Every figure in every resample, axis 0; the censoring curve is estimated again in each."""
-    train, models = landmark.train, len(sample.survival)
+    weighing, models = landmark.censoring, len(sample.survival)
+    of_its_own = weighing is landmark.test
 
     def figures(resample: Resample) -> np.ndarray:
-        rows, training = resample.evaluated, resample.training
+        rows = resample.evaluated
+        weighed_by = rows if of_its_own else resample.training
         again = Sample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
-        censoring = censoring_curve(train.duration[training], train.event[training])
+        censoring = censoring_curve(weighing.duration[weighed_by], weighing.event[weighed_by])
         return np.concatenate(
             [part.reshape(models, -1) for part in figures_of(again, censoring=censoring, grid=grid, shown=shown)],
             axis=1,
         )
 
-    values = bootstrap.values(figures, subjects=len(sample.duration), training=len(train.subject), what=landmark.name)
+    values = bootstrap.values(
+        figures, subjects=len(sample.duration), training=len(weighing.subject), what=landmark.name
+    )
     parts = np.split(values, np.cumsum([len(shown)] * 5 + [1]), axis=2)
     return Figures(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
 
@@ -115,8 +119,9 @@ class _Table:
             listed = ", ".join(f"{horizon:g}" for horizon in without)
             notes.append(f"no interval by {self.landmark.unit[:-1]} {listed}: fewer than {needed} events until then")
         if self.resampled is not None:
-            shown = [part[..., self.has_interval] for part in self.resampled[:5]]
-            undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in shown)
+            parts = [part[..., self.has_interval] for part in self.resampled[:5]]
+            parts += [part[..., None] for part in self.resampled[5:]] if self.has_interval[-1] else []
+            undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in parts)
             if undefined:
                 notes.append(
                     f"figures without an interval are undefined in up to {undefined} of {self.bootstrap.resamples} "

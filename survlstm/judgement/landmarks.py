@@ -39,6 +39,8 @@ class Landmark:
     ``grid[k]`` is the end of step k after the landmark: 1, 2, … on the visit clock, the ends of the intervals in days
     on the landmark clock. ``horizons`` are those of the grid that the tables show. ``test`` are the evaluated subjects,
     ``reference`` those on whom hazards learn to drift: ``val``, or ``train`` where the validation split is evaluated.
+    ``censoring`` are those whose censoring curve weighs the figures: ``train``; of another cohort, which is followed in
+    its own way, ``test`` itself.
     """
 
     name: str
@@ -47,31 +49,44 @@ class Landmark:
     val: AtRisk
     reference: AtRisk
     test: AtRisk
+    censoring: AtRisk
     grid: Float64[np.ndarray, " horizon"]
     horizons: Float64[np.ndarray, " shown"]
+    notes: tuple[str, ...] = ()
 
 
 def landmarks_of(
-    tensors: Tensors, evaluated: Split, *, visits: Sequence[int], days: Sequence[float], horizons: Sequence[int]
+    tensors: Tensors,
+    evaluated: Split,
+    *,
+    visits: Sequence[int],
+    days: Sequence[float],
+    horizons: Sequence[int],
+    another_cohort: bool = False,
 ) -> tuple[Landmark, ...]:
     """The landmarks of a run: on the visit clock those asked for, on the landmark clock the one it was trained at.
 
     ``visits`` are visit numbers (0 = the first), ``days`` count from the first visit; ``horizons`` count steps of the
-    clock after the landmark.
+    clock after the landmark. ``another_cohort`` says that the evaluated subjects are not of the training cohort.
     """
     parts = (Split.TRAIN, Split.VAL, reference_of(evaluated), evaluated)
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
-        shown = ends[[steps - 1 for steps in sorted(horizons) if steps <= len(ends)]]
+        # Horizons behind the last interval are shown at its end, once.
+        shown = ends[sorted({min(steps, len(ends)) - 1 for steps in horizons})]
+        behind = [steps for steps in sorted(horizons) if steps > len(ends)]
+        notes = (f"horizons of {behind} steps lie behind the last of {len(ends)} intervals",) if behind else ()
         train, val, reference, test = (_on_landmark_clock(tensors, part) for part in parts)
-        return (Landmark("landmark", "days", train, val, reference, test, grid=ends, horizons=shown),)
+        censoring = test if another_cohort else train
+        return (Landmark("landmark", "days", train, val, reference, test, censoring, ends, shown, notes),)
     grid, shown = np.arange(1.0, max(horizons) + 1), np.array(sorted(horizons), dtype=np.float64)
     known = [(f"visit {number}", lambda subject, n=number: np.full(len(subject), n)) for number in visits]
     known += [(f"day {day:g}", lambda subject, d=day: _visits_by_day(tensors, subject, d)) for day in days]
     landmarks = []
     for name, last_known in known:
         train, val, reference, test = (_at_risk(tensors, part, last_known) for part in parts)
-        landmarks.append(Landmark(name, "steps", train, val, reference, test, grid=grid, horizons=shown))
+        censoring = test if another_cohort else train
+        landmarks.append(Landmark(name, "steps", train, val, reference, test, censoring, grid, shown))
     return tuple(landmarks)
 
 

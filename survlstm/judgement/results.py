@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -43,6 +45,17 @@ class Row:
     nll_difference: Difference | None
 
 
+def best_of(rows: Iterable[Row], role: str) -> Row | None:
+    """The contender of a role with the highest c_td, one without a c_td last; None where there is none."""
+    held = [row for row in rows if row.role == role]
+    return max(held, key=lambda row: -1.0 if math.isnan(row.c_td.value) else row.c_td.value, default=None)
+
+
+def likeliest_of(rows: Iterable[Row], role: str) -> Row | None:
+    """The contender of a role with the lowest nll; None where there is none."""
+    return min((row for row in rows if row.role == role), key=lambda row: row.nll.value, default=None)
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Predicted beside observed risk of the model at one horizon, in groups from the highest risk to the lowest.
@@ -65,7 +78,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Cell:
-    """One contender at one landmark and horizon; a figure that can't be computed is None."""
+    """One contender at one landmark and horizon; a figure that can't be computed is None.
+
+    ``d_calibration`` is the p-value with the follow-up cut at the horizon.
+    """
 
     horizon: float
     c_harrell: Estimate | None
@@ -73,7 +89,7 @@ class Cell:
     auc: Estimate | None
     brier: Estimate | None
     nbll: Estimate | None
-    d_calibration: float | None
+    d_calibration: float
 
 
 @dataclass(frozen=True)

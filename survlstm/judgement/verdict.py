@@ -19,9 +19,9 @@ from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.contenders import Contender, LandmarkContender, Rows, from_landmark
 from survlstm.judgement.curves import curves_from
 from survlstm.judgement.landmark_result import judge_landmark
-from survlstm.judgement.landmarks import Landmark, landmarks_of
+from survlstm.judgement.landmarks import Landmark, landmarks_of, reference_of
 from survlstm.judgement.results import Curves, LandmarkResult, Verdict
-from survlstm.judgement.sentences import CONVENTIONS, conclude
+from survlstm.judgement.sentences import conclude, conventions
 from survlstm.judgement.step_table import comparable_pairs, judge_steps
 from survlstm.training.prediction import Predictions
 
@@ -44,17 +44,26 @@ def judge(
     *,
     settings: JudgementConfig,
     seed: int,
+    another_cohort: bool = False,
 ) -> Verdict:
     """The model, the oracle where there is one, and the baselines, on the same subjects and the same resamples.
 
     ``predictions`` are those of the ``evaluated`` split, ``reference`` those of ``reference_of(evaluated)``. Baselines
-    and the censoring curve are fitted on the training subjects of ``tensors``.
+    are fitted on the training subjects of ``tensors``, and so is the censoring curve, unless the evaluated subjects are
+    those of ``another_cohort``.
     """
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, seed)
     wanted = settings.landmarks
     rows_of = Rows(predictions.subject, reference.subject)
     contenders = _contenders(predictions, reference, tensors, settings)
-    landmarks = landmarks_of(tensors, evaluated, visits=wanted.visits, days=wanted.days, horizons=wanted.horizons)
+    landmarks = landmarks_of(
+        tensors,
+        evaluated,
+        visits=wanted.visits,
+        days=wanted.days,
+        horizons=wanted.horizons,
+        another_cohort=another_cohort,
+    )
     judged = [
         _judge_from(landmark, contenders, tensors, rows_of, settings=settings, bootstrap=bootstrap)
         for landmark in landmarks
@@ -62,20 +71,27 @@ def judge(
     if tensors.clock == "landmark":
         contenders += [_with_hazards(fitted) for fitted in judged[0].fitted]
     rows, notes = judge_steps(contenders, step=predictions.step, event=predictions.event, bootstrap=bootstrap)
-    events = int(predictions.event.sum())
+    events, split = int(predictions.event.sum()), evaluated.name.lower()
     results = tuple(one.result for one in judged)
     return Verdict(
         clock=tensors.clock,
-        split=evaluated.name.lower(),
+        split=split,
         subjects=len(predictions.step),
         events=events,
         comparable_pairs=comparable_pairs(predictions.step, predictions.event),
         rows=rows,
         landmarks=results,
         curves=tuple(one.curves for one in judged if one.curves is not None),
-        lines=conclude(rows, results, events=events, min_events=settings.min_events, confidence=settings.confidence),
+        lines=conclude(
+            rows,
+            results,
+            split=split,
+            events=events,
+            min_events=settings.min_events,
+            confidence=settings.confidence,
+        ),
         notes=tuple(notes),
-        conventions=CONVENTIONS,
+        conventions=conventions(clock=tensors.clock, reference=reference_of(evaluated).name.lower()),
     )
 
 
@@ -113,7 +129,7 @@ def _judge_from(
     here = [from_landmark(contender, landmark, tensors, rows) for contender in contenders]
     fitted, missing = _fit(landmark, tensors, settings, bootstrap.seed)
     result = judge_landmark(landmark, here + fitted, bootstrap)
-    result = dataclasses.replace(result, notes=result.notes + tuple(missing))
+    result = dataclasses.replace(result, notes=landmark.notes + result.notes + tuple(missing))
     free = next(one.survival for one in here if one.name == COVARIATE_FREE)
     return _FromLandmark(result, curves_from(landmark, here[0].survival, free, settings.confidence), fitted)
 

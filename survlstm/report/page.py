@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from survlstm.data.prepare import Flow
-from survlstm.judgement.results import Calibration, Finding, LandmarkResult, Row, Verdict
+from survlstm.judgement.results import Calibration, Finding, LandmarkResult, Verdict, best_of
 from survlstm.report import numbers
 from survlstm.report.figures.calibration import draw_calibration
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
 from survlstm.report.figures.cohort import draw_flow
 from survlstm.report.figures.curves import draw_examples, draw_groups
-from survlstm.report.figures.learning import best, draw_learning
+from survlstm.report.figures.learning import draw_learning
 from survlstm.report.figures.ranking import draw_forest, draw_heat_map
 from survlstm.training.history import History
 
@@ -77,12 +76,12 @@ def write_report(
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,
             history=history,
-            kept=best(history) if history else None,
+            kept=history.best if history and history.epochs else None,
             config_yaml=config_yaml,
             manifest=manifest,
             plates=plates,
-            best_baseline=_best(verdict, "baseline"),
-            oracle=_best(verdict, "oracle"),
+            best_baseline=best_of(verdict.rows, "baseline"),
+            oracle=best_of(verdict.rows, "oracle"),
         ),
         encoding="utf-8",
     )
@@ -121,12 +120,6 @@ def _calibration_plates(folder: Path, landmark: LandmarkResult, place: int) -> I
             found=calibration,
             plate=save(drawing, folder) if drawing else None,
         )
-
-
-def _best(verdict: Verdict, role: str) -> Row | None:
-    """The contender of this role with the highest c_td; one without a c_td comes last."""
-    rows = [row for row in verdict.rows if row.role == role]
-    return max(rows, key=lambda row: -1.0 if math.isnan(row.c_td.value) else row.c_td.value, default=None)
 
 
 def _environment() -> Environment:

@@ -137,7 +137,7 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
             "nll": _estimate(row.nll, 4),
             "best has less": _difference(row.nll_difference, sign=-1),
             "p of nll": _p_value(row.nll_difference),
-            "test subjects": comparison.subjects_of[row.name],
+            f"{comparison.split} subjects": comparison.subjects_of[row.name],
         }
         for row in comparison.rows
     )
@@ -175,9 +175,11 @@ def write_metrics(
     """metrics.json: the verdict with its conventions, the health checks, and the way the data took."""
     content: dict[str, Any] = {verdict.split: plain(verdict), "health": plain(findings)}
     if history is not None:
-        best = history.epochs[history.best_epoch - 1]
-        content |= {
-            "val": {"loss": best.val_loss, "c_td": best.val_c_td, "epoch": best.epoch},
+        best = history.best
+        content["training"] = {
+            "best_epoch": best.epoch,
+            "val_loss": best.val_loss,
+            "val_c_td": best.val_c_td,
             "parameters": history.parameters,
             "parameters_per_subject": history.parameters_per_subject,
             "stopped": history.stopped,

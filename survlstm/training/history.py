@@ -35,6 +35,11 @@ class History:
     best_epoch: int = 0
     stopped: str = ""
 
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights are kept; IndexError before the first one has ended."""
+        return self.epochs[self.best_epoch - 1]
+
     def write(self, path: Path) -> None:
         """Replace the file as a whole: a reader never sees half a history."""
         write_json(path, dataclasses.asdict(self))

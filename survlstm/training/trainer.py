@@ -62,7 +62,7 @@ class Trainer:
         else:
             history.stopped = f"all {epochs} epochs done"
         self.checkpointer.save_history(history)
-        best = history.epochs[history.best_epoch - 1]
+        best = history.best
         log.info("\nTraining ended: %s", history.stopped)
         log.info("Best validation loss: %.4f (epoch %d)", best.val_loss, best.epoch)
         log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)

@@ -35,7 +35,8 @@ def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, caps
     again, before = metrics_of(tmp_path / "again"), metrics_of(runs / "a")
     assert again["test"] == before["test"]
     assert (tmp_path / "again" / "report.html").stat().st_size > 10_000
-    assert "taken from the cache" not in capsys.readouterr().out
+    # By its fingerprint, without a look at the export.
+    assert "Prepared data:" not in capsys.readouterr().out
     log = (tmp_path / "again" / "evaluation.log").read_text()
     assert "Evaluation complete!" in log
 
@@ -50,19 +51,26 @@ def test_another_split_and_other_landmarks(survlstm, runs, tmp_path):
 
 
 def test_another_cohort_is_judged_as_a_whole_and_its_unknown_codes_counted(survlstm, runs, tmp_path, capsys):
-    words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120"]
+    words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120", "data.visits.grouping=same_day"]
     assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=other", *words) == 0
     found = metrics_of(tmp_path / "other")
     assert found["test"]["subjects"] == found["data"]["subjects_used"] > 90
     assert found["data"]["codes_unknown"]["codes"] > 0
-    assert re.search(r"unknown to it: entries [1-9]\d*; codes [1-9]", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert re.search(r"unknown to it: entries [1-9]\d*; codes [1-9]", shown)
+    # Another way to make visits would be another clock.
+    assert "(hybrid)" in shown
+    assert "max_codes_per_visit are those of the run" in shown
 
 
 def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survlstm, runs, tmp_path):
     words = ["data=tiny", "data.simulated.patients=250"]
     assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=same", *words) == 0
-    found = metrics_of(tmp_path / "same")["test"]
-    assert found["subjects"] == metrics_of(runs / "a")["test"]["subjects"]
+    found = metrics_of(tmp_path / "same")
+    assert found["test"]["subjects"] == metrics_of(runs / "a")["test"]["subjects"] == found["data"]["subjects_used"]
+    excluded = found["data"]["subjects_excluded"]
+    assert found["data"]["subjects_read"] == found["data"]["subjects_used"] + sum(rule["subjects"] for rule in excluded)
+    assert "trained or tuned" in excluded[-1]["reason"]
 
 
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
@@ -91,6 +99,8 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["evaluate", "run=A", "split=all"], 2, "split: must be 'train', 'val' or 'test'; found 'all'"),
         (["evaluate", "run=A", "data=tiny", "split=val"], 2, "split must be test where data names another cohort"),
         (["evaluate", "run=A", "-m"], 2, "judges one run"),
+        (["evaluate", "run=A", "hydra.run.dir=unfinished"], 2, "output_dir must not hold a run already"),
+        (["evaluate", "run=A", "judgement.resamples=200"], 2, "needs judgement to be chosen first: add judgement="),
         (["compare", "A"], 2, "at least two runs are compared; found 1"),
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),

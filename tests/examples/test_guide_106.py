@@ -26,7 +26,8 @@ def assert_told(health, *, epochs):
 
 
 def test_thirty_epochs_show_it(survlstm, tmp_path):
-    words = ["trainer.epochs=30", "judgement.baselines=[]", "judgement.resamples=100"]
+    bare = ["judgement.baselines=[]", "judgement.landmarks.visits=[]", "judgement.resamples=100"]
+    words = ["trainer.epochs=30", *bare]
     assert_told(health_of(survlstm, tmp_path / "run", *words), epochs=30)
 
 

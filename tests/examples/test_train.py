@@ -10,13 +10,15 @@ import pytest
 import torch
 import yaml
 
-# Baselines have tests of their own, and seconds.
-SMOKE = ["train", "experiment=smoke", "judgement.baselines=[]"]
+# Baselines and landmarks have tests of their own, and take seconds.
+BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+SMOKE = ["train", "experiment=smoke", *BARE]
+FROM_LANDMARKS = ["train", "experiment=smoke", "judgement.baselines=[]"]
 FREE = "covariate-free hazard"
 
 
 def test_a_run_leaves_everything_in_its_folder(survlstm, tmp_path, capsys):
-    assert survlstm(*SMOKE) == 0
+    assert survlstm(*FROM_LANDMARKS) == 0
     (folder,) = tmp_path.glob("outputs/*/*")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-\d{6}", f"{folder.parent.name}/{folder.name}")
     assert {path.name for path in folder.iterdir()} >= {
@@ -61,7 +63,7 @@ def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm,
 
 def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
     sweep = ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4", "trainer=smoke", "data=tiny"]
-    assert survlstm("train", *sweep, "trainer.epochs=1", "judgement.resamples=100") == 0
+    assert survlstm("train", *sweep, "trainer.epochs=1", *BARE, "judgement.resamples=100") == 0
     (folder,) = tmp_path.glob("outputs/*/*")
     runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
     assert [run.name for run in runs] == ["0", "1", "2", "3"]
@@ -75,7 +77,7 @@ def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
 @pytest.mark.parametrize("outcome", ["random", "death", "ckd_progression", "first_code"])
 def test_every_outcome_runs(survlstm, tmp_path, outcome):
     words = ["outcome.codes=[SNOMED/162864005]"] if outcome == "first_code" else []
-    assert survlstm(*SMOKE, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
+    assert survlstm(*FROM_LANDMARKS, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
     test = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
     assert [row["name"] for row in test["rows"]] == ["model", *(["oracle"] if outcome == "random" else []), FREE]
 
@@ -83,13 +85,13 @@ def test_every_outcome_runs(survlstm, tmp_path, outcome):
 @pytest.mark.parametrize("model", ["lstm_medium", "lstm_large"])
 def test_every_model_runs(survlstm, tmp_path, model):
     words = ["data=tiny", "trainer=smoke", "trainer.epochs=1", f"model={model}", "scheduler=cosine", "output_dir=run"]
-    assert survlstm("train", *words) == 0
+    assert survlstm("train", *words, *BARE) == 0
     assert (tmp_path / "run" / "checkpoints" / "best.pt").is_file()
 
 
 def test_canary_2_a_trained_model_finds_nothing_in_a_random_outcome(survlstm, tmp_path):
     words = ["data=tiny", "data.simulated.patients=1500", "outcome=random", "trainer.epochs=8", "output_dir=run"]
-    assert survlstm("train", *words) == 0
+    assert survlstm("train", *words, *BARE, "judgement.resamples=200") == 0
     c_td = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"][0]["c_td"]
     standard_error = (c_td["interval"]["high"] - c_td["interval"]["low"]) / (2 * 1.96)
     assert standard_error < 0.04
@@ -176,7 +178,7 @@ def test_max_visits_and_max_codes_per_visit_leave_the_outcome_alone(survlstm, tm
 
 def test_canary_2_holds_with_max_visits(survlstm, tmp_path):
     words = ["data=tiny", "data.simulated.patients=1500", "outcome=random", "trainer.epochs=8", "data.max_visits=5"]
-    assert survlstm("train", *words, "output_dir=run") == 0
+    assert survlstm("train", *words, *BARE, "judgement.resamples=200", "output_dir=run") == 0
     c_td = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"][0]["c_td"]
     standard_error = (c_td["interval"]["high"] - c_td["interval"]["low"]) / (2 * 1.96)
     assert abs(c_td["value"] - 0.5) <= 3 * standard_error
@@ -204,7 +206,7 @@ def test_no_way_leads_to_writing_over_a_run(survlstm, tmp_path, capsys, again):
 
 def test_the_sweep_flag_may_stand_anywhere(survlstm, tmp_path):
     words = ["experiment=smoke", "trainer.epochs=1", "-m", "model.dropout=0.1,0.3", "output_dir=sweep"]
-    assert survlstm("train", *words) == 0
+    assert survlstm("train", *BARE, *words) == 0
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     kept = yaml.safe_load((tmp_path / "sweep" / "1" / "config.yaml").read_text())
     assert Path(kept["output_dir"]) == tmp_path / "sweep" / "1"
@@ -221,7 +223,7 @@ REAL = Path(__file__).parents[2].parent / "shared" / "data"
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real exports at {REAL}")
 @pytest.mark.parametrize("cohort", ["cohort_106", "cohort_1000", "legacy_2019", "legacy_2025"])
 def test_real_exports_train(survlstm, tmp_path, cohort):
-    assert survlstm(*SMOKE, f"data.path={REAL / cohort}", "output_dir=run") == 0
+    assert survlstm(*FROM_LANDMARKS, f"data.path={REAL / cohort}", "output_dir=run") == 0
     rows = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"]
     assert all(np.isfinite(row["c_td"]["value"]) for row in rows)
 

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-RUN = ["train", "experiment=smoke", "clock=landmark", "data.simulated.patients=400", "output_dir=run"]
+SMOKE = ["train", "experiment=smoke", "clock=landmark", "judgement.baselines=[]"]
+RUN = [*SMOKE, "data.simulated.patients=400", "output_dir=run"]
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,18 @@ def test_two_subjects_make_no_groups(judged):
     two = type(landmark.test)(*(column[:2] for column in landmark.test))
     few = dataclasses.replace(landmark, test=two)
     assert curves_from(few, true[:2], true[:2], 0.95) is None
+
+
+def test_the_calibration_test_keeps_its_level():
+    """True curves are rejected at 5 % in about one of twenty samples: groups need events for that."""
+    rejected = tested = 0
+    for seed in range(150):
+        tensors, hazard = drawn_cohort(420, seed=seed, low=0.01, high=0.25)
+        (landmark,) = landmarks_of(tensors, Split.TEST, visits=[0], days=[], horizons=[5])
+        true = (1 - hazard[landmark.test.subject]) ** 5
+        curve = censoring_curve(landmark.train.duration, landmark.train.event)
+        p_value = calibrate(true, landmark.test, 5.0, curve, 0.95).p_value
+        tested += p_value is not None
+        rejected += p_value is not None and p_value < 0.05
+    assert tested > 100
+    assert rejected / tested < 0.05 + 3 * np.sqrt(0.05 * 0.95 / tested)

@@ -27,6 +27,7 @@ def table(hazard, step, event, names=None):
     frame = pd.DataFrame(
         {
             "subject_id": names[row],
+            "split": "test",
             "step": number,
             "hazard": hazard[row],
             "last_step": step[row],
@@ -103,6 +104,10 @@ def test_runs_that_answer_other_questions_are_refused(labels):
     landmark.attrs["clock"] = "landmark"
     with pytest.raises(OutcomeError, match="of one clock"):
         compare({"a": table(true, step, event), "b": landmark}, BOOTSTRAP)
+    tuned = table(true, step, event).assign(split="val")
+    tuned.attrs["clock"] = "visit"
+    with pytest.raises(OutcomeError, match=r"must be of one split to be compared; found .*'b': 'val'"):
+        compare({"a": table(true, step, event), "b": tuned}, BOOTSTRAP)
     names = np.array([f"t{n:04d}" for n in range(300)])
     with pytest.raises(CohortError, match="none in common"):
         compare({"a": table(true, step, event), "b": table(true, step, event, names)}, BOOTSTRAP)

@@ -1,12 +1,14 @@
 """Who is at risk at a landmark, what is known there, and the curve of a contender from it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from survlstm.data.split import Split
 from survlstm.judgement.contenders import Contender, Rows, from_landmark
 from survlstm.judgement.landmarks import landmarks_of, reference_of
-from tests.judgement.cohorts import tensors_of
+from tests.tensors import tensors_of
 
 # Visits on days 0, 30, 60, …; the follow-up ends 30 days after the last of visits 0..step.
 STEP, EVENT = [0, 1, 2, 2, 5, 3], [True, False, True, False, False, True]
@@ -100,3 +102,18 @@ def test_later_hazards_of_the_record_change_no_curve(tensors):
         for h in (hazard, other)
     )
     assert np.array_equal(one.survival, two.survival)
+
+
+def test_another_cohort_is_weighed_by_its_own_censoring(tensors):
+    asked = {"visits": [0], "days": [], "horizons": [1]}
+    (own,) = landmarks_of(tensors, Split.TEST, **asked)
+    (other,) = landmarks_of(tensors, Split.TEST, **asked, another_cohort=True)
+    assert own.censoring is own.train
+    assert other.censoring is other.test
+
+
+def test_horizons_behind_the_last_interval_are_shown_at_its_end_and_noted(tensors):
+    on_landmark = dataclasses.replace(tensors, edge_days=np.array([0.0, 10, 20, 30, 40, 50, 60]))
+    (found,) = landmarks_of(on_landmark, Split.TEST, visits=[], days=[], horizons=[1, 7, 20])
+    assert found.horizons.tolist() == [10, 60]
+    assert found.notes == ("horizons of [7, 20] steps lie behind the last of 6 intervals",)

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from survlstm.data.tensors import Tensors
-from survlstm.data.visits import offsets_of
 from survlstm.judgement import leak_suspects
 from survlstm.judgement.leak_suspects import rank_codes, suspects
 from survlstm.survival.concordance import concordance_td
+from tests.tensors import flat_tensors, tensors_from
 
 CODES = 9
 
@@ -18,19 +17,13 @@ def random_tensors(seed, *, subjects=60, clock="visit", longest=8):
     step = generator.integers(0, longest, subjects)
     visits = step + 1 if clock == "visit" else generator.integers(1, longest, subjects)
     codes_per_visit = generator.poisson(1.2, visits.sum())
-    return Tensors(
-        subject_id=np.arange(subjects).astype(np.str_),
-        split=np.zeros(subjects, dtype=np.int8),
+    return flat_tensors(
         step=step,
         event=generator.random(subjects) < 0.6,
-        duration_days=step + 1.0,
-        edge_days=np.arange(longest + 1.0) if clock == "landmark" else np.empty(0),
-        visit_offsets=offsets_of(visits),
-        visit_time=np.zeros(visits.sum(), dtype="datetime64[s]"),
-        features=np.zeros((visits.sum(), 5), dtype=np.float32),
-        oracle_hazard=np.full(visits.sum(), np.nan, dtype=np.float32),
-        code_offsets=offsets_of(codes_per_visit),
-        code=generator.integers(1, CODES - 1, codes_per_visit.sum()).astype(np.int32),
+        visits=visits,
+        codes_per_visit=codes_per_visit,
+        code=generator.integers(1, CODES - 1, codes_per_visit.sum()),
+        edge_days=np.arange(longest + 1.0) if clock == "landmark" else (),
     )
 
 
@@ -73,20 +66,8 @@ def test_a_worked_example():
     At step 1 subject 0 has it and the two controls have it not yet: 2 of 2 pairs. At step 2 the case, subject 2, never
     has it and subject 1 does: 0 of 1 pair.
     """
-    tensors = Tensors(
-        subject_id=np.array(["a", "b", "c"]),
-        split=np.zeros(3, dtype=np.int8),
-        step=np.array([1, 2, 2]),
-        event=np.array([True, False, True]),
-        duration_days=np.ones(3),
-        edge_days=np.empty(0),
-        visit_offsets=np.array([0, 2, 5, 8]),
-        visit_time=np.zeros(8, dtype="datetime64[s]"),
-        features=np.zeros((8, 5), dtype=np.float32),
-        oracle_hazard=np.full(8, np.nan, dtype=np.float32),
-        code_offsets=np.array([0, 0, 1, 1, 1, 3, 3, 3, 3]),
-        code=np.array([1, 1, 1], dtype=np.int32),
-    )
+    records = [[[], [1]], [[], [], [1, 1]], [[], [], []]]
+    tensors = tensors_from(records, step=[1, 2, 2], event=[True, False, True])
     ranks = rank_codes(tensors, np.arange(3), codes=2)
     assert ranks.c_td.tolist() == [0.5, 2 / 3]
     assert (ranks.carriers.tolist(), ranks.carrier_events.tolist()) == ([0, 2], [0, 1])

@@ -1,10 +1,12 @@
 """conclude: what the first line says of which tables."""
 
+import dataclasses
+
 import pytest
 
 from survlstm.judgement.bands import read_c_index
 from survlstm.judgement.results import Cell, Difference, Estimate, Interval, LandmarkResult, LandmarkRow, Row
-from survlstm.judgement.sentences import conclude
+from survlstm.judgement.sentences import conclude, conventions
 
 
 def difference(low, high):
@@ -39,7 +41,7 @@ def landmark(name, *, low, high=0.2):
     )
 
 
-SETTINGS = {"events": 60, "min_events": 30, "confidence": 0.95}
+SETTINGS = {"split": "test", "events": 60, "min_events": 30, "confidence": 0.95}
 
 
 def test_a_model_that_beats_the_best_baseline():
@@ -74,19 +76,47 @@ def test_landmarks_where_it_is_not_shown_to_be_better_are_in_the_first_line():
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
     landmarks = [landmark("visit 2", low=0.01), landmark("visit 5", low=-0.01), landmark("visit 9", low=None)]
     lines = conclude(rows, landmarks, **SETTINGS)
+    assert "Undecided, with too few events, at: visit 9." in lines
     assert lines[0].endswith("(c_td 0.780 against 0.720 of logistic hazard), but not at visit 5 (Cox).")
     assert "Ranks better than every baseline at: visit 2." in lines
 
 
+def test_a_landmark_that_decides_nothing_is_not_passed_over():
+    rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
+    first = conclude(rows, [landmark("visit 9", low=None)], **SETTINGS)[0]
+    assert first == (
+        "Beats the best baseline at every step (c_td 0.780 against 0.720 of logistic hazard); undecided at visit 9."
+    )
+
+
+def test_every_baseline_must_be_beaten_not_only_the_best():
+    rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
+    close = landmark("visit 5", low=0.01)
+    weaker = dataclasses.replace(close.rows[1], c_difference=difference(-0.02, 0.14))
+    lines = conclude(rows, [dataclasses.replace(close, rows=(close.rows[0], weaker, close.rows[2]))], **SETTINGS)
+    assert "Not shown to rank better at: visit 5 (covariate-free hazard)." in lines
+    assert not any(line.startswith("Ranks better") for line in lines)
+
+
+def test_a_model_that_is_worse_beyond_noise_is_said_to_be_worse():
+    rows = [row("model", "model", 0.70, 2.3), row("logistic hazard", "baseline", 0.75, 2.2, low=-0.09, high=-0.01)]
+    assert conclude(rows, [], **SETTINGS)[0] == (
+        "Is worse than the best baseline: c_td 0.700 against 0.750 of logistic hazard."
+    )
+
+
 def test_too_few_events_decide_nothing():
-    rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2)]
-    first = conclude(rows, [], events=12, min_events=30, confidence=0.95)[0]
+    model = dataclasses.replace(row("model", "model", 0.78, 2.0), c_td=Estimate(0.78))
+    rows = [model, row("logistic hazard", "baseline", 0.72, 2.2)]
+    first, second = conclude(rows, [], split="test", events=12, min_events=30, confidence=0.95)[:2]
+    # No band of the guide's table without an interval: that would be a claim.
+    assert second == "C-index (c_td) 0.780, without an interval."
     assert first.startswith("Undecided with 12 events, where 30 are needed: c_td 0.780 against 0.720")
 
 
 def test_without_a_comparable_pair_there_is_no_verdict():
     rows = [row("model", "model", float("nan"), 0.1), row("free", "baseline", float("nan"), 0.1)]
-    lines = conclude(rows, [], events=0, min_events=30, confidence=0.95)
+    lines = conclude(rows, [], split="test", events=0, min_events=30, confidence=0.95)
     assert lines == ("No verdict: 0 events, and no pair of subjects that can be compared.",)
 
 
@@ -104,3 +134,17 @@ def test_without_a_comparable_pair_there_is_no_verdict():
 )
 def test_the_guides_reading_of_a_c_index(c_index, reading):
     assert reading in read_c_index(c_index)
+
+
+@pytest.mark.parametrize(("split", "said"), [("train", "fitted to"), ("val", "chosen on these"), ("test", None)])
+def test_a_split_that_the_model_has_seen_is_said_to_be_one(split, said):
+    rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
+    lines = conclude(rows, [], **(SETTINGS | {"split": split}))
+    assert any(said in line for line in lines) if said else not any("these subjects" in line for line in lines)
+
+
+def test_conventions_name_what_the_clock_needs():
+    assert (
+        "fitted on the subjects of the train split" in conventions(clock="visit", reference="train")["carried hazard"]
+    )
+    assert "carried hazard" not in conventions(clock="landmark", reference="val")

@@ -107,7 +107,7 @@ def landmark(name, horizons, *, unit="steps", at_risk=141, unsupported=(), shift
                     estimate(value) if role != "baseline" else Estimate(0.5),
                     estimate(0.11 + 0.03 * place, 0.02),
                     estimate(0.41 + 0.03 * place, 0.04),
-                    None if role == "oracle" else 0.213,
+                    0.213,
                 )
             )
         found.append(

@@ -176,7 +176,7 @@ def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c
     model = landmark.rows[0]
     cells = (
         dataclasses.replace(model.cells[0], auc=None),
-        Cell(5.0, None, None, None, None, None, None),
+        Cell(5.0, None, None, None, None, None, 0.5),
         *model.cells[2:],
     )
     rows = (dataclasses.replace(model, cells=cells, ibs=None, inbll=None), *landmark.rows[1:])

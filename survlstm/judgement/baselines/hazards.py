@@ -67,9 +67,11 @@ def record_length(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBas
         visits = asked.visit - tensors.visit_offsets[asked.subject] + 1
         return Rows(np.log(visits)[:, None], csr_array((len(visits), 0)))
 
-    ahead = _steps_of(tensors, subjects, np.full(len(subjects), steps))
-    hazard = _fit_and_apply(tensors, known, ahead).reshape(len(subjects), steps)
-    return HazardBaseline("record length", hazard, known_ahead=True)
+    # On the visit clock one row is that of everyone.
+    asked = subjects if tensors.clock == "landmark" else subjects[:1]
+    ahead = _steps_of(tensors, asked, np.full(len(asked), steps))
+    hazard = _fit_and_apply(tensors, known, ahead).reshape(len(asked), steps)
+    return HazardBaseline("record length", np.broadcast_to(hazard, (len(subjects), steps)), known_ahead=True)
 
 
 def logistic_hazard(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBaseline:

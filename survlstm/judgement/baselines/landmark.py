@@ -23,6 +23,9 @@ from survlstm.judgement.landmarks import AtRisk, Landmark
 Fit: TypeAlias = Callable[[Landmark, Tensors, int], Float[np.ndarray, "subject horizon"]]
 
 
+FEWEST_SUBJECTS = 10
+
+
 class BaselineUnavailable(ValueError):  # noqa: N818  (a state of the data, of which the caller makes a note)
     """The landmark's subjects can't carry this baseline; the message says why."""
 
@@ -42,7 +45,8 @@ def pycox_logistic_hazard(landmark: Landmark, tensors: Tensors, seed: int) -> Fl
 
     Raises BaselineUnavailable without an event within the grid among the training or the validation subjects.
     """
-    return logistic_hazard_survival(_designs(landmark, tensors), *_labels(landmark), seed=seed)
+    train, val = _labels(landmark)
+    return logistic_hazard_survival(_designs(landmark, tensors), train, val, seed=seed)
 
 
 def deephit(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
@@ -50,7 +54,8 @@ def deephit(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray
 
     Raises BaselineUnavailable without an event within the grid among the training or the validation subjects.
     """
-    return deephit_survival(_designs(landmark, tensors), *_labels(landmark), seed=seed)
+    train, val = _labels(landmark)
+    return deephit_survival(_designs(landmark, tensors), train, val, seed=seed)
 
 
 def _designs(landmark: Landmark, tensors: Tensors) -> Designs:
@@ -73,10 +78,11 @@ def _grid_labels(part: AtRisk, steps: int) -> GridLabels:
 
 
 def _check_events(train: Bool[np.ndarray, " train"], val: Bool[np.ndarray, " val"], *, until: str) -> None:
-    if not train.any() or not val.any():
+    if len(train) < FEWEST_SUBJECTS or not train.any() or not val.any():
         raise BaselineUnavailable(
             f"it is fitted to events of the training subjects and chosen by those of the validation subjects after the "
-            f"landmark{until}; found {train.sum()} among {len(train)} and {val.sum()} among {len(val)} at risk"
+            f"landmark{until}; found {train.sum()} among {len(train)} and {val.sum()} among {len(val)} at risk, and "
+            f"{FEWEST_SUBJECTS} training subjects are needed"
         )
 
 

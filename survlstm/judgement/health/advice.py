@@ -100,3 +100,10 @@ def less_censoring(config: RunConfig) -> tuple[str, ...]:
     """Half the chance of censoring of a drawn outcome; and more data."""
     chance = getattr(config.outcome, "censoring_chance", 0.0)
     return ((f"outcome.censoring_chance={chance / 2:g}",) if chance else ()) + larger_cohort(config)
+
+
+def later_horizons(config: RunConfig) -> tuple[str, ...]:
+    """Horizons that reach the events: another preset, or on the landmark clock a later end of its last interval."""
+    if config.clock.kind == "landmark":
+        return (f"clock.horizon_days={2 * config.clock.horizon_days:g}",)
+    return ("judgement=long_records",)

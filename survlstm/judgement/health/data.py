@@ -40,8 +40,8 @@ def event_rate(facts: HealthFacts) -> Finding:
     """A drawn outcome must meet the event rate that was asked for."""
     check, found = "event rate", facts.flow.outcome_facts
     if "asked_event_rate" not in found:
-        rate = float(facts.tensors.event.mean())
-        return Finding(check, "ok", "The events are those of the records.", f"event rate {rate:.3f}")
+        judged = f"{facts.verdict.events} of {facts.verdict.subjects} judged subjects"
+        return Finding(check, "ok", "The events are those of the records.", f"events of {judged}")
     off = abs(found["event_rate"] - found["asked_event_rate"])
     evidence = f"event rate {found['event_rate']:.3f}, {found['asked_event_rate']:g} asked for"
     if off <= RATE_TOLERANCE:

@@ -41,7 +41,7 @@ class HealthFacts:
     @property
     def kept(self) -> Epoch:
         """The epoch whose weights were judged."""
-        return self.trained.epochs[self.trained.best_epoch - 1]
+        return self.trained.best
 
     @property
     def val_events(self) -> int:

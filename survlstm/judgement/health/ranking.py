@@ -7,12 +7,14 @@ import math
 from survlstm.judgement.bands import read_c_index
 from survlstm.judgement.health import advice
 from survlstm.judgement.health.facts import HealthFacts
-from survlstm.judgement.results import Finding, Interval, LandmarkResult, Row
+from survlstm.judgement.results import Finding, Interval, LandmarkResult, Row, best_of, likeliest_of
 
 # The guide's table: below 0.55 a model is barely better than a coin; as far below 0.5 it ranks the wrong way round.
 BARELY_BETTER = 0.55
 WRONG_WAY = 0.45
 RECORD_LENGTH = "record length"
+# Of all events after a landmark, one in so many must come by its last horizon.
+FEWEST_EVENTS_WITHIN = 5
 FEWEST_FOLLOWED = 10
 
 
@@ -48,12 +50,10 @@ def record_length(facts: HealthFacts) -> Finding:
 def best_baseline(facts: HealthFacts) -> Finding:
     """A model is worth its trouble only where it ranks better, and is likelier, than the best of the baselines."""
     check, model = "best baseline", facts.verdict.model
-    rows = [row for row in facts.verdict.rows if row.role == "baseline"]
-    ranked = [row for row in rows if not math.isnan(row.c_td.value)]
-    if math.isnan(model.c_td.value) or not ranked:
-        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} baselines")
-    best = max(ranked, key=lambda row: row.c_td.value)
-    likeliest = min(rows, key=lambda row: row.nll.value)
+    rows = facts.verdict.rows
+    best, likeliest = best_of(rows, "baseline"), likeliest_of(rows, "baseline")
+    if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
+        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
     evidence = (
         f"{_against(model, best)}; nll {model.nll.value:.3f} against {likeliest.nll.value:.3f} of {likeliest.name}"
     )
@@ -106,6 +106,13 @@ def horizons(facts: HealthFacts) -> Finding:
         where = ", ".join(one.name for one in few)
         said = f"Fewer than {FEWEST_FOLLOWED} subjects were followed past a horizon at {where}."
         return Finding(check, "note", said, evidence, remedies)
+    late = [one for one in landmarks if one.horizons and one.events_by[-1] < one.events / FEWEST_EVENTS_WITHIN]
+    if late:
+        counts = ", ".join(f"{one.name}: {one.events_by[-1]} of {one.events}" for one in late)
+        said = "Hardly any event comes by the last horizon: the figures from landmarks miss nearly all of them."
+        return Finding(
+            check, "note", said, f"events by the last horizon: {counts}", advice.later_horizons(facts.config)
+        )
     return Finding(check, "ok", "The follow-up supports every horizon that was asked for.", evidence)
 
 

@@ -71,8 +71,12 @@ def validation_trend(facts: HealthFacts) -> Finding:
         return Finding(check, "ok", "The outcome is random, so its C-index wanders about 0.5.", evidence)
     if early - late < least or trend > -TREND:
         return Finding(check, "ok", "The validation C-index did not fall over the epochs.", evidence)
-    said = "The validation C-index fell over the epochs: the model learns a relationship that is the wrong way round "
-    return Finding(check, "warning", said + "on subjects it has not seen.", evidence, advice.hold_back(facts.config))
+    said = (
+        "The validation C-index fell over the epochs: the model learns what does not hold on subjects it has not seen."
+    )
+    if late < 0.5 - expected_error(events):
+        said = "The validation C-index fell below 0.5: the model learns a relationship that is the wrong way round."
+    return Finding(check, "warning", said, evidence, advice.hold_back(facts.config))
 
 
 def trend_z(values: Float64[np.ndarray, " epoch"]) -> float:

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, ORANGE, Drawing, legend_above, new_axes
 from survlstm.report.figures.curves import MOST_MARKERS
 from survlstm.report.numbers import number, short
-from survlstm.training.history import Epoch, History
+from survlstm.training.history import History
 
 
 def draw_learning(history: History) -> list[Drawing]:
@@ -19,11 +19,6 @@ def draw_learning(history: History) -> list[Drawing]:
     return [_draw_loss(history), _draw_c_td(history)]
 
 
-def best(history: History) -> Epoch | None:
-    """The epoch whose weights were kept."""
-    return next((epoch for epoch in history.epochs if epoch.epoch == history.best_epoch), None)
-
-
 def _draw_loss(history: History) -> Drawing:
     figure, axes = new_axes(290)
     _line(axes, history, [epoch.train_loss for epoch in history.epochs], (BLUE, "-", "o", "training"))
@@ -31,8 +26,8 @@ def _draw_loss(history: History) -> Drawing:
     axes.set_ylabel("loss (nats per subject)")
     _finish(axes, history)
     legend_above(figure, axes, 3)
-    first, last, kept = history.epochs[0], history.epochs[-1], best(history)
-    said = f"Best at epoch {kept.epoch} with validation loss {number(kept.val_loss)}. " if kept else ""
+    first, last, kept = history.epochs[0], history.epochs[-1], history.best
+    said = f"Best at epoch {kept.epoch} with validation loss {number(kept.val_loss)}. "
     return Drawing(
         name="loss",
         title="Loss by epoch",
@@ -56,8 +51,8 @@ def _draw_c_td(history: History) -> Drawing:
     axes.set_ylabel("c_td")
     _finish(axes, history)
     legend_above(figure, axes, 3)
-    kept, last = best(history), history.epochs[-1]
-    said = f"{number(kept.val_c_td)} at the best epoch. " if kept else ""
+    kept, last = history.best, history.epochs[-1]
+    said = f"{number(kept.val_c_td)} at the best epoch. "
     return Drawing(
         name="validation_c_td",
         title="Validation c_td by epoch",
@@ -80,8 +75,7 @@ def _line(axes: Axes, history: History, values: list[float], looks: tuple[str, o
 
 
 def _finish(axes: Axes, history: History) -> None:
-    if best(history):
-        axes.axvline(history.best_epoch, color=MUTED, linewidth=1.2, linestyle=":", label="best epoch")
+    axes.axvline(history.best_epoch, color=MUTED, linewidth=1.2, linestyle=":", label="best epoch")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.margins(x=0.03, y=0.08)

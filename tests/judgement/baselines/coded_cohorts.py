@@ -1,34 +1,12 @@
-"""Tensors by hand for the tests of the baselines: subjects whose codes tell their hazard, or don't."""
+"""Subjects whose codes tell their hazard, or don't."""
 
 import numpy as np
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
+from tests.tensors import tensors_from
 
 TELLING_CODE = 2
-
-
-def tensors_from(records, *, step, event, split=None, features=None, edge_days=(), duration_days=None):
-    """``records`` is a list of subjects, each a list of visits, each a list of codes."""
-    visits = np.array([len(record) for record in records])
-    codes = np.array([len(visit) for record in records for visit in record])
-    step = np.asarray(step, dtype=np.int64)
-    if features is None:
-        features = np.zeros((visits.sum(), 5))
-    return Tensors(
-        subject_id=np.array([f"subject-{number:05d}" for number in range(len(records))]),
-        split=np.zeros(len(records), dtype=np.int8) if split is None else np.asarray(split, dtype=np.int8),
-        step=step,
-        event=np.asarray(event, dtype=bool),
-        duration_days=(step + 1.0) if duration_days is None else np.asarray(duration_days, dtype=np.float64),
-        edge_days=np.asarray(edge_days, dtype=np.float64),
-        visit_offsets=np.concatenate([[0], np.cumsum(visits)]),
-        visit_time=np.full(visits.sum(), np.datetime64("2010-01-01T00:00:00")),
-        features=np.asarray(features, dtype=np.float32),
-        oracle_hazard=np.full(visits.sum(), np.nan, dtype=np.float32),
-        code_offsets=np.concatenate([[0], np.cumsum(codes)]),
-        code=np.array([code for record in records for visit in record for code in visit], dtype=np.int32),
-    )
 
 
 def cohort(subjects=700, *, seed=0, low=0.04, high=0.3, noise_codes=25, longest=20, clock="visit"):

@@ -6,7 +6,8 @@ import pytest
 from survlstm.data.split import Split
 from survlstm.judgement.baselines import bags
 from survlstm.judgement.baselines.bags import Rows, counts_so_far, fit_scale, rows_at_landmark, rows_at_visits
-from tests.judgement.baselines.coded_cohorts import cohort, tensors_from
+from tests.judgement.baselines.coded_cohorts import cohort
+from tests.tensors import tensors_from
 
 # Two subjects with three and two visits.
 RECORDS = [[[2, 2, 3], [3], [4, 2]], [[5], [5, 5]]]

@@ -11,7 +11,8 @@ from survlstm.judgement.baselines.hazards import HAZARD_BASELINES, covariate_fre
 from survlstm.judgement.baselines.pooled_logistic import LabelledRows, fit_pooled_logistic
 from survlstm.survival.concordance import concordance_td
 from survlstm.survival.covariate_free import covariate_free_hazard
-from tests.judgement.baselines.coded_cohorts import cohort, tensors_from, with_other_test_subjects
+from tests.judgement.baselines.coded_cohorts import cohort, with_other_test_subjects
+from tests.tensors import tensors_from
 
 BOTH_CLOCKS = pytest.mark.parametrize("clock", ["visit", "landmark"])
 
