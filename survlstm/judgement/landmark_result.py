@@ -113,14 +113,15 @@ class _Table:
     def notes(self) -> list[str]:
         """What has no interval, and why."""
         without = self.shown[~self.has_interval]
-        notes = []
+        notes = ["no ibs and no inbll: an integral needs two horizons"] if len(self.grid) == 1 else []
         if len(without):
             needed = self.bootstrap.min_events
             listed = ", ".join(f"{horizon:g}" for horizon in without)
             notes.append(f"no interval by {self.landmark.unit[:-1]} {listed}: fewer than {needed} events until then")
         if self.resampled is not None:
             parts = [part[..., self.has_interval] for part in self.resampled[:5]]
-            parts += [part[..., None] for part in self.resampled[5:]] if self.has_interval[-1] else []
+            if self.has_interval[-1] and len(self.grid) > 1:
+                parts += [part[..., None] for part in self.resampled[5:]]
             undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in parts)
             if undefined:
                 notes.append(

@@ -1,6 +1,7 @@
 """judge_landmark worked by hand, and against figures_of."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -26,15 +27,16 @@ def at_risk(step, event):
     return AtRisk(number, number, step, event, step + np.where(event, 1.0, 1.5))
 
 
-def landmark_of(part, *, horizons, train=None, unit="steps"):
-    """The same subjects in every split, unless those to train on are named."""
+def landmark_of(part, *, horizons, censoring=None, unit="steps"):
+    """The same subjects in every split, unless those whose censoring weighs the figures are named."""
     return Landmark(
         "visit 2",
         unit,
-        train=part if train is None else train,
+        train=part,
         val=part,
         reference=part,
         test=part,
+        censoring=part if censoring is None else censoring,
         grid=np.arange(1.0, max(horizons) + 1),
         horizons=np.array(horizons, dtype=float),
     )
@@ -131,6 +133,27 @@ def test_rows_hold_the_figures_of_the_whole_sample(drawn):
         assert (found.horizon, found.predicted, found.slope) == (horizon, expected.predicted, expected.slope)
 
 
+@pytest.mark.parametrize("another_cohort", [False, True])
+def test_intervals_are_those_of_subjects_resampled_with_their_censoring_curve(drawn, another_cohort):
+    landmark, contenders, _ = drawn
+    test, train = landmark.test, landmark.train
+    if another_cohort:
+        landmark = dataclasses.replace(landmark, censoring=test)
+
+    def brier(resample):
+        rows, others = resample.evaluated, resample.training
+        weighing, own = (test, rows) if another_cohort else (train, others)
+        again = Sample(contenders[0].survival[None, rows], test.duration[rows], test.event[rows])
+        censoring = censoring_curve(weighing.duration[own], weighing.event[own])
+        return figures_of(again, censoring=censoring, grid=landmark.grid, shown=landmark.horizons).brier[0]
+
+    training = len(landmark.censoring.subject)
+    values = BOOTSTRAP.values(brier, subjects=len(test.subject), training=training, what="a test")
+    found = judge_landmark(landmark, contenders[:1], BOOTSTRAP).rows[0]
+    for place, cell in enumerate(found.cells):
+        assert cell.brier.interval == pytest.approx(BOOTSTRAP.interval(values[:, place]))
+
+
 def test_the_better_model_has_the_lower_brier_score_and_the_higher_c(drawn):
     _, _, result = drawn
     model, noisy = result.rows
@@ -148,27 +171,26 @@ def test_the_same_curves_differ_by_nothing(drawn):
 
 
 def test_an_undefined_resample_gives_no_interval_and_a_note():
-    # One subject outlives the horizon: a resample without it has no pair, and no follow-up behind the horizon.
+    # One subject outlives the horizons: a resample without it has no pair, and no follow-up behind them.
     step, event = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
-    step[0], event[0] = 1, False
+    step[0], event[0] = 3, False
     hazard = np.where(event, 0.5, 0.1)
     result = judge_landmark(
-        landmark_of(at_risk(step, event), horizons=[1]), [contender("model", hazard, steps=1)], BOOTSTRAP
+        landmark_of(at_risk(step, event), horizons=[1, 2]), [contender("model", hazard, steps=2)], BOOTSTRAP
     )
-    (cell,) = result.rows[0].cells
-    assert (cell.c_harrell.value, cell.c_harrell.interval) == (1.0, None)
+    for cell in result.rows[0].cells:
+        assert (cell.c_harrell.value, cell.c_harrell.interval) == (1.0, None)
+    assert result.rows[0].ibs.interval is None
     (note,) = result.notes
-    assert note.startswith("figures without an interval are undefined in up to ")
+    said = re.fullmatch(r"figures without an interval are undefined in up to (\d+) of 200 resamples", note)
     # A subject is in no resample of its own size with a chance of (39/40)^40 = 0.36.
-    assert int(note.split()[9]) == pytest.approx(0.36 * 200, abs=25)
-    # One horizon has no integral.
-    assert result.rows[0].ibs is None
+    assert int(said[1]) == pytest.approx(0.36 * 200, abs=25)
 
 
 def test_a_landmark_with_nobody_at_risk_says_so():
     nobody, somebody = at_risk(STEP[:0], EVENT[:0]), at_risk(STEP, EVENT)
-    for test, train in ((nobody, somebody), (somebody, nobody)):
-        landmark = landmark_of(test, horizons=[1, 3], train=train)
+    for test, censoring in ((nobody, somebody), (somebody, nobody)):
+        landmark = landmark_of(test, horizons=[1, 3], censoring=censoring)
         result = judge_landmark(landmark, [contender("model", np.full(len(test.step), 0.2), steps=3)], BOOTSTRAP)
         assert result.notes == ("no subject is at risk at this landmark",)
         assert result.rows == result.calibration == result.horizons == result.events_by == ()
