@@ -29,7 +29,8 @@ from survlstm.training.prediction import predict
 class Assessment:
     """What is assessed, and how: ``asked`` is the config of the command, ``config`` that of the run.
 
-    ``history`` is None where nothing was trained; ``another_cohort`` says that the test split is not the run's own.
+    ``history`` is None where nothing was trained; ``another_cohort`` says that the test split is not the run's own;
+    ``origin`` says in the manifest where the model comes from, unless it was trained here.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Assessment:
     device: torch.device
     history: History | None
     another_cohort: bool
+    origin: dict[str, str]
     started: datetime.datetime
 
 
@@ -72,7 +74,7 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
             canaries=canaries,
         )
     )
-    manifest = make_manifest(
+    manifest = assessment.origin | make_manifest(
         device=str(assessment.device),
         seed=config.seed,
         fingerprint=prepared.fingerprint,

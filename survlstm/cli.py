@@ -113,7 +113,12 @@ def _train(composed: DictConfig) -> None:
     from survlstm import run  # noqa: PLC0415
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    config = validate(composed, RunConfig).model_copy(update={"output_dir": str(folder)})
+    config = validate(composed, RunConfig)
+    data = config.data
+    if data.path is not None:
+        # What is judged again from another working folder must still be found.
+        data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
+    config = config.model_copy(update={"output_dir": str(folder), "data": data})
     # Once more: hydra's own keys can send a run elsewhere.
     _tell(lambda: _refuse_unusable(folder, sweep=False), verbose=config.verbose)
     with logging_to(folder / "training.log"):

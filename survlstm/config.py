@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -111,10 +112,11 @@ class DataConfig(Section):
     max_codes_per_visit: PositiveInt | None
 
     @model_validator(mode="after")
-    def _one_origin(self) -> DataConfig:
+    def _one_origin(self, info: ValidationInfo) -> DataConfig:
         if self.path is None and self.simulated is None:
             raise ValueError("must name an export: set data.path=DIR, or choose data=cohort_1000 for a simulated one")
-        if self.path is not None and not Path(self.path).expanduser().is_dir():
+        is_finished = bool(info.context and info.context.get("finished"))
+        if self.path is not None and not is_finished and not Path(self.path).expanduser().is_dir():
             raise ValueError(f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder")
         return self
 
@@ -414,8 +416,11 @@ def conf_dir() -> Path:
     raise ConfigError(f"the folder conf must stand in {package} or beside it; found neither. Install survlstm again")
 
 
-def validate(composed: DictConfig, schema: type[SectionT]) -> SectionT:
-    """The composed config as a typed value; a ConfigError names every key that is wrong, one line each."""
+def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = False) -> SectionT:
+    """The composed config as a typed value; a ConfigError names every key that is wrong, one line each.
+
+    Of a ``finished`` run the export need not stand where it stood.
+    """
     try:
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -424,7 +429,7 @@ def validate(composed: DictConfig, schema: type[SectionT]) -> SectionT:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     try:
-        return schema.model_validate(values)
+        return schema.model_validate(values, context={"finished": finished})
     except ValidationError as error:
         known = leaf_keys(composed)
         raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error

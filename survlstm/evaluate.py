@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
     """Judge a run's best model on one of its own splits, or on another cohort, which is then the test split."""
     started = datetime.datetime.now(datetime.UTC)
-    run = open_run(Path(config.run).expanduser())
+    run = open_run(Path(config.run).expanduser().resolve())
     device, taken = choose_device(config.device)
     log.info("Run: %s (epoch %d)\nFolder: %s\nDevice: %s", run.folder, run.best["epoch"], folder, taken)
     (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
@@ -49,6 +49,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
         device=device,
         history=None,
         another_cohort=config.data is not None,
+        origin={"judged run": str(run.folder), "epoch": str(run.best["epoch"])},
         started=started,
     )
     verdict = assess(assessment, folder)

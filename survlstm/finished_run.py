@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from survlstm.data.fitted import Fitted
 from survlstm.data.prepare import Prepared, load_prepared
 from survlstm.errors import CheckpointError, CohortError, ConfigError
 from survlstm.training.checkpoint import load_checkpoint
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,12 @@ class FinishedRun:
             intervals=self.fitted.intervals,
             mean_hazard=about["mean_hazard"],
         )
-        model.load_state_dict(self.best["model"])
+        try:
+            model.load_state_dict(self.best["model"])
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise _broken(self.folder, f"its weights are not those of its model: {error}") from error
+        if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+            raise _broken(self.folder, "some of its weights are not finite")
         return model
 
     def own_data(self, cache_dir: str) -> Prepared:
@@ -51,11 +59,22 @@ class FinishedRun:
         kept = load_prepared(cache_folder(cache_dir), fingerprint)
         if kept is not None:
             return kept
+        path = self.config.data.path
+        if path is not None and not Path(path).is_dir():
+            raise CohortError(
+                f"a run is judged beside its training subjects, whose export must still stand at {path}, or their "
+                f"prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
+            )
         prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
         if prepared.fitted.as_plain() != self.best["about"]["fitted"]:
             raise CohortError(
                 f"the data of {self.folder} must still be what its model was trained on; its source now gives another "
                 "vocabulary, other feature scales or other edges. Put the old export back, or train again"
+            )
+        if prepared.fingerprint != fingerprint:
+            log.warning(
+                "The export, or survlstm, has changed since the run: what was fitted on the training subjects is the "
+                "same, the evaluated subjects may not be"
             )
         return prepared
 
@@ -73,11 +92,18 @@ def open_run(folder: Path) -> FinishedRun:
             "epoch. Train it again"
         )
     checkpoint = load_checkpoint(best)
-    missing = {"config", "fitted", "mean_hazard", "data_fingerprint"} - set(checkpoint.get("about", {}))
+    about = checkpoint.get("about") if isinstance(checkpoint, dict) else None
+    missing = {"config", "fitted", "mean_hazard", "data_fingerprint"} - set(about or {})
     if missing:
-        raise CheckpointError(
-            f"{best} must say {', '.join(sorted(missing))} of its run; it does not: an older survlstm wrote it. "
-            "Train again"
-        )
-    # Not from config.yaml, which a person may have edited since.
-    return FinishedRun(folder, validate(OmegaConf.create(checkpoint["about"]["config"]), RunConfig), checkpoint)
+        raise _broken(folder, f"it does not say {', '.join(sorted(missing))} of its run: an older survlstm wrote it")
+    try:
+        # Not from config.yaml, which a person may have edited since.
+        config = validate(OmegaConf.create(checkpoint["about"]["config"]), RunConfig, finished=True)
+        Fitted.from_plain(checkpoint["about"]["fitted"])
+    except (ConfigError, KeyError, ValueError, TypeError) as error:
+        raise _broken(folder, f"its config or what it was fitted with is of another survlstm: {error}") from error
+    return FinishedRun(folder, config, checkpoint)
+
+
+def _broken(folder: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{folder / 'checkpoints' / 'best.pt'} must be the checkpoint of a run; {why}. Train again")

@@ -76,6 +76,7 @@ def train(config: RunConfig, folder: Path) -> Verdict:
         device=device,
         history=history,
         another_cohort=False,
+        origin={},
         started=started,
     )
     verdict = assess(assessment, folder)

@@ -33,12 +33,15 @@ def calibrate(
     return _as_values(horizon, groups, p_value, line, why_not)
 
 
-def d_calibration_until(survival: Float[np.ndarray, "subject horizon"], at_risk: AtRisk, *, steps: int) -> float:
+def d_calibration_until(survival: Float[np.ndarray, "subject horizon"], at_risk: AtRisk, *, steps: int) -> float | None:
     """p of D-calibration with the follow-up cut after ``steps`` steps; ``survival`` is S at the end of each step."""
     last = np.minimum(at_risk.step, steps - 1)
     row = np.arange(len(last))
     before = np.where(last > 0, survival[row, last - 1], 1.0)
     event = at_risk.event & (at_risk.step < steps)
+    # Censored subjects are spread as the curves say: without an event nothing could speak against them.
+    if not event.any():
+        return None
     return d_calibration(survival[row, last], event=event, survival_before=before).p_value
 
 

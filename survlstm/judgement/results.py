@@ -80,7 +80,7 @@ class Calibration:
 class Cell:
     """One contender at one landmark and horizon; a figure that can't be computed is None.
 
-    ``d_calibration`` is the p-value with the follow-up cut at the horizon.
+    ``d_calibration`` is the p-value with the follow-up cut at the horizon; None without an event until then.
     """
 
     horizon: float
@@ -89,7 +89,7 @@ class Cell:
     auc: Estimate | None
     brier: Estimate | None
     nbll: Estimate | None
-    d_calibration: float
+    d_calibration: float | None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.judgement.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, covariate_free
-from survlstm.judgement.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
+from survlstm.judgement.baselines.landmark import LANDMARK_BASELINES
 from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.contenders import Contender, LandmarkContender, Rows, from_landmark
 from survlstm.judgement.curves import curves_from
@@ -147,7 +147,8 @@ def _fit(
         title, fit = LANDMARK_BASELINES[name]
         try:
             fitted.append(LandmarkContender(title, "baseline", fit(landmark, tensors, seed)))
-        except BaselineUnavailable as error:
+        except ValueError as error:
+            # Unavailable, or curves that are no probabilities: one broken baseline must not cost the verdict.
             missing.append(f"no {title}: {error}")
     return fitted, missing
 

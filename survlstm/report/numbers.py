@@ -27,7 +27,8 @@ def short(value: float | None) -> str:
         return number(value)
     if value and not 1e-4 <= abs(value) < 1e15:
         return f"{value:.3g}".replace("-", MINUS)
-    return (f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}").replace("-", MINUS)
+    whole = float(value).is_integer() or abs(value) >= 1000
+    return (f"{value:,.0f}" if whole else f"{value:,.4g}").replace("-", MINUS)
 
 
 def interval(bounds: Interval | None) -> str:

@@ -12,7 +12,15 @@ import pyarrow.parquet as pq
 from survlstm.errors import CheckpointError
 from survlstm.training.prediction import Predictions
 
-COLUMNS = ("subject_id", "split", "step", "hazard", "survival", "last_step", "event")
+COLUMNS = {
+    "subject_id": "string",
+    "split": "string",
+    "step": "int32",
+    "hazard": "double",
+    "survival": "double",
+    "last_step": "int32",
+    "event": "bool",
+}
 
 
 def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarray, *, split: str, clock: str) -> None:
@@ -35,15 +43,45 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """The table as it was written, its clock in ``attrs``; CheckpointError where it is missing or something else."""
+    """The table as it was written, its clock in ``attrs``; CheckpointError where it is missing, damaged or another."""
+    if not path.is_file():
+        raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise CheckpointError(
-            f"{path} must hold the predictions of a finished run; it can't be read ({error}). Train again"
+            f"{path} must hold the predictions of a finished run; it can't be read ({error}). Judge the run again"
         ) from error
-    if tuple(table.column_names) != COLUMNS:
-        raise CheckpointError(f"{path} must have the columns {', '.join(COLUMNS)}; found {table.column_names}")
+    clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode()
+    wrong = _fault(table, clock)
+    if wrong:
+        raise CheckpointError(f"{path} must hold predictions as survlstm writes them; {wrong}. Judge the run again")
     frame = table.to_pandas()
-    frame.attrs["clock"] = (table.schema.metadata or {}).get(b"survlstm.clock", b"visit").decode()
+    frame.attrs["clock"] = clock
     return frame
+
+
+def _fault(table: pa.Table, clock: str) -> str | None:
+    """What is wrong with a table of predictions; None where nothing is."""
+    found = {name: str(table.schema.field(name).type) for name in table.column_names}
+    if found != COLUMNS:
+        return f"the columns must be {COLUMNS}; found {found}"
+    if clock not in {"visit", "landmark"}:
+        return f"their clock must be visit or landmark; found {clock!r}"
+    nulls = sum(column.null_count for column in table.columns)
+    if nulls or not table.num_rows:
+        return f"every row must be whole and there must be some; found {nulls} empty fields in {table.num_rows} rows"
+    frame = table.to_pandas()
+    outside = int((~frame["hazard"].between(0, 1)).sum())
+    if outside:
+        return f"hazards must lie within 0..1; {outside} of {len(frame)} do not"
+    subject = frame.groupby("subject_id", sort=False)
+    number = subject["step"].transform("size")
+    expected = frame["last_step"] + 1 if clock == "visit" else number.max()
+    torn = (frame["step"] != subject.cumcount()) | (number != expected) | (frame["last_step"] >= number)
+    several = subject[["last_step", "event", "split"]].nunique().max(axis=None) > 1
+    if torn.any() or several:
+        return (
+            f"each subject must have steps 0, 1, 2, … and one label; {int(torn.sum())} of {len(frame)} rows do not fit"
+        )
+    return None

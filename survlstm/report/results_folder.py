@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from survlstm.data.prepare import Prepared
+from survlstm.errors import CheckpointError
 from survlstm.judgement.results import Finding, Verdict
 from survlstm.report.manifest import write_manifest
 from survlstm.report.page import write_report
@@ -30,8 +31,18 @@ class Judged:
 
 
 def write_results(folder: Path, judged: Judged) -> None:
-    """Show the verdict and leave everything in ``folder``."""
+    """Show the verdict and leave everything in ``folder``; CheckpointError where it can't be written."""
     show_verdict(judged.verdict, judged.findings)
+    try:
+        _write(folder, judged)
+    except OSError as error:
+        raise CheckpointError(
+            f"the results must be written to {folder}; the system says: {error}. What stands there is not complete. "
+            "Free space, then judge the run again with survlstm evaluate"
+        ) from error
+
+
+def _write(folder: Path, judged: Judged) -> None:
     write_predictions(
         folder / "predictions.parquet",
         judged.predictions,

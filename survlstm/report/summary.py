@@ -120,7 +120,7 @@ def landmark_table(landmark: LandmarkResult) -> pd.DataFrame:
             f"AUC at {until}": _estimate(row.cells[-1].auc, 3),
             f"Brier at {until}": _estimate(row.cells[-1].brier, 3),
             "ibs": _estimate(row.ibs, 3),
-            "D-calibration p": f"{row.cells[-1].d_calibration:.3f}",
+            "D-calibration p": _p(row.cells[-1].d_calibration),
         }
         for row in landmark.rows
     )
@@ -166,7 +166,11 @@ def _difference(difference: Difference | None, *, sign: int = 1) -> str:
 
 
 def _p_value(difference: Difference | None) -> str:
-    return "-" if difference is None else f"{difference.p:.3f}"
+    return _p(None if difference is None else difference.p)
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def write_metrics(

@@ -60,7 +60,8 @@ class Checkpointer:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(aside, path)
-        except OSError as error:
+        # torch turns a full disk into a RuntimeError of its own.
+        except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 aside.unlink()
             raise CheckpointError(

@@ -48,8 +48,12 @@ class History:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write strict JSON (a number that is not finite becomes null) and rename it into place."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    try:
+        aside.write_text(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _finite(value: Any) -> Any:

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[logistic_hazard]"]
 
@@ -91,7 +92,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["evaluate", "run=nowhere"], 2, "a run must be the folder that survlstm train made; found no folder nowhere"),
+        (["evaluate", "run=nowhere"], 2, "a run must be the folder that survlstm train made; found no folder /"),
         (["evaluate", "run=empty"], 2, "it is not the folder of a run"),
         (["evaluate", "run=unfinished"], 7, "a finished run must hold checkpoints/best.pt"),
         (["evaluate", "run=broken"], 7, "must be a whole checkpoint"),
@@ -105,7 +106,9 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
         (["compare", "A", "C"], 5, "runs must be judged on the same outcome to be compared"),
-        (["compare", "A", "blind"], 7, "must hold the predictions of a finished run"),
+        (["compare", "A", "blind"], 7, "a finished run must hold predictions.parquet; found none in blind"),
+        (["evaluate", "run=older"], 7, "it does not say fitted of its run: an older survlstm wrote it"),
+        (["evaluate", "run=odd"], 7, "its weights are not those of its model"),
         (["compare", "A", "B", "outptu=x"], 2, "outptu is not a known key; the nearest valid key is output"),
     ],
 )
@@ -116,6 +119,12 @@ def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, caps
         (tmp_path / name / missing).unlink()
     shutil.copytree(runs / "a", tmp_path / "broken")
     (tmp_path / "broken" / "checkpoints" / "best.pt").write_bytes(b"torn")
+    for name, part in (("older", ("about", "fitted")), ("odd", ("model", "lstm.weight_ih_l0"))):
+        shutil.copytree(runs / "a", tmp_path / name)
+        best = tmp_path / name / "checkpoints" / "best.pt"
+        checkpoint = torch.load(best, weights_only=True)
+        del checkpoint[part[0]][part[1]]
+        torch.save(checkpoint, best)
     named = {"A": runs / "a", "B": runs / "b", "C": runs / "c"}
     words = [str(named.get(word, word)) for word in words]
     words = [f"run={named[word[4:]]}" if word[:4] == "run=" and word[4:] in named else word for word in words]
@@ -123,6 +132,21 @@ def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, caps
     shown = capsys.readouterr()
     assert sentence in shown.err + shown.out
     assert "Traceback" not in shown.err
+
+
+def test_a_run_is_found_and_judged_when_its_export_has_moved(survlstm, tmp_path, shared_cache):
+    assert survlstm("simulate", "patients=60", "seed=5", "output=export") == 0
+    words = ["data=synthea", "data.path=export", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+    assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
+    (tmp_path / "export").rename(tmp_path / "moved")
+    # The prepared data stand in the cache.
+    assert survlstm("evaluate", "run=run", "output_dir=cached") == 0
+    assert survlstm("evaluate", "run=run", "output_dir=gone", "cache_dir=empty") == 4
+    log = (tmp_path / "gone" / "evaluation.log").read_text()
+    assert f"whose export must still stand at {tmp_path / 'export'}" in log
+    (tmp_path / "moved").rename(tmp_path / "export")
+    assert survlstm("evaluate", "run=run", "output_dir=back", "cache_dir=empty") == 0
+    assert metrics_of(tmp_path / "back")["test"] == metrics_of(tmp_path / "cached")["test"]
 
 
 def test_predictions_hold_every_test_subject_and_step(runs):

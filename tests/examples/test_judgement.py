@@ -97,12 +97,11 @@ def test_horizons_behind_the_follow_up_are_named_not_guessed(survlstm, tmp_path)
     assert finding["level"] != "ok"
 
 
-def test_test_subjects_without_an_event_give_no_verdict(survlstm, tmp_path):
-    words = ["outcome=first_code", "outcome.codes=[SNOMED/433146000]", "data.simulated.patients=150"]
-    assert survlstm("train", "experiment=smoke", *words, "judgement.baselines=[]", "output_dir=run") == 0
-    test = metrics_of(tmp_path / "run")["test"]
-    assert test["events"] == 0
-    assert test["lines"] == ["No verdict: 0 events, and no pair of subjects that can be compared."]
+def test_a_baseline_that_cannot_be_computed_does_not_cost_the_verdict(survlstm, tmp_path):
+    words = ["judgement.landmarks.visits=[0]", "judgement.landmarks.horizons=[2000]", "judgement.baselines=[deephit]"]
+    assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
+    (landmark,) = metrics_of(tmp_path / "run")["test"]["landmarks"]
+    assert any(note.startswith("no DeepHit:") for note in landmark["notes"])
 
 
 def test_the_checkpoint_says_what_preparation_fitted(survlstm, tmp_path):

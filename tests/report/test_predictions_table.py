@@ -1,6 +1,9 @@
 """predictions.parquet: what is written is read again, on both clocks."""
 
+import re
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -29,7 +32,7 @@ def written(tmp_path):
 
 def test_on_the_visit_clock_a_subject_has_rows_up_to_its_last_at_risk_step(written):
     frame = read_predictions(written([[0.1, 0.5], [0.2, np.nan]], "visit"))
-    assert tuple(frame.columns) == COLUMNS
+    assert tuple(frame.columns) == tuple(COLUMNS)
     assert frame.attrs["clock"] == "visit"
     assert frame["subject_id"].tolist() == ["bert", "bert", "dora"]
     assert frame["step"].tolist() == [0, 1, 0]
@@ -51,17 +54,49 @@ def test_on_the_landmark_clock_a_subject_has_a_row_for_every_interval(written):
 def test_another_table_is_refused(written):
     path = written([[0.1, 0.5], [0.2, np.nan]], "visit")
     pq.write_table(pq.read_table(path).drop_columns(["survival"]), path)
-    with pytest.raises(CheckpointError, match=r"must have the columns subject_id, .*; found \['subject_id', 'split', "):
+    with pytest.raises(CheckpointError, match=r"the columns must be .*'survival': 'double'.*; found \{'subject_id'"):
+        read_predictions(path)
+
+
+def changed(path, column, values):
+    table = pq.read_table(path)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, type=table.schema.field(column).type)), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "sentence"),
+    [
+        ("hazard", [0.1, 7.0, 0.2], "hazards must lie within 0..1; 1 of 3 do not"),
+        ("hazard", [0.1, np.nan, 0.2], "1 of 3 do not"),
+        ("subject_id", ["bert", None, "dora"], "found 1 empty fields in 3 rows"),
+        ("step", [0, 2, 0], "each subject must have steps 0, 1, 2, … and one label"),
+        ("step", [-1, 0, 0], "each subject must have steps"),
+        ("last_step", [2, 2, 0], "each subject must have steps"),
+        ("event", [True, False, True], "one label"),
+    ],
+)
+def test_damaged_predictions_are_refused(written, column, values, sentence):
+    path = changed(written([[0.1, 0.5], [0.2, np.nan]], "visit"), column, values)
+    with pytest.raises(CheckpointError, match=re.escape(sentence)):
+        read_predictions(path)
+
+
+def test_predictions_without_their_clock_are_refused(written):
+    path = written([[0.1, 0.5], [0.2, np.nan]], "visit")
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    with pytest.raises(CheckpointError, match="their clock must be visit or landmark; found ''"):
         read_predictions(path)
 
 
 def test_a_torn_file_is_refused(written):
     path = written([[0.1, 0.5], [0.2, np.nan]], "visit")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(CheckpointError, match=r"predictions\.parquet must hold .* can't be read .*Train again"):
+    with pytest.raises(CheckpointError, match=r"predictions\.parquet must hold .* can't be read .*Judge the run again"):
         read_predictions(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"nowhere\.parquet must hold the predictions of a finished run"):
+    with pytest.raises(CheckpointError, match=r"a finished run must hold nowhere\.parquet; found none in"):
         read_predictions(tmp_path / "nowhere.parquet")

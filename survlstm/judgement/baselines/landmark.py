@@ -68,7 +68,10 @@ def _designs(landmark: Landmark, tensors: Tensors) -> Designs:
 
 def _labels(landmark: Landmark) -> tuple[GridLabels, GridLabels]:
     train, val = (_grid_labels(part, len(landmark.grid)) for part in (landmark.train, landmark.val))
-    _check_events(train.event, val.event, until=f" within {landmark.grid[-1]:g} {landmark.unit}")
+    until = f" within {landmark.grid[-1]:g} {landmark.unit}"
+    _check_events(train.event, val.event, until=until)
+    if train.step.max() < len(landmark.grid) - 1:
+        raise BaselineUnavailable(f"none of {len(train.step)} training subjects is followed to the last step{until}")
     return train, val
 
 

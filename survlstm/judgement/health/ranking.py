@@ -36,6 +36,8 @@ def record_length(facts: HealthFacts) -> Finding:
         said = "Record length was no contender; add record_length to judgement.baselines."
         return Finding(RECORD_LENGTH, "note", said, "judgement.baselines does not name it")
     evidence = _against(facts.verdict.model, row)
+    if math.isnan(row.c_td.value) or math.isnan(facts.verdict.model.c_td.value):
+        return Finding(RECORD_LENGTH, "note", "Not decidable: no two subjects can be compared.", evidence)
     if not row.c_td.value > facts.verdict.model.c_td.value:
         return Finding(RECORD_LENGTH, "ok", "The model ranks no worse than the length of the record alone.", evidence)
     said = "The length of the record alone ranks better than the model"
@@ -98,7 +100,10 @@ def horizons(facts: HealthFacts) -> Finding:
     if nobody or 2 * unsupported > asked:
         where = f"no horizon at {', '.join(nobody)}" if nobody else f"{unsupported} of {asked} horizons not"
         said = f"Censoring leaves {where} supported by the follow-up."
-        return Finding(check, "warning", said, evidence, remedies)
+        empty = [one.name for one in landmarks if not one.at_risk]
+        if empty:
+            said = f"No judged subject is at risk at {', '.join(empty)}: choose an earlier landmark."
+        return Finding(check, "warning", said, evidence, () if empty else remedies)
     if unsupported:
         said = f"{unsupported} of {asked} horizons lie behind the follow-up and were left out."
         return Finding(check, "note", said, evidence, remedies)
