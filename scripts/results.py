@@ -81,7 +81,7 @@ def _row(start: str, test: dict, rows: dict, share: float | None) -> str:
         f"{test['subjects']} ({test['events']})",
         number(c_td["value"]),
         interval,
-        f"{best['name']} {number(best['c_td']['value'])}",
+        "-" if best["c_td"]["value"] is None else f"{best['name']} {number(best['c_td']['value'])}",
         difference(best["c_td_difference"]),
         number(oracle and oracle["c_td"]["value"]),
         "-" if share is None else f"{share:.0%}",
