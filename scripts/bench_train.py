@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from survlstm.build import build_batches, build_model, build_optimizer, build_prepared
-from survlstm.config import RunConfig, conf_dir, validate
+from survlstm.config import RunConfig, conf_dir
 from survlstm.data.batches import Batches
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
@@ -29,6 +29,7 @@ from survlstm.survival.loss import nll_per_subject
 from survlstm.training.device import choose_device
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
+from survlstm.validation import validate
 
 DEFAULTS = ["data=cohort_1000", "model=lstm_medium", "trainer=a40"]
 ROUNDS = 5

@@ -15,9 +15,10 @@ from omegaconf import DictConfig
 
 from survlstm import __version__
 from survlstm.compose import check_overrides
-from survlstm.config import CompareConfig, EvaluateConfig, RunConfig, SimulateConfig, conf_dir, validate
+from survlstm.config import CompareConfig, EvaluateConfig, RunConfig, SimulateConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to
+from survlstm.validation import validate
 
 log = logging.getLogger(__name__)
 

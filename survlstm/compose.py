@@ -13,8 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from survlstm.config import Section, SectionT, conf_dir, leaf_keys, nearest_key, validate
+from survlstm.config import Section, SectionT, conf_dir
 from survlstm.errors import ConfigError
+from survlstm.validation import leaf_keys, nearest_key, validate
 
 
 def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:

@@ -11,11 +11,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from survlstm.build import build_model, build_prepared, cache_folder
-from survlstm.config import RunConfig, validate
+from survlstm.config import RunConfig
 from survlstm.data.fitted import Fitted
 from survlstm.data.prepare import Prepared, load_prepared
 from survlstm.errors import CheckpointError, CohortError, ConfigError
 from survlstm.training.checkpoint import load_checkpoint
+from survlstm.validation import validate
 
 log = logging.getLogger(__name__)
 

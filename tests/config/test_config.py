@@ -7,10 +7,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from survlstm.compose import check_overrides
-from survlstm.config import EventTableName, LSTMConfig, RunConfig, SimulateConfig, conf_dir, validate
+from survlstm.config import EventTableName, LSTMConfig, RunConfig, SimulateConfig, conf_dir
 from survlstm.data.features import FEATURES
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.errors import ConfigError
+from survlstm.validation import validate
 
 GROUPS = sorted(path for path in conf_dir().iterdir() if path.is_dir())
 FILES = [(group.name, file.stem) for group in GROUPS for file in sorted(group.glob("*.yaml"))]

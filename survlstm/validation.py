@@ -1,0 +1,93 @@
+"""A composed config → a typed value of survlstm.config, or a sentence for each key that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import ValidationError
+
+from survlstm.config import SectionT
+from survlstm.errors import ConfigError
+
+
+def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = False) -> SectionT:
+    """The composed config as a typed value; a ConfigError names every key that is wrong, one line each.
+
+    Of a ``finished`` run the export need not stand where it stood.
+    """
+    try:
+        values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key)
+        raise ConfigError(f"{key} has no value and needs one; set {key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    try:
+        return schema.model_validate(values, context={"finished": finished})
+    except ValidationError as error:
+        known = leaf_keys(composed)
+        raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
+
+
+def leaf_keys(composed: DictConfig) -> list[str]:
+    """Every dotted key of a composed config, sections included."""
+    values = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(values, dict)
+    return _dotted(values)
+
+
+def _dotted(values: dict[Any, Any]) -> list[str]:
+    keys = []
+    for name, value in values.items():
+        keys.append(str(name))
+        if isinstance(value, dict):
+            keys += [f"{name}.{key}" for key in _dotted(value)]
+    return keys
+
+
+def nearest_key(key: str, known: list[str]) -> str | None:
+    """The valid key that a misspelt one most likely meant: same last part anywhere, else the closest spelling."""
+    last = key.rsplit(".", maxsplit=1)[-1]
+    same_last = [name for name in known if name.split(".")[-1] == last and name != key]
+    if same_last:
+        return same_last[0]
+    close = difflib.get_close_matches(key, [name for name in known if name != key], n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    by_last = {name.split(".")[-1]: name for name in known if name != key}
+    close = difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.5)
+    return by_last[close[0]] if close else None
+
+
+def _sentence(fault: dict[str, Any], known: list[str]) -> str:
+    """What is wrong with one key: the key, what was found, what is allowed."""
+    # A union's location names the member that was tried; that is no part of the key.
+    parts = [str(part) for part in fault["loc"] if "." not in str(part) and part != "none"]
+    key = ".".join(parts) or "config"
+    found = fault["input"]
+    if fault["type"] == "extra_forbidden":
+        section = key.rpartition(".")[0]
+        valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
+        nearest = nearest_key(key, valid)
+        hint = f"; the nearest valid key is {nearest}" if nearest else ""
+        return f"{key} is not a known key (found value {found!r}){hint}"
+    if fault["type"] == "missing":
+        return f"{key} is missing; set {key}=VALUE"
+    if fault["type"] == "value_error":
+        said = str(fault["ctx"]["error"])
+        return said if said.startswith(f"{key}.") else f"{key}: {said}"
+    if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        if key == "clock":
+            return f"clock.kind must be visit or landmark; found {_named(found, 'kind')!r}"
+        allowed = fault["ctx"].get("expected_tags", "")
+        return f"{key}._target_ must be one of {allowed}; found {_named(found, '_target_')!r}"
+    allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
+    return f"{key}: {allowed}; found {found!r}"
+
+
+def _named(section: Any, key: str) -> Any:
+    """What a section calls itself by ``key``; None where it does not."""
+    return section.get(key) if isinstance(section, dict) else section
