@@ -1,6 +1,7 @@
 """A finished run → one finding for each warning sign of the guide, fine or not, in the order people read them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from survlstm.judgement.health.data import (
@@ -58,8 +59,19 @@ CHECKS: tuple[Check, ...] = (
 
 def check_health(facts: HealthFacts) -> tuple[Finding, ...]:
     """Every check's finding, then those of the canaries; where nothing was trained, training is not spoken of."""
-    asked = [check for check in CHECKS if facts.history is not None or check not in OF_TRAINING]
-    return tuple(check(facts) for check in asked) + facts.canaries
+    if facts.history is not None:
+        return tuple(check(facts) for check in CHECKS) + facts.canaries
+    asked = [check for check in CHECKS if check not in OF_TRAINING]
+    return tuple(_of_evaluation(finding) for finding in (*(check(facts) for check in asked), *facts.canaries))
+
+
+def _of_evaluation(finding: Finding) -> Finding:
+    """A judgement's own settings can be tried at once; all others are keys of survlstm train."""
+    advice = tuple(
+        said if "=" not in said or said.startswith("judgement") else f"train again with {said}"
+        for said in finding.advice
+    )
+    return replace(finding, advice=advice)
 
 
 __all__ = ["CHECKS", "HealthFacts", "check_health", "not_finite"]
