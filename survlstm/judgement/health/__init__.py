@@ -7,6 +7,7 @@ from typing import TypeAlias
 from survlstm.judgement.health.data import (
     cut_histories,
     event_rate,
+    interval_censoring,
     leak_suspects,
     risk_time_correlation,
     source_warnings,
@@ -51,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
     horizons,
     risk_time_correlation,
     event_rate,
+    interval_censoring,
     leak_suspects,
     cut_histories,
     source_warnings,

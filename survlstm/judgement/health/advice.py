@@ -102,6 +102,14 @@ def less_censoring(config: RunConfig) -> tuple[str, ...]:
     return ((f"outcome.censoring_chance={chance / 2:g}",) if chance else ()) + larger_cohort(config)
 
 
+def finer_intervals(config: RunConfig) -> tuple[str, ...]:
+    """Shorter intervals lose less of a follow-up that ends inside one."""
+    if config.clock.kind == "visit":
+        return ()
+    finer = f"clock.intervals={2 * config.clock.intervals}"
+    return (finer,) if config.clock.edges == "equidistant" else (f"{finer} clock.edges=equidistant",)
+
+
 def later_horizons(config: RunConfig) -> tuple[str, ...]:
     """Horizons that reach the events: another preset, or on the landmark clock a later end of its last interval."""
     if config.clock.kind == "landmark":

@@ -11,6 +11,7 @@ from survlstm.data.prepare import make
 from survlstm.data.split import Split
 from tests.judgement.health.finished_runs import DRAWN, GUIDE_1000, assert_finding, facts_of, flow_of, found, tensors_of
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
+from tests.tensors import flat_tensors
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,39 @@ def test_an_export_without_training_subjects_holds_no_suspects():
     strangers = replace(tensors, split=np.full_like(tensors.split, Split.TEST))
     finding = found("leak suspects", facts_of(history=None, tensors=strangers))
     assert_finding(finding, "ok", "No code alone reaches", "no pair of subjects can be compared")
+
+
+LANDMARK = (*GUIDE_1000, "clock=landmark", "clock.intervals=2", "clock.horizon_days=200")
+
+
+def on_landmark_clock(*, censored_at):
+    """Half of 200 subjects have the event on day 150, the others are censored in the second interval or behind it."""
+    event = np.arange(200) % 2 == 0
+    step = np.where(event, 1, 0 if censored_at < 200 else 1)
+    return flat_tensors(
+        step=step,
+        event=event,
+        visits=np.ones(200, dtype=np.int64),
+        codes_per_visit=np.ones(200, dtype=np.int64),
+        code=np.full(200, 2),
+        duration_days=np.where(event, 150.0, censored_at),
+        edge_days=(0.0, 100.0, 200.0),
+    )
+
+
+def test_censoring_inside_an_interval_that_shifts_the_risk_is_told():
+    facts = facts_of(*LANDMARK, tensors=on_landmark_clock(censored_at=190.0))
+    finding = found("intervals of the landmark clock", facts, *LANDMARK)
+    # In days half have the event; in intervals nobody but them is at risk in the second.
+    assert_finding(finding, "warning", "Censoring inside the intervals", "1.000 in intervals, 0.500 in days")
+    assert finding.advice == ("clock.intervals=4 clock.edges=equidistant",)
+
+
+def test_censoring_behind_the_last_edge_shifts_nothing():
+    facts = facts_of(*LANDMARK, tensors=on_landmark_clock(censored_at=300.0))
+    finding = found("intervals of the landmark clock", facts, *LANDMARK)
+    assert_finding(finding, "ok", "next to nothing", "0.500 in intervals, 0.500 in days")
+
+
+def test_visits_have_no_intervals():
+    assert_finding(found("intervals of the landmark clock", facts_of()), "ok", "the steps are visits")
