@@ -14,8 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from survlstm import __version__
+from survlstm.command_config import CompareConfig, EvaluateConfig, SimulateConfig
 from survlstm.compose import check_overrides
-from survlstm.config import CompareConfig, EvaluateConfig, RunConfig, SimulateConfig, conf_dir
+from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to
 from survlstm.validation import validate

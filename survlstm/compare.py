@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from survlstm.config import CompareConfig
+from survlstm.command_config import CompareConfig
 from survlstm.errors import ConfigError
 from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.comparison import Comparison, compare

@@ -368,41 +368,6 @@ class RunConfig(Section):
     verbose: bool
 
 
-class EvaluateConfig(Section):
-    """``survlstm evaluate``; without ``data`` or ``judgement`` those of the run hold."""
-
-    run: Text
-    data: DataConfig | None = None
-    judgement: JudgementConfig | None = None
-    split: Literal["train", "val", "test"]
-    device: Device
-    cache_dir: Text
-    output_dir: Text
-    verbose: bool
-
-    @model_validator(mode="after")
-    def _another_cohort_is_test(self) -> EvaluateConfig:
-        if self.data is not None and self.split != "test":
-            raise ValueError(f"split must be test where data names another cohort; found {self.split}")
-        return self
-
-
-class CompareConfig(Section):
-    """``survlstm compare``: of the judgement, what makes intervals."""
-
-    judgement: JudgementConfig
-    output: Text | None
-    seed: Seed
-    verbose: bool
-
-
-class SimulateConfig(SimulatedConfig):
-    """``survlstm simulate``."""
-
-    output: Text
-    verbose: bool
-
-
 def conf_dir() -> Path:
     """The config groups: inside the package in a wheel, at the top of a checkout otherwise."""
     package = Path(__file__).resolve().parent

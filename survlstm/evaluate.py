@@ -8,8 +8,8 @@ from pathlib import Path
 
 from survlstm.assessment import Assessment, assess
 from survlstm.build import build_prepared
+from survlstm.command_config import EvaluateConfig
 from survlstm.compose import as_yaml
-from survlstm.config import EvaluateConfig
 from survlstm.data.applied import apply_to
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
@@ -67,6 +67,9 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: Prepared) -> Pr
     other = build_prepared(
         run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
     )
+    # Before the run's own subjects stand beside it: counts and rates are those of the other cohort.
+    show_preparation(other)
     applied = apply_to(own, other)
-    show_preparation(applied)
+    left_out = applied.flow.subjects_excluded[-1]
+    log.info("Left out, as %s: %d subjects (%d with the event)", *left_out)
     return applied

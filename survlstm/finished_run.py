@@ -59,6 +59,7 @@ class FinishedRun:
         fingerprint = self.best["about"]["data_fingerprint"]
         kept = load_prepared(cache_folder(cache_dir), fingerprint)
         if kept is not None:
+            log.info("The run's own data: as prepared for it (cache), whatever its export holds by now")
             return kept
         path = self.config.data.path
         if path is not None and not Path(path).is_dir():

@@ -12,6 +12,7 @@ from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.contenders import Contender
 from survlstm.judgement.results import Row
 from survlstm.judgement.step_table import judge_steps
+from survlstm.survival.concordance import concordance_td
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,8 @@ def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Compa
         for name, table in predictions.items()
     ]
     # The best leads, so that every difference is against it.
-    order, _ = judge_steps(contenders, step=step, event=event, bootstrap=_without_intervals(bootstrap))
-    rank = np.argsort([-np.nan_to_num(row.c_td.value, nan=-1.0) for row in order], kind="stable")
-    rows, notes = judge_steps([contenders[place] for place in rank], step=step, event=event, bootstrap=bootstrap)
+    contenders.sort(key=lambda one: -_c_td_or_last(one, step, event))
+    rows, notes = judge_steps(contenders, step=step, event=event, bootstrap=bootstrap)
     if len(set(sizes.values())) > 1 or len(shared) < max(sizes.values()):
         found = ", ".join(f"{name} {size}" for name, size in sizes.items())
         notes.insert(
@@ -67,8 +67,9 @@ def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Compa
     return Comparison(split, rows, len(shared), int(event.sum()), sizes, tuple(notes))
 
 
-def _without_intervals(bootstrap: Bootstrap) -> Bootstrap:
-    return Bootstrap(0, bootstrap.confidence, np.iinfo(np.int64).max, bootstrap.seed)
+def _c_td_or_last(contender: Contender, step: np.ndarray, event: np.ndarray) -> float:
+    c_td = concordance_td(contender.survival, step=step, event=event).c_td
+    return -1.0 if np.isnan(c_td) else c_td
 
 
 def _labels(table: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,7 @@ def fit_drift(
     2007, Scandinavian Journal of Statistics 34:70.
     """
     from scipy.optimize import minimize  # noqa: PLC0415  (as above)
+    from scipy.special import expit  # noqa: PLC0415  (as above)
 
     known = np.isfinite(logit)
     logit, step, event = logit[known], step[known], event[known]
@@ -57,7 +58,7 @@ def fit_drift(
     def loss(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
         at = logit[row] + design @ coefficients
         value = (np.logaddexp(0, at) - happened * at).sum() + (coefficients**2).sum() / (2 * PRIOR**2)
-        return value, design.T @ (1 / (1 + np.exp(-at)) - happened) + coefficients / PRIOR**2
+        return value, design.T @ (expit(at) - happened) + coefficients / PRIOR**2
 
     shift, slope = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
     return Drift(float(shift), float(slope), centre)

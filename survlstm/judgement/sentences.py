@@ -32,8 +32,8 @@ _CONVENTIONS = {
     "extreme; in_the_large > 0: risk predicted too low",
     "censoring": "G is the Kaplan-Meier curve of censoring of the training subjects (of another cohort: its own), "
     "events before censorings at ties; no horizon lies behind the follow-up or where G = 0",
-    "oracle": "the hazards that drew the outcome: no model ranks better or is likelier at every step, but from "
-    "landmarks they too are carried on, and a model made for the landmark may do better",
+    "oracle": "the hazards that drew the outcome: at every step no model ranks better or is likelier but by chance; "
+    "from landmarks they too are carried on, and a model made for the landmark may do better",
     "steps": "in steps, a subject censored in its k-th step after the landmark is known at k and hidden behind",
     "interval": "percentile bootstrap over subjects, G estimated again in each resample; a difference is the model's "
     "figure minus the other's on the same resamples, p two-sided",

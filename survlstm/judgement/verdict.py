@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,8 +23,6 @@ from survlstm.judgement.results import Curves, LandmarkResult, Verdict
 from survlstm.judgement.sentences import conclude, conventions
 from survlstm.judgement.step_table import comparable_pairs, judge_steps
 from survlstm.training.prediction import Predictions
-
-log = logging.getLogger(__name__)
 
 
 class _FromLandmark(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a run was made with → manifest.json: the facts that another machine needs to make it again."""
+"""What a run was made with → the facts that another machine needs to make it again, as manifest.json keeps them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import datetime
 import platform
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 from survlstm import __version__
-from survlstm.training.history import write_json
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
 
@@ -28,8 +26,3 @@ def make_manifest(*, device: str, seed: int, fingerprint: str, started: datetime
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     } | {name: version(name) for name in LIBRARIES}
-
-
-def write_manifest(path: Path, manifest: dict[str, str]) -> None:
-    """manifest.json of a run."""
-    write_json(path, dict(manifest))

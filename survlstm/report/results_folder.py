@@ -8,11 +8,10 @@ from pathlib import Path
 from survlstm.data.prepare import Prepared
 from survlstm.errors import CheckpointError
 from survlstm.judgement.results import Finding, Verdict
-from survlstm.report.manifest import write_manifest
 from survlstm.report.page import write_report
 from survlstm.report.predictions_table import write_predictions
 from survlstm.report.summary import show_verdict, write_metrics
-from survlstm.training.history import History
+from survlstm.training.history import History, write_json
 from survlstm.training.prediction import Predictions
 
 
@@ -51,7 +50,7 @@ def _write(folder: Path, judged: Judged) -> None:
         clock=judged.verdict.clock,
     )
     write_metrics(folder / "metrics.json", judged.prepared, judged.history, judged.verdict, judged.findings)
-    write_manifest(folder / "manifest.json", judged.manifest)
+    write_json(folder / "manifest.json", judged.manifest)
     write_report(
         folder,
         title=judged.title,

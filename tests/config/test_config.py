@@ -6,8 +6,9 @@ from typing import get_args
 import pytest
 from hydra import compose, initialize_config_dir
 
+from survlstm.command_config import SimulateConfig
 from survlstm.compose import check_overrides
-from survlstm.config import EventTableName, LSTMConfig, RunConfig, SimulateConfig, conf_dir
+from survlstm.config import EventTableName, LSTMConfig, RunConfig, conf_dir
 from survlstm.data.features import FEATURES
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.errors import ConfigError
