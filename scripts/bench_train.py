@@ -1,73 +1,102 @@
-"""A prepared cohort → subjects per second of an epoch, beside the bound of a bare LSTM, and where the rest goes.
+"""A prepared cohort → an epoch beside the bound of a bare LSTM, where the rest of it goes, and peak memory.
 
 The bound is forward and backward of ``nn.LSTM`` alone, over as many visits in ideal batches: every subject of a batch
-as long as the next, no padding, the same number of batches. Epoch and bound are timed in turn, so that a machine that
-gets slower slows both; the ratio is what counts.
+as long as the next, no padding, the same number of batches. Epoch, parts and bound are timed in turn, so that a machine
+that gets slower slows all of them; the ratios are what counts. Options: --device cuda, --rounds 5; the rest are
+overrides of ``survlstm train``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from survlstm.build import build_batches, build_model, build_optimizer, build_prepared
 from survlstm.config import RunConfig, conf_dir
-from survlstm.data.batches import Batches
+from survlstm.data.batches import Batch, Batches
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
-from survlstm.survival.loss import nll_per_subject
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.survival.concordance import concordance_td
+from survlstm.survival.loss import nll_per_step
 from survlstm.training.device import choose_device
+from survlstm.training.prediction import predict
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
 from survlstm.validation import validate
 
 DEFAULTS = ["data=cohort_1000", "model=lstm_medium", "trainer=a40"]
-ROUNDS = 5
+BOUND, EPOCH = "bound: bare nn.LSTM", "whole epoch"
+Stages = dict[str, Callable[[], object]]
 
 
-def main(overrides: list[str]) -> None:
+def main(words: list[str]) -> None:
     """Print the table and write it as JSON to outputs/bench_train.json."""
+    parser = argparse.ArgumentParser(prog="scripts/bench train")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=7)
+    options, overrides = parser.parse_known_args(words)
+    overrides = [*DEFAULTS, f"trainer.device={options.device}", *overrides]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = validate(compose("train", overrides=[*DEFAULTS, *overrides]), RunConfig)
+        config = validate(compose("train", overrides=overrides), RunConfig)
     device, taken = choose_device(config.trainer.device)
-    generator = seed_everything(config.seed, deterministic=config.trainer.deterministic)
+    seed_everything(config.seed, deterministic=config.trainer.deterministic)
     prepared = build_prepared(config)
-    batches = build_batches(config, prepared.tensors, Split.TRAIN)
+    stages, batches = _stages(config, prepared, device)
+    seconds = _time_in_turn(stages, device, options.rounds)
+    _report(seconds, prepared, batches, device, taken)
+
+
+def _stages(config: RunConfig, prepared: Prepared, device: torch.device) -> tuple[Stages, Batches]:
+    batches, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
         intervals=prepared.fitted.intervals,
         mean_hazard=starting_hazard(prepared.tensors),
     )
+    assert isinstance(model, DiscreteTimeSurvivalLSTM)
     model = model.to(device).train()
     optimizer = build_optimizer(config.optimizer, model)
     ideal = _ideal_batches(prepared, config, len(batches), device)
+    layers, dropout = config.model.num_layers, config.model.dropout
     lstm = nn.LSTM(
-        ideal[0].shape[2],
-        config.model.hidden_dim,
-        config.model.num_layers,
-        batch_first=True,
-        dropout=config.model.dropout if config.model.num_layers > 1 else 0.0,
+        ideal[0].shape[2], config.model.hidden_dim, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
     ).to(device)
+    held = [batches.collate(chosen).to(device) for chosen in batches.in_order()]
+    states = [torch.randn(batch.slots, config.model.hidden_dim, device=device, requires_grad=True) for batch in held]
 
-    stages: dict[str, Callable[[], object]] = {
-        "bound: bare nn.LSTM": lambda: _pass(lstm, ideal),
-        "batches": lambda: [None for _ in batches.shuffled(generator)],
-        "batches, model, loss, backward": lambda: _epoch(model, batches, generator, device, None),
-        "whole epoch": lambda: _epoch(model, batches, generator, device, optimizer),
+    def in_bfloat16(stage: Callable[[], object]) -> Callable[[], object]:
+        def lower() -> None:
+            with torch.autocast(device.type, torch.bfloat16):
+                stage()
+
+        return lower
+
+    stages: Stages = {
+        BOUND: lambda: _pass(lstm, ideal),
+        "the bound in bfloat16": in_bfloat16(lambda: _pass(lstm, ideal)),
+        "data: batches": lambda: [batches.collate(chosen) for chosen in batches.in_order()],
+        "embedding": lambda: [model.embedding(b.codes, b.code_offsets).sum().backward() for b in held],
+        "head and loss": lambda: [_head(model, *pair) for pair in zip(states, held, strict=True)],
+        "model, loss, backward": lambda: [_learn(model, batch) for batch in held],
+        "clipping and optimizer": lambda: [_update(model, optimizer) for _ in held],
+        EPOCH: lambda: _epoch(model, batches, optimizer, device),
+        "whole epoch in bfloat16": in_bfloat16(lambda: _epoch(model, batches, optimizer, device)),
+        "validation: hazards and c_td": lambda: _validate(model, val, device),
     }
-    seconds = _time_in_turn(stages, device)
-    _report(seconds, prepared, batches, taken)
+    return stages, batches
 
 
 def _ideal_batches(prepared: Prepared, config: RunConfig, count: int, device: torch.device) -> list[Tensor]:
@@ -84,26 +113,39 @@ def _pass(lstm: nn.LSTM, ideal: list[Tensor]) -> None:
         states.sum().backward()
 
 
-def _epoch(
-    model: nn.Module,
-    batches: Batches,
-    generator: np.random.Generator,
-    device: torch.device,
-    optimizer: torch.optim.Optimizer | None,
-) -> None:
-    for on_host in batches.shuffled(generator):
-        batch = on_host.to(device)
+def _head(model: DiscreteTimeSurvivalLSTM, states: Tensor, batch: Batch) -> None:
+    hidden, relu, dropout, logit = model.head
+    logits = logit(dropout(relu(hidden(states)), batch.noise)).squeeze(1)
+    nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum().backward()
+
+
+def _learn(model: nn.Module, batch: Batch) -> None:
+    model.train()
+    logits = model(*batch.inputs).float()
+    loss = nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum() / batch.subjects
+    loss.backward()
+
+
+def _update(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+
+
+def _epoch(model: nn.Module, batches: Batches, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    for chosen in batches.shuffled(seed=0, epoch=1):
         model.zero_grad(set_to_none=True)
-        nll = nll_per_subject(model(*batch.inputs), at_risk=batch.at_risk, event=batch.event)
-        (nll.sum() / batch.subjects).backward()
-        if optimizer is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+        _learn(model, batches.collate(chosen, salt=1).to(device))
+        _update(model, optimizer)
 
 
-def _time_in_turn(stages: dict[str, Callable[[], object]], device: torch.device) -> dict[str, list[float]]:
+def _validate(model: nn.Module, val: Batches, device: torch.device) -> None:
+    found = predict(model, val, device)
+    concordance_td(found.survival, step=found.step, event=found.event)
+
+
+def _time_in_turn(stages: Stages, device: torch.device, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in stages}
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         for name, stage in stages.items():
             started = time.perf_counter()
             stage()
@@ -114,11 +156,13 @@ def _time_in_turn(stages: dict[str, Callable[[], object]], device: torch.device)
     return seconds
 
 
-def _report(seconds: dict[str, list[float]], prepared: Prepared, batches: Batches, taken: str) -> None:
+def _report(
+    seconds: dict[str, list[float]], prepared: Prepared, batches: Batches, device: torch.device, taken: str
+) -> None:
     subjects = len(batches.members)
     lengths = prepared.tensors.step[batches.members] + 1
-    padded = sum(batch.rows * batch.length for _, batch in batches.in_order())
-    bound = seconds["bound: bare nn.LSTM"]
+    slots = sum(batches.collate(chosen).slots for chosen in batches.in_order())
+    bound = seconds[BOUND]
     rows = [
         {
             "stage": name,
@@ -129,13 +173,14 @@ def _report(seconds: dict[str, list[float]], prepared: Prepared, batches: Batche
         for name, times in seconds.items()
     ]
     print(f"device {taken}; torch {torch.__version__}")
-    print(f"{subjects} subjects, {lengths.sum():,} visits in {len(batches)} batches, {padded:,} positions with padding")
-    print(f"{'':34}{'seconds':>9}{'subjects/s':>12}{'bound/this':>12}")
+    print(f"{subjects} subjects, {lengths.sum():,} visits in {len(batches)} batches, {slots:,} slots with padding")
+    print(f"{'':32}{'seconds':>9}{'subjects/s':>12}{'bound/this':>12}")
     for row in rows:
-        print(f"{row['stage']:34}{row['seconds']:9.3f}{row['subjects_per_second']:12.0f}{row['of_bound']:12.2f}")
+        print(f"{row['stage']:32}{row['seconds']:9.4f}{row['subjects_per_second']:12.0f}{row['of_bound']:12.2f}")
     target = Path("outputs/bench_train.json")
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({"device": taken, "torch": torch.__version__, "rows": rows}, indent=2) + "\n")
+    written = {"device": taken, "torch": torch.__version__, "load": os.getloadavg()[0], "rows": rows}
+    target.write_text(json.dumps(written, indent=2) + "\n")
     print(f"written to {target}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
@@ -21,7 +22,9 @@ from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
+from survlstm.training.learner import Learner
 from survlstm.training.schedule import Schedule
+from survlstm.training.world import World
 
 
 def build_prepared(config: RunConfig, *, fitted: Fitted | None = None) -> Prepared:
@@ -115,6 +118,20 @@ def build_model(
 def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
     """The optimizer over all of the model's parameters."""
     return _instantiate(config, params=list(model.parameters()))
+
+
+def build_learner(config: RunConfig, model: nn.Module, device: torch.device, world: World) -> Learner:
+    """What takes a step of the optimizer."""
+    return Learner(
+        model,
+        build_optimizer(config.optimizer, model),
+        device,
+        config.trainer.grad_clip,
+        precision=getattr(torch, config.trainer.precision),
+        micro_batch_size=config.trainer.micro_batch_size,
+        on_oom=config.trainer.on_oom,
+        world=world,
+    )
 
 
 def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:

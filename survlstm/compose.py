@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -122,6 +123,14 @@ def _first_line(error: BaseException) -> str:
     if lines or behind is None:
         return lines[0].strip() if lines else type(error).__name__
     return _first_line(behind)
+
+
+def composed_values(config_name: str, lines: list[str]) -> dict[str, Any]:
+    """What the overrides compose to, resolved; ConfigError as in ``check_overrides``."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        values = OmegaConf.to_container(_compose(config_name, lines), resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def as_yaml(config: Section) -> str:

@@ -256,16 +256,46 @@ def _known_device(device: str) -> str:
 Device = Annotated[str, AfterValidator(_known_device)]
 
 
+class CheckpointConfig(Section):
+    """When training is saved, beside the end of every epoch."""
+
+    every_epochs: PositiveInt
+    every_minutes: Annotated[float, Field(gt=0)]
+
+
+class BudgetConfig(Section):
+    """What a run may use up before it stops with what it has."""
+
+    hours: Annotated[float, Field(gt=0)] | None
+    dollars: Annotated[float, Field(gt=0)] | None
+
+
 class TrainerConfig(Section):
     """The training loop."""
 
     device: Device
+    distributed: bool
     epochs: PositiveInt
     batch_size: PositiveInt
+    micro_batch_size: PositiveInt | None
+    on_oom: Literal["stop", "halve"]
+    precision: Literal["float32", "bfloat16"]
     grad_clip: Annotated[float, Field(gt=0)] | None
     early_stopping: EarlyStoppingConfig
-    checkpoint_every: PositiveInt
+    checkpoint: CheckpointConfig
+    cost_per_hour: Weight | None
+    budget: BudgetConfig
     deterministic: bool
+    dry_run: bool
+
+    @model_validator(mode="after")
+    def _dollars_need_a_price(self) -> TrainerConfig:
+        if self.budget.dollars is not None and not self.cost_per_hour:
+            raise ValueError(
+                f"trainer.budget.dollars={self.budget.dollars:g} needs trainer.cost_per_hour above 0; "
+                f"found {_written(self.cost_per_hour)}"
+            )
+        return self
 
 
 class LandmarksConfig(Section):
@@ -365,6 +395,7 @@ class RunConfig(Section):
     seed: Seed
     cache_dir: Text
     output_dir: Text
+    resume: Text | None
     verbose: bool
 
 

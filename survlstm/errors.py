@@ -39,7 +39,23 @@ class TrainingError(SurvlstmError):
     exit_code = 6
 
 
+class NotFiniteError(TrainingError):
+    """A loss or a gradient is not finite."""
+
+
+class MemoryShortageError(TrainingError):
+    """A batch does not fit into memory."""
+
+
 class CheckpointError(SurvlstmError):
     """A checkpoint can't be written or read."""
 
     exit_code = 7
+
+
+class Interrupted(SurvlstmError):  # noqa: N818  (no error: somebody asked for it)
+    """A signal ended the run, which can go on; its exit code is 128 + the signal's number, as a shell's would be."""
+
+    def __init__(self, message: str, *, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

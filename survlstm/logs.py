@@ -40,3 +40,15 @@ def logging_to(file: Path | None) -> Iterator[None]:
             handler.close()
         root.setLevel(level)
         root.propagate = propagate
+
+
+@contextmanager
+def logging_nothing() -> Iterator[None]:
+    """Only survlstm's errors, on the console: of several processes one tells."""
+    root = logging.getLogger("survlstm")
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -5,35 +5,49 @@ from __future__ import annotations
 import datetime
 import logging
 from pathlib import Path
+from typing import Any
 
 from survlstm.assessment import Assessment, assess
-from survlstm.build import build_batches, build_model, build_optimizer, build_prepared, build_schedule
+from survlstm.build import build_batches, build_learner, build_model, build_prepared, build_schedule
 from survlstm.compose import as_yaml
 from survlstm.config import RunConfig
+from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
-from survlstm.errors import TrainingError
+from survlstm.errors import ConfigError, NotFiniteError
 from survlstm.judgement.health import not_finite
 from survlstm.judgement.results import Verdict
 from survlstm.report.summary import show_preparation, write_failure
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
+from survlstm.training.meter import Meter
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
 from survlstm.training.stopping import EarlyStopping
 from survlstm.training.trainer import Trainer
+from survlstm.training.world import ALONE, World
 
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, folder: Path) -> Verdict:
-    """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``."""
-    started = datetime.datetime.now(datetime.UTC)
-    device, taken = choose_device(config.trainer.device)
-    log.info("Run folder: %s\nDevice: %s", folder, taken)
-    (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
-    generator = seed_everything(config.seed, deterministic=config.trainer.deterministic)
+def train(config: RunConfig, folder: Path, *, state: dict[str, Any] | None, world: World = ALONE) -> Verdict | None:
+    """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
 
-    prepared = build_prepared(config)
+    ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges; the others
+    return None after training.
+    """
+    started = datetime.datetime.now(datetime.UTC)
+    meter = Meter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
+    device, taken = choose_device(config.trainer.device, local_rank=world.local_rank)
+    log.info("Run folder: %s\nDevice: %s", folder, taken)
+    if world.size > 1:
+        log.info("Processes: %d", world.size)
+    if world.is_main:
+        (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
+    seed_everything(config.seed, deterministic=config.trainer.deterministic)
+
+    with world.one_first():
+        prepared = build_prepared(config)
+    _refuse_other_data(prepared, world.shared(prepared.fingerprint), state)
     show_preparation(prepared)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
@@ -44,28 +58,33 @@ def train(config: RunConfig, folder: Path) -> Verdict:
         intervals=prepared.fitted.intervals,
         mean_hazard=mean_hazard,
     ).to(device)
-    optimizer = build_optimizer(config.optimizer, model)
+    learner = build_learner(config, model, device, world)
     about = {
         "config": config.model_dump(by_alias=True),
         "fitted": prepared.fitted.as_plain(),
         "mean_hazard": mean_hazard,
         "data_fingerprint": prepared.fingerprint,
     }
+    checkpointer = Checkpointer(folder, config.trainer.checkpoint.every_epochs, about)
+    if world.is_main:
+        checkpointer.open()
     trainer = Trainer(
-        model=model,
-        optimizer=optimizer,
-        scheduler=build_schedule(config.scheduler, optimizer),
+        learner=learner,
+        scheduler=build_schedule(config.scheduler, learner.optimizer),
         stopping=EarlyStopping(config.trainer.early_stopping.patience, config.trainer.early_stopping.min_delta),
-        checkpointer=Checkpointer(folder, config.trainer.checkpoint_every, about),
-        device=device,
-        grad_clip=config.trainer.grad_clip,
-        generator=generator,
+        checkpointer=checkpointer,
+        meter=meter,
+        seed=config.seed,
+        minutes_between_saves=config.trainer.checkpoint.every_minutes,
     )
     try:
-        history = trainer.fit(train, val, epochs=config.trainer.epochs)
-    except TrainingError as error:
-        write_failure(folder / "metrics.json", prepared, not_finite(error, config, trainer.history))
+        history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
+    except NotFiniteError as error:
+        if world.is_main:
+            write_failure(folder / "metrics.json", prepared, not_finite(error, config, trainer.history))
         raise
+    if not world.is_main:
+        return None
     assessment = Assessment(
         title=f"Run {folder.name}",
         asked=config,
@@ -82,3 +101,16 @@ def train(config: RunConfig, folder: Path) -> Verdict:
     verdict = assess(assessment, folder)
     log.info("Training complete! Everything is in %s", folder)
     return verdict
+
+
+def _refuse_other_data(prepared: Prepared, of_main: str, state: dict[str, Any] | None) -> None:
+    if prepared.fingerprint != of_main:
+        raise ConfigError(
+            "all processes must prepare the same data; this one's differs from the main one's. Give every host the "
+            "same export and the same survlstm"
+        )
+    if state is not None and prepared.fingerprint != state["about"]["data_fingerprint"]:
+        raise ConfigError(
+            "a run can go on with the data it began with only; the export, or survlstm, has changed since. Put the old "
+            "export back, or train again in another folder"
+        )

@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor
 
 from survlstm.data.features import FEATURES
 from survlstm.data.ragged import ranges
+from survlstm.data.slots import Slots, arrange
 from survlstm.data.tensors import Tensors
 
 
 class Batch(NamedTuple):
-    """Rows of visits side by side: the visits in one flat list, and where each stands in [row, position].
+    """Rows of visits in slots (see survlstm.data.slots), and the labels of their hazards.
 
-    Rows come one after the other, and so do the visits of a row. A row is a subject's record, or a window of it.
-    ``at_risk`` is true where a hazard counts: on the visit clock a step is the visit at that position of the row, on
-    the landmark clock an interval behind the row. ``subjects`` is how many subjects the rows belong to.
+    A row is a subject's record, or a window of it; ``slot`` names each visit's slot, row after row. A slot of padding
+    has no codes and is nobody's. On the visit clock labels stand in slots as the logits do, and ``at_risk`` is true
+    where a hazard counts; on the landmark clock they are [row, step], a step being an interval behind the row.
+    ``noise`` is the key of each slot's dropout. ``subjects`` is how many subjects the rows belong to.
     """
 
     codes: Int[Tensor, " code"]
-    code_offsets: Int[Tensor, " visit"]
-    visit_features: Float[Tensor, "visit feature"]
-    visit_position: Int[Tensor, " visit"]
-    rows: int
-    length: int
-    at_risk: Bool[Tensor, "row step"]
-    event: Bool[Tensor, "row step"]
+    code_offsets: Int[Tensor, " slot"]
+    visit_features: Float[Tensor, "slot feature"]
+    slices: tuple[tuple[int, int], ...]
+    slot: Int64[Tensor, " visit"]
+    visits_per_row: Int64[Tensor, " row"]
+    noise: Int32[Tensor, " slot"]
+    at_risk: Bool[Tensor, "*label"]
+    event: Bool[Tensor, "*label"]
     subjects: int
 
     @property
-    def inputs(self) -> tuple[Tensor | int, ...]:
+    def inputs(self) -> tuple[Tensor | tuple[tuple[int, int], ...], ...]:
         """What a model's ``forward`` takes."""
-        return self[:6]
+        return self[:7]
+
+    @property
+    def slots(self) -> int:
+        """What a model computes: visits and padding."""
+        return len(self.code_offsets)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
-        return self._replace(
-            codes=self.codes.to(device),
-            code_offsets=self.code_offsets.to(device),
-            visit_features=self.visit_features.to(device),
-            visit_position=self.visit_position.to(device),
-            at_risk=self.at_risk.to(device),
-            event=self.event.to(device),
-        )
+        """The batch on a device; from pinned memory the copy does not hold the host up."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The batch in memory that a CUDA device copies from by itself."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(*(move(value) if isinstance(value, Tensor) else value for value in self))
 
 
 class Windows(NamedTuple):
@@ -79,34 +87,41 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(len(self.members) / self.batch_size)
 
-    def in_order(self) -> Iterator[tuple[Int64[np.ndarray, " chosen"], Batch]]:
-        """Batches by record length, each with the numbers of its subjects."""
-        for chosen in self._split(self._visits(self.members)):
-            yield chosen, self.collate(chosen)
+    def in_order(self) -> list[Int64[np.ndarray, " chosen"]]:
+        """The subjects of each batch, by record length."""
+        return self._split(self._visits(self.members))
 
-    def shuffled(self, generator: np.random.Generator) -> Iterator[Batch]:
-        """Every subject once, in a new mixture."""
+    def shuffled(self, *, seed: int, epoch: int) -> list[Int64[np.ndarray, " chosen"]]:
+        """The subjects of each batch of an epoch: every subject once, in a mixture and an order of the epoch's own."""
+        generator = np.random.default_rng([seed, epoch])
         length = self._visits(self.members)
         parts = self._split(length * generator.uniform(0.95, 1.05, len(length)))
-        for place in generator.permutation(len(parts)):
-            yield self.collate(parts[place])
+        return [parts[place] for place in generator.permutation(len(parts))]
 
-    def collate(self, chosen: Int64[np.ndarray, " chosen"]) -> Batch:
-        """The named subjects as one batch."""
+    def collate(self, chosen: Int64[np.ndarray, " chosen"], *, salt: int = 0) -> Batch:
+        """The named subjects as one batch; ``salt`` makes another noise of it."""
         data = self.tensors
         read = latest if data.clock == "landmark" else windows
         rows = read(self._visits(chosen), self.max_visits)
         visit = ranges(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
-        codes_per_visit = data.code_offsets[visit + 1] - data.code_offsets[visit]
-        length = int(rows.length.max())
-        at_risk, event = self._labels(chosen, rows)
+        slots = arrange(rows.length)
+        visit_of = np.zeros(slots.count, dtype=np.int64)
+        visit_of[slots.slot] = visit
+        codes_per_slot = np.zeros(slots.count, dtype=np.int64)
+        codes_per_slot[slots.slot] = data.code_offsets[visit + 1] - data.code_offsets[visit]
+        features = np.zeros((slots.count, len(self.features)), dtype=np.float32)
+        features[slots.slot] = data.features[visit][:, self.features]
+        # A visit that stands in two windows gets two keys.
+        noise = visit_keys(visit_of, slots.slot, np.repeat(rows.start, rows.length), salt)
+        at_risk, event = self._labels(chosen, rows, slots)
         return Batch(
-            codes=torch.from_numpy(data.code[ranges(data.code_offsets[visit], codes_per_visit)]),
-            code_offsets=torch.from_numpy((np.cumsum(codes_per_visit) - codes_per_visit).astype(np.int32)),
-            visit_features=torch.from_numpy(data.features[visit][:, self.features]),
-            visit_position=torch.from_numpy(ranges(np.arange(len(rows.owner)) * length, rows.length)),
-            rows=len(rows.owner),
-            length=length,
+            codes=torch.from_numpy(data.code[ranges(data.code_offsets[visit_of], codes_per_slot)]),
+            code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
+            visit_features=torch.from_numpy(features),
+            slices=slots.slices,
+            slot=torch.from_numpy(slots.slot),
+            visits_per_row=torch.from_numpy(rows.length),
+            noise=torch.from_numpy(noise),
             at_risk=torch.from_numpy(at_risk),
             event=torch.from_numpy(event),
             subjects=len(chosen),
@@ -115,20 +130,38 @@ class Batches:
     def _visits(self, subject: np.ndarray) -> np.ndarray:
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
-    def _labels(self, chosen: np.ndarray, rows: Windows) -> tuple[np.ndarray, np.ndarray]:
-        """``at_risk`` and ``event`` [row, step]."""
+    def _labels(self, chosen: np.ndarray, rows: Windows, slots: Slots) -> tuple[np.ndarray, np.ndarray]:
+        """``at_risk`` and ``event``, [slot] on the visit clock and [row, step] on the landmark clock."""
         data = self.tensors
-        step, event = data.step[chosen][rows.owner][:, None], data.event[chosen][rows.owner][:, None]
+        step, event = data.step[chosen][rows.owner], data.event[chosen][rows.owner]
         if data.clock == "landmark":
             number = np.arange(data.steps)
-            return number <= step, (number == step) & event
-        position = np.arange(rows.length.max())
-        at_risk = (position >= rows.counted_from[:, None]) & (position < rows.length[:, None])
-        return at_risk, at_risk & (position == step - rows.start[:, None]) & event
+            return number <= step[:, None], (number == step[:, None]) & event[:, None]
+        position = ranges(np.zeros_like(rows.length), rows.length)
+        counted = position >= np.repeat(rows.counted_from, rows.length)
+        happened = np.repeat(event, rows.length) & (position == np.repeat(step - rows.start, rows.length))
+        labels = np.zeros((2, slots.count), dtype=np.bool_)
+        labels[:, slots.slot] = counted, counted & happened
+        return labels[0], labels[1]
 
     def _split(self, by: np.ndarray) -> list[np.ndarray]:
         # Of equal size: a rest of a few would be the longest records, with a step of the optimizer to themselves.
         return np.array_split(self.members[np.argsort(by, kind="stable")], len(self))
+
+
+def visit_keys(
+    visit: Int64[np.ndarray, " slot"], slot: Int64[np.ndarray, " visit"], start: Int64[np.ndarray, " visit"], salt: int
+) -> Int32[np.ndarray, " slot"]:
+    """A key for each slot that hangs on its visit, the start of its window and the salt, and on nothing else.
+
+    Mixed as in splitmix64 (Steele, Lea & Flood 2014); the arithmetic wraps around.
+    """
+    key = visit.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    key[slot] += (start.astype(np.uint64) + np.uint64(1)) * np.uint64(0xD1B54A32D192ED03)
+    key ^= np.uint64(salt)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (key >> np.uint64(32)).astype(np.uint32).view(np.int32)
 
 
 def windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:

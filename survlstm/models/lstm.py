@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32, Int64
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
+from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.survival.hazard import cumulative_hazard, survival
 
 
 class SurvivalCurves(NamedTuple):
-    """What ``predict_survival`` returns: P(no event through step j), and the summed hazards."""
+    """What ``predict_survival`` returns: P(no event through step j), and the summed hazards; NaN behind a row's end."""
 
-    survival: Float[Tensor, "subject step"]
-    cumulative_hazard: Float[Tensor, "subject step"]
+    survival: Float[Tensor, "row step"]
+    cumulative_hazard: Float[Tensor, "row step"]
 
 
 class DiscreteTimeSurvivalLSTM(nn.Module):
@@ -47,50 +49,75 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         super().__init__()
         self.intervals = intervals
         self.embedding = nn.EmbeddingBag(vocabulary_size, embedding_dim, mode="mean", padding_idx=0)
-        self.lstm = nn.LSTM(
-            embedding_dim + visit_features,
-            hidden_dim,
-            num_layers,
-            batch_first=True,
-            dropout=dropout if num_layers > 1 else 0.0,
+        # A module a layer: dropout comes between them.
+        self.lstm = nn.ModuleList(
+            nn.LSTM(hidden_dim if layer else embedding_dim + visit_features, hidden_dim) for layer in range(num_layers)
+        )
+        self.between = nn.ModuleList(
+            KeyedDropout(dropout, units=hidden_dim, place=layer) for layer in range(1, num_layers)
         )
         logit = nn.Linear(hidden_dim, intervals or 1)
         # Starting at the mean training hazard spends no epoch on finding it.
         with torch.no_grad():
             logit.bias.copy_(torch.tensor([math.log(hazard / (1 - hazard)) for hazard in mean_hazard]))
-        self.head = nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), logit)
+        self.head = nn.Sequential(
+            nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), KeyedDropout(dropout, units=hidden_dim, place=0), logit
+        )
 
     def forward(  # noqa: PLR0917  (a batch's inputs, in the order a batch holds them)
         self,
         codes: Int[Tensor, " code"],
-        code_offsets: Int[Tensor, " visit"],
-        visit_features: Float[Tensor, "visit feature"],
-        visit_position: Int[Tensor, " visit"],
-        rows: int,
-        length: int,
-    ) -> Float[Tensor, "{rows} step"]:
-        """Logit per row and step; visit v stands at ``visit_position[v]`` of the flattened [row, position].
+        code_offsets: Int[Tensor, " slot"],
+        visit_features: Float[Tensor, "slot feature"],
+        slices: tuple[tuple[int, int], ...],
+        slot: Int64[Tensor, " visit"],
+        visits_per_row: Int64[Tensor, " row"],
+        noise: Int32[Tensor, " slot"] | None = None,
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+        """Logits, one a slot or with intervals K a row; see survlstm.data.slots for what slices and slots are.
 
-        Positions rise, row after row. Without intervals a step is a position, and positions without a visit hold a
-        logit of 0 that means nothing: mask it.
+        A slot without a visit has no codes and a logit that means nothing: mask it. ``noise`` is the key of each slot's
+        dropout, needed in training mode only.
         """
-        visits = torch.cat([self.embedding(codes, code_offsets), visit_features], dim=1)
-        padded = visits.new_zeros(rows * length, visits.shape[1]).index_copy(0, visit_position, visits)
-        states, _ = self.lstm(padded.view(rows, length, -1))
-        states = states.flatten(0, 1)
+        states = torch.cat([self.embedding(codes, code_offsets), visit_features], dim=1)
+        for number, layer in enumerate(self.lstm):
+            if number:
+                states = self.between[number - 1](states, noise)
+            states = _read(layer, states, slices)
         if self.intervals is not None:
-            ends = torch.arange(1, rows + 1, device=visit_position.device) * length
-            return self.head(states[visit_position[torch.searchsorted(visit_position, ends) - 1]])
-        # The head sees visits only; a fifth of the positions is padding.
-        logits = self.head(states[visit_position]).squeeze(-1)
-        return logits.new_zeros(rows * length).index_copy(0, visit_position, logits).view(rows, length)
+            last = slot[visits_per_row.cumsum(0) - 1]
+            states, noise = states[last], None if noise is None else noise[last]
+        hidden, _, dropout, logit = self.head
+        logits = logit(dropout(relu(hidden(states)), noise))
+        return logits.squeeze(1) if self.intervals is None else logits
 
     @torch.no_grad()
-    def predict_survival(self, *inputs: Tensor | int) -> SurvivalCurves:
+    def predict_survival(self, *inputs: Tensor | tuple[tuple[int, int], ...] | None) -> SurvivalCurves:
         """Survival and cumulative hazard per step, in evaluation mode and on the host; takes what ``forward`` takes."""
         was_training = self.training
         self.eval()
         # On CUDA a running sum has no deterministic kernel.
         logits = self(*inputs).cpu()
         self.train(was_training)
+        if self.intervals is None:
+            slot, visits_per_row = inputs[4:6]
+            logits = _rows(logits[slot.cpu()], visits_per_row.cpu())
         return SurvivalCurves(survival(logits), cumulative_hazard(logits))
+
+
+def _read(layer: nn.LSTM, visits: Tensor, slices: tuple[tuple[int, int], ...]) -> Tensor:
+    """States [slot, hidden] of one layer, slice after slice; the rows that go on take their state with them."""
+    states, carried = [], None
+    blocks = visits.split([rows * length for rows, length in slices])
+    for block, (rows, length) in zip(blocks, slices, strict=True):
+        if carried is not None:
+            carried = tuple(state[:, :rows].contiguous() for state in carried)
+        found, carried = layer(block.view(length, rows, -1), carried)
+        states.append(found.view(rows * length, -1))
+    return torch.cat(states) if len(states) > 1 else states[0]
+
+
+def _rows(values: Float[Tensor, " visit"], visits_per_row: Int64[Tensor, " row"]) -> Float[Tensor, "row step"]:
+    """Values of the visits, row after row, side by side; NaN behind a row's end."""
+    is_visit = torch.arange(int(visits_per_row.max())) < visits_per_row[:, None]
+    return torch.full(is_visit.shape, torch.nan, dtype=values.dtype).masked_scatter(is_visit, values)

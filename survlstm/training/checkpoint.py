@@ -1,17 +1,23 @@
-"""Training state → checkpoints/{best,last,epoch_0010}.pt and history.json, each whole or not there."""
+"""Training state → checkpoints/{best,last,previous,epoch_0010}.pt, each whole, checked by its sum, or not there."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from survlstm.errors import CheckpointError
 from survlstm.training.history import History
+
+# A checkpoint is a zip archive; its sum stands in the archive's comment, which torch.load passes over.
+SEAL = b"survlstm sha256 "
+SEAL_LENGTH = len(SEAL) + 64
 
 
 @dataclass(frozen=True)
@@ -19,11 +25,11 @@ class Checkpointer:
     """Writes into a run's folder: states of plain values and tensors, so that they load with ``weights_only=True``.
 
     ``about`` travels in every checkpoint: the resolved config, the vocabulary and what else a reader needs to build the
-    model again.
+    model again. A state before the last one is kept as ``previous``, for the case that the last one is damaged.
     """
 
     run_folder: Path
-    every: int
+    every_epochs: int
     about: dict[str, Any]
 
     @property
@@ -31,52 +37,146 @@ class Checkpointer:
         """Where the checkpoints stand."""
         return self.run_folder / "checkpoints"
 
-    def save(self, state: dict[str, Any], history: History, *, is_best: bool) -> None:
-        """Always ``last``, ``best`` where it is, one to keep every n epochs, and the history up to here."""
-        epoch = len(history.epochs)
-        names = ["last"]
-        if is_best:
-            names.append("best")
-        if epoch % self.every == 0:
-            names.append(f"epoch_{epoch:04d}")
-        for name in names:
-            self._write(self.folder / f"{name}.pt", {**state, "epoch": epoch, "about": self.about})
-        self.save_history(history)
+    def open(self) -> None:
+        """Make the folder; once, so that a run folder that vanishes is noticed and not made again."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def save_best(self, model: dict[str, Any], *, epoch: int) -> None:
+        """The weights of the best epoch so far."""
+        self._write("best", _sealed({"model": model, "epoch": epoch, "about": self.about}))
+
+    def save_last(self, state: dict[str, Any], *, epoch: int, is_epochs_end: bool) -> None:
+        """The whole state of training; one to keep at the end of every n-th epoch."""
+        content = _sealed({**state, "epoch": epoch, "about": self.about})
+        if is_epochs_end and epoch % self.every_epochs == 0:
+            self._write(f"epoch_{epoch:04d}", content)
+        self._keep_previous()
+        self._write("last", content)
 
     def save_history(self, history: History) -> None:
         """history.json of the run."""
-        history.write(self.run_folder / "history.json")
+        path = self.run_folder / "history.json"
+        try:
+            history.write(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
-    def load(self, name: str) -> dict[str, Any]:
-        """The state saved under a name."""
-        return load_checkpoint(self.folder / f"{name}.pt")
+    def best(self) -> dict[str, Any]:
+        """The checkpoint of the best epoch."""
+        return load_checkpoint(self.folder / "best.pt")
 
-    def _write(self, path: Path, content: dict[str, Any]) -> None:
+    def _keep_previous(self) -> None:
+        last, previous = self.folder / "last.pt", self.folder / "previous.pt"
+        aside = self.folder / f".previous.pt.{os.getpid()}"
+        # By a second name, not by renaming: at no moment is there no last.pt.
+        with suppress(FileNotFoundError):
+            try:
+                os.link(last, aside)
+            except (PermissionError, NotImplementedError):  # a file system without hard links
+                last.rename(aside)
+            aside.replace(previous)
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.folder / f"{name}.pt"
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with aside.open("wb") as stream:
-                torch.save(content, stream)
+                stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(aside, path)
-        # torch turns a full disk into a RuntimeError of its own.
-        except (OSError, RuntimeError) as error:
+            aside.replace(path)
+            _sync(self.folder)
+        except OSError as error:
             with suppress(OSError):
                 aside.unlink()
-            raise CheckpointError(
-                f"a checkpoint must be written to {path}; the system says: {error}. "
-                "Free space there or set output_dir to another disk"
-            ) from error
+            raise _unwritable(path, error) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything from it."""
+    """Read a checkpoint without running anything from it; CheckpointError where it is torn, changed or not there."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise CheckpointError(f"a checkpoint must stand at {path}; found none. Name the folder of a run") from error
-    # A torn file makes the unpickler fail in any of a dozen ways.
+    except OSError as error:
+        raise CheckpointError(f"{path} must be a checkpoint that can be read; the system says: {error}") from error
+    archive, seal = content[:-SEAL_LENGTH], content[-SEAL_LENGTH:]
+    if not seal.startswith(SEAL):
+        raise CheckpointError(f"{path} must be a whole checkpoint; its end is missing: it is torn, or of an older survlstm")
+    if seal != _seal_of(archive):
+        raise CheckpointError(f"{path} must be a whole checkpoint; its checksum is wrong: it was damaged or changed")
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    # Sealed, and yet not what torch can read without running code from it.
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
         raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({said})") from error
+
+
+class Latest(NamedTuple):
+    """The last whole state of a run, None where none was saved yet; which file it is; the files that are damaged."""
+
+    state: dict[str, Any] | None
+    said: str
+    damaged: tuple[Path, ...]
+
+
+def load_latest(folder: Path) -> Latest:
+    """The last state saved in a folder of checkpoints, or the one before it where that is damaged.
+
+    CheckpointError where there are some and none is whole.
+    """
+    damaged, said = [], []
+    for path in (folder / "last.pt", folder / "previous.pt"):
+        if not path.exists():
+            continue
+        try:
+            state = load_checkpoint(path)
+        except CheckpointError as error:
+            damaged.append(path)
+            said.append(str(error))
+        else:
+            return Latest(state, "; ".join([*said, f"{path.name} is used"]), tuple(damaged))
+    if damaged:
+        raise CheckpointError("; ".join(said) + ". Nothing is left to go on from; train again in another folder")
+    return Latest(None, "no checkpoint was saved yet", ())
+
+
+def tidy(folder: Path, damaged: tuple[Path, ...]) -> None:
+    """Remove what killed processes left half written, and set damaged checkpoints aside; for the run's owner only."""
+    for path in folder.glob(".*.pt.*"):
+        path.unlink()
+    for path in damaged:
+        # Else the next save would keep it as the previous one.
+        path.replace(path.with_name(f"{path.stem}.damaged"))
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    # A zip archive ends with the length of its comment, so far 0.
+    archive = buffer.getvalue()[:-2] + SEAL_LENGTH.to_bytes(2, "little")
+    return archive + _seal_of(archive)
+
+
+def _seal_of(archive: bytes) -> bytes:
+    return SEAL + hashlib.sha256(archive).hexdigest().encode()
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename last through a loss of power."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _unwritable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"training must be saved to {path}; the system says: {error}. What was saved before is whole. Free space there, "
+        "or give the folder back, and go on with survlstm train resume=RUN"
+    )

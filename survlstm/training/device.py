@@ -7,8 +7,11 @@ import torch
 from survlstm.errors import ConfigError
 
 
-def choose_device(asked: str) -> tuple[torch.device, str]:
-    """The device, and a sentence that says what was taken; ``auto`` takes CUDA where there is one."""
+def choose_device(asked: str, *, local_rank: int = 0) -> tuple[torch.device, str]:
+    """The device, and a sentence that says what was taken; ``auto`` takes CUDA where there is one.
+
+    Of several processes on a host the n-th takes the n-th device, unless a number was asked for.
+    """
     cuda = torch.cuda.is_available()
     if asked == "auto":
         asked = "cuda" if cuda else "cpu"
@@ -19,12 +22,23 @@ def choose_device(asked: str) -> tuple[torch.device, str]:
         return torch.device("cpu"), f"cpu, {torch.get_num_threads()} threads ({why})"
     if not cuda:
         raise ConfigError(
-            f"trainer.device={asked} needs a CUDA device; torch {torch.__version__} found none. "
+            f"trainer.device={asked} needs a CUDA device; torch {torch.__version__} found none ({_why_not()}). "
             "Set trainer.device=auto or trainer.device=cpu"
         )
-    device = torch.device(asked)
-    if device.index is not None and device.index >= torch.cuda.device_count():
+    device = torch.device(asked if ":" in asked else f"cuda:{local_rank}")
+    if device.index >= torch.cuda.device_count():
         raise ConfigError(
-            f"trainer.device={asked} must be below cuda:{torch.cuda.device_count()}; set trainer.device=auto"
+            f"trainer.device={device} must be below cuda:{torch.cuda.device_count()}; set trainer.device=auto, and with "
+            "torchrun no more processes than devices"
         )
-    return device, f"{asked}, {torch.cuda.get_device_name(device)} ({why})"
+    torch.cuda.set_device(device)
+    return device, f"{device}, {torch.cuda.get_device_name(device)} ({why})"
+
+
+def _why_not() -> str:
+    """What torch says when it is made to use CUDA: no driver, one that is too old, a build without CUDA."""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0].strip().rstrip(".")
+    return "no device is visible"

@@ -25,24 +25,59 @@ class Epoch:
     subjects_per_second: float
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a run has used up to its last save, in all its processes' lives.
+
+    ``seconds`` run from the start of the command, and leave out what a killed process did after its last save.
+    ``seconds_at_most`` are those of a run in which all epochs are trained, validation and judgement left out. Costs are
+    dollars, None without a price. ``peak_bytes`` is the
+    most memory of the main process, ``peak_device_bytes`` that allocated on its CUDA device, both of the latest life;
+    ``device_busy`` the share of time that the device was busy while training, where its driver tells.
+    """
+
+    seconds: float = 0.0
+    seconds_at_most: float | None = None
+    cost: float | None = None
+    cost_at_most: float | None = None
+    peak_bytes: int = 0
+    peak_device_bytes: int | None = None
+    device_busy: float | None = None
+
+
 @dataclass
 class History:
-    """The epochs so far, and the facts that stand for the whole run."""
+    """The epochs so far, and the facts that stand for the whole run.
+
+    ``events`` says what happened on the way: that it went on after a stop, on another machine, with smaller parts.
+    """
 
     parameters: int
     parameters_per_subject: float
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     stopped: str = ""
+    usage: Usage = field(default_factory=Usage)
+    events: list[str] = field(default_factory=list)
 
     @property
     def best(self) -> Epoch:
         """The epoch whose weights are kept; IndexError before the first one has ended."""
         return self.epochs[self.best_epoch - 1]
 
+    def as_plain(self) -> dict[str, Any]:
+        """As a checkpoint and history.json hold it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> History:
+        """From what ``as_plain`` gave."""
+        epochs = [Epoch(**epoch) for epoch in plain["epochs"]]
+        return cls(**{**plain, "epochs": epochs, "usage": Usage(**plain["usage"])})
+
     def write(self, path: Path) -> None:
         """Replace the file as a whole: a reader never sees half a history."""
-        write_json(path, dataclasses.asdict(self))
+        write_json(path, self.as_plain())
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

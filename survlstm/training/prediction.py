@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from survlstm.data.batches import Batches
+from survlstm.data.batches import Batch, Batches
 from survlstm.data.ragged import ranges
+from survlstm.errors import MemoryShortageError
 from survlstm.survival.hazard import hazard, survival
 from survlstm.survival.loss import nll_per_subject
 from survlstm.survival.steps import at_risk_mask, event_mask
+from survlstm.training.memory_shortage import is_shortage, needed
+from survlstm.training.world import ALONE, World
+
+log = logging.getLogger(__name__)
 
 
 class Predictions(NamedTuple):
@@ -33,8 +39,11 @@ class Predictions(NamedTuple):
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: Batches, device: torch.device) -> Predictions:
-    """Hazard, survival and negative log-likelihood of every subject of a split, in double precision on the host."""
+def predict(model: nn.Module, batches: Batches, device: torch.device, *, world: World = ALONE) -> Predictions:
+    """Hazard, survival and negative log-likelihood of every subject of a split, in double precision on the host.
+
+    Of several processes each computes some batches, and has all the hazards in the end.
+    """
     model.eval()
     step, event = batches.tensors.step[batches.members], batches.tensors.event[batches.members]
     row_of = np.empty(len(batches.tensors.step), dtype=np.int64)
@@ -43,18 +52,24 @@ def predict(model: nn.Module, batches: Batches, device: torch.device) -> Predict
     is_landmark = batches.tensors.clock == "landmark"
     at_risk = at_risk_mask(label, steps=batches.tensors.steps if is_landmark else int(step.max()) + 1)
     logits = torch.zeros(at_risk.shape, dtype=torch.float64)
-    progress = tqdm(batches.in_order(), total=len(batches), desc="Evaluating", disable=None, leave=False)
-    for chosen, batch in progress:
-        found = model(*batch.to(device).inputs).double().cpu()
+    own = batches.in_order()[world.rank :: world.size]
+    read = [
+        part
+        for chosen in tqdm(own, desc="Evaluating", disable=None if world.is_main else True, leave=False)
+        for part in _read(model, batches, chosen, device)
+    ]
+    # Only now does the host wait for the device.
+    for chosen, batch, found in read:
         if is_landmark:
-            logits[row_of[chosen]] = found
+            logits[row_of[chosen]] = found.double().cpu()
             continue
-        # The counted positions are, row after row, steps 0..step of one chosen subject after the other.
+        # The counted visits are, row after row, steps 0..step of one chosen subject after the other.
         steps = torch.from_numpy(step[row_of[chosen]] + 1)
         row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
-        logits[row, torch.from_numpy(ranges(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))] = found[
-            batch.at_risk
-        ]
+        number = torch.from_numpy(ranges(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
+        logits[row, number] = found.double().cpu()[batch.slot][batch.at_risk[batch.slot]]
+    # Each hazard comes from one process, the others have 0 there.
+    logits = world.add(logits)
     happened = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
     known = torch.ones_like(at_risk) if is_landmark else at_risk
     return Predictions(
@@ -65,3 +80,26 @@ def predict(model: nn.Module, batches: Batches, device: torch.device) -> Predict
         survival(logits).where(known, torch.nan).numpy(),
         nll_per_subject(logits, at_risk=at_risk, event=happened).numpy(),
     )
+
+
+class _Part(NamedTuple):
+    chosen: np.ndarray
+    batch: Batch
+    logits: Tensor
+
+
+def _read(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.device) -> list[_Part]:
+    """The logits of some subjects, in halves where memory does not suffice: they do not hang on the batch."""
+    batch = batches.collate(chosen)
+    try:
+        return [_Part(chosen, batch, model(*batch.to(device).inputs))]
+    except (RuntimeError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        if len(chosen) == 1:
+            raise MemoryShortageError(
+                f"out of memory with one subject of {len(batch.slot):,} visits on {device}: {needed(error)}. "
+                "Try data.max_visits=50 or model=lstm_small"
+            ) from error
+    log.warning("WARNING: out of memory while evaluating %d subjects at once; halves are tried", len(chosen))
+    return [part for half in np.array_split(chosen, 2) for part in _read(model, batches, half, device)]

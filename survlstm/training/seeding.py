@@ -1,16 +1,17 @@
-"""One seed → every generator that training draws from."""
+"""One seed → every generator that a run may draw from; their states, to go on from."""
 
 from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import numpy as np
 import torch
 
 
-def seed_everything(seed: int, *, deterministic: bool) -> np.random.Generator:
-    """Seed Python, NumPy and torch; returns the generator that orders the batches.
+def seed_everything(seed: int, *, deterministic: bool) -> None:
+    """Seed Python, NumPy and torch.
 
     ``deterministic`` makes torch refuse kernels whose result depends on timing, at some cost on CUDA.
     """
@@ -23,4 +24,25 @@ def seed_everything(seed: int, *, deterministic: bool) -> np.random.Generator:
     torch.use_deterministic_algorithms(deterministic)
     # Filling every new tensor with NaN is a debugging aid, a tenth of an epoch here.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  (a property made at run time)
-    return np.random.default_rng(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all generators, as a checkpoint holds them."""
+    kind, words, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, words.tolist(), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put all generators where ``random_states`` found them; CUDA's where there are as many devices as then."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, words, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((kind, np.array(words, dtype=np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass
@@ -35,3 +36,13 @@ class EarlyStopping:
     def should_stop(self) -> bool:
         """True once patience has run out."""
         return self.patience is not None and self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen; its settings are not part of it."""
+        names = ("best_loss", "best_epoch", "reference", "waited")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)

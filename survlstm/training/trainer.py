@@ -1,125 +1,331 @@
-"""Model, batches and optimizer → trained weights and their history, epoch by epoch."""
+"""Model, batches and optimizer → trained weights and their history, epoch by epoch; stopped, it goes on where it was."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 from tqdm import tqdm
 
-from survlstm.data.batches import Batch, Batches
-from survlstm.errors import TrainingError
+from survlstm.data.batches import Batches
+from survlstm.errors import Interrupted, NotFiniteError, TrainingError
 from survlstm.survival.concordance import concordance_td
-from survlstm.survival.loss import nll_per_subject
 from survlstm.training.checkpoint import Checkpointer
-from survlstm.training.history import Epoch, History
+from survlstm.training.history import Epoch, History, Usage
+from survlstm.training.learner import Learner, Step
+from survlstm.training.meter import Meter, spoken
+from survlstm.training.place import computing_place, moved
 from survlstm.training.prediction import predict
 from survlstm.training.schedule import Schedule
+from survlstm.training.seeding import random_states, restore_random_states
+from survlstm.training.stop_request import StopRequest
 from survlstm.training.stopping import EarlyStopping
+from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
 
 log = logging.getLogger(__name__)
+
+# Reading a loss makes the host wait for a CUDA device, so there it is read once in so many steps.
+STEPS_BETWEEN_LOOKS = 25
+NORMS_TOLD = 5
+# What the processes agree on after every step; the largest wins.
+GO_ON, OUT_OF_BUDGET, SIGNALLED = 0, 1, 2
+
+
+@dataclass
+class Progress:
+    """Where training stands: ``steps`` of ``epoch`` are done, with these sums over their subjects and steps."""
+
+    epoch: int = 1
+    steps: int = 0
+    loss_sum: float = 0.0
+    norm_sum: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass
 class Trainer:
     """The loop; it knows no config, no file but through the checkpointer, and no test set."""
 
-    model: nn.Module
-    optimizer: Optimizer
+    learner: Learner
     scheduler: Schedule
     stopping: EarlyStopping
     checkpointer: Checkpointer
-    device: torch.device
-    grad_clip: float | None
-    generator: np.random.Generator
-    history: History | None = field(default=None, init=False)
+    meter: Meter
+    seed: int
+    minutes_between_saves: float
+    history: History = field(init=False)
+    progress: Progress = field(default_factory=Progress, init=False)
+    request: StopRequest = field(default_factory=StopRequest, init=False)
+    telemetry: Telemetry = field(init=False)
+    saved: float = field(init=False)
 
-    def fit(self, train: Batches, val: Batches, *, epochs: int) -> History:
-        """Train until ``epochs`` or until patience runs out, then load the best weights back."""
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        self.history = history = History(parameters, parameters / len(train.members))
-        log.info("Model parameters: %s", f"{parameters:,}")
-        log.info("Parameters per training subject: %.1f", history.parameters_per_subject)
-        for epoch in range(1, epochs + 1):
-            log.info("\nEpoch %d/%d", epoch, epochs)
-            record = self._epoch(epoch, train, val)
-            history.epochs.append(record)
-            is_best = self.stopping.update(record.val_loss, epoch)
-            history.best_epoch = self.stopping.best_epoch
-            self.scheduler.step(record.val_loss)
-            self.checkpointer.save(self._state(), history, is_best=is_best)
-            if is_best:
-                log.info("Saved best model to %s", self.checkpointer.folder / "best.pt")
-            if self.stopping.should_stop:
-                history.stopped = f"early stopping after {epoch} epochs"
-                break
+    def fit(self, train: Batches, val: Batches, *, epochs: int, state: dict[str, Any] | None = None) -> History:
+        """Train until ``epochs``, or until patience or budget runs out, then load the best weights back.
+
+        ``state`` is that of a stopped run, which goes on bit for bit where the place is the same. Interrupted, after
+        saving, where a signal asked for it; MemoryShortageError and NotFiniteError where a step is impossible.
+        """
+        self._begin(train)
+        if state is not None:
+            self._restore(state)
+        log.info("Model parameters: %s", f"{self.history.parameters:,}")
+        log.info("Parameters per training subject: %.1f", self.history.parameters_per_subject)
+        with self.request.listening():
+            while not self._has_ended(epochs):
+                self._epoch(train, val, epochs)
+        return self._end()
+
+    def _begin(self, train: Batches) -> None:
+        parameters = sum(parameter.numel() for parameter in self.learner.model.parameters())
+        self.history = History(parameters, parameters / len(train.members))
+        self.telemetry = Telemetry(self.learner.device)
+        self.saved = time.monotonic()
+
+    def _has_ended(self, epochs: int) -> bool:
+        done, wish = len(self.history.epochs), self._agreed()
+        if wish == SIGNALLED:
+            self._save()
+            raise self._interrupted()
+        if self.stopping.should_stop:
+            self.history.stopped = f"early stopping after {done} epochs"
+        elif done >= epochs:
+            self.history.stopped = f"all {done} epochs done"
+        elif wish == OUT_OF_BUDGET:
+            self.history.stopped = f"{self.meter.spent or 'the budget is spent'}, in epoch {self.progress.epoch}"
+            self._save()
         else:
-            history.stopped = f"all {epochs} epochs done"
-        self.checkpointer.save_history(history)
-        best = history.best
+            return False
+        return True
+
+    def _end(self) -> History:
+        history = self.history
+        self._note_usage(epochs=0)
+        self._write_history()
         log.info("\nTraining ended: %s", history.stopped)
+        if not history.epochs:
+            raise TrainingError(
+                f"a model must have been trained for an epoch before its budget is spent; {self.progress.steps} steps "
+                "were done and are kept. Raise trainer.budget and go on with survlstm train resume=RUN"
+            )
+        best = history.best
         log.info("Best validation loss: %.4f (epoch %d)", best.val_loss, best.epoch)
         log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
-        self.model.load_state_dict(self.checkpointer.load("best")["model"])
+        weights = self.checkpointer.best()["model"] if self.learner.world.is_main else None
+        self.learner.model.load_state_dict(self.learner.world.shared(weights))
         return history
 
-    def _epoch(self, epoch: int, train: Batches, val: Batches) -> Epoch:
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        started = time.perf_counter()
-        train_loss, grad_norm = self._train(train, epoch)
-        seconds = time.perf_counter() - started
-        subjects = len(train.members)
+    def _epoch(self, train: Batches, val: Batches, epochs: int) -> None:
+        number, lr = self.progress.epoch, float(self.learner.optimizer.param_groups[0]["lr"])
+        log.info("\nEpoch %d/%d", number, epochs)
+        if not self._train(train, epochs):
+            return
+        steps, subjects, seconds = len(train), len(train.members), self.progress.seconds
+        train_loss, grad_norm = self.progress.loss_sum / subjects, self.progress.norm_sum / steps
         log.info("Train loss: %.4f  (%.2f s, %.0f subjects/s)", train_loss, seconds, subjects / seconds)
-        predictions = predict(self.model, val, self.device)
-        c_td = concordance_td(predictions.survival, step=predictions.step, event=predictions.event).c_td
-        val_loss = float(predictions.nll.mean())
+        val_loss, c_td = self._validate(val)
+        record = Epoch(number, train_loss, val_loss, c_td, lr, grad_norm, seconds, subjects / seconds)
+        self.history.epochs.append(record)
+        is_best = self.stopping.update(val_loss, number)
+        self.history.best_epoch = self.stopping.best_epoch
+        self.scheduler.step(val_loss)
+        self.progress = Progress(epoch=number + 1)
+        self._note_usage(epochs)
+        if is_best and self.learner.world.is_main:
+            # Before the state that says so: what is done twice comes out the same.
+            self.checkpointer.save_best(self.learner.model.state_dict(), epoch=number)
+            log.info("Saved best model to %s", self.checkpointer.folder / "best.pt")
+        self._save(is_epochs_end=True)
+        self._tell_usage()
+
+    def _train(self, train: Batches, epochs: int) -> bool:
+        """What is left of the epoch; false where the budget ended it."""
+        progress, device = self.progress, self.learner.device
+        self.learner.model.train()
+        chosen = train.shuffled(seed=self.seed, epoch=progress.epoch)
+        # Both fit in 32 bits.
+        salt = self.seed << 32 | progress.epoch
+        sums = torch.tensor([progress.loss_sum, progress.norm_sum], dtype=torch.float64, device=device)
+        watch = _Watch(progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS, self._advice())
+        started, seconds_before = time.perf_counter(), progress.seconds
+        # Written to stderr, on a terminal only: a log file gets the lines of each epoch instead.
+        bar = tqdm(
+            total=len(chosen),
+            initial=progress.steps,
+            desc="Training",
+            disable=None if self.learner.world.is_main else True,
+            leave=False,
+        )
+        with bar, self.telemetry.sampling():
+            for step in self.learner.steps(train, chosen[progress.steps :], salt=salt):
+                sums += torch.stack([step.loss * step.subjects, step.norm]).double()
+                progress.steps += 1
+                watch.see(progress.steps, step)
+                bar.update()
+                wish = self._agreed()
+                if not (wish or self._is_due()) or progress.steps == len(chosen):
+                    continue
+                watch.look()
+                progress.loss_sum, progress.norm_sum = sums.tolist()
+                progress.seconds = seconds_before + time.perf_counter() - started
+                if wish == OUT_OF_BUDGET:
+                    return False
+                self._note_usage(epochs)
+                self._save()
+                if wish == SIGNALLED:
+                    raise self._interrupted()
+            watch.look()
+            progress.loss_sum, progress.norm_sum = sums.tolist()
+        progress.seconds = seconds_before + time.perf_counter() - started
+        return True
+
+    def _validate(self, val: Batches) -> tuple[float, float]:
+        """Loss and c_td over all validation subjects, each counted once."""
+        if self.learner.micro_batch_size is not None:
+            val = dataclasses.replace(val, batch_size=min(val.batch_size, self.learner.micro_batch_size))
+        found = predict(self.learner.model, val, self.learner.device, world=self.learner.world)
+        c_td = concordance_td(found.survival, step=found.step, event=found.event).c_td
+        val_loss = float(found.nll.mean())
         log.info("Val loss: %.4f, C-index (c_td): %.4f", val_loss, c_td)
         if not math.isfinite(val_loss):
-            raise self._not_finite("validation loss", val_loss, epoch, len(val.members))
-        return Epoch(epoch, train_loss, val_loss, c_td, lr, grad_norm, seconds, subjects / seconds)
+            raise NotFiniteError(
+                f"the validation loss must be finite; found {val_loss} after epoch {self.progress.epoch} over "
+                f"{len(val.members)} subjects. {self._advice()}"
+            )
+        return val_loss, c_td
 
-    def _train(self, train: Batches, epoch: int) -> tuple[float, float]:
-        """Mean loss over all subjects and mean gradient norm before clipping, of one pass."""
-        self.model.train()
-        loss_sum, norm_sum = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        # Written to stderr, on a terminal only: a log file gets the lines of each epoch instead.
-        progress = tqdm(train.shuffled(self.generator), total=len(train), desc="Training", disable=None, leave=False)
-        for batch in progress:
-            loss, norm = self._step(batch.to(self.device))
-            loss_sum += loss * batch.subjects
-            norm_sum += norm
-        mean_loss = float(loss_sum) / len(train.members)
-        if not math.isfinite(mean_loss):
-            raise self._not_finite("training loss", mean_loss, epoch, len(train.members))
-        return mean_loss, float(norm_sum) / len(train)
+    def _agreed(self) -> int:
+        """What all processes do next."""
+        wish = GO_ON
+        if self.learner.world.is_main and self.meter.spent is not None:
+            wish = OUT_OF_BUDGET
+        return self.learner.world.most(SIGNALLED if self.request.signal_number else wish)
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(*batch.inputs)
-        loss = nll_per_subject(logits, at_risk=batch.at_risk, event=batch.event).sum() / batch.subjects
-        loss.backward()
-        limit = math.inf if self.grad_clip is None else self.grad_clip
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        self.optimizer.step()
-        return loss.detach(), norm
+    def _is_due(self) -> bool:
+        return self.learner.world.is_main and time.monotonic() - self.saved > self.minutes_between_saves * 60
 
-    def _state(self) -> dict[str, object]:
+    def _save(self, *, is_epochs_end: bool = False) -> None:
+        if self.learner.world.is_main:
+            epoch = self.progress.epoch - is_epochs_end
+            self.checkpointer.save_last(self._state(), epoch=epoch, is_epochs_end=is_epochs_end)
+            self._write_history()
+            self.saved = time.monotonic()
+
+    def _write_history(self) -> None:
+        if self.learner.world.is_main:
+            self.checkpointer.save_history(self.history)
+
+    def _interrupted(self) -> Interrupted:
+        progress, folder = self.progress, self.checkpointer.run_folder
+        # Another process may have been the one that was signalled.
+        number = self.request.signal_number or 15
+        return Interrupted(
+            f"stopped by signal {number} in epoch {progress.epoch} after {progress.steps} steps; all of it is saved. "
+            f"survlstm train resume={folder} goes on there",
+            signal_number=number,
+        )
+
+    def _state(self) -> dict[str, Any]:
         return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": self.learner.model.state_dict(),
+            "optimizer": self.learner.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "stopping": self.stopping.state_dict(),
+            "progress": dataclasses.asdict(self.progress),
+            "history": self.history.as_plain(),
+            "micro_batch_size": self.learner.micro_batch_size,
+            "random": random_states(),
+            "place": computing_place(self.learner.device, self.learner.world),
         }
 
-    def _not_finite(self, what: str, found: float, epoch: int, subjects: int) -> TrainingError:
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        kept = f"; epoch {epoch - 1} is kept in {self.checkpointer.folder}" if epoch > 1 else ""
-        return TrainingError(
-            f"the {what} must be finite; found {found} in epoch {epoch} over {subjects} subjects at learning rate "
-            f"{lr:g}. Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.grad_clip or 2.0) / 2:g}{kept}"
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.learner.model.load_state_dict(state["model"])
+        self.learner.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.stopping.load_state_dict(state["stopping"])
+        self.progress = Progress(**state["progress"])
+        self.history = History.from_plain(state["history"])
+        self.history.stopped = ""
+        halved, asked = state["micro_batch_size"], self.learner.micro_batch_size
+        self.learner.micro_batch_size = min(halved, asked) if halved and asked else halved or asked
+        self.meter.seconds_before = self.history.usage.seconds
+        restore_random_states(state["random"])
+        where = f"epoch {self.progress.epoch} after {self.progress.steps} steps"
+        changed = moved(state["place"], computing_place(self.learner.device, self.learner.world))
+        if changed:
+            log.warning("WARNING: not the same place as before (%s): results may differ by rounding", changed)
+        self.history.events.append(f"went on in {where}" + (f", with {changed}" if changed else ""))
+        log.info("Going on in %s", where)
+
+    def _note_usage(self, epochs: int) -> None:
+        done = self.history.epochs
+        self.history.events += self.learner.events
+        self.learner.events.clear()
+        seconds, at_most = self.meter.seconds, None
+        if done:
+            per_epoch = sum(epoch.seconds for epoch in done) / len(done)
+            at_most = seconds + max(0, epochs - len(done)) * per_epoch
+        self.history.usage = Usage(
+            seconds=seconds,
+            seconds_at_most=at_most,
+            cost=self.meter.cost(seconds),
+            cost_at_most=None if at_most is None else self.meter.cost(at_most),
+            peak_bytes=peak_host_bytes(),
+            peak_device_bytes=peak_device_bytes(self.learner.device),
+            device_busy=self.telemetry.busy,
         )
+
+    def _tell_usage(self) -> None:
+        usage = self.history.usage
+        left = (usage.seconds_at_most or usage.seconds) - usage.seconds
+        said = f"Time: {spoken(usage.seconds)} so far, at most {spoken(left)} to go"
+        if usage.cost is not None and usage.cost_at_most is not None:
+            said += f"; cost: ${usage.cost:.3f} so far, at most ${usage.cost_at_most:.3f}"
+        if usage.device_busy is not None and usage.peak_device_bytes is not None:
+            said += f"; GPU {usage.device_busy:.0%} busy, {usage.peak_device_bytes / 2**30:.2f} GiB at most"
+        log.info("%s", said)
+
+    def _advice(self) -> str:
+        lr = float(self.learner.optimizer.param_groups[0]["lr"])
+        kept = f"; epoch {self.progress.epoch - 1} is kept in {self.checkpointer.folder}"
+        return (
+            f"Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.learner.grad_clip or 2.0) / 2:g}"
+            f"{kept if self.history.epochs else ''}"
+        )
+
+
+@dataclass
+class _Watch:
+    """Keeps the losses of the last steps and looks at them every so often; the first that is not finite ends it."""
+
+    epoch: int
+    every: int
+    advice: str
+    unseen: list[tuple[int, Step]] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+
+    def see(self, number: int, step: Step) -> None:
+        self.unseen.append((number, step))
+        if len(self.unseen) >= self.every:
+            self.look()
+
+    def look(self) -> None:
+        """NotFiniteError with the first step whose loss or gradient norm is not finite."""
+        if not self.unseen:
+            return
+        found: Tensor = torch.stack([torch.stack([step.loss, step.norm]) for _, step in self.unseen])
+        for (number, step), (loss, norm) in zip(self.unseen, found.tolist(), strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                before = ", ".join(f"{value:.3g}" for value in self.norms) or "none"
+                raise NotFiniteError(
+                    f"the training loss must be finite; found loss {loss} and gradient norm {norm} in epoch "
+                    f"{self.epoch}, step {number}, over {step.subjects} subjects (gradient norms before it: {before}). "
+                    f"{self.advice}"
+                )
+            self.norms = [*self.norms, norm][-NORMS_TOLD:]
+        self.unseen.clear()

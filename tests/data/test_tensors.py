@@ -1,11 +1,14 @@
 """Tensors, vocabulary, features and batches."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from survlstm.data import slots
 from survlstm.data.batches import Batches, feature_columns, latest, windows
 from survlstm.data.features import standardise, visit_features
 from survlstm.data.outcomes.labels import Labels, end_of_steps
@@ -86,10 +89,10 @@ def test_windows_give_the_hazards_of_the_whole_record_to_a_model_that_looks_at_o
 
     class Memoryless(torch.nn.Module):
         def forward(self, *inputs):
-            codes, code_offsets, visit_features, visit_position, rows, length = inputs
-            logits = torch.zeros(rows * length)
-            logits[visit_position] = visit_features[:, 0] + codes[code_offsets.long()]
-            return logits.view(rows, length)
+            codes, code_offsets, visit_features, _, slot, _, _ = inputs
+            logits = torch.full((len(code_offsets),), torch.nan)
+            logits[slot] = visit_features[slot, 0] + codes[code_offsets[slot].long()]
+            return logits
 
     _, tensors, _, _ = built()
     members = tensors.members(Split.TRAIN)
@@ -157,26 +160,46 @@ def test_the_split_has_its_shares_and_no_subject_moves_when_others_come():
     assert (split != split_subjects(names, train=0.7, val=0.15, seed=1)).mean() > 0.3
 
 
-def test_batches_hold_every_subject_once_and_its_own_visits():
+@pytest.mark.parametrize("cost", [0, 100, 10**9])
+@pytest.mark.parametrize("max_visits", [None, 5])
+def test_batches_hold_every_subject_once_and_its_own_visits(monkeypatch, max_visits, cost):
+    monkeypatch.setattr(slots, "SLICE_COST", cost)
     _, tensors, _, _ = built()
     members = tensors.members(Split.TRAIN)
-    batches = Batches(tensors, members, 8, feature_columns(["age", "log_codes"]))
+    batches = Batches(tensors, members, 8, feature_columns(["age", "log_codes"]), max_visits)
     seen = []
-    for chosen, batch in batches.in_order():
+    for chosen in batches.in_order():
         seen += chosen.tolist()
-        assert batch.at_risk.sum(dim=1).tolist() == (tensors.step[chosen] + 1).tolist()
-        assert batch.event.any(dim=1).tolist() == tensors.event[chosen].tolist()
-        row = len(chosen) - 1
-        visits = range(*tensors.visit_offsets[chosen[row] : chosen[row] + 2])
-        placed = torch.nonzero(batch.visit_position // batch.length == row).flatten()
-        assert (batch.visit_position[placed] % batch.length).tolist() == list(range(len(visits)))
+        batch = batches.collate(chosen)
+        assert batch.subjects == len(chosen)
+        found = windows(np.diff(tensors.visit_offsets)[chosen], max_visits)
+        assert batch.visits_per_row.tolist() == found.length.tolist()
         ends = torch.cat([batch.code_offsets, torch.tensor([len(batch.codes)])])
-        for place, visit in zip(placed.tolist(), visits, strict=True):
-            codes = batch.codes[ends[place] : ends[place + 1]]
-            assert codes.tolist() == tensors.code[slice(*tensors.code_offsets[visit : visit + 2])].tolist()
-            assert batch.visit_features[place].tolist() == tensors.features[visit, [2, 3]].tolist()
+        counted = [[] for _ in chosen]
+        for row, places in enumerate(batch.slot.split(batch.visits_per_row.tolist())):
+            first = tensors.visit_offsets[chosen[found.owner[row]]] + found.start[row]
+            for visit, place in enumerate(places.tolist(), first):
+                codes = batch.codes[ends[place] : ends[place + 1]]
+                assert codes.tolist() == tensors.code[slice(*tensors.code_offsets[visit : visit + 2])].tolist()
+                assert batch.visit_features[place].tolist() == tensors.features[visit, [2, 3]].tolist()
+            counted[found.owner[row]] += batch.event[places][batch.at_risk[places]].tolist()
+        step, event = tensors.step[chosen].tolist(), tensors.event[chosen].tolist()
+        assert counted == [[False] * last + [happened] for last, happened in zip(step, event, strict=True)]
+        padding = np.setdiff1d(np.arange(batch.slots), batch.slot)
+        assert (len(padding) == 0) == (cost == 0 or batch.visits_per_row.unique().numel() == 1)
+        assert (ends[padding] == ends[padding + 1]).all()
+        assert not batch.visit_features[padding].any()
+        assert not (batch.at_risk | batch.event)[padding].any()
     assert sorted(seen) == members.tolist()
-    assert len(batches) == -(-len(members) // 8)
+    assert len(batches) == len(batches.in_order()) == -(-len(members) // 8)
+
+
+def test_batches_in_order_hold_subjects_of_similar_length():
+    _, tensors, _, _ = built()
+    batches = Batches(tensors, tensors.members(Split.TRAIN), 8, (0,))
+    visits = np.diff(tensors.visit_offsets)
+    ordered = [visits[subject] for chosen in batches.in_order() for subject in chosen]
+    assert ordered == sorted(ordered)
 
 
 def test_shuffled_batches_differ_between_epochs_and_not_between_runs():
@@ -184,15 +207,25 @@ def test_shuffled_batches_differ_between_epochs_and_not_between_runs():
     batches = Batches(tensors, tensors.members(Split.TRAIN), 8, (0,))
 
     def epochs(seed):
-        generator = np.random.default_rng(seed)
-        return [[batch.codes.tolist() for batch in batches.shuffled(generator)] for _ in range(2)]
+        return [[chosen.tolist() for chosen in batches.shuffled(seed=seed, epoch=epoch)] for epoch in (1, 2)]
 
     assert epochs(0) == epochs(0)
     first, second = epochs(0)
-    assert first != second
     # Not only the order of the batches: their mixture.
-    assert {str(codes) for codes in first} != {str(codes) for codes in second}
-    assert sum(batch.subjects for batch in batches.shuffled(np.random.default_rng(0))) == len(batches.members)
+    assert {frozenset(chosen) for chosen in first} != {frozenset(chosen) for chosen in second}
+    assert epochs(1)[0] not in (first, second)
+    for epoch in (first, second):
+        assert len(epoch) == len(batches)
+        assert sorted(chain.from_iterable(epoch)) == sorted(batches.members.tolist())
+
+
+def test_an_epoch_is_the_same_whatever_came_before():
+    """Nothing is drawn from one stream, so that a run that goes on needs no generator restored."""
+    _, tensors, _, _ = built()
+    batches = Batches(tensors, tensors.members(Split.TRAIN), 8, (0,))
+    straight = [batches.shuffled(seed=0, epoch=epoch) for epoch in range(3)][2]
+    resumed = batches.shuffled(seed=0, epoch=2)
+    assert [chosen.tolist() for chosen in straight] == [chosen.tolist() for chosen in resumed]
 
 
 @settings(max_examples=50, deadline=None)
@@ -225,15 +258,17 @@ def test_batches_on_the_landmark_clock_hold_the_most_recent_visits_and_every_int
     members = tensors.members(Split.TRAIN)
     batches = Batches(tensors, members, 8, (0, 1), max_visits)
     seen = []
-    for chosen, batch in batches.in_order():
+    for chosen in batches.in_order():
         seen += chosen.tolist()
-        assert batch.rows == batch.subjects == len(chosen)
+        batch = batches.collate(chosen)
+        assert len(batch.visits_per_row) == batch.subjects == len(chosen)
         assert batch.at_risk.shape == batch.event.shape == (len(chosen), 5)
         assert batch.at_risk.sum(dim=1).tolist() == (tensors.step[chosen] + 1).tolist()
         assert batch.event.sum(dim=1).tolist() == tensors.event[chosen].tolist()
         assert batch.event.nonzero()[:, 1].tolist() == tensors.step[chosen][tensors.event[chosen]].tolist()
         held = [range(*tensors.visit_offsets[subject : subject + 2])[-(max_visits or 99) :] for subject in chosen]
-        assert batch.visit_features.tolist() == [tensors.features[visit, :2].tolist() for row in held for visit in row]
-        assert (batch.visit_position // batch.length).tolist() == [n for n, row in enumerate(held) for _ in row]
+        assert batch.visits_per_row.tolist() == [len(row) for row in held]
+        expected = [tensors.features[visit, :2].tolist() for row in held for visit in row]
+        assert batch.visit_features[batch.slot].tolist() == expected
     assert sorted(seen) == members.tolist()
-    assert sum(batch.subjects for batch in batches.shuffled(np.random.default_rng(0))) == len(members)
+    assert sum(len(chosen) for chosen in batches.shuffled(seed=0, epoch=1)) == len(members)

@@ -1,10 +1,21 @@
-"""DiscreteTimeSurvivalLSTM: size, causality, intervals; nothing hangs on padding or on the rest of the batch."""
+"""DiscreteTimeSurvivalLSTM: size, causality, intervals, dropout; nothing hangs on the layout or the rest of a batch."""
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 
+from survlstm.data import slots
+from survlstm.data.batches import Batches
+from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.survival.loss import nll_per_step
+from tests.tensors import tensors_from
+
+# Of a slice, in visits: a slice for every length, a few, one.
+SLICE_COSTS = [0, 100, 10**9]
+K3 = {"intervals": 3, "mean_hazard": (0.1, 0.2, 0.3)}
 
 
 def model_of(*, visit_features=0, intervals=None, mean_hazard=(0.1,), **settings):
@@ -15,21 +26,52 @@ def model_of(*, visit_features=0, intervals=None, mean_hazard=(0.1,), **settings
     ).eval()
 
 
-def inputs_of(visits_of_subjects, *, steps=None):
-    """Inputs from a list of subjects, each a list of visits, each a list of codes."""
-    lengths = [len(visits) for visits in visits_of_subjects]
-    steps = steps or max(lengths)
-    visits = [visit for subject in visits_of_subjects for visit in subject]
-    sizes = np.array([len(visit) for visit in visits])
-    position = np.concatenate([row * steps + np.arange(length) for row, length in enumerate(lengths)])
+def inputs_of(rows, *, noise=None, padding=()):
+    """Inputs from a list of rows, each a list of visits, each a list of codes.
+
+    ``noise`` has a key for each visit, row after row; ``padding`` are the codes in every slot that no visit stands in.
+    """
+    lengths = np.array([len(visits) for visits in rows])
+    found = slots.arrange(lengths)
+    codes_of = [list(padding)] * found.count
+    for place, codes in zip(found.slot.tolist(), [visit for visits in rows for visit in visits], strict=True):
+        codes_of[place] = codes
+    sizes = np.array([len(codes) for codes in codes_of])
+    keys = None
+    if noise is not None:
+        keys = torch.zeros(found.count, dtype=torch.int32)
+        keys[torch.from_numpy(found.slot)] = torch.as_tensor(noise, dtype=torch.int32)
     return (
-        torch.tensor([code for visit in visits for code in visit], dtype=torch.int32),
+        torch.tensor([code for codes in codes_of for code in codes], dtype=torch.int32),
         torch.tensor(np.cumsum(sizes) - sizes, dtype=torch.int32),
-        torch.zeros(len(visits), 0),
-        torch.tensor(position),
-        len(lengths),
-        steps,
+        torch.zeros(found.count, 0),
+        found.slices,
+        torch.from_numpy(found.slot),
+        torch.from_numpy(lengths),
+        keys,
     )
+
+
+def logits_of(model, rows, **options):
+    """The logits of each row's visits."""
+    inputs = inputs_of(rows, **options)
+    slot, visits_per_row = inputs[4:6]
+    return model(*inputs)[slot].split(visits_per_row.tolist())
+
+
+def long_rows():
+    """Rows of random codes, of lengths that are worth some cuts at the default cost."""
+    generator = np.random.default_rng(0)
+    return [
+        [generator.integers(2, 30, size=generator.integers(1, 5)).tolist() for _ in range(length)]
+        for length in [3, 200, 1, 61, 3, 2, 60]
+    ]
+
+
+def noise_of(rows):
+    """A key for each visit of each row."""
+    generator = np.random.default_rng(1)
+    return [generator.integers(-(2**31), 2**31, size=len(visits)) for visits in rows]
 
 
 def test_the_guides_model_has_exactly_its_number_of_parameters():
@@ -39,45 +81,134 @@ def test_the_guides_model_has_exactly_its_number_of_parameters():
 
 def test_starts_at_the_mean_hazard():
     model = model_of()
-    torch.nn.init.zeros_(model.head[-1].weight)
+    nn.init.zeros_(model.head[-1].weight)
     hazard = torch.sigmoid(model(*inputs_of([[[2, 3], [4]]])))
-    torch.testing.assert_close(hazard, torch.full((1, 2), 0.1))
+    torch.testing.assert_close(hazard, torch.full((2,), 0.1))
 
 
-def test_a_later_visit_changes_no_earlier_hazard():
-    model = model_of()
-    short = model(*inputs_of([[[2, 3], [4]]]))
-    long = model(*inputs_of([[[2, 3], [4], [5, 6, 7], [8]]]))
-    torch.testing.assert_close(long[:, :2], short)
+def test_reads_as_torchs_own_lstm_of_two_layers():
+    model, rows = model_of(), long_rows()
+    stacked = nn.LSTM(8, 16, num_layers=2)
+    for number, layer in enumerate(model.lstm):
+        for name, weight in layer.named_parameters():
+            getattr(stacked, name.replace("_l0", f"_l{number}")).data.copy_(weight)
+    visits = [torch.stack([model.embedding.weight[codes].mean(dim=0) for codes in row]) for row in rows]
+    states, _ = nn.utils.rnn.pad_packed_sequence(stacked(pack_sequence(visits, enforce_sorted=False))[0])
+    hidden, activation, _, logit = model.head
+    expected = logit(activation(hidden(states))).squeeze(2)
+    for row, logits in enumerate(logits_of(model, rows)):
+        torch.testing.assert_close(logits, expected[: len(logits), row], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_later_visit_changes_no_earlier_hazard(training):
+    model, noise = model_of().train(training), [7, 8, 9, 10]
+    (short,) = logits_of(model, [[[2, 3], [4]]], noise=noise[:2])
+    (long,) = logits_of(model, [[[2, 3], [4], [5, 6, 7], [8]]], noise=noise)
+    torch.testing.assert_close(long[:2], short)
 
 
 def test_an_earlier_visit_changes_every_later_hazard():
     model = model_of()
-    one, other = model(*inputs_of([[[2], [4], [5]]])), model(*inputs_of([[[3], [4], [5]]]))
+    (one,), (other,) = logits_of(model, [[[2], [4], [5]]]), logits_of(model, [[[3], [4], [5]]])
     assert (one != other).all()
 
 
-@pytest.mark.parametrize("steps", [3, 11])
-def test_padding_and_neighbours_change_nothing(steps):
+@pytest.mark.parametrize("padding", [[], [11, 12]])
+@pytest.mark.parametrize("cost", SLICE_COSTS)
+def test_padding_and_neighbours_change_nothing(monkeypatch, cost, padding):
+    monkeypatch.setattr(slots, "SLICE_COST", cost)
     model = model_of()
-    alone = model(*inputs_of([[[2, 3], [4], [5]]]))
-    beside = model(*inputs_of([[[9], [10]], [[2, 3], [4], [5]]], steps=steps))
-    torch.testing.assert_close(beside[1, :3], alone[0], rtol=0, atol=1e-6)
-    assert beside[0, 2:].eq(0).all()
+    (alone,) = logits_of(model, [[[2, 3], [4], [5]]])
+    _, beside, _ = logits_of(model, [[[9], [10]], [[2, 3], [4], [5]], [[7]] * 5], padding=padding)
+    torch.testing.assert_close(beside, alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("cost", "slices"), list(zip(SLICE_COSTS, [6, 3, 1], strict=True)))
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", [{}, K3])
+def test_logits_and_gradients_hang_on_no_layout(monkeypatch, cost, slices, training, kind):
+    """Every row alone is the reference: one slice without padding."""
+    model, rows = model_of(**kind).train(training), long_rows()
+    noise = noise_of(rows)
+
+    def learnt(parts):
+        model.zero_grad()
+        read = model if kind else (lambda *inputs: model(*inputs)[inputs[4]])
+        found = torch.cat([read(*inputs) for inputs in parts])
+        (found.flatten() * torch.arange(found.numel()).cos()).mean().backward()
+        return found.detach(), [parameter.grad.clone() for parameter in model.parameters()]
+
+    alone = learnt([inputs_of([row], noise=keys) for row, keys in zip(rows, noise, strict=True)])
+    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    inputs = inputs_of(rows, noise=np.concatenate(noise), padding=[11, 12])
+    assert len(inputs[3]) == slices
+    torch.testing.assert_close(learnt([inputs]), alone, rtol=0, atol=1e-6)
+
+
+def test_another_noise_gives_other_logits_in_training_mode_only():
+    model, rows = model_of(), long_rows()
+    one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
+    assert torch.equal(one, other)
+    model.train()
+    one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
+    assert (one != other).all()
+
+
+def test_training_without_noise_is_refused():
+    with pytest.raises(ValueError, match="must have the key of every visit in training mode; found none"):
+        model_of().train()(*inputs_of([[[2]]]))
+
+
+def test_every_dropout_of_a_model_draws_for_itself():
+    model = model_of(hidden_dim=256, num_layers=4)
+    keys = torch.cat([module.key for module in model.modules() if isinstance(module, KeyedDropout)])
+    assert len(keys) == len(keys.unique()) == 4 * 256
+
+
+def test_the_dropout_of_a_visit_reaches_its_own_and_later_visits_only():
+    model, row = model_of(dropout=0.5).train(), [[[2], [3], [4], [5]]]
+    (one,), (other,) = (logits_of(model, row, noise=noise) for noise in ([1, 2, 3, 4], [1, 2, 33, 4]))
+    assert (one != other).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("max_visits", [None, 4])
+def test_the_parts_of_a_batch_add_up_to_its_gradient(max_visits):
+    """In training mode, so that cutting a batch for memory or for several processes changes no run."""
+    rows = [row[:20] for row in long_rows()]
+    step = np.array([len(row) - 1 for row in rows])
+    tensors = tensors_from(rows, step=step, event=np.arange(len(rows)) % 2 == 0)
+    batches = Batches(tensors, np.arange(len(rows)), len(rows), (0, 1), max_visits)
+    model = model_of(visit_features=2).train()
+
+    def learnt(parts):
+        model.zero_grad()
+        for part in parts:
+            batch = batches.collate(np.array(part), salt=3)
+            nll = nll_per_step(model(*batch.inputs), at_risk=batch.at_risk, event=batch.event)
+            (nll.sum() / len(rows)).backward()
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    torch.testing.assert_close(learnt([[4, 0], [6, 5, 1], [2], [3]]), learnt([range(7)]), rtol=0, atol=1e-6)
 
 
 def test_order_of_codes_in_a_visit_changes_nothing():
     model = model_of()
-    torch.testing.assert_close(model(*inputs_of([[[2, 3, 4]]])), model(*inputs_of([[[4, 2, 3]]])))
+    torch.testing.assert_close(logits_of(model, [[[2, 3, 4]]]), logits_of(model, [[[4, 2, 3]]]))
 
 
-def test_predict_survival_is_the_product_and_the_sum_of_hazards():
-    model = model_of().train()
-    inputs = inputs_of([[[2, 3], [4], [5]]])
-    curves = model.predict_survival(*inputs)
-    hazard = torch.sigmoid(model.eval()(*inputs))
-    torch.testing.assert_close(curves.survival, torch.cumprod(1 - hazard, dim=1))
-    torch.testing.assert_close(curves.cumulative_hazard, torch.cumsum(hazard, dim=1))
+@pytest.mark.parametrize("cost", SLICE_COSTS)
+def test_predict_survival_is_the_product_and_the_sum_of_hazards(monkeypatch, cost):
+    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    model, rows = model_of().train(), [[[6]], [[2, 3], [4], [5]], [[7], [8]]]
+    curves = model.predict_survival(*inputs_of(rows))
+    assert curves.survival.shape == curves.cumulative_hazard.shape == (3, 3)
+    for row, logits in enumerate(logits_of(model.eval(), rows)):
+        hazard, end = torch.sigmoid(logits), len(logits)
+        torch.testing.assert_close(curves.survival[row, :end], torch.cumprod(1 - hazard, dim=0))
+        torch.testing.assert_close(curves.cumulative_hazard[row, :end], torch.cumsum(hazard, dim=0))
+        assert curves.survival[row, end:].isnan().all()
+        assert curves.cumulative_hazard[row, end:].isnan().all()
 
 
 def test_predict_survival_leaves_the_mode_as_it_was():
@@ -86,23 +217,22 @@ def test_predict_survival_leaves_the_mode_as_it_was():
     assert model.training
 
 
-K3 = {"intervals": 3, "mean_hazard": (0.1, 0.2, 0.3)}
-
-
 def test_intervals_add_one_logit_each_and_start_at_their_own_hazards():
     one, three = model_of(), model_of(**K3)
     added = sum(p.numel() for p in three.parameters()) - sum(p.numel() for p in one.parameters())
     assert added == 2 * (16 + 1)
-    torch.nn.init.zeros_(three.head[-1].weight)
+    nn.init.zeros_(three.head[-1].weight)
     hazard = torch.sigmoid(three(*inputs_of([[[2, 3], [4]], [[5]]])))
     torch.testing.assert_close(hazard, torch.tensor([[0.1, 0.2, 0.3]] * 2))
 
 
-@pytest.mark.parametrize("steps", [3, 11])
-def test_the_logits_of_the_intervals_hang_on_neither_padding_nor_neighbours(steps):
+@pytest.mark.parametrize("padding", [[], [11, 12]])
+@pytest.mark.parametrize("cost", SLICE_COSTS)
+def test_the_logits_of_the_intervals_hang_on_neither_padding_nor_neighbours(monkeypatch, cost, padding):
+    monkeypatch.setattr(slots, "SLICE_COST", cost)
     model = model_of(**K3)
     alone = model(*inputs_of([[[2, 3], [4], [5]]]))
-    beside = model(*inputs_of([[[9], [10]], [[2, 3], [4], [5]], [[7]]], steps=steps))
+    beside = model(*inputs_of([[[9], [10]], [[2, 3], [4], [5]], [[7]] * 5], padding=padding))
     assert beside.shape == (3, 3)
     torch.testing.assert_close(beside[1], alone[0], rtol=0, atol=1e-6)
 

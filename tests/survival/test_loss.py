@@ -1,11 +1,11 @@
-"""nll_per_subject: the worked table of METRICS.md, pycox, and the cases that some libraries get wrong."""
+"""nll_per_subject, nll_per_step: the worked table of METRICS.md, pycox, the cases that some libraries get wrong."""
 
 import numpy as np
 import pytest
 import torch
 from pycox.models.loss import nll_logistic_hazard
 
-from survlstm.survival.loss import nll_per_subject
+from survlstm.survival.loss import nll_per_step, nll_per_subject
 from survlstm.survival.steps import at_risk_mask, event_mask
 
 
@@ -64,3 +64,43 @@ def test_steps_behind_the_last_at_risk_step_have_no_value_and_no_gradient():
 
 def test_extreme_logits_stay_finite():
     assert torch.isfinite(loss(torch.tensor([[80.0], [-80.0]]), [0, 0], [0, 1])).all()
+
+
+def test_each_step_of_the_worked_table():
+    """One-dimensional, as the slots of a batch are."""
+    logits = torch.logit(torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64))
+    found = nll_per_step(
+        logits,
+        at_risk=torch.tensor([True, True, True, False]),
+        event=torch.tensor([False, False, True, False]),
+    )
+    np.testing.assert_allclose(found, [0.105361, 0.223144, 1.203973, 0.0], atol=5e-7)
+
+
+@pytest.mark.parametrize("shape", [(60,), (12, 5), (3, 4, 5)])
+def test_steps_without_anybody_at_risk_are_0_whatever_their_logit(shape):
+    generator = torch.Generator().manual_seed(0)
+    logits, at_risk, event = torch.randn(60, generator=generator), torch.arange(60) % 3 > 0, torch.arange(60) % 5 == 0
+    expected = nll_per_step(logits, at_risk=at_risk, event=event)
+    assert (expected[at_risk] > 0).all()
+    assert not expected[~at_risk].any()
+    # NaN, infinity and minus infinity where nobody is at risk, with an event said there and without.
+    logits[~at_risk] = torch.tensor([torch.nan, torch.inf, -torch.inf]).repeat(7)[:20]
+    logits.requires_grad_()
+    found = nll_per_step(logits.view(shape), at_risk=at_risk.view(shape), event=event.view(shape))
+    assert torch.equal(found, expected.view(shape))
+    found.sum().backward()
+    assert not logits.grad[~at_risk].any()
+    assert logits.grad[at_risk].isfinite().all()
+    assert logits.grad[at_risk].all()
+
+
+def test_the_steps_of_a_row_add_up_to_its_subject():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, 9, generator=generator, dtype=torch.float64) * 3
+    step = torch.randint(0, 9, (50,), generator=generator)
+    labels = {
+        "at_risk": at_risk_mask(step, steps=9),
+        "event": event_mask(step, torch.rand(50, generator=generator) < 0.4, steps=9),
+    }
+    torch.testing.assert_close(nll_per_step(logits, **labels).sum(dim=1), nll_per_subject(logits, **labels))

@@ -1,0 +1,185 @@
+"""The folder of a run that was stopped, and a config → the state to go on from, or what stands against it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from survlstm.compose import composed_values
+from survlstm.config import RunConfig
+from survlstm.errors import CheckpointError, ConfigError
+from survlstm.training.checkpoint import Latest, load_latest, tidy
+from survlstm.validation import validate
+
+log = logging.getLogger(__name__)
+
+# What was computed so far would have come out the same with another value of these; all others are refused.
+SAME_RESULT = frozenset(
+    {
+        "trainer.epochs",
+        "trainer.early_stopping.patience",
+        "trainer.checkpoint",
+        "trainer.cost_per_hour",
+        "trainer.budget",
+        "trainer.on_oom",
+        "trainer.dry_run",
+        "judgement",
+        "cache_dir",
+        "output_dir",
+        "resume",
+        "verbose",
+    }
+)
+ROUNDING = frozenset({"trainer.device", "trainer.distributed", "trainer.micro_batch_size"})
+NOT_THERE = "(not there)"
+
+
+class Difference(NamedTuple):
+    """A key whose value was another when the run began."""
+
+    key: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {_written(self.before)} → {_written(self.now)}"
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a folder is that of a run, finished or not."""
+    return any((folder / name).exists() for name in ("config.yaml", "history.json", "checkpoints", "metrics.json"))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run has been judged: its page is written last."""
+    return (folder / "report.html").is_file()
+
+
+def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
+    """The config of the run in ``folder``, with what the overrides name and nothing else changed."""
+    if not has_begun(folder):
+        raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
+    recorded = _leaves(_recorded(folder, load_latest(folder / "checkpoints")))
+    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, []))
+    parser = OverridesParser.create()
+    named = [str(parser.parse_override(line).key_or_group).split("@")[0] for line in overrides]
+    values = dict(recorded)
+    for key, value in asked.items():
+        if value != default.get(key, NOT_THERE) or any(_is_under(key, name.replace("/", ".")) for name in named):
+            values[key] = value
+    for key in default.keys() - asked.keys():
+        values.pop(key, None)
+    values |= {"resume": None, "output_dir": str(folder), "trainer.dry_run": False}
+    plain = OmegaConf.create({})
+    for key, value in values.items():
+        OmegaConf.update(plain, key, value)
+    return validate(plain, RunConfig)
+
+
+def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:
+    """The last whole state of the run in ``folder``; None where it was stopped before the first.
+
+    Shows what is different now; ConfigError where that would have changed what was computed so far, or where nothing
+    is left to do.
+    """
+    latest = load_latest(folder / "checkpoints")
+    differences = compare(_recorded(folder, latest), config.model_dump(by_alias=True))
+    refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
+    if refused:
+        raise ConfigError(
+            f"a run goes on with the config it began with; in {folder} another result would come out of "
+            f"{'; '.join(map(str, refused))}. Leave that out, or set another output_dir to train anew"
+        )
+    for each in differences:
+        log.info("Changed since the run began: %s", each)
+    _refuse_done(folder, config, latest.state)
+    tidy(folder / "checkpoints", latest.damaged)
+    log.info("Going on with the run in %s: %s", folder, latest.said)
+    return latest.state
+
+
+def compare(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+    """Every key with another value, in the order of the config."""
+    old, new = _leaves(before), _leaves(now)
+    keys = [*new, *(key for key in old if key not in new)]
+    found = [Difference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
+    return [each for each in found if each.before != each.now and each.key not in {"output_dir", "resume"}]
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process alone; whoever dies lets go of it."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another process is training in {folder}; wait for it, stop it, or set another output_dir"
+            ) from error
+        yield
+
+
+def _recorded(folder: Path, latest: Latest) -> dict[str, Any]:
+    """The config that a run began with: from its checkpoint, for a person may have edited the file since."""
+    if latest.state is not None:
+        return latest.state["about"]["config"]
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    except (OSError, OmegaConfBaseException, ValueError) as error:
+        raise CheckpointError(
+            f"a run must hold its config.yaml or a checkpoint to go on from; {folder} has neither that can be read "
+            f"({error}). Train again in another folder"
+        ) from error
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any] | None) -> None:
+    if state is None:
+        return
+    done, stopping = len(state["history"]["epochs"]), state["stopping"]
+    patience = config.trainer.early_stopping.patience
+    if config.trainer.epochs < done:
+        raise ConfigError(f"trainer.epochs must be at least {done}, which are done; found {config.trainer.epochs}")
+    if patience is not None and stopping["waited"] > patience:
+        raise ConfigError(
+            f"trainer.early_stopping.patience must be at least {stopping['waited']}, the epochs waited so far; "
+            f"found {patience}"
+        )
+    is_over = config.trainer.epochs == done or stopping["waited"] == patience
+    if is_over and is_finished(folder):
+        raise ConfigError(
+            f"the run in {folder} is finished ({done} epochs). survlstm evaluate run={folder} judges it again, a larger "
+            "trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
+        )
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key → value; lists are values."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _is_under(key: str, section: str) -> bool:
+    return key == section or key.startswith(f"{section}.")
+
+
+def _is_among(key: str, sections: frozenset[str]) -> bool:
+    return any(_is_under(key, section) for section in sections)
+
+
+def _written(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,155 @@
+"""KeyedDropout: as random as torch's own, and a function of the keys alone."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from survlstm.data.batches import visit_keys
+from survlstm.models.keyed_dropout import KeyedDropout
+
+VISITS = 50_000
+
+
+def dropout_of(dropout, *, units, place=0):
+    return KeyedDropout(dropout, units=units, place=place).train()
+
+
+def keys_of(visits=VISITS, *, salt=0):
+    """The keys of visits 0, 1, 2, …, as a batch brings them."""
+    number = np.arange(visits)
+    return torch.from_numpy(visit_keys(number, number, np.zeros_like(number), salt))
+
+
+def kept(dropout, noise):
+    """1 where a unit of a visit is kept, [visit, unit]."""
+    return dropout(torch.ones(len(noise), len(dropout.key)), noise).ne(0).double()
+
+
+def correlation(one, other):
+    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+
+
+@pytest.mark.parametrize("dropout", [0.01, 0.1, 0.3, 0.5, 0.9])
+def test_drops_its_share(dropout):
+    found = kept(dropout_of(dropout, units=64), keys_of())
+    spread = math.sqrt(dropout * (1 - dropout))
+    assert abs(found.mean() - (1 - dropout)) < 4 * spread / math.sqrt(found.numel())
+    # And of every unit by itself.
+    assert (found.mean(dim=0) - (1 - dropout)).abs().max() < 4 * spread / math.sqrt(VISITS)
+    # Were the units of a visit to fall together, their number would spread more than that of a binomial.
+    variance = 64 * spread**2
+    assert abs(found.sum(dim=1).var() / variance - 1) < 4 * math.sqrt((2 + 1 / variance) / VISITS)
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.3, 0.5, 0.9])
+def test_what_is_kept_is_scaled_up_to_keep_the_expectation(dropout):
+    values = torch.linspace(-2, 3, VISITS)[:, None].expand(-1, 16)
+    found = dropout_of(dropout, units=16)(values, keys_of())
+    torch.testing.assert_close(found[found != 0], (values / (1 - dropout))[found != 0])
+    error = values.square().mean().sqrt() * math.sqrt(dropout / (1 - dropout) / found.numel())
+    assert abs(found.mean() - values.mean()) < 4 * error
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5])
+def test_two_units_fall_independently(dropout):
+    found = torch.corrcoef(kept(dropout_of(dropout, units=16), keys_of()).T)
+    assert (found - torch.eye(16)).abs().max() < 4 / math.sqrt(VISITS)
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5])
+@pytest.mark.parametrize("apart", [1, 2, 3, 7, 64])
+def test_two_visits_fall_independently(dropout, apart):
+    """Serial patterns: visits whose numbers lie a few apart."""
+    found = kept(dropout_of(dropout, units=16), keys_of())
+    assert abs(correlation(found[apart:], found[:-apart])) < 4 / math.sqrt(found[apart:].numel())
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5])
+@pytest.mark.parametrize("key", [0, 12345, -2_000_000_000])
+def test_visits_with_neighbouring_keys_fall_independently(dropout, key):
+    units = 2**16
+    near = [key, *(key + step for step in (1, 2, 3, 4)), *(key ^ (1 << bit) for bit in range(3, 16))]
+    found = torch.corrcoef(kept(dropout_of(dropout, units=units), torch.tensor(near, dtype=torch.int32)))
+    assert found[0, 1:].abs().max() < 4 / math.sqrt(units)
+
+
+def test_two_places_fall_independently():
+    one, other = (kept(dropout_of(0.3, units=16, place=place), keys_of()) for place in (0, 1))
+    assert abs(correlation(one, other)) < 4 / math.sqrt(one.numel())
+
+
+def test_two_salts_fall_independently():
+    dropout = dropout_of(0.3, units=16)
+    one, other = (kept(dropout, keys_of(salt=salt)) for salt in (1, 2))
+    assert abs(correlation(one, other)) < 4 / math.sqrt(one.numel())
+
+
+@pytest.mark.parametrize("noise", [None, torch.arange(3, dtype=torch.int32)])
+def test_changes_nothing_in_evaluation_mode_or_without_dropout(noise):
+    values = torch.randn(3, 4)
+    assert torch.equal(dropout_of(0.5, units=4).eval()(values, noise), values)
+    assert torch.equal(dropout_of(0.0, units=4)(values, noise), values)
+
+
+def test_training_without_keys_is_refused():
+    with pytest.raises(ValueError, match=r"must have the key of every visit in training mode; found none\. Call eval"):
+        dropout_of(0.5, units=4)(torch.ones(3, 4), None)
+
+
+def test_a_visit_loses_the_same_units_wherever_it_stands_and_whoever_is_beside_it():
+    dropout, values, noise = dropout_of(0.5, units=32), torch.randn(100, 32), keys_of(100)
+    found = dropout(values, noise)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(100))
+    assert torch.equal(dropout(values[order], noise[order]), found[order])
+    assert torch.equal(dropout(values[40:41], noise[40:41]), found[40:41])
+    assert torch.equal(dropout(values, noise), found)
+
+
+def test_what_falls_hangs_on_no_generator():
+    dropout, noise = dropout_of(0.5, units=32), keys_of(100)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        one = kept(dropout, noise)
+        state = torch.get_rng_state()
+        torch.manual_seed(2)
+        assert torch.equal(kept(dropout_of(0.5, units=32), noise), one)
+        torch.manual_seed(1)
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_gradient_flows_through_what_is_kept():
+    values = torch.ones(50, 32, requires_grad=True)
+    found = dropout_of(0.2, units=32)(values, keys_of(50))
+    found.sum().backward()
+    assert torch.equal(values.grad, found.detach())
+    assert 0 < values.grad.eq(0).sum() < values.numel()
+    torch.testing.assert_close(values.grad.unique(), torch.tensor([0.0, 1.25]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_falls_hangs_on_no_precision(dtype):
+    dropout, noise = dropout_of(0.3, units=32), keys_of(100)
+    found = dropout(torch.ones(100, 32, dtype=dtype), noise)
+    assert found.dtype == dtype
+    assert torch.equal(found != 0, kept(dropout, noise) != 0)
+
+
+def test_a_checkpoint_holds_nothing_of_it():
+    dropout = dropout_of(0.5, units=8)
+    assert dropout.state_dict() == {}
+    assert list(dropout.parameters()) == []
+
+
+def test_one_thread_and_two_give_the_same():
+    before = torch.get_num_threads()
+    values = torch.randn(2000, 256)
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(dropout_of(0.3, units=256)(values, keys_of(2000)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
