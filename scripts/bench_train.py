@@ -77,6 +77,13 @@ def _stages(config: RunConfig, prepared: Prepared, device: torch.device) -> tupl
     held = [batches.collate(chosen).to(device) for chosen in batches.in_order()]
     states = [torch.randn(batch.slots, config.model.hidden_dim, device=device, requires_grad=True) for batch in held]
 
+    def each(work: Callable[[Batch, Tensor], None]) -> Callable[[], None]:
+        def whole() -> None:
+            for batch, of_batch in zip(held, states, strict=True):
+                work(batch, of_batch)
+
+        return whole
+
     def in_bfloat16(stage: Callable[[], object]) -> Callable[[], object]:
         def lower() -> None:
             with torch.autocast(device.type, torch.bfloat16):
@@ -89,9 +96,9 @@ def _stages(config: RunConfig, prepared: Prepared, device: torch.device) -> tupl
         "the bound in bfloat16": in_bfloat16(lambda: _pass(lstm, ideal)),
         "data: batches": lambda: [batches.collate(chosen) for chosen in batches.in_order()],
         "embedding": lambda: [model.embedding(b.codes, b.code_offsets).sum().backward() for b in held],
-        "head and loss": lambda: [_head(model, *pair) for pair in zip(states, held, strict=True)],
-        "model, loss, backward": lambda: [_learn(model, batch) for batch in held],
-        "clipping and optimizer": lambda: [_update(model, optimizer) for _ in held],
+        "head and loss": each(lambda batch, states: _head(model, states, batch)),
+        "model, loss, backward": each(lambda batch, _: _learn(model, batch)),
+        "clipping and optimizer": each(lambda *_: _update(model, optimizer)),
         EPOCH: lambda: _epoch(model, batches, optimizer, device),
         "whole epoch in bfloat16": in_bfloat16(lambda: _epoch(model, batches, optimizer, device)),
         "validation: hazards and c_td": lambda: _validate(model, val, device),

@@ -22,8 +22,12 @@ from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
+from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.learner import Learner
+from survlstm.training.meter import Meter
 from survlstm.training.schedule import Schedule
+from survlstm.training.stopping import EarlyStopping
+from survlstm.training.trainer import Trainer
 from survlstm.training.world import World
 
 
@@ -131,6 +135,20 @@ def build_learner(config: RunConfig, model: nn.Module, device: torch.device, wor
         micro_batch_size=config.trainer.micro_batch_size,
         on_oom=config.trainer.on_oom,
         world=world,
+    )
+
+
+def build_trainer(config: RunConfig, learner: Learner, checkpointer: Checkpointer, meter: Meter) -> Trainer:
+    """The training loop."""
+    settings = config.trainer
+    return Trainer(
+        learner=learner,
+        scheduler=build_schedule(config.scheduler, learner.optimizer),
+        stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
+        checkpointer=checkpointer,
+        meter=meter,
+        seed=config.seed,
+        minutes_between_saves=settings.checkpoint.every_minutes,
     )
 
 

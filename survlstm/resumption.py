@@ -157,8 +157,8 @@ def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any] | None) 
     is_over = config.trainer.epochs == done or stopping["waited"] == patience
     if is_over and is_finished(folder):
         raise ConfigError(
-            f"the run in {folder} is finished ({done} epochs). survlstm evaluate run={folder} judges it again, a larger "
-            "trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
+            f"the run in {folder} is finished ({done} epochs). survlstm evaluate run={folder} judges it again, a "
+            "larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from survlstm.assessment import Assessment, assess
-from survlstm.build import build_batches, build_learner, build_model, build_prepared, build_schedule
+from survlstm.build import build_batches, build_learner, build_model, build_prepared, build_trainer
 from survlstm.compose import as_yaml
 from survlstm.config import RunConfig
 from survlstm.data.prepare import Prepared
@@ -22,8 +22,6 @@ from survlstm.training.device import choose_device
 from survlstm.training.meter import Meter
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
-from survlstm.training.stopping import EarlyStopping
-from survlstm.training.trainer import Trainer
 from survlstm.training.world import ALONE, World
 
 log = logging.getLogger(__name__)
@@ -32,15 +30,13 @@ log = logging.getLogger(__name__)
 def train(config: RunConfig, folder: Path, *, state: dict[str, Any] | None, world: World = ALONE) -> Verdict | None:
     """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
 
-    ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges; the others
-    return None after training.
+    ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges and writes;
+    the others return None after training.
     """
     started = datetime.datetime.now(datetime.UTC)
     meter = Meter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
     device, taken = choose_device(config.trainer.device, local_rank=world.local_rank)
-    log.info("Run folder: %s\nDevice: %s", folder, taken)
-    if world.size > 1:
-        log.info("Processes: %d", world.size)
+    log.info("Run folder: %s\nDevice: %s%s", folder, taken, f"; {world.size} processes" if world.size > 1 else "")
     if world.is_main:
         (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
@@ -58,25 +54,17 @@ def train(config: RunConfig, folder: Path, *, state: dict[str, Any] | None, worl
         intervals=prepared.fitted.intervals,
         mean_hazard=mean_hazard,
     ).to(device)
-    learner = build_learner(config, model, device, world)
-    about = {
-        "config": config.model_dump(by_alias=True),
-        "fitted": prepared.fitted.as_plain(),
-        "mean_hazard": mean_hazard,
-        "data_fingerprint": prepared.fingerprint,
-    }
-    checkpointer = Checkpointer(folder, config.trainer.checkpoint.every_epochs, about)
-    if world.is_main:
-        checkpointer.open()
-    trainer = Trainer(
-        learner=learner,
-        scheduler=build_schedule(config.scheduler, learner.optimizer),
-        stopping=EarlyStopping(config.trainer.early_stopping.patience, config.trainer.early_stopping.min_delta),
-        checkpointer=checkpointer,
-        meter=meter,
-        seed=config.seed,
-        minutes_between_saves=config.trainer.checkpoint.every_minutes,
+    checkpointer = Checkpointer(
+        folder,
+        config.trainer.checkpoint.every_epochs,
+        about={
+            "config": config.model_dump(by_alias=True),
+            "fitted": prepared.fitted.as_plain(),
+            "mean_hazard": mean_hazard,
+            "data_fingerprint": prepared.fingerprint,
+        },
     )
+    trainer = build_trainer(config, build_learner(config, model, device, world), checkpointer, meter)
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,7 +57,10 @@ class Batch(NamedTuple):
         return self._each(torch.Tensor.pin_memory)
 
     def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
-        return Batch(*(move(value) if isinstance(value, Tensor) else value for value in self))
+        moved: dict[str, Any] = {
+            name: move(value) for name, value in self._asdict().items() if isinstance(value, Tensor)
+        }
+        return self._replace(**moved)
 
 
 class Windows(NamedTuple):
@@ -105,11 +108,11 @@ class Batches:
         rows = read(self._visits(chosen), self.max_visits)
         visit = ranges(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
         slots = arrange(rows.length)
-        visit_of = np.zeros(slots.count, dtype=np.int64)
+        visit_of = np.zeros(slots.total, dtype=np.int64)
         visit_of[slots.slot] = visit
-        codes_per_slot = np.zeros(slots.count, dtype=np.int64)
+        codes_per_slot = np.zeros(slots.total, dtype=np.int64)
         codes_per_slot[slots.slot] = data.code_offsets[visit + 1] - data.code_offsets[visit]
-        features = np.zeros((slots.count, len(self.features)), dtype=np.float32)
+        features = np.zeros((slots.total, len(self.features)), dtype=np.float32)
         features[slots.slot] = data.features[visit][:, self.features]
         # A visit that stands in two windows gets two keys.
         noise = visit_keys(visit_of, slots.slot, np.repeat(rows.start, rows.length), salt)
@@ -140,7 +143,7 @@ class Batches:
         position = ranges(np.zeros_like(rows.length), rows.length)
         counted = position >= np.repeat(rows.counted_from, rows.length)
         happened = np.repeat(event, rows.length) & (position == np.repeat(step - rows.start, rows.length))
-        labels = np.zeros((2, slots.count), dtype=np.bool_)
+        labels = np.zeros((2, slots.total), dtype=np.bool_)
         labels[:, slots.slot] = counted, counted & happened
         return labels[0], labels[1]
 

@@ -25,7 +25,7 @@ class Slots(NamedTuple):
     slot: Int64[np.ndarray, " visit"]
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """All slots, those of padding included."""
         return sum(rows * length for rows, length in self.slices)
 

@@ -30,7 +30,7 @@ class KeyedDropout(nn.Module):
     def forward(
         self, values: Float[Tensor, "visit unit"], noise: Int32[Tensor, " visit"] | None
     ) -> Float[Tensor, "visit unit"]:
-        """In training each value is 0 with chance ``dropout`` and scaled up otherwise; ``noise`` is each visit's key."""
+        """In training a value is 0 with chance ``dropout``, and scaled up otherwise; ``noise``: the visits' keys."""
         if not self.training or self.dropout == 0.0:
             return values
         if noise is None:
@@ -45,4 +45,3 @@ def _mixed(number: Int32[Tensor, "*any"]) -> Int32[Tensor, "*any"]:
     number = number * FIRST
     number ^= number >> 15
     return number.mul_(SECOND)
-

@@ -101,11 +101,13 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         self.train(was_training)
         if self.intervals is None:
             slot, visits_per_row = inputs[4:6]
+            assert isinstance(slot, Tensor)
+            assert isinstance(visits_per_row, Tensor)
             logits = _rows(logits[slot.cpu()], visits_per_row.cpu())
         return SurvivalCurves(survival(logits), cumulative_hazard(logits))
 
 
-def _read(layer: nn.LSTM, visits: Tensor, slices: tuple[tuple[int, int], ...]) -> Tensor:
+def _read(layer: nn.Module, visits: Tensor, slices: tuple[tuple[int, int], ...]) -> Tensor:
     """States [slot, hidden] of one layer, slice after slice; the rows that go on take their state with them."""
     states, carried = [], None
     blocks = visits.split([rows * length for rows, length in slices])

@@ -105,7 +105,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} must be a checkpoint that can be read; the system says: {error}") from error
     archive, seal = content[:-SEAL_LENGTH], content[-SEAL_LENGTH:]
     if not seal.startswith(SEAL):
-        raise CheckpointError(f"{path} must be a whole checkpoint; its end is missing: it is torn, or of an older survlstm")
+        raise CheckpointError(
+            f"{path} must be a whole checkpoint; its end is missing: it is torn, or of an older survlstm"
+        )
     if seal != _seal_of(archive):
         raise CheckpointError(f"{path} must be a whole checkpoint; its checksum is wrong: it was damaged or changed")
     try:
@@ -177,6 +179,6 @@ def _sync(folder: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> CheckpointError:
     return CheckpointError(
-        f"training must be saved to {path}; the system says: {error}. What was saved before is whole. Free space there, "
-        "or give the folder back, and go on with survlstm train resume=RUN"
+        f"training must be saved to {path}; the system says: {error}. What was saved before is whole. Free space "
+        "there, or give the folder back, and go on with survlstm train resume=RUN"
     )

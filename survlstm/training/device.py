@@ -28,8 +28,8 @@ def choose_device(asked: str, *, local_rank: int = 0) -> tuple[torch.device, str
     device = torch.device(asked if ":" in asked else f"cuda:{local_rank}")
     if device.index >= torch.cuda.device_count():
         raise ConfigError(
-            f"trainer.device={device} must be below cuda:{torch.cuda.device_count()}; set trainer.device=auto, and with "
-            "torchrun no more processes than devices"
+            f"trainer.device={device} must be below cuda:{torch.cuda.device_count()}; set trainer.device=auto, and "
+            "with torchrun no more processes than devices"
         )
     torch.cuda.set_device(device)
     return device, f"{device}, {torch.cuda.get_device_name(device)} ({why})"

@@ -22,6 +22,7 @@ from survlstm.training.world import ALONE, World
 
 log = logging.getLogger(__name__)
 
+
 class Step(NamedTuple):
     """Mean loss over the effective batch's subjects, and the gradient norm before clipping; on the device."""
 
@@ -59,11 +60,13 @@ class Learner:
 
     def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[Step]:
         """One step for each effective batch, in order."""
-        works = map(lambda subjects: self._work(batches, subjects, salt), chosen)
-        if self.device.type == "cuda":
-            works = ahead(lambda subjects: self._work(batches, subjects, salt), chosen)
-        for work in works:
-            yield self._step(batches, work, salt)
+
+        def work(subjects: np.ndarray) -> Work:
+            return self._work(batches, subjects, salt)
+
+        # On the host's own cores a thread would only be in the way.
+        for ready in ahead(work, chosen) if self.device.type == "cuda" else map(work, chosen):
+            yield self._step(batches, ready, salt)
 
     def _work(self, batches: Batches, subjects: np.ndarray, salt: int) -> Work:
         own = subjects[self.world.rank :: self.world.size]
@@ -122,13 +125,10 @@ class Learner:
         said = f"Out of memory with {where} at once on {self.device}: {shortage}."
         if self.on_oom == "stop" or at_once == 1:
             half = f"trainer.micro_batch_size={at_once // 2} (the same result in two parts), trainer.on_oom=halve, "
-            raise MemoryShortageError(
-                f"{said} Try {half if at_once > 1 else ''}model=lstm_small or data.max_visits=50"
-            )
+            raise MemoryShortageError(f"{said} Try {half if at_once > 1 else ''}model=lstm_small or data.max_visits=50")
         self.micro_batch_size = at_once // 2
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.events.append(f"{said} From there on {self.micro_batch_size} subjects were computed at once")
         log.warning("WARNING: %s", self.events[-1])
-

@@ -31,4 +31,6 @@ def described(batch: Batch | None, subjects: int) -> str:
     if batch is None:
         return f"{subjects} subjects"
     longest = sum(length for _, length in batch.slices)
-    return f"{subjects} subjects, {len(batch.slot):,} visits (the longest row has {longest:,}), {len(batch.codes):,} codes"
+    return (
+        f"{subjects} subjects, {len(batch.slot):,} visits (the longest row has {longest:,}), {len(batch.codes):,} codes"
+    )

@@ -28,10 +28,13 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
 
 def random_states() -> dict[str, Any]:
     """The states of all generators, as a checkpoint holds them."""
-    kind, words, position, has_gauss, gauss = np.random.get_state()
+    numpy_state = np.random.get_state(legacy=False)
+    words = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in numpy_state["state"].items()
+    }
     return {
         "python": random.getstate(),
-        "numpy": (kind, words.tolist(), position, has_gauss, gauss),
+        "numpy": {**numpy_state, "state": words},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -41,8 +44,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     """Put all generators where ``random_states`` found them; CUDA's where there are as many devices as then."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
-    kind, words, position, has_gauss, gauss = states["numpy"]
-    np.random.set_state((kind, np.array(words, dtype=np.uint32), position, has_gauss, gauss))
+    np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])
     if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])

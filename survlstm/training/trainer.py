@@ -1,4 +1,4 @@
-"""Model, batches and optimizer → trained weights and their history, epoch by epoch; stopped, it goes on where it was."""
+"""Model, batches and optimizer → trained weights and their history; a run that was stopped goes on where it was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from survlstm.data.batches import Batches
@@ -18,7 +17,8 @@ from survlstm.errors import Interrupted, NotFiniteError, TrainingError
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.history import Epoch, History, Usage
-from survlstm.training.learner import Learner, Step
+from survlstm.training.learner import Learner
+from survlstm.training.loss_watch import LossWatch
 from survlstm.training.meter import Meter, spoken
 from survlstm.training.place import computing_place, moved
 from survlstm.training.prediction import predict
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 # Reading a loss makes the host wait for a CUDA device, so there it is read once in so many steps.
 STEPS_BETWEEN_LOOKS = 25
-NORMS_TOLD = 5
 # What the processes agree on after every step; the largest wins.
 GO_ON, OUT_OF_BUDGET, SIGNALLED = 0, 1, 2
 
@@ -72,6 +71,8 @@ class Trainer:
         saving, where a signal asked for it; MemoryShortageError and NotFiniteError where a step is impossible.
         """
         self._begin(train)
+        if self.learner.world.is_main:
+            self.checkpointer.open()
         if state is not None:
             self._restore(state)
         log.info("Model parameters: %s", f"{self.history.parameters:,}")
@@ -151,7 +152,7 @@ class Trainer:
         # Both fit in 32 bits.
         salt = self.seed << 32 | progress.epoch
         sums = torch.tensor([progress.loss_sum, progress.norm_sum], dtype=torch.float64, device=device)
-        watch = _Watch(progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS, self._advice())
+        watch = LossWatch(progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS, self._advice())
         started, seconds_before = time.perf_counter(), progress.seconds
         # Written to stderr, on a terminal only: a log file gets the lines of each epoch instead.
         bar = tqdm(
@@ -297,35 +298,3 @@ class Trainer:
             f"Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.learner.grad_clip or 2.0) / 2:g}"
             f"{kept if self.history.epochs else ''}"
         )
-
-
-@dataclass
-class _Watch:
-    """Keeps the losses of the last steps and looks at them every so often; the first that is not finite ends it."""
-
-    epoch: int
-    every: int
-    advice: str
-    unseen: list[tuple[int, Step]] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-
-    def see(self, number: int, step: Step) -> None:
-        self.unseen.append((number, step))
-        if len(self.unseen) >= self.every:
-            self.look()
-
-    def look(self) -> None:
-        """NotFiniteError with the first step whose loss or gradient norm is not finite."""
-        if not self.unseen:
-            return
-        found: Tensor = torch.stack([torch.stack([step.loss, step.norm]) for _, step in self.unseen])
-        for (number, step), (loss, norm) in zip(self.unseen, found.tolist(), strict=True):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                before = ", ".join(f"{value:.3g}" for value in self.norms) or "none"
-                raise NotFiniteError(
-                    f"the training loss must be finite; found loss {loss} and gradient norm {norm} in epoch "
-                    f"{self.epoch}, step {number}, over {step.subjects} subjects (gradient norms before it: {before}). "
-                    f"{self.advice}"
-                )
-            self.norms = [*self.norms, norm][-NORMS_TOLD:]
-        self.unseen.clear()

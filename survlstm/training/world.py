@@ -63,16 +63,14 @@ class World:
         """
         if self.size == 1:
             return loss
-        held = list(parameters)
-        for parameter in held:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        parts = [loss.reshape(1), *(parameter.grad.flatten() for parameter in held)]
-        together = torch.cat([part.float() for part in parts])
+        held = [(parameter, parameter.grad) for parameter in parameters]
+        # A process without a subject in this batch has none yet.
+        gradients = [torch.zeros_like(parameter) if grad is None else grad for parameter, grad in held]
+        together = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
         dist.all_reduce(together, group=self.gradients)
-        loss, *sums = together.split([part.numel() for part in parts])
-        for parameter, added in zip(held, sums, strict=True):
-            parameter.grad.copy_(added.view_as(parameter))
+        loss, *sums = together.split([1, *(gradient.numel() for gradient in gradients)])
+        for (parameter, _), gradient, added in zip(held, gradients, sums, strict=True):
+            parameter.grad = gradient.copy_(added.view_as(gradient))
         return loss.squeeze(0)
 
     @contextmanager

@@ -21,7 +21,7 @@ def arranged(lengths, cost):
 
 # Rows 1, 0, 3, 2 from the longest to the shortest; row 2 ends first.
 @pytest.mark.parametrize(
-    ("cost", "slices", "slot", "count"),
+    ("cost", "slices", "slot", "total"),
     [
         (0, ((4, 1), (3, 1), (1, 3)), [[1, 5], [0, 4, 7, 8, 9], [3], [2, 6]], 10),
         # 8 + 3 slots and two slices cost 15; three slices 16, one 22.
@@ -29,11 +29,11 @@ def arranged(lengths, cost):
         (100, ((4, 5),), [[1, 5], [0, 4, 8, 12, 16], [3], [2, 6]], 20),
     ],
 )
-def test_a_table_by_hand(cost, slices, slot, count):
+def test_a_table_by_hand(cost, slices, slot, total):
     found = arranged([2, 5, 1, 2], cost)
     assert found.slices == slices
     assert found.slot.tolist() == list(chain.from_iterable(slot))
-    assert found.count == count
+    assert found.total == total
 
 
 @settings(max_examples=300, deadline=None)
@@ -44,7 +44,7 @@ def test_every_visit_has_a_slot_of_its_own(lengths, cost):
     found = arranged(lengths, cost)
     assert len(set(found.slot.tolist())) == len(found.slot) == sum(lengths)
     assert found.slot.min() >= 0
-    assert found.slot.max() < found.count
+    assert found.slot.max() < found.total
 
 
 @settings(max_examples=300, deadline=None)
@@ -84,14 +84,14 @@ def test_no_other_way_to_cut_costs_less(lengths, cost):
 
     inside = range(1, max(lengths))
     least = min(costs(cuts) for number in range(len(inside) + 1) for cuts in combinations(inside, number))
-    assert found.count + cost * len(found.slices) == least
+    assert found.total + cost * len(found.slices) == least
 
 
 @settings(max_examples=100, deadline=None)
 @given(row_lengths)
 def test_slices_that_cost_nothing_leave_no_padding(lengths):
     found = arranged(lengths, 0)
-    assert found.count == sum(lengths)
+    assert found.total == sum(lengths)
     assert sorted(found.slot.tolist()) == list(range(sum(lengths)))
 
 
@@ -105,4 +105,4 @@ def test_a_heavy_tail_is_computed_with_little_padding():
     lengths = np.random.default_rng(0).geometric(0.02, 64)
     found = slots.arrange(lengths)
     assert 1 < len(found.slices) < 20
-    assert found.count < 1.2 * lengths.sum() < 64 * lengths.max() / 2
+    assert found.total < 1.2 * lengths.sum() < 64 * lengths.max() / 2

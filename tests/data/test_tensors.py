@@ -189,7 +189,8 @@ def test_batches_hold_every_subject_once_and_its_own_visits(monkeypatch, max_vis
         assert (len(padding) == 0) == (cost == 0 or batch.visits_per_row.unique().numel() == 1)
         assert (ends[padding] == ends[padding + 1]).all()
         assert not batch.visit_features[padding].any()
-        assert not (batch.at_risk | batch.event)[padding].any()
+        assert not batch.at_risk[padding].any()
+        assert not batch.event[~batch.at_risk].any()
     assert sorted(seen) == members.tolist()
     assert len(batches) == len(batches.in_order()) == -(-len(members) // 8)
 

@@ -33,18 +33,18 @@ def inputs_of(rows, *, noise=None, padding=()):
     """
     lengths = np.array([len(visits) for visits in rows])
     found = slots.arrange(lengths)
-    codes_of = [list(padding)] * found.count
+    codes_of = [list(padding)] * found.total
     for place, codes in zip(found.slot.tolist(), [visit for visits in rows for visit in visits], strict=True):
         codes_of[place] = codes
     sizes = np.array([len(codes) for codes in codes_of])
     keys = None
     if noise is not None:
-        keys = torch.zeros(found.count, dtype=torch.int32)
+        keys = torch.zeros(found.total, dtype=torch.int32)
         keys[torch.from_numpy(found.slot)] = torch.as_tensor(noise, dtype=torch.int32)
     return (
         torch.tensor([code for codes in codes_of for code in codes], dtype=torch.int32),
         torch.tensor(np.cumsum(sizes) - sizes, dtype=torch.int32),
-        torch.zeros(found.count, 0),
+        torch.zeros(found.total, 0),
         found.slices,
         torch.from_numpy(found.slot),
         torch.from_numpy(lengths),
