@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,11 +17,9 @@ from survlstm.command_config import CompareConfig, EvaluateConfig, SimulateConfi
 from survlstm.compose import check_overrides
 from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
-from survlstm.logs import logging_nothing, logging_to
+from survlstm.logs import logging_to, tell
+from survlstm.run_folder import refuse_unusable
 from survlstm.validation import validate
-
-if TYPE_CHECKING:
-    from survlstm.training.world import World
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +46,12 @@ def train(arguments: list[str]) -> None:
         if config.resume is not None or config.trainer.dry_run or config.trainer.distributed:
             if is_sweep:
                 raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
-            _train_without_hydra(arguments, config)
+            from survlstm.launch import start_without_hydra  # noqa: PLC0415
+
+            start_without_hydra(config, arguments)
             return
-        _refuse_launched_without_asking()
         # Before anything is made there.
-        _refuse_unusable(Path(config.output_dir), sweep=is_sweep, may_go_on=not is_sweep)
+        refuse_unusable(Path(config.output_dir), sweep=is_sweep, may_go_on=not is_sweep)
     _run_hydra("train", arguments, _train)
 
 
@@ -69,7 +66,7 @@ def evaluate(arguments: list[str]) -> None:
     """Judge a finished run again; hydra makes the folder."""
     _refuse_sweep("evaluate", "judges one run", arguments)
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
-        _refuse_unusable(Path(config.output_dir), sweep=False, may_go_on=False)
+        refuse_unusable(Path(config.output_dir))
     _run_hydra("evaluate", arguments, _evaluate)
 
 
@@ -86,7 +83,7 @@ def compare(arguments: list[str]) -> None:
     from survlstm.compare import compare_runs  # noqa: PLC0415
 
     with logging_to(None):
-        _tell(lambda: compare_runs([Path(run).expanduser() for run in runs], config), verbose=config.verbose)
+        tell(lambda: compare_runs([Path(run).expanduser() for run in runs], config), verbose=config.verbose)
 
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
@@ -126,67 +123,11 @@ def _run_hydra(config_name: str, arguments: list[str], job: Callable[[DictConfig
 
 
 def _train(composed: DictConfig) -> None:
-    config = validate(composed, RunConfig)
-    _train_in(Path(HydraConfig.get().runtime.output_dir), config)
-
-
-def _train_without_hydra(arguments: list[str], config: RunConfig) -> None:
-    if any(word.startswith(("hydra.", "hydra/", "-")) for word in arguments):
-        raise ConfigError("with resume, trainer.dry_run and trainer.distributed leave out hydra's own keys and flags")
-    if config.trainer.dry_run:
-        from survlstm.rehearsal import rehearse  # noqa: PLC0415
-
-        with logging_to(None):
-            _tell(lambda: rehearse(config), verbose=config.verbose)
-        return
-    folder = Path(config.resume or config.output_dir).expanduser().absolute()
-    if config.resume is not None:
-        from survlstm.resumption import resumed_config  # noqa: PLC0415
-
-        config = resumed_config(folder, [word for word in arguments if not word.startswith("resume=")])
-    if not config.trainer.distributed:
-        _refuse_launched_without_asking()
-        _train_in(folder, config)
-        return
-    import torch  # noqa: PLC0415
-
-    from survlstm.training.world import joined  # noqa: PLC0415
-
-    wants_cuda = config.trainer.device.startswith("cuda") or (
-        config.trainer.device == "auto" and torch.cuda.is_available()
-    )
-    with joined("cuda" if wants_cuda else "cpu") as world:
-        # Its name holds the time, of which each process has its own.
-        _train_in(Path(world.shared(str(folder))), config, world)
-
-
-def _train_in(folder: Path, config: RunConfig, world: World | None = None) -> None:
     # torch comes with it: seconds that a wrong override need not wait for.
-    from survlstm import run  # noqa: PLC0415
-    from survlstm.resumption import has_begun, owned, state_to_go_on_from  # noqa: PLC0415
-    from survlstm.training.world import ALONE  # noqa: PLC0415
+    from survlstm.launch import start  # noqa: PLC0415
 
-    world, data = world or ALONE, config.data
-    if data.path is not None:
-        # What is judged again from another working folder must still be found.
-        data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
-    config = config.model_copy(update={"output_dir": str(folder), "data": data})
-
-    def job() -> None:
-        state = None
-        if world.is_main and has_begun(folder):
-            state = state_to_go_on_from(folder, config)
-        run.train(config, folder, state=world.shared(state), world=world)
-
-    if not world.is_main:
-        with logging_nothing():
-            _tell(job, verbose=config.verbose)
-        return
-    # Once more: hydra's own keys can send a run elsewhere.
-    _tell(lambda: _refuse_unusable(folder, sweep=False, may_go_on=True), verbose=config.verbose)
-    folder.mkdir(parents=True, exist_ok=True)
-    with owned(folder), logging_to(folder / "training.log"):
-        _tell(job, verbose=config.verbose)
+    config = validate(composed, RunConfig)
+    tell(lambda: start(config, Path(HydraConfig.get().runtime.output_dir)), verbose=config.verbose)
 
 
 def _simulate(composed: DictConfig) -> None:
@@ -194,7 +135,7 @@ def _simulate(composed: DictConfig) -> None:
 
     config = validate(composed, SimulateConfig)
     with logging_to(None):
-        _tell(
+        tell(
             lambda: simulate_cohort(
                 Path(config.output).expanduser(),
                 patients=config.patients,
@@ -212,47 +153,11 @@ def _evaluate(composed: DictConfig) -> None:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = validate(composed, EvaluateConfig).model_copy(update={"output_dir": str(folder)})
-    _tell(lambda: _refuse_unusable(folder, sweep=False, may_go_on=False), verbose=config.verbose)
+    tell(lambda: refuse_unusable(folder), verbose=config.verbose)
     with logging_to(folder / "evaluation.log"):
-        _tell(lambda: judge_again(config, folder), verbose=config.verbose)
+        tell(lambda: judge_again(config, folder), verbose=config.verbose)
 
 
 def _refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:
     if SWEEP_FLAGS & set(arguments):
         raise ConfigError(f"survlstm {verb} {does}; leave out -m and call it once for each")
-
-
-def _refuse_launched_without_asking() -> None:
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise ConfigError(
-            f"torchrun has started {os.environ['WORLD_SIZE']} processes, and each would train the whole model; choose "
-            "trainer=ddp, or set trainer.distributed=true"
-        )
-
-
-def _refuse_unusable(folder: Path, *, sweep: bool, may_go_on: bool) -> None:
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        what = "can't be written" if there.is_dir() else "is a file"
-        raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
-    if may_go_on:
-        return
-    for run_folder in sorted(folder.glob("[0-9]*")) if sweep else [folder]:
-        if any((run_folder / name).exists() for name in ("history.json", "checkpoints", "metrics.json")):
-            raise ConfigError(
-                f"output_dir must not hold a run already; found one in {run_folder}. Set another output_dir"
-            )
-
-
-def _tell(job: Callable[[], object], *, verbose: bool) -> None:
-    """Run a job; an error that the user can mend is told in its sentence, in the log as well."""
-    try:
-        job()
-    except SurvlstmError as error:
-        if verbose:
-            raise
-        if logging.getLogger("survlstm").handlers:
-            log.error("%s: %s", type(error).__name__, error)
-        else:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(error.exit_code)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
+
+from survlstm.errors import SurvlstmError
+
+log = logging.getLogger(__name__)
 
 
 class _Console(logging.Handler):
@@ -52,3 +56,17 @@ def logging_nothing() -> Iterator[None]:
         yield
     finally:
         root.setLevel(level)
+
+
+def tell(job: Callable[[], object], *, verbose: bool) -> None:
+    """Run a job; an error that the user can mend is told in its sentence, in the log as well."""
+    try:
+        job()
+    except SurvlstmError as error:
+        if verbose:
+            raise
+        if logging.getLogger("survlstm").handlers:
+            log.error("%s: %s", type(error).__name__, error)
+        else:
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(error.exit_code)

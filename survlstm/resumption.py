@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from survlstm.compose import composed_values
 from survlstm.config import RunConfig
 from survlstm.errors import CheckpointError, ConfigError
+from survlstm.run_folder import has_begun, is_finished
 from survlstm.training.checkpoint import Latest, load_latest, tidy
 from survlstm.validation import validate
 
@@ -53,16 +54,6 @@ class Difference(NamedTuple):
         return f"{self.key}: {_written(self.before)} → {_written(self.now)}"
 
 
-def has_begun(folder: Path) -> bool:
-    """Whether a folder is that of a run, finished or not."""
-    return any((folder / name).exists() for name in ("config.yaml", "history.json", "checkpoints", "metrics.json"))
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run has been judged: its page is written last."""
-    return (folder / "report.html").is_file()
-
-
 def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     """The config of the run in ``folder``, with what the overrides name and nothing else changed."""
     if not has_begun(folder):
@@ -77,7 +68,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
             values[key] = value
     for key in default.keys() - asked.keys():
         values.pop(key, None)
-    values |= {"resume": None, "output_dir": str(folder), "trainer.dry_run": False}
+    values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
     plain = OmegaConf.create({})
     for key, value in values.items():
         OmegaConf.update(plain, key, value)
@@ -91,6 +82,9 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
     is left to do.
     """
     latest = load_latest(folder / "checkpoints")
+    if latest.state is None and not (folder / "config.yaml").exists():
+        log.info("The run in %s was stopped before it had begun: it starts from the beginning", folder)
+        return None
     differences = compare(_recorded(folder, latest), config.model_dump(by_alias=True))
     refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
     if refused:
@@ -117,7 +111,14 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Hold a run's folder for this process alone; whoever dies lets go of it."""
-    with (folder / ".lock").open("w") as lock:
+    try:
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"a run's folder must be one that can be written; {folder} is not: {error}. Give it back, or set another "
+            "output_dir"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

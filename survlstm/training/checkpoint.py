@@ -46,15 +46,15 @@ class Checkpointer:
 
     def save_best(self, model: dict[str, Any], *, epoch: int) -> None:
         """The weights of the best epoch so far."""
-        self._write("best", _sealed({"model": model, "epoch": epoch, "about": self.about}))
+        write_checkpoint(self.folder / "best.pt", {"model": model, "epoch": epoch, "about": self.about})
 
     def save_last(self, state: dict[str, Any], *, epoch: int, is_epochs_end: bool) -> None:
         """The whole state of training; one to keep at the end of every n-th epoch."""
         content = _sealed({**state, "epoch": epoch, "about": self.about})
         if is_epochs_end and epoch % self.every_epochs == 0:
-            self._write(f"epoch_{epoch:04d}", content)
+            _write(self.folder / f"epoch_{epoch:04d}.pt", content)
         self._keep_previous()
-        self._write("last", content)
+        _write(self.folder / "last.pt", content)
 
     def save_history(self, history: History) -> None:
         """history.json of the run."""
@@ -71,28 +71,23 @@ class Checkpointer:
     def _keep_previous(self) -> None:
         last, previous = self.folder / "last.pt", self.folder / "previous.pt"
         aside = self.folder / f".previous.pt.{os.getpid()}"
-        # By a second name, not by renaming: at no moment is there no last.pt.
-        with suppress(FileNotFoundError):
-            try:
-                os.link(last, aside)
-            except (PermissionError, NotImplementedError):  # a file system without hard links
-                last.rename(aside)
-            aside.replace(previous)
-
-    def _write(self, name: str, content: bytes) -> None:
-        path = self.folder / f"{name}.pt"
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        if not last.exists():
+            return
         try:
-            with aside.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            aside.replace(path)
-            _sync(self.folder)
+            aside.unlink(missing_ok=True)
+            # By a second name, not by renaming: at no moment is there no last.pt.
+            with suppress(OSError):  # a file system without hard links
+                os.link(last, aside)
+            if not aside.exists():
+                last.replace(aside)
+            aside.replace(previous)
         except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
-            raise _unwritable(path, error) from error
+            raise _unwritable(previous, error) from error
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values and tensors, with their checksum: as a whole, or CheckpointError and nothing has changed."""
+    _write(path, _sealed(content))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -166,6 +161,21 @@ def _sealed(content: dict[str, Any]) -> bytes:
 
 def _seal_of(archive: bytes) -> bytes:
     return SEAL + hashlib.sha256(archive).hexdigest().encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise _unwritable(path, error) from error
 
 
 def _sync(folder: Path) -> None:

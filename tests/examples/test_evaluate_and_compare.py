@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
+from survlstm.training.checkpoint import write_checkpoint
+
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[logistic_hazard]"]
 
 
@@ -124,7 +126,7 @@ def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, caps
         best = tmp_path / name / "checkpoints" / "best.pt"
         checkpoint = torch.load(best, weights_only=True)
         del checkpoint[part[0]][part[1]]
-        torch.save(checkpoint, best)
+        write_checkpoint(best, checkpoint)
     named = {"A": runs / "a", "B": runs / "b", "C": runs / "c"}
     words = [str(named.get(word, word)) for word in words]
     words = [f"run={named[word[4:]]}" if word[:4] == "run=" and word[4:] in named else word for word in words]
