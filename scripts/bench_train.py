@@ -34,10 +34,12 @@ from survlstm.training.device import choose_device
 from survlstm.training.prediction import predict
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
+from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
 from survlstm.validation import validate
 
 DEFAULTS = ["data=cohort_1000", "model=lstm_medium", "trainer=a40"]
 BOUND, EPOCH = "bound: bare nn.LSTM", "whole epoch"
+SECONDS_WATCHED = 10
 Stages = dict[str, Callable[[], object]]
 
 
@@ -55,7 +57,7 @@ def main(words: list[str]) -> None:
     prepared = build_prepared(config)
     stages, batches = _stages(config, prepared, device)
     seconds = _time_in_turn(stages, device, options.rounds)
-    _report(seconds, prepared, batches, device, taken)
+    _report(seconds, prepared, batches, taken, _watched(stages[EPOCH], device))
 
 
 def _stages(config: RunConfig, prepared: Prepared, device: torch.device) -> tuple[Stages, Batches]:
@@ -163,9 +165,21 @@ def _time_in_turn(stages: Stages, device: torch.device, rounds: int) -> dict[str
     return seconds
 
 
-def _report(
-    seconds: dict[str, list[float]], prepared: Prepared, batches: Batches, device: torch.device, taken: str
-) -> None:
+def _watched(epoch: Callable[[], object], device: torch.device) -> str:
+    """Peak memory, and on CUDA how busy the device is through some seconds of epochs."""
+    peak = f"peak memory of the process {peak_host_bytes() / 2**20:,.0f} MiB"
+    if device.type != "cuda":
+        return peak
+    telemetry, ends = Telemetry(device), time.perf_counter() + SECONDS_WATCHED
+    with telemetry.sampling():
+        while time.perf_counter() < ends:
+            epoch()
+    busy = f"{telemetry.busy:.0%}" if telemetry.busy is not None else f"unknown ({telemetry.unknown})"
+    on_device = (peak_device_bytes(device) or 0) / 2**20
+    return f"{peak}, on the device {on_device:,.0f} MiB; device busy {busy}"
+
+
+def _report(seconds: dict[str, list[float]], prepared: Prepared, batches: Batches, taken: str, watched: str) -> None:
     subjects = len(batches.members)
     lengths = prepared.tensors.step[batches.members] + 1
     slots = sum(batches.collate(chosen).slots for chosen in batches.in_order())
@@ -184,9 +198,16 @@ def _report(
     print(f"{'':32}{'seconds':>9}{'subjects/s':>12}{'bound/this':>12}")
     for row in rows:
         print(f"{row['stage']:32}{row['seconds']:9.4f}{row['subjects_per_second']:12.0f}{row['of_bound']:12.2f}")
+    print(watched)
     target = Path("outputs/bench_train.json")
     target.parent.mkdir(exist_ok=True)
-    written = {"device": taken, "torch": torch.__version__, "load": os.getloadavg()[0], "rows": rows}
+    written = {
+        "device": taken,
+        "torch": torch.__version__,
+        "load": os.getloadavg()[0],
+        "watched": watched,
+        "rows": rows,
+    }
     target.write_text(json.dumps(written, indent=2) + "\n")
     print(f"written to {target}")
 

@@ -41,7 +41,8 @@ class KeyedDropout(nn.Module):
 
 
 def _mixed(number: Int32[Tensor, "*any"]) -> Int32[Tensor, "*any"]:
-    # Products wrap around, on CUDA too.
-    number = number * FIRST
-    number ^= number >> 15
+    # The shifts of signed numbers bring in the sign, which the masks take away; products wrap around, on CUDA too.
+    number = (number ^ ((number >> 16).bitwise_and_(0xFFFF))).mul_(FIRST)
+    number ^= (number >> 15).bitwise_and_(0x1FFFF)
+    # The hash's last shift only moves low bits, and the threshold looks at the high ones.
     return number.mul_(SECOND)

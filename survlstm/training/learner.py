@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -101,7 +102,8 @@ class Learner:
         total = torch.zeros((), device=self.device)
         for batch in self._parts(batches, work, salt):
             on_device = batch.to(self.device)
-            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            lower = self.precision != torch.float32
+            with torch.autocast(self.device.type, self.precision) if lower else nullcontext():
                 logits = self.model(*on_device.inputs)
             nll = nll_per_step(logits.float(), at_risk=on_device.at_risk, event=on_device.event)
             loss = nll.sum() / work.subjects

@@ -146,13 +146,16 @@ def test_logits_and_gradients_hang_on_no_layout(monkeypatch, cost, slices, train
     torch.testing.assert_close(learnt([inputs]), alone, rtol=0, atol=1e-6)
 
 
-def test_another_noise_gives_other_logits_in_training_mode_only():
-    model, rows = model_of(), long_rows()
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_another_noise_gives_other_logits_in_training_mode_only(num_layers):
+    """With one layer the head's dropout is the only one."""
+    model, rows = model_of(num_layers=num_layers), long_rows()
     one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
     assert torch.equal(one, other)
     model.train()
     one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
-    assert (one != other).all()
+    # Of a few visits the same active units fall by chance.
+    assert (one != other).float().mean() > 0.9
 
 
 def test_training_without_noise_is_refused():
