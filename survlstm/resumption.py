@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,12 +120,16 @@ def owned(folder: Path) -> Iterator[None]:
             "output_dir"
         ) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        # Whoever only asks whether it is held holds it for a moment.
+        for wait in (0.0, 0.2, 0.5):
+            time.sleep(wait)
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        else:
             raise ConfigError(
                 f"another process is training in {folder}; wait for it, stop it, or set another output_dir"
-            ) from error
+            )
         yield
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from survlstm.errors import ConfigError
 
@@ -33,3 +36,48 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
                 f"output_dir must not hold a run already; found one in {run_folder}. Set another output_dir, or go on "
                 f"with it: survlstm train resume={run_folder}"
             )
+
+
+class Record(NamedTuple):
+    """What manifest.json says of a run.
+
+    ``state`` is running, finished, failed, stopped (by a signal; it can go on), killed (it says running, and no process
+    holds it) or unknown. ``sentence`` says why it failed or stopped; ``overrides`` are those of its command, without
+    those of its sweep's folder. Times are ISO 8601 in UTC, ``ended`` empty while there is none.
+    """
+
+    state: str
+    sentence: str
+    overrides: tuple[str, ...]
+    started: str
+    ended: str
+
+
+def read_record(folder: Path) -> Record:
+    """The record of a run; a folder without one, or with a damaged one, is ``unknown``, and the sentence says why."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        record = Record(
+            manifest["state"],
+            manifest["sentence"],
+            tuple(manifest["overrides"]),
+            manifest["started"],
+            manifest["ended"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Record("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
+    if record.state == "running" and not is_held(folder):
+        return record._replace(state="killed", sentence="its process was killed; survlstm train resume=RUN goes on")
+    return record
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains in ``folder`` at this moment, here or, where the file system can tell, elsewhere."""
+    try:
+        with (folder / ".lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
