@@ -37,7 +37,7 @@ def test_the_groups_are_the_ones_promised():
         "clock": {"visit", "landmark"},
         "model": {"lstm_small", "lstm_medium", "lstm_large"},
         "scheduler": {"reduce_on_plateau", "cosine", "none"},
-        "trainer": {"a40", "cpu", "smoke"},
+        "trainer": {"a40", "cpu", "ddp", "smoke"},
         "experiment": {"smoke", "guide_106", "guide_1000"},
     }
     for group, files in promised.items():
@@ -83,6 +83,9 @@ FLAGS = [
     ("scheduler.factor=0.1", lambda c: c.scheduler.factor == 0.1),
     ("output_dir=checkpoints_large", lambda c: c.output_dir == "checkpoints_large"),
     ("data.max_visits=50", lambda c: c.data.max_visits == 50),
+    ("trainer.micro_batch_size=8", lambda c: c.trainer.micro_batch_size == 8),
+    ("trainer.budget.hours=2", lambda c: c.trainer.budget.hours == 2),
+    ("trainer.checkpoint.every_epochs=5", lambda c: c.trainer.checkpoint.every_epochs == 5),
 ]
 
 
@@ -165,10 +168,52 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["clock=landmark", "clock.horizon_days=0"], "clock.horizon_days: must be greater than 0; found 0"),
         (["clock=landmark", "clock.edges=log"], "clock.edges: must be 'equidistant' or 'quantile'; found 'log'"),
         (["clock=landmark", "+clock.hour=3"], "clock.hour is not a known key"),
+        (
+            ["trainer.checkpoint_every=5"],
+            "trainer.checkpoint_every is not a known key; the nearest valid key is trainer.checkpoint",
+        ),
+        (["trainer.device=mps"], "trainer.device: must be auto, cpu, cuda or cuda:0, cuda:1, …; found 'mps'"),
+        (["trainer.device=cuda:x"], "trainer.device: must be auto, cpu, cuda or .*; found 'cuda:x'"),
+        (["trainer.distributed=2"], "trainer.distributed: must be a valid boolean; found 2"),
+        (["trainer.micro_batch_size=0"], "trainer.micro_batch_size: must be greater than 0; found 0"),
+        (["trainer.micro_batch_size=1.5"], "trainer.micro_batch_size: must be a valid integer; found 1.5"),
+        (["trainer.on_oom=retry"], "trainer.on_oom: must be 'stop' or 'halve'; found 'retry'"),
+        (["trainer.precision=float16"], "trainer.precision: must be 'float32' or 'bfloat16'; found 'float16'"),
+        (["trainer.grad_clip=0"], "trainer.grad_clip: must be greater than 0; found 0"),
+        (["trainer.checkpoint.every_epochs=0"], "trainer.checkpoint.every_epochs: must be greater than 0; found 0"),
+        (["trainer.checkpoint.every_minutes=0"], "trainer.checkpoint.every_minutes: must be greater than 0; found 0"),
+        (["trainer.checkpoint.every_steps=5"], "trainer.checkpoint.every_steps is not a known key; the nearest"),
+        (["trainer.cost_per_hour=-1"], "trainer.cost_per_hour: must be greater than or equal to 0; found -1"),
+        (["trainer.budget.hours=0"], "trainer.budget.hours: must be greater than 0; found 0"),
+        (["trainer.budget.dollars=-2"], "trainer.budget.dollars: must be greater than 0; found -2"),
+        (
+            ["trainer.budget.dollars=5"],
+            "trainer.budget.dollars=5 needs trainer.cost_per_hour above 0; found null",
+        ),
+        (
+            ["trainer.budget.dollars=5", "trainer.cost_per_hour=0"],
+            "trainer.budget.dollars=5 needs trainer.cost_per_hour above 0; found 0",
+        ),
+        (["trainer.budget=5"], "trainer.budget"),
+        (["trainer.dry_run=maybe"], "trainer.dry_run: must be a valid boolean; found 'maybe'"),
+        (["optimizer.fused=fast"], "optimizer.fused: must be a valid boolean; found 'fast'"),
+        (["resume="], "resume: must have at least 1 character"),
     ],
 )
 def test_wrong_overrides(overrides, sentence):
     refused(*overrides, sentence=sentence)
+
+
+def test_what_a_place_needs_beside_its_defaults():
+    here, rented, several = (composed([f"trainer={name}"]).trainer for name in ("cpu", "a40", "ddp"))
+    assert rented.model_copy(update={"device": "cpu", "cost_per_hour": None}) == here
+    assert (rented.device, rented.cost_per_hour) == ("auto", 0.4)
+    assert several.model_copy(update={"device": "cpu", "distributed": False}) == here
+    assert (several.device, several.distributed) == ("auto", True)
+    # Without an override nothing is capped, halved or rounded.
+    assert (here.micro_batch_size, here.on_oom, here.precision) == (None, "stop", "float32")
+    assert (here.budget.hours, here.budget.dollars, here.dry_run) == (None, None, False)
+    composed(["trainer=a40", "trainer.budget.dollars=5"])
 
 
 def test_every_wrong_key_is_named_at_once():

@@ -121,7 +121,7 @@ def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, caps
         (tmp_path / name / missing).unlink()
     shutil.copytree(runs / "a", tmp_path / "broken")
     (tmp_path / "broken" / "checkpoints" / "best.pt").write_bytes(b"torn")
-    for name, part in (("older", ("about", "fitted")), ("odd", ("model", "lstm.weight_ih_l0"))):
+    for name, part in (("older", ("about", "fitted")), ("odd", ("model", "lstm.0.weight_ih_l0"))):
         shutil.copytree(runs / "a", tmp_path / name)
         best = tmp_path / name / "checkpoints" / "best.pt"
         checkpoint = torch.load(best, weights_only=True)

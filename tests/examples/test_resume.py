@@ -1,0 +1,167 @@
+"""A run that is killed or told to stop, as often as one likes, ends as the undisturbed one: bit for bit."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.lives import SAVING, SMALL, Life
+from tests.states import judged, trained
+
+EPOCHS = 30
+
+
+class Undisturbed(NamedTuple):
+    """A run that nothing happens to: its words, its folder, and what it took."""
+
+    words: list[str]
+    folder: Path
+    epochs: int
+    training: float
+    judging: float
+
+
+def undisturbed_run(folder, cache, *, epochs):
+    words = [*SMALL, f"cache_dir={cache}", f"trainer.epochs={epochs}"]
+    life, moments = Life(folder, *words, f"output_dir={folder}"), []
+    for line in ("Model parameters:", "Training ended:", "Training complete!"):
+        life.until(line)
+        moments.append(time.monotonic())
+    assert life.ended() == 0, life.said
+    return Undisturbed(words, folder, epochs, moments[1] - moments[0], moments[2] - moments[1])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, shared_cache):
+    return undisturbed_run(tmp_path_factory.mktemp("undisturbed") / "run", shared_cache, epochs=EPOCHS)
+
+
+def phase(said):
+    """What a life was doing when it was killed."""
+    for line, name in (
+        ("Training complete!", "complete"),
+        ("Training ended:", "judging"),
+        ("Model parameters:", "training"),
+    ):
+        if line in said:
+            return name
+    return "preparing"
+
+
+def test_killed_at_twenty_random_moments_it_ends_as_the_undisturbed_run(undisturbed, tmp_path):
+    kill_again_and_again(undisturbed, tmp_path / "run", kills=20)
+
+
+@pytest.mark.slow
+def test_killed_at_a_hundred_random_moments_it_ends_as_the_undisturbed_run(tmp_path, shared_cache):
+    longer = undisturbed_run(tmp_path / "undisturbed", shared_cache, epochs=5 * EPOCHS)
+    kill_again_and_again(longer, tmp_path / "run", kills=100)
+
+
+def kill_again_and_again(undisturbed, folder, *, kills):
+    seed = time.time_ns() % 10**9
+    print(f"seed {seed}")  # noqa: T201  (shown where the test fails)
+    moments, words = random.Random(seed), [*undisturbed.words, SAVING, f"output_dir={folder}"]
+    preparing, judging = kills // 10, kills // 10
+    training = kills - preparing - judging
+    # Half of the lives end an epoch, so that training advances, and all of them together not quite the last one.
+    one_epoch = undisturbed.training / undisturbed.epochs
+    within, beyond = [("Model parameters:", 2 * one_epoch)], [("Train loss:", one_epoch)]
+    plan = [("", 0.7)] * preparing + within * (training // 2) + beyond * (training - training // 2)
+    moments.shuffle(plan)
+    plan += [("Training ended:", 0.5 * undisturbed.judging)] * judging
+    killed_in = []
+    for number, (line, seconds) in enumerate(plan):
+        may_be_named = number % 2 and (folder / "config.yaml").exists()
+        life = Life(folder, *(["train", f"resume={folder}"] if may_be_named else words))
+        killed_in.append(phase(life.until(line).killed(after=moments.uniform(0.0, seconds))))
+    print(killed_in)  # noqa: T201
+    assert killed_in.count("training") >= training // 2
+    assert "judging" in killed_in
+    assert "complete" not in killed_in
+
+    life = Life(folder, "train", f"resume={folder}")
+    assert life.ended() == 0, life.said
+    assert trained(folder) == trained(undisturbed.folder)
+    assert judged(folder) == judged(undisturbed.folder)
+    places = re.findall(r"Going on in (epoch \d+ after \d+ steps)", (folder / "training.log").read_text())
+    print(places)  # noqa: T201
+    assert len(set(places)) >= training // 2
+    # Nothing half written stays behind.
+    assert [path.name for path in folder.rglob(".*")] == [".lock"]
+
+
+def started(*words, **environment):
+    """A true process, as a person starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "survlstm", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+    )
+
+
+def until(process, line):
+    """Read what the process says until it has said so."""
+    said = ""
+    while line not in said:
+        read = process.stdout.readline()
+        assert read, f"ended with {process.wait()}: {said}"
+        said += read
+    return said
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["TERM", "INT", "KILL"]
+)
+def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tmp_path, kind, code):
+    folder = tmp_path / "run"
+    with started(*undisturbed.words, SAVING, f"output_dir={folder}") as process:
+        until(process, f"Epoch {random.randint(2, EPOCHS // 2)}/")
+        time.sleep(random.uniform(0.0, 0.2))
+        process.send_signal(kind)
+        said = process.communicate()[0]
+    assert process.returncode == code
+    assert "Traceback" not in said
+    if kind != signal.SIGKILL:
+        last = said.strip().splitlines()[-1]
+        stopped = re.fullmatch(
+            rf"Interrupted: stopped by signal {int(kind)} in (epoch \d+ after \d steps); all of it is saved. "
+            rf"survlstm train resume={folder} goes on there",
+            last,
+        )
+        assert stopped, last
+        assert last in (folder / "training.log").read_text()
+    life = Life(folder, "train", f"resume={folder}")
+    assert life.ended() == 0, life.said
+    if kind != signal.SIGKILL:
+        assert f"Going on in {stopped[1]}" in life.said
+    assert trained(folder) == trained(undisturbed.folder)
+    assert judged(folder) == judged(undisturbed.folder)
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
+    folder = tmp_path / "run"
+    # A step of many parts takes seconds: the first wish can't be granted before the second comes.
+    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=256"]
+    life = Life(folder, *SMALL, *slow, f"cache_dir={shared_cache}", f"output_dir={folder}")
+    life.until("Epoch 1/")
+    time.sleep(0.1)
+    for _ in range(2):
+        os.kill(life.process.pid, signal.SIGINT)
+        time.sleep(0.2)
+    pressed = time.monotonic()
+    assert life.ended() == 130
+    assert time.monotonic() - pressed < 2.0
+    assert "Traceback" not in life.said
+    assert (
+        life.said.strip().splitlines()[-1].startswith("Interrupted. A run that had begun goes on with survlstm train")
+    )
