@@ -14,15 +14,18 @@ from survlstm.compose import as_yaml
 from survlstm.config import RunConfig, Section
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
+from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.canaries import run_canaries
+from survlstm.judgement.contenders import Contender
 from survlstm.judgement.health import HealthFacts, check_health
 from survlstm.judgement.landmarks import reference_of
-from survlstm.judgement.results import Verdict
+from survlstm.judgement.results import Row, Verdict
+from survlstm.judgement.step_table import judge_steps
 from survlstm.judgement.verdict import judge
-from survlstm.report.manifest import make_manifest
+from survlstm.report.manifest import shown_facts
 from survlstm.report.results_folder import Judged, write_results
 from survlstm.training.history import History
-from survlstm.training.prediction import predict
+from survlstm.training.prediction import Predictions, predict
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
         seed=config.seed,
         another_cohort=assessment.another_cohort,
     )
+    chosen_on = None
+    if assessment.history is not None:
+        chosen_on = _on_validation(reference, config)
     canaries = run_canaries(assessment.model, batches, assessment.device, config=config, verdict=verdict)
     findings = check_health(
         HealthFacts(
@@ -74,7 +80,7 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
             canaries=canaries,
         )
     )
-    manifest = assessment.origin | make_manifest(
+    manifest = assessment.origin | shown_facts(
         device=str(assessment.device),
         seed=config.seed,
         fingerprint=prepared.fingerprint,
@@ -89,8 +95,18 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
             history=assessment.history,
             predictions=predictions,
             verdict=verdict,
+            validation=chosen_on,
             findings=findings,
             manifest=manifest,
         ),
     )
     return verdict
+
+
+def _on_validation(predictions: Predictions, config: RunConfig) -> Row:
+    """The model's figures on the subjects that chose its epoch, for choosing among runs; the verdict is not theirs."""
+    settings = config.judgement
+    model = Contender("model", "model", predictions.hazard, config.clock.kind == "landmark")
+    bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
+    (row,), _ = judge_steps([model], step=predictions.step, event=predictions.event, bootstrap=bootstrap)
+    return row

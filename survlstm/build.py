@@ -19,7 +19,7 @@ from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.prepare import Prepared, Settings, Source, prepare
 from survlstm.data.sources.simulated import simulated_cohort
-from survlstm.data.split import Split
+from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
 from survlstm.training.checkpoint import Checkpointer
@@ -27,7 +27,7 @@ from survlstm.training.learner import Learner
 from survlstm.training.meter import Meter
 from survlstm.training.schedule import Schedule
 from survlstm.training.stopping import EarlyStopping
-from survlstm.training.trainer import Trainer
+from survlstm.training.trainer import Trainer, Watcher
 from survlstm.training.world import World
 
 
@@ -71,6 +71,7 @@ def build_settings(config: RunConfig) -> Settings:
         train=config.split.train,
         val=config.split.val,
         split_seed=config.split.seed,
+        fold=None if config.split.fold is None else Fold(config.split.fold, config.split.folds),
         min_frequency=config.vocabulary.min_frequency,
         landmark=_landmark_settings(config.clock),
     )
@@ -138,7 +139,9 @@ def build_learner(config: RunConfig, model: nn.Module, device: torch.device, wor
     )
 
 
-def build_trainer(config: RunConfig, learner: Learner, checkpointer: Checkpointer, meter: Meter) -> Trainer:
+def build_trainer(
+    config: RunConfig, learner: Learner, checkpointer: Checkpointer, meter: Meter, watchers: tuple[Watcher, ...]
+) -> Trainer:
     """The training loop."""
     settings = config.trainer
     return Trainer(
@@ -149,6 +152,7 @@ def build_trainer(config: RunConfig, learner: Learner, checkpointer: Checkpointe
         meter=meter,
         seed=config.seed,
         minutes_between_saves=settings.checkpoint.every_minutes,
+        watchers=watchers if learner.world.is_main else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import logging
 import sys
@@ -10,26 +11,35 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from survlstm import __version__
-from survlstm.command_config import CompareConfig, EvaluateConfig, SimulateConfig
+from survlstm import __version__, completion
+from survlstm.command_config import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
 from survlstm.compose import check_overrides
 from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to, tell
 from survlstm.run_folder import refuse_unusable
+from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words
+from survlstm.torchrun import refuse_launched_without_asking
 from survlstm.validation import validate
 
 log = logging.getLogger(__name__)
 
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 
+# Here, so that a launcher's other processes, which import the job's function from here, know it too.
+OmegaConf.register_new_resolver("job_folder", job_folder_name, replace=True)
+
 USAGE = f"""survlstm {__version__}: discrete-time survival models on longitudinal health records
 
-survlstm train     [key=value …]   prepare, train and judge one model; -m for a sweep; resume=RUN goes on with one
+survlstm train     [key=value …]   prepare, train and judge one model; resume=RUN goes on with one that was stopped
+survlstm train -m  [key=a,b,c …]   a sweep: a run for each combination; sweep.resume=SWEEP runs what is missing
 survlstm evaluate  run=RUN [key=value …]   judge a finished run again, or on another cohort: data=…
 survlstm compare   RUN RUN … [output=DIR]  finished runs on the test subjects they share
+survlstm summarize SWEEP [--metric val_nll]  a sweep's table, winner and pictures, also while it runs
+survlstm runs      [FOLDER] [--sort test.c_td] [--where data=cohort_1000]  the runs below a folder
+survlstm rerun     RUN [output_dir=DIR]    make a run again; is its history identical?
 survlstm simulate  [key=value …]   write a simulated cohort as Synthea CSV: patients=1000 output=DIR
 
 survlstm train --help lists the config groups; survlstm train --cfg job shows the composed config.
@@ -38,21 +48,47 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
+    arguments, completed = read_words(arguments)
     # hydra takes its sweep flag before the overrides only.
     arguments = sorted(arguments, key=lambda word: word not in SWEEP_FLAGS)
     is_sweep = bool(SWEEP_FLAGS & set(arguments))
+    is_resumed = any(word.startswith("resume=") for word in arguments)
+    if is_resumed and not is_sweep:
+        from survlstm.launch import resume  # noqa: PLC0415
+
+        resume(arguments)
+        return
     configs = check_overrides("train", arguments, RunConfig)
     for config in configs:
-        if config.resume is not None or config.trainer.dry_run or config.trainer.distributed:
+        if is_resumed or config.trainer.dry_run or config.trainer.distributed:
             if is_sweep:
                 raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
             from survlstm.launch import start_without_hydra  # noqa: PLC0415
 
             start_without_hydra(config, arguments)
             return
-        # Before anything is made there.
-        refuse_unusable(Path(config.output_dir), sweep=is_sweep, may_go_on=not is_sweep)
-    _run_hydra("train", arguments, _train)
+        refuse_launched_without_asking(distributed=False)
+        if completed is None:
+            # Before anything is made there.
+            refuse_unusable(Path(config.output_dir), sweep=is_sweep, may_go_on=not is_sweep)
+    if is_sweep and configs:
+        _sweep(arguments, Path(configs[0].output_dir).expanduser().absolute())
+    else:
+        _run_hydra("train", arguments, _train)
+
+
+def _sweep(arguments: list[str], folder: Path) -> None:
+    """All jobs, whatever becomes of each; ends the process with 1 where one has failed."""
+    from survlstm.sweeps.summary import summarize  # noqa: PLC0415
+
+    record_words(folder, arguments)
+    fixed = ",".join(f"'{key}'" for key in [*fixed_keys(arguments), "output_dir"])
+    named = f"hydra.job.config.override_dirname.exclude_keys=[{fixed}]"
+    _run_hydra("train", [*arguments, f"output_dir={folder}", named], _train_job)
+    with logging_to(None):
+        sweep = summarize(folder)
+    if any(row.record.state != "finished" for row in sweep.rows):
+        sys.exit(1)
 
 
 def simulate(arguments: list[str]) -> None:
@@ -83,13 +119,55 @@ def compare(arguments: list[str]) -> None:
     from survlstm.compare import compare_runs  # noqa: PLC0415
 
     with logging_to(None):
-        tell(lambda: compare_runs([Path(run).expanduser() for run in runs], config), verbose=config.verbose)
+        compare_runs([Path(run).expanduser() for run in runs], config)
+
+
+def rerun(arguments: list[str]) -> None:
+    """Make a run again, and say whether its history is identical; ends the process with 1 where it is not."""
+    _refuse_sweep("rerun", "makes one run again", arguments)
+    runs = [word for word in arguments if "=" not in word or Path(word).is_dir()]
+    if len(runs) != 1:
+        raise ConfigError(f"survlstm rerun takes the folder of one run; found {len(runs)}: {' '.join(runs)}")
+    (config,) = check_overrides("rerun", [word for word in arguments if word not in runs], RerunConfig)
+    from survlstm.rerun import rerun as make_again  # noqa: PLC0415
+
+    if not make_again(Path(runs[0]).expanduser(), config):
+        sys.exit(1)
+
+
+def summarize(arguments: list[str]) -> None:
+    """Read a sweep's folder, also while its jobs run, and write its summary there."""
+    parser = argparse.ArgumentParser(prog="survlstm summarize", description=summarize.__doc__)
+    parser.add_argument("sweep", type=Path)
+    parser.add_argument("--metric", default="val_nll", help="what chooses the winner: val_nll or val_c_td")
+    options = parser.parse_args(arguments)
+    from survlstm.sweeps.summary import summarize as summarize_sweep  # noqa: PLC0415
+
+    with logging_to(None):
+        summarize_sweep(options.sweep.expanduser(), metric=options.metric)
+
+
+def runs(arguments: list[str]) -> None:
+    """List the runs below a folder with their key figures."""
+    parser = argparse.ArgumentParser(prog="survlstm runs", description=runs.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs"))
+    parser.add_argument("--sort", help="a column, as in test.c_td; without it the newest come first")
+    parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
+    options = parser.parse_args(arguments)
+    from survlstm.sweeps.listing import list_runs  # noqa: PLC0415
+
+    with logging_to(None):
+        table = list_runs(options.folder.expanduser(), sort=options.sort, where=tuple(options.where))
+        log.info("%s", table.to_string(index=False))
 
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "compare": compare,
+    "summarize": summarize,
+    "runs": runs,
+    "rerun": rerun,
     "simulate": simulate,
 }
 
@@ -104,17 +182,27 @@ def main(arguments: list[str] | None = None) -> None:
         if arguments[0] == "--version":
             sys.stdout.write(f"survlstm {__version__}\n")
             return
+        if arguments[0] in completion.FLAGS:
+            completion.complete(arguments, verbs=VERBS, composed=("train", "evaluate", "simulate"), hydra=_complete)
+            return
         if arguments[0] not in VERBS:
             raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")
         VERBS[arguments[0]](arguments[1:])
     except SurvlstmError as error:
         if any(argument.lower() == "verbose=true" for argument in arguments):
             raise
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        if not error.told:
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. A run that had begun goes on with survlstm train resume=RUN\n")
         sys.exit(130)
+
+
+def _complete(verb: str, arguments: list[str]) -> None:
+    # The name that hydra tells the shell.
+    sys.argv = ["survlstm", *arguments]
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(_train)()
 
 
 def _run_hydra(config_name: str, arguments: list[str], job: Callable[[DictConfig], None]) -> None:
@@ -127,25 +215,37 @@ def _train(composed: DictConfig) -> None:
     from survlstm.launch import start  # noqa: PLC0415
 
     config = validate(composed, RunConfig)
-    tell(lambda: start(config, Path(HydraConfig.get().runtime.output_dir)), verbose=config.verbose)
+    hydra_config = HydraConfig.get()
+    folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    tell(lambda: start(config, folder, overrides=overrides), verbose=config.verbose)
+
+
+def _train_job(composed: DictConfig) -> None:
+    from survlstm.sweeps.job import run_job  # noqa: PLC0415
+
+    config, hydra_config = validate(composed, RunConfig), HydraConfig.get()
+    folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    jobs_at_once = int(hydra_config.launcher.get("n_jobs") or 1)
+    tell(lambda: run_job(config, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=config.verbose)
 
 
 def _simulate(composed: DictConfig) -> None:
     from survlstm.simulation import simulate_cohort  # noqa: PLC0415
 
     config = validate(composed, SimulateConfig)
-    with logging_to(None):
-        tell(
-            lambda: simulate_cohort(
+
+    def job() -> None:
+        with logging_to(None):
+            simulate_cohort(
                 Path(config.output).expanduser(),
                 patients=config.patients,
                 seed=config.seed,
                 history_years=config.history_years,
                 end_date=datetime.date.fromisoformat(config.end_date),
                 progress=True,
-            ),
-            verbose=config.verbose,
-        )
+            )
+
+    tell(job, verbose=config.verbose)
 
 
 def _evaluate(composed: DictConfig) -> None:
@@ -153,9 +253,13 @@ def _evaluate(composed: DictConfig) -> None:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = validate(composed, EvaluateConfig).model_copy(update={"output_dir": str(folder)})
-    tell(lambda: refuse_unusable(folder), verbose=config.verbose)
-    with logging_to(folder / "evaluation.log"):
-        tell(lambda: judge_again(config, folder), verbose=config.verbose)
+
+    def job() -> None:
+        refuse_unusable(folder)
+        with logging_to(folder / "evaluation.log"):
+            judge_again(config, folder)
+
+    tell(job, verbose=config.verbose)
 
 
 def _refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:

@@ -37,6 +37,14 @@ class CompareConfig(Section):
     verbose: bool
 
 
+class RerunConfig(Section):
+    """``survlstm rerun``: where the run is made again."""
+
+    cache_dir: Text
+    output_dir: Text
+    verbose: bool
+
+
 class SimulateConfig(SimulatedConfig):
     """``survlstm simulate``."""
 

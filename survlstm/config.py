@@ -332,18 +332,22 @@ class JudgementConfig(Section):
 
 
 class SplitConfig(Section):
-    """Shares of the subjects, and the seed that the split hangs on."""
+    """Shares of the subjects, and the seed that the split hangs on; with ``fold`` that one of ``folds`` is the test."""
 
     train: OpenShare
     val: OpenShare
     test: OpenShare
     seed: Seed
+    folds: Annotated[int, Field(ge=2, le=1000)]
+    fold: Annotated[int, Field(ge=0)] | None
 
     @model_validator(mode="after")
     def _whole(self) -> SplitConfig:
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train, val and test must add up to 1; found {total:g}")
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"split.fold must be below split.folds={self.folds}, counted from 0; found {self.fold}")
         return self
 
 

@@ -7,6 +7,8 @@ class SurvlstmError(Exception):
     """Something the user can mend; the message says what must hold, what was found and what to change."""
 
     exit_code = 1
+    # Whether the sentence stands in a log already, which is on the console too.
+    told = False
 
 
 class ConfigError(SurvlstmError):
@@ -45,6 +47,10 @@ class NotFiniteError(TrainingError):
 
 class MemoryShortageError(TrainingError):
     """A batch does not fit into memory."""
+
+
+class ProcessLostError(TrainingError):
+    """Another of the processes that train one model has ended."""
 
 
 class CheckpointError(SurvlstmError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,62 +11,82 @@ import torch
 from survlstm import run
 from survlstm.config import RunConfig
 from survlstm.errors import ConfigError
-from survlstm.logs import logging_nothing, logging_to, tell
+from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
+from survlstm.report.manifest import ending_recorded, write_beginning
 from survlstm.resumption import owned, resumed_config, state_to_go_on_from
 from survlstm.run_folder import has_begun, refuse_unusable
-from survlstm.training.world import ALONE, World, joined, launched
+from survlstm.torchrun import refuse_launched_without_asking
+from survlstm.training.trainer import Watcher
+from survlstm.training.world import ALONE, World, joined
+
+RESUME = "resume="
 
 
-def start(config: RunConfig, folder: Path, *, resumed: bool = False, world: World = ALONE) -> None:
-    """Train in ``folder``; a run that was stopped there goes on, a finished one only if that was asked for."""
-    _refuse_launched_without_asking(config)
+def start(
+    config: RunConfig,
+    folder: Path,
+    *,
+    overrides: Sequence[str] = (),
+    resumed: bool = False,
+    world: World = ALONE,
+    watchers: tuple[Watcher, ...] = (),
+    judged: bool = True,
+) -> None:
+    """Train in ``folder``; a run that was stopped there goes on, a finished one only if that was asked for.
+
+    ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
+    """
+    refuse_launched_without_asking(distributed=config.trainer.distributed)
     data = config.data
     if data.path is not None:
         # What is judged again from another working folder must still be found.
         data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
     config = config.model_copy(update={"output_dir": str(folder), "data": data, "resume": None})
     if not world.is_main:
-        with logging_nothing():
-            tell(lambda: run.train(config, folder, state=world.shared(None), world=world), verbose=config.verbose)
+        with logging_nothing(), world.losses_told():
+            run.train(config, folder, state=world.shared(None), world=world)
         return
     if not resumed:
         refuse_unusable(folder, may_go_on=True)
     begun = has_begun(folder)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def train() -> None:
-        state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
-        run.train(config, folder, state=world.shared(state), world=world)
-
     with owned(folder), logging_to(folder / "training.log"):
-        tell(train, verbose=config.verbose)
+        state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
+        write_beginning(folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=begun)
+        with ending_recorded(folder), world.losses_told():
+            run.train(config, folder, state=world.shared(state), world=world, watchers=watchers, judged=judged)
 
 
-def start_without_hydra(config: RunConfig, overrides: list[str]) -> None:
-    """What hydra can't start, for it would make a folder by the clock: resume, dry run, several processes."""
-    if any(word.startswith(("hydra.", "hydra/", "-")) for word in overrides):
-        raise ConfigError("with resume, trainer.dry_run and trainer.distributed leave out hydra's own keys and flags")
+def resume(words: list[str]) -> None:
+    """Go on with the run that ``resume=RUN`` names; the other words change its config."""
+    _refuse_hydras_own(words)
+    folder = Path(next(word for word in words if word.startswith(RESUME)).removeprefix(RESUME)).expanduser().absolute()
+    overrides = [word for word in words if not word.startswith(RESUME)]
+    _start_or_rehearse(resumed_config(folder, overrides), folder, overrides=overrides, resumed=True)
+
+
+def start_without_hydra(config: RunConfig, words: list[str]) -> None:
+    """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
+    _refuse_hydras_own(words)
+    _start_or_rehearse(config, Path(config.output_dir).expanduser().absolute(), overrides=words, resumed=False)
+
+
+def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str], resumed: bool) -> None:
     if config.trainer.dry_run:
         with logging_to(None):
-            tell(lambda: rehearse(config), verbose=config.verbose)
+            rehearse(config)
         return
-    folder, resumed = Path(config.resume or config.output_dir).expanduser().absolute(), config.resume is not None
-    if resumed:
-        config = resumed_config(folder, [word for word in overrides if not word.startswith("resume=")])
     if not config.trainer.distributed:
-        start(config, folder, resumed=resumed)
+        start(config, folder, overrides=overrides, resumed=resumed)
         return
     wants_cuda = config.trainer.device.startswith("cuda")
     is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
     with joined("cuda" if is_cuda else "cpu") as world:
         # Its name holds the time, of which each process has its own.
-        start(config, Path(world.shared(str(folder))), resumed=resumed, world=world)
+        start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)
 
 
-def _refuse_launched_without_asking(config: RunConfig) -> None:
-    if launched() > 1 and not config.trainer.distributed:
-        raise ConfigError(
-            f"torchrun has started {launched()} processes, and each would train the whole model; choose trainer=ddp, "
-            "or set trainer.distributed=true"
-        )
+def _refuse_hydras_own(words: list[str]) -> None:
+    if any(word.startswith(("hydra.", "hydra/", "-")) for word in words):
+        raise ConfigError("with resume, trainer.dry_run and trainer.distributed leave out hydra's own keys and flags")

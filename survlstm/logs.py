@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from survlstm.errors import SurvlstmError
+from survlstm.errors import Interrupted, ProcessLostError, SurvlstmError
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,10 @@ class _Console(logging.Handler):
 
 @contextmanager
 def logging_to(file: Path | None) -> Iterator[None]:
-    """survlstm's INFO lines on the console, and in ``file`` with the time, until the block ends."""
+    """survlstm's INFO lines on the console, and in ``file`` with the time, until the block ends.
+
+    An error on its way out that the user can mend leaves its sentence there.
+    """
     root = logging.getLogger("survlstm")
     handlers: list[logging.Handler] = [_Console()]
     if file is not None:
@@ -38,6 +41,11 @@ def logging_to(file: Path | None) -> Iterator[None]:
         root.addHandler(handler)
     try:
         yield
+    except SurvlstmError as error:
+        if not error.told:
+            log.error("%s: %s", type(error).__name__, error)
+            error.told = True
+        raise
     finally:
         for handler in handlers:
             root.removeHandler(handler)
@@ -48,25 +56,26 @@ def logging_to(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def logging_nothing() -> Iterator[None]:
-    """Only survlstm's errors, on the console: of several processes one tells."""
+    """Only survlstm's errors, on the console: of several processes one tells what all do."""
     root = logging.getLogger("survlstm")
     level = root.level
     root.setLevel(logging.ERROR)
     try:
         yield
+    except (Interrupted, ProcessLostError) as error:
+        error.told = True
+        raise
     finally:
         root.setLevel(level)
 
 
 def tell(job: Callable[[], object], *, verbose: bool) -> None:
-    """Run a job; an error that the user can mend is told in its sentence, in the log as well."""
+    """Run a job; an error that the user can mend ends the process with its code, its sentence told once."""
     try:
         job()
     except SurvlstmError as error:
         if verbose:
             raise
-        if logging.getLogger("survlstm").handlers:
-            log.error("%s: %s", type(error).__name__, error)
-        else:
+        if not error.told:
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)

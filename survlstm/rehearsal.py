@@ -74,7 +74,7 @@ def estimate(learner: Learner, train: Batches) -> Estimate:
     seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
     largest = chosen[int(slots.argmax())][: learner.micro_batch_size]
     batch = train.collate(largest).to(learner.device)
-    kept = saved_bytes(lambda: learner.model(*batch.inputs))
+    kept = saved_bytes(learner.model, lambda: learner.model(*batch.inputs))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in learner.model.parameters())
     moments = sum(
         value.numel() * value.element_size()
@@ -86,13 +86,14 @@ def estimate(learner: Learner, train: Batches) -> Estimate:
     return Estimate(seconds, 2 * weights + moments, kept, said)
 
 
-def saved_bytes(forward: Callable[[], object]) -> int:
+def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
     """Bytes of all tensors that a forward pass keeps for its backward pass, each storage once, parameters left out."""
     held: dict[int, int] = {}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
             held[storage.data_ptr()] = storage.nbytes()
         return tensor
 

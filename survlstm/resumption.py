@@ -76,6 +76,11 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     return validate(plain, RunConfig)
 
 
+def recorded_config(folder: Path) -> RunConfig:
+    """The config that the run in ``folder`` began with."""
+    return validate(OmegaConf.create(_recorded(folder, load_latest(folder / "checkpoints"))), RunConfig)
+
+
 def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:
     """The last whole state of the run in ``folder``; None where it was stopped before the first.
 

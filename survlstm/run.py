@@ -19,19 +19,28 @@ from survlstm.judgement.results import Verdict
 from survlstm.report.summary import show_preparation, write_failure
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
-from survlstm.training.meter import Meter
+from survlstm.training.meter import Meter, spoken
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
+from survlstm.training.trainer import Watcher
 from survlstm.training.world import ALONE, World
 
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, folder: Path, *, state: dict[str, Any] | None, world: World = ALONE) -> Verdict | None:
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    state: dict[str, Any] | None,
+    world: World = ALONE,
+    watchers: tuple[Watcher, ...] = (),
+    judged: bool = True,
+) -> Verdict | None:
     """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
 
     ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges and writes;
-    the others return None after training.
+    the others return None after training. So does a run that is not ``judged``: nobody looks at its test subjects.
     """
     started = datetime.datetime.now(datetime.UTC)
     meter = Meter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
@@ -64,14 +73,14 @@ def train(config: RunConfig, folder: Path, *, state: dict[str, Any] | None, worl
             "data_fingerprint": prepared.fingerprint,
         },
     )
-    trainer = build_trainer(config, build_learner(config, model, device, world), checkpointer, meter)
+    trainer = build_trainer(config, build_learner(config, model, device, world), checkpointer, meter, watchers)
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
         if world.is_main:
             write_failure(folder / "metrics.json", prepared, not_finite(error, config, trainer.history))
         raise
-    if not world.is_main:
+    if not (world.is_main and judged):
         return None
     assessment = Assessment(
         title=f"Run {folder.name}",
@@ -87,6 +96,8 @@ def train(config: RunConfig, folder: Path, *, state: dict[str, Any] | None, worl
         started=started,
     )
     verdict = assess(assessment, folder)
+    cost = meter.cost(meter.seconds)
+    log.info("Time with judgement: %s%s", spoken(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}")
     log.info("Training complete! Everything is in %s", folder)
     return verdict
 

@@ -54,7 +54,11 @@ def nearest_key(key: str, known: list[str]) -> str | None:
     same_last = [name for name in known if name.split(".")[-1] == last and name != key]
     if same_last:
         return same_last[0]
-    close = difflib.get_close_matches(key, [name for name in known if name != key], n=1, cutoff=0.6)
+    others = [name for name in known if name != key]
+    if "." in key:
+        # A section is no answer to a misspelt key in it.
+        others = [name for name in others if not any(other.startswith(f"{name}.") for other in others)]
+    close = difflib.get_close_matches(key, others, n=1, cutoff=0.6)
     if close:
         return close[0]
     by_last = {name.split(".")[-1]: name for name in known if name != key}

@@ -19,6 +19,7 @@ SETTINGS = Settings(
     train=0.7,
     val=0.15,
     split_seed=0,
+    fold=None,
     min_frequency=2,
     landmark=None,
 )

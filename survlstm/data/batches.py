@@ -92,12 +92,12 @@ class Batches:
 
     def in_order(self) -> list[Int64[np.ndarray, " chosen"]]:
         """The subjects of each batch, by record length."""
-        return self._split(self._visits(self.members))
+        return self._split(self.visits(self.members))
 
     def shuffled(self, *, seed: int, epoch: int) -> list[Int64[np.ndarray, " chosen"]]:
         """The subjects of each batch of an epoch: every subject once, in a mixture and an order of the epoch's own."""
         generator = np.random.default_rng([seed, epoch])
-        length = self._visits(self.members)
+        length = self.visits(self.members)
         parts = self._split(length * generator.uniform(0.95, 1.05, len(length)))
         return [parts[place] for place in generator.permutation(len(parts))]
 
@@ -105,7 +105,7 @@ class Batches:
         """The named subjects as one batch; ``salt`` makes another noise of it."""
         data = self.tensors
         read = latest if data.clock == "landmark" else windows
-        rows = read(self._visits(chosen), self.max_visits)
+        rows = read(self.visits(chosen), self.max_visits)
         visit = ranges(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
         slots = arrange(rows.length)
         visit_of = np.zeros(slots.total, dtype=np.int64)
@@ -130,7 +130,8 @@ class Batches:
             subjects=len(chosen),
         )
 
-    def _visits(self, subject: np.ndarray) -> np.ndarray:
+    def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
+        """How many visits each of the subjects has."""
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
     def _labels(self, chosen: np.ndarray, rows: Windows, slots: Slots) -> tuple[np.ndarray, np.ndarray]:

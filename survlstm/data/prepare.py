@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from survlstm.data.aside import written_aside
+from survlstm.data.aside import waited_for, written_aside
 from survlstm.data.cohort import Cohort, Exclusion, select_cohort
 from survlstm.data.events import Events, Reading, TableCount
 from survlstm.data.fitted import Fitted
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
-from survlstm.data.split import Split, split_subjects
+from survlstm.data.split import Fold, Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import Built, Tensors, build_tensors
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
@@ -54,6 +54,7 @@ class Settings:
     train: float
     val: float
     split_seed: int
+    fold: Fold | None
     min_frequency: int
     landmark: LandmarkSettings | None
 
@@ -122,12 +123,14 @@ def prepare(
     shaped_by = {**described, **dataclasses.asdict(settings), "fitted": None if fitted is None else fitted.as_plain()}
     fingerprint = _fingerprint(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
-    kept = _load(entry, fingerprint)
-    if kept is not None:
-        log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)
-        return kept
-    prepared = make(source, outcome, settings, fingerprint, fitted=fitted)
-    _keep(prepared, entry)
+    # Runs that start together wait for the first of them: it is made once.
+    with waited_for(entry):
+        kept = _load(entry, fingerprint)
+        if kept is not None:
+            log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)
+            return kept
+        prepared = make(source, outcome, settings, fingerprint, fitted=fitted)
+        _keep(prepared, entry)
     log.info("Prepared data: made anew and kept (%s)", entry)
     return prepared
 
@@ -152,7 +155,7 @@ def make(
     min_visits = settings.min_visits if settings.landmark is None else 1
     cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits)
     names = cohort.visits.subjects.subject_id
-    split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed)
+    split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold)
     if fitted is None:
         _refuse_empty_split(split, settings)
     is_training = split == Split.TRAIN if fitted is None else np.ones(len(names), dtype=bool)

@@ -1,28 +1,149 @@
-"""What a run was made with → the facts that another machine needs to make it again, as manifest.json keeps them."""
+"""What a run was made with → manifest.json: enough to make it again, from its beginning on, and how it ended."""
 
 from __future__ import annotations
 
 import datetime
+import json
+import os
 import platform
+import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from survlstm import __version__
+from survlstm.errors import Interrupted, SurvlstmError
+from survlstm.training.history import write_json
 
-LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
+NAME = "manifest.json"
+# What a page shows; the rest is for programs.
+SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
 
 
-def make_manifest(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
-    """Versions, machine, seed, data and times, as what stands on the page."""
-    ended = datetime.datetime.now(datetime.UTC)
-    return {
+def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
+    """What is known when a run begins, or goes on."""
+    before = read_manifest(folder) if resumed else {}
+    life = {"started": _now(), "command": " ".join(sys.argv), "overrides": list(overrides)}
+    facts = {
         "survlstm": __version__,
+        "state": "running",
+        "sentence": "",
+        "exit_code": None,
+        # Those of the first life; a later one may only say that it goes on.
+        **{key: before.get(key) or value for key, value in life.items()},
+        "lives": [*before.get("lives", []), life],
+        "ended": "",
+        "seed": config["seed"],
+        "split_seed": config["split"]["seed"],
+        "git": _git(Path(__file__).resolve().parents[2]),
+        "machine": _machine(),
+        "python": platform.python_version(),
+        "packages": {found.metadata["Name"]: found.version for found in distributions()},
+        "config": config,
+    }
+    write_json(folder / NAME, before | facts)
+
+
+def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
+    """The manifest of a job that failed before its run could record that itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = read_manifest(folder)
+    if before.get("state") not in {"failed", "stopped", "finished"}:
+        beginning = {"overrides": list(overrides), "started": _now()}
+        write_json(folder / NAME, beginning | before)
+        _end(folder, "failed", sentence, exit_code)
+
+
+def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
+    """Add what is not known yet; a folder without a manifest gets one."""
+    write_json(folder / NAME, facts | read_manifest(folder))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder; empty where there is none that can be read."""
+    try:
+        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def ending_recorded(folder: Path) -> Iterator[None]:
+    """However the block ends, unless its process is killed, the manifest says so."""
+    try:
+        yield
+    except SurvlstmError as error:
+        state = "stopped" if isinstance(error, Interrupted) else "failed"
+        _end(folder, state, f"{type(error).__name__}: {error}", error.exit_code)
+        raise
+    except KeyboardInterrupt:
+        _end(folder, "stopped", "interrupted; survlstm train resume=RUN goes on", 130)
+        raise
+    except BaseException as error:
+        _end(folder, "failed", f"{type(error).__name__}: {error}", 1)
+        raise
+    _end(folder, "finished", "", 0)
+
+
+def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
+    """What stands on a page: versions, machine, seed, data and times."""
+    git = _git(Path(__file__).resolve().parents[2])
+    installed = {found.metadata["Name"]: found.version for found in distributions()}
+    return {
+        "survlstm": __version__
+        + (f", git {git['revision'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
         "command": " ".join(sys.argv),
         "started": started.isoformat(timespec="seconds"),
-        "ended": ended.isoformat(timespec="seconds"),
+        "ended": _now(),
         "seed": str(seed),
         "data fingerprint": fingerprint,
         "device": device,
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-    } | {name: version(name) for name in LIBRARIES}
+    } | {name: installed[name] for name in SHOWN if name in installed}
+
+
+def _end(folder: Path, state: str, sentence: str, exit_code: int) -> None:
+    # The sentence that ends the run must not be lost to a full disk.
+    try:
+        ending = {"state": state, "sentence": sentence, "exit_code": exit_code, "ended": _now()}
+        write_json(folder / NAME, read_manifest(folder) | ending)
+    except OSError as error:
+        sys.stderr.write(f"manifest.json could not be written: {error}\n")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _machine() -> dict[str, Any]:
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": [torch.cuda.get_device_name(number) for number in devices],
+    }
+
+
+def _git(checkout: Path) -> dict[str, Any] | None:
+    """The revision that survlstm runs from and whether files differ from it; None outside a checkout or without git."""
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        revision, changed = (
+            subprocess.run(
+                ["git", "-C", str(checkout), *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"revision": revision, "dirty": bool(changed)}

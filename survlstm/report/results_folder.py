@@ -7,17 +7,20 @@ from pathlib import Path
 
 from survlstm.data.prepare import Prepared
 from survlstm.errors import CheckpointError
-from survlstm.judgement.results import Finding, Verdict
+from survlstm.judgement.results import Finding, Row, Verdict
+from survlstm.report.manifest import complete_manifest
 from survlstm.report.page import write_report
 from survlstm.report.predictions_table import write_predictions
 from survlstm.report.summary import show_verdict, write_metrics
-from survlstm.training.history import History, write_json
+from survlstm.training.history import History
 from survlstm.training.prediction import Predictions
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What was judged: ``history`` is None where nothing was trained."""
+    """What was judged: ``history`` is None where nothing was trained, and so is ``validation``, the model's figures on
+    the subjects that chose its epoch.
+    """
 
     title: str
     config_yaml: str
@@ -25,6 +28,7 @@ class Judged:
     history: History | None
     predictions: Predictions
     verdict: Verdict
+    validation: Row | None
     findings: tuple[Finding, ...]
     manifest: dict[str, str]
 
@@ -49,8 +53,15 @@ def _write(folder: Path, judged: Judged) -> None:
         split=judged.verdict.split,
         clock=judged.verdict.clock,
     )
-    write_metrics(folder / "metrics.json", judged.prepared, judged.history, judged.verdict, judged.findings)
-    write_json(folder / "manifest.json", judged.manifest)
+    write_metrics(
+        folder / "metrics.json",
+        judged.prepared,
+        judged.history,
+        verdict=judged.verdict,
+        validation=judged.validation,
+        findings=judged.findings,
+    )
+    complete_manifest(folder, judged.manifest)
     write_report(
         folder,
         title=judged.title,

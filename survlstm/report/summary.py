@@ -15,7 +15,7 @@ import pandas as pd
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
 from survlstm.judgement.comparison import Comparison
-from survlstm.judgement.results import Difference, Estimate, Finding, LandmarkResult, Verdict
+from survlstm.judgement.results import Difference, Estimate, Finding, LandmarkResult, Row, Verdict
 from survlstm.training.history import History, write_json
 
 log = logging.getLogger(__name__)
@@ -174,10 +174,18 @@ def _p(value: float | None) -> str:
 
 
 def write_metrics(
-    path: Path, prepared: Prepared, history: History | None, verdict: Verdict, findings: Sequence[Finding]
+    path: Path,
+    prepared: Prepared,
+    history: History | None,
+    *,
+    verdict: Verdict,
+    validation: Row | None,
+    findings: Sequence[Finding],
 ) -> None:
     """metrics.json: the verdict with its conventions, the health checks, and the way the data took."""
     content: dict[str, Any] = {verdict.split: plain(verdict), "health": plain(findings)}
+    if validation is not None:
+        content["validation"] = {"c_td": plain(validation.c_td), "nll": plain(validation.nll)}
     if history is not None:
         best = history.best
         content["training"] = {

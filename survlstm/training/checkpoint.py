@@ -151,23 +151,32 @@ def tidy(folder: Path, damaged: tuple[Path, ...]) -> None:
         path.replace(path.with_name(f"{path.stem}.damaged"))
 
 
-def _sealed(content: dict[str, Any]) -> bytes:
+class _Sealed(NamedTuple):
+    """A checkpoint as the bytes of an archive, the last two of which count its comment, and the comment."""
+
+    archive: memoryview
+    seal: bytes
+
+
+def _sealed(content: dict[str, Any]) -> _Sealed:
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    archive = buffer.getbuffer()
     # A zip archive ends with the length of its comment, so far 0.
-    archive = buffer.getvalue()[:-2] + SEAL_LENGTH.to_bytes(2, "little")
-    return archive + _seal_of(archive)
+    archive[-2:] = SEAL_LENGTH.to_bytes(2, "little")
+    return _Sealed(archive, _seal_of(archive))
 
 
-def _seal_of(archive: bytes) -> bytes:
+def _seal_of(archive: bytes | memoryview) -> bytes:
     return SEAL + hashlib.sha256(archive).hexdigest().encode()
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: _Sealed) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb") as stream:
-            stream.write(content)
+            stream.write(content.archive)
+            stream.write(content.seal)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)

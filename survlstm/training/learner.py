@@ -86,7 +86,7 @@ class Learner:
             except (RuntimeError, MemoryError) as error:
                 if not is_shortage(error):
                     raise
-                shortage, where = needed(error), described(work.first, self._at_once(work))
+                shortage, where = needed(error), described(batches, self._largest_part(batches, work))
             # Behind the except clause, whose traceback holds on to the tensors of the failed part.
             self._halve(work, shortage, where)
             work = work._replace(first=None)
@@ -118,6 +118,11 @@ class Learner:
         size = self._at_once(work)
         for begin in range(0, len(work.own), size):
             yield batches.collate(work.own[begin : begin + size], salt=salt)
+
+    def _largest_part(self, batches: Batches, work: Work) -> np.ndarray:
+        size = self._at_once(work)
+        parts = [work.own[begin : begin + size] for begin in range(0, len(work.own), size)]
+        return max(parts, key=lambda part: batches.visits(part).sum())
 
     def _at_once(self, work: Work) -> int:
         return max(1, min(len(work.own), self.micro_batch_size or len(work.own)))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import torch
 
-from survlstm.data.batches import Batch
+from survlstm.data.batches import Batches
 
 # How torch's allocators on the host begin what they say; on a CUDA device there is an exception of its own.
-ON_HOST = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "could not create a memory object")
+ON_HOST = (
+    "can't allocate memory",
+    "not enough memory",
+    "DefaultCPUAllocator",
+    "could not create a memory object",
+    "could not create a primitive",
+    "could not execute a primitive",
+)
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -20,17 +30,13 @@ def is_shortage(error: BaseException) -> bool:
 def needed(error: BaseException) -> str:
     """What the allocator says it could not give."""
     said = str(error) or type(error).__name__
-    for line in said.splitlines():
-        if "llocate" in line:
-            return line.strip().rstrip(".")
-    return said.splitlines()[0].strip().rstrip(".")
+    lines = [line for line in said.splitlines() if "llocate" in line] or said.splitlines()
+    # Behind where in torch's sources it was noticed.
+    return re.sub(r"^\[.*?\] (err == 0)?[. ]*", "", lines[0]).strip().rstrip(".")
 
 
-def described(batch: Batch | None, subjects: int) -> str:
-    """What was to be computed at once; without a batch it was not even put together."""
-    if batch is None:
-        return f"{subjects} subjects"
-    longest = sum(length for _, length in batch.slices)
-    return (
-        f"{subjects} subjects, {len(batch.slot):,} visits (the longest row has {longest:,}), {len(batch.codes):,} codes"
-    )
+def described(batches: Batches, subjects: np.ndarray) -> str:
+    """What was to be computed at once."""
+    visits = batches.visits(subjects)
+    many = f"{len(subjects)} subject{'s' if len(subjects) > 1 else ''}"
+    return f"{many} with {visits.sum():,} visits (the longest record has {visits.max():,})"

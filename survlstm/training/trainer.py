@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
@@ -47,6 +47,13 @@ class Progress:
     seconds: float = 0.0
 
 
+class Watcher(Protocol):
+    """Somebody who is told of every epoch, after it was saved; what it raises ends training."""
+
+    def epoch_ended(self, history: History) -> None:
+        """``history`` ends with the epoch that has ended."""
+
+
 @dataclass
 class Trainer:
     """The loop; it knows no config, no file but through the checkpointer, and no test set."""
@@ -58,6 +65,7 @@ class Trainer:
     meter: Meter
     seed: int
     minutes_between_saves: float
+    watchers: tuple[Watcher, ...] = ()
     history: History = field(init=False)
     progress: Progress = field(default_factory=Progress, init=False)
     request: StopRequest = field(default_factory=StopRequest, init=False)
@@ -143,6 +151,8 @@ class Trainer:
             log.info("Saved best model to %s", self.checkpointer.folder / "best.pt")
         self._save(is_epochs_end=True)
         self._tell_usage()
+        for watcher in self.watchers:
+            watcher.epoch_ended(self.history)
 
     def _train(self, train: Batches, epochs: int) -> bool:
         """What is left of the epoch; false where the budget ended it."""
@@ -187,8 +197,9 @@ class Trainer:
 
     def _validate(self, val: Batches) -> tuple[float, float]:
         """Loss and c_td over all validation subjects, each counted once."""
-        if self.learner.micro_batch_size is not None:
-            val = dataclasses.replace(val, batch_size=min(val.batch_size, self.learner.micro_batch_size))
+        # One process may have had to halve its parts alone, and all must cut the subjects alike.
+        at_once = -self.learner.world.most(-(self.learner.micro_batch_size or val.batch_size))
+        val = dataclasses.replace(val, batch_size=min(val.batch_size, at_once))
         found = predict(self.learner.model, val, self.learner.device, world=self.learner.world)
         c_td = concordance_td(found.survival, step=found.step, event=found.event).c_td
         val_loss = float(found.nll.mean())

@@ -13,10 +13,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from survlstm.errors import ConfigError
+from survlstm.errors import ConfigError, ProcessLostError
+from survlstm.torchrun import launched
 
 # A process may wait that long for another one that prepares data; one that dies is noticed by torchrun at once.
 PATIENCE = datetime.timedelta(days=1)
+
+# What gloo says where the other end of a connection is gone.
+GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ class World:
         return loss.squeeze(0)
 
     @contextmanager
+    def losses_told(self) -> Iterator[None]:
+        """What an exchange says where another process has gone, as a sentence."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size > 1 and any(words in str(error) for words in GONE):
+                raise ProcessLostError(
+                    f"another of the {self.size} processes has ended, and says itself why; nothing goes on without it"
+                ) from error
+            raise
+
+    @contextmanager
     def one_first(self) -> Iterator[None]:
         """Each host's first process goes through the block before its others: what it caches they find."""
         if self.size > 1 and self.local_rank:
@@ -84,11 +100,6 @@ class World:
 
 
 ALONE = World()
-
-
-def launched() -> int:
-    """How many processes torchrun has started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""Words of a sweep's command → what hydra is to run, in which folder, and which job is which."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from survlstm.errors import ConfigError
+from survlstm.training.history import write_json
+
+RESUME = "sweep.resume="
+RECORD = "sweep.json"
+MOST_CHARACTERS = 120
+
+
+class SweepWords(NamedTuple):
+    """The words for hydra; ``resumed`` is the folder of a sweep that is to be completed."""
+
+    words: list[str]
+    resumed: Path | None
+
+
+def read_words(words: Sequence[str]) -> SweepWords:
+    """Take ``sweep.resume=SWEEP`` out of a command's words; without others, those that the sweep began with hold."""
+    named = [word for word in words if word.startswith(RESUME)]
+    rest = [word for word in words if not word.startswith(RESUME)]
+    if not named:
+        return SweepWords(rest, None)
+    folder = Path(named[-1].removeprefix(RESUME)).expanduser().absolute()
+    recorded = _recorded(folder)
+    asked = [word for word in rest if word not in {"-m", "--multirun"}]
+    if any(word.startswith("output_dir=") for word in asked):
+        raise ConfigError(f"{RESUME}{folder} goes on in that folder; leave out output_dir")
+    if asked:
+        _refuse_another(folder, recorded, asked)
+    return SweepWords(["-m", *(asked or recorded), f"output_dir={folder}"], folder)
+
+
+def record_words(folder: Path, words: Sequence[str]) -> None:
+    """Keep what a sweep was asked for, so that it can be completed."""
+    kept = [word for word in words if not word.startswith(("-", "output_dir="))]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / RECORD, {"words": kept})
+    except OSError as error:
+        raise ConfigError(f"output_dir must be a folder that can be written; found {folder}: {error}") from error
+
+
+def swept_keys(words: Sequence[str]) -> list[str]:
+    """The keys that take several values, in the order of the words."""
+    parser = OverridesParser.create()
+    overrides = [parser.parse_override(word) for word in words if not word.startswith("-")]
+    return [override.get_key_element() for override in overrides if override.is_sweep_override()]
+
+
+def fixed_keys(words: Sequence[str]) -> list[str]:
+    """The keys that are the same for all jobs: no part of a job's name."""
+    parser = OverridesParser.create()
+    overrides = [parser.parse_override(word) for word in words if not word.startswith("-")]
+    return [override.get_key_element() for override in overrides if not override.is_sweep_override()]
+
+
+def job_folder_name(overrides: str) -> str:
+    """The folder of a job: its swept overrides, with a sum of them where they can't be a file's name as they are."""
+    name = re.sub(r"[^\w.,=+-]+", "_", overrides)
+    if name == overrides and 0 < len(name) <= MOST_CHARACTERS:
+        return name
+    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
+    return f"{name[:MOST_CHARACTERS]}-{digest}" if name else "job"
+
+
+def _recorded(folder: Path) -> list[str]:
+    try:
+        return list(json.loads((folder / RECORD).read_text(encoding="utf-8"))["words"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{RESUME} must name the folder of a sweep, which holds {RECORD}; {folder} has none that can be read "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _refuse_another(folder: Path, recorded: list[str], asked: list[str]) -> None:
+    """The jobs that have ended must be jobs of the sweep that is asked for: only swept values may come or go."""
+    swept = set(swept_keys([*recorded, *asked]))
+    before, now = (
+        {word for word in words if word.split("=")[0].lstrip("+") not in swept} for words in (recorded, asked)
+    )
+    if before != now:
+        changed = ", ".join(sorted(f"without {word}" for word in before - now) + sorted(now - before))
+        raise ConfigError(
+            f"a sweep is completed with the overrides it began with; in {folder} the jobs so far were run otherwise "
+            f"({changed}). Leave all of them out to take the recorded ones, or set another output_dir"
+        )

@@ -1,0 +1,57 @@
+"""One job of a sweep → its run, finished or failed with its sentence; the others go on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from survlstm.config import RunConfig
+from survlstm.errors import Interrupted, SurvlstmError
+from survlstm.launch import start
+from survlstm.report.manifest import read_manifest, record_failure
+from survlstm.resumption import compare
+from survlstm.run_folder import is_finished
+from survlstm.sweeps.summary import summarize
+
+log = logging.getLogger(__name__)
+
+
+def run_job(config: RunConfig, folder: Path, *, overrides: Sequence[str], jobs_at_once: int) -> None:
+    """Train in ``folder`` unless that is done; whatever goes wrong is recorded there, but for a signal, which ends all.
+
+    Of ``jobs_at_once`` processes on a host each takes its share of the cores.
+    """
+    if jobs_at_once > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs_at_once))
+    try:
+        if is_finished(folder):
+            _tell_another_config(config, folder)
+        else:
+            start(config, folder, overrides=overrides)
+    except Interrupted:
+        raise
+    except SurvlstmError as error:
+        _record(folder, overrides, error, error.exit_code)
+    except Exception as error:
+        # A mistake of survlstm's own, or of a library: the night is not to be lost for it.
+        traceback.print_exc()
+        _record(folder, overrides, error, 1)
+    finally:
+        summarize(folder.parent)
+
+
+def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code: int) -> None:
+    sentence = f"{type(error).__name__}: {error}"
+    record_failure(folder, overrides=overrides, sentence=sentence, exit_code=exit_code)
+
+
+def _tell_another_config(config: RunConfig, folder: Path) -> None:
+    """The config files may have changed since a job ended; its results stay what they are."""
+    changed = compare(read_manifest(folder).get("config", {}), config.model_dump(by_alias=True))
+    if changed:
+        log.warning("WARNING: %s is finished, with another config: %s", folder, "; ".join(map(str, changed)))
