@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from survlstm.compose import composed_values
 from survlstm.config import RunConfig
@@ -143,14 +142,16 @@ def _recorded(folder: Path, latest: Latest) -> dict[str, Any]:
     if latest.state is not None:
         return latest.state["about"]["config"]
     try:
-        values = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    except (OSError, OmegaConfBaseException, ValueError) as error:
+        loaded = OmegaConf.load(folder / "config.yaml")
+        assert isinstance(loaded, DictConfig), "a list"
+        return validate(loaded, RunConfig, finished=True).model_dump(by_alias=True)
+    # A YAML parser has errors of its own.
+    except Exception as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"a run must hold its config.yaml or a checkpoint to go on from; {folder} has neither that can be read "
-            f"({error}). Train again in another folder"
+            f"({said}). Train again in another folder"
         ) from error
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
 
 
 def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any] | None) -> None:

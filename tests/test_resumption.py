@@ -283,7 +283,7 @@ def test_changed_data_are_told(tmp_path, shared_cache):
 
 def test_two_processes_never_train_in_one_folder(survlstm, tmp_path, shared_cache, capsys):
     folder = tmp_path / "run"
-    words = [*SMALL, "trainer.epochs=1000", f"cache_dir={shared_cache}", f"output_dir={folder}"]
+    words = [*SMALL, "trainer.epochs=200", f"cache_dir={shared_cache}", f"output_dir={folder}"]
     first = Life(folder, *words).until("Epoch 2/")
     try:
         for again in (words, ["train", f"resume={folder}"]):

@@ -31,13 +31,13 @@ def written_aside(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def waited_for(folder: Path) -> Iterator[None]:
-    """Hold what is to become ``folder`` alone, as soon as others have let go of it; who dies lets go.
+def waited_for(lock_file: Path) -> Iterator[None]:
+    """Hold ``lock_file`` alone, as soon as others have let go of it; who dies lets go.
 
     Where the file system has no locks nobody waits: both make the same, and the first one's stays.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("w") as lock:
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -124,7 +124,7 @@ def prepare(
     fingerprint = _fingerprint(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
     # Runs that start together wait for the first of them: it is made once.
-    with waited_for(entry):
+    with waited_for(cache / "locks" / f"prepared-{fingerprint}"):
         kept = _load(entry, fingerprint)
         if kept is not None:
             log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from tqdm import tqdm
@@ -47,6 +47,7 @@ class Progress:
     seconds: float = 0.0
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Somebody who is told of every epoch, after it was saved; what it raises ends training."""
 

@@ -1,0 +1,203 @@
+"""A sweep → what each key does to the validation metric, alone and two together."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, RULE, Drawing, new_figure
+from survlstm.report.numbers import MISSING, counted, number
+from survlstm.sweeps.reading import Value
+from survlstm.sweeps.table import Sweep, main_effects, shown, sort_values, telling_keys
+
+# More than that is no picture any more; the tables hold everything.
+MOST_KEYS, MOST_VALUES, MOST_COLUMNS, MOST_LINES = 8, 12, 9, 14
+LINE = 24
+
+
+class _Panel(NamedTuple):
+    key: str
+    effects: pd.DataFrame
+
+
+def draw_effects(sweep: Sweep) -> Drawing | None:
+    """A panel a key: the mean of the metric at each of its values, the runs behind it; None without two means."""
+    panels, left_out = _panels(sweep)
+    if not panels:
+        return None
+    lines = sum(len(panel.effects) + 1.6 for panel in panels)
+    figure = new_figure(LINE * lines + 58)
+    axes = figure.add_subplot()
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    ticks: list[tuple[float, str]] = []
+    top = 0.0
+    for panel in panels:
+        axes.text(
+            0, top + 0.55, cut(panel.key, 44), weight="bold", size=10, va="center", transform=axes.get_yaxis_transform()
+        )
+        if top:
+            axes.axhline(top - 0.15, color=RULE, linewidth=0.8)
+        _draw_panel(axes, sweep, panel, top + 1.4)
+        ticks += [(top + 1.4 + place, cut(shown(value), 16)) for place, value in enumerate(panel.effects["value"])]
+        top += len(panel.effects) + 1.6
+    axes.set(ylim=(top, 0), xlabel=sweep.metric.axis)
+    axes.margins(x=0.06)
+    axes.set_yticks([place for place, _ in ticks], [words for _, words in ticks])
+    axes.tick_params(axis="y", length=0)
+    return Drawing(
+        name="main_effects",
+        title="What each key does",
+        alt=f"Mean {sweep.metric.words} by value of each swept key. " + "; ".join(map(_said, panels)) + ".",
+        caption=(
+            "Blue: the mean over the finished runs with that value, whatever the other keys; rings: the runs "
+            "themselves; right: how many. Where the rings of two values mix, the key has not been shown to matter. "
+            f"Keys whose means differ most stand first.{left_out}"
+        ),
+        figure=figure,
+    )
+
+
+def _panels(sweep: Sweep) -> tuple[list[_Panel], str]:
+    """The keys to draw, those with the widest means first, and a sentence on those that are not."""
+    effects = dict(iter(main_effects(sweep).groupby("key", sort=False)))
+    fine = [key for key in effects if len(effects[key]) > MOST_VALUES]
+    panels = [
+        _Panel(key, effects[key])
+        for key in telling_keys(sweep)
+        if key not in fine and effects[key].iloc[:, 2].count() > 1
+    ]
+    said = ""
+    if len(panels) > MOST_KEYS:
+        said += f" Left out: {counted(len(panels) - MOST_KEYS, 'key')} with smaller differences."
+    if fine:
+        said += f" Left out: {counted(len(fine), 'key')} with more than {MOST_VALUES} values."
+    return panels[:MOST_KEYS], said
+
+
+def _draw_panel(axes: Axes, sweep: Sweep, panel: _Panel, top: float) -> None:
+    places = [top + place for place in range(len(panel.effects))]
+    means = list(panel.effects.iloc[:, 2])
+    axes.plot(means, places, color=BLUE, linewidth=1.2, zorder=2)
+    for place, value, mean, runs in zip(
+        places, panel.effects["value"], means, panel.effects["finished runs"], strict=True
+    ):
+        found = [score for row, score in sweep.scored if row.overrides is not None and row.setting(panel.key) == value]
+        axes.plot(found, [place] * len(found), "o", markersize=4, mfc=PAPER, mec=MUTED, mew=0.9, zorder=1.5)
+        if math.isfinite(mean):
+            axes.plot(mean, place, "o", markersize=7, color=BLUE, zorder=3)
+        axes.text(
+            1.02, place, f"{runs}", color=MUTED, size=9, ha="left", va="center", transform=axes.get_yaxis_transform()
+        )
+
+
+def _said(panel: _Panel) -> str:
+    means = zip(panel.effects["value"], panel.effects.iloc[:, 2], strict=True)
+    return f"{panel.key}: " + ", ".join(f"{shown(value)} {number(mean)}" for value, mean in means)
+
+
+def draw_heat_map(sweep: Sweep) -> Drawing | None:
+    """The mean metric of every pair of values of the two swept keys; None where not two were swept, or too finely."""
+    if len(sweep.keys) != 2 or not sweep.scored:
+        return None
+    told = [row for row in sweep.rows if row.overrides is not None]
+    sides = [sort_values(row.setting(key) for row in told) for key in sweep.keys]
+    # The shorter side goes across: a phone is narrow.
+    across, down = sorted((0, 1), key=lambda side: len(sides[side]))
+    if len(sides[across]) > MOST_COLUMNS or len(sides[down]) > MOST_LINES:
+        return None
+    columns, lines = sides[across], sides[down]
+    scores: dict[tuple[Value, Value], list[float]] = {(line, column): [] for line in lines for column in columns}
+    for row, score in sweep.scored:
+        if row.overrides is not None:
+            scores[row.setting(sweep.keys[down]), row.setting(sweep.keys[across])].append(score)
+    best = sweep.winner.group.values if sweep.winner else {}
+    chosen = (best.get(sweep.keys[down]), best.get(sweep.keys[across]))
+    figure = new_figure(46 * len(lines) + 74)
+    axes = figure.add_subplot()
+    _label_grid(axes, columns, lines, (sweep.keys[across], sweep.keys[down]))
+    said = []
+    means = {pair: sum(found) / len(found) for pair, found in scores.items() if found}
+    for (line, column), found in scores.items():
+        corner, mean = (columns.index(column), lines.index(line)), means.get((line, column))
+        tint = _depth(sweep, mean, list(means.values()))
+        _draw_cell(axes, corner, mean, len(found), tint, is_best=(line, column) == chosen, is_narrow=len(columns) > 4)
+        said.append(f"{shown(line)} and {shown(column)}: {number(mean)}")
+    return Drawing(
+        name="heat_map",
+        title=f"{sweep.keys[down]} and {sweep.keys[across]} together",
+        alt=f"Mean {sweep.metric.words} by {sweep.keys[down]} and {sweep.keys[across]}. " + "; ".join(said) + ".",
+        caption=(
+            f"Mean {sweep.metric.words} of the finished runs of each pair; deeper blue is better. The framed cell "
+            "is the winner; a hatched cell has no finished run."
+        ),
+        figure=figure,
+    )
+
+
+def _label_grid(axes: Axes, columns: list[Value], lines: list[Value], names: tuple[str, str]) -> None:
+    axes.set(xlim=(-0.02, len(columns) + 0.02), ylim=(len(lines) + 0.02, -0.02))
+    widest = max(len(shown(value)) for value in columns) * len(columns)
+    axes.set_xticks(
+        [place + 0.5 for place in range(len(columns))],
+        [cut(shown(value), 14) for value in columns],
+        rotation=0 if widest <= 40 else 90,
+    )
+    axes.set_yticks([place + 0.5 for place in range(len(lines))], [cut(shown(value), 14) for value in lines])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.xaxis.set_ticks_position("top")
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel(cut(names[0], 34), labelpad=8)
+    # The title names the whole key.
+    axes.set_ylabel(cut(names[1].rpartition(".")[2], max(12, 6 * len(lines))), labelpad=8)
+
+
+def _draw_cell(
+    axes: Axes,
+    corner: tuple[int, int],
+    mean: float | None,
+    runs: int,
+    tint: float,
+    *,
+    is_best: bool,
+    is_narrow: bool,
+) -> None:
+    left, top = corner
+    at, wide, tall = (left + 0.03, top + 0.04), 0.94, 0.92
+    if mean is None:
+        axes.add_patch(Rectangle(at, wide, tall, linewidth=0.8, facecolor=PAPER, edgecolor=RULE, hatch="////"))
+        paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 2}
+        axes.text(left + 0.5, top + 0.5, MISSING, ha="center", va="center", bbox=paper)
+        return
+    axes.add_patch(Rectangle(at, wide, tall, linewidth=0, facecolor=BLUE, alpha=0.55 * tint))
+    edge, width = (INK, 2.4) if is_best else (RULE, 0.8)
+    axes.add_patch(Rectangle(at, wide, tall, linewidth=width, facecolor="none", edgecolor=edge, zorder=2 + is_best))
+    weight = "bold" if is_best else "normal"
+    size = 9 if is_narrow else 13
+    alone = is_narrow or runs == 1
+    axes.text(
+        left + 0.5, top + (0.5 if alone else 0.38), number(mean), ha="center", va="center", size=size, weight=weight
+    )
+    if not alone:
+        axes.text(left + 0.5, top + 0.73, counted(runs, "run"), ha="center", va="center", size=9)
+
+
+def _depth(sweep: Sweep, mean: float | None, means: list[float]) -> float:
+    """0 for the worst mean, 1 for the best."""
+    order = [sweep.metric.order(value) for value in means]
+    if mean is None or max(order) == min(order):
+        return 0.5
+    return (max(order) - sweep.metric.order(mean)) / (max(order) - min(order))
+
+
+def cut(words: str, length: int) -> str:
+    """Words that fit, their middle left out where they are too long."""
+    if len(words) <= length:
+        return words
+    return f"{words[: length // 2]}…{words[len(words) - length + length // 2 + 1 :]}"

@@ -1,0 +1,161 @@
+"""A sweep → summary.html, one file that needs nothing else, and its figures beside it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from survlstm.report import numbers
+from survlstm.report.figures.canvas import Plate, house_style, save
+from survlstm.sweeps import words
+from survlstm.sweeps.figures import draw_effects, draw_heat_map
+from survlstm.sweeps.parallel import draw_parallel
+from survlstm.sweeps.reading import STATES, RunRow, parse_override
+from survlstm.sweeps.table import CONVENTIONS, IDLE_KEYS, Group, Sweep, shown
+
+# The other lines of a table are folded away.
+MOST_LINES = 25
+AGAINST = {"beats": "beats it", "not shown": "not shown", "worse": "worse", "undecided": "undecided"}
+
+
+@dataclass(frozen=True)
+class Plates:
+    """Every figure of the page, None where its values are missing."""
+
+    effects: Plate | None
+    heat_map: Plate | None
+    parallel: Plate | None
+
+
+def write_page(folder: Path, sweep: Sweep) -> None:
+    """Write ``folder/summary.html`` and ``folder/figures/*.svg`` and ``*.png``; equal values give equal bytes."""
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    with house_style():
+        drawings = [draw(sweep) for draw in (draw_effects, draw_heat_map, draw_parallel)]
+        plates = Plates(*(save(drawing, figures) if drawing else None for drawing in drawings))
+    page = (
+        _environment()
+        .get_template("summary.html.jinja")
+        .render(
+            title=f"Sweep {sweep.folder.resolve().name}",
+            sweep=sweep,
+            verdict=words.verdict(sweep),
+            rows=best_first(sweep),
+            groups=best_groups_first(sweep),
+            columns=words.columns(sweep),
+            first=MOST_LINES,
+            overridden=_overridden(sweep),
+            chosen={row.name for row in sweep.winner.group.rows} if sweep.winner else set(),
+            troubles=_troubles(sweep),
+            running=sum(row.state == "running" for row in sweep.rows),
+            unfinished=sum(not row.is_finished for row in sweep.rows) + sweep.not_begun,
+            completing=_completing(sweep),
+            seconds=[row.seconds for row in sweep.rows if row.seconds is not None],
+            costs=[row.cost for row in sweep.rows if row.cost is not None],
+            times=sorted(time for row in sweep.rows for time in (row.record.started, row.record.ended) if time),
+            noted=[row for row in sweep.rows if row.notes],
+            conventions=CONVENTIONS,
+            plates=plates,
+        )
+    )
+    (folder / "summary.html").write_text(page, encoding="utf-8")
+
+
+class Trouble(NamedTuple):
+    """Runs that ended in the same state with the same sentence: a fault of many jobs is told once."""
+
+    state: str
+    sentence: str
+    rows: tuple[RunRow, ...]
+
+
+def _troubles(sweep: Sweep) -> list[Trouble]:
+    alike: dict[tuple[str, str], list[RunRow]] = {}
+    for row in sweep.rows:
+        if row.state not in {"finished", "running"}:
+            alike.setdefault((row.state, row.record.sentence), []).append(row)
+    return [
+        Trouble(state, words.sentence(rows[0]) if len(rows) == 1 else sentence, tuple(rows))
+        for (state, sentence), rows in alike.items()
+    ]
+
+
+def _completing(sweep: Sweep) -> str:
+    """The command that runs what is missing; empty where nothing is, or a job still runs."""
+    is_whole = all(row.is_finished for row in sweep.rows) and not sweep.not_begun
+    if sweep.planned is None or is_whole or any(row.state == "running" for row in sweep.rows):
+        return ""
+    return f"survlstm train {shlex.quote(f'sweep.resume={sweep.folder}')}"
+
+
+def _overridden(sweep: Sweep) -> tuple[str, ...]:
+    """What the winner's command sets, without what makes repeats; empty where the first sentence says it all."""
+    if sweep.winner is None:
+        return ()
+    given = sweep.winner.group.rows[0].record.overrides
+    lines = tuple(line for line in given if parse_override(line)[0] not in {*sweep.repeats, *IDLE_KEYS})
+    return lines if len(lines) > len(sweep.keys) or len(lines) > words.MOST_COLUMNS else ()
+
+
+def best_first(sweep: Sweep) -> list[RunRow]:
+    """The finished runs by the metric, those without it, and then the others by state."""
+    scores = {id(row): sweep.metric.order(score) for row, score in sweep.scored}
+    return sorted(
+        sweep.rows, key=lambda row: (STATES.index(row.state), id(row) not in scores, scores.get(id(row), 0.0))
+    )
+
+
+def best_groups_first(sweep: Sweep) -> list[Group]:
+    """The groups by their mean, those without one last."""
+    means = {id(group): group.spread("val", sweep.metric.figure) for group in sweep.groups}
+
+    def order(group: Group) -> tuple[bool, float]:
+        found = means[id(group)]
+        return (found is None, sweep.metric.order(found.mean) if found else 0.0)
+
+    return sorted(sweep.groups, key=order)
+
+
+def _page_of(row: RunRow) -> str:
+    """The way from the sweep's page to the run's own; empty where that has not been written."""
+    return f"./{quote(row.name)}/report.html" if (row.folder / "report.html").is_file() else ""
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break between its parts rather than anywhere."""
+    return Markup(re.sub(r"([,=/]|[._](?=[A-Za-z]))", r"\1<wbr>", str(escape(name))))
+
+
+def _environment() -> Environment:
+    here = Path(__file__).parent
+    environment = Environment(
+        # The style sheet is the report's.
+        loader=FileSystemLoader([here, here.parent / "report"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": numbers.number,
+        "interval": numbers.interval,
+        "counted": numbers.counted,
+        "count": "{:,}".format,
+        "value": shown,
+        "duration": words.duration,
+        "dollars": words.dollars,
+        "test_words": words.test_words,
+        "page_of": _page_of,
+        "breakable": _breakable,
+        "against": lambda found: AGAINST.get(found, numbers.MISSING),
+    }
+    return environment

@@ -1,0 +1,243 @@
+"""A sweep's folder → summary.csv, summary.json, summary.html and figures/ in it, whole at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from survlstm.errors import ConfigError
+from survlstm.judgement.results import Estimate
+from survlstm.report.numbers import estimate
+from survlstm.report.summary import plain
+from survlstm.run_folder import has_begun
+from survlstm.sweeps.page import write_page
+from survlstm.sweeps.plan import planned_jobs
+from survlstm.sweeps.reading import RunRow, find_runs, read_run
+from survlstm.sweeps.table import CONVENTIONS, Group, Spread, Sweep, main_effects, make_sweep, metric_named, shown
+from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict
+from survlstm.training.history import write_json
+
+log = logging.getLogger(__name__)
+
+FIGURES = ("main_effects", "heat_map", "parallel")
+
+
+def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sweep:
+    """Read every run below ``folder``, write its summary there, show it, and return it.
+
+    Runs may still run, have failed or been killed. ``metric``, val_nll or val_c_td, picks the winner. Without ``show``
+    the first sentence alone is logged. ConfigError where there is no run, or nothing can be written. Several processes
+    may call it at once: each file is replaced as a whole, and the last to write has read last.
+    """
+    metric_named(metric)
+    if not folder.is_dir():
+        raise ConfigError(f"a sweep must be the folder that survlstm train -m made; found no folder {folder}")
+    # Before anything is made there.
+    _runs_below(folder)
+    try:
+        with _alone(folder):
+            sweep = read_sweep(folder, metric=metric)
+            _write(folder, sweep)
+    except OSError as error:
+        raise ConfigError(f"a sweep's folder must be one that can be written; found {folder}: {error}") from error
+    if show:
+        _show(sweep)
+    log.info("%s", "\n".join(verdict(sweep)) if show else verdict(sweep)[0])
+    log.info("Summary: %s", folder / "summary.html")
+    return sweep
+
+
+def _show(sweep: Sweep) -> None:
+    log.info("%s", console_table(sweep).to_string(index=False))
+    for row in sweep.rows:
+        if row.record.sentence:
+            log.info("Run %s %s: %s", row.name, row.state, sentence(row))
+        for note in row.notes:
+            log.info("Note: run %s: %s", row.name, note)
+
+
+def read_sweep(folder: Path, *, metric: str = "val_nll") -> Sweep:
+    """The runs below a folder; ConfigError where there is none, and where the folder is that of a run."""
+    rows = [read_run(path, name=path.relative_to(folder).as_posix()) for path in _runs_below(folder)]
+    return make_sweep(folder, rows, metric=metric, planned=planned_jobs(folder))
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    found = find_runs(folder)
+    if not found:
+        what = "found that of a run" if has_begun(folder) else "found no run"
+        raise ConfigError(
+            f"a sweep must be a folder with runs below it; {what} in {folder}. Name the folder above them"
+        )
+    return found
+
+
+def runs_table(sweep: Sweep) -> pd.DataFrame:
+    """One line a run as summary.csv holds it; ``_low`` and ``_high`` are intervals over subjects."""
+    chosen = {id(row) for row in sweep.winner.group.rows} if sweep.winner else set()
+    group_of = {id(row): group.label for group in sweep.groups for row in group.rows}
+    return pd.DataFrame(
+        [
+            {"run": row.name, "state": row.state}
+            | {key: row.setting(key) for key in (*sweep.keys, *sweep.repeats)}
+            | _figures("val", row.val.nll, row.val.c_td)
+            | _figures("test", row.test.nll, row.test.c_td)
+            | {
+                "test_subjects": row.subjects,
+                "test_events": row.events,
+                "best_baseline": row.baseline,
+                "against_best_baseline": row.against_baseline,
+                "epochs": row.epochs,
+                "best_epoch": row.best_epoch,
+                "seconds": row.seconds,
+                "cost": row.cost,
+                "parameters": row.parameters,
+                "group": group_of[id(row)],
+                "is_winner": id(row) in chosen,
+                "started": row.record.started,
+                "ended": row.record.ended,
+                "overrides": " ".join(row.record.overrides),
+                "sentence": row.record.sentence,
+                "notes": "; ".join(row.notes),
+            }
+            for row in sweep.rows
+        ]
+    )
+
+
+def console_table(sweep: Sweep) -> pd.DataFrame:
+    """One line a run, as a terminal shows it; a key that stands in the name of every run has no column."""
+    keys = [key for key in columns(sweep) if not all(f"{key}=" in row.name for row in sweep.rows)]
+    return pd.DataFrame(
+        [
+            {"run": row.name, "state": row.state}
+            | {key: shown(row.setting(key)) for key in keys}
+            | {
+                f"{split} {name}": estimate(getattr(getattr(row, split), name))
+                for split in ("val", "test")
+                for name in ("nll", "c_td")
+            }
+            | {"epochs": shown(row.epochs), "time": duration(row.seconds), "cost": dollars(row.cost)}
+            for row in sweep.rows
+        ]
+    )
+
+
+def as_plain(sweep: Sweep) -> dict[str, Any]:
+    """What summary.json holds: the numbers, and in words what they mean."""
+    winner = sweep.winner
+    return {
+        "verdict": list(verdict(sweep)),
+        "metric": {"name": sweep.metric.name, "meaning": sweep.metric.axis},
+        "conventions": CONVENTIONS,
+        "swept": list(sweep.keys),
+        "repeats": list(sweep.repeats),
+        "winner": None
+        if winner is None
+        else {
+            "group": winner.group.label,
+            "runs": [row.name for row in winner.group.rows],
+            "overrides": list(winner.group.rows[0].record.overrides),
+            "second": winner.second.label if winner.second else None,
+            "notes": list(winner.notes),
+        },
+        "groups": [_plain_group(group) for group in sweep.groups],
+        "main_effects": main_effects(sweep).to_dict("records"),
+        "runs": [_plain_run(row) for row in sweep.rows],
+    }
+
+
+def _plain_group(group: Group) -> dict[str, Any]:
+    def over_repeats(split: str) -> dict[str, Any]:
+        spreads = {name: group.spread(split, name) for name in ("nll", "c_td")}
+        return {name: _plain_spread(spread) for name, spread in spreads.items()}
+
+    return {
+        "group": group.label,
+        "values": group.values,
+        "runs": [row.name for row in group.rows],
+        "finished": len(group.finished),
+        "val": over_repeats("val"),
+        "test": over_repeats("test"),
+    }
+
+
+def _plain_spread(spread: Spread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    return {
+        "mean": spread.mean,
+        "sd": spread.sd,
+        "repeats": spread.number,
+        "interval_over_repeats": plain(spread.interval),
+    }
+
+
+def _plain_run(row: RunRow) -> dict[str, Any]:
+    return {
+        "run": row.name,
+        "state": row.state,
+        "sentence": row.record.sentence,
+        "overrides": list(row.record.overrides),
+        "val": plain(row.val),
+        "test": plain(row.test) | {"subjects": row.subjects, "events": row.events},
+        "best_baseline": row.baseline,
+        "against_best_baseline": row.against_baseline,
+        "epochs": row.epochs,
+        "best_epoch": row.best_epoch,
+        "seconds": row.seconds,
+        "cost": row.cost,
+        "parameters": row.parameters,
+        "started": row.record.started,
+        "ended": row.record.ended,
+        "notes": list(row.notes),
+    }
+
+
+def _figures(split: str, nll: Estimate | None, c_td: Estimate | None) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name, found in (("nll", nll), ("c_td", c_td)):
+        low, high = found.interval if found and found.interval else (None, None)
+        columns |= {
+            f"{split}_{name}": found.value if found else None,
+            f"{split}_{name}_low": low,
+            f"{split}_{name}_high": high,
+        }
+    return columns
+
+
+def _write(folder: Path, sweep: Sweep) -> None:
+    """Write everything aside, then rename file by file into place."""
+    aside = Path(tempfile.mkdtemp(prefix=".summary.", dir=folder))
+    try:
+        runs_table(sweep).to_csv(aside / "summary.csv", index=False)
+        write_json(aside / "summary.json", as_plain(sweep))
+        write_page(aside, sweep)
+        (folder / "figures").mkdir(exist_ok=True)
+        made = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()]
+        for path in made:
+            os.replace(aside / path, folder / path)
+        # What an earlier summary could draw and this one can't.
+        for path in {Path("figures") / f"{name}.{end}" for name in FIGURES for end in ("svg", "png")} - set(made):
+            (folder / path).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time: else one that read early could write late, and the last job would be missing for good."""
+    with (folder / ".summary.lock").open("a") as lock:
+        # Some shared file systems know no locks; renaming keeps every file whole all the same.
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,289 @@
+"""The rows of a sweep → its groups of repeats, the winner by validation, main effects, and tables of all of it.
+
+Which runs are repeats of each other, and what picks the winner, is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from survlstm.errors import ConfigError
+from survlstm.judgement.results import Estimate, Interval
+from survlstm.sweeps.reading import Figures, RunRow, Value
+from survlstm.validation import nearest_key
+
+# Runs that differ in these alone are repeats of each other.
+REPEAT_KEYS = ("seed", "split.seed", "split.fold")
+# Where things are written and how much is said changes no figure.
+IDLE_KEYS = {"output_dir", "cache_dir", "resume", "verbose"}
+CONFIDENCE = 0.95
+
+CONVENTIONS = {
+    "validation": "what picks the winner: subjects that also picked each run's best epoch. The best of many figures "
+    "flatters itself a little, the more so the more jobs there are",
+    "test": "for reading only: no choice on this page looks at it",
+    "interval of a run": "in the tables of jobs: the percentile bootstrap over subjects; none where there are too few "
+    "events, or where only the epochs' own figures are known",
+    "interval over repeats": "in the tables of groups: mean ± t·sd/√n over the finished repeats, 95%, at least two "
+    "of them. It says how much seeds or folds matter, not how much another draw of subjects would; folds share most of "
+    "their training subjects, so it is rather too narrow",
+    "repeats": f"runs whose overrides differ in {', '.join(REPEAT_KEYS)} alone; of them the mean counts",
+    "so far": "a run that is not finished shows its best epoch up to now, and takes no part in anything else",
+    "main effect": "the mean over the finished runs with one value of one key, whatever the other keys; where jobs "
+    "failed the values are no longer met by the same others",
+    "nll": "negative log-likelihood in nats per subject; lower is better",
+    "c_td": "Antolini's time-dependent concordance; 0.5 = random, 1 = perfect ranking",
+}
+
+
+class Metric(NamedTuple):
+    """A validation figure that may pick the winner."""
+
+    name: str
+    figure: str
+    higher: bool
+    words: str
+    axis: str
+
+    def of(self, row: RunRow) -> float | None:
+        """The figure of a run; None where it has none."""
+        estimate: Estimate | None = getattr(row.val, self.figure)
+        return estimate.value if estimate else None
+
+    def order(self, value: float) -> float:
+        """Smaller is better."""
+        return -value if self.higher else value
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("val_nll", "nll", False, "validation nll", "validation nll (lower is better)"),
+        Metric("val_c_td", "c_td", True, "validation c_td", "validation c_td (higher is better)"),
+    )
+}
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of that name; ConfigError names those there are."""
+    if name not in METRICS:
+        nearest = nearest_key(name, list(METRICS))
+        hint = f"; the nearest is {nearest}" if nearest else ""
+        raise ConfigError(
+            f"metric must be one of {', '.join(METRICS)}, for the test split picks nothing; found {name!r}{hint}"
+        )
+    return METRICS[name]
+
+
+class Spread(NamedTuple):
+    """One figure over the finished repeats; ``sd`` and ``interval``, a t-interval over repeats, need two of them."""
+
+    mean: float
+    sd: float | None
+    number: int
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that are the same but for seed, split and fold; a run without a like is a group of one."""
+
+    label: str
+    values: dict[str, Value]
+    rows: tuple[RunRow, ...]
+
+    @property
+    def finished(self) -> tuple[RunRow, ...]:
+        """Those whose figures are final."""
+        return tuple(row for row in self.rows if row.is_finished)
+
+    def spread(self, split: str, figure: str) -> Spread | None:
+        """``nll`` or ``c_td`` on ``val`` or ``test`` over the finished repeats; None where none has it."""
+        splits: list[Figures] = [getattr(row, split) for row in self.finished]
+        return spread([found.value for of in splits if (found := getattr(of, figure)) is not None])
+
+    def shown(self, split: str, figure: str) -> Estimate | None:
+        """Of repeats their mean and interval over repeats, of a single run its figure and interval over subjects."""
+        if len(self.rows) == 1:
+            return getattr(getattr(self.rows[0], split), figure) if self.rows[0].is_finished else None
+        found = self.spread(split, figure)
+        return Estimate(found.mean, found.interval) if found else None
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The group that validation picks, the second, and what must be said of the choice."""
+
+    group: Group
+    second: Group | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a folder; ``keys`` are those that were swept, ``repeats`` those of them that make repeats.
+
+    ``planned`` is the number of jobs that were asked for, None where nothing tells.
+    """
+
+    folder: Path
+    metric: Metric
+    rows: tuple[RunRow, ...]
+    keys: tuple[str, ...]
+    repeats: tuple[str, ...]
+    groups: tuple[Group, ...]
+    winner: Winner | None
+    planned: int | None = None
+
+    @property
+    def not_begun(self) -> int:
+        """How many jobs have no folder yet."""
+        return max(0, (self.planned or 0) - len(self.rows))
+
+    @property
+    def scored(self) -> list[tuple[RunRow, float]]:
+        """Every finished run that has the metric, with it."""
+        pairs = [(row, self.metric.of(row)) for row in self.rows if row.is_finished]
+        return [(row, value) for row, value in pairs if value is not None]
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether any run has a like."""
+        return any(len(group.rows) > 1 for group in self.groups)
+
+
+def make_sweep(folder: Path, rows: Sequence[RunRow], *, metric: str, planned: int | None = None) -> Sweep:
+    """Group the runs and pick the winner; ConfigError where the metric is none of METRICS."""
+    chosen = metric_named(metric)
+    swept = _swept_keys(rows)
+    keys = tuple(key for key in swept if key not in REPEAT_KEYS)
+    groups = _groups(rows, keys)
+    return Sweep(
+        folder=folder,
+        metric=chosen,
+        rows=tuple(rows),
+        keys=keys,
+        repeats=tuple(key for key in swept if key in REPEAT_KEYS),
+        groups=groups,
+        winner=pick(groups, chosen),
+        planned=planned,
+    )
+
+
+def _swept_keys(rows: Sequence[RunRow]) -> list[str]:
+    """The overridden keys that have more than one value, in the order of the commands."""
+    told = [row for row in rows if row.overrides is not None]
+    named = dict.fromkeys(key for row in told for key in row.overrides or {} if key not in IDLE_KEYS)
+    return [key for key in named if len({row.setting(key) for row in told}) > 1]
+
+
+def _groups(rows: Iterable[RunRow], keys: Sequence[str]) -> tuple[Group, ...]:
+    members: dict[tuple[object, ...], list[RunRow]] = {}
+    for row in rows:
+        # Of a run without a record nothing says whose repeat it is.
+        same = (row.folder,) if row.overrides is None else tuple(row.setting(key) for key in keys)
+        members.setdefault(same, []).append(row)
+    return tuple(
+        Group(_label(found, keys), {key: found[0].setting(key) for key in keys}, tuple(found))
+        for found in members.values()
+    )
+
+
+def _label(rows: Sequence[RunRow], keys: Sequence[str]) -> str:
+    if rows[0].overrides is None or not keys:
+        return f"run {rows[0].name}" if len(rows) == 1 else "all runs"
+    return ", ".join(f"{key}={shown(rows[0].setting(key))}" for key in keys)
+
+
+def shown(value: Value) -> str:
+    """A setting in words; a dash where it is not known."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean, standard deviation (n - 1) and 95 % t-interval; None of nothing."""
+    if not values:
+        return None
+    number, mean = len(values), float(np.mean(values))
+    if number < 2:
+        return Spread(mean, None, number, None)
+    sd = float(np.std(values, ddof=1))
+    half = float(stdtrit(number - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(number)
+    return Spread(mean, sd, number, Interval(mean - half, mean + half))
+
+
+def pick(groups: Sequence[Group], metric: Metric) -> Winner | None:
+    """The group with the best mean by validation, the first of equals; None where no run with the metric is finished.
+
+    Only groups with all their repeats finished take part, unless there is none.
+    """
+    means = [(group, found.mean) for group in groups if (found := group.spread("val", metric.figure)) is not None]
+    whole = [(group, mean) for group, mean in means if len(group.finished) == len(group.rows)]
+    if not means:
+        return None
+    ranked = [group for group, mean in sorted(whole or means, key=lambda pair: metric.order(pair[1]))]
+    return Winner(ranked[0], ranked[1] if len(ranked) > 1 else None, tuple(_notes(ranked, means, bool(whole))))
+
+
+def _notes(ranked: Sequence[Group], means: Sequence[tuple[Group, float]], is_whole: bool) -> Iterable[str]:
+    if not is_whole:
+        yield "No group has all its repeats finished, so those with any finished took part."
+    left_out = len(means) - len(ranked)
+    if left_out:
+        yield f"Left out of the choice, for not all repeats are finished: {left_out} of {len(means)} groups."
+    numbers = sorted({len(group.finished) for group in ranked})
+    if len(numbers) > 1:
+        yield f"The groups have {numbers[0]} to {numbers[-1]} finished repeats: their means are not equally firm."
+    edges = _at_the_edge(ranked)
+    if edges:
+        more = f" and {len(edges) - 3} more" if len(edges) > 3 else ""
+        yield f"At the end of what was tried, so that better may lie beyond: {', '.join(edges[:3])}{more}."
+
+
+def _at_the_edge(ranked: Sequence[Group]) -> list[str]:
+    """The keys whose best value is the smallest or largest of three or more."""
+    found = []
+    for key, best in ranked[0].values.items():
+        values = {group.values[key] for group in ranked}
+        tried = sorted(value for value in values if isinstance(value, int | float))
+        if len(tried) > 2 and len(tried) == len(values) and best in (tried[0], tried[-1]):
+            found.append(f"{key}={shown(best)} ({'smallest' if best == tried[0] else 'largest'} of {len(tried)})")
+    return found
+
+
+def sort_values(values: Iterable[Value]) -> list[Value]:
+    """Each value once: numbers by size, then words, then what is not known."""
+
+    def order(value: Value) -> tuple[int, float, str]:
+        if value is None or isinstance(value, str):
+            return (2 if value is None else 1, 0.0, value or "")
+        return (0, value, "")
+
+    return sorted(set(values), key=order)
+
+
+def main_effects(sweep: Sweep) -> pd.DataFrame:
+    """One line a swept key and value: the mean of the metric over finished runs and their number; NaN of none."""
+    lines: list[tuple[str, Value, float, int]] = []
+    for key in sweep.keys:
+        for value in sort_values(row.setting(key) for row in sweep.rows if row.overrides is not None):
+            found = [score for row, score in sweep.scored if row.overrides is not None and row.setting(key) == value]
+            lines.append((key, value, float(np.mean(found)) if found else math.nan, len(found)))
+    return pd.DataFrame(lines, columns=["key", "value", f"mean {sweep.metric.name}", "finished runs"])
+
+
+def telling_keys(sweep: Sweep) -> list[str]:
+    """The swept keys, those whose means differ most first: what to show where there is no room for all."""
+    means = main_effects(sweep).groupby("key", sort=False)[f"mean {sweep.metric.name}"]
+    reach = (means.max() - means.min()).fillna(0.0).sort_values(ascending=False, kind="stable")
+    return list(reach.index)

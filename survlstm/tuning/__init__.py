@@ -1,0 +1,29 @@
+"""The hyperparameter search: a TuneConfig → a study of many runs, its table, pictures and best experiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from survlstm.errors import ConfigError
+from survlstm.tuning.config import TuneConfig
+
+if TYPE_CHECKING:
+    from survlstm.tuning.trial import RunTrial
+
+__all__ = ["TuneConfig", "tune"]
+
+
+def tune(config: TuneConfig, run_trial: RunTrial | None = None) -> None:
+    """Search until ``config.trials`` are done, by this worker and all others on the same study.
+
+    ``run_trial`` trains one trial; by default ``survlstm.tuning.trial.train_trial``. ConfigError where the extra
+    ``tune`` is not installed, the space is none, or the storage can't be used; Interrupted where a signal ended it.
+    """
+    try:
+        import optuna  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ConfigError("survlstm tune needs the extra tune: pip install 'survlstm[tune]'") from error
+    from survlstm.tuning.search import search  # noqa: PLC0415
+    from survlstm.tuning.trial import train_trial  # noqa: PLC0415
+
+    search(config, run_trial or train_trial)

@@ -1,0 +1,60 @@
+"""Composed config of ``survlstm tune`` → a validated, typed, frozen value, as in survlstm.config."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from survlstm.config import PositiveInt, Section, Seed, Text
+from survlstm.tuning.space import Dimension, read_space
+
+Count = Annotated[int, Field(ge=0)]
+
+
+def _fit_for_a_file(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise ValueError(f"must be letters, digits, _ and -, for a file gets it; found {name!r}")
+    return name
+
+
+class PrunerConfig(Section):
+    """When a trial is stopped early; the first ``warmup_epochs`` epochs of a trial never are a reason."""
+
+    startup_trials: Count
+    warmup_epochs: Count
+
+
+class TuneConfig(Section):
+    """``survlstm tune``."""
+
+    space: Annotated[dict[str, Dimension], BeforeValidator(read_space)]
+    base: list[Text]
+    metric: Literal["val_nll", "val_c_td"]
+    trials: PositiveInt
+    seed: Seed
+    name: Annotated[str, AfterValidator(_fit_for_a_file)]
+    startup_trials: PositiveInt
+    pruner: PrunerConfig | None
+    storage: Text | None
+    lost_after_hours: Annotated[float, Field(gt=0)]
+    output_dir: Text
+    verbose: bool
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return Path(self.output_dir).expanduser().absolute()
+
+    @property
+    def maximised(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.metric == "val_c_td"
+
+    def identity(self) -> dict[str, Any]:
+        """What the trials of one study must share to be compared; its order is that of the config."""
+        shared = ("space", "base", "metric", "seed", "startup_trials", "pruner")
+        values = self.model_dump(include=set(shared))
+        return {key: values[key] for key in shared}

@@ -1,0 +1,50 @@
+"""The words of a run → an experiment file that composes to the same config: ``survlstm train experiment=NAME``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from survlstm.config import conf_dir
+
+
+def experiment_yaml(lines: list[str], *, about: str) -> str:
+    """Every group's choice by name, and each value that the chosen files do not have themselves.
+
+    The values are taken before interpolation: what follows another key (T_max: ${trainer.epochs}) goes on following
+    it. An experiment among the words is resolved into its values, so the file needs no other one. ``about`` is its
+    comment.
+    """
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        asked = compose("train", overrides=lines, return_hydra_config=True)
+        choices = {
+            str(group): choice
+            for group, choice in asked.hydra.runtime.choices.items()
+            if not str(group).startswith("hydra/") and group != "experiment"
+        }
+        found_there = [line for line in lines if line.startswith("hydra.searchpath")]
+        chosen = compose("train", overrides=[*found_there, *(f"{group}={choice}" for group, choice in choices.items())])
+    values = _differing(_plain(chosen), _plain(asked))
+    content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **values}
+    # In this order: hydra reads the package from the first comment.
+    return f"# @package _global_\n# {about}\n{OmegaConf.to_yaml(OmegaConf.create(content))}"
+
+
+def _plain(composed: DictConfig) -> dict[str, Any]:
+    values = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key != "hydra"}
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in now.items():
+        if isinstance(value, dict) and isinstance(before.get(key), dict):
+            inner = _differing(before[key], value)
+            if inner:
+                found[key] = inner
+        elif key not in before or before[key] != value:
+            found[key] = value
+    return found

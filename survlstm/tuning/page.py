@@ -1,0 +1,86 @@
+"""A study's places → tune.html, one file that needs nothing else, and its figures beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import optuna
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from survlstm.report import numbers
+from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
+from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.importance import importances, why_no_importances
+from survlstm.tuning.ledger import SETTLED, Place
+from survlstm.tuning.pictures import draw_importances, draw_slices, draw_trials
+from survlstm.tuning.space import overrides
+
+PAGE = "tune.html"
+FIGURES = "figures"
+
+
+def write_page(study: optuna.Study, config: TuneConfig, found: list[Place], best: Place | None) -> None:
+    """Write ``tune.html`` and ``figures/*.svg`` and ``*.png`` into the study's folder, each file whole."""
+    why_not = why_no_importances(found)
+    with house_style():
+        drawings = {
+            "trials": draw_trials(found, best, config),
+            "importances": None if why_not else draw_importances(importances(study, config), config),
+        }
+        slices = draw_slices(found, best, config)
+        plates = _saved([*drawings.values(), *slices], config.folder / FIGURES)
+    page = (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            config=config,
+            best=best,
+            lines=[] if best is None else overrides({key: best.params[key] for key in config.space}),
+            found=sorted(found, key=lambda place: _order(place, config)),
+            done=sum(place.state in SETTLED for place in found),
+            counts={state: sum(place.state == state for place in found) for state in ("complete", "pruned", "failed")},
+            plates={name: plates.get(drawing.name) if drawing else None for name, drawing in drawings.items()},
+            slices=[plates[drawing.name] for drawing in slices],
+            why_not=why_not,
+        )
+    )
+    aside = config.folder / f".{PAGE}.{os.getpid()}"
+    aside.write_text(page, encoding="utf-8")
+    aside.replace(config.folder / PAGE)
+
+
+def _order(place: Place, config: TuneConfig) -> tuple[int, float]:
+    """Complete ones by what they reached, then the others by number."""
+    if place.state != "complete":
+        return 1, place.slot
+    return 0, (-1 if config.maximised else 1) * place.figure(config.metric)
+
+
+def _saved(drawings: list[Drawing | None], folder: Path) -> dict[str, Plate]:
+    aside = folder.with_name(f".{FIGURES}.{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        plates = {drawing.name: save(drawing, aside) for drawing in drawings if drawing}
+        folder.mkdir(exist_ok=True)
+        for file in aside.iterdir():
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return plates
+
+
+def _environment() -> Environment:
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader([here, here.parent / "report"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": numbers.number, "short": numbers.short, "counted": numbers.counted}
+    return environment

@@ -1,0 +1,116 @@
+"""A study → trials.csv, study.json, the best trial's experiment file, pictures and tune.html, whole at any moment."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from survlstm.training.history import write_json
+from survlstm.tuning.alone import alone
+from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.experiment import experiment_yaml
+from survlstm.tuning.ledger import Place, best_place, places, trial_folder
+from survlstm.tuning.page import write_page
+from survlstm.tuning.space import overrides
+from survlstm.tuning.storage import masked
+from survlstm.tuning.study import RECORD
+
+log = logging.getLogger(__name__)
+
+FIGURES = ("val_nll", "val_c_td", "best_epoch", "epochs", "seconds")
+STATES = ("complete", "pruned", "failed", "running", "waiting", "lost")
+
+
+def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: bool) -> None:
+    """Write what the study holds now. It can be written again at any time: what goes wrong here stops no search."""
+    try:
+        with alone(config.folder / ".results"):
+            found = places(study.get_trials(deepcopy=False))
+            best = best_place(found, config.metric, maximised=config.maximised)
+            _write(config.folder / "trials.csv", _table(found, config))
+            if best is not None:
+                _write_experiment(best, config)
+            write_json(config.folder / RECORD, _record(found, best, config))
+            if with_pictures:
+                write_page(study, config, found, best)
+    # A full disk, a figure that can't be drawn: the storage holds all, and the next trial writes again.
+    except Exception as error:
+        log.warning("The results in %s could not be written", config.folder, exc_info=error)
+
+
+def experiment_path(config: TuneConfig) -> Path:
+    """The experiment file of the best trial; the study's folder is a config folder of hydra's."""
+    return config.folder / "experiment" / f"{config.name}.yaml"
+
+
+def _table(found: list[Place], config: TuneConfig) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["trial", "state", *FIGURES, *config.space, "attempts", "folder", "failure"])
+    for place in found:
+        figures = [_cell(place.figure(name)) for name in FIGURES]
+        values = [place.params.get(key, "") for key in config.space]
+        folder = trial_folder(Path(), place.slot)
+        failure = " ".join(place.failure.split())
+        writer.writerow([place.slot, place.state, *figures, *values, len(place.attempts), folder, failure])
+    return stream.getvalue()
+
+
+def _cell(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _record(found: list[Place], best: Place | None, config: TuneConfig) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        **config.identity(),
+        "trials": config.trials,
+        "storage": None if config.storage is None else masked(config.storage),
+        "states": {state: sum(place.state == state for place in found) for state in STATES},
+        "best": None
+        if best is None
+        else {
+            "trial": best.slot,
+            **{name: best.figure(name) for name in FIGURES},
+            "overrides": overrides({key: best.params[key] for key in config.space}),
+            "folder": str(trial_folder(config.folder, best.slot)),
+            "experiment": str(experiment_path(config)),
+        },
+    }
+
+
+def _write_experiment(best: Place, config: TuneConfig) -> None:
+    path = experiment_path(config)
+    if path.exists() and _recorded_best(config) == best.slot:
+        return
+    path.parent.mkdir(exist_ok=True)
+    about = (
+        f"Trial {best.slot} of the search {config.name}, its best in {config.metric}: {best.figure(config.metric):.4f} "
+        f"at epoch {best.figure('best_epoch'):.0f}, on validation subjects."
+    )
+    lines = [*config.base, *overrides({key: best.params[key] for key in config.space})]
+    _write(path, experiment_yaml(lines, about=about))
+
+
+def _recorded_best(config: TuneConfig) -> int | None:
+    try:
+        best = json.loads((config.folder / RECORD).read_text(encoding="utf-8"))["best"]
+        return None if best is None else int(best["trial"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, content: str) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(content, encoding="utf-8")
+    aside.replace(path)

@@ -1,0 +1,214 @@
+"""A search's config → trials asked for, made and told until all are done: the story of one worker."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from survlstm.errors import Interrupted, SurvlstmError, TrainingError
+from survlstm.logs import logging_to
+from survlstm.tuning.check import check_trials
+from survlstm.tuning.claim import Claim, claim
+from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.ledger import SETTLED, best_place, places
+from survlstm.tuning.pruning import GivenUp, Pruned, PruningWatcher
+from survlstm.tuning.results import experiment_path, write_results
+from survlstm.tuning.space import overrides
+from survlstm.tuning.storage import patiently
+from survlstm.tuning.study import opened_study, study_folder_usable
+from survlstm.tuning.trial import RunTrial, TrialOutcome
+
+log = logging.getLogger(__name__)
+
+# So many failures one after the other, of the first trials or with one and the same sentence, end a worker.
+MOST_FAILURES = 3
+# They take seconds, and so may trials.
+SECONDS_BETWEEN_PICTURES = 60.0
+
+T = TypeVar("T")
+
+
+@dataclass
+class Worker:
+    """One process at a study."""
+
+    study: optuna.Study
+    config: TuneConfig
+    run_trial: RunTrial
+    succeeded: int = 0
+    failures: list[str] = field(default_factory=list)
+    pictured: float = field(default_factory=time.monotonic)
+
+    def work(self) -> None:
+        """Make trials until no place is left; TrainingError where all of them fail."""
+        while (claimed := self._in_log(self._claim)) is not None:
+            try:
+                self._make(claimed)
+            finally:
+                claimed.release()
+            self._write()
+            self._refuse_only_failures()
+
+    def _write(self) -> None:
+        with_pictures = time.monotonic() - self.pictured > SECONDS_BETWEEN_PICTURES
+        self._in_log(lambda: write_results(self.study, self.config, with_pictures=with_pictures))
+        if with_pictures:
+            self.pictured = time.monotonic()
+
+    def _claim(self) -> Claim | None:
+        found = self._patiently(lambda: claim(self.study, self.config))
+        if found is not None:
+            log.info("Trial %d: %s", found.slot, " ".join(overrides(found.values)))
+        return found
+
+    def _make(self, claimed: Claim) -> None:
+        watcher = PruningWatcher(claimed.trial, self.config.metric)
+        words = [*self.config.base, *overrides(claimed.values)]
+        try:
+            # Its own lines stand in its own log.
+            outcome = self.run_trial(words, claimed.folder, watcher)
+        except Pruned as reason:
+            self._tell(claimed, TrialState.PRUNED, watcher.outcome, f"pruned: {reason}")
+        except GivenUp as reason:
+            said = f"Trial {claimed.slot}: {reason}"
+            self._in_log(lambda: log.warning("%s", said))
+        except Interrupted as error:
+            self._hand_back(claimed)
+            raise Interrupted(
+                f"stopped by signal {error.exit_code - 128} in trial {claimed.slot}; all of it is kept. The same "
+                "survlstm tune goes on there",
+                signal_number=error.exit_code - 128,
+            ) from error
+        except SurvlstmError as error:
+            self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
+        # A driver's or a library's error in one trial: the night has others.
+        except Exception as error:
+            self._in_log(lambda: log.warning("Trial %d ended in an error", claimed.slot, exc_info=error))
+            self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
+        except BaseException:
+            self._hand_back(claimed)
+            raise
+        else:
+            self._complete(claimed, outcome)
+
+    def _complete(self, claimed: Claim, outcome: TrialOutcome) -> None:
+        value = getattr(outcome, self.config.metric)
+        if not math.isfinite(value):
+            self._fail(claimed, outcome, f"{self.config.metric} must be finite to be compared; found {value}")
+            return
+        self._tell(claimed, TrialState.COMPLETE, outcome, f"{self.config.metric} {value:.4f}")
+
+    def _fail(self, claimed: Claim, outcome: TrialOutcome | None, sentence: str) -> None:
+        self._tell(claimed, TrialState.FAIL, outcome, f"failed: {sentence}", failure=sentence)
+        self.failures.append(sentence)
+
+    def _tell(
+        self,
+        claimed: Claim,
+        state: TrialState,
+        outcome: TrialOutcome | None,
+        said: str,
+        failure: str | None = None,
+    ) -> None:
+        figures = {} if outcome is None else outcome._asdict()
+        # Before the state: a trial that has ended can't be written to.
+        attributes = {name: value for name, value in figures.items() if math.isfinite(value)}
+        value = figures[self.config.metric] if state == TrialState.COMPLETE else None
+
+        def told() -> None:
+            for name, figure in attributes.items():
+                claimed.trial.set_user_attr(name, figure)
+            if failure is not None:
+                claimed.trial.set_user_attr("failure", failure)
+            self.study.tell(claimed.trial, value, state=state)
+
+        try:
+            self._in_log(lambda: self._patiently(told))
+        except (UpdateFinishedTrialError, ValueError):
+            self._in_log(lambda: log.warning("Trial %d was given up by other workers meanwhile", claimed.slot))
+            return
+        if state != TrialState.FAIL:
+            self.succeeded += 1
+            self.failures.clear()
+        self._in_log(lambda: self._say(claimed, outcome, said))
+
+    def _say(self, claimed: Claim, outcome: TrialOutcome | None, said: str) -> None:
+        found = places(self.study.get_trials(deepcopy=False))
+        done = sum(place.state in SETTLED for place in found)
+        took = "" if outcome is None else f", {outcome.epochs} epochs in {outcome.seconds:.0f} s"
+        best = best_place(found, self.config.metric, maximised=self.config.maximised)
+        mark = "" if best is None else f"; best: trial {best.slot}, {best.figure(self.config.metric):.4f}"
+        log.info("Trial %d (%d of %d done): %s%s%s", claimed.slot, done, self.config.trials, said, took, mark)
+
+    def _hand_back(self, claimed: Claim) -> None:
+        def told() -> None:
+            claimed.trial.set_user_attr("handed_back", True)
+            self.study.tell(claimed.trial, state=TrialState.FAIL)
+
+        self._patiently(told)
+
+    def _refuse_only_failures(self) -> None:
+        last = self.failures[-MOST_FAILURES:]
+        if len(last) < MOST_FAILURES or (self.succeeded and len(set(last)) > 1):
+            return
+        which = "with the same sentence" if self.succeeded else "before any came to its end"
+        raise TrainingError(
+            f"a search must have trials that can be trained; the last {len(last)} of this worker failed {which}, the "
+            f"last one: {last[-1]}. Mend that and go on with the same survlstm tune, or narrow the space under another "
+            "name"
+        )
+
+    def _patiently(self, job: Callable[[], T]) -> T:
+        return patiently(job, url=self.config.storage, folder=self.config.folder)
+
+    def _in_log(self, job: Callable[[], T]) -> T:
+        """Between trials only: a trial's lines go to its own log, and would stand here twice."""
+        with logging_to(self.config.folder / "tune.log"):
+            return job()
+
+
+def search(config: TuneConfig, run_trial: RunTrial) -> None:
+    """Check, open, work, and write what came of it."""
+    check_trials(config)
+    study_folder_usable(config.folder)
+    with opened_study(config) as study:
+        with logging_to(config.folder / "tune.log"):
+            _say_start(study, config)
+        try:
+            Worker(study, config, run_trial).work()
+        finally:
+            with logging_to(config.folder / "tune.log"):
+                write_results(study, config, with_pictures=True)
+        with logging_to(config.folder / "tune.log"):
+            _say_end(study, config)
+
+
+def _say_start(study: optuna.Study, config: TuneConfig) -> None:
+    found = places(study.get_trials(deepcopy=False))
+    done = sum(place.state in SETTLED for place in found)
+    what = "Going on with the search" if found else "Search"
+    log.info("%s %s in %s: %d of %d trials done", what, config.name, config.folder, done, config.trials)
+    log.info("%s over %s", config.metric, ", ".join(config.space))
+
+
+def _say_end(study: optuna.Study, config: TuneConfig) -> None:
+    found = places(study.get_trials(deepcopy=False))
+    counts = {state: sum(place.state == state for place in found) for state in (*SETTLED, "running")}
+    log.info("\nDone here: %s", ", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    if counts["running"]:
+        log.info("The last trials are being made by other workers")
+    best = best_place(found, config.metric, maximised=config.maximised)
+    if best is not None:
+        log.info("Best: trial %d, %s %.4f", best.slot, config.metric, best.figure(config.metric))
+        log.info("%s", " ".join(overrides({key: best.params[key] for key in config.space})))
+        log.info("Train and judge it: survlstm train experiment=%s --config-dir %s", config.name, config.folder)
+        log.info("Its experiment file: %s", experiment_path(config))
+    log.info("Read it in %s", config.folder / "tune.html")

@@ -1,0 +1,172 @@
+"""A storage URL, or none → optuna's storage, opened and sound, or one sentence that says what is wrong with it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from survlstm.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+# Of a storage that is there; the last two are a journal's.
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError, OSError, json.JSONDecodeError)
+# A database that is started anew at night is back within minutes.
+WAITS = (0.2, 1, 5, 15, 30, 60, 120, 240)
+# How long SQLite waits for another process's write.
+SQLITE_SECONDS = 15.0
+JOURNAL = "study.journal"
+
+T = TypeVar("T")
+
+
+class DyingLock(JournalFileOpenLock):
+    """An flock, let go of by whoever dies: optuna's own locks outlive their process by half a minute.
+
+    Whoever takes it mends what a process killed in the middle of a line has left, or the next line would be appended
+    to it and the journal could never be read again.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._held: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Wait for it."""
+        held = self._journal.open("r+b")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self._held = held
+        torn = _torn_tail(held)
+        if torn:
+            held.truncate(held.seek(0, 2) - torn)
+            log.warning("The last line of %s was torn and is left out: a worker was killed there", self._journal)
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        assert self._held is not None
+        self._held.close()
+        self._held = None
+
+
+def _torn_tail(journal: IO[bytes]) -> int:
+    """How many bytes stand behind the last line's end."""
+    end, size = journal.seek(0, 2), 0
+    while size < end:
+        step = min(4096, end - size)
+        journal.seek(end - size - step)
+        place = journal.read(step).rfind(b"\n")
+        if place >= 0:
+            return size + step - place - 1
+        size += step
+    return size
+
+
+@contextmanager
+def opened_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
+    """The storage behind ``url``, or the journal in ``folder``; ConfigError in one sentence where it is broken."""
+    if url is None:
+        yield _journal(folder / JOURNAL)
+        return
+    is_sqlite = url.startswith("sqlite")
+    # Behind a firewall or a restarted server a connection is dead by the end of an epoch: it is tried before its use.
+    settings: dict[str, Any] = {"connect_args": {"timeout": SQLITE_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    try:
+        try:
+            storage = RDBStorage(url, engine_kwargs=settings)
+        except DBAPIError as error:
+            if "exist" not in str(error) and not isinstance(error, IntegrityError):
+                raise
+            # A worker on another machine was making the tables at the same moment.
+            time.sleep(1)
+            storage = RDBStorage(url, engine_kwargs=settings)
+    # Whatever a driver raises: the database is another's, and the user can't mend more than it.
+    except Exception as error:
+        raise unusable(url, folder, error) from error
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def unusable(url: str | None, folder: Path, error: Exception) -> ConfigError:
+    """One sentence on a storage, without the password in its address."""
+    behind: BaseException = error
+    while isinstance(behind, StorageInternalError) and behind.__cause__ is not None:
+        behind = behind.__cause__
+    said = masked(first_line(behind))
+    if isinstance(behind, ImportError):
+        advice = "Install the driver of that database, or set storage=null"
+    elif "locked" in said:
+        advice = "Another process holds it: wait for that, or end it"
+    else:
+        advice = "Mend it, or set another storage"
+    where = folder / JOURNAL if url is None else masked(url)
+    return ConfigError(f"storage must be one that can be read and written; {where} can't be: {said}. {advice}")
+
+
+def masked(text: str) -> str:
+    """An address without its password."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without its pages of advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = re.sub(r"^\([\w.]+\)\s*", "", lines[0]) if lines else type(error).__name__
+    return said.rstrip(".")
+
+
+def patiently(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
+    """Do it, again and again for minutes while the storage is away; then ConfigError. Doing it twice must not hurt."""
+    for wait in WAITS:
+        try:
+            return job()
+        except STORAGE_ERRORS as error:
+            log.warning("The storage does not answer (%s); trying again in %g s", masked(first_line(error)), wait)
+            time.sleep(wait)
+    try:
+        return job()
+    except STORAGE_ERRORS as error:
+        raise unusable(url, folder, error) from error
+
+
+def _journal(path: Path) -> JournalStorage:
+    try:
+        _refuse_no_journal(path)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=DyingLock(path)))
+    except ConfigError:
+        raise
+    # Lines that are JSON and yet no operations raise anything.
+    except Exception as error:
+        raise unusable(None, path.parent, error) from error
+
+
+def _refuse_no_journal(path: Path) -> None:
+    """optuna takes a broken last line for one being written, and would append to whatever file this is."""
+    if not path.exists():
+        return
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1] if len(lines) > 1 else lines, start=1):
+        try:
+            is_operation = (not line and len(lines) == 1) or "op_code" in json.loads(line)
+        except (ValueError, TypeError):
+            is_operation = False
+        if not is_operation:
+            raise ConfigError(
+                f"storage must be one that can be read and written; line {number} of {path} is none of optuna's "
+                "journal. Move the file away and search anew, or set another name"
+            )

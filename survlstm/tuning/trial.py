@@ -1,0 +1,84 @@
+"""A trial's overrides → a trained run in the trial's folder, and what its validation subjects say of it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from survlstm.compose import check_overrides
+from survlstm.config import RunConfig
+from survlstm.errors import CheckpointError
+from survlstm.training.history import History
+
+if TYPE_CHECKING:
+    from survlstm.tuning.pruning import PruningWatcher
+
+
+class TrialOutcome(NamedTuple):
+    """Validation loss (nats per subject, lower is better) and c_td (higher is better) at the epoch that is kept.
+
+    ``epochs`` were trained in ``seconds``, in all lives of the trial.
+    """
+
+    val_nll: float
+    val_c_td: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+
+
+RunTrial = Callable[[list[str], Path, "PruningWatcher"], TrialOutcome]
+
+
+def train_trial(overrides: list[str], folder: Path, watcher: PruningWatcher) -> TrialOutcome:
+    """Train in ``folder``, or go on there; the test subjects are never looked at.
+
+    A trial whose training had ended before its worker was killed is not trained again. SurvlstmError as of a run, and
+    Pruned where the watcher asked for the end.
+    """
+    (config,) = check_overrides("train", overrides, RunConfig)
+    if not _has_ended(folder):
+        try:
+            _start(config, folder, watcher, overrides)
+        finally:
+            # The next trial needs the memory of this one's model, which hangs in cycles.
+            gc.collect()
+    return outcome_of(read_history(folder))
+
+
+def outcome_of(history: History) -> TrialOutcome:
+    """What a history says at its best epoch; IndexError where none has ended."""
+    best = history.best
+    return TrialOutcome(best.val_loss, best.val_c_td, best.epoch, len(history.epochs), history.usage.seconds)
+
+
+def read_history(folder: Path) -> History:
+    """The history of a run; null stands for what is not finite. CheckpointError where it can't be read."""
+    try:
+        plain = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        for epoch in plain["epochs"]:
+            epoch.update({key: math.nan for key, value in epoch.items() if value is None})
+        return History.from_plain(plain)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"a trial must leave its history.json; {folder} has none that can be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _has_ended(folder: Path) -> bool:
+    try:
+        history = read_history(folder)
+    except CheckpointError:
+        return False
+    return bool(history.stopped and history.epochs)
+
+
+def _start(config: RunConfig, folder: Path, watcher: PruningWatcher, overrides: list[str]) -> None:
+    # torch comes with it.
+    from survlstm import launch  # noqa: PLC0415
+
+    launch.start(config, folder, overrides=overrides, watchers=(watcher,), judged=False)
