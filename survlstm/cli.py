@@ -154,11 +154,11 @@ def runs(arguments: list[str]) -> None:
     parser.add_argument("--sort", help="a column, as in test.c_td; without it the newest come first")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     options = parser.parse_args(arguments)
-    from survlstm.sweeps.listing import list_runs  # noqa: PLC0415
+    from survlstm.sweeps.listing import as_shown, list_runs  # noqa: PLC0415
 
     with logging_to(None):
         table = list_runs(options.folder.expanduser(), sort=options.sort, where=tuple(options.where))
-        log.info("%s", table.to_string(index=False))
+        log.info("%s", as_shown(table).to_string(index=False))
 
 
 VERBS: dict[str, Callable[[list[str]], None]] = {

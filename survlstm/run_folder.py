@@ -64,7 +64,7 @@ def read_record(folder: Path) -> Record:
             manifest["started"],
             manifest["ended"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return Record("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
     if record.state == "running" and not is_held(folder):
         return record._replace(state="killed", sentence="its process was killed; survlstm train resume=RUN goes on")

@@ -42,7 +42,15 @@ def run_job(config: RunConfig, folder: Path, *, overrides: Sequence[str], jobs_a
         traceback.print_exc()
         _record(folder, overrides, error, 1)
     finally:
-        summarize(folder.parent)
+        _summarize(folder.parent)
+
+
+def _summarize(sweep: Path) -> None:
+    """After each job, so that a killed night can be read; a summary that fails costs no job."""
+    try:
+        summarize(sweep, show=False)
+    except SurvlstmError as error:
+        log.warning("WARNING: no summary could be written: %s", error)
 
 
 def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code: int) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from hydra.core.global_hydra import GlobalHydra
 
 from survlstm.errors import ConfigError
 from survlstm.tuning.config import TuneConfig
@@ -26,4 +30,16 @@ def tune(config: TuneConfig, run_trial: RunTrial | None = None) -> None:
     from survlstm.tuning.search import search  # noqa: PLC0415
     from survlstm.tuning.trial import train_trial  # noqa: PLC0415
 
-    search(config, run_trial or train_trial)
+    with _composing_again():
+        search(config, run_trial or train_trial)
+
+
+@contextmanager
+def _composing_again() -> Iterator[None]:
+    """A search composes the configs of its trials, which hydra refuses inside a job of its own."""
+    running = GlobalHydra.instance()
+    job, running.hydra = running.hydra, None
+    try:
+        yield
+    finally:
+        running.hydra = job
