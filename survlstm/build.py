@@ -22,6 +22,8 @@ from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
+from survlstm.trackers.guarded import Guarded
+from survlstm.trackers.tracker import NoTracker, Tracker
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.learner import Learner
 from survlstm.training.meter import Meter
@@ -154,6 +156,13 @@ def build_trainer(
         minutes_between_saves=settings.checkpoint.every_minutes,
         watchers=watchers if learner.world.is_main else (),
     )
+
+
+def build_tracker(config: SwapPoint) -> Tracker:
+    """What shows the run elsewhere, kept from stopping it; ConfigError where its package is missing."""
+    if config.settings()["_target_"] is None:
+        return NoTracker()
+    return Guarded(_instantiate(config))
 
 
 def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:

@@ -357,6 +357,44 @@ class VocabularyConfig(Section):
     min_frequency: PositiveInt
 
 
+Patience = Annotated[float, Field(gt=0, le=3600)]
+
+
+class NoTrackerConfig(SwapPoint):
+    """The run is shown nowhere but in its folder."""
+
+    target: None = Field(alias="_target_")
+
+
+class TensorBoardConfig(SwapPoint):
+    """Event files in the run's folder."""
+
+    target: Literal["survlstm.trackers.tensorboard_tracker.TensorBoardTracker"] = Field(alias="_target_")
+    patience_seconds: Patience
+
+
+class MLflowConfig(SwapPoint):
+    """A run of an MLflow experiment, on a server or in a SQLite file."""
+
+    target: Literal["survlstm.trackers.mlflow_tracker.MLflowTracker"] = Field(alias="_target_")
+    store: Text | None
+    folder: Text
+    experiment: Annotated[str, Field(min_length=1, max_length=500)]
+    log_checkpoint: bool
+    patience_seconds: Patience
+
+    @field_validator("store")
+    @classmethod
+    def _address_without_a_password(cls, store: str | None) -> str | None:
+        if store is not None and not re.fullmatch(r"https?://[^@/\s]+(/[^@\s]*)?|sqlite:////.+", store):
+            raise ValueError(
+                "must be http://HOST:PORT, https://HOST or sqlite:////FILE, or null for tracker.folder/mlflow.db; a "
+                "password is given in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for config.yaml would "
+                f"show it. Found {re.sub(r'//[^@]*@', '//…@', store)!r}"
+            )
+        return store
+
+
 def _written(value: float | None) -> str:
     return "null" if value is None else f"{value:g}"
 
@@ -394,6 +432,12 @@ class RunConfig(Section):
     ]
     trainer: TrainerConfig
     judgement: JudgementConfig
+    tracker: Annotated[
+        Annotated[TensorBoardConfig, Tag("survlstm.trackers.tensorboard_tracker.TensorBoardTracker")]
+        | Annotated[MLflowConfig, Tag("survlstm.trackers.mlflow_tracker.MLflowTracker")]
+        | Annotated[NoTrackerConfig, Tag("none")],
+        Discriminator(lambda section: _by_target(section) or "none"),
+    ]
     split: SplitConfig
     vocabulary: VocabularyConfig
     seed: Seed

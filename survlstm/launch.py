@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from survlstm import run
-from survlstm.config import RunConfig
+from survlstm.build import build_tracker
+from survlstm.config import MLflowConfig, RunConfig
 from survlstm.errors import ConfigError
 from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
@@ -17,6 +18,7 @@ from survlstm.report.manifest import ending_recorded, write_beginning
 from survlstm.resumption import owned, resumed_config, state_to_go_on_from
 from survlstm.run_folder import has_begun, refuse_unusable
 from survlstm.torchrun import refuse_launched_without_asking
+from survlstm.tracking import tracked
 from survlstm.training.trainer import Watcher
 from survlstm.training.world import ALONE, World, joined
 
@@ -42,20 +44,28 @@ def start(
     if data.path is not None:
         # What is judged again from another working folder must still be found.
         data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
-    config = config.model_copy(update={"output_dir": str(folder), "data": data, "resume": None})
+    tracker_config = config.tracker
+    if isinstance(tracker_config, MLflowConfig):
+        store = str(Path(tracker_config.folder).expanduser().absolute())
+        tracker_config = tracker_config.model_copy(update={"folder": store})
+    settled = {"output_dir": str(folder), "data": data, "tracker": tracker_config, "resume": None}
+    config = config.model_copy(update=settled)
     if not world.is_main:
         with logging_nothing(), world.losses_told():
             run.train(config, folder, state=world.shared(None), world=world)
         return
     if not resumed:
         refuse_unusable(folder, may_go_on=True)
+    # Before the folder is made: its package may be missing.
+    tracker = build_tracker(config.tracker)
     begun = has_begun(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with owned(folder), logging_to(folder / "training.log"):
         state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
         write_beginning(folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=begun)
-        with ending_recorded(folder), world.losses_told():
-            run.train(config, folder, state=world.shared(state), world=world, watchers=watchers, judged=judged)
+        with ending_recorded(folder), tracked(tracker, config, folder), world.losses_told():
+            told = (*watchers, tracker)
+            run.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
 
 
 def resume(words: list[str]) -> None:

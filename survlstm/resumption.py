@@ -33,6 +33,7 @@ SAME_RESULT = frozenset(
         "trainer.on_oom",
         "trainer.dry_run",
         "judgement",
+        "tracker",
         "cache_dir",
         "output_dir",
         "resume",

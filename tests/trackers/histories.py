@@ -1,0 +1,36 @@
+"""Histories, configs and run folders as small as a tracker needs them."""
+
+import logging
+
+from survlstm.training.history import Epoch, History
+
+CONFIG = {"seed": 0, "model": {"hidden_dim": 16, "dropout": 0.3, "features": ["age"]}, "resume": None, "verbose": False}
+METRICS = {"test.c_td": 0.75, "test.nll": 2.5, "test.baseline.oracle.c_td": float("nan")}
+
+
+def history(epochs, *, shift=0.0, val_c_td=0.5):
+    """So many epochs, each with numbers of its own; ``shift`` makes them those of another life."""
+    return History(
+        10,
+        0.5,
+        epochs=[
+            Epoch(n, train_loss=3 - n / 10 + shift, val_loss=2 - n / 10, val_c_td=val_c_td, lr=0.01, grad_norm=1.5,
+                  seconds=2.0, subjects_per_second=100.0 + n)
+            for n in range(1, epochs + 1)
+        ],
+    )  # fmt: skip
+
+
+def results(folder):
+    """Fill a run's folder with what a finished run leaves there."""
+    for name in ("config.yaml", "history.json", "metrics.json", "report.html", "predictions.parquet"):
+        (folder / name).write_text(f"this is {name}")
+    for name in ("figures", "checkpoints"):
+        (folder / name).mkdir()
+    (folder / "figures" / "loss.png").write_text("a figure")
+    (folder / "checkpoints" / "best.pt").write_text("the weights")
+
+
+def warnings_in(caplog):
+    """What was said as a warning, each as it is read."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
