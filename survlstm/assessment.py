@@ -11,7 +11,7 @@ from torch import nn
 
 from survlstm.build import build_batches
 from survlstm.compose import as_yaml
-from survlstm.config import RunConfig, Section
+from survlstm.config import RunConfig
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
 from survlstm.judgement.bootstrap import Bootstrap
@@ -24,6 +24,7 @@ from survlstm.judgement.step_table import judge_steps
 from survlstm.judgement.verdict import judge
 from survlstm.report.manifest import shown_facts
 from survlstm.report.results_folder import Judged, write_results
+from survlstm.section import Section
 from survlstm.training.history import History
 from survlstm.training.prediction import Predictions, predict
 

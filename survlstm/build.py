@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
 
-from survlstm.config import DataConfig, LandmarkClockConfig, LSTMConfig, RunConfig, SwapPoint, VisitClockConfig
+from survlstm.config import DataConfig, LandmarkClockConfig, RunConfig, VisitClockConfig
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.fitted import Fitted
 from survlstm.data.landmark import LandmarkSettings
@@ -22,6 +22,7 @@ from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
+from survlstm.section import SwapPoint
 from survlstm.trackers.guarded import Guarded
 from survlstm.trackers.tracker import NoTracker, Tracker
 from survlstm.training.checkpoint import Checkpointer
@@ -31,6 +32,7 @@ from survlstm.training.schedule import Schedule
 from survlstm.training.stopping import EarlyStopping
 from survlstm.training.trainer import Trainer, Watcher
 from survlstm.training.world import World
+from survlstm.training_config import LSTMConfig
 
 
 def build_prepared(config: RunConfig, *, fitted: Fitted | None = None) -> Prepared:

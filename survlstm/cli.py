@@ -37,6 +37,7 @@ survlstm train     [key=value …]   prepare, train and judge one model; resume=
 survlstm train -m  [key=a,b,c …]   a sweep: a run for each combination; sweep.resume=SWEEP runs what is missing
 survlstm evaluate  run=RUN [key=value …]   judge a finished run again, or on another cohort: data=…
 survlstm compare   RUN RUN … [output=DIR]  finished runs on the test subjects they share
+survlstm tune      [tune=lstm] [key=value …]   search over a space of overrides; the same words go on with it
 survlstm summarize SWEEP [--metric val_nll]  a sweep's table, winner and pictures, also while it runs
 survlstm runs      [FOLDER] [--sort test.c_td] [--where data=cohort_1000]  the runs below a folder
 survlstm rerun     RUN [output_dir=DIR]    make a run again; is its history identical?
@@ -135,6 +136,20 @@ def rerun(arguments: list[str]) -> None:
         sys.exit(1)
 
 
+def tune(arguments: list[str]) -> None:
+    """Search over a space of overrides, choosing by validation."""
+    _refuse_sweep("tune", "is itself many runs", arguments)
+    from survlstm.tuning import TuneConfig  # noqa: PLC0415
+    from survlstm.tuning import tune as search  # noqa: PLC0415
+
+    def job(composed: DictConfig) -> None:
+        config = validate(composed, TuneConfig)
+        tell(lambda: search(config), verbose=config.verbose)
+
+    check_overrides("tune", arguments, TuneConfig)
+    _run_hydra("tune", arguments, job)
+
+
 def summarize(arguments: list[str]) -> None:
     """Read a sweep's folder, also while its jobs run, and write its summary there."""
     parser = argparse.ArgumentParser(prog="survlstm summarize", description=summarize.__doc__)
@@ -165,6 +180,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "compare": compare,
+    "tune": tune,
     "summarize": summarize,
     "runs": runs,
     "rerun": rerun,

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from survlstm.config import DataConfig, Device, JudgementConfig, Section, Seed, SimulatedConfig, Text
+from survlstm.config import DataConfig, JudgementConfig, SimulatedConfig
+from survlstm.section import Section, Seed, Text
+from survlstm.training_config import Device
 
 
 class EvaluateConfig(Section):

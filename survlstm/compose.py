@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from survlstm.config import Section, SectionT, conf_dir
+from survlstm.config import conf_dir
 from survlstm.errors import ConfigError
+from survlstm.section import Section, SectionT
 from survlstm.validation import leaf_keys, nearest_key, validate
 
 
@@ -58,7 +59,9 @@ def _values(override: Override, line: str) -> list[str]:
     key = override.get_key_element()
     values = [f"{key}={value}" for value in override.sweep_string_iterator()]
     if not values:
-        raise ConfigError(f"{override.get_key_element()} must sweep over at least one value; found {line!r}")
+        raise ConfigError(f"{key} must sweep over at least one value; found {line!r}")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{key} must sweep over each value once; found {line!r}")
     return values
 
 

@@ -10,7 +10,7 @@ import torch
 
 from survlstm import run
 from survlstm.build import build_tracker
-from survlstm.config import MLflowConfig, RunConfig
+from survlstm.config import RunConfig
 from survlstm.errors import ConfigError
 from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
@@ -21,6 +21,7 @@ from survlstm.torchrun import refuse_launched_without_asking
 from survlstm.tracking import tracked
 from survlstm.training.trainer import Watcher
 from survlstm.training.world import ALONE, World, joined
+from survlstm.training_config import MLflowConfig
 
 RESUME = "resume="
 

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from survlstm.config import SectionT
 from survlstm.errors import ConfigError
+from survlstm.section import SectionT
 
 
 def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = False) -> SectionT:

@@ -37,9 +37,10 @@ def tune(config: TuneConfig, run_trial: RunTrial | None = None) -> None:
 @contextmanager
 def _composing_again() -> Iterator[None]:
     """A search composes the configs of its trials, which hydra refuses inside a job of its own."""
-    running = GlobalHydra.instance()
-    job, running.hydra = running.hydra, None
+    job = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
     try:
         yield
     finally:
-        running.hydra = job
+        # Composing has put another instance there.
+        GlobalHydra.instance().hydra = job

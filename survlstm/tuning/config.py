@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from survlstm.config import PositiveInt, Section, Seed, Text
+from survlstm.section import PositiveInt, Section, Seed, Text
 from survlstm.tuning.space import Dimension, read_space
 
 Count = Annotated[int, Field(ge=0)]

@@ -71,29 +71,34 @@ def kill_again_and_again(undisturbed, folder, *, kills):
     moments, words = random.Random(seed), [*undisturbed.words, SAVING, f"output_dir={folder}"]
     preparing, judging = kills // 10, kills // 10
     training = kills - preparing - judging
-    # Half of the lives end an epoch, so that training advances, and all of them together not quite the last one.
-    one_epoch = undisturbed.training / undisturbed.epochs
-    within, beyond = [("Model parameters:", 2 * one_epoch)], [("Train loss:", one_epoch)]
-    plan = [("", 0.7)] * preparing + within * (training // 2) + beyond * (training - training // 2)
+    # Training, validating and saving, and just after an epoch was saved, so that all of them together advance.
+    lines, one_epoch = (
+        ("Model parameters:", "Train loss:", "so far, at most"),
+        undisturbed.training / undisturbed.epochs,
+    )
+    plan = [("", 0.7)] * preparing + [(lines[number % 3], one_epoch) for number in range(training)]
     moments.shuffle(plan)
-    plan += [("Training ended:", 0.5 * undisturbed.judging)] * judging
+    plan += [("Training ended:", 0.25 * undisturbed.judging)] * judging
     killed_in = []
     for number, (line, seconds) in enumerate(plan):
         may_be_named = number % 2 and (folder / "config.yaml").exists()
         life = Life(folder, *(["train", f"resume={folder}"] if may_be_named else words))
         killed_in.append(phase(life.until(line).killed(after=moments.uniform(0.0, seconds))))
+        if killed_in[-1] == "complete":
+            # On a busy machine the killer may come too late; then nothing is left to go on with.
+            break
     print(killed_in)  # noqa: T201
     assert killed_in.count("training") >= training // 2
-    assert "judging" in killed_in
-    assert "complete" not in killed_in
+    assert killed_in[-1] in {"judging", "complete"}
 
-    life = Life(folder, "train", f"resume={folder}")
-    assert life.ended() == 0, life.said
+    if killed_in[-1] != "complete":
+        life = Life(folder, "train", f"resume={folder}")
+        assert life.ended() == 0, life.said
     assert trained(folder) == trained(undisturbed.folder)
     assert judged(folder) == judged(undisturbed.folder)
     places = re.findall(r"Going on in (epoch \d+ after \d+ steps)", (folder / "training.log").read_text())
     print(places)  # noqa: T201
-    assert len(set(places)) >= training // 2
+    assert len(set(places)) >= training // 3
     # Nothing half written stays behind.
     assert [path.name for path in folder.rglob(".*")] == [".lock"]
 

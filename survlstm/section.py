@@ -1,0 +1,37 @@
+"""What every section of a config is: validated, typed and frozen, with no key but its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Size = Annotated[int, Field(gt=0, le=16384)]
+Text = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """Unknown keys are errors, nothing is converted, nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class SwapPoint(Section):
+    """A section that hydra instantiates: its ``_target_`` says which class."""
+
+    def settings(self) -> dict[str, Any]:
+        """The section as hydra wants it."""
+        return self.model_dump(by_alias=True)
+
+
+def written(value: float | None) -> str:
+    """A number as an override would have it."""
+    return "null" if value is None else f"{value:g}"

@@ -1,0 +1,165 @@
+"""Sweeps as a person types them: killed and completed, with failing jobs, folds, other launchers and trackers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = [
+    "experiment=smoke",
+    "trainer.epochs=1",
+    "judgement.baselines=[]",
+    "judgement.landmarks.visits=[]",
+    "judgement.resamples=100",
+]
+
+
+def states(sweep):
+    found = {}
+    for manifest in sorted(sweep.glob("*/manifest.json")):
+        found[manifest.parent.name] = json.loads(manifest.read_text())["state"]
+    return found
+
+
+def summary(sweep):
+    return json.loads((sweep / "summary.json").read_text())
+
+
+def test_a_sweep_of_nine_jobs_killed_in_the_middle_is_completed(survlstm, tmp_path, shared_cache, capsys):
+    words = ["train", "-m", *SMALL, "model.dropout=0.1,0.3,0.5", "optimizer.weight_decay=1e-5,1e-4,1e-3"]
+    sweep = tmp_path / "sweep"
+    environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "survlstm", *words, f"output_dir={sweep}"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 300
+        while sum(state == "finished" for state in states(sweep).values()) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    done = [name for name, state in states(sweep).items() if state == "finished"]
+    assert 3 <= len(done) < 9
+    before = {name: (sweep / name / "history.json").read_bytes() for name in done}
+
+    # What the night has left is read as it is.
+    assert survlstm("summarize", str(sweep)) == 0
+    assert sum(run["state"] == "finished" for run in summary(sweep)["runs"]) == len(done)
+
+    assert survlstm("train", f"sweep.resume={sweep}") == 0
+    assert list(states(sweep).values()) == ["finished"] * 9
+    for name, history in before.items():
+        assert (sweep / name / "history.json").read_bytes() == history
+    found = summary(sweep)
+    assert len(found["runs"]) == 9
+    assert (sweep / "summary.csv").read_text().count("\n") == 10
+    assert (sweep / "summary.html").stat().st_size > 10_000
+    values = {run["name"]: run["validation"]["nll"]["value"] for run in found["runs"]}
+    assert found["winner"]["runs"] == [min(values, key=values.get)]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_one_failing_job_is_recorded_with_its_sentence_and_the_others_go_on(survlstm, tmp_path, capsys):
+    words = ["-m", *SMALL, "optimizer.lr=0.001,1e30,0.002", "trainer.epochs=2", "output_dir=sweep"]
+    assert survlstm("train", *words) == 1
+    found = states(tmp_path / "sweep")
+    assert found == {"optimizer.lr=0.001": "finished", "optimizer.lr=0.002": "finished", "optimizer.lr=1e+30": "failed"}
+    manifest = json.loads((tmp_path / "sweep" / "optimizer.lr=1e+30" / "manifest.json").read_text())
+    assert manifest["sentence"].startswith("NotFiniteError: the training loss must be finite")
+    assert manifest["exit_code"] == 6
+    assert "NotFiniteError" in (tmp_path / "sweep" / "summary.html").read_text()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["model.droput=0.1,0.3"], "the nearest valid key is model.dropout"),
+        (["model.dropout=0.1,1.5"], "model.dropout"),
+        (["seed=1,1"], "seed must sweep over each value once"),
+        (["seed=1,2", "trainer.dry_run=true"], "are for one run; leave out -m"),
+    ],
+)
+def test_a_wrong_sweep_fails_before_its_first_job(survlstm, tmp_path, capsys, words, sentence):
+    assert survlstm("train", "-m", *SMALL, *words, "output_dir=sweep") == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_folds_hold_every_subject_in_one_test_split(survlstm, tmp_path):
+    assert survlstm("train", "-m", *SMALL, "split.folds=2", "split.fold=0,1", "output_dir=sweep") == 0
+    import pandas as pd
+
+    tested = [pd.read_parquet(path)["subject_id"].unique() for path in sorted(tmp_path.glob("sweep/*/*.parquet"))]
+    assert len(tested) == 2
+    assert not set(tested[0]) & set(tested[1])
+    data = json.loads(next(tmp_path.glob("sweep/*/metrics.json")).read_text())["data"]
+    assert sum(map(len, tested)) == data["subjects_used"]
+    (group,) = summary(tmp_path / "sweep")["groups"]
+    assert group["repeats"] == 2
+
+
+@pytest.mark.parametrize("launcher", ["two_at_once", "submitit_local"])
+def test_jobs_run_under_another_launcher(tmp_path, shared_cache, launcher):
+    environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache), "OMP_NUM_THREADS": "1"}
+    words = ["train", "-m", *SMALL, "seed=1,2", f"hydra/launcher={launcher}", f"output_dir={tmp_path / 'sweep'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "survlstm", *words], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert states(tmp_path / "sweep") == {"seed=1": "finished", "seed=2": "finished"}
+    assert len(summary(tmp_path / "sweep")["runs"]) == 2
+
+
+def test_a_run_is_made_again_and_found(survlstm, tmp_path, capsys):
+    assert survlstm("train", *SMALL, "trainer.epochs=2", "output_dir=outputs/one", "tracker=tensorboard") == 0
+    assert survlstm("rerun", "outputs/one", "output_dir=outputs/again") == 0
+    assert "The history is identical: 2 epochs" in capsys.readouterr().out
+    assert list((tmp_path / "outputs" / "one" / "tensorboard").iterdir())
+    manifest = json.loads((tmp_path / "outputs" / "one" / "manifest.json").read_text())
+    assert manifest["overrides"][:2] == SMALL[:2]
+    assert manifest["packages"]["torch"]
+    assert manifest["config"]["model"]["hidden_dim"] == 16
+    assert manifest["machine"]["cores"] == os.cpu_count()
+    assert manifest["started"] <= manifest["ended"]
+    assert len(manifest["git"]["revision"]) == 40
+
+    path = tmp_path / "outputs" / "one" / "history.json"
+    history = json.loads(path.read_text())
+    history["epochs"][1]["val_loss"] += 1e-12
+    path.write_text(json.dumps(history))
+    assert survlstm("rerun", "outputs/one", "output_dir=outputs/other") == 1
+    assert "the history is not identical: val_loss of epoch 2" in capsys.readouterr().out
+    assert survlstm("rerun", "nowhere") == 2
+    assert "must be the folder that survlstm train made" in capsys.readouterr().err
+
+    assert survlstm("runs", "--sort", "test.c_td", "--where", "model.hidden_dim=16") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("one", "again", "other"))
+    assert survlstm("runs", "--sort", "tset.c_td") == 2
+    assert "test.c_td" in capsys.readouterr().err
+
+
+def test_the_shell_completes_verbs_groups_and_keys(tmp_path):
+    command = tmp_path / "survlstm"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m survlstm "$@"\n')
+    command.chmod(0o755)
+    script = """
+    eval "$(survlstm -sc install=bash)"
+    for line in "survlstm tr" "survlstm train trainer=" "survlstm train model=lstm_small trainer.ep"; do
+        COMP_LINE="$line" COMP_POINT=${#line} COMP_WORDS=($line)
+        COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
+        hydra_bash_completion
+        echo "${COMPREPLY[@]}"
+    done
+    """
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=Path.cwd(), timeout=120
+    )
+    verbs, groups, keys = done.stdout.splitlines()
+    assert verbs == "train"
+    assert groups.split() == ["trainer=a40", "trainer=cpu", "trainer=ddp", "trainer=smoke"]
+    assert keys.split() == ["trainer.epochs="]
