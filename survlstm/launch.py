@@ -41,16 +41,7 @@ def start(
     ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
     """
     refuse_launched_without_asking(distributed=config.trainer.distributed)
-    data = config.data
-    if data.path is not None:
-        # What is judged again from another working folder must still be found.
-        data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
-    tracker_config = config.tracker
-    if isinstance(tracker_config, MLflowConfig):
-        store = str(Path(tracker_config.folder).expanduser().absolute())
-        tracker_config = tracker_config.model_copy(update={"folder": store})
-    settled = {"output_dir": str(folder), "data": data, "tracker": tracker_config, "resume": None}
-    config = config.model_copy(update=settled)
+    config = _settled(config, folder)
     if not world.is_main:
         with logging_nothing(), world.losses_told():
             run.train(config, folder, state=world.shared(None), world=world)
@@ -59,14 +50,26 @@ def start(
         refuse_unusable(folder, may_go_on=True)
     # Before the folder is made: its package may be missing.
     tracker = build_tracker(config.tracker)
-    begun = has_begun(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with owned(folder), logging_to(folder / "training.log"):
-        state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
-        write_beginning(folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=begun)
-        with ending_recorded(folder), tracked(tracker, config, folder), world.losses_told():
-            told = (*watchers, tracker)
-            run.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
+    with owned(folder):
+        # Only now: another process may have begun here, and ended.
+        begun = has_begun(folder)
+        with logging_to(folder / "training.log"):
+            state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
+            write_beginning(folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=begun)
+            with ending_recorded(folder), tracked(tracker, config, folder), world.losses_told():
+                told = (*watchers, tracker)
+                run.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
+
+
+def _settled(config: RunConfig, folder: Path) -> RunConfig:
+    """With absolute paths: what is judged or gone on with from another working folder must still be found."""
+    data, tracker = config.data, config.tracker
+    if data.path is not None:
+        data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
+    if isinstance(tracker, MLflowConfig):
+        tracker = tracker.model_copy(update={"folder": str(Path(tracker.folder).expanduser().absolute())})
+    return config.model_copy(update={"output_dir": str(folder), "data": data, "tracker": tracker, "resume": None})
 
 
 def resume(words: list[str]) -> None:

@@ -88,8 +88,9 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
     is left to do.
     """
     latest = load_latest(folder / "checkpoints")
-    if latest.state is None and not (folder / "config.yaml").exists():
-        log.info("The run in %s was stopped before it had begun: it starts from the beginning", folder)
+    if latest.state is None:
+        # Nothing was computed yet that another config could change.
+        log.info("The run in %s ended before its first checkpoint: it starts from the beginning", folder)
         return None
     differences = compare(_recorded(folder, latest), config.model_dump(by_alias=True))
     refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
@@ -101,7 +102,7 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
     for each in differences:
         log.info("Changed since the run began: %s", each)
     _refuse_done(folder, config, latest.state)
-    tidy(folder / "checkpoints", latest.damaged)
+    tidy(folder, latest.damaged)
     log.info("Going on with the run in %s: %s", folder, latest.said)
     return latest.state
 

@@ -19,6 +19,7 @@ from survlstm.judgement.results import Verdict
 from survlstm.report.summary import show_preparation, write_failure
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
+from survlstm.training.history import write_text
 from survlstm.training.meter import Meter, spoken
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard
@@ -47,7 +48,7 @@ def train(
     device, taken = choose_device(config.trainer.device, local_rank=world.local_rank)
     log.info("Run folder: %s\nDevice: %s%s", folder, taken, f"; {world.size} processes" if world.size > 1 else "")
     if world.is_main:
-        (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
+        write_text(folder / "config.yaml", as_yaml(config))
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
 
     with world.one_first():

@@ -304,7 +304,7 @@ def test_two_processes_never_train_in_one_folder(survlstm, tmp_path, shared_cach
 
 @pytest.mark.parametrize(
     "words",
-    [["-m", "resume=HERE"], ["resume=HERE", "--multirun", "trainer.epochs=6,7"], ["-m", "resume=HERE,HERE"]],
+    [["-m", "resume=HERE"], ["resume=HERE", "--multirun", "trainer.epochs=6,7"], ["-m", "resume=HERE,elsewhere"]],
 )
 def test_a_sweep_goes_on_with_nothing(survlstm, runs, capsys, words):
     before = sorted(runs.rglob("*"))
@@ -330,3 +330,11 @@ def test_another_place_is_told_in_the_log_and_in_the_history(stopped):
     assert "threads 1 → 2" in (stopped / "training.log").read_text()
     (event,) = json.loads((stopped / "history.json").read_text())["events"]
     assert re.fullmatch(r"went on in epoch \d after \d steps, with threads 1 → 2", event)
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_folder(survlstm, tmp_path):
+    (tmp_path / "export").mkdir()
+    words = ["experiment=smoke", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "output_dir=run"]
+    assert survlstm("train", *words, "data=synthea", "data.path=export") == 3
+    assert survlstm("train", *words) == 0
+    assert "ended before its first checkpoint" in (tmp_path / "run" / "training.log").read_text()

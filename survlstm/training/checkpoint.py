@@ -142,9 +142,9 @@ def load_latest(folder: Path) -> Latest:
     return Latest(None, "no checkpoint was saved yet", ())
 
 
-def tidy(folder: Path, damaged: tuple[Path, ...]) -> None:
+def tidy(run_folder: Path, damaged: tuple[Path, ...]) -> None:
     """Remove what killed processes left half written, and set damaged checkpoints aside; for the run's owner only."""
-    for path in folder.glob(".*.pt.*"):
+    for path in [*run_folder.glob("checkpoints/.*.pt.*"), *run_folder.glob(".*.json.*"), *run_folder.glob(".*.yaml.*")]:
         path.unlink()
     for path in damaged:
         # Else the next save would keep it as the previous one.

@@ -82,9 +82,14 @@ class History:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write strict JSON (a number that is not finite becomes null) and rename it into place."""
+    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it into place: a reader sees all of it or what was there before."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
     except OSError:
         aside.unlink(missing_ok=True)

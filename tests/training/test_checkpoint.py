@@ -167,7 +167,7 @@ def test_in_place_of_a_damaged_last_one_the_one_before_is_used_and_said(folder, 
     assert latest.said.endswith("; previous.pt is used")
     assert latest.damaged == (folder / "last.pt",)
 
-    tidy(folder, latest.damaged)
+    tidy(folder.parent, latest.damaged)
     assert names(folder) == ["last.damaged", "previous.pt"]
     assert (folder / "last.damaged").read_bytes() == damage
     # The damaged one is not kept as the one before.
@@ -193,8 +193,11 @@ def test_with_both_damaged_nothing_is_left(folder):
 def test_what_killed_writers_left_is_removed(folder):
     for name in (".last.pt.123", ".previous.pt.9", ".best.pt.77", ".epoch_0010.pt.5"):
         (folder / name).write_bytes(b"half")
-    tidy(folder, ())
+    for name in (".history.json.12", ".config.yaml.12", ".manifest.json.3"):
+        (folder.parent / name).write_bytes(b"half")
+    tidy(folder.parent, ())
     assert names(folder) == ["last.pt", "previous.pt"]
+    assert not list(folder.parent.glob(".*.*.*"))
 
 
 def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(folder):
@@ -236,7 +239,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_checkpoints(tmp_path):
     assert seen > 25
     found = epochs_in(last.parent)
     assert found["last"] - found["previous"] in {0, 1}
-    tidy(last.parent, ())
+    tidy(last.parent.parent, ())
     assert all(name.endswith(".pt") and not name.startswith(".") for name in names(last.parent))
 
 
