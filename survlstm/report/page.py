@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from survlstm.data.prepare import Flow
 from survlstm.judgement.results import Calibration, Finding, LandmarkResult, Verdict, best_of
 from survlstm.report import numbers
+from survlstm.report.environment import page_environment
 from survlstm.report.figures.calibration import draw_calibration
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
 from survlstm.report.figures.cohort import draw_flow
@@ -67,7 +66,7 @@ def write_report(
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
         plates = _draw(figures, verdict, flow, history)
-    page = _environment().get_template("page.html.jinja")
+    page = page_environment(Path(__file__).parent).get_template("page.html.jinja")
     path = folder / "report.html"
     path.write_text(
         page.render(
@@ -120,27 +119,3 @@ def _calibration_plates(folder: Path, landmark: LandmarkResult, place: int) -> I
             found=calibration,
             plate=save(drawing, folder) if drawing else None,
         )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "number": numbers.number,
-        "short": numbers.short,
-        "count": "{:,}".format,
-        "counted": numbers.counted,
-        "interval": numbers.interval,
-        "p_value": numbers.p_value,
-        "signed": numbers.signed,
-        "time": numbers.time,
-        "times": numbers.times,
-        "since": numbers.since,
-    }
-    return environment

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from survlstm.report import numbers
+from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import Plate, house_style, save
 from survlstm.sweeps import words
 from survlstm.sweeps.figures import draw_effects, draw_heat_map
@@ -135,21 +136,8 @@ def _breakable(name: str) -> Markup:
 
 
 def _environment() -> Environment:
-    here = Path(__file__).parent
-    environment = Environment(
-        # The style sheet is the report's.
-        loader=FileSystemLoader([here, here.parent / "report"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {
-        "number": numbers.number,
-        "interval": numbers.interval,
-        "counted": numbers.counted,
-        "count": "{:,}".format,
         "value": shown,
         "duration": words.duration,
         "dollars": words.dollars,

@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 import optuna
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from survlstm.report import numbers
+from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.importance import importances, why_no_importances
@@ -32,7 +31,7 @@ def write_page(study: optuna.Study, config: TuneConfig, found: list[Place], best
         slices = draw_slices(found, best, config)
         plates = _saved([*drawings.values(), *slices], config.folder / FIGURES)
     page = (
-        _environment()
+        page_environment(Path(__file__).parent)
         .get_template("page.html.jinja")
         .render(
             config=config,
@@ -70,17 +69,3 @@ def _saved(drawings: list[Drawing | None], folder: Path) -> dict[str, Plate]:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return plates
-
-
-def _environment() -> Environment:
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([here, here.parent / "report"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": numbers.number, "short": numbers.short, "counted": numbers.counted}
-    return environment
