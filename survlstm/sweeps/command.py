@@ -68,11 +68,11 @@ def fixed_keys(words: Sequence[str]) -> list[str]:
 
 def job_folder_name(overrides: str) -> str:
     """The folder of a job: its swept overrides, with a sum of them where they can't be a file's name as they are."""
-    name = re.sub(r"[^\w.,=+-]+", "_", overrides)
+    name = re.sub(r"[^\w.,=+-]+", "_", overrides).lstrip(".")
     if name == overrides and 0 < len(name) <= MOST_CHARACTERS:
         return name
     digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
-    return f"{name[:MOST_CHARACTERS]}-{digest}" if name else "job"
+    return f"{name[:MOST_CHARACTERS]}-{digest}" if overrides else "job"
 
 
 def _recorded(folder: Path) -> list[str]:

@@ -75,13 +75,13 @@ def test_bytes_kept_for_the_backward_pass_by_hand():
     model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
     inputs = torch.zeros(7, 3)
     # The inputs of both layers; relu keeps what it gives, which is the second layer's input, once.
-    assert saved_bytes(lambda: model(inputs)) == 4 * (7 * 3 + 7 * 5)
+    assert saved_bytes(model, lambda: model(inputs)) == 4 * (7 * 3 + 7 * 5)
     # A view keeps all that it is a view of.
     wide = torch.zeros(7, 30)
-    assert saved_bytes(lambda: model(wide[:, :3])) == 4 * (7 * 30 + 7 * 5)
+    assert saved_bytes(model, lambda: model(wide[:, :3])) == 4 * (7 * 30 + 7 * 5)
     weight = nn.Parameter(torch.ones(4))
-    assert saved_bytes(weight.exp) == 4 * 4
-    assert saved_bytes(lambda: weight * 2.0) == 0
+    assert saved_bytes(model, weight.exp) == 4 * 4
+    assert saved_bytes(model, lambda: weight * 2.0) == 0
 
 
 def test_bytes_of_weights_gradients_and_moments():

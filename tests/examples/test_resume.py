@@ -156,7 +156,7 @@ def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tm
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     folder = tmp_path / "run"
     # A step of many parts takes seconds: the first wish can't be granted before the second comes.
-    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=256"]
+    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=1024"]
     life = Life(folder, *SMALL, *slow, f"cache_dir={shared_cache}", f"output_dir={folder}")
     life.until("Epoch 1/")
     time.sleep(0.1)

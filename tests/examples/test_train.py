@@ -66,7 +66,11 @@ def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
     assert survlstm("train", *sweep, "trainer.epochs=1", *BARE, "judgement.resamples=100") == 0
     (folder,) = tmp_path.glob("outputs/*/*")
     runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
-    assert [run.name for run in runs] == ["0", "1", "2", "3"]
+    assert [run.name for run in runs] == [
+        f"model.dropout={dropout},optimizer.weight_decay={decay}"
+        for dropout in ("0.1", "0.3")
+        for decay in ("0.0001", "1e-05")
+    ]
     found = {
         (config["model"]["dropout"], config["optimizer"]["weight_decay"])
         for config in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs)
@@ -146,7 +150,10 @@ def test_usage_version_and_an_unknown_verb(survlstm, capsys):
     assert survlstm("--version") == 0
     assert re.fullmatch(r"survlstm \d+\.\d+\.\d+\n", capsys.readouterr().out)
     assert survlstm("trian") == 2
-    assert "the first word must be one of train, evaluate, compare, simulate; found 'trian'" in capsys.readouterr().err
+    assert (
+        "the first word must be one of train, evaluate, compare, tune, summarize, runs, rerun, simulate; found 'trian'"
+        in capsys.readouterr().err
+    )
 
 
 def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):
@@ -207,9 +214,9 @@ def test_no_way_leads_to_writing_over_a_run(survlstm, tmp_path, capsys, again):
 def test_the_sweep_flag_may_stand_anywhere(survlstm, tmp_path):
     words = ["experiment=smoke", "trainer.epochs=1", "-m", "model.dropout=0.1,0.3", "output_dir=sweep"]
     assert survlstm("train", *BARE, *words) == 0
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
-    kept = yaml.safe_load((tmp_path / "sweep" / "1" / "config.yaml").read_text())
-    assert Path(kept["output_dir"]) == tmp_path / "sweep" / "1"
+    jobs = sorted(path.parent for path in (tmp_path / "sweep").glob("*/config.yaml"))
+    assert [job.name for job in jobs] == ["model.dropout=0.1", "model.dropout=0.3"]
+    assert Path(yaml.safe_load((jobs[1] / "config.yaml").read_text())["output_dir"]) == jobs[1]
 
 
 def test_logs_leave_no_handler_behind(survlstm):

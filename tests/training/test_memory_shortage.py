@@ -80,7 +80,7 @@ def test_too_large_a_batch_stops_with_what_to_try():
     learner = learner_of(Tight(model_for(prepared), rows=10))
     batches = batches_of(prepared)
     sentence = (
-        r"^Out of memory with 23 subjects, [\d,]+ visits \(the longest row has \d+\), [\d,]+ codes at once on cpu: .*"
+        r"^Out of memory with 23 subjects with [\d,]+ visits \(the longest record has \d+\) at once on cpu: .*"
         r"Tried to allocate 2.00 GiB.* Try trainer.micro_batch_size=11 \(the same result in two parts\), "
         r"trainer.on_oom=halve, model=lstm_small or data.max_visits=50$"
     )
@@ -224,7 +224,7 @@ def test_where_memory_really_runs_out_half_as_much_is_computed():
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert 1 <= len(found["events"]) <= 2
-    assert "Out of memory with 48 subjects, 5," in found["events"][0]
+    assert "Out of memory with 48 subjects with 5," in found["events"][0]
     assert "allocate" in found["events"][0]
     assert found["size"] in {24, 12}
     np.testing.assert_allclose(found["steps"], three_steps(*wide()), rtol=RTOL)
@@ -256,7 +256,7 @@ def test_a_run_that_does_not_fit_ends_with_one_sentence_and_code_6(survlstm, tmp
     assert done.returncode == 6, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     (sentence,) = [line for line in done.stdout.splitlines() if line.startswith("MemoryShortageError: ")]
-    for part in ("46 subjects, 1,", "visits", "allocate", "trainer.micro_batch_size=23", "trainer.on_oom=halve"):
+    for part in ("46 subjects with 1,", "visits", "allocate", "trainer.micro_batch_size=23", "trainer.on_oom=halve"):
         assert part in sentence
     assert sentence in (tmp_path / "run" / "training.log").read_text()
 
