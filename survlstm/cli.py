@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import datetime
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,7 +22,7 @@ from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to, tell
 from survlstm.run_folder import refuse_unusable
-from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words
+from survlstm.sweeps.command import fixed_keys, job_folder_name, quoted, read_words, record_words
 from survlstm.torchrun import refuse_launched_without_asking
 from survlstm.validation import validate
 
@@ -49,7 +51,7 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
-    arguments, completed = read_words(arguments)
+    arguments, completed = read_words([_as_hydra_reads(word) for word in arguments])
     # hydra takes its sweep flag before the overrides only.
     arguments = sorted(arguments, key=lambda word: word not in SWEEP_FLAGS)
     is_sweep = bool(SWEEP_FLAGS & set(arguments))
@@ -72,7 +74,7 @@ def train(arguments: list[str]) -> None:
         if completed is None:
             # Before anything is made there.
             refuse_unusable(Path(config.output_dir), sweep=is_sweep, may_go_on=not is_sweep)
-    if is_sweep and configs:
+    if is_sweep and configs and not get_args_parser().parse_args(arguments).cfg:
         _sweep(arguments, Path(configs[0].output_dir).expanduser().absolute())
     else:
         _run_hydra("train", arguments, _train)
@@ -85,9 +87,15 @@ def _sweep(arguments: list[str], folder: Path) -> None:
     record_words(folder, arguments)
     fixed = ",".join(f"'{key}'" for key in [*fixed_keys(arguments), "output_dir"])
     named = f"hydra.job.config.override_dirname.exclude_keys=[{fixed}]"
-    _run_hydra("train", [*arguments, f"output_dir={folder}", named], _train_job)
-    with logging_to(None):
-        sweep = summarize(folder)
+    words = [word for word in arguments if not word.startswith("output_dir=")]
+    # Else the jobs of another launcher's processes would outlive this one.
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        _run_hydra("train", [*words, quoted(f"output_dir={folder}"), named], _train_job)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        with logging_to(None):
+            sweep = summarize(folder)
     if any(row.record.state != "finished" for row in sweep.rows):
         sys.exit(1)
 
@@ -102,6 +110,7 @@ def simulate(arguments: list[str]) -> None:
 def evaluate(arguments: list[str]) -> None:
     """Judge a finished run again; hydra makes the folder."""
     _refuse_sweep("evaluate", "judges one run", arguments)
+    arguments = [_as_hydra_reads(word) for word in arguments]
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
         refuse_unusable(Path(config.output_dir))
     _run_hydra("evaluate", arguments, _evaluate)
@@ -239,10 +248,10 @@ def _train(composed: DictConfig) -> None:
 def _train_job(composed: DictConfig) -> None:
     from survlstm.sweeps.job import run_job  # noqa: PLC0415
 
-    config, hydra_config = validate(composed, RunConfig), HydraConfig.get()
+    hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     jobs_at_once = int(hydra_config.launcher.get("n_jobs") or 1)
-    tell(lambda: run_job(config, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=config.verbose)
+    tell(lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False)
 
 
 def _simulate(composed: DictConfig) -> None:
@@ -276,6 +285,11 @@ def _evaluate(composed: DictConfig) -> None:
             judge_again(config, folder)
 
     tell(job, verbose=config.verbose)
+
+
+def _as_hydra_reads(word: str) -> str:
+    """Paths in quotes where they need some; the folder of a sweep's job has = and , in its name."""
+    return quoted(word) if word.startswith(("run=", "output_dir=", "data.path=", "cache_dir=")) else word
 
 
 def _refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:

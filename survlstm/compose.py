@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from survlstm.config import conf_dir
 from survlstm.errors import ConfigError
 from survlstm.section import Section, SectionT
 from survlstm.validation import leaf_keys, nearest_key, validate
+
+# Composing takes a twentieth of a second.
+MOST_COMBINATIONS = 50
 
 
 def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:
@@ -40,12 +45,14 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
 
 
 def _combinations(lines: list[str], *, sweep: bool) -> list[list[str]]:
-    """The overrides of one run; for a sweep, each swept value once, beside the first value of the other keys."""
+    """The overrides of one run, or of every job of a sweep; of a large sweep each value, beside the others' first."""
     parsed = _parse(lines)
     if not sweep:
         return [lines]
     # glob(…) needs the config folder to expand; hydra does that when the sweep starts.
     values = [_values(override, line) for override, line in zip(parsed, lines, strict=True) if "glob(" not in line]
+    if math.prod(map(len, values)) <= MOST_COMBINATIONS:
+        return [list(combination) for combination in itertools.product(*values)]
     first = [options[0] for options in values]
     others = [
         [*first[:place], option, *first[place + 1 :]] for place, options in enumerate(values) for option in options[1:]
@@ -90,7 +97,10 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
     """Hydra's own message in one sentence, with the nearest valid key or group choice."""
     message = str(error)
     choice = re.search(r"Could not find '([^']+)/([^'/]+)'", message)
-    if choice:
+    launcher = re.search(r"Could not (?:load|find) 'hydra/launcher/(joblib|submitit)", message)
+    if launcher:
+        message = f"this launcher needs the extra {launcher[1]}: pip install 'survlstm[{launcher[1]}]'"
+    elif choice:
         group, found = choice.groups()
         choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
         nearest = nearest_key(found, choices)

@@ -16,8 +16,8 @@ from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
 from survlstm.report.manifest import ending_recorded, write_beginning
 from survlstm.resumption import owned, resumed_config, state_to_go_on_from
-from survlstm.run_folder import has_begun, refuse_unusable
-from survlstm.torchrun import refuse_launched_without_asking
+from survlstm.run_folder import has_begun, refuse_unusable, written_whole
+from survlstm.torchrun import launched, refuse_launched_without_asking
 from survlstm.tracking import tracked
 from survlstm.training.trainer import Watcher
 from survlstm.training.world import ALONE, World, joined
@@ -51,12 +51,17 @@ def start(
     # Before the folder is made: its package may be missing.
     tracker = build_tracker(config.tracker)
     folder.mkdir(parents=True, exist_ok=True)
-    with owned(folder):
+    with written_whole(folder), owned(folder):
         # Only now: another process may have begun here, and ended.
         begun = has_begun(folder)
         with logging_to(folder / "training.log"):
             state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
-            write_beginning(folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=begun)
+            # Of a run that goes on the verdict so far is not its verdict any more.
+            for name in ("report.html", "metrics.json"):
+                (folder / name).unlink(missing_ok=True)
+            write_beginning(
+                folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=state is not None
+            )
             with ending_recorded(folder), tracked(tracker, config, folder), world.losses_told():
                 told = (*watchers, tracker)
                 run.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
@@ -75,7 +80,10 @@ def _settled(config: RunConfig, folder: Path) -> RunConfig:
 def resume(words: list[str]) -> None:
     """Go on with the run that ``resume=RUN`` names; the other words change its config."""
     _refuse_hydras_own(words)
-    folder = Path(next(word for word in words if word.startswith(RESUME)).removeprefix(RESUME)).expanduser().absolute()
+    named = [word for word in words if word.startswith(RESUME)]
+    if len(named) > 1:
+        raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
+    folder = Path(named[0].removeprefix(RESUME)).expanduser().absolute()
     overrides = [word for word in words if not word.startswith(RESUME)]
     _start_or_rehearse(resumed_config(folder, overrides), folder, overrides=overrides, resumed=True)
 
@@ -94,6 +102,11 @@ def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str],
     if not config.trainer.distributed:
         start(config, folder, overrides=overrides, resumed=resumed)
         return
+    if ":" in config.trainer.device and launched() > 1:
+        raise ConfigError(
+            "with several processes each takes a device of its own; set trainer.device=cuda, not "
+            f"{config.trainer.device}"
+        )
     wants_cuda = config.trainer.device.startswith("cuda")
     is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
     with joined("cuda" if is_cuda else "cpu") as world:

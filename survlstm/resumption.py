@@ -6,7 +6,7 @@ import fcntl
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,9 +129,13 @@ def owned(folder: Path) -> Iterator[None]:
         # Whoever only asks whether it is held holds it for a moment.
         for wait in (0.0, 0.2, 0.5):
             time.sleep(wait)
-            with suppress(BlockingIOError):
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                log.warning("WARNING: %s has no locks (%s): see that no other process trains there", folder, error)
+            break
         else:
             raise ConfigError(
                 f"another process is training in {folder}; wait for it, stop it, or set another output_dir"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import NamedTuple
 
-from survlstm.errors import ConfigError
+from survlstm.errors import CheckpointError, ConfigError
 
 
 def has_begun(folder: Path) -> bool:
@@ -30,12 +33,32 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         what = "can't be written" if there.is_dir() else "is a file"
         raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
-    for run_folder in sorted(folder.glob("[0-9]*")) if sweep else [folder]:
-        if has_begun(run_folder) and not (may_go_on and not is_finished(run_folder)):
+    if sweep:
+        begun = [path for path in (folder, *sorted(folder.glob("*/"))) if has_begun(path)]
+        if begun or (folder / "sweep.json").exists():
             raise ConfigError(
-                f"output_dir must not hold a run already; found one in {run_folder}. Set another output_dir, or go on "
-                f"with it: survlstm train resume={run_folder}"
+                f"output_dir must not hold a run already; found {begun[0] if begun else 'a sweep'} in {folder}. Set "
+                f"another output_dir, or run what is missing: survlstm train sweep.resume={folder}"
             )
+    elif has_begun(folder) and not (may_go_on and not is_finished(folder)):
+        raise ConfigError(
+            f"output_dir must not hold a run already; found one in {folder}. Set another output_dir, or go on with it: "
+            f"survlstm train resume={folder}"
+        )
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[None]:
+    """CheckpointError where the system does not take what is written to a run's folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG} and not str(error.filename).startswith(str(folder)):
+            raise
+        raise CheckpointError(
+            f"a run's files must be written to {folder}; the system says: {error}. What was saved before is whole. "
+            "Free space there, or give the folder back, and go on with survlstm train resume=RUN"
+        ) from error
 
 
 class Record(NamedTuple):

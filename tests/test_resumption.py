@@ -338,3 +338,22 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_fold
     assert survlstm("train", *words, "data=synthea", "data.path=export") == 3
     assert survlstm("train", *words) == 0
     assert "ended before its first checkpoint" in (tmp_path / "run" / "training.log").read_text()
+
+
+def test_a_finished_run_that_is_extended_and_killed_is_not_taken_for_finished(survlstm, tmp_path, monkeypatch):
+    from survlstm import run
+
+    words = ["experiment=smoke", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "trainer.epochs=1"]
+    assert survlstm("train", *words, "output_dir=run") == 0
+
+    def killed(*_):
+        raise MemoryError("as if killed while judging")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "assess", killed)
+        with pytest.raises(MemoryError):
+            survlstm("train", "resume=run", "trainer.epochs=2")
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert survlstm("train", "resume=run") == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["training"]["stopped"] == "all 2 epochs done"

@@ -18,6 +18,7 @@ import torch
 
 from survlstm import __version__
 from survlstm.errors import Interrupted, SurvlstmError
+from survlstm.run_folder import is_held
 from survlstm.training.history import write_json
 
 NAME = "manifest.json"
@@ -34,8 +35,9 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
         "state": "running",
         "sentence": "",
         "exit_code": None,
-        # Those of the first life; a later one may only say that it goes on.
         **{key: before.get(key) or value for key, value in life.items()},
+        # A later life says that it goes on, and what has changed.
+        "overrides": _merged(before.get("overrides", []), overrides),
         "lives": [*before.get("lives", []), life],
         "ended": "",
         "seed": config["seed"],
@@ -50,7 +52,9 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
 
 
 def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
-    """The manifest of a job that failed before its run could record that itself."""
+    """The manifest of a job that failed before its run could say so; not of a run that another process is at."""
+    if is_held(folder):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder)
     if before.get("state") not in {"failed", "stopped", "finished"}:
@@ -61,7 +65,8 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
     """Add what is not known yet; a folder without a manifest gets one."""
-    write_json(folder / NAME, facts | read_manifest(folder))
+    latest = {name: facts[name] for name in ("device", "data fingerprint") if name in facts}
+    write_json(folder / NAME, facts | read_manifest(folder) | latest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -107,6 +112,12 @@ def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.d
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
     } | {name: installed[name] for name in SHOWN if name in installed}
+
+
+def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Of two lists of overrides the later word for each key."""
+    by_key = {word.split("=")[0]: word for word in (*before, *now)}
+    return list(by_key.values())
 
 
 def _end(folder: Path, state: str, sentence: str, exit_code: int) -> None:

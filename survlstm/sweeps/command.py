@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from survlstm.errors import ConfigError
@@ -39,12 +40,15 @@ def read_words(words: Sequence[str]) -> SweepWords:
         raise ConfigError(f"{RESUME}{folder} goes on in that folder; leave out output_dir")
     if asked:
         _refuse_another(folder, recorded, asked)
-    return SweepWords(["-m", *(asked or recorded), f"output_dir={folder}"], folder)
+    return SweepWords(["-m", *(asked or recorded), quoted(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
     """Keep what a sweep was asked for, so that it can be completed."""
-    kept = [word for word in words if not word.startswith(("-", "output_dir="))]
+    kept = [word for word in overrides_of(words) if not word.startswith("output_dir=")]
+    flags = get_args_parser().parse_args(list(words))
+    if flags.config_dir:
+        kept = ["--config-dir", str(Path(flags.config_dir).absolute()), *kept]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RECORD, {"words": kept})
@@ -52,18 +56,35 @@ def record_words(folder: Path, words: Sequence[str]) -> None:
         raise ConfigError(f"output_dir must be a folder that can be written; found {folder}: {error}") from error
 
 
+def overrides_of(words: Sequence[str]) -> list[str]:
+    """A command's words without hydra's flags and their values."""
+    return list(get_args_parser().parse_args(list(words)).overrides)
+
+
 def swept_keys(words: Sequence[str]) -> list[str]:
     """The keys that take several values, in the order of the words."""
-    parser = OverridesParser.create()
-    overrides = [parser.parse_override(word) for word in words if not word.startswith("-")]
-    return [override.get_key_element() for override in overrides if override.is_sweep_override()]
+    return _keys(words, swept=True)
 
 
 def fixed_keys(words: Sequence[str]) -> list[str]:
     """The keys that are the same for all jobs: no part of a job's name."""
+    return _keys(words, swept=False)
+
+
+def quoted(word: str) -> str:
+    """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
+    key, _, value = word.partition("=")
+    if value.startswith(("'", '"')) or re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII):
+        return word
+    # Backslashes are themselves but before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
+    return f"{key}='{escaped}'"
+
+
+def _keys(words: Sequence[str], *, swept: bool) -> list[str]:
     parser = OverridesParser.create()
-    overrides = [parser.parse_override(word) for word in words if not word.startswith("-")]
-    return [override.get_key_element() for override in overrides if not override.is_sweep_override()]
+    overrides = [parser.parse_override(word) for word in overrides_of(words)]
+    return [override.get_key_element() for override in overrides if override.is_sweep_override() == swept]
 
 
 def job_folder_name(overrides: str) -> str:
@@ -86,13 +107,15 @@ def _recorded(folder: Path) -> list[str]:
 
 
 def _refuse_another(folder: Path, recorded: list[str], asked: list[str]) -> None:
-    """The jobs that have ended must be jobs of the sweep that is asked for: only swept values may come or go."""
-    swept = set(swept_keys([*recorded, *asked]))
+    """The jobs that have ended must be jobs of what is asked for: only values of the swept keys may change."""
+    swept = swept_keys(recorded)
     before, now = (
-        {word for word in words if word.split("=")[0].lstrip("+") not in swept} for words in (recorded, asked)
+        {word for word in overrides_of(words) if word.split("=")[0] not in swept} for words in (recorded, asked)
     )
-    if before != now:
-        changed = ", ".join(sorted(f"without {word}" for word in before - now) + sorted(now - before))
+    if before != now or set(swept) != set(swept_keys(asked)):
+        named = sorted(f"without {word}" for word in before - now) + sorted(now - before)
+        other_keys = f"swept then: {', '.join(swept)}; now: {', '.join(swept_keys(asked)) or 'nothing'}"
+        changed = ", ".join(named or [other_keys])
         raise ConfigError(
             f"a sweep is completed with the overrides it began with; in {folder} the jobs so far were run otherwise "
             f"({changed}). Leave all of them out to take the recorded ones, or set another output_dir"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from omegaconf import DictConfig
 
 from survlstm.config import RunConfig
 from survlstm.errors import Interrupted, SurvlstmError
@@ -17,11 +18,12 @@ from survlstm.report.manifest import read_manifest, record_failure
 from survlstm.resumption import compare
 from survlstm.run_folder import is_finished
 from survlstm.sweeps.summary import summarize
+from survlstm.validation import validate
 
 log = logging.getLogger(__name__)
 
 
-def run_job(config: RunConfig, folder: Path, *, overrides: Sequence[str], jobs_at_once: int) -> None:
+def run_job(composed: DictConfig, folder: Path, *, overrides: Sequence[str], jobs_at_once: int) -> None:
     """Train in ``folder`` unless that is done; whatever goes wrong is recorded there, but for a signal, which ends all.
 
     Of ``jobs_at_once`` processes on a host each takes its share of the cores.
@@ -29,6 +31,7 @@ def run_job(config: RunConfig, folder: Path, *, overrides: Sequence[str], jobs_a
     if jobs_at_once > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs_at_once))
     try:
+        config = validate(composed, RunConfig)
         if is_finished(folder):
             _tell_another_config(config, folder)
         else:
@@ -49,8 +52,8 @@ def _summarize(sweep: Path) -> None:
     """After each job, so that a killed night can be read; a summary that fails costs no job."""
     try:
         summarize(sweep, show=False)
-    except SurvlstmError as error:
-        log.warning("WARNING: no summary could be written: %s", error)
+    except Exception as error:
+        log.warning("WARNING: no summary could be written: %s: %s", type(error).__name__, error)
 
 
 def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code: int) -> None:

@@ -74,8 +74,14 @@ class Learner:
         in_parts = self.micro_batch_size is not None and self.micro_batch_size < len(own)
         if in_parts or not len(own):
             return Work(len(subjects), own, None)
-        batch = batches.collate(own, salt=salt)
-        return Work(len(subjects), own, batch.pinned() if self.device.type == "cuda" else batch)
+        try:
+            batch = batches.collate(own, salt=salt)
+            return Work(len(subjects), own, batch.pinned() if self.device.type == "cuda" else batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            # The step will try again, and tell what fails there.
+            return Work(len(subjects), own, None)
 
     def _step(self, batches: Batches, work: Work, salt: int) -> Step:
         while True:

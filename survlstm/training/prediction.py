@@ -90,15 +90,15 @@ class _Part(NamedTuple):
 
 def _read(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.device) -> list[_Part]:
     """The logits of some subjects, in halves where memory does not suffice: they do not hang on the batch."""
-    batch = batches.collate(chosen)
     try:
+        batch = batches.collate(chosen)
         return [_Part(chosen, batch, model(*batch.to(device).inputs))]
     except (RuntimeError, MemoryError) as error:
         if not is_shortage(error):
             raise
         if len(chosen) == 1:
             raise MemoryShortageError(
-                f"out of memory with one subject of {len(batch.slot):,} visits on {device}: {needed(error)}. "
+                f"out of memory with one subject of {batches.visits(chosen)[0]:,} visits on {device}: {needed(error)}. "
                 "Try data.max_visits=50 or model=lstm_small"
             ) from error
     log.warning("WARNING: out of memory while evaluating %d subjects at once; halves are tried", len(chosen))

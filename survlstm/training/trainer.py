@@ -72,6 +72,7 @@ class Trainer:
     request: StopRequest = field(default_factory=StopRequest, init=False)
     telemetry: Telemetry = field(init=False)
     saved: float = field(init=False)
+    asked_at_once: int | None = field(default=None, init=False)
 
     def fit(self, train: Batches, val: Batches, *, epochs: int, state: dict[str, Any] | None = None) -> History:
         """Train until ``epochs``, or until patience or budget runs out, then load the best weights back.
@@ -95,11 +96,13 @@ class Trainer:
         parameters = sum(parameter.numel() for parameter in self.learner.model.parameters())
         self.history = History(parameters, parameters / len(train.members))
         self.telemetry = Telemetry(self.learner.device)
+        self.asked_at_once = self.learner.micro_batch_size
         self.saved = time.monotonic()
 
     def _has_ended(self, epochs: int) -> bool:
         done, wish = len(self.history.epochs), self._agreed()
         if wish == SIGNALLED:
+            self._note_usage(epochs)
             self._save()
             raise self._interrupted()
         if self.stopping.should_stop:
@@ -108,6 +111,7 @@ class Trainer:
             self.history.stopped = f"all {done} epochs done"
         elif wish == OUT_OF_BUDGET:
             self.history.stopped = f"{self.meter.spent or 'the budget is spent'}, in epoch {self.progress.epoch}"
+            self._note_usage(epochs)
             self._save()
         else:
             return False
@@ -251,6 +255,7 @@ class Trainer:
             "stopping": self.stopping.state_dict(),
             "progress": dataclasses.asdict(self.progress),
             "history": self.history.as_plain(),
+            "asked_at_once": self.asked_at_once,
             "micro_batch_size": self.learner.micro_batch_size,
             "random": random_states(),
             "place": computing_place(self.learner.device, self.learner.world),
@@ -264,8 +269,9 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self.history = History.from_plain(state["history"])
         self.history.stopped = ""
-        halved, asked = state["micro_batch_size"], self.learner.micro_batch_size
-        self.learner.micro_batch_size = min(halved, asked) if halved and asked else halved or asked
+        # What had to be halved stays so, unless something else is asked for now.
+        if self.asked_at_once == state["asked_at_once"]:
+            self.learner.micro_batch_size = state["micro_batch_size"]
         self.meter.seconds_before = self.history.usage.seconds
         restore_random_states(state["random"])
         where = f"epoch {self.progress.epoch} after {self.progress.steps} steps"

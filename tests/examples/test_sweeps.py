@@ -88,6 +88,23 @@ def test_a_wrong_sweep_fails_before_its_first_job(survlstm, tmp_path, capsys, wo
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_second_sweep_is_not_written_into_the_first_and_its_jobs_can_be_judged_again(survlstm, tmp_path, capsys):
+    assert survlstm("train", "-m", *SMALL, "seed=0,1", "output_dir=sweep") == 0
+    assert survlstm("train", "-m", *SMALL, "trainer.epochs=2", "seed=0,1", "output_dir=sweep") == 2
+    assert "run what is missing: survlstm train sweep.resume=" in capsys.readouterr().err
+    assert survlstm("evaluate", "run=sweep/seed=0", "output_dir=again") == 0
+    again, before = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in ("again", "sweep/seed=0")
+    )
+    assert again == before
+
+
+def test_a_job_that_is_wrong_only_as_a_combination_stops_a_sweep_before_it_begins(survlstm, tmp_path, capsys):
+    assert survlstm("train", "-m", *SMALL, "split.folds=5,3", "split.fold=0,4", "output_dir=sweep") == 2
+    assert "split.fold must be below split.folds=3" in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_folds_hold_every_subject_in_one_test_split(survlstm, tmp_path):
     assert survlstm("train", "-m", *SMALL, "split.folds=2", "split.fold=0,1", "output_dir=sweep") == 0
     import pandas as pd

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from survlstm.errors import ConfigError
-from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words, swept_keys
+from survlstm.sweeps.command import (
+    fixed_keys,
+    job_folder_name,
+    quoted,
+    read_words,
+    record_words,
+    swept_keys,
+)
 
 
 def test_a_job_is_named_by_its_overrides():
@@ -54,3 +61,26 @@ def test_another_sweep_is_no_completion(tmp_path):
     (tmp_path / "sweep.json").write_text("torn")
     with pytest.raises(ConfigError, match="has none that can be read"):
         read_words([f"sweep.resume={tmp_path}"])
+
+
+def test_the_keys_that_are_swept_are_the_same_when_it_is_completed(tmp_path):
+    record_words(tmp_path, ["-m", "data=tiny", "seed=0,1"])
+    with pytest.raises(ConfigError, match=r"swept then: seed; now: nothing"):
+        read_words(["-m", "data=tiny", "seed=0", f"sweep.resume={tmp_path}"])
+    with pytest.raises(ConfigError, match=r"\(trainer.epochs=2,3\)|run otherwise"):
+        read_words(["-m", "data=tiny", "seed=0,1", "trainer.epochs=2,3", f"sweep.resume={tmp_path}"])
+
+
+def test_a_folder_of_configs_is_kept_with_the_words(tmp_path):
+    record_words(tmp_path / "sweep", ["-m", "--config-dir", str(tmp_path), "seed=0,1"])
+    words, _ = read_words([f"sweep.resume={tmp_path / 'sweep'}"])
+    assert words[:4] == ["-m", "--config-dir", str(tmp_path), "seed=0,1"]
+    assert swept_keys(words) == ["seed"]
+
+
+@pytest.mark.parametrize("path", ["/a/seed=0,model.dropout=0.1", "/tmp/My (work)/é", "it's", "a b", "C:\\x"])
+def test_a_path_is_read_as_it_is_whatever_it_holds(path):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    assert OverridesParser.create().parse_override(quoted(f"run={path}")).value() == path
+    assert quoted("output_dir=outputs/${now:%Y}/x") == "output_dir=outputs/${now:%Y}/x"

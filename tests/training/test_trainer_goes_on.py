@@ -209,10 +209,10 @@ def test_the_same_place_is_not_worth_a_warning(prepared, tmp_path, caplog, state
     assert "WARNING" not in caplog.text
 
 
-@pytest.mark.parametrize("sizes", [(16, None, 16), (None, 8, 8), (16, 8, 8), (8, 16, 8)])
-def test_parts_that_had_to_be_made_smaller_stay_so(prepared, tmp_path, state, sizes):
-    kept, asked, used = sizes
-    state["micro_batch_size"] = kept
+@pytest.mark.parametrize("sizes", [(16, 8, 16, 8), (None, 8, None, 8), (None, 8, 16, 16), (8, 8, None, None)])
+def test_parts_that_had_to_be_made_smaller_stay_so_unless_others_are_asked_for(prepared, tmp_path, state, sizes):
+    asked_then, used_then, asked, used = sizes
+    state["asked_at_once"], state["micro_batch_size"] = asked_then, used_then
     all_of_it = made(prepared, tmp_path)
     all_of_it.trainer.learner.micro_batch_size = asked
     all_of_it.trainer.fit(all_of_it.train, all_of_it.val, epochs=2, state=state)
