@@ -116,8 +116,8 @@ def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.d
 
 def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """Of two lists of overrides the later word for each key."""
-    by_key = {word.split("=")[0]: word for word in (*before, *now)}
-    return list(by_key.values())
+    changed = {word.split("=")[0] for word in now}
+    return [*(word for word in before if word.split("=")[0] not in changed), *now]
 
 
 def _end(folder: Path, state: str, sentence: str, exit_code: int) -> None:
