@@ -52,8 +52,7 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
     arguments, completed = read_words([_as_hydra_reads(word) for word in arguments])
-    # hydra takes its sweep flag before the overrides only.
-    arguments = sorted(arguments, key=lambda word: word not in SWEEP_FLAGS)
+    arguments = _flags_first(arguments)
     is_sweep = bool(SWEEP_FLAGS & set(arguments))
     is_resumed = any(word.startswith("resume=") for word in arguments)
     if is_resumed and not is_sweep:
@@ -285,6 +284,19 @@ def _evaluate(composed: DictConfig) -> None:
             judge_again(config, folder)
 
     tell(job, verbose=config.verbose)
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """hydra takes its flags, and a flag's value, before the overrides only."""
+    flags, rest, words = [], [], iter(arguments)
+    for word in words:
+        if word in SWEEP_FLAGS:
+            flags.append(word)
+        elif word in {"--config-dir", "-cd"}:
+            flags += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            rest.append(word)
+    return flags + rest
 
 
 def _as_hydra_reads(word: str) -> str:

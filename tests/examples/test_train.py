@@ -245,3 +245,11 @@ def test_the_synthetic_outcome_of_a_real_cohort_is_what_was_promised(survlstm, t
     assert 8 <= facts["median_step"] <= 16
     assert facts["risk_time_correlation"] < -0.3
     assert 0.75 <= facts["oracle_c_td"] <= 0.85
+
+
+def test_a_folder_of_configs_may_be_named_anywhere(survlstm, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "own.yaml").write_text("# @package _global_\nmodel:\n  hidden_dim: 8\n")
+    words = ["experiment=[smoke,own]", "--config-dir", "mine", *BARE, "trainer.epochs=1", "output_dir=run"]
+    assert survlstm("train", *words) == 0
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["hidden_dim"] == 8
