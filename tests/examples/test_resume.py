@@ -168,6 +168,8 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     assert life.ended() == 130
     assert time.monotonic() - pressed < 3.0
     assert "Traceback" not in life.said
-    assert (
-        life.said.strip().splitlines()[-1].startswith("Interrupted. A run that had begun goes on with survlstm train")
+    # The other sentence where a quick machine had granted the first wish before the second came.
+    assert re.match(
+        r"Interrupted(\. A run that had begun goes on with|: stopped by signal 2 .* is saved\.) survlstm train resume=",
+        life.said.strip().splitlines()[-1],
     )
