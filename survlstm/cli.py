@@ -61,18 +61,18 @@ def train(arguments: list[str]) -> None:
         resume(arguments)
         return
     configs = check_overrides("train", arguments, RunConfig)
-    for config in configs:
-        if is_resumed or config.trainer.dry_run or config.trainer.distributed:
-            if is_sweep:
-                raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
-            from survlstm.launch import start_without_hydra  # noqa: PLC0415
+    alone = [config for config in configs if is_resumed or config.trainer.dry_run or config.trainer.distributed]
+    if alone and is_sweep:
+        raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
+    if alone:
+        from survlstm.launch import start_without_hydra  # noqa: PLC0415
 
-            start_without_hydra(config, arguments)
-            return
-        refuse_launched_without_asking(distributed=False)
-        if completed is None:
-            # Before anything is made there.
-            refuse_unusable(Path(config.output_dir), sweep=is_sweep, may_go_on=not is_sweep)
+        start_without_hydra(alone[0], arguments)
+        return
+    refuse_launched_without_asking(distributed=False)
+    if configs and completed is None:
+        # Before anything is made there.
+        refuse_unusable(Path(configs[0].output_dir), sweep=is_sweep, may_go_on=not is_sweep)
     if is_sweep and configs and not get_args_parser().parse_args(arguments).cfg:
         _sweep(arguments, Path(configs[0].output_dir).expanduser().absolute())
     else:
@@ -195,6 +195,9 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "simulate": simulate,
 }
 
+# Whose groups and keys the shell completes.
+COMPOSED = ("train", "evaluate", "tune", "simulate")
+
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script; ends the process with the error's exit code where there is one."""
@@ -207,7 +210,9 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stdout.write(f"survlstm {__version__}\n")
             return
         if arguments[0] in completion.FLAGS:
-            completion.complete(arguments, verbs=VERBS, composed=("train", "evaluate", "simulate"), hydra=_complete)
+            completion.complete(
+                arguments, verbs=VERBS, composed=("train", "evaluate", "tune", "simulate"), hydra=_complete
+            )
             return
         if arguments[0] not in VERBS:
             raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")

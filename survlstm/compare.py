@@ -9,11 +9,11 @@ import pandas as pd
 
 from survlstm.command_config import CompareConfig
 from survlstm.errors import ConfigError
+from survlstm.files import write_json
 from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.comparison import Comparison, compare
 from survlstm.report.predictions_table import read_predictions
 from survlstm.report.summary import comparison_table, plain
-from survlstm.training.history import write_json
 
 log = logging.getLogger(__name__)
 

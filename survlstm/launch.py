@@ -41,7 +41,7 @@ def start(
     ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
     """
     refuse_launched_without_asking(distributed=config.trainer.distributed)
-    config = _settled(config, folder)
+    config = settled(config, folder)
     if not world.is_main:
         with logging_nothing(), world.losses_told():
             run.train(config, folder, state=world.shared(None), world=world)
@@ -67,7 +67,7 @@ def start(
                 run.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
 
 
-def _settled(config: RunConfig, folder: Path) -> RunConfig:
+def settled(config: RunConfig, folder: Path) -> RunConfig:
     """With absolute paths: what is judged or gone on with from another working folder must still be found."""
     data, tracker = config.data, config.tracker
     if data.path is not None:

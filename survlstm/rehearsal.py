@@ -56,7 +56,7 @@ def rehearse(config: RunConfig) -> Estimate:
         mean_hazard=starting_hazard(prepared.tensors),
     ).to(device)
     found = estimate(build_learner(config, model.train(), device, ALONE), train)
-    _tell(config, found, model, train, device, prepared_in=meter.seconds)
+    _tell(config, found, model=model, train=train, device=device, meter=meter)
     return found
 
 
@@ -105,13 +105,7 @@ def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
 
 
 def _tell(
-    config: RunConfig,
-    found: Estimate,
-    model: nn.Module,
-    train: Batches,
-    device: torch.device,
-    *,
-    prepared_in: float,
+    config: RunConfig, found: Estimate, *, model: nn.Module, train: Batches, device: torch.device, meter: Meter
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     per_subject = parameters / len(train.members)
@@ -128,16 +122,16 @@ def _tell(
         reached,
     )
     log.info("Memory of this process so far, data and libraries included: %s", _mebibytes(peak_host_bytes()))
-    whole = prepared_in + config.trainer.epochs * found.seconds_per_epoch
+    whole = meter.seconds + config.trainer.epochs * found.seconds_per_epoch
     log.info(
         "Time: about %s an epoch, at most %s for %d epochs (validation and judgement come on top)",
         spoken(found.seconds_per_epoch),
         spoken(whole),
         config.trainer.epochs,
     )
-    if config.trainer.cost_per_hour is not None:
-        cost = whole / 3600 * config.trainer.cost_per_hour
-        log.info("Cost: at most $%.3f at $%g an hour", cost, config.trainer.cost_per_hour)
+    cost = meter.cost(whole)
+    if cost is not None:
+        log.info("Cost: at most $%.3f at $%g an hour", cost, meter.cost_per_hour)
 
 
 def _mebibytes(number: int) -> str:

@@ -160,9 +160,7 @@ def _recorded(folder: Path, latest: Latest) -> dict[str, Any]:
         ) from error
 
 
-def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any] | None) -> None:
-    if state is None:
-        return
+def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None:
     done, stopping = len(state["history"]["epochs"]), state["stopping"]
     patience = config.trainer.early_stopping.patience
     if config.trainer.epochs < done:

@@ -14,12 +14,12 @@ from survlstm.config import RunConfig
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
 from survlstm.errors import ConfigError, NotFiniteError
+from survlstm.files import write_text
 from survlstm.judgement.health import not_finite
 from survlstm.judgement.results import Verdict
 from survlstm.report.summary import show_preparation, write_failure
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
-from survlstm.training.history import write_text
 from survlstm.training.meter import Meter, spoken
 from survlstm.training.seeding import seed_everything
 from survlstm.training.starting_hazard import starting_hazard

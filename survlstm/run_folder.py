@@ -29,10 +29,7 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
 
     Of a ``sweep`` the folder holds those of its runs; with ``may_go_on`` a run that has not ended there is no obstacle.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        what = "can't be written" if there.is_dir() else "is a file"
-        raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
+    refuse_unwritable(folder)
     if sweep:
         begun = [path for path in (folder, *sorted(folder.glob("*/"))) if has_begun(path)]
         if begun or (folder / "sweep.json").exists():
@@ -47,6 +44,14 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
         )
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """ConfigError where ``folder`` is none that can be made and written."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        what = "can't be written" if there.is_dir() else "is a file"
+        raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
+
+
 @contextmanager
 def written_whole(folder: Path) -> Iterator[None]:
     """CheckpointError where the system does not take what is written to a run's folder."""
@@ -55,10 +60,15 @@ def written_whole(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG} and not str(error.filename).startswith(str(folder)):
             raise
-        raise CheckpointError(
-            f"a run's files must be written to {folder}; the system says: {error}. What was saved before is whole. "
-            "Free space there, or give the folder back, and go on with survlstm train resume=RUN"
-        ) from error
+        raise unwritable("a run's files must be written", folder, error) from error
+
+
+def unwritable(must: str, path: Path, error: OSError) -> CheckpointError:
+    """What to say where a running run can't write: nothing that was saved is lost."""
+    return CheckpointError(
+        f"{must} to {path}; the system says: {error}. What was saved before is whole. Free space there, or give the "
+        "folder back, and go on with survlstm train resume=RUN"
+    )
 
 
 class Record(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from survlstm.data.aside import waited_for, written_aside
+from survlstm.data.aside import written_aside
 from survlstm.data.cohort import Cohort, Exclusion, select_cohort
 from survlstm.data.events import Events, Reading, TableCount
 from survlstm.data.fitted import Fitted
@@ -28,6 +28,7 @@ from survlstm.data.tensors import Built, Tensors, build_tensors
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.errors import CohortError, ConfigError
+from survlstm.files import waited_for
 
 log = logging.getLogger(__name__)
 

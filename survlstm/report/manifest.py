@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ import torch
 
 from survlstm import __version__
 from survlstm.errors import Interrupted, SurvlstmError
+from survlstm.files import write_json
 from survlstm.run_folder import is_held
-from survlstm.training.history import write_json
 
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
@@ -42,10 +43,10 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
         "ended": "",
         "seed": config["seed"],
         "split_seed": config["split"]["seed"],
-        "git": _git(Path(__file__).resolve().parents[2]),
+        "git": _git(),
         "machine": _machine(),
         "python": platform.python_version(),
-        "packages": {found.metadata["Name"]: found.version for found in distributions()},
+        "packages": _packages(),
         "config": config,
     }
     write_json(folder / NAME, before | facts)
@@ -98,8 +99,7 @@ def ending_recorded(folder: Path) -> Iterator[None]:
 
 def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
     """What stands on a page: versions, machine, seed, data and times."""
-    git = _git(Path(__file__).resolve().parents[2])
-    installed = {found.metadata["Name"]: found.version for found in distributions()}
+    git, installed = _git(), _packages()
     return {
         "survlstm": __version__
         + (f", git {git['revision'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
@@ -144,8 +144,16 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _git(checkout: Path) -> dict[str, Any] | None:
+@cache
+def _packages() -> dict[str, str]:
+    return {found.metadata["Name"]: found.version for found in distributions()}
+
+
+# Once a process: it is the revision whose modules were imported that counts.
+@cache
+def _git() -> dict[str, Any] | None:
     """The revision that survlstm runs from and whether files differ from it; None outside a checkout or without git."""
+    checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None
     try:

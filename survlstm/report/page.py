@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from survlstm.data.prepare import Flow
+from survlstm.files import write_text
 from survlstm.judgement.results import Calibration, Finding, LandmarkResult, Verdict, best_of
 from survlstm.report import numbers
 from survlstm.report.environment import page_environment
@@ -68,7 +69,9 @@ def write_report(
         plates = _draw(figures, verdict, flow, history)
     page = page_environment(Path(__file__).parent).get_template("page.html.jinja")
     path = folder / "report.html"
-    path.write_text(
+    # Its presence says that the run is finished.
+    write_text(
+        path,
         page.render(
             title=title,
             verdict=verdict,
@@ -82,7 +85,6 @@ def write_report(
             best_baseline=best_of(verdict.rows, "baseline"),
             oracle=best_of(verdict.rows, "oracle"),
         ),
-        encoding="utf-8",
     )
     log.info("Report: %s", path)
     return path

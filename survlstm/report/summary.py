@@ -14,9 +14,10 @@ import pandas as pd
 
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
+from survlstm.files import write_json
 from survlstm.judgement.comparison import Comparison
 from survlstm.judgement.results import Difference, Estimate, Finding, LandmarkResult, Row, Verdict
-from survlstm.training.history import History, write_json
+from survlstm.training.history import History
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import NamedTuple
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
 from survlstm.errors import ConfigError
-from survlstm.training.history import write_json
+from survlstm.files import write_json
 
 RESUME = "sweep.resume="
 RECORD = "sweep.json"
@@ -34,7 +36,7 @@ def read_words(words: Sequence[str]) -> SweepWords:
     if not named:
         return SweepWords(rest, None)
     folder = Path(named[-1].removeprefix(RESUME)).expanduser().absolute()
-    recorded = _recorded(folder)
+    recorded = recorded_words(folder)
     asked = [word for word in rest if word not in {"-m", "--multirun"}]
     if any(word.startswith("output_dir=") for word in asked):
         raise ConfigError(f"{RESUME}{folder} goes on in that folder; leave out output_dir")
@@ -81,10 +83,20 @@ def quoted(word: str) -> str:
     return f"{key}='{escaped}'"
 
 
+def planned_jobs(words: Sequence[str]) -> int | None:
+    """How many combinations the words make; None where a sweeper decides as it goes."""
+    if any(word.startswith("hydra/sweeper") for word in words):
+        return None
+    return math.prod(len(list(found.sweep_string_iterator())) for found in _parsed(words) if found.is_sweep_override())
+
+
 def _keys(words: Sequence[str], *, swept: bool) -> list[str]:
+    return [found.get_key_element() for found in _parsed(words) if found.is_sweep_override() == swept]
+
+
+def _parsed(words: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
-    overrides = [parser.parse_override(word) for word in overrides_of(words)]
-    return [override.get_key_element() for override in overrides if override.is_sweep_override() == swept]
+    return [parser.parse_override(word) for word in overrides_of(words)]
 
 
 def job_folder_name(overrides: str) -> str:
@@ -96,9 +108,13 @@ def job_folder_name(overrides: str) -> str:
     return f"{name[:MOST_CHARACTERS]}-{digest}" if overrides else "job"
 
 
-def _recorded(folder: Path) -> list[str]:
+def recorded_words(folder: Path) -> list[str]:
+    """What the sweep in ``folder`` was asked for; ConfigError where that does not stand there."""
     try:
-        return list(json.loads((folder / RECORD).read_text(encoding="utf-8"))["words"])
+        words = json.loads((folder / RECORD).read_text(encoding="utf-8"))["words"]
+        if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+            raise TypeError("words must be a list of texts")
+        return words
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{RESUME} must name the folder of a sweep, which holds {RECORD}; {folder} has none that can be read "

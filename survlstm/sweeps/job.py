@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from survlstm.config import RunConfig
 from survlstm.errors import Interrupted, SurvlstmError
-from survlstm.launch import start
+from survlstm.launch import settled, start
 from survlstm.report.manifest import read_manifest, record_failure
 from survlstm.resumption import compare
 from survlstm.run_folder import is_finished
@@ -63,6 +63,6 @@ def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code:
 
 def _tell_another_config(config: RunConfig, folder: Path) -> None:
     """The config files may have changed since a job ended; its results stay what they are."""
-    changed = compare(read_manifest(folder).get("config", {}), config.model_dump(by_alias=True))
+    changed = compare(read_manifest(folder).get("config", {}), settled(config, folder).model_dump(by_alias=True))
     if changed:
         log.warning("WARNING: %s is finished, with another config: %s", folder, "; ".join(map(str, changed)))

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from hydra.errors import HydraException
 
 from survlstm.errors import ConfigError
+from survlstm.files import waited_for, write_json
 from survlstm.judgement.results import Estimate
 from survlstm.report.numbers import estimate
 from survlstm.report.summary import plain
 from survlstm.run_folder import has_begun
+from survlstm.sweeps.command import planned_jobs, recorded_words
 from survlstm.sweeps.page import write_page
-from survlstm.sweeps.plan import planned_jobs
 from survlstm.sweeps.reading import RunRow, find_runs, read_run
 from survlstm.sweeps.table import CONVENTIONS, Group, Spread, Sweep, main_effects, make_sweep, metric_named, shown
 from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict
-from survlstm.training.history import write_json
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,8 @@ def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sw
     # Before anything is made there.
     _runs_below(folder)
     try:
-        with _alone(folder):
+        # Else one that read early could write late, and the last job would be missing for good.
+        with waited_for(folder / ".summary.lock"):
             sweep = read_sweep(folder, metric=metric)
             _write(folder, sweep)
     except OSError as error:
@@ -68,7 +67,15 @@ def _show(sweep: Sweep) -> None:
 def read_sweep(folder: Path, *, metric: str = "val_nll") -> Sweep:
     """The runs below a folder; ConfigError where there is none, and where the folder is that of a run."""
     rows = [read_run(path, name=path.relative_to(folder).as_posix()) for path in _runs_below(folder)]
-    return make_sweep(folder, rows, metric=metric, planned=planned_jobs(folder))
+    return make_sweep(folder, rows, metric=metric, planned=_planned(folder))
+
+
+def _planned(folder: Path) -> int | None:
+    """How many jobs the sweep was asked for, those that have not begun included; None where it does not say so."""
+    try:
+        return planned_jobs(recorded_words(folder))
+    except (ConfigError, HydraException):
+        return None
 
 
 def _runs_below(folder: Path) -> list[Path]:
@@ -231,13 +238,3 @@ def _write(folder: Path, sweep: Sweep) -> None:
             (folder / path).unlink(missing_ok=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One at a time: else one that read early could write late, and the last job would be missing for good."""
-    with (folder / ".summary.lock").open("a") as lock:
-        # Some shared file systems know no locks; renaming keeps every file whole all the same.
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from survlstm import __version__
+from survlstm.files import write_json
 from survlstm.trackers.tracker import State, finite, parameters, require, scalars
-from survlstm.training.history import Epoch, History, write_json
+from survlstm.training.history import Epoch, History
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import torch
 
 from survlstm.errors import CheckpointError
+from survlstm.run_folder import unwritable
 from survlstm.training.history import History
 
 # A checkpoint is a zip archive; its sum stands in the archive's comment, which torch.load passes over.
 SEAL = b"survlstm sha256 "
 SEAL_LENGTH = len(SEAL) + 64
+SAVED = "training must be saved"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Checkpointer:
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable(SAVED, self.folder, error) from error
 
     def save_best(self, model: dict[str, Any], *, epoch: int) -> None:
         """The weights of the best epoch so far."""
@@ -62,7 +64,7 @@ class Checkpointer:
         try:
             history.write(path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(SAVED, path, error) from error
 
     def best(self) -> dict[str, Any]:
         """The checkpoint of the best epoch."""
@@ -82,7 +84,7 @@ class Checkpointer:
                 last.replace(aside)
             aside.replace(previous)
         except OSError as error:
-            raise _unwritable(previous, error) from error
+            raise unwritable(SAVED, previous, error) from error
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -184,7 +186,7 @@ def _write(path: Path, content: _Sealed) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink()
-        raise _unwritable(path, error) from error
+        raise unwritable(SAVED, path, error) from error
 
 
 def _sync(folder: Path) -> None:
@@ -194,10 +196,3 @@ def _sync(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def _unwritable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"training must be saved to {path}; the system says: {error}. What was saved before is whole. Free space "
-        "there, or give the folder back, and go on with survlstm train resume=RUN"
-    )

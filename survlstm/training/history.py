@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from survlstm.files import write_json
 
 
 @dataclass(frozen=True)
@@ -78,29 +77,3 @@ class History:
     def write(self, path: Path) -> None:
         """Replace the file as a whole: a reader never sees half a history."""
         write_json(path, self.as_plain())
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write strict JSON (a number that is not finite becomes null) and rename it into place."""
-    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it into place: a reader sees all of it or what was there before."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -240,7 +241,7 @@ class Trainer:
     def _interrupted(self) -> Interrupted:
         progress, folder = self.progress, self.checkpointer.run_folder
         # Another process may have been the one that was signalled.
-        number = self.request.signal_number or 15
+        number = self.request.signal_number or signal.SIGTERM
         return Interrupted(
             f"stopped by signal {number} in epoch {progress.epoch} after {progress.steps} steps; all of it is saved. "
             f"survlstm train resume={folder} goes on there",

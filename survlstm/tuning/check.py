@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from survlstm.compose import check_overrides
 from survlstm.config import RunConfig
@@ -53,7 +54,7 @@ def _key(line: str) -> str:
         raise ConfigError(f"base must hold overrides of survlstm train, none of hydra's; found {line!r}")
     try:
         is_sweep = OverridesParser.create().parse_override(line).is_sweep_override()
-    except Exception:
+    except (HydraException, ValueError):
         # Composing says what is wrong with it.
         return key
     if is_sweep:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from survlstm.tuning.alone import alone
+from survlstm.files import waited_for
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.ledger import Place, is_fresh, places, slot_of, trial_folder
 from survlstm.tuning.pruning import utc_now
@@ -45,7 +45,7 @@ class Claim:
 
 def claim(study: optuna.Study, config: TuneConfig) -> Claim | None:
     """The next trial, signed, with its values drawn; None where every place is taken, done or not."""
-    with alone(config.folder / ".claims"):
+    with waited_for(config.folder / ".claims"):
         put_back_the_dead(study, config)
         while _has_room(study, config):
             found = _signed(study, study.ask(), config)

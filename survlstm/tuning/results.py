@@ -7,14 +7,12 @@ import io
 import json
 import logging
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from survlstm.training.history import write_json
-from survlstm.tuning.alone import alone
+from survlstm.files import waited_for, write_json, write_text
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import experiment_yaml
 from survlstm.tuning.ledger import Place, best_place, places, trial_folder
@@ -32,10 +30,10 @@ STATES = ("complete", "pruned", "failed", "running", "waiting", "lost")
 def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: bool) -> None:
     """Write what the study holds now. It can be written again at any time: what goes wrong here stops no search."""
     try:
-        with alone(config.folder / ".results"):
+        with waited_for(config.folder / ".results"):
             found = places(study.get_trials(deepcopy=False))
             best = best_place(found, config.metric, maximised=config.maximised)
-            _write(config.folder / "trials.csv", _table(found, config))
+            write_text(config.folder / "trials.csv", _table(found, config))
             if best is not None:
                 _write_experiment(best, config)
             write_json(config.folder / RECORD, _record(found, best, config))
@@ -99,7 +97,7 @@ def _write_experiment(best: Place, config: TuneConfig) -> None:
         f"at epoch {best.figure('best_epoch'):.0f}, on validation subjects."
     )
     lines = [*config.base, *overrides({key: best.params[key] for key in config.space})]
-    _write(path, experiment_yaml(lines, about=about))
+    write_text(path, experiment_yaml(lines, about=about))
 
 
 def _recorded_best(config: TuneConfig) -> int | None:
@@ -108,9 +106,3 @@ def _recorded_best(config: TuneConfig) -> int | None:
         return None if best is None else int(best["trial"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(path: Path, content: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(content, encoding="utf-8")
-    aside.replace(path)

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from survlstm.errors import Interrupted, SurvlstmError, TrainingError
 from survlstm.logs import logging_to
+from survlstm.run_folder import refuse_unwritable
 from survlstm.tuning.check import check_trials
 from survlstm.tuning.claim import Claim, claim
 from survlstm.tuning.config import TuneConfig
@@ -23,7 +24,7 @@ from survlstm.tuning.pruning import GivenUp, Pruned, PruningWatcher
 from survlstm.tuning.results import experiment_path, write_results
 from survlstm.tuning.space import overrides
 from survlstm.tuning.storage import patiently
-from survlstm.tuning.study import opened_study, study_folder_usable
+from survlstm.tuning.study import opened_study
 from survlstm.tuning.trial import RunTrial, TrialOutcome
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,8 @@ class Worker:
 def search(config: TuneConfig, run_trial: RunTrial) -> None:
     """Check, open, work, and write what came of it."""
     check_trials(config)
-    study_folder_usable(config.folder)
+    refuse_unwritable(config.folder)
+    config.folder.mkdir(parents=True, exist_ok=True)
     with opened_study(config) as study:
         with logging_to(config.folder / "tune.log"):
             _say_start(study, config)

@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -17,8 +16,8 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 
 from survlstm.errors import ConfigError, SurvlstmError
+from survlstm.files import waited_for
 from survlstm.resumption import compare
-from survlstm.tuning.alone import alone
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.storage import STORAGE_ERRORS, masked, opened_storage, unusable
 
@@ -34,7 +33,7 @@ def opened_study(config: TuneConfig) -> Iterator[optuna.Study]:
         _refuse_anothers_folder(config)
         with ExitStack() as stack:
             # Two workers that begin together must not both make the tables.
-            with alone(config.folder / ".claims"):
+            with waited_for(config.folder / ".claims"):
                 storage = stack.enter_context(opened_storage(config.storage, config.folder))
                 study = _soundly(config, storage)
             yield study
@@ -147,13 +146,3 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._own.log(record.levelno, "optuna: %s", record.getMessage())
-
-
-def study_folder_usable(folder: Path) -> None:
-    """Make the study's folder; ConfigError where that is impossible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output_dir must be a folder that can be written; {folder} is not: {error}. Set another output_dir"
-        ) from error

@@ -3,7 +3,8 @@
 import csv
 import logging
 import os
-from concurrent.futures import ProcessPoolExecutor
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import fields, replace
 
 import numpy as np
@@ -110,6 +111,26 @@ def test_runs_at_once_end_with_one_whole_entry(tmp_path):
     for other in found[1:]:
         assert_same(found[0], other)
     assert entries(cache) == [found[0].fingerprint]
+
+
+def test_runs_at_once_prepare_the_data_once(tmp_path):
+    folder, cache = write_export(tmp_path / "export"), tmp_path / "cache"
+    read = []
+
+    class Slow(SyntheaSource):
+        def read(self):
+            read.append(self.path)
+            time.sleep(0.3)
+            return super().read()
+
+    def get_slowly(_):
+        return prepare(Slow(str(folder), ["procedures"], 0.01), OUTCOME, SETTINGS, described={}, cache=cache)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(get_slowly, range(3)))
+    assert len(read) == 1
+    for other in found[1:]:
+        assert_same(found[0], other)
 
 
 def test_a_split_without_subjects_is_refused(tmp_path):

@@ -292,3 +292,17 @@ def test_one_contender_below_chance_is_drawn(tmp_path):
     path = report(tmp_path, sample.visit_verdict(rows=(worse,), landmarks=(), curves=()))
     assert "Forest plot of c_td: model 0.290." in path.read_text(encoding="utf-8")
     assert "Best baseline" not in words(path)
+
+
+def test_a_page_that_can_not_be_written_whole_does_not_say_that_the_run_is_finished(tmp_path, monkeypatch):
+    written = Path.write_text
+
+    def half(path, text, **options):
+        written(path, text[: len(text) // 2], **options)
+        if path.suffix != ".svg":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        report(tmp_path, sample.bare_verdict(), history=None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures"]

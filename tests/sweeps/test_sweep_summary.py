@@ -158,6 +158,7 @@ def test_jobs_that_still_run_and_nothing_finished(tmp_path):
         ({"words": ["model.dropout=glob(*)"]}, "1 job: 1 finished."),
         ({"words": ["model.dropout='"]}, "1 job: 1 finished."),
         ({"words": [1]}, "1 job: 1 finished."),
+        ({"words": ["--config-dir", "/conf", "model.dropout=0.1,0.2"]}, "2 jobs: 1 finished, 1 not begun."),
         ({"words": ["data=tiny"]}, "1 job: 1 finished."),
         ([], "1 job: 1 finished."),
     ],

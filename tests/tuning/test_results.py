@@ -116,7 +116,7 @@ def test_results_that_can_not_be_written_do_not_end_the_search(tmp_path, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("survlstm.tuning.results._write", full)
+    monkeypatch.setattr("survlstm.tuning.results.write_text", full)
     bowl, folder = Bowl(), tmp_path / "study"
     tune(config_of(folder, "trials=2"), bowl)
     assert len(bowl.asked) == 2
