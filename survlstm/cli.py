@@ -15,20 +15,24 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from survlstm import __version__, completion
-from survlstm.command_config import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
-from survlstm.compose import check_overrides
+from survlstm import __version__, completion, shipping
+from survlstm.command_config import (
+    CompareConfig,
+    EvaluateConfig,
+    RerunConfig,
+    SimulateConfig,
+)
+from survlstm.compose import HELP, SWEEP_FLAGS, as_hydra_reads, check_overrides, quoted, refuse_sweep
 from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.logs import logging_to, tell
 from survlstm.run_folder import refuse_unusable
-from survlstm.sweeps.command import fixed_keys, job_folder_name, quoted, read_words, record_words
+from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words
 from survlstm.torchrun import refuse_launched_without_asking
 from survlstm.validation import validate
 
 log = logging.getLogger(__name__)
 
-SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 
 # Here, so that a launcher's other processes, which import the job's function from here, know it too.
 OmegaConf.register_new_resolver("job_folder", job_folder_name, replace=True)
@@ -43,6 +47,11 @@ survlstm tune      [tune=lstm] [key=value …]   search over a space of override
 survlstm summarize SWEEP [--metric val_nll]  a sweep's table, winner and pictures, also while it runs
 survlstm runs      [FOLDER] [--sort test.c_td] [--where data=cohort_1000]  the runs below a folder
 survlstm rerun     RUN [output_dir=DIR]    make a run again; is its history identical?
+survlstm export    run=RUN output=BUNDLE   a model with all that it takes to use it; format=onnx
+survlstm predict   bundle=BUNDLE data.path=EXPORT [output=FILE]  risk and survival of every subject
+survlstm plot      survival bundle=BUNDLE data.path=EXPORT [subjects=[ID,…]]  survival curves
+survlstm explain   run=RUN [key=value …]   which codes move the predicted hazard
+survlstm serve     bundle=BUNDLE [port=8000]  predictions over HTTP, and a page to try them on
 survlstm simulate  [key=value …]   write a simulated cohort as Synthea CSV: patients=1000 output=DIR
 
 survlstm train --help lists the config groups; survlstm train --cfg job shows the composed config.
@@ -51,7 +60,7 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
-    arguments, completed = read_words([_as_hydra_reads(word) for word in arguments])
+    arguments, completed = read_words([as_hydra_reads(word) for word in arguments])
     arguments = _flags_first(arguments)
     is_sweep = bool(SWEEP_FLAGS & set(arguments))
     is_resumed = any(word.startswith("resume=") for word in arguments)
@@ -101,15 +110,15 @@ def _sweep(arguments: list[str], folder: Path) -> None:
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
-    _refuse_sweep("simulate", "writes one cohort", arguments)
+    refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)
     _run_hydra("simulate", arguments, _simulate)
 
 
 def evaluate(arguments: list[str]) -> None:
     """Judge a finished run again; hydra makes the folder."""
-    _refuse_sweep("evaluate", "judges one run", arguments)
-    arguments = [_as_hydra_reads(word) for word in arguments]
+    refuse_sweep("evaluate", "judges one run", arguments)
+    arguments = [as_hydra_reads(word) for word in arguments]
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
         refuse_unusable(Path(config.output_dir))
     _run_hydra("evaluate", arguments, _evaluate)
@@ -117,8 +126,8 @@ def evaluate(arguments: list[str]) -> None:
 
 def compare(arguments: list[str]) -> None:
     """Compare finished runs; words that are folders, or no key=value, name them."""
-    _refuse_sweep("compare", "makes one comparison", arguments)
-    if {"-h", "--help"} & set(arguments):
+    refuse_sweep("compare", "makes one comparison", arguments)
+    if HELP & set(arguments):
         sys.stdout.write(USAGE)
         return
     # The folder of a sweep's job may well have a = in its name.
@@ -133,7 +142,7 @@ def compare(arguments: list[str]) -> None:
 
 def rerun(arguments: list[str]) -> None:
     """Make a run again, and say whether its history is identical; ends the process with 1 where it is not."""
-    _refuse_sweep("rerun", "makes one run again", arguments)
+    refuse_sweep("rerun", "makes one run again", arguments)
     runs = [word for word in arguments if "=" not in word or Path(word).is_dir()]
     if len(runs) != 1:
         raise ConfigError(f"survlstm rerun takes the folder of one run; found {len(runs)}: {' '.join(runs)}")
@@ -146,7 +155,7 @@ def rerun(arguments: list[str]) -> None:
 
 def tune(arguments: list[str]) -> None:
     """Search over a space of overrides, choosing by validation."""
-    _refuse_sweep("tune", "is itself many runs", arguments)
+    refuse_sweep("tune", "is itself many runs", arguments)
     from survlstm.tuning import TuneConfig  # noqa: PLC0415
     from survlstm.tuning import tune as search  # noqa: PLC0415
 
@@ -192,6 +201,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "summarize": summarize,
     "runs": runs,
     "rerun": rerun,
+    **shipping.VERBS,
     "simulate": simulate,
 }
 
@@ -203,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The console script; ends the process with the error's exit code where there is one."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if not arguments or arguments[0] in {"-h", "--help"}:
+        if not arguments or arguments[0] in HELP:
             sys.stdout.write(USAGE)
             return
         if arguments[0] == "--version":
@@ -302,13 +312,3 @@ def _flags_first(arguments: list[str]) -> list[str]:
         else:
             rest.append(word)
     return flags + rest
-
-
-def _as_hydra_reads(word: str) -> str:
-    """Paths in quotes where they need some; the folder of a sweep's job has = and , in its name."""
-    return quoted(word) if word.startswith(("run=", "output_dir=", "data.path=", "cache_dir=")) else word
-
-
-def _refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:
-    if SWEEP_FLAGS & set(arguments):
-        raise ConfigError(f"survlstm {verb} {does}; leave out -m and call it once for each")

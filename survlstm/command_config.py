@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import datetime
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from survlstm.config import DataConfig, JudgementConfig, SimulatedConfig
-from survlstm.section import Section, Seed, Text
+from survlstm.section import PositiveInt, Section, Seed, Text
 from survlstm.training_config import Device
 
 
@@ -51,4 +53,100 @@ class SimulateConfig(SimulatedConfig):
     """``survlstm simulate``."""
 
     output: Text
+    verbose: bool
+
+
+class ExportConfig(Section):
+    """``survlstm export``; ``format`` onnx adds an ONNX model to the native one."""
+
+    run: Text
+    output: Text
+    format: Literal["native", "onnx"]
+    cache_dir: Text
+    verbose: bool
+
+
+class ScoredDataConfig(Section):
+    """The export whose subjects are scored; how it is read and grouped is the bundle's."""
+
+    path: Text
+
+    @field_validator("path")
+    @classmethod
+    def _is_folder(cls, path: str) -> str:
+        if not Path(path).expanduser().is_dir():
+            raise ValueError(f"must be a folder with Synthea CSV tables; found {path!r}, not a folder")
+        return path
+
+
+class _ScoringConfig(Section):
+    """What ``predict`` and ``plot`` share; without ``as_of`` entries dated in the future are a defect."""
+
+    bundle: Text
+    data: ScoredDataConfig
+    as_of: Text | None
+    subjects_at_once: PositiveInt
+    cache_dir: Text
+    verbose: bool
+
+    @field_validator("as_of")
+    @classmethod
+    def _is_a_time(cls, as_of: str | None) -> str | None:
+        try:
+            if as_of is not None:
+                datetime.datetime.fromisoformat(as_of)
+        except ValueError as error:
+            raise ValueError(
+                f"must be a day or a time, written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS; found {as_of!r}"
+            ) from error
+        return as_of
+
+
+class PredictConfig(_ScoringConfig):
+    """``survlstm predict``; ``horizons`` count the bundle's unit, null: those of its training."""
+
+    output: Text
+    per_visit: bool
+    horizons: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
+
+    @field_validator("output")
+    @classmethod
+    def _known_ending(cls, output: str) -> str:
+        if not output.endswith((".parquet", ".csv")):
+            raise ValueError(f"must end in .parquet or .csv; found {output!r}")
+        return output
+
+
+class PlotConfig(_ScoringConfig):
+    """``survlstm plot survival``; ``subjects`` null: the lowest, the median and the highest risk."""
+
+    output: Text
+    subjects: Annotated[list[Text | int], Field(min_length=1)] | None
+
+
+class ExplainConfig(Section):
+    """``survlstm explain``; ``subject`` null: the one of the highest risk; ``output`` null: the run's own folder."""
+
+    run: Text
+    split: Literal["test", "val", "train"]
+    subjects_at_most: PositiveInt
+    subject: Text | None
+    integration_steps: Annotated[int, Field(ge=2)]
+    resamples: Annotated[int, Field(ge=100)]
+    shuffles: PositiveInt
+    top: PositiveInt
+    seed: Seed
+    cache_dir: Text
+    output: Text | None
+    verbose: bool
+
+
+class ServeConfig(Section):
+    """``survlstm serve``."""
+
+    bundle: Text
+    host: Text
+    port: Annotated[int, Field(ge=0, le=65535)]
+    max_body_mib: Annotated[float, Field(gt=0, le=1024)]
+    max_events: PositiveInt
     verbose: bool

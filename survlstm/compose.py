@@ -23,6 +23,9 @@ from survlstm.validation import leaf_keys, nearest_key, validate
 
 # Composing takes a twentieth of a second.
 MOST_COMBINATIONS = 50
+SWEEP_FLAGS = frozenset({"-m", "--multirun"})
+HELP = frozenset({"-h", "--help"})
+PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=")
 
 
 def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:
@@ -149,3 +152,24 @@ def composed_values(config_name: str, lines: list[str]) -> dict[str, Any]:
 def as_yaml(config: Section) -> str:
     """A validated config as the YAML that a run keeps beside its results."""
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(by_alias=True)))
+
+
+def quoted(word: str) -> str:
+    """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
+    key, _, value = word.partition("=")
+    if value.startswith(("'", '"')) or re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII):
+        return word
+    # Backslashes are themselves but before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
+    return f"{key}='{escaped}'"
+
+
+def as_hydra_reads(word: str) -> str:
+    """Paths in quotes where they need some; the folder of a sweep's job has = and , in its name."""
+    return quoted(word) if word.startswith(PATHS) else word
+
+
+def refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:
+    """ConfigError where a verb that makes no sweep is asked for one."""
+    if SWEEP_FLAGS & set(arguments):
+        raise ConfigError(f"survlstm {verb} {does}; leave out -m and call it once for each")

@@ -59,6 +59,18 @@ class CheckpointError(SurvlstmError):
     exit_code = 7
 
 
+class BundleError(SurvlstmError):
+    """A bundle can't be written, read or trusted, or is none for what is asked of it."""
+
+    exit_code = 8
+
+
+class ServingError(SurvlstmError):
+    """The server can't start."""
+
+    exit_code = 9
+
+
 class Interrupted(SurvlstmError):  # noqa: N818  (no error: somebody asked for it)
     """A signal ended the run, which can go on; its exit code is 128 + the signal's number, as a shell's would be."""
 

@@ -79,7 +79,20 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         A slot without a visit has no codes and a logit that means nothing: mask it. ``noise`` is the key of each slot's
         dropout, needed in training mode only.
         """
-        states = torch.cat([self.embedding(codes, code_offsets), visit_features], dim=1)
+        embedded = self.embedding(codes, code_offsets)
+        return self.read(embedded, visit_features, slices, slot, visits_per_row, noise)
+
+    def read(  # noqa: PLR0917  (as above)
+        self,
+        embedded: Float[Tensor, "slot embedding"],
+        visit_features: Float[Tensor, "slot feature"],
+        slices: tuple[tuple[int, int], ...],
+        slot: Int64[Tensor, " visit"],
+        visits_per_row: Int64[Tensor, " row"],
+        noise: Int32[Tensor, " slot"] | None = None,
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+        """What ``forward`` does behind the embedding, so that a visit's codes may be weighed or left out."""
+        states = torch.cat([embedded, visit_features], dim=1)
         for number, layer in enumerate(self.lstm):
             if number:
                 states = self.between[number - 1](states, noise)

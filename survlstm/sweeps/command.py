@@ -14,6 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from survlstm.compose import quoted
 from survlstm.errors import ConfigError
 from survlstm.files import write_json
 
@@ -71,16 +72,6 @@ def swept_keys(words: Sequence[str]) -> list[str]:
 def fixed_keys(words: Sequence[str]) -> list[str]:
     """The keys that are the same for all jobs: no part of a job's name."""
     return _keys(words, swept=False)
-
-
-def quoted(word: str) -> str:
-    """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
-    key, _, value = word.partition("=")
-    if value.startswith(("'", '"')) or re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII):
-        return word
-    # Backslashes are themselves but before a quote.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
-    return f"{key}='{escaped}'"
 
 
 def planned_jobs(words: Sequence[str]) -> int | None:

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from survlstm.compose import quoted
 from survlstm.errors import ConfigError
 from survlstm.sweeps.command import (
     fixed_keys,
     job_folder_name,
-    quoted,
     read_words,
     record_words,
     swept_keys,

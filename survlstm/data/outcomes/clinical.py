@@ -53,7 +53,6 @@ class FirstCodeOutcome:
 
         Cut before visits are made: an entry of the afternoon must not move a visit of the morning behind the event.
         """
-        self._refuse_unknown(events.codes)
         qualifying = np.isin(events.codes, self.codes)[events.code]
         seconds = events.time[qualifying].astype(np.int64)
         behind = np.where(seconds % DAY_SECONDS == 0, seconds + DAY_SECONDS, seconds + 1)
@@ -72,6 +71,7 @@ class FirstCodeOutcome:
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """The event, where the last observed visit records it, and the censored both end at step n-2."""
+        self._refuse_unknown(visits.codes)
         event = self._first_qualifying_visit(visits) < visits.visits_per_subject
         if not event[is_training].any():
             raise OutcomeError(

@@ -51,7 +51,7 @@ def code_rows(table: CsvTable, kind: EventTable, patients: Patients, *, max_unus
     check_unusable_share(count, limit=max_unusable_share, example=first_unusable(times.values, moments))
 
     kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(fates == Fate.USED)
-    code, code_names, strange_systems = _codes(table, kind, kept)
+    code, code_names, strange_systems = number_codes(table, kind, kept)
     numeric_value, no_number = _numeric_values(table, kept)
     warnings = []
     if table.rows + table.malformed == 0:
@@ -98,7 +98,7 @@ def _checks(table: CsvTable, patients: Patients, moments: Times, before_birth: n
     ]
 
 
-def _codes(
+def number_codes(
     table: CsvTable, kind: EventTable, kept: slice | np.ndarray
 ) -> tuple[Int32[np.ndarray, " event"], np.ndarray, int]:
     """The kept rows' codes, the names that they number, and how many rows have a SYSTEM unknown here."""

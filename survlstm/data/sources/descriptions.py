@@ -1,0 +1,49 @@
+"""A folder of Synthea's CSV export → what each code means, in the export's own words."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from survlstm.data.sources.csv_table import CsvTable, Field, read_csv_table
+from survlstm.data.sources.synthea import SyntheaSource
+from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS, EventTable
+from survlstm.data.sources.synthea_rows import number_codes
+
+_DESCRIPTION = Field("description", ("DESCRIPTION",), required=False)
+
+
+def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
+    """The DESCRIPTION of every code in ``tables``, by the code's name in the vocabulary (``SNOMED/44054006``).
+
+    Of several texts for a code the most frequent one is taken, of equally frequent ones the first in the alphabet.
+    Codes without a text are absent, as are tables without the column. Raises SourceError as reading the export does.
+    """
+    texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for file in SyntheaSource(str(path), tables, 1.0).files():
+        name = file.name.split(".")[0]
+        if name == PATIENTS:
+            continue
+        kind = EVENT_TABLES[name]
+        # A column fewer is a column less in memory: no times, no patients.
+        fields = [field for field in kind.fields if field.name in ("code", "system")]
+        for code, text, rows in _counted(read_csv_table(file, [*fields, _DESCRIPTION]), kind):
+            texts[code][text] += rows
+    return {code: min(counts, key=lambda text: (-counts[text], text)) for code, counts in sorted(texts.items())}
+
+
+def _counted(table: CsvTable, kind: EventTable) -> Iterator[tuple[str, str, int]]:
+    """Every pair of code name and text that stands in a row, and in how many rows."""
+    if "description" not in table.columns or table.rows == 0:
+        return
+    code, names, _ = number_codes(table, kind, slice(None))
+    texts = table.columns["description"]
+    values = [text.strip() for text in texts.values.to_pylist()]
+    pairs, rows = np.unique(code * np.int64(len(values)) + texts.index, return_counts=True)
+    for pair, count in zip(pairs.tolist(), rows.tolist(), strict=True):
+        name, text = str(names[pair // len(values)]), values[pair % len(values)]
+        if text and not name.endswith("/"):
+            yield name, text, count
