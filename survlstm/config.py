@@ -128,6 +128,14 @@ class LandmarkClockConfig(Section):
         return self
 
 
+def _system_and_code(codes: list[Any]) -> list[str]:
+    """Checked here and not by type: a number in a list must be shown as it was found."""
+    for code in codes:
+        if not (isinstance(code, str) and re.fullmatch(r"[^/\s]+/\S+", code)):
+            raise ValueError(f"each must read SYSTEM/CODE, as in SNOMED/44054006; found {code!r}")
+    return codes
+
+
 class SyntheticOutcomeConfig(SwapPoint):
     """Events drawn from a hazard that follows the history."""
 
@@ -139,10 +147,18 @@ class SyntheticOutcomeConfig(SwapPoint):
     repetition_weight: Weight
     censoring_chance: Annotated[float, Field(ge=0, lt=1)]
     seed: Seed
+    planted_codes: list[Any]
+
+    @field_validator("planted_codes")
+    @classmethod
+    def _each_planted_once(cls, codes: list[Any]) -> list[str]:
+        if len(set(map(str, codes))) < len(codes):
+            raise ValueError(f"must name each code once; found {codes}")
+        return _system_and_code(codes)
 
     @model_validator(mode="after")
     def _some_weight(self) -> SyntheticOutcomeConfig:
-        if self.comorbidity_weight + self.frequency_weight + self.repetition_weight == 0:
+        if not self.planted_codes and self.comorbidity_weight + self.frequency_weight + self.repetition_weight == 0:
             raise ValueError("at least one of comorbidity_weight, frequency_weight, repetition_weight must be above 0")
         return self
 
@@ -170,11 +186,8 @@ class FirstCodeOutcomeConfig(SwapPoint):
 
     @field_validator("codes")
     @classmethod
-    def _system_and_code(cls, codes: list[Any]) -> list[str]:
-        for code in codes:
-            if not (isinstance(code, str) and re.fullmatch(r"[^/\s]+/\S+", code)):
-                raise ValueError(f"each must read SYSTEM/CODE, as in SNOMED/44054006; found {code!r}")
-        return codes
+    def _codes_of_systems(cls, codes: list[Any]) -> list[str]:
+        return _system_and_code(codes)
 
 
 class LandmarksConfig(Section):

@@ -37,7 +37,7 @@ def prepared_on(clock: str) -> Prepared:
     """Once a session: no test changes it. 90 subjects train on the visit clock, 50 on the landmark clock."""
     if clock == "visit":
         source = RecordsSource(events_of(random_records(120, seed=0)))
-        return make(source, SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0), SETTINGS)
+        return make(source, SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[]), SETTINGS)
     source = RecordsSource(events_of(random_records(200, seed=0)))
     # At a day, not at a visit: else all rows are equally long.
     landmark = replace(LANDMARK_SETTINGS.landmark, day=200.0, visit=None, edges="equidistant")

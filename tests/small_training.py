@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def prepared_records():
-    outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+    outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
     return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 

@@ -20,11 +20,8 @@ def visit_features(visits: Visits) -> Float64[np.ndarray, "visit feature"]:
     since_last = np.diff(since_first, prepend=0.0)
     number = np.arange(len(owner)) - first_visit
     since_last[number == 0] = 0.0
-    age = (
-        (visits.visit_time - visits.subjects.birth[owner]).astype("timedelta64[s]").astype(np.int64)
-        / DAY_SECONDS
-        / 365.25
-    )
+    # NaN where no birth is known: a model that reads the age can't be asked then.
+    age = (visits.visit_time - visits.subjects.birth[owner]) / np.timedelta64(1, "s") / DAY_SECONDS / 365.25
     return np.column_stack(
         [np.log1p(since_last), np.log1p(since_first), age, np.log(visits.codes_per_visit), np.log1p(number)]
     )

@@ -124,6 +124,8 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["experiment=smok"], "experiment must be one of .*; the nearest is experiment=smoke"),
         (["data=synthea"], "data.path has no value and needs one; set data.path=VALUE"),
         (["outcome=first_code"], "outcome.codes has no value and needs one"),
+        (["outcome.planted_codes=[44054006]"], "outcome.planted_codes: each must read SYSTEM/CODE, .*; found 44054006"),
+        (["outcome.planted_codes=[X/1,X/1]"], "outcome.planted_codes: must name each code once; found"),
         (
             ["outcome=first_code", "outcome.codes=[44054006]"],
             "outcome.codes: each must read SYSTEM/CODE, .*; found 44054006",

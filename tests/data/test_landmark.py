@@ -19,7 +19,7 @@ from survlstm.errors import CohortError, OutcomeError
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 HIT = FirstCodeOutcome(["X/hit"])
-SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
 DAY_30 = LandmarkSettings(day=30.0, visit=None, intervals=2, edges="equidistant", horizon_days=60.0)
 
 

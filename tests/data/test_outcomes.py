@@ -14,7 +14,7 @@ from survlstm.data.visits import group_visits, groupable, take_events
 from survlstm.errors import CohortError, OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
-SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
 
 
 def day(number):
@@ -167,7 +167,7 @@ def test_random_hazards_know_no_history():
 
 
 def test_a_weak_effect_is_warned_of():
-    weak = SyntheticOutcome(0.7, 0.0, 0.4, 0.4, 0.2, 1 / 60, seed=0)
+    weak = SyntheticOutcome(0.7, 0.0, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
     found = make(RecordsSource(events_of(random_records(300, seed=4))), weak, SETTINGS)
     assert any("must be below -0.3" in warning and "outcome.effect" in warning for warning in found.flow.warnings)
 
@@ -182,7 +182,7 @@ def test_an_event_rate_out_of_reach_is_warned_of():
 
 def test_a_risk_that_never_varies_is_refused():
     same = {f"s{n}": record("X/a", "X/b", "X/c", "X/d") for n in range(40)}
-    only_repetition = SyntheticOutcome(0.7, 1.7, 0.0, 0.0, 1.0, 1 / 60, seed=0)
+    only_repetition = SyntheticOutcome(0.7, 1.7, 0.0, 0.0, 1.0, 1 / 60, seed=0, planted_codes=[])
     with pytest.raises(OutcomeError, match=r"risk must differ .* found the same everywhere"):
         make(RecordsSource(events_of(same)), only_repetition, SETTINGS)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from survlstm.data.events import Events
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps, refuse_unknown_codes
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
 
@@ -28,7 +27,8 @@ class DeathOutcome:
         """Every visit before the day of death."""
         died = ~np.isnat(visits.subjects.death)
         steps = visits.visits_per_subject - np.where(died, 0, 1)
-        return FollowUp(visits.visits_per_subject, steps, died, prevalent=np.zeros(len(died), dtype=bool))
+        never = np.zeros(len(died), dtype=bool)
+        return FollowUp(visits.visits_per_subject, steps, died, prevalent=never, event_time=visits.subjects.death)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """n visits: the dead have the event at step n-1, on the day they died; the living are censored at step n-2."""
@@ -67,11 +67,13 @@ class FirstCodeOutcome:
         first = self._first_qualifying_visit(visits)
         event = first < visits.visits_per_subject
         observed = np.where(event, first + 1, visits.visits_per_subject)
-        return FollowUp(observed, observed - 1, event, prevalent=event & (first == 0))
+        event_time = np.full(len(event), np.datetime64("NaT"), dtype="datetime64[s]")
+        event_time[event] = visits.visit_time[(visits.visit_offsets[:-1] + first)[event]]
+        return FollowUp(observed, observed - 1, event, prevalent=event & (first == 0), event_time=event_time)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """The event, where the last observed visit records it, and the censored both end at step n-2."""
-        self._refuse_unknown(visits.codes)
+        refuse_unknown_codes(self.codes, visits.codes, key="outcome.codes")
         event = self._first_qualifying_visit(visits) < visits.visits_per_subject
         if not event[is_training].any():
             raise OutcomeError(
@@ -83,14 +85,6 @@ class FirstCodeOutcome:
         warnings = (f"outcome.codes: {', '.join(absent)} occur nowhere in the export",) if absent else ()
         step = visits.visits_per_subject - 2
         return Labels(step, event, end_time=end_of_steps(visits, step), warnings=warnings)
-
-    def _refuse_unknown(self, codes: np.ndarray) -> None:
-        if not np.isin(self.codes, codes).any():
-            near = difflib.get_close_matches(self.codes[0], [str(code) for code in codes], n=1, cutoff=0.0)
-            raise OutcomeError(
-                f"outcome.codes must name codes of the export; found none of {self.codes} among its "
-                f"{len(codes)} codes. The nearest to the first is {near[0] if near else 'none'}"
-            )
 
     def _first_qualifying_visit(self, visits: Visits) -> Int64[np.ndarray, " subject"]:
         """Number of the first visit with a qualifying code; the subject's number of visits where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from survlstm.data.events import Events, Subjects
 from survlstm.data.visits import Visits
+from survlstm.errors import OutcomeError
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,15 @@ class FollowUp:
     """Visits 0..``visits``-1 of each subject are observed, and ``event`` says whether the outcome ends them.
 
     ``steps`` is how many steps a subject is at risk in: none means no follow-up. ``prevalent`` subjects had the
-    outcome at visit 0. A drawn outcome has no event yet.
+    outcome at visit 0. ``event_time`` (datetime64[s] [subject]) is when, NaT where there is no event. A drawn outcome
+    has no event yet.
     """
 
     visits: Int64[np.ndarray, " subject"]
     steps: Int64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
     prevalent: Bool[np.ndarray, " subject"]
+    event_time: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,13 @@ def end_of_steps(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.ndar
 def end_of_death_day(subjects: Subjects) -> np.ndarray:
     """Midnight after the day of death: entries later than that are no care."""
     return subjects.death + np.timedelta64(1, "D")
+
+
+def refuse_unknown_codes(asked: list[str], known: np.ndarray, *, key: str) -> None:
+    """OutcomeError, with the nearest code, where the export knows none of the codes that a config's ``key`` names."""
+    if not np.isin(asked, known).any():
+        near = difflib.get_close_matches(asked[0], [str(code) for code in known], n=1, cutoff=0.0)
+        raise OutcomeError(
+            f"{key} must name codes of the export; found none of {asked} among its {len(known)} codes. The nearest to "
+            f"the first is {near[0] if near else 'none'}"
+        )

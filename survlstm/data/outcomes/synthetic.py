@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps, refuse_unknown_codes
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
@@ -29,7 +29,10 @@ class _DrawnOutcome:
     def follow_up(self, visits: Visits) -> FollowUp:
         """The whole record: the outcome is drawn on it afterwards."""
         none = np.zeros(len(visits.subjects), dtype=bool)
-        return FollowUp(visits.visits_per_subject, visits.visits_per_subject - 1, event=none, prevalent=none)
+        never = np.full(len(none), np.datetime64("NaT"), dtype="datetime64[s]")
+        return FollowUp(
+            visits.visits_per_subject, visits.visits_per_subject - 1, event=none, prevalent=none, event_time=never
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ class SyntheticOutcome(_DrawnOutcome):
 
     risk is the weighted sum of comorbidity (codes per visit so far), frequency (visits per year so far) and repetition
     (1 - share of distinct codes so far), each taken to normal scores by its rank: raw, their tails swamp everything.
-    Ranks, scale and intercept are those of the training subjects, each subject weighing the same.
+    With ``planted_codes`` it is in their place how many of those codes the history holds, each counted once: what an
+    explanation of a model must then find is known. Ranks, scale and intercept are those of the training subjects, each
+    subject weighing the same.
     """
 
     event_rate: float
@@ -74,6 +79,7 @@ class SyntheticOutcome(_DrawnOutcome):
     repetition_weight: float
     censoring_chance: float
     seed: int
+    planted_codes: list[str]
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Event and censoring drawn step by step; the facts say whether the outcome is fit to learn from."""
@@ -92,7 +98,10 @@ class SyntheticOutcome(_DrawnOutcome):
             "risk_time_correlation": correlation,
             "oracle_c_td": oracle_concordance(visits, labels),
         }
+        absent = [code for code in self.planted_codes if code not in visits.codes]
         warnings = _rate_warning(facts)
+        if absent:
+            warnings = (f"outcome.planted_codes: {', '.join(absent)} occur nowhere in the export", *warnings)
         if not correlation < WEAKEST_CORRELATION:
             warnings += (
                 f"the correlation of mean risk with event step must be below {WEAKEST_CORRELATION}; found "
@@ -105,20 +114,30 @@ class SyntheticOutcome(_DrawnOutcome):
         """Standardised risk at each visit, from that visit and those before it."""
         owner = visits.visit_subject
         weight = np.where(is_training[owner], 1.0 / visits.visits_per_subject[owner], 0.0)
-        comorbidity, frequency, repetition = history_factors(visits)
-        risk = (
-            self.comorbidity_weight * _normal_scores(comorbidity, weight)
-            + self.frequency_weight * _normal_scores(frequency, weight)
-            + self.repetition_weight * _normal_scores(repetition, weight)
-        )
+        factors = self._planted(visits) if self.planted_codes else self._burden(visits)
+        risk = sum(share * _normal_scores(factor, weight) for share, factor in factors)
         mean = np.average(risk, weights=weight)
         spread = np.sqrt(np.average(np.square(risk - mean), weights=weight))
         if not spread > 0:
+            mend = (
+                "Name in outcome.planted_codes what some of them know and others do not"
+                if self.planted_codes
+                else "Give weight to another of outcome.comorbidity_weight, outcome.frequency_weight and "
+                "outcome.repetition_weight"
+            )
             raise OutcomeError(
-                "the synthetic risk must differ between training visits; found the same everywhere. Give weight to "
-                "another of outcome.comorbidity_weight, outcome.frequency_weight and outcome.repetition_weight"
+                f"the synthetic risk must differ between training visits; found the same everywhere. {mend}"
             )
         return (risk - mean) / spread
+
+    def _burden(self, visits: Visits) -> list[tuple[float, np.ndarray]]:
+        weights = (self.comorbidity_weight, self.frequency_weight, self.repetition_weight)
+        return list(zip(weights, history_factors(visits), strict=True))
+
+    def _planted(self, visits: Visits) -> list[tuple[float, np.ndarray]]:
+        refuse_unknown_codes(self.planted_codes, visits.codes, key="outcome.planted_codes")
+        is_planted = np.isin(visits.codes, self.planted_codes)[visits.code]
+        return [(1.0, distinct_so_far(visits, is_planted))]
 
 
 def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,13 +152,21 @@ def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     codes = visits.code_offsets[1:] - codes_before
     seconds = visits.visit_time.astype("datetime64[s]").astype(np.int64)
     years = (seconds - seconds[first_visit]) / YEAR_SECONDS
-    code_owner = np.repeat(owner, visits.codes_per_visit)
-    _, first_seen = np.unique(code_owner * len(visits.codes) + visits.code, return_index=True)
-    is_new = np.zeros(len(visits.code) + 1)
-    is_new[first_seen + 1] = 1
-    new_codes = np.cumsum(is_new)
-    distinct = new_codes[visits.code_offsets[1:]] - new_codes[codes_before]
+    distinct = distinct_so_far(visits, np.ones(len(visits.code), dtype=bool))
     return codes / number, number / (1 + years), 1 - distinct / codes
+
+
+def distinct_so_far(visits: Visits, counted: Bool[np.ndarray, " code"]) -> Float[np.ndarray, " visit"]:
+    """How many different codes the history up to each visit holds, of the entries that are ``counted``."""
+    owner = visits.visit_subject
+    entry = np.flatnonzero(counted)
+    code_owner = np.repeat(owner, visits.codes_per_visit)[entry]
+    _, first_seen = np.unique(code_owner * len(visits.codes) + visits.code[entry], return_index=True)
+    is_new = np.zeros(len(visits.code) + 1)
+    is_new[entry[first_seen] + 1] = 1
+    new_codes = np.cumsum(is_new)
+    before = visits.code_offsets[:-1][visits.visit_offsets[:-1][owner]]
+    return new_codes[visits.code_offsets[1:]] - new_codes[before]
 
 
 def draw_labels(

@@ -1,13 +1,14 @@
-"""CSV file, plain or gzipped → the columns asked for by name, each distinct text once."""
+"""CSV file, plain or gzipped → the columns asked for by name, whole or a block of rows at a time."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -61,39 +62,107 @@ def read_csv_table(path: Path, fields: Sequence[Field]) -> CsvTable:
 
     Raises SourceError for a file that is empty, cut short, damaged, not UTF-8, not CSV, or without a required column.
     """
-    try:
-        head = _head(path)
-        names = _column_names(path, _header(path, head), fields)
-        # pyarrow takes a header without a line break for an empty file.
-        if len(head.lstrip(b"\r\n").splitlines()) == 1 and not head.endswith((b"\r", b"\n")):
+    with _sentences(path):
+        names, has_rows = _open(path, fields)
+        if not has_rows:
             nothing = Column(np.empty(0, np.int32), pa.array([], pa.string()))
             return CsvTable(path, dict.fromkeys(names, nothing), 0, 0)
-        return _read(path, names)
+        parser = _Parser(path, names)
+        table = pa_csv.read_csv(parser.file, **parser.options(_TEXT)).unify_dictionaries()
+        parser.check(table.num_rows)
+        columns = {name: _column(table[spelling]) for name, spelling in names.items()}
+        return CsvTable(path, columns, table.num_rows, parser.malformed)
+
+
+class CsvStream:
+    """A CSV file as ``read_csv_table`` reads it, but a block of rows at a time.
+
+    pyarrow reads up to 32 blocks of 2 MiB ahead, so a file of any length takes 64 MiB at most and a few blocks more.
+    ``names`` gives the spelling of every field found; ``malformed`` is complete when all blocks have been read.
+    """
+
+    def __init__(self, path: Path, fields: Sequence[Field]) -> None:
+        self.path = path
+        self.malformed = 0
+        with _sentences(path):
+            self.names, self._has_rows = _open(path, fields)
+
+    def blocks(self) -> Iterator[pa.RecordBatch]:
+        """Rows as texts, in columns named as in the file; raises SourceError where ``read_csv_table`` would."""
+        if not self._has_rows:
+            return
+        rows = 0
+        with _sentences(self.path):
+            parser = _Parser(self.path, self.names)
+            reader = pa_csv.open_csv(parser.file, **parser.options(pa.string()))
+        # A reader's own error, not one of whoever takes the blocks, gets a reader's sentence.
+        while (block := self._next(reader)) is not None:
+            rows += block.num_rows
+            yield block
+        self.malformed = parser.malformed
+        with _sentences(self.path):
+            parser.check(rows)
+
+    def tables(self) -> Iterator[CsvTable]:
+        """The same rows, each block a table of its own; none of them counts malformed rows."""
+        for block in self.blocks():
+            columns = {
+                name: _column(pa.chunked_array([block.column(spelling).dictionary_encode()]))
+                for name, spelling in self.names.items()
+            }
+            yield CsvTable(self.path, columns, block.num_rows, 0)
+
+    def _next(self, reader: pa_csv.CSVStreamingReader) -> pa.RecordBatch | None:
+        with _sentences(self.path):
+            try:
+                return reader.read_next_batch()
+            except StopIteration:
+                return None
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pa.ArrowInvalid) as error:
         raise SourceError(f"{path.name} {_defect(str(error))} ({path}).") from error
 
 
-def _read(path: Path, names: dict[str, str]) -> CsvTable:
-    malformed: list[None] = []
+def _open(path: Path, fields: Sequence[Field]) -> tuple[dict[str, str], bool]:
+    """The spelling of every field found, and whether there is a line after the header."""
+    head = _head(path)
+    names = _column_names(path, _header(path, head), fields)
+    # pyarrow takes a header without a line break for an empty file.
+    return names, len(head.lstrip(b"\r\n").splitlines()) > 1 or head.endswith((b"\r", b"\n"))
 
-    def skip(_row: pa_csv.InvalidRow) -> str:
-        malformed.append(None)
+
+class _Parser:
+    """How pyarrow is to read a file, and what it left unsaid when it has."""
+
+    def __init__(self, path: Path, names: dict[str, str]) -> None:
+        self.malformed = 0
+        self._path = path
+        self._spellings = list(names.values())
+        self._stream = _WatchedStream(path)
+        self.file = pa.PythonFile(self._stream, mode="r")
+
+    def options(self, text: pa.DataType) -> dict[str, Any]:
+        return {
+            "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            "parse_options": pa_csv.ParseOptions(invalid_row_handler=self._skip),
+            "convert_options": pa_csv.ConvertOptions(
+                include_columns=self._spellings, column_types=dict.fromkeys(self._spellings, text)
+            ),
+        }
+
+    def check(self, rows: int) -> None:
+        """Raise SourceError where ``rows``, all that were read, are not all that the file holds."""
+        if self._stream.quote_seen:
+            _check_one_row_per_line(self._path, rows + self.malformed)
+
+    def _skip(self, _row: pa_csv.InvalidRow) -> str:
+        self.malformed += 1
         return "skip"
-
-    stream = _WatchedStream(path)
-    table = pa_csv.read_csv(
-        pa.PythonFile(stream, mode="r"),
-        read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=skip),
-        convert_options=pa_csv.ConvertOptions(
-            include_columns=list(names.values()), column_types=dict.fromkeys(names.values(), _TEXT)
-        ),
-    )
-    if stream.quote_seen:
-        _check_one_row_per_line(path, table.num_rows + len(malformed))
-    table = table.unify_dictionaries()
-    columns = {name: _column(table[spelling]) for name, spelling in names.items()}
-    return CsvTable(path, columns, table.num_rows, len(malformed))
 
 
 def _column(chunks: pa.ChunkedArray) -> Column:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from survlstm.data.sources.csv_table import CsvTable, Field, read_csv_table
+from survlstm.data.sources.csv_table import CsvStream, CsvTable, Field
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS, EventTable
 from survlstm.data.sources.synthea_rows import number_codes
@@ -23,22 +23,21 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
     Codes without a text are absent, as are tables without the column. Raises SourceError as reading the export does.
     """
     texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for file in SyntheaSource(str(path), tables, 1.0).files():
-        name = file.name.split(".")[0]
+    for name, file in SyntheaSource(str(path), tables, 1.0).files_by_table().items():
         if name == PATIENTS:
             continue
-        kind = EVENT_TABLES[name]
-        # A column fewer is a column less in memory: no times, no patients.
-        fields = [field for field in kind.fields if field.name in ("code", "system")]
-        for code, text, rows in _counted(read_csv_table(file, [*fields, _DESCRIPTION]), kind):
-            texts[code][text] += rows
+        fields = [field for field in EVENT_TABLES[name].fields if field.name in ("code", "system")]
+        stream = CsvStream(file, [*fields, _DESCRIPTION])
+        if "description" not in stream.names:
+            continue
+        for table in stream.tables():
+            for code, text, rows in _counted(table, EVENT_TABLES[name]):
+                texts[code][text] += rows
     return {code: min(counts, key=lambda text: (-counts[text], text)) for code, counts in sorted(texts.items())}
 
 
 def _counted(table: CsvTable, kind: EventTable) -> Iterator[tuple[str, str, int]]:
     """Every pair of code name and text that stands in a row, and in how many rows."""
-    if "description" not in table.columns or table.rows == 0:
-        return
     code, names, _ = number_codes(table, kind, slice(None))
     texts = table.columns["description"]
     values = [text.strip() for text in texts.values.to_pylist()]

@@ -77,6 +77,11 @@ def count_rows(table: str, fates: Int8[np.ndarray, " row"], *, malformed: int) -
     return TableCount(table, len(fates) + malformed, int(counts[Fate.USED]), left_out, unusable)
 
 
+def count_malformed(table: str, malformed: int) -> TableCount:
+    """The malformed rows alone, of a table whose other rows are counted elsewhere."""
+    return count_rows(table, np.empty(0, np.int8), malformed=malformed)
+
+
 def check_unusable_share(count: TableCount, *, limit: float, example: str) -> None:
     """Raise SourceError where more than ``limit`` (0 to 1) of a table's rows are unusable.
 

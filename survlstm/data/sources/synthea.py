@@ -42,11 +42,29 @@ class SyntheaSource:
 
     def files(self) -> list[Path]:
         """Every file that ``read`` opens, sorted; raises SourceError where the folder can't be an export."""
-        return sorted(self._files_by_table().values())
+        return sorted(self.files_by_table().values())
+
+    def files_by_table(self) -> dict[str, Path]:
+        """patients and the event tables asked for that are there, in ``EVENT_TABLES``' order; raises as ``files``."""
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            found = "a file" if folder.exists() else "not there"
+            raise SourceError(f"data.path must be the folder of a Synthea CSV export; {folder} is {found}.")
+        _check_names(self.tables)
+        present = {name: path for name in (PATIENTS, *EVENT_TABLES) if (path := _find(folder, name))}
+        if PATIENTS not in present:
+            raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_listing(folder)}.")
+        files = {name: path for name, path in present.items() if name == PATIENTS or name in self.tables}
+        if len(files) == 1:
+            raise SourceError(
+                f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); "
+                f"it holds {_listing(folder)}."
+            )
+        return files
 
     def read(self) -> Reading:
         """Read, code and count; raises SourceError for what can't be read or has too many unusable rows."""
-        files = self._files_by_table()
+        files = self.files_by_table()
         not_read = sorted({path.name.split(".")[0] for path in _csv_files(Path(self.path).expanduser())} - set(files))
         if not_read:
             log.info("%s: tables not read: %s", self.path, ", ".join(not_read))
@@ -83,24 +101,6 @@ class SyntheaSource:
             len(events),
         )
         return Reading(events, counts, tuple(warnings))
-
-    def _files_by_table(self) -> dict[str, Path]:
-        """patients and the event tables asked for that are there, in the order of ``EVENT_TABLES``."""
-        folder = Path(self.path).expanduser()
-        if not folder.is_dir():
-            found = "a file" if folder.exists() else "not there"
-            raise SourceError(f"data.path must be the folder of a Synthea CSV export; {folder} is {found}.")
-        _check_names(self.tables)
-        present = {name: path for name in (PATIENTS, *EVENT_TABLES) if (path := _find(folder, name))}
-        if PATIENTS not in present:
-            raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_listing(folder)}.")
-        files = {name: path for name, path in present.items() if name == PATIENTS or name in self.tables}
-        if len(files) == 1:
-            raise SourceError(
-                f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); "
-                f"it holds {_listing(folder)}."
-            )
-        return files
 
 
 def _join(subjects: Subjects, tables: list[CodedRows]) -> Events:

@@ -32,7 +32,7 @@ def test_the_most_frequent_text_wins_and_ties_go_by_the_alphabet(export):
     export.conditions(
         *(f"2001-02-03,,anna,e1,{code},{text}" for code, text in zip(codes, texts, strict=True)),
         *["2001-02-03,,anna,e1,333333,"] * 3,
-        "2001-02-03,,anna,e1,333333,said once",
+        "2001-02-03,,anna,e1,333333, said once ",
         "2001-02-03,,anna,e1,444444,",
         "2001-02-03,,anna,e1,,of no code",
     )

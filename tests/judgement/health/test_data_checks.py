@@ -65,7 +65,7 @@ def test_other_warnings_of_the_source():
 
 
 def test_the_warnings_of_an_outcome_are_left_to_their_own_checks():
-    outcome = SyntheticOutcome(0.9, 0.01, 0.4, 0.4, 0.2, 0.3, seed=0)
+    outcome = SyntheticOutcome(0.9, 0.01, 0.4, 0.4, 0.2, 0.3, seed=0, planted_codes=[])
     flow = make(RecordsSource(events_of(random_records(80, seed=0))), outcome, SETTINGS).flow
     assert len(flow.warnings) == 2
     facts = facts_of(flow=flow)
