@@ -22,6 +22,7 @@ from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import ConfigError
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.section import SwapPoint
 from survlstm.trackers.guarded import Guarded
 from survlstm.trackers.tracker import NoTracker, Tracker
@@ -113,7 +114,7 @@ def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
 
 def build_model(
     config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
-) -> nn.Module:
+) -> DiscreteTimeSurvivalLSTM:
     """The model, sized by what the data turned out to be; ``intervals`` is None on the visit clock."""
     return _instantiate(
         config,

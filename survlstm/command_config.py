@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from survlstm.config import DataConfig, JudgementConfig, SimulatedConfig
-from survlstm.section import PositiveInt, Section, Seed, Text
+from survlstm.section import PositiveInt, Section, Seed, Share, Text
 from survlstm.training_config import Device
 
 
@@ -66,10 +66,17 @@ class ExportConfig(Section):
     verbose: bool
 
 
+class ScoredSourceConfig(Section):
+    """``max_unusable_share`` as in training; null: that of the bundle."""
+
+    max_unusable_share: Share | None
+
+
 class ScoredDataConfig(Section):
     """The export whose subjects are scored; how it is read and grouped is the bundle's."""
 
     path: Text
+    source: ScoredSourceConfig
 
     @field_validator("path")
     @classmethod

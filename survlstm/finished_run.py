@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from torch import nn
 
 from survlstm.build import build_model, build_prepared, cache_folder
 from survlstm.config import RunConfig
 from survlstm.data.fitted import Fitted
 from survlstm.data.prepare import Prepared, load_prepared
-from survlstm.errors import CheckpointError, CohortError, ConfigError
+from survlstm.data.sources.descriptions import read_descriptions
+from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.errors import CheckpointError, CohortError, ConfigError, SourceError
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.validation import validate
 
@@ -34,7 +36,7 @@ class FinishedRun:
         """What preparation fitted on the run's training subjects."""
         return Fitted.from_plain(self.best["about"]["fitted"])
 
-    def model(self) -> nn.Module:
+    def model(self) -> DiscreteTimeSurvivalLSTM:
         """The best model, on the host."""
         about = self.best["about"]
         model = build_model(
@@ -79,6 +81,20 @@ class FinishedRun:
                 "same, the evaluated subjects may not be"
             )
         return prepared
+
+    def descriptions(self, cache_dir: str) -> dict[str, str]:
+        """What the run's export calls its codes; empty where the export is gone, which a line says."""
+        data = self.config.data
+        try:
+            if data.path is not None:
+                path = Path(data.path).expanduser()
+            else:
+                assert data.simulated is not None, "validated: one of path and simulated is set"
+                path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
+            return read_descriptions(path, data.source.tables)
+        except (SourceError, OSError) as error:
+            log.warning("WARNING: codes are shown without descriptions, which stand in the export: %s", error)
+            return {}
 
 
 def open_run(folder: Path) -> FinishedRun:

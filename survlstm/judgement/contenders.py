@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from survlstm.data.tensors import Tensors
-from survlstm.judgement.drift import fit_drift
+from survlstm.judgement.drift import fit_drift, logit_of
 from survlstm.judgement.landmarks import AtRisk, Landmark
 from survlstm.survival.follow_up import check_probability
 
@@ -69,12 +69,12 @@ def from_landmark(contender: Contender, landmark: Landmark, tensors: Tensors, ro
         assert contender.reference is not None, "what is not known ahead has a reference"
         reference = landmark.reference
         drift = fit_drift(
-            _logit(contender.reference[_place(reference, landmark, tensors, rows.reference)]),
+            logit_of(contender.reference[_place(reference, landmark, tensors, rows.reference)]),
             step=reference.step,
             event=reference.event,
             steps=steps,
         )
-        hazard = drift.hazard(_logit(contender.hazard[row, here]), steps=steps)
+        hazard = drift.hazard(logit_of(contender.hazard[row, here]), steps=steps)
     return LandmarkContender(contender.name, contender.role, np.cumprod(1 - hazard, axis=1))
 
 
@@ -83,8 +83,3 @@ def _place(at_risk: AtRisk, landmark: Landmark, tensors: Tensors, members: np.nd
     row = np.searchsorted(members, at_risk.subject)
     number = at_risk.visit - tensors.visit_offsets[at_risk.subject]
     return row, number if landmark.unit == "steps" else np.zeros_like(row)
-
-
-def _logit(hazard: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.log(hazard) - np.log1p(-hazard)

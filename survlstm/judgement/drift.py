@@ -62,3 +62,9 @@ def fit_drift(
 
     shift, slope = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
     return Drift(float(shift), float(slope), centre)
+
+
+def logit_of(hazard: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
+    """Log-odds; infinite where a hazard is 0 or 1."""
+    with np.errstate(divide="ignore"):
+        return np.log(hazard) - np.log1p(-hazard)

@@ -1,0 +1,98 @@
+"""A finished run → a bundle: its model with all that it takes to use it elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from survlstm import __version__
+from survlstm.bundle.bundle import About, Bundle, write_bundle
+from survlstm.bundle.card import STEPS, outcome_in_words, write_card
+from survlstm.bundle.reference import cohort_summary, make_reference
+from survlstm.command_config import ExportConfig
+from survlstm.config import RunConfig
+from survlstm.errors import BundleError
+from survlstm.finished_run import FinishedRun, open_run
+from survlstm.training.seeding import seed_everything
+from survlstm.training_config import NoTrackerConfig
+
+log = logging.getLogger(__name__)
+
+# Figures of groups of subjects; those of examples stay with the run.
+FIGURES = ("groups_*.png", "calibration_*.png", "c_td.png", "loss.png")
+
+
+def export(config: ExportConfig) -> None:
+    """Write the bundle of ``config.run`` to ``config.output``; nothing of a single subject is in it."""
+    run = open_run(Path(config.run).expanduser().resolve())
+    output = Path(config.output).expanduser()
+    if output.exists():
+        raise BundleError(f"output must be new; {output} is there already. Remove it, or name another output")
+    metrics = _metrics(run.folder)
+    seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
+    log.info("Run: %s (epoch %d)", run.folder, run.best["epoch"])
+    prepared = run.own_data(config.cache_dir)
+    descriptions = run.descriptions(config.cache_dir)
+    model = run.model()
+    reference = make_reference(model, run.config, prepared.tensors)
+    cohort = cohort_summary(prepared, descriptions)
+    public = _without_places(run.config)
+    about = About(
+        name=f"{run.folder.parent.name}-{run.folder.name}",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        survlstm=__version__,
+        torch=torch.__version__,
+        run=run.folder.name,
+        epoch=run.best["epoch"],
+        fingerprint=run.best["about"]["data_fingerprint"],
+        clock=prepared.tensors.clock,
+        unit="visits" if prepared.tensors.clock == "visit" else "days",
+        outcome=outcome_in_words(run.config.outcome, descriptions),
+        steps=STEPS[prepared.tensors.clock],
+        parameters=sum(weight.numel() for weight in model.parameters()),
+    )
+    figures = {file.name: file.read_bytes() for kind in FIGURES for file in sorted(run.folder.glob(f"figures/{kind}"))}
+    card = write_card(about, public, reference=reference, cohort=cohort, metrics=metrics, figures=sorted(figures))
+    bundle = Bundle(about, public, run.fitted, model, reference, descriptions, cohort, metrics, card)
+    write_bundle(bundle, output, figures=figures, extras=_extras(run, config.format, model))
+    log.info(
+        "Bundle: %s\n%s\nVocabulary: %d codes, %d with a description",
+        output,
+        about.outcome,
+        len(run.fitted.vocabulary),
+        len(set(descriptions) & set(run.fitted.vocabulary.entries)),
+    )
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """The verdict without what it shows of single subjects."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        judged = {key: value for key, value in metrics["test"].items() if key != "curves"}
+        return {"test": judged, "health": metrics["health"], "training": metrics["training"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(
+            f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
+            f"({type(error).__name__}: {error}). Let the run end: survlstm train resume={folder}"
+        ) from error
+
+
+def _without_places(config: RunConfig) -> RunConfig:
+    """The config without folders and addresses of the machine that trained the model."""
+    path = config.data.path
+    data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
+    here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
+    return config.model_copy(update={"data": data, "tracker": NoTrackerConfig(_target_=None), **here})
+
+
+def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:
+    if asked == "native":
+        return {}
+    from survlstm.bundle.onnx_export import onnx_bytes  # noqa: PLC0415  (an extra)
+
+    return onnx_bytes(model, visit_features=len(run.config.model.visit_features))

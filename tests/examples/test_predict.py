@@ -1,0 +1,165 @@
+"""``survlstm export`` and ``predict`` as they are typed: parts as the whole, files whole, bad input told."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import survlstm
+from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.files import write_json
+
+COHORT = {"patients": 60, "history_years": 10.0, "seed": 60, "end_date": "2024-04-01"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, shared_cache):
+    """A smoke run, its bundle and the export it was trained on; only read."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from survlstm.cli import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    words = ["experiment=smoke", f"output_dir={folder / 'run'}", f"cache_dir={shared_cache}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sys.argv", ["survlstm"])
+        main(["train", *words])
+        GlobalHydra.instance().clear()
+        main(["export", f"run={folder / 'run'}", f"output={folder / 'bundle.zip'}", f"cache_dir={shared_cache}"])
+        GlobalHydra.instance().clear()
+    return folder / "run", folder / "bundle.zip", simulated_cohort(shared_cache, **COHORT)
+
+
+def told(path):
+    return json.loads(path.read_text())
+
+
+def test_predictions_of_parts_are_those_of_the_whole_and_of_the_run(survlstm, trained, tmp_path, capsys):
+    run, bundle, export = trained
+    words = [f"bundle={bundle}", f"data.path={export}"]
+    assert survlstm("predict", *words, "output=whole.parquet") == 0
+    assert survlstm("predict", *words, "output=parts.csv", "subjects_at_once=7") == 0
+    assert survlstm("predict", *words, "output=visits.parquet", "per_visit=true", "subjects_at_once=25") == 0
+    said = capsys.readouterr().out
+    assert "60 subjects in 9 parts" in said
+    assert "Part 9 of 9 scored (60 of 60 subjects)" in said
+    whole, parts = pd.read_parquet("whole.parquet"), pd.read_csv("parts.csv")
+    assert parts["subject_id"].tolist() == whole["subject_id"].tolist() == sorted(whole["subject_id"])
+    curves = np.array([json.loads(text) for text in parts["curve"]])
+    # Of another batch the rounding is another.
+    np.testing.assert_allclose(curves, np.stack(whole["curve"]), atol=1e-6)
+    assert pd.to_datetime(parts["history_end"]).dt.tz_localize(None).tolist() == whole["history_end"].tolist()
+    left_out = pd.read_csv("whole.not_scored.csv")
+    pd.testing.assert_frame_equal(left_out, pd.read_csv("parts.not_scored.csv"))
+    assert len(whole) + len(left_out) == told(tmp_path / "whole.json")["subjects_scored"] + len(left_out) == 60
+    assert sum(told(tmp_path / "whole.json")["subjects_not_scored"].values()) == len(left_out) > 0
+
+    own = pd.read_parquet(run / "predictions.parquet")
+    found = own.merge(
+        pd.read_parquet("visits.parquet"), left_on=["subject_id", "step"], right_on=["subject_id", "visit"]
+    )
+    assert len(found) == len(own)
+    np.testing.assert_allclose(found["hazard_y"], found["hazard_x"], atol=1e-6)
+
+
+def test_the_file_says_what_it_holds(survlstm, trained):
+    _, bundle, export = trained
+    assert survlstm("predict", f"bundle={bundle}", f"data.path={export}", "horizons=[1,3]", "as_of=2020-06-30") == 0
+    schema = pq.read_schema("predictions.parquet")
+    assert json.loads(schema.metadata[b"grid"]) == list(range(1, 11))
+    assert schema.metadata[b"unit"] == b"visits"
+    assert {"survival_1", "survival_3"} <= set(schema.names)
+    assert "survival_5" not in schema.names
+    found = pd.read_parquet("predictions.parquet")
+    assert (found["history_end"] < "2020-07-01").all()
+
+
+def test_the_bundle_tells_its_cohort_and_no_subject(trained):
+    run, bundle, _ = trained
+    predictor = survlstm.load_bundle(bundle)
+    card = predictor.bundle.card
+    test = told(run / "metrics.json")["test"]
+    for line in test["lines"]:
+        assert line in card
+    assert "SYNTHETIC" in card
+    assert "| LOINC/" in card
+    everything = json.dumps([predictor.bundle.cohort, predictor.bundle.metrics]) + card
+    ids = {str(name) for name in pd.read_parquet(run / "predictions.parquet")["subject_id"]}
+    assert not [name for name in ids if name in everything]
+    places = f"{predictor.bundle.config.model_dump()}"
+    assert str(run.parent) not in places + card
+    described = sum(bool(text) for text in predictor.bundle.descriptions.values())
+    assert described > len(predictor.bundle.fitted.vocabulary) * 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["predict", "bundle=nothing", "data.path={export}"], 8, "found nothing at"),
+        (["predict", "bundle={run}", "data.path={export}"], 8, "Export it first"),
+        (["predict", "bundle={bundle}"], 2, "data.path has no value and needs one"),
+        (["predict", "bundle={bundle}", "data.path=nowhere"], 2, "must be a folder with Synthea CSV tables"),
+        (["predict", "bundle={bundle}", "data.path={run}"], 3, "must hold patients.csv"),
+        (["predict", "bundle={bundle}", "data.path={export}", "output=x.txt"], 2, "must end in .parquet or .csv"),
+        (["predict", "bundle={bundle}", "data.path={export}", "horizons=[20]"], 2, "horizons must be whole numbers"),
+        (["predict", "bundle={bundle}", "data.path={export}", "as_of=soon"], 2, "must be a day or a time"),
+        (["predict", "bundle={bundle}", "data.path={export}", "horizon=3"], 2, "nearest valid key is horizons"),
+        (["predict", "-m", "bundle={bundle}"], 2, "leave out -m"),
+        (["export", "run={export}", "output=b"], 2, "must hold config.yaml"),
+        (["export", "run={run}", "output={run}"], 8, "output must be new"),
+        (["export", "run={run}", "output=b", "format=pickle"], 2, "format"),
+    ],
+)
+def test_wrong_words_end_in_a_sentence_and_leave_nothing(survlstm, trained, capsys, words, code, said):  # noqa: PLR0917
+    run, bundle, export = trained
+    assert survlstm(*(word.format(run=run, bundle=bundle, export=export) for word in words)) == code
+    captured = capsys.readouterr()
+    assert said in captured.out + captured.err
+    assert "Traceback" not in captured.err
+    assert list(Path().iterdir()) == []
+
+
+def test_an_output_that_stands_already_is_left_alone(survlstm, trained, tmp_path, capsys):
+    _, bundle, export = trained
+    (tmp_path / "predictions.not_scored.csv").write_text("mine")
+    assert survlstm("predict", f"bundle={bundle}", f"data.path={export}") == 2
+    assert "predictions.not_scored.csv is there already" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.not_scored.csv"]
+
+
+@pytest.mark.parametrize("at_once", [7, 2000])
+def test_an_export_with_too_many_unusable_rows_gives_no_predictions(survlstm, trained, tmp_path, capsys, at_once):
+    _, bundle, export = trained
+    shutil.copytree(export, tmp_path / "broken")
+    with (tmp_path / "broken" / "conditions.csv").open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    for row in rows[1::20]:
+        row[rows[0].index("START")] = "soon"
+    with (tmp_path / "broken" / "conditions.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    words = [f"bundle={bundle}", "data.path=broken", f"subjects_at_once={at_once}"]
+    assert survlstm("predict", *words) == 3
+    assert "conditions" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+    assert survlstm("predict", *words, "data.source.max_unusable_share=0.1") == 0
+
+
+def test_a_run_without_a_verdict_is_not_exported(survlstm, trained, tmp_path, capsys, shared_cache):
+    run, _, _ = trained
+    shutil.copytree(run, tmp_path / "run")
+    write_json(tmp_path / "run" / "metrics.json", {"health": []})
+    assert survlstm("export", "run=run", "output=bundle", f"cache_dir={shared_cache}") == 8
+    assert "a bundle must say how good its model is" in capsys.readouterr().out
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_help_shows_the_keys(survlstm, capsys):
+    for verb in ("export", "predict", "plot", "explain", "serve"):
+        assert survlstm(verb, "--help") == 0
+        assert f"# survlstm {verb}" in capsys.readouterr().out

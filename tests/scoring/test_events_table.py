@@ -1,0 +1,129 @@
+"""Tables of events as people have them: what is read, what is told, what is refused and with which words."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from survlstm.errors import SourceError
+from survlstm.scoring.events_table import read_events_table
+
+TIMES = ["2020-01-02T03:04:05", "2020-01-01T00:00:00", "1950-06-07T00:00:00", "2020-12-31T23:00:00"]
+ROWS = {
+    "subject_id": ["b", "a", "b", "b"],
+    "time": ["2020-01-02T03:04:05Z", "2020-01-01", "1950-06-07", "2021-01-01T00:00:00+01:00"],
+    "code": ["X/2", "X/1", "MEDS_BIRTH", "X/1"],
+}
+
+
+def table(**changes):
+    return pd.DataFrame(ROWS | changes)
+
+
+def test_subjects_and_codes_are_sorted_and_times_are_utc():
+    events, notes = read_events_table(table())
+    assert events.subjects.subject_id.tolist() == ["a", "b"]
+    assert events.codes.tolist() == ["X/1", "X/2"]
+    assert events.subject.tolist() == [1, 0, 1]
+    assert events.code.tolist() == [1, 0, 0]
+    assert events.time.astype(str).tolist() == ["2020-01-02T03:04:05", "2020-01-01T00:00:00", "2020-12-31T23:00:00"]
+    assert events.subjects.birth.astype("datetime64[D]").astype(str).tolist() == ["NaT", "1950-06-07"]
+    assert np.isnat(events.subjects.death).all()
+    assert events.encounter.tolist() == [-1, -1, -1]
+    assert notes == ("no column encounter_id: entries of one day make one visit",)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.to_datetime(TIMES),
+        pd.to_datetime(TIMES).tz_localize("UTC"),
+        [
+            datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
+            datetime.date(2020, 1, 1),
+            datetime.date(1950, 6, 7),
+            pd.Timestamp("2020-12-31T23:00"),
+        ],
+    ],
+    ids=["datetime64", "with a zone", "objects"],
+)
+def test_times_of_every_kind_are_the_same_times(times):
+    np.testing.assert_array_equal(
+        read_events_table(table(time=times)).events.time, read_events_table(table()).events.time
+    )
+
+
+def test_meds_own_types_are_read():
+    rows = table(subject_id=[2, 1, 2, 2]).astype({"time": "object"})
+    rows["numeric_value"] = np.array([1.5, np.nan, np.nan, 2.0], dtype=np.float32)
+    events = read_events_table(rows).events
+    assert events.subjects.subject_id.tolist() == ["1", "2"]
+    np.testing.assert_array_equal(events.numeric_value, np.array([1.5, np.nan, 2.0], dtype=np.float32))
+
+
+def test_ids_that_became_floats_are_whole_numbers_again():
+    assert read_events_table(table(subject_id=[2.0, 1.0, 2.0, 2.0])).events.subjects.subject_id.tolist() == ["1", "2"]
+
+
+def test_encounters_are_numbered_and_a_row_may_have_none():
+    events, notes = read_events_table(table(encounter_id=["e1", None, None, "e1"]))
+    assert events.encounter.tolist() == [0, -1, 0]
+    assert notes == ()
+
+
+def test_static_facts_and_strange_columns_are_told():
+    rows = table(encounter_id=None, ward="7")
+    rows.loc[0, "time"] = None
+    events, notes = read_events_table(rows)
+    assert len(events) == 2
+    assert notes == (
+        "columns passed over: ward",
+        "1 rows without a time are static facts, which the model does not read",
+    )
+
+
+def test_a_death_is_a_day_of_the_subject():
+    rows = pd.concat(
+        [table(), pd.DataFrame({"subject_id": ["a"], "time": ["2022-02-03T10:00:00"], "code": ["MEDS_DEATH"]})]
+    )
+    subjects = read_events_table(rows).events.subjects
+    assert subjects.death.astype("datetime64[D]").astype(str).tolist() == ["2022-02-03", "NaT"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([1, 2], "must be a pandas DataFrame; found list"),
+        (pd.DataFrame({"PATIENT": [1], "code": ["X/1"]}), "subject_id, time missing, found PATIENT, code. Rename"),
+        (table().iloc[:0], "must hold at least one row"),
+        (pd.DataFrame(), "missing, found none"),
+        (
+            table(time=["2020-01-02", "soon", "1950-06-07", "x"]),
+            "2 of 4 rows have none that can be read, the first is row 2",
+        ),
+        (table(time=["2020-01-02", "2020-02-30", "1950-06-07", "2020-01-01"]), "the first is row 2"),
+        (table(time=["2020-01-02", 20200101, "1950-06-07", "2020-01-01"]), "the first is row 2"),
+        (table(code=["X/2", "", "X/1", None]), "must have a code in every row; 2 of 4"),
+        (table(subject_id=["b", None, "b", "b"]), "must have a subject_id in every row; 1 of 4"),
+        (table(subject_id=[2.0, 1.5, 2.0, 2.0]), "whole numbers or texts as subject_id; 1 of 4"),
+        (table(numeric_value=[1, "much", None, 2]), "must have a number or nothing as numeric_value; 1 of 4"),
+        (pd.concat([table(), table(code="MEDS_BIRTH")]), "one day of MEDS_BIRTH; 1 subjects have several"),
+    ],
+)
+def test_what_can_not_be_read_is_refused_with_a_sentence(rows, said):
+    with pytest.raises(SourceError, match=said):
+        read_events_table(rows)
+
+
+def test_a_column_named_twice_is_refused():
+    rows = table()
+    rows.insert(3, "time", "2020-01-01", allow_duplicates=True)
+    with pytest.raises(SourceError, match="name each column once; time stands there twice"):
+        read_events_table(rows)
+
+
+def test_no_message_repeats_what_stands_in_a_row():
+    with pytest.raises(SourceError, match="row 1") as caught:
+        read_events_table(table(time=["secret", "2020-01-01", "1950-06-07", "2020-01-01"]))
+    assert "secret" not in str(caught.value)
