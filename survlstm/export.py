@@ -6,7 +6,7 @@ import datetime
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -41,23 +41,18 @@ def export(config: ExportConfig) -> None:
     model = run.model()
     reference = make_reference(model, run.config, prepared.tensors)
     cohort = cohort_summary(prepared, descriptions)
+    about = _about(run, model, prepared.tensors.clock, descriptions)
     public = _without_places(run.config)
-    about = About(
-        name=f"{run.folder.parent.name}-{run.folder.name}",
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        survlstm=__version__,
-        torch=torch.__version__,
-        run=run.folder.name,
-        epoch=run.best["epoch"],
-        fingerprint=run.best["about"]["data_fingerprint"],
-        clock=prepared.tensors.clock,
-        unit="visits" if prepared.tensors.clock == "visit" else "days",
-        outcome=outcome_in_words(run.config.outcome, descriptions),
-        steps=STEPS[prepared.tensors.clock],
-        parameters=sum(weight.numel() for weight in model.parameters()),
-    )
     figures = {file.name: file.read_bytes() for kind in FIGURES for file in sorted(run.folder.glob(f"figures/{kind}"))}
-    card = write_card(about, public, reference=reference, cohort=cohort, metrics=metrics, figures=sorted(figures))
+    card = write_card(
+        about,
+        public,
+        reference=reference,
+        cohort=cohort,
+        metrics=metrics,
+        figures=sorted(figures),
+        has_onnx=config.format == "onnx",
+    )
     bundle = Bundle(about, public, run.fitted, model, reference, descriptions, cohort, metrics, card)
     write_bundle(bundle, output, figures=figures, extras=_extras(run, config.format, model))
     log.info(
@@ -66,6 +61,25 @@ def export(config: ExportConfig) -> None:
         about.outcome,
         len(run.fitted.vocabulary),
         len(set(descriptions) & set(run.fitted.vocabulary.entries)),
+    )
+
+
+def _about(
+    run: FinishedRun, model: torch.nn.Module, clock: Literal["visit", "landmark"], descriptions: dict[str, str]
+) -> About:
+    return About(
+        name=f"{run.folder.parent.name}-{run.folder.name}",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        survlstm=__version__,
+        torch=torch.__version__,
+        run=run.folder.name,
+        epoch=run.best["epoch"],
+        fingerprint=run.best["about"]["data_fingerprint"],
+        clock=clock,
+        unit="visits" if clock == "visit" else "days",
+        outcome=outcome_in_words(run.config.outcome, descriptions),
+        steps=STEPS[clock],
+        parameters=sum(weight.numel() for weight in model.parameters()),
     )
 
 

@@ -56,6 +56,7 @@ def write_card(
     cohort: dict[str, Any],
     metrics: dict[str, Any],
     figures: Sequence[str],
+    has_onnx: bool,
 ) -> str:
     """The card as Markdown."""
     environment = Environment(
@@ -77,6 +78,7 @@ def write_card(
         judged=metrics["test"],
         findings=[found for found in metrics["health"] if found["level"] in {"failure", "warning"}],
         figures=figures,
+        has_onnx=has_onnx,
         excluded="; ".join(
             f"{rule['reason']} {rule['subjects']} ({rule['events']} with the event)"
             for rule in cohort["excluded"]
