@@ -39,7 +39,7 @@ def export(config: ExportConfig) -> None:
     prepared = run.own_data(config.cache_dir)
     descriptions = run.descriptions(config.cache_dir)
     model = run.model()
-    reference = make_reference(model, run.config, prepared.tensors)
+    reference = make_reference(model, run.config, prepared)
     cohort = cohort_summary(prepared, descriptions)
     about = _about(run, model, prepared.tensors.clock, descriptions)
     public = _without_places(run.config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from survlstm.errors import BundleError, ConfigError
 from survlstm.files import write_json
 from survlstm.scoring.cohort import score_export
 from survlstm.scoring.predictor import Predictor, load_bundle
-from survlstm.scoring.score import NOT_SCORED, checked_horizons
+from survlstm.scoring.score import NOT_SCORED, checked_horizons, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ def predict(config: PredictConfig) -> None:
                 writer.write(part.table)
                 listed.append(part.not_scored)
                 scored += part.table["subject_id"].nunique()
-                reasons.update(_kind(reason) for reason in part.not_scored["reason"])
+                reasons.update(kind_of(reason) for reason in part.not_scored["reason"])
         pd.concat([pd.DataFrame(columns=list(NOT_SCORED)), *listed]).to_csv(left_out, index=False)
         write_json(about, _facts(predictor, config, scored=scored, reasons=reasons))
         aside.rename(output)
@@ -82,11 +81,6 @@ def _refuse_existing(*files: Path) -> None:
     there = [str(file) for file in files if file.exists()]
     if there:
         raise ConfigError(f"output must be new; {', '.join(there)} is there already. Remove it, or name another output")
-
-
-def _kind(reason: str) -> str:
-    """A reason without its dates and numbers, so that it can be counted."""
-    return re.sub(r"\d[\d-]*", "…", reason)
 
 
 def _schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: bool) -> pa.Schema:

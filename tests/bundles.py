@@ -65,7 +65,7 @@ def bundle_on(clock: str, *overrides: str) -> Bundle:
         config,
         prepared.fitted,
         model,
-        make_reference(model, config, prepared.tensors),
+        make_reference(model, config, prepared),
         descriptions,
         cohort_summary(prepared, descriptions),
         {"test": {}, "health": [], "training": {}},

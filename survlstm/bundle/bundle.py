@@ -58,13 +58,14 @@ class Reference(Section):
 
     ``risk`` are the quantiles of the training subjects' risk, equally spaced in probability from 0 to 1. ``grid`` are
     the times of a curve in the bundle's unit, ``horizons`` those that tables show. ``drift`` (shift, slope, centre) is
-    None on the landmark clock, where every step is known.
+    None on the landmark clock, where every step is known. ``tables`` are those of the training export that held rows.
     """
 
     risk: list[float] = Field(min_length=2)
     grid: list[float] = Field(min_length=1)
     horizons: list[float] = Field(min_length=1)
     drift: tuple[float, float, float] | None
+    tables: list[str]
 
     def percentile(self, risk: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
         """0 to 100: the share of the training subjects below a risk, and half of those at it."""

@@ -84,6 +84,7 @@ def read_container(path: Path) -> Container:
         for name, listed in index.files.items():
             if name not in found.sizes:
                 raise BundleError(f"a bundle must hold every file that it lists; {path} lacks {name}. Export it again")
+            # A size that is not the listed one is not worth reading.
             data = found.read(name) if found.sizes[name] == listed.bytes else b""
             if len(data) != listed.bytes or _sum(data) != listed.sha256:
                 raise BundleError(
@@ -102,9 +103,9 @@ class _Files:
         self._open = open_file
 
     def read(self, name: str) -> bytes:
-        """As many bytes as its size says, and no more: an archive may hold more than it claims."""
+        """All bytes of a file."""
         with self._open(name) as stream:
-            data: bytes = stream.read(self.sizes[name] + 1)
+            data: bytes = stream.read()
         return data
 
 

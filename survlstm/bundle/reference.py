@@ -15,7 +15,6 @@ from survlstm.config import RunConfig
 from survlstm.data.prepare import Prepared
 from survlstm.data.ragged import ranges
 from survlstm.data.split import Split
-from survlstm.data.tensors import Tensors
 from survlstm.judgement.drift import Drift, fit_drift, logit_of
 from survlstm.training.prediction import Predictions, predict
 
@@ -25,20 +24,21 @@ FEWEST_SHOWN = 10
 SHOWN_CODES = 20
 
 
-def make_reference(model: nn.Module, config: RunConfig, tensors: Tensors) -> Reference:
+def make_reference(model: nn.Module, config: RunConfig, prepared: Prepared) -> Reference:
     """Predict the training and validation subjects, and keep what later predictions are read against.
 
     On the visit clock the reference risks are those after every visit at risk of the training subjects, each subject
     weighing the same, and the drift is that of the validation subjects from each of their visits on.
     """
-    device = torch.device("cpu")
+    device, tensors = torch.device("cpu"), prepared.tensors
+    tables = [count.table for count in prepared.flow.tables if count.rows_used]
     train, val = (predict(model, build_batches(config, tensors, part), device) for part in (Split.TRAIN, Split.VAL))
     steps = config.judgement.landmarks.horizons
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
         shown = sorted({float(ends[min(step, len(ends)) - 1]) for step in steps})
         risk = _quantiles(1 - train.survival[:, -1], np.ones(len(train.subject)))
-        return Reference(risk=risk, grid=ends.tolist(), horizons=shown, drift=None)
+        return Reference(risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables)
     drift = _drift(val, steps=max(steps))
     hazard = train.hazard[np.isfinite(train.hazard)]
     survival = np.cumprod(1 - drift.hazard(logit_of(hazard), steps=max(steps)), axis=1)
@@ -47,6 +47,7 @@ def make_reference(model: nn.Module, config: RunConfig, tensors: Tensors) -> Ref
         grid=[float(step) for step in range(1, max(steps) + 1)],
         horizons=[float(step) for step in sorted(steps)],
         drift=(drift.shift, drift.slope, drift.centre),
+        tables=tables,
     )
 
 

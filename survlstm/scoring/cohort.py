@@ -66,6 +66,7 @@ def score_export(
                         "Part %d of %d scored (%s)", number, len(cut.folders), f"{done:,} of {cut.subjects:,} subjects"
                     )
     _tell(merged(counts), unknown, warnings)
+    _warn_of_missing_tables(merged(counts), predictor.bundle.reference.tables)
     limit = data.source.max_unusable_share if max_unusable_share is None else max_unusable_share
     check_unusable_shares(merged(counts), limit=limit)
 
@@ -94,6 +95,17 @@ def _tell(counts: tuple[TableCount, ...], unknown: Counter[str], warnings: Count
         first = ", ".join(f"{code} {times:,}" for code, times in unknown.most_common(SHOWN_CODES))
         log.info(
             "Codes unknown to the model: %s, in %s entries; %s …", f"{len(unknown):,}", f"{unknown.total():,}", first
+        )
+
+
+def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence[str]) -> None:
+    missing = set(trained_on) - {count.table for count in counts if count.rows_used}
+    if missing:
+        log.warning(
+            "WARNING: the model was trained on %s too, of which this export holds no row: its visits look emptier than "
+            "any that the model has seen. Export these tables as well, or train a model without them "
+            "(data.source.tables)",
+            ", ".join(sorted(missing)),
         )
 
 

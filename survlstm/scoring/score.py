@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,6 +104,11 @@ def score(
     table["entries"], table["entries_unknown"] = entries[visit], strange[visit]
     _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
     return Predictions(table, _not_scored(records, ids, subject[blind], per_visit=per_visit), tuple(notes))
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its dates and numbers, so that it can be counted."""
+    return re.sub(r"\d[\d-]*", "…", reason)
 
 
 def checked_horizons(bundle: Bundle, horizons: Sequence[float] | None) -> tuple[float, ...]:

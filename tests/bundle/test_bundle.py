@@ -92,7 +92,7 @@ def test_another_config_is_refused(written, section, key, value):
 
 @pytest.mark.parametrize("clock", ["visit"])
 def test_yaml_that_would_make_objects_is_refused(written, tmp_path):
-    text = f"!!python/object/apply:pathlib.Path.touch [{tmp_path / 'run'}]\n"
+    text = f"!!python/object/apply:os.mkdir [{tmp_path / 'run'}]\n"
     with pytest.raises(BundleError, match="ConstructorError"):
         read_bundle(changed(written, CONFIG, lambda _: text.encode()))
     assert not (tmp_path / "run").exists()
@@ -137,10 +137,10 @@ def test_a_part_that_is_missing_is_named(written, tmp_path):
 
 
 def test_a_percentile_is_the_share_below_and_half_of_those_at_it():
-    even = Reference(risk=np.linspace(0.1, 0.9, 9).tolist(), grid=[1.0], horizons=[1.0], drift=None)
+    even = Reference(risk=np.linspace(0.1, 0.9, 9).tolist(), grid=[1.0], horizons=[1.0], drift=None, tables=[])
     found = even.percentile(np.array([0.0, 0.1, 0.5, 0.55, 0.9, 1.0]))
     np.testing.assert_allclose(found, [0, 0, 50, 56.25, 100, 100])
-    tied = Reference(risk=[0.2, 0.2, 0.2, 0.2, 0.4], grid=[1.0], horizons=[1.0], drift=None)
+    tied = Reference(risk=[0.2, 0.2, 0.2, 0.2, 0.4], grid=[1.0], horizons=[1.0], drift=None, tables=[])
     np.testing.assert_allclose(tied.percentile(np.array([0.1, 0.2, 0.4])), [0, 37.5, 100])
-    same = Reference(risk=[0.3, 0.3], grid=[1.0], horizons=[1.0], drift=None)
+    same = Reference(risk=[0.3, 0.3], grid=[1.0], horizons=[1.0], drift=None, tables=[])
     np.testing.assert_allclose(same.percentile(np.array([0.1, 0.3, 0.5])), [0, 50, 100])

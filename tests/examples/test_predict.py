@@ -150,6 +150,17 @@ def test_an_export_with_too_many_unusable_rows_gives_no_predictions(survlstm, tr
     assert survlstm("predict", *words, "data.source.max_unusable_share=0.1") == 0
 
 
+def test_tables_that_are_missing_are_told(survlstm, trained, tmp_path, capsys):
+    _, bundle, export = trained
+    assert survlstm("predict", f"bundle={bundle}", f"data.path={export}") == 0
+    assert "the model was trained on" not in capsys.readouterr().out
+    shutil.copytree(export, tmp_path / "less")
+    for table in ("observations", "devices"):
+        (tmp_path / "less" / f"{table}.csv").unlink()
+    assert survlstm("predict", f"bundle={bundle}", "data.path=less", "output=less.csv") == 0
+    assert "the model was trained on devices, observations too" in capsys.readouterr().out
+
+
 def test_a_run_without_a_verdict_is_not_exported(survlstm, trained, tmp_path, capsys, shared_cache):
     run, _, _ = trained
     shutil.copytree(run, tmp_path / "run")
