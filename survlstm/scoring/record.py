@@ -46,7 +46,6 @@ def records_of_events(
         now = np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "s")
         late = events.time > now
         np.add.at(future, events.subject[late], 1)
-        events = take_events(events, ~late)
     else:
         events = take_events(events, events.time <= as_of)
         died_later = events.subjects.death > as_of

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from survlstm.bundle.reference import cohort_summary
+from survlstm.data.outcomes.synthetic import RandomOutcome
+from survlstm.data.prepare import make
 from survlstm.data.split import Split
+from survlstm.judgement.drift import fit_drift
 from survlstm.training.prediction import predict
 from tests.bundles import bundle_on
 from tests.learning import CPU, batches_of, prepared_on
+from tests.records import SETTINGS, RecordsSource, events_of
 
 
 @pytest.mark.parametrize("clock", ["visit", "landmark"])
@@ -57,5 +61,28 @@ def test_the_summary_shows_no_code_of_fewer_than_ten_subjects():
     bounds = tensors.code_offsets[tensors.visit_offsets]
     having = sum(number in tensors.code[bounds[subject] : bounds[subject + 1]] for subject in members)
     assert first["share_of_training_subjects"] == round(having / len(members), 3)
-    rare = cohort_summary(prepared_on("landmark"), {})
-    assert all(code["description"] == "" for code in rare["most_common_codes"])
+
+
+def test_rare_codes_are_not_shown_though_there_is_room():
+    records = {
+        f"s{number:02d}": [
+            (f"2010-0{month}-01T08:00:00", f"e{month}", ["X/1", *(["X/2"] if number < 12 else [])])
+            for month in range(1, 9)
+        ]
+        for number in range(40)
+    }
+    prepared = make(RecordsSource(events_of(records)), RandomOutcome(0.5, 0.05, seed=0), SETTINGS)
+    assert "X/2" in prepared.vocabulary.entries
+    assert [code["code"] for code in cohort_summary(prepared, {})["most_common_codes"]] == ["X/1"]
+
+
+def test_the_drift_is_that_of_every_visit_of_the_validation_subjects():
+    bundle = bundle_on("visit")
+    found = predict(bundle.model, batches_of(prepared_on("visit"), Split.VAL), CPU)
+    visits = [
+        (found.hazard[row, number], step - number, event)
+        for row, (step, event) in enumerate(zip(found.step, found.event, strict=True))
+        for number in range(step + 1)
+    ]
+    hazard, step, event = (np.array(column) for column in zip(*visits, strict=True))
+    assert bundle.drift == fit_drift(np.log(hazard) - np.log1p(-hazard), step=step, event=event, steps=10)

@@ -1,4 +1,4 @@
-"""Predictions: the trained model's own hazards, nothing from the future, one by one as all at once, all accounted for."""
+"""Predictions: the trained model's hazards, nothing from the future, one by one as all at once, all accounted for."""
 
 import dataclasses
 
@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from survlstm.compose import check_overrides
+from survlstm.config import RunConfig
 from survlstm.data.split import Split
 from survlstm.errors import ConfigError, SourceError
 from survlstm.scoring.predictor import Predictor, time_of
@@ -168,10 +170,35 @@ def test_a_death_after_as_of_is_not_known_yet():
     assert "died on 2020-01-01" in reasons(predictor_on("visit").predict(table, as_of="2020-01-01"))[name]
 
 
+def test_what_was_entered_after_a_death_is_not_read():
+    records, _ = cohort_of(1)
+    (name,) = records
+    visits = len(records[name])
+    day = str(np.datetime64(records[name][-1][0], "D") + np.timedelta64(10, "D"))
+    later = {
+        name: [*records[name], (f"{day}T10:00:00", "certificate", ["X/1"]), ("2039-01-01T00:00:00", "e99", ["X/2"])]
+    }
+    (synthetic, death) = (
+        predictor.predict(meds(later, deaths={name: day}), per_visit=True, as_of="2040-01-01").table
+        for predictor in (
+            predictor_on("visit"),
+            with_outcome(check_overrides("train", ["outcome=death"], RunConfig)[0]),
+        )
+    )
+    # The day of death itself is the outcome's where death is the outcome.
+    assert synthetic["visit"].max() == visits
+    assert death["visit"].max() == visits - 1
+
+
+def with_outcome(config):
+    """The visit clock's model with another outcome."""
+    changed = config_on("visit").model_copy(update={"outcome": config.outcome})
+    return Predictor(dataclasses.replace(bundle_on("visit"), config=changed))
+
+
 def with_first_code():
-    """The landmark bundle's outcome on the visit clock, with the visit clock's model."""
-    config = config_on("visit").model_copy(update={"outcome": config_on("landmark").outcome})
-    return Predictor(dataclasses.replace(bundle_on("visit"), config=config))
+    """The landmark bundle's outcome on the visit clock."""
+    return with_outcome(config_on("landmark"))
 
 
 def test_who_has_had_the_outcome_is_not_scored_but_may_be_looked_at_before_it():
