@@ -149,10 +149,11 @@ class ExplainConfig(Section):
 
 
 class ServeConfig(Section):
-    """``survlstm serve``."""
+    """``survlstm serve``; ``names`` are those under which a proxy passes requests on."""
 
     bundle: Text
     host: Text
+    names: list[Text]
     port: Annotated[int, Field(ge=0, le=65535)]
     max_body_mib: Annotated[float, Field(gt=0, le=1024)]
     max_events: PositiveInt

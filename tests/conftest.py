@@ -1,9 +1,10 @@
-"""Fixtures shared by the tests that run the command itself."""
+"""Fixtures shared by the tests that run the command itself, and by those that open pages in a browser."""
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from survlstm.cli import main
+from tests.browser import CHROMIUM, DESKTOP
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,36 @@ def survlstm(monkeypatch, tmp_path, shared_cache):
         return 0
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for the module; a container's root has no sandbox."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Open one of the module's ``pages``, files or URLs, collecting what the browser complains about and asks for."""
+    contexts = []
+
+    def open_page(name, width=DESKTOP, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.said, page.asked = [], []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda asked: page.asked.append(asked.url))
+        address = pages[name]
+        page.goto(address if isinstance(address, str) else address.as_uri(), wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -159,5 +159,6 @@ def _with_reasons_of_events(records: Records, entries: np.ndarray, future: np.nd
             f"none of {entries[subject]} entries makes a visit" if entries[subject] else "no entry that may be read"
         )
     for subject in np.flatnonzero(future):
-        reason[subject] = f"{future[subject]} entries are dated in the future: mend the dates, or set as_of"
+        are = "1 entry is" if future[subject] == 1 else f"{future[subject]} entries are"
+        reason[subject] = f"{are} dated in the future: mend the dates, or set as_of"
     return dataclasses.replace(records, reason=reason, seen=np.where(reason == "", records.seen, 0))

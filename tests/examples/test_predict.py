@@ -11,29 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import survlstm
-from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.files import write_json
-
-COHORT = {"patients": 60, "history_years": 10.0, "seed": 60, "end_date": "2024-04-01"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, shared_cache):
-    """A smoke run, its bundle and the export it was trained on; only read."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    from survlstm.cli import main
-
-    folder = tmp_path_factory.mktemp("trained")
-    words = ["experiment=smoke", f"output_dir={folder / 'run'}", f"cache_dir={shared_cache}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr("sys.argv", ["survlstm"])
-        main(["train", *words])
-        GlobalHydra.instance().clear()
-        main(["export", f"run={folder / 'run'}", f"output={folder / 'bundle.zip'}", f"cache_dir={shared_cache}"])
-        GlobalHydra.instance().clear()
-    return folder / "run", folder / "bundle.zip", simulated_cohort(shared_cache, **COHORT)
 
 
 def told(path):
@@ -148,6 +126,17 @@ def test_an_export_with_too_many_unusable_rows_gives_no_predictions(survlstm, tr
     assert "conditions" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
     assert survlstm("predict", *words, "data.source.max_unusable_share=0.1") == 0
+
+
+@pytest.mark.parametrize("at_once", [7, 2000])
+def test_malformed_rows_are_counted_in_parts_too(survlstm, trained, tmp_path, capsys, at_once):
+    _, bundle, export = trained
+    shutil.copytree(export, tmp_path / "export")
+    with (tmp_path / "export" / "conditions.csv").open("a") as stream:
+        stream.write("a,row,too,short\n")
+    words = [f"bundle={bundle}", "data.path=export", f"subjects_at_once={at_once}", "output=found.csv"]
+    assert survlstm("predict", *words) == 0
+    assert "(malformed row 1)" in capsys.readouterr().out
 
 
 def test_tables_that_are_missing_are_told(survlstm, trained, tmp_path, capsys):

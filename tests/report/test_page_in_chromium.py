@@ -1,28 +1,20 @@
 """The page in a real browser: nothing overflows, nothing is fetched, both colour schemes are legible, it prints."""
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
+from tests.browser import (
+    DESKTOP,
+    NEEDS_CHROMIUM,
+    PHONE,
+    assert_both_schemes_are_legible,
+    assert_only_boxes_scroll,
+    assert_words_are_whole_and_legible,
+)
 from tests.report import sample
 from tests.report.test_page import report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium here; scripts/bootstrap dev installs it on Debian, as root, with a network"
-)
-DESKTOP, PHONE = 1280, 390
+pytestmark = NEEDS_CHROMIUM
 VERDICTS = {"visit": sample.visit_verdict, "landmark": sample.landmark_verdict, "bare": sample.bare_verdict}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One browser for the module; a container's root has no sandbox."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +24,6 @@ def pages(tmp_path_factory):
         name: report(tmp_path_factory.mktemp(name), verdict(), history=None if name == "bare" else sample.history())
         for name, verdict in VERDICTS.items()
     }
-
-
-@pytest.fixture
-def opened(browser, pages):
-    """Open a page, collecting what the browser complains about and asks for."""
-    contexts = []
-
-    def open_page(name, width=DESKTOP, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.said, page.asked = [], []
-        page.on("console", lambda message: page.said.append(message.text))
-        page.on("pageerror", lambda error: page.said.append(str(error)))
-        page.on("request", lambda asked: page.asked.append(asked.url))
-        page.goto(pages[name].as_uri(), wait_until="load")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 @pytest.mark.parametrize("name", VERDICTS)
@@ -78,63 +49,16 @@ def test_nothing_overflows_and_every_figure_is_seen(opened, name, width):
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", VERDICTS)
 def test_no_word_of_a_figure_is_cut_or_too_small(opened, name, width):
-    found = opened(name, width).evaluate(
-        """() => [...document.querySelectorAll("figure svg")].flatMap(svg => {
-            const outer = svg.getBoundingClientRect();
-            return [...svg.querySelectorAll("text")].map(text => {
-                const box = text.getBoundingClientRect();
-                const scale = outer.width / svg.viewBox.baseVal.width;
-                const out = Math.max(outer.left - box.left, box.right - outer.right,
-                                     outer.top - box.top, box.bottom - outer.bottom);
-                return [text.textContent, out, parseFloat(getComputedStyle(text).fontSize) * scale];
-            });
-        })"""
-    )
-    assert found
-    assert [text for text, out, _ in found if out > 1] == []
-    assert [text for text, _, size in found if size < 7.9] == []
+    assert_words_are_whole_and_legible(opened(name, width))
 
 
 def test_only_their_own_boxes_scroll_wide_tables_on_a_phone(opened):
-    page = opened("visit", PHONE)
-    wide = page.evaluate(
-        """() => [...document.querySelectorAll("table")].map(table => {
-            const box = table.closest(".scroll");
-            return [box !== null, box && box.getBoundingClientRect().right <= innerWidth, box && box.tabIndex];
-        })"""
-    )
-    assert wide
-    assert all(inside and fits and focus == 0 for inside, fits, focus in wide)
-
-
-CONTRAST = """names => {
-    const luminance = colour => {
-        const parts = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
-            .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
-    };
-    const shown = value => {
-        const probe = document.body.appendChild(document.createElement("p"));
-        probe.style.color = value;
-        const colour = getComputedStyle(probe).color;
-        probe.remove();
-        return luminance(colour);
-    };
-    const ratio = (one, other) => (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    return names.map(name => Math.min(...["--paper", "--shade"].map(
-        behind => ratio(shown(`var(${name})`), shown(`var(${behind})`)))));
-}"""
+    assert_only_boxes_scroll(opened("visit", PHONE))
 
 
 def test_both_colour_schemes_are_legible_and_differ(opened):
     names = ["--ink", "--muted", "--blue", "--orange", "--green", "--purple", "--red"]
-    backgrounds = []
-    for scheme in ("light", "dark"):
-        page = opened("visit", scheme=scheme)
-        backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        ratios = dict(zip(names, page.evaluate(CONTRAST, names), strict=True))
-        assert min(ratios.values()) >= 4.5, (scheme, ratios)
-    assert backgrounds == ["rgb(255, 255, 255)", "rgb(20, 24, 28)"]
+    assert_both_schemes_are_legible(lambda scheme: opened("visit", scheme=scheme), names)
 
 
 def test_figures_take_the_colours_of_the_scheme(opened):

@@ -38,7 +38,7 @@ def test_subjects_and_codes_are_sorted_and_times_are_utc():
     "times",
     [
         pd.to_datetime(TIMES),
-        pd.to_datetime(TIMES).tz_localize("UTC"),
+        pd.to_datetime(TIMES).tz_localize("UTC").tz_convert("Asia/Tokyo"),
         [
             datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
             datetime.date(2020, 1, 1),

@@ -1,15 +1,19 @@
 """The summary in a real browser: nothing overflows, nothing is fetched, both colour schemes are legible, it prints."""
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from survlstm.sweeps.summary import summarize
-from tests.report.test_page_in_chromium import CHROMIUM, CONTRAST, DESKTOP, PHONE
+from tests.browser import (
+    DESKTOP,
+    NEEDS_CHROMIUM,
+    PHONE,
+    assert_both_schemes_are_legible,
+    assert_only_boxes_scroll,
+    assert_words_are_whole_and_legible,
+)
 from tests.sweeps import sample
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium here; scripts/bootstrap dev installs it on Debian, as root, with a network"
-)
+pytestmark = NEEDS_CHROMIUM
 
 
 def crowded_sweep(folder):
@@ -49,42 +53,12 @@ SWEEPS = {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """One browser for the module; a container's root has no sandbox."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The pages; only read."""
     folders = {name: make(tmp_path_factory.mktemp(name)) for name, (make, _) in SWEEPS.items()}
     for folder in folders.values():
         summarize(folder)
     return {name: folder / "summary.html" for name, folder in folders.items()}
-
-
-@pytest.fixture
-def opened(browser, pages):
-    """Open a page, collecting what the browser complains about and asks for."""
-    contexts = []
-
-    def open_page(name, width=DESKTOP, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.said, page.asked = [], []
-        page.on("console", lambda message: page.said.append(message.text))
-        page.on("pageerror", lambda error: page.said.append(str(error)))
-        page.on("request", lambda asked: page.asked.append(asked.url))
-        page.goto(pages[name].as_uri(), wait_until="load")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
@@ -108,33 +82,12 @@ def test_nothing_overflows_complains_or_is_fetched_and_every_figure_is_seen(open
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", [name for name, (_, figures) in SWEEPS.items() if figures])
 def test_no_word_of_a_figure_is_cut_or_too_small(opened, name, width):
-    found = opened(name, width).evaluate(
-        """() => [...document.querySelectorAll("figure svg")].flatMap(svg => {
-            const outer = svg.getBoundingClientRect();
-            return [...svg.querySelectorAll("text")].map(text => {
-                const box = text.getBoundingClientRect();
-                const scale = outer.width / svg.viewBox.baseVal.width;
-                const out = Math.max(outer.left - box.left, box.right - outer.right,
-                                     outer.top - box.top, box.bottom - outer.bottom);
-                return [text.textContent, out, parseFloat(getComputedStyle(text).fontSize) * scale];
-            });
-        })"""
-    )
-    assert found
-    assert [text for text, out, _ in found if out > 1] == []
-    assert [text for text, _, size in found if size < 7.9] == []
+    assert_words_are_whole_and_legible(opened(name, width))
 
 
 @pytest.mark.parametrize("name", ["grid", "crowded"])
 def test_only_their_own_boxes_scroll_wide_tables_on_a_phone(opened, name):
-    wide = opened(name, PHONE).evaluate(
-        """() => [...document.querySelectorAll("table")].map(table => {
-            const box = table.closest(".scroll");
-            return [box !== null, box && box.getBoundingClientRect().right <= innerWidth, box && box.tabIndex];
-        })"""
-    )
-    assert wide
-    assert all(inside and fits and focus == 0 for inside, fits, focus in wide)
+    assert_only_boxes_scroll(opened(name, PHONE))
 
 
 def test_what_matters_stands_in_the_first_columns_of_a_phone(opened):
@@ -148,13 +101,7 @@ def test_what_matters_stands_in_the_first_columns_of_a_phone(opened):
 
 def test_both_colour_schemes_are_legible_and_differ(opened):
     names = ["--ink", "--muted", "--blue", "--orange", "--green", "--red"]
-    backgrounds = []
-    for scheme in ("light", "dark"):
-        page = opened("grid", scheme=scheme)
-        backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        ratios = dict(zip(names, page.evaluate(CONTRAST, names), strict=True))
-        assert min(ratios.values()) >= 4.5, (scheme, ratios)
-    assert backgrounds == ["rgb(255, 255, 255)", "rgb(20, 24, 28)"]
+    assert_both_schemes_are_legible(lambda scheme: opened("grid", scheme=scheme), names)
 
 
 def test_words_on_the_deepest_cell_are_legible_in_both_schemes(opened):

@@ -1,0 +1,23 @@
+"""A bundle behind HTTP: predictions of events that are sent, and a page to try them on."""
+
+from __future__ import annotations
+
+from survlstm.command_config import ServeConfig
+from survlstm.errors import ConfigError
+
+__all__ = ["serve"]
+
+
+def serve(config: ServeConfig) -> None:
+    """Answer until SIGTERM or SIGINT; see ``survlstm.serving.server.run_server``.
+
+    ConfigError where the extra ``serve`` is not installed.
+    """
+    try:
+        import fastapi  # noqa: F401, PLC0415
+        import uvicorn  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ConfigError("survlstm serve needs fastapi and uvicorn: pip install 'survlstm[serve]'") from error
+    from survlstm.serving.server import run_server  # noqa: PLC0415
+
+    run_server(config)

@@ -1,0 +1,228 @@
+"""A predictor → the application that answers HTTP: predictions, codes that matter, the card, health, and a page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from survlstm import __version__
+from survlstm.errors import SurvlstmError
+from survlstm.serving.answers import (
+    ExplainAnswer,
+    HealthAnswer,
+    ModelAnswer,
+    PredictAnswer,
+    explain_answer,
+    model_answer,
+    predict_answer,
+)
+from survlstm.serving.desk import Desk
+from survlstm.serving.example import example_csv
+from survlstm.serving.fields import ExplainQuery, Options
+from survlstm.serving.guards import BodyLimit, Counted, OwnHost, Watched
+from survlstm.serving.openapi import EVENTS_BODY, REFUSALS, WITH_BODY, complete_schema
+from survlstm.serving.page import write_page
+from survlstm.serving.problems import Problem, of_errors, of_status, refusal
+from survlstm.serving.requests import CSV, JSON, Asked, place_in_query, read_asked, typed
+
+if TYPE_CHECKING:
+    from survlstm.scoring.predictor import Predictor
+
+# A body that takes longer holds a place that others wait for.
+BODY_SECONDS = 30.0
+MARKDOWN = "text/markdown"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may cost. ``at_once`` jobs run side by side, ``waiting`` requests more may wait."""
+
+    max_body_bytes: int
+    max_events: int
+    at_once: int = 2
+    waiting: int = 16
+    body_seconds: float = BODY_SECONDS
+
+
+class Application(FastAPI):
+    """FastAPI that knows what the bodies hold, which are not read by it."""
+
+    def __init__(self, *, max_events: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._max_events = max_events
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI description, whole."""
+        return complete_schema(super().openapi(), max_events=self._max_events)
+
+
+def create_app(predictor: Predictor, limits: Limits, *, host: str = "127.0.0.1", names: Sequence[str] = ()) -> FastAPI:
+    """The application; ``host`` is the address that it will be reached at, ``names`` what a proxy calls it.
+
+    What a request holds is neither kept nor logged. Every answer that is none is {"error": sentence}.
+    """
+    name = predictor.bundle.about.name
+    app = Application(
+        max_events=limits.max_events,
+        title=f"survlstm: {name}",
+        description="Risk and survival of subjects from their coded events, by one trained model.",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    desk = Desk(at_once=limits.at_once, waiting=limits.waiting)
+    _add_posts(app, predictor, limits, desk)
+    _add_gets(app, predictor, limits)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_query)
+    # The last one added is the first one asked.
+    app.add_middleware(OwnHost, host=host, names=names)
+    app.add_middleware(BodyLimit, most_bytes=limits.max_body_bytes)
+    app.add_middleware(Watched, paths=frozenset(route.path for route in app.routes if isinstance(route, Route)))
+    return app
+
+
+def _add_posts(app: FastAPI, predictor: Predictor, limits: Limits, desk: Desk) -> None:
+    @app.post("/predict", response_model=PredictAnswer, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
+    async def predict(request: Request, query: Annotated[Options, Query()]) -> Response:
+        """Risk, percentile and survival of every subject of the events. Options may stand in the body or the query."""
+
+        def job(asked: Asked) -> PredictAnswer:
+            found = predictor.predict(
+                asked.events,
+                per_visit=asked.options.per_visit,
+                horizons=asked.options.horizons,
+                as_of=asked.options.as_of,
+            )
+            return predict_answer(predictor, found, asked)
+
+        return await _answered(request, query, job, limits=limits, desk=desk)
+
+    @app.post("/explain", response_model=ExplainAnswer, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
+    async def explain(request: Request, query: Annotated[ExplainQuery, Query()]) -> Response:
+        """The codes of one subject that move its prediction, the most influential first.
+
+        The same body as for /predict; per_visit and horizons make no difference here.
+        """
+
+        def job(asked: Asked) -> ExplainAnswer:
+            subject = _one_subject(asked, query.subject)
+            events = asked.events[asked.events["subject_id"] == subject].reset_index(drop=True)
+            table = predictor.explain(events, as_of=asked.options.as_of)
+            return explain_answer(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=asked.notes)
+
+        return await _answered(request, query, job, limits=limits, desk=desk)
+
+
+def _add_gets(app: FastAPI, predictor: Predictor, limits: Limits) -> None:
+    began = time.monotonic()
+    model, example = model_answer(predictor), example_csv(predictor)
+    page = write_page(model, max_body_bytes=limits.max_body_bytes)
+
+    @app.get("/health", response_model=HealthAnswer, responses=REFUSALS)
+    async def health() -> HealthAnswer:
+        """The server is up, and for how long."""
+        return HealthAnswer(status="ok", model=model.model.name, uptime_seconds=time.monotonic() - began)
+
+    @app.get("/model", responses={**REFUSALS, 200: {"model": ModelAnswer, "content": {MARKDOWN: {}}}})
+    async def card(request: Request) -> Response:
+        """What the bundle says of itself; the card alone for those who accept text/markdown."""
+        if MARKDOWN in request.headers.get("accept", "").lower():
+            return Response(model.card, media_type=f"{MARKDOWN}; charset=utf-8")
+        return _json(model)
+
+    @app.get("/example", response_class=Response, responses={**REFUSALS, 200: {"content": {CSV: {}}}})
+    async def one_example() -> Response:
+        """The record of a patient who never was, as a table of events that /predict takes."""
+        return Response(example, media_type=f"{CSV}; charset=utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def try_it() -> Response:
+        return Response(page.html, media_type="text/html", headers={"content-security-policy": page.policy})
+
+
+async def _answered(
+    request: Request, query: Options, job: Callable[[Asked], BaseModel], *, limits: Limits, desk: Desk
+) -> Response:
+    """Read the body, then do the job in a thread."""
+    media_type = _media_type(request)
+    with desk.place():
+        try:
+            body = await asyncio.wait_for(request.body(), limits.body_seconds)
+        except TimeoutError:
+            sentence = (
+                f"a body must arrive within {limits.body_seconds:g} seconds; found it incomplete. Send less at once"
+            )
+            raise Problem(408, sentence) from None
+        work = partial(_work, request, body, media_type, query, job, max_events=limits.max_events)
+        return await desk.run(work)
+
+
+def _work(
+    request: Request,
+    body: bytes,
+    media_type: str,
+    query: Options,
+    job: Callable[[Asked], BaseModel],
+    *,
+    max_events: int,
+) -> Response:
+    asked = read_asked(body, media_type, query, max_events=max_events)
+    request.state.counted = Counted(events=len(asked.events), subjects=len(asked.as_sent))
+    try:
+        return _json(job(asked))
+    except SurvlstmError as error:
+        raise Problem(422, str(error)) from None
+
+
+def _media_type(request: Request) -> str:
+    media_type, parameters = typed(request.headers.get("content-type"))
+    if media_type not in {JSON, CSV}:
+        raise Problem(415, f"Content-Type must be {JSON} or {CSV}; found {'another' if media_type else 'none'}")
+    if parameters.get("charset", "utf-8") not in {"utf-8", "utf8"}:
+        raise Problem(415, "the charset of a body must be utf-8; found another")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(415, "a body must be sent as it is; found a Content-Encoding. Send it uncompressed")
+    return media_type
+
+
+def _one_subject(asked: Asked, position: int | None) -> str:
+    subjects = list(asked.as_sent)
+    if position is None and len(subjects) > 1:
+        raise Problem(
+            422,
+            f"one subject at a time is explained; found {len(subjects)}. Say which in the query: subject=0 is the one "
+            "that appears first",
+        )
+    if (position or 0) >= len(subjects):
+        raise Problem(422, f"subject in the query must be below the number of subjects, {len(subjects)}; found more")
+    return subjects[position or 0]
+
+
+def _json(answer: BaseModel) -> Response:
+    # Whole in the thread that did the job; what is not finite becomes null.
+    return Response(answer.model_dump_json(), media_type=JSON)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = error.detail if isinstance(error, Problem) else of_status(error.status_code)
+    return refusal(error.status_code, sentence, error.headers)
+
+
+async def _refuse_query(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    schema = ExplainQuery if request.url.path == "/explain" else Options
+    return refusal(422, of_errors(error.errors(), place=place_in_query, fields=lambda _: schema.model_fields))

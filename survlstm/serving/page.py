@@ -1,0 +1,42 @@
+"""A model's card → the page at /, one document that asks for nothing but the API it is served with."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from survlstm.report.environment import page_environment
+from survlstm.serving.answers import ModelAnswer
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Page:
+    """The document, and the Content-Security-Policy that lets its own style and script run and no other."""
+
+    html: str
+    policy: str
+
+
+def write_page(model: ModelAnswer, *, max_body_bytes: int) -> Page:
+    """The page; the same for every visitor, it holds no subject's data."""
+    environment = page_environment(HERE)
+    style = environment.get_template("page.css").render() + (HERE / "form.css").read_text(encoding="utf-8")
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    html = environment.get_template("page.html.jinja").render(
+        model=model, max_body_bytes=max_body_bytes, style=Markup(style), script=Markup(script)
+    )
+    policy = (
+        f"default-src 'none'; style-src '{_sum(style)}'; script-src '{_sum(script)}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return Page(html, policy)
+
+
+def _sum(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

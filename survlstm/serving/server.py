@@ -1,0 +1,135 @@
+"""A bundle → a process that answers on a port, until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from survlstm.command_config import ServeConfig
+from survlstm.errors import ServingError
+from survlstm.scoring.predictor import load_bundle
+from survlstm.serving.app import Limits, create_app
+
+log = logging.getLogger(__name__)
+
+# So long an answer that is being made may take when the server is told to stop.
+GRACE_SECONDS = 10
+# Their own lines would go to the console by themselves, with what an error was about.
+LIBRARIES = ("uvicorn", "asyncio")
+
+
+class _WithoutValues(logging.Handler):
+    """What the libraries say, without the values that they put in and without tracebacks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.warning("%s: %s", record.name, str(record.msg).strip().partition("\n")[0])
+
+
+def run_server(config: ServeConfig) -> None:
+    """Load, listen and answer; returns when SIGTERM or SIGINT came and what was asked is answered.
+
+    Raises BundleError for the bundle, ServingError where the address can't be listened at.
+    """
+    with _listening(config.host, config.port) as listener:
+        predictor = load_bundle(Path(config.bundle))
+        limits = Limits(max_body_bytes=int(config.max_body_mib * 2**20), max_events=config.max_events)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(predictor, limits, host=config.host, names=config.names),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                ws="none",
+                # An address that a client makes up for itself is of no use here.
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        if not _is_loopback(listener):
+            log.warning(
+                "host=%s: everybody who reaches this address can use the model; there is no login and no encryption",
+                config.host,
+            )
+        log.info("Serving %s at %s (Ctrl-C ends it)", predictor.bundle.about.name, _url(config.host, listener))
+        with _ended_by_signals(server), _libraries_told():
+            server.run(sockets=[listener])
+    log.info("Stopped")
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens already, so that a port that is taken is told before anything is loaded."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ServingError(f"host must be a name or an address of this machine; found {host!r}: {error}") from error
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen()
+        except OSError as error:
+            raise ServingError(_why_not(error, host, port)) from error
+        yield listener
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port must be free; {port} at {host} is taken. Set another port=, or port=0 for any that is free"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"host must be an address of this machine; found {host!r}"
+    return (
+        f"survlstm must be able to listen at {host}, port {port}; the system says: {error.strerror}. Set another port="
+    )
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn raises a signal again when it is done with it: the end that was asked for is no failure."""
+    kinds = (signal.SIGTERM, signal.SIGINT)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    before = {kind: signal.signal(kind, end) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+@contextmanager
+def _libraries_told() -> Iterator[None]:
+    handler = _WithoutValues(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    before = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagate

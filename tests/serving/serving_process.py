@@ -1,0 +1,56 @@
+"""``survlstm serve`` as a process of its own, its port read from the line that tells it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, and the file that all of its words go to."""
+
+    process: subprocess.Popen
+    url: str
+    words: Path
+
+    @property
+    def port(self):
+        """Where it listens."""
+        return int(self.url.rsplit(":", 1)[1])
+
+
+@contextmanager
+def serving(folder, *words):
+    """Start it with these overrides; whatever happens, it is gone afterwards."""
+    said = folder / f"said-{time.monotonic_ns()}.txt"
+    with said.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "survlstm", "serve", "port=0", *words],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+    try:
+        yield Served(process, _url(process, said), said)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _url(process, said):
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        if found := re.search(r"Serving .+ at (http://\S+) \(Ctrl-C ends it\)", said.read_text()):
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError(f"the server did not start: {said.read_text()}")
