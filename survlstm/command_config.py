@@ -137,7 +137,7 @@ class ExplainConfig(Section):
     run: Text
     split: Literal["test", "val", "train"]
     subjects_at_most: PositiveInt
-    subject: Text | None
+    subject: Text | int | None
     integration_steps: Annotated[int, Field(ge=2)]
     resamples: Annotated[int, Field(ge=100)]
     shuffles: PositiveInt

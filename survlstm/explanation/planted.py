@@ -43,7 +43,7 @@ def find_planted(
     return PlantedFound(
         k=k,
         precision=sum(place <= k for place in ranks.values()) / k if k else float("nan"),
-        chance=len(ranks) / len(code),
+        chance=len(ranks) / len(code) if len(code) else float("nan"),
         mean_rank=float(np.mean(list(ranks.values()))) if ranks else float("nan"),
         ranks=ranks,
         unseen=tuple(name for name in known if name not in ranks),

@@ -45,9 +45,10 @@ class Sanity:
                 f"{method}: no check against shuffled weights: {self.codes} codes stand in the records of "
                 f"{FEWEST_SUBJECTS} subjects or more"
             )
+        counted = f"{len(values)} {'copy' if len(values) == 1 else 'copies'}"
         compared = (
             f"with shuffled weights its effects rank-correlate {mean:+.2f} with those of the model (mean of "
-            f"{len(values)} copies, {min(values):+.2f} to {max(values):+.2f}; {self.codes} codes)"
+            f"{counted}, {min(values):+.2f} to {max(values):+.2f}; {self.codes} codes)"
         )
         if self.passes(method):
             return f"{method}: {compared}: the explanation hangs on what the model has learned"

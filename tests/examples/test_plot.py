@@ -65,7 +65,7 @@ def test_parts_change_nothing(survlstm, trained, tmp_path):
 def test_the_named_are_drawn_and_who_cannot_be_is_told(survlstm, trained, scored, tmp_path, capsys):
     _, bundle, export = trained
     table, left_out = scored
-    names = [*list(table.index[:9]), next(iter(left_out)), table.index[0]]
+    names = [*table.index[8::-1], next(iter(left_out)), table.index[0]]
     words = [f"bundle={bundle}", f"data.path={export}", f"subjects=[{','.join(names)}]", "output=a/b"]
     assert survlstm("plot", "survival", *words) == 0
     page = (tmp_path / "a/b/survival.html").read_text(encoding="utf-8")

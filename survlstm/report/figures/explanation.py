@@ -1,0 +1,192 @@
+"""What codes do to the log-odds of the event → a figure of the cohort, and one of a subject over time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from survlstm.judgement.results import Estimate
+from survlstm.report.figures.canvas import BLUE, INK, ORANGE, PAPER, RULE, Drawing, new_figure
+from survlstm.report.numbers import counted, number
+
+# What fits across a figure in the widest face, and what fits beside a number.
+LONGEST_LABEL, LONGEST_BESIDE = 58, 42
+MOST_COLUMNS = 60
+PLANTED = "\N{BLACK DIAMOND} "
+
+
+class Bar(NamedTuple):
+    """What one method says of a code: its importance with an interval, and the mean effect that gives the sign."""
+
+    importance: Estimate
+    effect: float
+
+
+class CodeLine(NamedTuple):
+    """A code of the cohort's figure, by both methods."""
+
+    label: str
+    is_planted: bool
+    bars: tuple[Bar, Bar]
+
+
+class CodeStrip(NamedTuple):
+    """A code of the subject's figure: its attribution at each visit, 0 where it is absent."""
+
+    label: str
+    is_planted: bool
+    attribution: Float[np.ndarray, " visit"]
+
+
+def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> Drawing:
+    """The importance of codes by two methods side by side; triangles point to where the code moves the risk."""
+    figure = new_figure(36 * len(lines) + 62)
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, (axes, method) in enumerate(zip(panels, methods, strict=True)):
+        ends = [value for line in lines for value in line.bars[panel].importance.interval or (0.0,)]
+        most = max([*ends, *(line.bars[panel].importance.value for line in lines), 1e-12])
+        axes.set(xlim=(0, 1.06 * most), ylim=(len(lines) - 0.6, -0.65), yticks=[], title=method)
+        axes.set_xlabel("importance (log-odds)")
+        axes.title.set(fontsize=11, fontweight="bold")
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.patch.set_visible(False)
+        axes.spines["left"].set_visible(False)
+        for position, line in enumerate(lines):
+            _draw_bar(axes, line.bars[panel], position)
+    for position, line in enumerate(lines):
+        # In the panel that is drawn last, or its grid would run through the words.
+        text = _label(panels[1], line.label, position - 0.36, LONGEST_LABEL, is_planted=line.is_planted)
+        text.set(transform=panels[0].get_yaxis_transform(), bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5})
+    said = "; ".join(
+        f"{_marked(line.label, line.is_planted)} {_signed(line.bars[0].effect)} and {_signed(line.bars[1].effect)}"
+        for line in lines
+    )
+    return Drawing(
+        name="explanation_codes",
+        title="The codes that move the predicted hazard most",
+        alt=f"Mean effect on the log-odds of the event by {methods[0]} and by {methods[1]}: {said}.",
+        caption=(
+            "Mean absolute effect on the log-odds of the event over all explained subjects, 0 where one does not have "
+            "the code; bars hold 95 % of the resamples of subjects. Upward triangle, orange: on average the code "
+            "raises the risk of those who have it; downward, blue: it lowers it. The two methods have scales of their "
+            "own. Ordered by the mean of both ranks."
+            + (" Diamond, bold: the outcome was drawn from this code." if any(x.is_planted for x in lines) else "")
+        ),
+        figure=figure,
+    )
+
+
+def draw_subject(
+    time: np.ndarray, log_odds: Float[np.ndarray, " visit"], strips: tuple[CodeStrip, ...], *, subject: str
+) -> Drawing:
+    """One subject: the log-odds after each visit, and below it what each code of each visit adds to the last of them.
+
+    ``time`` is datetime64 [visit]. More than ``MOST_COLUMNS`` visits are drawn in groups of neighbours.
+    """
+    group = _groups(len(time))
+    columns = int(group[-1]) + 1
+    last_of = np.searchsorted(group, np.arange(columns), side="right") - 1
+    cells = [np.bincount(group, weights=strip.attribution) for strip in strips]
+    deepest = max([float(np.abs(values).max()) for values in cells] + [1e-12])
+    figure = new_figure(36 * len(strips) + 178)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[120, 36 * max(len(strips), 1)])
+    upper.plot(np.arange(columns), log_odds[last_of], color=INK, marker="o" if columns <= 30 else "", markersize=4)
+    upper.set_ylabel("log-odds\nof the event")
+    upper.grid(axis="y")
+    upper.set_axisbelow(True)
+    upper.yaxis.set_major_locator(MaxNLocator(4))
+    upper.tick_params(axis="x", length=0)
+    lower.set(xlim=(-0.6, columns - 0.4), ylim=(max(len(strips), 1) - 0.45, -0.55), yticks=[])
+    lower.spines["left"].set_visible(False)
+    for position, (strip, values) in enumerate(zip(strips, cells, strict=True)):
+        _label(lower, strip.label, position - 0.32, LONGEST_BESIDE, is_planted=strip.is_planted)
+        total = _signed(float(strip.attribution.sum()))
+        lower.text(
+            1.0, position - 0.32, total, size=9.5, ha="right", va="center", transform=lower.get_yaxis_transform()
+        )
+        _draw_strip(lower, values, position, deepest)
+    shown = np.unique(np.linspace(0, columns - 1, min(columns, 3)).round().astype(int))
+    lower.set_xticks(shown, [str(time[last_of[place]].astype("datetime64[D]")) for place in shown])
+    return Drawing(
+        name="explanation_subject",
+        title=f"Subject {subject} over time",
+        alt=(
+            f"Log-odds of the event from {number(float(log_odds[0]))} after the first of {counted(len(time), 'visit')} "
+            f"to {number(float(log_odds[-1]))} after the last. Codes by what they add to the last: "
+            + "; ".join(f"{x.label} {_signed(float(x.attribution.sum()))}" for x in strips)
+            + "."
+        ),
+        caption=_subject_caption(len(time), columns, deepest),
+        figure=figure,
+    )
+
+
+def _draw_bar(axes: Axes, bar: Bar, position: int) -> None:
+    colour, marker = (ORANGE, "^") if bar.effect >= 0 else (BLUE, "v")
+    if bar.importance.interval:
+        low, high = bar.importance.interval
+        axes.plot([low, high], [position, position], color=colour, linewidth=2.2, solid_capstyle="butt")
+    axes.plot(bar.importance.value, position, color=colour, marker=marker, markersize=8, clip_on=False)
+
+
+def _draw_strip(axes: Axes, values: Float[np.ndarray, " column"], position: int, deepest: float) -> None:
+    tall = 0.42
+    for column in np.flatnonzero(values):
+        size = abs(float(values[column])) / deepest
+        colour = ORANGE if values[column] > 0 else BLUE
+        place = (column - 0.46, position - 0.02)
+        axes.add_patch(Rectangle(place, 0.92, tall, linewidth=0, facecolor=colour, alpha=0.12 + 0.88 * size))
+    axes.add_patch(
+        Rectangle((-0.5, position - 0.02), len(values), tall, linewidth=0.8, facecolor="none", edgecolor=RULE)
+    )
+
+
+def _label(axes: Axes, words: str, down: float, longest: int, *, is_planted: bool) -> Text:
+    text = axes.text(
+        0.0,
+        down,
+        _shortened(_marked(words, is_planted), longest),
+        size=9.5,
+        va="center",
+        weight="bold" if is_planted else "normal",
+        transform=axes.get_yaxis_transform(),
+    )
+    # Across both panels: it must not widen the one that it begins in.
+    text.set_in_layout(False)
+    return text
+
+
+def _marked(words: str, is_planted: bool) -> str:
+    return PLANTED + words if is_planted else words
+
+
+def _shortened(words: str, longest: int) -> str:
+    return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
+
+
+def _groups(visits: int) -> np.ndarray:
+    """The column of each visit: its own, or shared with its neighbours so that ``MOST_COLUMNS`` do."""
+    size = -(-visits // MOST_COLUMNS)
+    return np.arange(visits) // size
+
+
+def _subject_caption(visits: int, columns: int, deepest: float) -> str:
+    each = "visit" if columns == visits else f"group of {-(-visits // MOST_COLUMNS)} neighbouring visits"
+    return (
+        f"Above: the log-odds of the event after each {each}, from it and the visits before. Below: what each code "
+        "adds to the log-odds after the last visit, by integrated gradients, at the visits that record it; orange "
+        f"raises, blue lowers, the deepest cell is {number(deepest)}; on the right the sum. Columns stand at equal "
+        "distances, whatever the time between them; dates are those of the visits above them."
+    )
+
+
+def _signed(value: float) -> str:
+    return number(value) if value < 0 else f"+{number(value)}"

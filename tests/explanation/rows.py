@@ -1,0 +1,35 @@
+"""Small cohorts whose subjects are explained, and what a model says of a record when its codes are really changed."""
+
+import numpy as np
+import torch
+
+from survlstm.data.slots import arrange
+from survlstm.data.split import Split
+from survlstm.explanation.record import of_logits
+from tests.learning import batches_of, model_for, prepared_on
+
+
+def case(clock, *, max_visits=None):
+    """A model that knows nothing yet, in evaluation mode, and the batches of the test subjects."""
+    prepared = prepared_on(clock)
+    model = model_for(prepared).eval().requires_grad_(False)
+    # As it starts its weights are so small that effects drown in rounding.
+    for weight in model.parameters():
+        weight.mul_(3)
+    return model, batches_of(prepared, Split.TEST, max_visits=max_visits)
+
+
+def forward(model, record, *, kept=None):
+    """The log-odds of a record by the model's own forward, of the entries where ``kept`` is true."""
+    kept = np.ones(len(record.code), dtype=bool) if kept is None else kept
+    codes, visit = record.code.numpy()[kept], record.visit.numpy()[kept]
+    slots = arrange(np.array([record.visits]))
+    logits = model(
+        torch.from_numpy(codes),
+        torch.from_numpy(np.searchsorted(visit, np.arange(record.visits))),
+        record.features,
+        slots.slices,
+        torch.from_numpy(slots.slot),
+        torch.tensor([record.visits]),
+    )
+    return float(of_logits(logits[-1:] if model.intervals is None else logits))

@@ -1,0 +1,174 @@
+"""The pages in a real browser, with descriptions as long as they come, and the places of a report."""
+
+import shutil
+
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+
+from survlstm.explanation.effects import find_effects
+from survlstm.explanation.findings import Explained, Findings, rate_planted
+from survlstm.explanation.over_time import explain_over_time
+from survlstm.explanation.page import write_pages
+from survlstm.explanation.ranking import rank_codes
+from survlstm.explanation.sanity import check_sanity
+from survlstm.explanation.sentences import headline, lines, warnings
+from survlstm.report.figures.canvas import house_style
+from survlstm.report.figures.explanation import CodeStrip, draw_subject
+from tests.explanation.rows import case
+from tests.learning import prepared_on
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DESKTOP, PHONE = 1280, 390
+REPORT = (
+    "<p>before</p><!--explanation-link--><!--/explanation-link--><!--explanation-->old<!--/explanation--><p>behind</p>"
+)
+LONG = "MEASUREMENT OF WWWWWWWWWW & <b>ANTIBODIES</b> IN SERUM OR PLASMA BY IMMUNOASSAY, WITH CONFIRMATION OF THEM"
+
+
+def findings_of(clock, *, planted=(), described=None):
+    """What a model that knows nothing gives, of all test subjects."""
+    model, batches = case(clock)
+    entries = prepared_on(clock).vocabulary.entries
+    effects = find_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
+    rankings = rank_codes(effects, resamples=100, top=12, seed=0)
+    longest = int(batches.members[batches.visits(batches.members).argmax()])
+    return Findings(
+        about=Explained("run", "test", len(batches.members), len(batches.members), clock, 4, 100, 12, 0),
+        effects=effects,
+        rankings=rankings,
+        sanity=check_sanity(model, batches, effects, integration_steps=4, shuffles=2, seed=0),
+        names=tuple(entries[code] for code in effects.code),
+        described={name: f"{LONG} {name}" for name in entries[2::2]} if described is None else described,
+        planted_codes=tuple(planted),
+        planted=rate_planted(tuple(planted), entries, effects, rankings),
+        over_time=explain_over_time(model, batches, longest, integration_steps=4),
+        subject_id=f"{batches.tensors.subject_id[longest]}",
+        notes=(),
+    ), entries
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Both clocks, one with planted codes; only read."""
+    found = {}
+    for clock, planted in (("visit", ["X/3", "X/11"]), ("landmark", [])):
+        folder = tmp_path_factory.mktemp(clock)
+        write_pages(folder, *findings_of(clock, planted=planted), report=None, why="as asked for")
+        found[clock] = folder / "explanation.html"
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for the module; a container's root has no sandbox."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here; scripts/bootstrap dev installs it on Debian, as root, with a network")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("clock", ["visit", "landmark"])
+def test_nothing_overflows_and_no_word_of_a_figure_is_cut_or_too_small(browser, pages, *, clock, width, scheme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(pages[clock].as_uri(), wait_until="load")
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [pages[clock].as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("figure svg").count() == 2
+    words = page.evaluate(
+        """() => [...document.querySelectorAll("figure svg")].flatMap(svg => {
+            const outer = svg.getBoundingClientRect();
+            return [...svg.querySelectorAll("text")].map(text => {
+                const box = text.getBoundingClientRect();
+                const scale = outer.width / svg.viewBox.baseVal.width;
+                const out = Math.max(outer.left - box.left, box.right - outer.right,
+                                     outer.top - box.top, box.bottom - outer.bottom);
+                return [text.textContent, out, parseFloat(getComputedStyle(text).fontSize) * scale];
+            });
+        })"""
+    )
+    assert any(text.endswith("…") for text, _, _ in words)
+    assert [text for text, out, _ in words if out > 1] == []
+    assert [text for text, _, size in words if size < 7.9] == []
+    context.close()
+
+
+def test_what_comes_from_the_export_is_escaped(pages):
+    text = pages["visit"].read_text()
+    assert "<b>ANTIBODIES" not in text
+    assert "&lt;b&gt;ANTIBODIES" in text
+
+
+def test_the_places_of_a_report_are_filled_again_and_again(tmp_path):
+    found, entries = findings_of("visit", described={"X/3": "<!--/explanation-->"})
+    report = tmp_path / "report.html"
+    report.write_text(REPORT)
+    texts = []
+    for _ in range(2):
+        assert write_pages(tmp_path, found, entries, report=report, why="as asked for")
+        texts.append(report.read_text())
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("<p>before</p><!--explanation-link-->")
+    assert texts[0].endswith("<!--/explanation--><p>behind</p>")
+    assert ">old<" not in texts[0]
+    assert texts[0].count('<h2 id="explanation">') == 1
+
+
+@pytest.mark.parametrize(
+    "text", [None, "<p>an older page</p>", "<!--explanation--><!--/explanation-->", REPORT + REPORT]
+)
+def test_a_report_without_its_places_stays_as_it_is(tmp_path, text):
+    found, entries = findings_of("visit")
+    report = tmp_path / "report.html"
+    if text is not None:
+        report.write_text(text)
+    assert not write_pages(tmp_path, found, entries, report=report, why="as asked for")
+    assert (report.read_text() if report.exists() else None) == text
+
+
+def test_many_visits_are_drawn_in_groups_of_neighbours():
+    time = np.datetime64("2010-01-01", "s") + np.arange(130) * np.timedelta64(86400, "s")
+    attribution = np.zeros(130)
+    attribution[[3, 4, 129]] = [0.5, -0.2, -1.0]
+    with house_style():
+        drawing = draw_subject(time, np.linspace(-2, 1, 130), (CodeStrip("code", False, attribution),), subject="s")
+    assert "each group of 3 neighbouring visits" in drawing.caption
+    assert "the deepest cell is 1.000" in drawing.caption
+    upper, lower = drawing.figure.axes
+    # 44 groups; visits 3 and 4 share one. The outline is a patch too.
+    assert len(upper.lines[0].get_xdata()) == 44
+    assert upper.lines[0].get_ydata()[-1] == 1
+    assert len(lower.patches) == 3
+    assert drawing.alt.endswith("code \N{MINUS SIGN}0.700.")
+    assert [tick.get_text() for tick in lower.get_xticklabels()][-1] == "2010-05-10"
+
+
+def test_what_is_said():
+    found, _ = findings_of("visit", planted=["X/3", "X/11", "Y/none"], described={"X/3": "three"})
+    assert headline(found).endswith(
+        "of the 2 planted codes are among the 2 most important by integrated gradients, "
+        + (f"{found.planted.by_importance['occlusion'].in_front} by occlusion.")
+    )
+    said = lines(found)
+    assert any("precision at 2 is" in line and "by occlusion" in line for line in said)
+    assert "The vocabulary of the training subjects does not know: Y/none." in said
+    plain, _ = findings_of("landmark")
+    assert "moves the predicted risk most" in headline(plain)
+    assert not any("lanted" in line for line in lines(plain))
+
+
+def test_gradients_that_miss_much_are_warned_of():
+    found, _ = findings_of("visit")
+    effects = found.effects
+    off = type(effects)(**{**vars(effects), "delta": 0.2 * (effects.log_odds - effects.baseline_log_odds)})
+    (said,) = [line for line in warnings(type(found)(**{**vars(found), "effects": off})) if "integration_steps" in line]
+    assert said.startswith("WARNING: integrated gradients must miss less than 5% of what they explain; they miss 20%.")
