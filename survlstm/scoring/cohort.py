@@ -17,7 +17,7 @@ from survlstm.data.sources import synthea
 from survlstm.data.sources.shards import check_unusable_shares, merged, shards
 from survlstm.data.vocabulary import UNK
 from survlstm.scoring.predictor import AsOf, Predictor
-from survlstm.scoring.score import Predictions
+from survlstm.scoring.score import Predictions, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def score_export(
     counts: list[tuple[TableCount, ...]] = []
     done = 0
     unknown: Counter[str] = Counter()
-    warnings: Counter[str] = Counter()
+    warnings: list[str] = []
     with shards(
         path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
     ) as cut:
@@ -56,7 +56,7 @@ def score_export(
                 with _quiet(many=len(cut.folders) > 1):
                     reading = build_source(part, folder).read()
                 counts.append(reading.tables)
-                warnings.update(reading.warnings)
+                warnings += reading.warnings
                 unknown += _unknown(predictor, reading)
                 yield predictor.predict_events(reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of)
                 done += len(reading.events.subjects)
@@ -79,7 +79,7 @@ def _unknown(predictor: Predictor, reading: Reading) -> Counter[str]:
     return Counter({str(events.codes[number]): int(times[number]) for number in np.flatnonzero(strange)})
 
 
-def _tell(counts: tuple[TableCount, ...], unknown: Counter[str], warnings: Counter[str]) -> None:
+def _tell(counts: tuple[TableCount, ...], unknown: Counter[str], warnings: Sequence[str]) -> None:
     for count in counts:
         why = "; ".join(f"{reason} {rows:,}" for reason, rows in {**count.left_out, **count.unusable}.items() if rows)
         log.info(
@@ -89,8 +89,11 @@ def _tell(counts: tuple[TableCount, ...], unknown: Counter[str], warnings: Count
             f"{count.rows_used:,}",
             why and f" ({why})",
         )
-    for warning in warnings:
-        log.warning("WARNING: %s", warning)
+    parts = Counter(kind_of(warning) for warning in warnings)
+    # Each part says it with its own numbers.
+    for warning in {kind_of(warning): warning for warning in reversed(warnings)}.values():
+        others = parts[kind_of(warning)] - 1
+        log.warning("WARNING: %s%s", warning, f" ({others} other parts say the like)" if others else "")
     if unknown:
         first = ", ".join(f"{code} {times:,}" for code, times in unknown.most_common(SHOWN_CODES))
         log.info(

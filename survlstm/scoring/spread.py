@@ -44,7 +44,7 @@ class Spread:
         """The row of the subject whose risk is the median; of a large cohort, of one close to it."""
         rank = (sum(group.subjects for group in self._groups) - 1) // 2
         for group in self._groups:
-            if rank < group.subjects:
+            if 0 <= rank < group.subjects:
                 return group.at(rank)
             rank -= group.subjects
         raise ValueError("a median needs a subject")
