@@ -234,7 +234,8 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. A run that had begun goes on with survlstm train resume=RUN\n")
+        begun = " A run that had begun goes on with survlstm train resume=RUN" if arguments[0] == "train" else ""
+        sys.stderr.write(f"Interrupted.{begun}\n")
         sys.exit(130)
 
 

@@ -2,79 +2,77 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from survlstm.command_config import PredictConfig
 from survlstm.errors import BundleError, ConfigError
 from survlstm.files import write_json
 from survlstm.scoring.cohort import score_export
+from survlstm.scoring.predictions_file import MEANING, opened, schema_of
 from survlstm.scoring.predictor import Predictor, load_bundle
-from survlstm.scoring.score import NOT_SCORED, checked_horizons, kind_of
+from survlstm.scoring.score import NOT_SCORED, Predictions, checked_horizons, kind_of
+from survlstm.scoring.spread import CUTS, GROUPS
 
 log = logging.getLogger(__name__)
 
-MEANING = {
-    "history_end": "time of the last visit that was read, UTC",
-    "entries_unknown": "entries read whose code the model does not know, among entries",
-    "hazard": "probability of the event in the step after that visit",
-    "risk": "probability of the event by the last time of the grid; higher = sooner",
-    "percentile": "0 to 100: the share of the training subjects with a lower risk",
-    "survival_<h>": "probability of no event by h",
-    "curve": "probability of no event by each time of the grid",
-}
+# Of so many subjects a third of the training distribution holds a third, give or take; this share is far from it.
+MOST_IN_A_GROUP, FEWEST_SUBJECTS = 0.8, 30
+
+
+@dataclass
+class _Tally:
+    """What is counted part by part; a group is a third of the training distribution of risk."""
+
+    scored: int = 0
+    groups: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(GROUPS, 0)))
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, part: Predictions) -> None:
+        last = part.table.drop_duplicates("subject_id", keep="last")
+        self.scored += len(last)
+        self.groups.update(GROUPS[number] for number in np.searchsorted(CUTS, last["percentile"], side="right"))
+        self.reasons.update(kind_of(reason) for reason in part.not_scored["reason"])
 
 
 def predict(config: PredictConfig) -> None:
     """Score every subject; nothing stands at ``config.output`` before all are."""
     predictor = load_bundle(config.bundle)
     output = Path(config.output).expanduser()
-    left_out = output.with_name(f"{output.stem}.not_scored.csv")
-    about = output.with_name(f"{output.stem}.json")
+    left_out, about = output.with_name(f"{output.stem}.not_scored.csv"), output.with_name(f"{output.stem}.json")
     _refuse_existing(output, left_out, about)
-    horizons = checked_horizons(predictor.bundle, config.horizons)
+    checked_horizons(predictor.bundle, config.horizons)
     log.info("Bundle: %s (%s)\n%s", config.bundle, predictor.bundle.about.name, predictor.bundle.about.outcome)
-    aside = output.with_name(f".{output.name}-{uuid.uuid4().hex}")
-    scored, reasons, listed = 0, Counter[str](), []
     try:
-        output.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with _writer(aside, output.suffix, _schema(predictor, horizons, per_visit=config.per_visit)) as writer:
-            for part in score_export(
-                predictor,
-                Path(config.data.path).expanduser(),
-                subjects_at_once=config.subjects_at_once,
-                cache_dir=config.cache_dir,
-                per_visit=config.per_visit,
-                horizons=horizons,
-                as_of=config.as_of,
-                max_unusable_share=config.data.source.max_unusable_share,
-            ):
-                writer.write(part.table)
-                listed.append(part.not_scored)
-                scored += part.table["subject_id"].nunique()
-                reasons.update(kind_of(reason) for reason in part.not_scored["reason"])
-        pd.concat([pd.DataFrame(columns=list(NOT_SCORED)), *listed]).to_csv(left_out, index=False)
-        write_json(about, _facts(predictor, config, scored=scored, reasons=reasons))
-        aside.rename(output)
+        with _written_aside(output, left_out) as (predictions, refused):
+            tally = _write(predictions, refused, output.suffix, predictor, config)
+            write_json(about, _facts(predictor, config, tally))
     except OSError as error:
         raise BundleError(f"predictions must be written to {output}; the system says: {error}") from error
+    _tell(tally, output, left_out)
+
+
+@contextmanager
+def _written_aside(*files: Path) -> Iterator[list[Path]]:
+    """Paths to write to, renamed when the block ends well and removed when it does not."""
+    aside = [file.with_name(f".{file.name}-{uuid.uuid4().hex}") for file in files]
+    try:
+        files[0].absolute().parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        for there, file in zip(aside, files, strict=True):
+            there.rename(file)
     finally:
-        with suppress(OSError):
-            aside.unlink()
-    log.info("Scored: %s subjects; %s", f"{scored:,}", output)
-    if reasons:
-        told = "; ".join(f"{kind} {number:,}" for kind, number in reasons.most_common())
-        log.info("Not scored: %s subjects, listed in %s: %s", f"{reasons.total():,}", left_out, told)
+        for there in aside:
+            with suppress(OSError):
+                there.unlink()
 
 
 def _refuse_existing(*files: Path) -> None:
@@ -83,68 +81,47 @@ def _refuse_existing(*files: Path) -> None:
         raise ConfigError(f"output must be new; {', '.join(there)} is there already. Remove it, or name another output")
 
 
-def _schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: bool) -> pa.Schema:
-    """The table's columns: parts without a subject have them too."""
-    is_landmark = predictor.bundle.about.clock == "landmark"
-    columns = [("subject_id", pa.string())]
-    columns += [("visit", pa.int64())] if per_visit else []
-    columns += [("landmark", pa.timestamp("s"))] if is_landmark else []
-    columns += [("history_end", pa.timestamp("s"))]
-    columns += [(name, pa.int64()) for name in ("visits", "entries", "entries_unknown")]
-    columns += [] if is_landmark else [("hazard", pa.float64())]
-    columns += [(name, pa.float64()) for name in ("risk", "percentile", *(f"survival_{h:g}" for h in horizons))]
-    columns += [("curve", pa.list_(pa.float64()))]
-    facts = {"unit": predictor.unit, "grid": json.dumps(predictor.grid.tolist()), "bundle": predictor.bundle.about.name}
-    return pa.schema(columns, metadata=facts)
+def _write(predictions: Path, refused: Path, ending: str, predictor: Predictor, config: PredictConfig) -> _Tally:
+    tally = _Tally()
+    horizons = checked_horizons(predictor.bundle, config.horizons)
+    parts = score_export(
+        predictor,
+        Path(config.data.path).expanduser(),
+        subjects_at_once=config.subjects_at_once,
+        cache_dir=config.cache_dir,
+        per_visit=config.per_visit,
+        horizons=horizons,
+        as_of=config.as_of,
+        max_unusable_share=config.data.source.max_unusable_share,
+    )
+    pd.DataFrame(columns=list(NOT_SCORED)).to_csv(refused, index=False)
+    with opened(predictions, ending, schema_of(predictor, horizons, per_visit=config.per_visit)) as writer:
+        for part in parts:
+            writer.write(part.table)
+            part.not_scored.to_csv(refused, mode="a", header=False, index=False)
+            tally.add(part)
+    return tally
 
 
-class _Writer(Protocol):
-    def write(self, table: pd.DataFrame) -> None: ...
-
-    def __enter__(self) -> _Writer: ...
-
-    def __exit__(self, *ended: object) -> None: ...
-
-
-class _Parquet:
-    def __init__(self, file: Path, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._writer = pq.ParquetWriter(file, schema)
-
-    def write(self, table: pd.DataFrame) -> None:
-        self._writer.write_table(pa.Table.from_pandas(table, schema=self._schema, preserve_index=False))
-
-    def __enter__(self) -> _Parquet:
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        self._writer.close()
-
-
-class _Csv:
-    def __init__(self, file: Path, schema: pa.Schema) -> None:
-        self._names = schema.names
-        self._stream = file.open("w", encoding="utf-8", newline="")
-        pd.DataFrame(columns=self._names).to_csv(self._stream, index=False)
-
-    def write(self, table: pd.DataFrame) -> None:
-        curves = [json.dumps(curve.tolist()) for curve in table["curve"]]
-        table.assign(curve=curves)[self._names].to_csv(
-            self._stream, index=False, header=False, date_format="%Y-%m-%dT%H:%M:%SZ"
+def _tell(tally: _Tally, output: Path, left_out: Path) -> None:
+    log.info("Scored: %s subjects; %s", f"{tally.scored:,}", output)
+    if tally.reasons:
+        told = "; ".join(f"{kind} {number:,}" for kind, number in tally.reasons.most_common())
+        log.info("Not scored: %s subjects, listed in %s: %s", f"{tally.reasons.total():,}", left_out, told)
+    groups = "; ".join(f"{group} {number:,}" for group, number in tally.groups.items())
+    log.info("Risk, by thirds of the training distribution: %s", groups)
+    (group, number), *_ = tally.groups.most_common(1)
+    if tally.scored >= FEWEST_SUBJECTS and number > MOST_IN_A_GROUP * tally.scored:
+        log.warning(
+            "WARNING: %.0f%% of the subjects are at %s, where the training subjects had a third: they are of another "
+            "kind, or at another point of their records (a training record ends at the outcome, these where they end). "
+            "Read the level of a risk with care",
+            100 * number / tally.scored,
+            group,
         )
 
-    def __enter__(self) -> _Csv:
-        return self
 
-    def __exit__(self, *ended: object) -> None:
-        self._stream.close()
-
-
-def _writer(file: Path, ending: str, schema: pa.Schema) -> _Writer:
-    return _Parquet(file, schema) if ending == ".parquet" else _Csv(file, schema)
-
-
-def _facts(predictor: Predictor, config: PredictConfig, *, scored: int, reasons: Counter[str]) -> dict[str, object]:
+def _facts(predictor: Predictor, config: PredictConfig, tally: _Tally) -> dict[str, object]:
     """What the file's columns mean, and by which model."""
     about = predictor.bundle.about
     unit = "visits after the last one that was read" if about.unit == "visits" else "days after the landmark"
@@ -155,6 +132,7 @@ def _facts(predictor: Predictor, config: PredictConfig, *, scored: int, reasons:
         "unit": unit,
         "grid": predictor.grid.tolist(),
         "columns": MEANING,
-        "subjects_scored": scored,
-        "subjects_not_scored": dict(reasons),
+        "subjects_scored": tally.scored,
+        "subjects_not_scored": dict(tally.reasons),
+        "subjects_by_third_of_the_training_risk": dict(tally.groups),
     }

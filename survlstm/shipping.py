@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -79,4 +80,9 @@ def _tell(job: Callable[[SectionT], object], config: SectionT, *, verbose: bool)
         with logging_to(None):
             job(config)
 
-    tell(told, verbose=verbose)
+    # What is written aside goes when it is told to stop, too.
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        tell(told, verbose=verbose)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,7 @@ def test_predictions_of_parts_are_those_of_the_whole_and_of_the_run(survlstm, tr
     # Of another batch the rounding is another.
     np.testing.assert_allclose(curves, np.stack(whole["curve"]), atol=1e-6)
     assert pd.to_datetime(parts["history_end"]).dt.tz_localize(None).tolist() == whole["history_end"].tolist()
+    assert sum(told(tmp_path / "whole.json")["subjects_by_third_of_the_training_risk"].values()) == len(whole)
     left_out = pd.read_csv("whole.not_scored.csv")
     pd.testing.assert_frame_equal(left_out, pd.read_csv("parts.not_scored.csv"))
     assert len(whole) + len(left_out) == told(tmp_path / "whole.json")["subjects_scored"] + len(left_out) == 60
@@ -126,6 +129,37 @@ def test_an_export_with_too_many_unusable_rows_gives_no_predictions(survlstm, tr
     assert "conditions" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
     assert survlstm("predict", *words, "data.source.max_unusable_share=0.1") == 0
+
+
+def test_a_full_disk_leaves_nothing_half_written(trained, tmp_path, shared_cache):
+    _, bundle, export = trained
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
+    script = f"{limit}; from survlstm.cli import main; main(sys.argv[1:])"
+    words = ["predict", f"bundle={bundle}", f"data.path={export}", "per_visit=true", "output=found.csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, f"cache_dir={shared_cache}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 8, done.stderr
+    assert "predictions must be written to found.csv; the system says" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_told_to_stop_it_leaves_nothing(trained, tmp_path):
+    _, bundle, export = trained
+    words = ["predict", f"bundle={bundle}", f"data.path={export}", "subjects_at_once=1", "cache_dir=cache"]
+    command = [sys.executable, "-m", "survlstm", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("Part 3 of"):
+                process.terminate()
+                break
+        process.stdout.read()
+    assert process.returncode == 143
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["cache"]
 
 
 @pytest.mark.parametrize("at_once", [7, 2000])
