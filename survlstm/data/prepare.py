@@ -98,7 +98,7 @@ class Prepared:
         return self.fitted.vocabulary
 
 
-class _Grouped(NamedTuple):
+class Grouped(NamedTuple):
     """Visits, each subject's landmark (NaT on the visit clock), and the entries that make no visit, by reason."""
 
     visits: Visits
@@ -151,7 +151,9 @@ def make(
     """
     _refuse_other_clock(settings, fitted)
     reading = source.read()
-    grouped = _group(reading.events, outcome, settings)
+    grouped = group_observed(reading.events, outcome, settings)
+    visits = grouped.visits
+    log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     # On the landmark clock visits are counted later, up to the landmark: one behind it tells that the subject lived on.
     min_visits = settings.min_visits if settings.landmark is None else 1
     cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits)
@@ -184,8 +186,8 @@ def _refuse_other_clock(settings: Settings, fitted: Fitted | None) -> None:
         )
 
 
-def _group(events: Events, outcome: Outcome, settings: Settings) -> _Grouped:
-    """Visits, of which on the landmark clock none reaches across its subject's landmark."""
+def group_observed(events: Events, outcome: Outcome, settings: Settings) -> Grouped:
+    """Visits up to what ends a subject's inputs, of which on the landmark clock none reaches across its landmark."""
     groupable_events = groupable(events, grouping=settings.grouping)
     end = outcome.inputs_end(groupable_events)
     # A comparison with NaT is false: the living have no end.
@@ -198,13 +200,12 @@ def _group(events: Events, outcome: Outcome, settings: Settings) -> _Grouped:
         visits, repeated = group_visits(
             kept, grouping=settings.grouping, window_hours=settings.window_hours, split_at=landmark
         )
-    log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     left_out = {
         "no encounter": len(events) - len(groupable_events),
         "dated behind the end of follow-up (event or death)": int(late.sum()),
         "same visit, time, code and value as another row": repeated,
     }
-    return _Grouped(visits, landmark, left_out)
+    return Grouped(visits, landmark, left_out)
 
 
 def _targets(
@@ -230,7 +231,7 @@ def _targets(
 
 
 def _flow(
-    reading: Reading, grouped: _Grouped, cohort: Cohort, *, targets: Targets, labels: Labels, built: Built
+    reading: Reading, grouped: Grouped, cohort: Cohort, *, targets: Targets, labels: Labels, built: Built
 ) -> Flow:
     visits, used = grouped.visits, built.tensors
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())

@@ -67,7 +67,7 @@ def group_visits(
     ``split_at`` (datetime64[s] [subject], NaT for none) makes two of a visit that reaches across that time: entered
     afterwards, an entry would else take the beginning of its visit along.
     """
-    seconds = _known_by(events)
+    seconds = known_by(events)
     window = int(window_hours * 3600)
     if grouping == "same_day":
         group = _group_by_day(events.subject, seconds)
@@ -113,7 +113,7 @@ def offsets_of(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def _known_by(events: Events) -> Int64[np.ndarray, " event"]:
+def known_by(events: Events) -> Int64[np.ndarray, " event"]:
     """When each entry was known, in seconds.
 
     Midnight stands for an entry dated to the day. Such an entry was known by the last timed entry of its encounter on

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Int64
 from survlstm.data.events import Events, Subjects
 from survlstm.data.landmark import landmark_time
 from survlstm.data.outcomes.labels import FollowUp, Outcome
-from survlstm.data.prepare import Settings
-from survlstm.data.visits import Visits, group_visits, groupable, take_events
+from survlstm.data.prepare import Settings, group_observed
+from survlstm.data.visits import Visits, known_by, take_events
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def records_of_events(
 ) -> Records:
     """Group and cut as in training (survlstm.data.prepare), without a label.
 
-    Entries after ``as_of`` are not looked at. Without it a subject with entries dated after this moment is not scored:
-    its dates are wrong, and which of them is unknown.
+    Entries that were not known by ``as_of`` are not looked at; one that is dated to the day is known at its end.
+    Without it a subject with entries dated after this moment is not scored: its dates are wrong, and which of them is
+    unknown.
     """
     future = np.zeros(len(events.subjects), dtype=np.int64)
     if as_of is None:
@@ -47,22 +48,14 @@ def records_of_events(
         late = events.time > now
         np.add.at(future, events.subject[late], 1)
     else:
-        events = take_events(events, events.time <= as_of)
+        events = take_events(events, known_by(events) <= as_of.astype(np.int64))
         died_later = events.subjects.death > as_of
         events = dataclasses.replace(events, subjects=_alive(events, died_later))
     entries = np.bincount(events.subject, minlength=len(events.subjects))
-    kept = groupable(events, grouping=settings.grouping)
-    end = outcome.inputs_end(kept)
-    # A comparison with NaT is false: who has no end is read to the end.
-    kept = take_events(kept, ~(kept.time >= end[kept.subject]))
-    visits, _ = group_visits(kept, grouping=settings.grouping, window_hours=settings.window_hours)
-    landmark = np.full(len(events.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
-    if settings.landmark is not None:
-        landmark = landmark_time(visits, settings.landmark)
-        visits, _ = group_visits(
-            kept, grouping=settings.grouping, window_hours=settings.window_hours, split_at=landmark
-        )
-    records = records_of_visits(visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=landmark)
+    grouped = group_observed(events, outcome, settings)
+    records = records_of_visits(
+        grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
+    )
     return _with_reasons_of_events(records, entries, future)
 
 

@@ -88,6 +88,21 @@ def test_as_of_is_as_if_later_entries_had_never_been_made(clock):
     assert asked.table["risk"].tolist() != predictor.predict(table).table["risk"].tolist()[: len(asked.table)]
 
 
+def test_at_noon_what_is_dated_to_the_day_is_not_known_yet():
+    records = {"a": [(f"2010-01-{day:02d}T08:00:00", f"e{day}", ["X/1"]) for day in range(1, 6)]}
+    records["a"] += [("2010-01-05", None, ["X/2"]), ("2010-01-04", None, ["X/3"])]
+    found = {
+        time: predictor_on("visit").predict(meds(records), as_of=time).table.iloc[0]
+        for time in ("2010-01-05T12:00:00", "2010-01-05", "2010-01-04")
+    }
+    assert [row["entries"] for row in found.values()] == [6, 7, 5]
+    assert [str(row["history_end"]) for row in found.values()] == [
+        "2010-01-05 08:00:00",
+        "2010-01-05 23:59:59",
+        "2010-01-04 23:59:59",
+    ]
+
+
 def test_a_visit_is_predicted_from_what_was_known_then():
     records, _ = cohort_of(6)
     predictor = predictor_on("visit")
