@@ -7,7 +7,7 @@ from survlstm.data.sources.simulated import simulated_cohort
 COHORT = {"patients": 60, "history_years": 10.0, "seed": 60, "end_date": "2024-04-01"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory, shared_cache):
     """A smoke run, its bundle and the export it was trained on; only read."""
     from hydra.core.global_hydra import GlobalHydra

@@ -151,8 +151,8 @@ def test_usage_version_and_an_unknown_verb(survlstm, capsys):
     assert re.fullmatch(r"survlstm \d+\.\d+\.\d+\n", capsys.readouterr().out)
     assert survlstm("trian") == 2
     assert (
-        "the first word must be one of train, evaluate, compare, tune, summarize, runs, rerun, simulate; found 'trian'"
-        in capsys.readouterr().err
+        "the first word must be one of train, evaluate, compare, tune, summarize, runs, rerun, export, predict, plot, "
+        "explain, serve, simulate; found 'trian'" in capsys.readouterr().err
     )
 
 
