@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from survlstm.build import build_batches, cache_folder
+from survlstm.build import build_batches
 from survlstm.command_config import ExplainConfig
 from survlstm.config import RunConfig, SyntheticOutcomeConfig
-from survlstm.data.sources.descriptions import read_descriptions
-from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.errors import CohortError, ConfigError, SourceError
+from survlstm.errors import CohortError, ConfigError
 from survlstm.explanation.effects import METHODS, find_effects
 from survlstm.explanation.findings import Explained, Findings, rate_planted
 from survlstm.explanation.gradients import refuse_missing_captum
@@ -57,7 +55,8 @@ def explain(config: ExplainConfig) -> Findings:
     rankings = rank_codes(effects, resamples=config.resamples, top=config.top, seed=config.seed)
     sanity = check_sanity(model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed)
     subject = int(subjects[effects.log_odds.argmax()]) if chosen is None else chosen
-    described, notes = _descriptions(run.config, config.cache_dir)
+    described = run.descriptions(config.cache_dir)
+    notes = () if described else ("Codes stand without descriptions: the export can no longer be read.",)
     entries = prepared.vocabulary.entries
     planted = _planted_codes(run.config)
     found = Findings(
@@ -108,19 +107,6 @@ def _subject(tensors: Tensors, members: Int64[np.ndarray, " member"], asked: str
         f"subject must be the id of one of the {len(names)} subjects of the {split} split; found {asked!r}. The "
         f"nearest are {near}. Leave it out for the one of the highest risk"
     )
-
-
-def _descriptions(config: RunConfig, cache_dir: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What the run's export calls its codes, and a sentence where it can't be asked."""
-    path = None if config.data.path is None else Path(config.data.path).expanduser()
-    if path is None:
-        assert config.data.simulated is not None, "validated: one of path and simulated is set"
-        path = simulated_cohort(cache_folder(cache_dir), **config.data.simulated.model_dump())
-    try:
-        return read_descriptions(path, config.data.source.tables), ()
-    except SourceError as error:
-        log.warning("WARNING: codes stay without descriptions: %s", error)
-        return {}, (f"Codes stand without descriptions: the export at {path} can no longer be read.",)
 
 
 def _planted_codes(config: RunConfig) -> tuple[str, ...]:

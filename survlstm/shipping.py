@@ -81,8 +81,10 @@ def _tell(job: Callable[[SectionT], object], config: SectionT, *, verbose: bool)
             job(config)
 
     # What is written aside goes when it is told to stop, too.
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    before = {kind: signal.signal(kind, lambda number, _: sys.exit(128 + number)) for kind in kinds}
     try:
         tell(told, verbose=verbose)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

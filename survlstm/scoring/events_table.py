@@ -74,17 +74,21 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
 
 def _texts(table: pd.DataFrame, name: str) -> np.ndarray:
     """Ids and codes as texts; whole numbers without a decimal point."""
-    column = table[name]
+    column = table[name].astype(object)
     empty = column.isna() | (column.astype(str).str.strip() == "")
     _refuse(empty, f"events must have a {name} in every row")
-    if pd.api.types.is_float_dtype(column):
-        _refuse(column % 1 != 0, f"events must have whole numbers or texts as {name}")
-        column = column.astype(np.int64)
+    # An id that is a number has been a float on its way, where another row had none.
+    is_float = column.map(lambda value: isinstance(value, float | np.floating))
+    numbers = column.where(is_float, 0).astype(np.float64)
+    _refuse((numbers % 1 != 0) | (numbers.abs() >= 2**53), f"events must have whole numbers or texts as {name}")
+    column = column.where(~is_float, numbers.astype(np.int64))
     return column.astype(str).str.strip().to_numpy(dtype=np.str_)
 
 
 def _times(column: pd.Series, name: str) -> np.ndarray:
     """datetime64[s] in UTC, NaT where there is none; SourceError for what is no time."""
+    if isinstance(column.dtype, pd.ArrowDtype) and pa.types.is_timestamp(column.dtype.pyarrow_dtype):
+        column = pa.chunked_array(column.array.__arrow_array__()).to_pandas().set_axis(column.index)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     if pd.api.types.is_datetime64_any_dtype(column.dtype):

@@ -18,11 +18,12 @@ from survlstm.bundle.bundle import Bundle, read_bundle
 from survlstm.data.events import Events
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.prepare import Settings
+from survlstm.data.vocabulary import UNK
 from survlstm.errors import ConfigError, SourceError
 from survlstm.explanation.occlusion import occlude
 from survlstm.scoring.events_table import read_events_table
-from survlstm.scoring.record import Records, records_of_events, records_of_visits
-from survlstm.scoring.score import CPU, Predictions, batches_of, score, tensors_of
+from survlstm.scoring.record import Records, records_of_events, records_of_visits, with_own_encounters
+from survlstm.scoring.score import CPU, Predictions, batches_of, reasons, score, tensors_of
 from survlstm.scoring.visits_table import read_visits_table
 from survlstm.training.prediction import predict
 
@@ -120,29 +121,40 @@ class Predictor:
         """The guide's curves: P(no event through step j) along each record, from what was known at each visit.
 
         They look back: a curve says how a record's risk has added up, ``predict`` what is to come. Who can't be scored
-        has no row.
+        has no row, unless it is only that the record is over.
         """
-        tensors = tensors_of(self._records(read_events_table(events).events, as_of), self.bundle)
-        if not len(tensors.step):
+        records = self._records(read_events_table(events).events, as_of)
+        tensors = tensors_of(records, self.bundle)
+        reason = reasons(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
+        if not (reason == "").any():
             nothing = np.empty((0, 0))
             return RecordCurves((), nothing, nothing)
         found = predict(self.bundle.model, batches_of(tensors, self.bundle), CPU)
-        names = tuple(str(name) for name in tensors.subject_id)
-        return RecordCurves(names, found.survival, np.cumsum(found.hazard, axis=1))
+        kept = np.flatnonzero(reason == "")
+        names = tuple(str(name) for name in tensors.subject_id[kept])
+        return RecordCurves(names, found.survival[kept], np.cumsum(found.hazard[kept], axis=1))
 
-    def explain(self, events: pd.DataFrame, *, as_of: AsOf = None) -> pd.DataFrame:
-        """What each code of one subject's record adds to the log-odds of the event, the most influential first.
+    def explain(self, events: pd.DataFrame, *, as_of: AsOf = None, most_readings: int | None = None) -> pd.DataFrame:
+        """What each known code of one subject's record adds to the log-odds of the event, the most influential first.
 
         Columns code, description, effect (log-odds with the code less those without it; above 0 it raises the risk),
         entries and last_time. A code is left out of every visit, the other codes and the visit features staying as they
-        are. SourceError where the table holds several subjects, or one that can't be scored.
+        are. SourceError where the table holds several subjects or one that can't be scored, and where its visits times
+        its codes, which is what an explanation reads, are more than ``most_readings``.
         """
         records = self._records(read_events_table(events).events, as_of)
         if len(records.seen) != 1:
             raise SourceError(f"one subject at a time is explained; found {len(records.seen)} in the table")
-        if not records.seen[0]:
-            raise SourceError(f"only who can be scored is explained; the subject can't be: {records.reason[0]}")
         tensors = tensors_of(records, self.bundle)
+        (reason,) = reasons(records, tensors, self.bundle, looking_back=False)
+        if reason:
+            raise SourceError(f"only who can be scored is explained; the subject can't be: {reason}")
+        readings = len(tensors.visit_time) * len(np.unique(tensors.code))
+        if most_readings is not None and readings > most_readings:
+            raise SourceError(
+                f"a record's visits times its codes must be at most {most_readings:,} to be explained here; found "
+                f"{readings:,}. Send its latest years, or use survlstm explain"
+            )
         found = occlude(self.bundle.model, batches_of(tensors, self.bundle), 0)
         codes = [self.bundle.fitted.vocabulary.entries[number] for number in found.code]
         table = pd.DataFrame(
@@ -154,10 +166,18 @@ class Predictor:
                 "last_time": tensors.visit_time[found.last_visit],
             }
         )
-        return table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable", ignore_index=True)
+        return table[table["code"] != UNK].sort_values(
+            "effect", key=lambda effect: -effect.abs(), kind="stable", ignore_index=True
+        )
 
     def _records(self, events: Events, as_of: AsOf) -> Records:
-        return records_of_events(events, self._outcome, self._settings, as_of=time_of(as_of), reads_age=self._reads_age)
+        return records_of_events(
+            with_own_encounters(events),
+            self._outcome,
+            self._settings,
+            as_of=time_of(as_of),
+            reads_age=self._reads_age,
+        )
 
     @cached_property
     def _outcome(self) -> Outcome:
@@ -178,7 +198,7 @@ def load_bundle(path: str | Path) -> Predictor:
 
 
 def time_of(as_of: AsOf) -> np.datetime64 | None:
-    """The last second of a day, or the time itself; ConfigError for what is neither."""
+    """The last second of a day, or the time itself; ConfigError for what is neither, and for what is to come."""
     if as_of is None:
         return None
     try:
@@ -192,4 +212,7 @@ def time_of(as_of: AsOf) -> np.datetime64 | None:
         found = found.astimezone(datetime.UTC).replace(tzinfo=None)
     time = np.datetime64(found, "s")
     is_day = len(text) <= len("2020-01-31")
+    # Today has begun, wherever its end is.
+    if time > np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "s") + np.timedelta64(1, "D"):
+        raise ConfigError(f"as_of must not lie in the future: it would take wrong dates for true; found {text}")
     return time + np.timedelta64(86399, "s") if is_day else time

@@ -47,6 +47,7 @@ def records_of_events(
         now = np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "s")
         late = events.time > now
         np.add.at(future, events.subject[late], 1)
+        future += events.subjects.death > now
     else:
         events = take_events(events, known_by(events) <= as_of.astype(np.int64))
         died_later = events.subjects.death > as_of
@@ -57,6 +58,18 @@ def records_of_events(
         grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
     )
     return _with_reasons_of_events(records, entries, future)
+
+
+def with_own_encounters(events: Events) -> Events:
+    """An encounter is one of its subject: where several name the same one, each has its own.
+
+    Training refuses such an export. Of subjects that come one by one, or in parts, nobody can know it.
+    """
+    named = np.flatnonzero(events.encounter >= 0)
+    pair = (events.subject[named].astype(np.int64) << 32) + events.encounter[named]
+    encounter = np.full(len(events), -1, dtype=np.int32)
+    encounter[named] = np.unique(pair, return_inverse=True)[1]
+    return dataclasses.replace(events, encounter=encounter)
 
 
 def records_of_visits(
@@ -153,5 +166,5 @@ def _with_reasons_of_events(records: Records, entries: np.ndarray, future: np.nd
         )
     for subject in np.flatnonzero(future):
         are = "1 entry is" if future[subject] == 1 else f"{future[subject]} entries are"
-        reason[subject] = f"{are} dated in the future: mend the dates, or set as_of"
+        reason[subject] = f"{are} dated in the future: mend the dates, or set as_of to a day before"
     return dataclasses.replace(records, reason=reason, seen=np.where(reason == "", records.seen, 0))

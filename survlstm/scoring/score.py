@@ -85,14 +85,10 @@ def score(
         raise ConfigError("per_visit needs a bundle of the visit clock; this one predicts once, at its landmark")
     tensors = tensors_of(records, bundle)
     ids = records.visits.subjects.subject_id.astype(np.str_)
-    unknown = tensors.code == bundle.fitted.vocabulary.entries.index(UNK)
-    entries, strange = (_up_to_visit(tensors, values) for values in (np.ones_like(unknown), unknown))
-    number = tensors.visits_per_subject
-    last = tensors.visit_offsets[1:] - 1
-    blind = entries[last] == strange[last]
+    reason = reasons(records, tensors, bundle, looking_back=per_visit)
     subject = np.flatnonzero(records.seen)
-    is_scored = ~blind if per_visit else ~blind & ~records.over[subject]
-    rows = _rows(number, is_scored, per_visit=per_visit)
+    first = bundle.config.data.min_visits - 1 if per_visit else None
+    rows = _rows(tensors.visits_per_subject, reason[subject] == "", first=first)
     visit = tensors.visit_offsets[rows.owner] + rows.number
     table = pd.DataFrame({"subject_id": ids[subject][rows.owner]})
     if per_visit:
@@ -101,9 +97,28 @@ def score(
         table["landmark"] = records.landmark[subject][rows.owner]
     table["history_end"] = tensors.visit_time[visit]
     table["visits"] = rows.number + 1
-    table["entries"], table["entries_unknown"] = entries[visit], strange[visit]
+    table["entries"], table["entries_unknown"] = (
+        _up_to_visit(tensors, counted)[visit] for counted in (np.ones(len(tensors.code)), _is_unknown(tensors, bundle))
+    )
     _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
-    return Predictions(table, _not_scored(records, ids, subject[blind], per_visit=per_visit), tuple(notes))
+    left_out = np.flatnonzero(reason != "")
+    not_scored = pd.DataFrame({"subject_id": ids[left_out], "reason": reason[left_out]}, columns=list(NOT_SCORED))
+    return Predictions(table, not_scored, tuple(notes))
+
+
+def reasons(records: Records, tensors: Tensors, bundle: Bundle, *, looking_back: bool) -> np.ndarray:
+    """Why each subject is not scored, "" where it is; ``tensors`` are those of ``tensors_of``.
+
+    ``looking_back`` is for what was known at each visit: it matters not then that the record is over.
+    """
+    reason = records.reason.copy()
+    unknown = _is_unknown(tensors, bundle)
+    last = tensors.visit_offsets[1:] - 1
+    entries, strange = (_up_to_visit(tensors, counted)[last] for counted in (np.ones(len(unknown)), unknown))
+    reason[np.flatnonzero(records.seen)[entries == strange]] = (
+        "every entry is unknown to the model: its codes are named otherwise, or are of another kind"
+    )
+    return reason if looking_back else np.where(records.over, records.why_over, reason)
 
 
 def kind_of(reason: str) -> str:
@@ -116,8 +131,11 @@ def checked_horizons(bundle: Bundle, horizons: Sequence[float] | None) -> tuple[
     if horizons is None:
         return tuple(bundle.reference.horizons)
     grid, unit = bundle.reference.grid, bundle.about.unit
-    whole = unit == "days" or all(float(horizon).is_integer() for horizon in horizons)
-    if not horizons or min(horizons) <= 0 or max(horizons) > grid[-1] or not whole:
+    try:
+        whole = unit == "days" or all(float(horizon).is_integer() for horizon in horizons)
+    except (TypeError, ValueError):
+        whole = False
+    if not whole or not horizons or min(horizons) <= 0 or max(horizons) > grid[-1]:
         raise ConfigError(
             f"horizons must be {'whole numbers of visits' if unit == 'visits' else 'days'} up to {grid[-1]:g}, where "
             f"the bundle's curves end; found {list(horizons)}"
@@ -133,11 +151,17 @@ class _Rows:
     number: Int64[np.ndarray, " row"]
 
 
-def _rows(visits: np.ndarray, is_scored: np.ndarray, *, per_visit: bool) -> _Rows:
+def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _Rows:
+    """The last visit of each, or all from visit ``first`` on: the model has learned of nobody with fewer visits."""
     owner = np.flatnonzero(is_scored)
-    if not per_visit:
+    if first is None:
         return _Rows(owner, visits[owner] - 1)
-    return _Rows(np.repeat(owner, visits[owner]), ranges(np.zeros_like(owner), visits[owner]))
+    number = np.maximum(visits[owner] - first, 0)
+    return _Rows(np.repeat(owner, number), ranges(np.full_like(owner, first), number))
+
+
+def _is_unknown(tensors: Tensors, bundle: Bundle) -> np.ndarray:
+    return tensors.code == bundle.fitted.vocabulary.entries.index(UNK)
 
 
 def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " visit"]:
@@ -172,13 +196,5 @@ def _add_risk(
         share = (horizon - grid[right - 1]) / (grid[right] - grid[right - 1])
         # Between two ends of intervals the event is as likely on each day.
         table[f"survival_{horizon:g}"] = whole[:, right - 1] + share * (whole[:, right] - whole[:, right - 1])
-    table["curve"] = list(curves)
-
-
-def _not_scored(records: Records, ids: np.ndarray, blind: np.ndarray, *, per_visit: bool) -> pd.DataFrame:
-    reason = records.reason.copy()
-    reason[blind] = "every entry is unknown to the model: its codes are named otherwise, or are of another kind"
-    if not per_visit:
-        reason = np.where(records.over, records.why_over, reason)
-    left_out = np.flatnonzero(reason != "")
-    return pd.DataFrame({"subject_id": ids[left_out], "reason": reason[left_out]}, columns=list(NOT_SCORED))
+    # Of objects, or a part without a row would have a column of numbers.
+    table["curve"] = pd.Series(list(curves), dtype=object)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from survlstm.data.events import Subjects
-from survlstm.data.visits import Visits, offsets_of
+from survlstm.data.visits import Visits, known_by, offsets_of
 from survlstm.errors import SourceError
 from survlstm.scoring.events_table import read_events_table
 
@@ -16,9 +16,12 @@ REQUIRED = ("subject_id", "time", "codes")
 def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None) -> Visits:
     """One row a visit: subject_id, time (of its last entry), codes (a list of texts), and maybe birth.
 
-    Visits after ``as_of`` are not looked at; without it a visit in the future is refused. A repeated code counts as
-    often as it stands there. SourceError names what can't be read.
+    A visit dated to the day ended with it. Visits after ``as_of`` are not looked at; without it a visit in the future
+    is refused. Visits at the same time are ordered by their codes, so that no order of rows shows through. A repeated
+    code counts as often as it stands there. SourceError names what can't be read.
     """
+    if not isinstance(table, pd.DataFrame):
+        raise SourceError(f"visits must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
         found = ", ".join(str(name) for name in table.columns)[:400] or "none"
@@ -46,14 +49,15 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None) -> Vi
     events = read_events_table(entries).events
     if len(events) < len(entries):
         raise SourceError("visits must have a time each, and no codes MEDS_BIRTH or MEDS_DEATH; give birth as a column")
-    limit = np.datetime64("now", "s") if as_of is None else as_of
-    is_late = events.time > limit
+    time = known_by(events).astype("datetime64[s]")
+    is_late = time > (np.datetime64("now", "D") + np.timedelta64(1, "D") if as_of is None else as_of)
     if as_of is None and is_late.any():
         raise SourceError(
             f"visits must not lie in the future; {len(np.unique(visit_of[is_late]))} do. Mend the dates, or set as_of"
         )
     kept = np.flatnonzero(~is_late)
-    order = kept[np.lexsort([visit_of[kept], events.time[kept], events.subject[kept]])]
+    content = _ranks([tuple(sorted(str(code) for code in codes)) for codes in table["codes"]])[visit_of]
+    order = kept[np.lexsort([visit_of[kept], content[kept], time[kept], events.subject[kept]])]
     is_first = np.diff(visit_of[order], prepend=-1) != 0
     first = order[is_first]
     return Visits(
@@ -62,10 +66,15 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None) -> Vi
         ),
         codes=events.codes,
         visit_offsets=offsets_of(np.bincount(events.subject[first], minlength=len(events.subjects))),
-        visit_time=events.time[first],
+        visit_time=time[first],
         code_offsets=np.append(np.flatnonzero(is_first), len(order)).astype(np.int64),
         code=events.code[order],
     )
+
+
+def _ranks(contents: list[tuple[str, ...]]) -> np.ndarray:
+    rank = {content: number for number, content in enumerate(sorted(set(contents), key=lambda each: (len(each), each)))}
+    return np.array([rank[content] for content in contents])
 
 
 def _births(table: pd.DataFrame, subject_id: np.ndarray) -> np.ndarray:

@@ -42,11 +42,27 @@ def test_predictions_of_parts_are_those_of_the_whole_and_of_the_run(survlstm, tr
     assert sum(told(tmp_path / "whole.json")["subjects_not_scored"].values()) == len(left_out) > 0
 
     own = pd.read_parquet(run / "predictions.parquet")
+    # A row of predictions stands for at least three visits.
+    own = own[own["step"] >= 2]
     found = own.merge(
         pd.read_parquet("visits.parquet"), left_on=["subject_id", "step"], right_on=["subject_id", "visit"]
     )
     assert len(found) == len(own)
     np.testing.assert_allclose(found["hazard_y"], found["hazard_x"], atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_parts_in_which_nobody_is_scored_are_part_of_the_file(survlstm, trained, ending):
+    _, bundle, export = trained
+    words = [f"bundle={bundle}", f"data.path={export}", "subjects_at_once=1", "as_of=2015-06-30"]
+    assert survlstm("predict", *words, f"output=some.{ending}") == 0
+    assert survlstm("predict", *words[:3], "as_of=1900-01-01", f"output=nobody.{ending}") == 0
+    read = pd.read_parquet if ending == "parquet" else pd.read_csv
+    some, nobody = read(f"some.{ending}"), read(f"nobody.{ending}")
+    assert 0 < len(some) < 60
+    assert len(nobody) == 0
+    assert list(nobody.columns) == list(some.columns)
+    assert len(pd.read_csv("nobody.not_scored.csv")) == 60
 
 
 def test_the_file_says_what_it_holds(survlstm, trained):

@@ -45,8 +45,12 @@ def test_subjects_and_codes_are_sorted_and_times_are_utc():
             datetime.date(1950, 6, 7),
             pd.Timestamp("2020-12-31T23:00"),
         ],
+        pd.Series(pd.to_datetime(TIMES)).astype("timestamp[us][pyarrow]"),
+        pd.Series(pd.to_datetime(TIMES).tz_localize("UTC").tz_convert("Asia/Tokyo")).astype(
+            "timestamp[us, tz=Asia/Tokyo][pyarrow]"
+        ),
     ],
-    ids=["datetime64", "with a zone", "objects"],
+    ids=["datetime64", "with a zone", "objects", "arrow", "arrow with a zone"],
 )
 def test_times_of_every_kind_are_the_same_times(times):
     np.testing.assert_array_equal(
@@ -64,6 +68,11 @@ def test_meds_own_types_are_read():
 
 def test_ids_that_became_floats_are_whole_numbers_again():
     assert read_events_table(table(subject_id=[2.0, 1.0, 2.0, 2.0])).events.subjects.subject_id.tolist() == ["1", "2"]
+
+
+@pytest.mark.parametrize("ids", [[2.0, 1, 2, "2"], pd.array([2, 1, 2, 2], dtype="Int64"), pd.Categorical([2, 1, 2, 2])])
+def test_ids_of_every_kind_are_texts(ids):
+    assert read_events_table(table(subject_id=ids)).events.subject.tolist() == [1, 0, 1]
 
 
 def test_encounters_are_numbered_and_a_row_may_have_none():
@@ -107,6 +116,7 @@ def test_a_death_is_a_day_of_the_subject():
         (table(code=["X/2", "", "X/1", None]), "must have a code in every row; 2 of 4"),
         (table(subject_id=["b", None, "b", "b"]), "must have a subject_id in every row; 1 of 4"),
         (table(subject_id=[2.0, 1.5, 2.0, 2.0]), "whole numbers or texts as subject_id; 1 of 4"),
+        (table(subject_id=[1e19, 2e19, 3.0, 3.0]), "whole numbers or texts as subject_id; 2 of 4"),
         (table(numeric_value=[1, "much", None, 2]), "must have a number or nothing as numeric_value; 1 of 4"),
         (pd.concat([table(), table(code="MEDS_BIRTH")]), "one day of MEDS_BIRTH; 1 subjects have several"),
     ],
