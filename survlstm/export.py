@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ FIGURES = ("groups_*.png", "calibration_*.png", "c_td.png", "loss.png")
 
 
 def export(config: ExportConfig) -> None:
-    """Write the bundle of ``config.run`` to ``config.output``; nothing of a single subject is in it."""
+    """Write the bundle of ``config.run`` to ``config.output``; no record, id or prediction of a subject is in it."""
     run = open_run(Path(config.run).expanduser().resolve())
     output = Path(config.output).expanduser()
     if output.exists():
@@ -56,11 +57,12 @@ def export(config: ExportConfig) -> None:
     bundle = Bundle(about, public, run.fitted, model, reference, descriptions, cohort, metrics, card)
     write_bundle(bundle, output, figures=figures, extras=_extras(run, config.format, model))
     log.info(
-        "Bundle: %s\n%s\nVocabulary: %d codes, %d with a description",
+        "Bundle: %s\n%s\nVocabulary: %d codes, %d with a description; %d that fewer than ten training subjects have",
         output,
         about.outcome,
         len(run.fitted.vocabulary),
         len(set(descriptions) & set(run.fitted.vocabulary.entries)),
+        cohort["codes_of_fewer_than_ten_training_subjects"],
     )
 
 
@@ -68,7 +70,7 @@ def _about(
     run: FinishedRun, model: torch.nn.Module, clock: Literal["visit", "landmark"], descriptions: dict[str, str]
 ) -> About:
     return About(
-        name=f"{run.folder.parent.name}-{run.folder.name}",
+        name=_name(run.folder),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         survlstm=__version__,
         torch=torch.__version__,
@@ -81,6 +83,12 @@ def _about(
         steps=STEPS[clock],
         parameters=sum(weight.numel() for weight in model.parameters()),
     )
+
+
+def _name(folder: Path) -> str:
+    """The run's folder, with the day above it: other folders are the machine's."""
+    day = folder.parent.name
+    return f"{day} {folder.name}" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else folder.name
 
 
 def _metrics(folder: Path) -> dict[str, Any]:

@@ -80,9 +80,7 @@ def write_card(
         figures=figures,
         has_onnx=has_onnx,
         excluded="; ".join(
-            f"{rule['reason']} {rule['subjects']} ({rule['events']} with the event)"
-            for rule in cohort["excluded"]
-            if rule["subjects"]
+            f"{rule['reason']} {rule['subjects']} ({rule['events']} with the event)" for rule in cohort["excluded"]
         ),
     )
 

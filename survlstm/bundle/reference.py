@@ -18,7 +18,8 @@ from survlstm.data.split import Split
 from survlstm.judgement.drift import Drift, fit_drift, logit_of
 from survlstm.training.prediction import Predictions, predict
 
-QUANTILES = 1001
+# A percentile needs no finer ones, and coarse figures of few subjects are nobody's own.
+QUANTILES, DIGITS = 101, 4
 # Fewer subjects than this are not told apart: a rare code could be somebody.
 FEWEST_SHOWN = 10
 SHOWN_CODES = 20
@@ -65,15 +66,15 @@ def _drift(predictions: Predictions, *, steps: int) -> Drift:
 
 
 def _quantiles(risk: Float64[np.ndarray, " row"], weight: Float64[np.ndarray, " row"]) -> list[float]:
-    """Of a weighted sample, by the inverse of its distribution function: no risk stands there that nobody has."""
+    """Of a weighted sample, between whose middles it is interpolated, with so many significant digits."""
     order = np.argsort(risk, kind="stable")
-    below = np.cumsum(weight[order]) / weight.sum()
-    place = np.searchsorted(below, np.linspace(0, 1, QUANTILES) * (1 - 1e-12))
-    return risk[order][np.minimum(place, len(order) - 1)].tolist()
+    middle = np.cumsum(weight[order]) - weight[order] / 2
+    found = np.interp(np.linspace(0, 1, QUANTILES), middle / weight.sum(), risk[order])
+    return [float(f"{value:.{DIGITS}g}") for value in found]
 
 
 def cohort_summary(prepared: Prepared, descriptions: dict[str, str]) -> dict[str, Any]:
-    """The training cohort for people who must judge whether theirs is like it; no figure of fewer than ten subjects."""
+    """The training cohort for people who must judge whether theirs is like it; no count of fewer than ten subjects."""
     tensors = prepared.tensors
     members = tensors.members(Split.TRAIN)
     visits = tensors.visits_per_subject[members]
@@ -93,10 +94,12 @@ def cohort_summary(prepared: Prepared, descriptions: dict[str, str]) -> dict[str
             "visits_seen": _spread(visits),
             "codes_per_visit": _spread(codes),
             "follow_up_days": _spread(tensors.duration_days[members]),
-            "first_visit": _day(tensors.visit_time[tensors.visit_offsets[members]].min()),
-            "last_visit": _day(tensors.visit_time[rows].max()),
+            "years": [int(year) for year in np.quantile(_years(tensors.visit_time[rows]), (0.05, 0.95))],
         },
         "vocabulary": len(entries),
+        "codes_of_fewer_than_ten_training_subjects": int(
+            ((having < FEWEST_SHOWN) & (np.arange(len(entries)) > 1)).sum()
+        ),
         "entries_unknown_to_it": prepared.flow.codes_unknown,
         "most_common_codes": [
             {
@@ -107,8 +110,9 @@ def cohort_summary(prepared: Prepared, descriptions: dict[str, str]) -> dict[str
             for number in common[:SHOWN_CODES]
         ],
         "excluded": [
-            {"reason": rule.reason, "subjects": rule.subjects, "events": rule.events}
+            {"reason": rule.reason, "subjects": _coarse(rule.subjects), "events": _coarse(rule.events)}
             for rule in prepared.flow.subjects_excluded
+            if rule.subjects
         ],
         "warnings": list(prepared.flow.warnings),
     }
@@ -119,5 +123,9 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, np.quantile(values, (0.25, 0.5, 0.75)).tolist(), strict=True))
 
 
-def _day(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[D]"))
+def _years(time: np.ndarray) -> np.ndarray:
+    return time.astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def _coarse(subjects: int) -> str:
+    return f"{subjects:,}" if subjects >= FEWEST_SHOWN or not subjects else f"fewer than {FEWEST_SHOWN}"

@@ -27,8 +27,10 @@ def test_the_training_subjects_themselves_stand_evenly_among_the_percentiles(clo
         risk, weight = 1 - found.survival[:, -1], np.ones(len(found.subject))
     percentile = bundle.reference.percentile(risk)
     for share in (10, 25, 50, 75, 90):
-        assert np.average(percentile <= share, weights=weight) == pytest.approx(share / 100, abs=0.015)
-    assert np.average(percentile, weights=weight) == pytest.approx(50, abs=0.5)
+        assert np.average(percentile <= share, weights=weight) == pytest.approx(
+            share / 100, abs=0.015 + 1 / len(found.subject)
+        )
+    assert np.average(percentile, weights=weight) == pytest.approx(50, abs=1)
 
 
 def test_the_landmark_clock_needs_no_drift_and_counts_in_days():
@@ -86,3 +88,14 @@ def test_the_drift_is_that_of_every_visit_of_the_validation_subjects():
     ]
     hazard, step, event = (np.array(column) for column in zip(*visits, strict=True))
     assert bundle.drift == fit_drift(np.log(hazard) - np.log1p(-hazard), step=step, event=event, steps=10)
+
+
+def test_few_subjects_are_not_told_one_by_one():
+    prepared, bundle = prepared_on("landmark"), bundle_on("landmark")
+    risks = 1 - predict(bundle.model, batches_of(prepared), CPU).survival[:, -1]
+    # Coarse, and between subjects.
+    assert len(set(bundle.reference.risk) & set(risks.tolist())) == 0
+    assert all(risk == float(f"{risk:.4g}") for risk in bundle.reference.risk)
+    counts = [rule["subjects"] for rule in cohort_summary(prepared, {})["excluded"]]
+    assert counts
+    assert all(count == "fewer than 10" or int(count) >= 10 for count in counts)

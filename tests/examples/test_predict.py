@@ -1,6 +1,7 @@
 """``survlstm export`` and ``predict`` as they are typed: parts as the whole, files whole, bad input told."""
 
 import csv
+import fcntl
 import json
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ def test_predictions_of_parts_are_those_of_the_whole_and_of_the_run(survlstm, tr
     assert survlstm("predict", *words, "output=parts.csv", "subjects_at_once=7") == 0
     assert survlstm("predict", *words, "output=visits.parquet", "per_visit=true", "subjects_at_once=25") == 0
     said = capsys.readouterr().out
-    assert "60 subjects in 9 parts" in said
+    assert "60 subjects are split into 9 parts" in said
     assert "Part 9 of 9 scored (60 of 60 subjects)" in said
     whole, parts = pd.read_parquet("whole.parquet"), pd.read_csv("parts.csv")
     assert parts["subject_id"].tolist() == whole["subject_id"].tolist() == sorted(whole["subject_id"])
@@ -176,6 +177,20 @@ def test_told_to_stop_it_leaves_nothing(trained, tmp_path):
         process.stdout.read()
     assert process.returncode == 143
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["cache"]
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next(survlstm, trained, tmp_path, capsys):
+    _, bundle, export = trained
+    left, held = (tmp_path / "cache" / f"parts-of-an-export-{name}" for name in ("left", "held"))
+    for folder in (left, held):
+        folder.mkdir(parents=True)
+        (folder / ".lock").touch()
+    words = [f"bundle={bundle}", f"data.path={export}", "subjects_at_once=30", "cache_dir=cache"]
+    with (held / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert survlstm("predict", *words) == 0
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [held.name]
+    assert f"removed cache/{left.name}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("at_once", [7, 2000])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import shutil
 import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from jaxtyping import Int64
+from tqdm import tqdm
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvStream, read_csv_table
@@ -25,6 +28,8 @@ from survlstm.data.sources.synthea_patients import code_patients
 from survlstm.errors import SourceError
 
 log = logging.getLogger(__name__)
+
+PARTS, LOCK = "parts-of-an-export-", ".lock"
 
 
 class Shards(NamedTuple):
@@ -58,6 +63,7 @@ def shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Pa
     if not starts:
         yield Shards(subjects, (path,), ())
         return
+    log.info("%s: %d subjects are split into %d parts", path, subjects, len(starts) + 1)
     with _folder(into) as folder:
         folders = tuple(folder / f"{number:06d}" for number in range(len(starts) + 1))
         with _room(path, into):
@@ -65,7 +71,6 @@ def shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Pa
                 part.mkdir()
             malformed = [_split(name, files[name], starts, folders) for name in files]
             _fill_empty(folders, files)
-        log.info("%s: %d subjects in %d parts", path, subjects, len(folders))
         yield Shards(subjects, folders, tuple(count for count in malformed if count.rows_read))
 
 
@@ -95,7 +100,7 @@ def _split(name: str, file: Path, starts: list[str], folders: Sequence[Path]) ->
     fields = PATIENT_FIELDS if name == PATIENTS else EVENT_TABLES[name].fields
     stream = CsvStream(file, fields)
     rows = 0
-    for block in stream.blocks():
+    for block in tqdm(stream.blocks(), desc=f"Splitting {name}", unit=" blocks", disable=None, leave=False):
         rows += block.num_rows
         part = _parts(block.column(stream.names["subject"]), starts)
         order = np.argsort(part, kind="stable")
@@ -158,13 +163,25 @@ def _fill_empty(folders: Sequence[Path], files: dict[str, Path]) -> None:
 def _folder(into: Path) -> Iterator[Path]:
     try:
         into.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="parts-of-an-export-", dir=into)
+        _remove_abandoned(into)
+        folder = tempfile.TemporaryDirectory(prefix=PARTS, dir=into)
     except OSError as error:
         raise SourceError(
             f"a large export is split in a folder that can be written; {into} can't: {error.strerror}. Set cache_dir"
         ) from error
-    with folder as name:
+    with folder as name, (Path(name) / LOCK).open("w") as lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(name)
+
+
+def _remove_abandoned(into: Path) -> None:
+    """Parts that a killed process has left: they hold records, and nobody else would remove them."""
+    for folder in into.glob(f"{PARTS}*"):
+        with suppress(OSError), (folder / LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+            log.warning("WARNING: removed %s, which a run that was killed had left", folder)
 
 
 @contextmanager
