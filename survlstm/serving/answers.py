@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from survlstm.bundle.container import FORMAT_VERSION
-from survlstm.data.vocabulary import UNK
+from survlstm.scoring.score import checked_horizons
 from survlstm.serving.requests import Asked
 
 if TYPE_CHECKING:
@@ -123,13 +123,13 @@ def model_name(predictor: Predictor) -> ModelName:
 def predict_answer(predictor: Predictor, found: Predictions, asked: Asked) -> PredictAnswer:
     """The table in the order of the request, ids as they were sent."""
     positions = {name: position for position, name in enumerate(asked.as_sent)}
-    horizons = sorted({float(horizon) for horizon in asked.options.horizons or predictor.horizons})
+    horizons = checked_horizons(predictor.bundle, asked.options.horizons)
     rows = sorted(_rows(found.table), key=lambda row: positions[str(row["subject_id"])])
     return PredictAnswer(
         model=model_name(predictor),
         unit=predictor.unit,
         grid=[float(time) for time in predictor.grid],
-        horizons=horizons,
+        horizons=list(horizons),
         predictions=[
             PredictedRow(
                 subject_id=asked.as_sent[str(row["subject_id"])],
@@ -174,7 +174,7 @@ def explain_answer(
         codes=[
             CodeEffect(
                 code=str(row["code"]),
-                description=_description(row),
+                description=str(row["description"]) or None,
                 effect=_number(row["effect"]),
                 entries=int(row["entries"]),
                 last_time=_time(row["last_time"]),
@@ -215,9 +215,3 @@ def _whole(value: Any) -> int | None:
 
 def _time(value: Any) -> datetime.datetime | None:
     return None if value is None or pd.isna(value) else pd.Timestamp(value).to_pydatetime(warn=False)
-
-
-def _description(row: dict[str, Any]) -> str | None:
-    if row["code"] == UNK:
-        return "all codes that the model does not know, together"
-    return str(row["description"]) if row["description"] else None

@@ -40,41 +40,56 @@ if TYPE_CHECKING:
     from survlstm.scoring.predictor import Predictor
 
 # A body that takes longer holds a place that others wait for.
-BODY_SECONDS = 30.0
+BODY_SECONDS = 10.0
 MARKDOWN = "text/markdown"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may cost. ``at_once`` jobs run side by side, ``waiting`` requests more may wait."""
+    """What a request may cost. ``at_once`` predictions run side by side, ``waiting`` requests more may wait.
+
+    One explanation runs at a time, ``explain_waiting`` more may wait; ``explained_visits`` bounds the visits times the
+    distinct codes of its record, which is what it reads.
+    """
 
     max_body_bytes: int
     max_events: int
     at_once: int = 2
     waiting: int = 16
+    explain_waiting: int = 4
+    explained_visits: int = 200_000
     body_seconds: float = BODY_SECONDS
 
 
 class Application(FastAPI):
-    """FastAPI that knows what the bodies hold, which are not read by it."""
+    """FastAPI that knows what the bodies hold, which are not read by it, and where the jobs are done."""
 
-    def __init__(self, *, max_events: int, **settings: Any) -> None:
+    def __init__(self, *, limits: Limits, **settings: Any) -> None:
         super().__init__(**settings)
-        self._max_events = max_events
+        self._max_events = limits.max_events
+        self.predicting = Desk(at_once=limits.at_once, waiting=limits.waiting)
+        # Apart, for an explanation reads a record once for each of its codes: predictions would wait behind it.
+        self.explaining = Desk(at_once=1, waiting=limits.explain_waiting)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI description, whole."""
         return complete_schema(super().openapi(), max_events=self._max_events)
 
+    def end_jobs(self) -> bool:
+        """Begin none any more, without waiting; whether all are done."""
+        return all([self.predicting.close(), self.explaining.close()])
 
-def create_app(predictor: Predictor, limits: Limits, *, host: str = "127.0.0.1", names: Sequence[str] = ()) -> FastAPI:
+
+def create_app(
+    predictor: Predictor, limits: Limits, *, host: str = "127.0.0.1", names: Sequence[str] = ()
+) -> Application:
     """The application; ``host`` is the address that it will be reached at, ``names`` what a proxy calls it.
 
     What a request holds is neither kept nor logged. Every answer that is none is {"error": sentence}.
     """
     name = predictor.bundle.about.name
     app = Application(
-        max_events=limits.max_events,
+        limits=limits,
         title=f"survlstm: {name}",
         description="Risk and survival of subjects from their coded events, by one trained model.",
         version=__version__,
@@ -82,8 +97,7 @@ def create_app(predictor: Predictor, limits: Limits, *, host: str = "127.0.0.1",
         redoc_url=None,
         redirect_slashes=False,
     )
-    desk = Desk(at_once=limits.at_once, waiting=limits.waiting)
-    _add_posts(app, predictor, limits, desk)
+    _add_posts(app, predictor, limits)
     _add_gets(app, predictor, limits)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_query)
@@ -94,7 +108,7 @@ def create_app(predictor: Predictor, limits: Limits, *, host: str = "127.0.0.1",
     return app
 
 
-def _add_posts(app: FastAPI, predictor: Predictor, limits: Limits, desk: Desk) -> None:
+def _add_posts(app: Application, predictor: Predictor, limits: Limits) -> None:
     @app.post("/predict", response_model=PredictAnswer, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def predict(request: Request, query: Annotated[Options, Query()]) -> Response:
         """Risk, percentile and survival of every subject of the events. Options may stand in the body or the query."""
@@ -108,7 +122,7 @@ def _add_posts(app: FastAPI, predictor: Predictor, limits: Limits, desk: Desk) -
             )
             return predict_answer(predictor, found, asked)
 
-        return await _answered(request, query, job, limits=limits, desk=desk)
+        return await _answered(request, query, job, limits=limits, desk=app.predicting)
 
     @app.post("/explain", response_model=ExplainAnswer, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def explain(request: Request, query: Annotated[ExplainQuery, Query()]) -> Response:
@@ -120,10 +134,10 @@ def _add_posts(app: FastAPI, predictor: Predictor, limits: Limits, desk: Desk) -
         def job(asked: Asked) -> ExplainAnswer:
             subject = _one_subject(asked, query.subject)
             events = asked.events[asked.events["subject_id"] == subject].reset_index(drop=True)
-            table = predictor.explain(events, as_of=asked.options.as_of)
+            table = predictor.explain(events, as_of=asked.options.as_of, most_readings=limits.explained_visits)
             return explain_answer(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=asked.notes)
 
-        return await _answered(request, query, job, limits=limits, desk=desk)
+        return await _answered(request, query, job, limits=limits, desk=app.explaining)
 
 
 def _add_gets(app: FastAPI, predictor: Predictor, limits: Limits) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from survlstm.serving.problems import Problem
 
@@ -20,6 +20,7 @@ class Desk:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
         self._most = at_once + waiting
         self._inside = 0
+        self._jobs: set[Future[Any]] = set()
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -38,4 +39,12 @@ class Desk:
 
     async def run(self, job: Callable[[], Result]) -> Result:
         """The job's result, from a thread, while the event loop goes on."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        begun = self._threads.submit(job)
+        self._jobs.add(begun)
+        begun.add_done_callback(self._jobs.discard)
+        return await asyncio.wrap_future(begun)
+
+    def close(self) -> bool:
+        """Begin no job any more, without waiting; whether all are done."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return all(job.done() for job in tuple(self._jobs))

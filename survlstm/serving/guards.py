@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from survlstm.report.numbers import counted as in_words
@@ -74,6 +75,9 @@ class Watched:
 
         try:
             await self._app(scope, receive, send_safely)
+        except ClientDisconnect:
+            self._tell(scope, "client went away after", (time.perf_counter() - began) * 1000)
+            return
         except Exception as error:
             # Not its message, which may hold what was sent.
             log.error("%s in %s", type(error).__name__, _place(error.__traceback__))
@@ -81,14 +85,14 @@ class Watched:
                 await refusal(500, "survlstm could not answer this; its log says where it failed. Nothing was kept")(
                     scope, receive, send_safely
                 )
-        self._tell(scope, status, milliseconds)
+        self._tell(scope, f"{status} in", milliseconds)
 
-    def _tell(self, scope: Scope, status: int, milliseconds: float) -> None:
+    def _tell(self, scope: Scope, outcome: str, milliseconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "(another method)"
         path = scope["path"] if scope["path"] in self._paths else "(another path)"
         counted = scope.get("state", {}).get("counted")
         of = f", {in_words(counted.events, 'event')} of {in_words(counted.subjects, 'subject')}" if counted else ""
-        log.info("%s %s %d in %.0f ms%s", method, path, status, milliseconds, of)
+        log.info("%s %s %s %.0f ms%s", method, path, outcome, milliseconds, of)
 
 
 class BodyLimit:

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from survlstm.serving.fields import EventRow, EventRows, Options, PredictRequest
-from survlstm.serving.problems import Place, Problem, of_errors, shown
+from survlstm.serving.problems import Place, Problem, kind_of, of_errors, shown
 
 JSON, CSV = "application/json", "text/csv"
 COLUMNS = tuple(EventRow.model_fields)
@@ -50,7 +50,7 @@ def read_asked(body: bytes, media_type: str, query: Options, *, max_events: int)
         raise Problem(422, "events must hold at least one event; found 0")
     return Asked(
         events=_table(rows),
-        as_sent=dict(reversed([(str(row.subject_id), row.subject_id) for row in reversed(rows)])),
+        as_sent=_as_sent(rows),
         options=options,
         notes=notes,
     )
@@ -70,6 +70,21 @@ def _options(request: PredictRequest, query: Options) -> Options:
     if twice:
         raise Problem(422, f"{twice[0]} must stand in the body or in the query; found it in both")
     return request.model_copy(update=asked)
+
+
+def _as_sent(rows: list[EventRow]) -> dict[str, str | int]:
+    """Of each id, as text, how it was sent; Problem where 1 and "1" would be taken for one subject."""
+    as_sent: dict[str, str | int] = {}
+    for number, row in enumerate(rows):
+        first = as_sent.setdefault(str(row.subject_id), row.subject_id)
+        if first != row.subject_id:
+            raise Problem(
+                422,
+                f"{_place(('events', number, 'subject_id'))} must be {kind_of(first)}, as an id before it that reads "
+                f"the same; found {kind_of(row.subject_id)}. Write an id in one way, and the ids of two subjects "
+                "differently",
+            )
+    return as_sent
 
 
 def _refuse_too_many(events: int, most: int) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from survlstm.command_config import ServeConfig
 from survlstm.errors import ServingError
@@ -22,6 +27,10 @@ log = logging.getLogger(__name__)
 
 # So long an answer that is being made may take when the server is told to stop.
 GRACE_SECONDS = 10
+# With more connections open every request gets uvicorn's own 503, which is plain text and not in the log's lines.
+MOST_CONNECTIONS = 256
+# So long a connection may be open without a request: uvicorn itself would wait for the first one for ever.
+IDLE_SECONDS = 10.0
 # Their own lines would go to the console by themselves, with what an error was about.
 LIBRARIES = ("uvicorn", "asyncio")
 
@@ -33,17 +42,42 @@ class _WithoutValues(logging.Handler):
         log.warning("%s: %s", record.name, str(record.msg).strip().partition("\n")[0])
 
 
+class _NotForEver(H11Protocol):
+    """HTTP, by which a connection that nothing is asked on for IDLE_SECONDS to twice as long is closed."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look now and then."""
+        super().connection_made(transport)
+        self._look_again(idle_since=None)
+
+    def _look_again(self, *, idle_since: object) -> None:
+        self.loop.call_later(IDLE_SECONDS, self._look, idle_since)
+
+    def _look(self, idle_since: object) -> None:
+        """``idle_since`` is the request after which nothing was asked when it was looked last."""
+        if self.transport.is_closing():
+            return
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and self.cycle is idle_since:
+            self.transport.close()
+        else:
+            self._look_again(idle_since=self.cycle if is_idle else self)
+
+
 def run_server(config: ServeConfig) -> None:
     """Load, listen and answer; returns when SIGTERM or SIGINT came and what was asked is answered.
 
-    Raises BundleError for the bundle, ServingError where the address can't be listened at.
+    Where a job still runs GRACE_SECONDS later, the process ends here. Raises BundleError for the bundle, ServingError
+    where the address can't be listened at.
     """
     with _listening(config.host, config.port) as listener:
         predictor = load_bundle(Path(config.bundle))
         limits = Limits(max_body_bytes=int(config.max_body_mib * 2**20), max_events=config.max_events)
+        app = create_app(predictor, limits, host=config.host, names=config.names)
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(predictor, limits, host=config.host, names=config.names),
+                app,
+                http=_NotForEver,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -51,6 +85,7 @@ def run_server(config: ServeConfig) -> None:
                 ws="none",
                 # An address that a client makes up for itself is of no use here.
                 proxy_headers=False,
+                limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
@@ -62,7 +97,25 @@ def run_server(config: ServeConfig) -> None:
         log.info("Serving %s at %s (Ctrl-C ends it)", predictor.bundle.about.name, _url(config.host, listener))
         with _ended_by_signals(server), _libraries_told():
             server.run(sockets=[listener])
+    if not app.end_jobs():
+        _leave()
     log.info("Stopped")
+
+
+def _leave() -> NoReturn:
+    """End the process though a thread is at work.
+
+    No thread can be stopped from outside, and the interpreter would wait for it at its end, minutes long. As a daemon
+    it would not be waited for, but torn out of torch's own code, which can abort the process. Nothing is lost: the
+    server writes nothing but its log.
+    """
+    try:
+        log.warning("Stopped; what was still running %d seconds after the signal is given up", GRACE_SECONDS)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
 
 
 @contextmanager

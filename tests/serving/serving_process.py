@@ -29,12 +29,12 @@ class Served:
 
 
 @contextmanager
-def serving(folder, *words):
+def serving(folder, *words, program=("-m", "survlstm")):
     """Start it with these overrides; whatever happens, it is gone afterwards."""
     said = folder / f"said-{time.monotonic_ns()}.txt"
     with said.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "survlstm", "serve", "port=0", *words],
+            [sys.executable, *program, "serve", "port=0", *words],
             stdout=stream,
             stderr=subprocess.STDOUT,
             cwd=folder,

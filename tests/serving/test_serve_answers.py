@@ -75,6 +75,8 @@ def test_options_stand_in_the_body_or_in_the_query():
     first = asked[0].json()
     assert [answer.json() for answer in asked] == [first] * 3
     assert first["horizons"] == [1, 3]
+    twice = ask(app_on(), "POST", "/predict", json=as_json(events, **options | {"horizons": [3, 1, 3.0]}))
+    assert twice.json() == first
     table = predictor_on("visit").predict(events, per_visit=True, horizons=[1, 3], as_of="2012-06-30").table
     assert [row["visit"] for row in first["predictions"]] == table["visit"].tolist()
     assert [row["hazard"] for row in first["predictions"]] == table["hazard"].tolist()
@@ -119,12 +121,10 @@ def test_the_codes_of_one_subject_of_several_are_told_the_most_influential_first
     assert found["codes"][0]["last_time"] == expected["last_time"][0].isoformat()
 
 
-def test_unknown_codes_are_told_as_one():
-    table = some_events(1)
-    table.loc[table["code"] == table["code"].iloc[3], "code"] = "never/heard"
-    codes = ask(app_on(), "POST", "/explain", **as_csv(table)).json()["codes"]
-    (unknown,) = (row for row in codes if row["code"] == "[UNK]")
-    assert unknown["description"] == "all codes that the model does not know, together"
+def test_a_code_without_a_description_has_null():
+    bundle = dataclasses.replace(predictor_on("visit").bundle, descriptions={})
+    codes = ask(app_on(predictor=Predictor(bundle)), "POST", "/explain", **as_csv(some_events(1))).json()["codes"]
+    assert {row["description"] for row in codes} == {None}
 
 
 def test_as_of_holds_for_the_codes_too():

@@ -7,12 +7,16 @@ import json
 import signal
 import socket
 import time
+from pathlib import Path
 
 import httpx
 import pandas as pd
 import pytest
 
+from survlstm.bundle.bundle import write_bundle
 from survlstm.scoring.predictor import load_bundle
+from survlstm.serving.server import MOST_CONNECTIONS
+from tests.bundles import bundle_on
 from tests.serving.serving_process import SECONDS, serving
 
 MARKER = "MARKER-7f3a"
@@ -25,6 +29,15 @@ def bundle(survlstm, tmp_path):
     assert survlstm(*SMOKE) == 0
     assert survlstm("export", "run=run", "output=bundle") == 0
     return tmp_path / "bundle"
+
+
+@pytest.fixture
+def hurried(tmp_path):
+    """A server whose seconds are short and whose explanations take for ever."""
+    write_bundle(bundle_on("visit"), tmp_path / "small", figures={}, extras={})
+    program = (str(Path(__file__).with_name("hurried_server.py")),)
+    with serving(tmp_path, f"bundle={tmp_path / 'small'}", program=program) as served:
+        yield served
 
 
 def marked(client):
@@ -145,6 +158,68 @@ def test_a_keyboards_interrupt_ends_it_cleanly(bundle, tmp_path):
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(SECONDS) == 0
         assert "host=0.0.0.0: everybody who reaches this address can use the model" in served.words.read_text()
+
+
+def connection_to(served):
+    return socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS)
+
+
+def body_of_example(served):
+    return {"content": httpx.get(f"{served.url}/example").text, "headers": {"content-type": "text/csv"}}
+
+
+def asking_for_codes(content):
+    start = head(announced=len(content)).replace(b"/predict", b"/explain")
+    return start + content.encode()
+
+
+def test_what_is_still_running_after_the_grace_does_not_keep_the_process(hurried):
+    body = body_of_example(hurried)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connection_to(hurried)).sendall(asking_for_codes(body["content"]))
+        time.sleep(0.5)
+        assert httpx.post(f"{hurried.url}/predict", timeout=SECONDS, **body).status_code == 200
+        hurried.process.send_signal(signal.SIGTERM)
+        assert hurried.process.wait(20) == 0
+    said = hurried.words.read_text()
+    assert said.endswith("Stopped; what was still running 1 seconds after the signal is given up\n")
+    assert "Traceback" not in said
+
+
+def test_a_client_that_goes_away_is_no_failure(hurried):
+    with connection_to(hurried) as connection:
+        connection.sendall(head(announced=1000) + MARKER.encode())
+    until = time.monotonic() + SECONDS
+    while "went away" not in (said := hurried.words.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "POST /predict client went away after" in said
+    for word in ("500", "ClientDisconnect", "uvicorn", MARKER):
+        assert word not in said.partition("Ctrl-C")[2]
+
+
+def test_idle_connections_are_bounded_and_closed(hurried):
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(connection_to(hurried)) for _ in range(MOST_CONNECTIONS)]
+        assert httpx.get(f"{hurried.url}/health", timeout=SECONDS).status_code == 503
+        # A head that comes slowly is no request yet.
+        idle[0].sendall(b"GET /health HTTP/1.1\r\n")
+        assert [connection.recv(100) for connection in idle] == [b""] * MOST_CONNECTIONS
+        assert httpx.get(f"{hurried.url}/health", timeout=SECONDS).status_code == 200
+
+
+def test_a_connection_in_use_stays(hurried):
+    body = body_of_example(hurried)
+    often = http.client.HTTPConnection("127.0.0.1", hurried.port, timeout=SECONDS)
+    with contextlib.closing(often), connection_to(hurried) as slow:
+        slow.sendall(asking_for_codes(body["content"]))
+        for _ in range(8):
+            often.request("GET", "/health")
+            assert json.loads(often.getresponse().read())["status"] == "ok"
+            time.sleep(0.4)
+        slow.setblocking(False)
+        with pytest.raises(BlockingIOError, match="unavailable"):
+            slow.recv(100)
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(survlstm, tmp_path, capsys):

@@ -13,7 +13,7 @@ from survlstm.scoring.predictor import Predictor
 from survlstm.serving.app import Limits
 from survlstm.serving.guards import LINGER_SECONDS
 from tests.bundles import predictor_on
-from tests.serving.asking import HERE, answer, app_on, as_csv, as_json, ask, some_events
+from tests.serving.asking import ENOUGH, HERE, answer, app_on, as_csv, as_json, ask, some_events
 
 MARKER = "MARKER-7f3a"
 FEW = Limits(max_body_bytes=2**16, max_events=200)
@@ -68,6 +68,16 @@ BAD = {
     "two options twice": ({**rest(as_of="2020-01-01"), "params": {"as_of": "2020-01-01"}}, 422, "found it in both"),
     "unknown in query": ({**rest(), "params": {"top": 2, MARKER: 1}}, 422, "fields of the query must be among"),
     "query in words": ({**rest(), "params": {"per_visit": "perhaps"}}, 422, "per_visit in the query must be true or"),
+    "1 and a text": (
+        {"json": {"events": [EVENT | {"subject_id": one} for one in ("2", 1, "1")]}},
+        422,
+        r"events\[2\]\.subject_id must be a number, as an id before it that reads the same; found text",
+    ),
+    "a text and 1": (
+        {"json": {"events": [EVENT | {"subject_id": one} for one in ("1", 1)]}},
+        422,
+        r"events\[1\]\.subject_id must be text, .*; found a number\. Write an id in one way",
+    ),
     "too many events": ({"json": {"events": [EVENT] * 201}}, 413, "at most 200 events .*; found 201"),
     "too many rows": (body("subject_id,time,code\n" + f"{MARKER},,X/1\n" * 201, CSV), 413, "found 201"),
     "too large": (body(b" " * (2**16 + 1)), 413, r"at most 0\.0625 MiB \(max_body_mib\); found more"),
@@ -161,6 +171,20 @@ def test_codes_are_told_of_one_subject_that_is_there(params, sentence):
 
 def test_who_can_not_be_scored_can_not_be_explained():
     refused(ask(app_on(), "POST", "/explain", **rest()), 422, "only who can be scored is explained")
+
+
+def test_a_record_is_explained_while_its_visits_times_its_codes_are_few():
+    table = some_events(1)
+    codes = ask(app_on(), "POST", "/explain", **as_csv(table)).json()["codes"]
+    readings = len(codes) * ask(app_on(), "POST", "/predict", **as_csv(table)).json()["predictions"][0]["visits"]
+    for most, status in ((readings, 200), (readings - 1, 422)):
+        app = app_on(limits=dataclasses.replace(ENOUGH, explained_visits=most))
+        assert ask(app, "POST", "/explain", **as_csv(table)).status_code == status
+    refused(
+        ask(app, "POST", "/explain", **as_csv(table)),
+        422,
+        rf"visits times its codes must be at most {most:,} .*; found {readings:,}",
+    )
 
 
 def test_a_landmark_model_predicts_once():
@@ -277,6 +301,63 @@ def test_slow_predictions_block_nobody_and_too_many_are_sent_away():
     refused(third, 503, "at most 2 requests can be answered or wait at once")
     assert third.headers["retry-after"] == "1"
     assert [one.status_code for one in [*slow, after]] == [200] * 3
+
+
+class SlowToExplain(Predictor):
+    """Waits until it may go on with an explanation."""
+
+    may_go_on = threading.Event()
+
+    def explain(self, events, **options):
+        assert self.may_go_on.wait(30)
+        return super().explain(events, **options)
+
+
+def test_predictions_do_not_wait_for_explanations():
+    limits = dataclasses.replace(ENOUGH, explain_waiting=1)
+    app = app_on(predictor=SlowToExplain(predictor_on("visit").bundle), limits=limits)
+    table = as_csv(some_events(1))
+
+    async def story():
+        slow = [asyncio.create_task(answer(app, "POST", "/explain", **table)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        third = await asyncio.wait_for(answer(app, "POST", "/explain", **table), 5)
+        meanwhile = await asyncio.wait_for(answer(app, "POST", "/predict", **table), 5)
+        done_before = app.end_jobs()
+        SlowToExplain.may_go_on.set()
+        return meanwhile, third, done_before, await asyncio.gather(*slow, return_exceptions=True)
+
+    meanwhile, third, done_before, slow = asyncio.run(story())
+    assert meanwhile.status_code == 200
+    refused(third, 503, "at most 2 requests can be answered or wait at once")
+    assert not done_before
+    assert slow[0].status_code == 200
+    assert isinstance(slow[1], asyncio.CancelledError)
+    assert app.end_jobs()
+
+
+def test_a_client_that_goes_away_is_one_line_and_no_failure(app, caplog):
+    caplog.set_level(logging.INFO)
+    came = iter(
+        [
+            {"type": "http.request", "body": MARKER.encode(), "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"text/csv"), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": headers}
+
+    async def receive():
+        return next(came)
+
+    async def send(message):
+        raise AssertionError(message)
+
+    asyncio.run(app(scope, receive, send))
+    (line,) = (record for record in caplog.records if record.name.startswith("survlstm"))
+    assert line.levelno == logging.INFO
+    with pytest.raises(AssertionError, match=r"^POST /predict client went away after \d+ ms$"):
+        raise AssertionError(line.getMessage())
 
 
 def test_a_name_that_a_proxy_serves_under_is_one_of_ours_when_it_is_told():

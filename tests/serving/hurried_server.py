@@ -1,0 +1,23 @@
+"""The command ``survlstm`` whose server's seconds are short and whose explanations take for ever; a test starts it."""
+
+import time
+
+from survlstm.cli import main
+from survlstm.scoring.predictor import Predictor
+from survlstm.serving import server
+
+
+class NeverDone(Predictor):
+    """Predicts, but explains nothing within its life."""
+
+    def explain(self, events, **options):
+        """Take an hour."""
+        time.sleep(3600)
+
+
+load_bundle = server.load_bundle
+server.load_bundle = lambda path: NeverDone(load_bundle(path).bundle)
+server.GRACE_SECONDS = 1
+server.IDLE_SECONDS = 1.0
+
+main()
