@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml  # type: ignore[import-untyped]
 from jaxtyping import Float64
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
@@ -19,18 +20,31 @@ from survlstm.build import build_model
 from survlstm.bundle.container import read_container, write_container
 from survlstm.compose import as_yaml
 from survlstm.config import RunConfig
+from survlstm.data.features import FEATURES
 from survlstm.data.fitted import Fitted
 from survlstm.data.vocabulary import PAD, UNK
 from survlstm.errors import BundleError
 from survlstm.judgement.drift import Drift
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.section import Section, Text
+from survlstm.section import Section, Share, Text, Weight
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "MODEL_CARD.md"
 VOCABULARY, PREPROCESSING, REFERENCE = "vocabulary.json", "preprocessing.json", "reference.json"
 COHORT, METRICS = "cohort.json", "metrics.json"
+# Others are for people: the figures, another form of the model.
+READ = (WEIGHTS, CONFIG, CARD, VOCABULARY, PREPROCESSING, REFERENCE, COHORT, METRICS)
 # Their hazard before any training: the bundle's weights replace it.
 SOME_HAZARD = 0.5
+
+
+def _check_rises(values: list[float]) -> list[float]:
+    if any(later <= earlier for earlier, later in pairwise(values)):
+        raise ValueError("must rise")
+    return values
+
+
+Rising = Annotated[list[float], AfterValidator(_check_rises)]
+OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 
 
 class About(Section):
@@ -61,25 +75,40 @@ class Reference(Section):
     None on the landmark clock, where every step is known. ``tables`` are those of the training export that held rows.
     """
 
-    risk: list[float] = Field(min_length=2)
-    grid: list[float] = Field(min_length=1)
-    horizons: list[float] = Field(min_length=1)
+    risk: list[Share] = Field(min_length=2)
+    grid: Rising = Field(min_length=1)
+    horizons: Rising = Field(min_length=1)
     drift: tuple[float, float, float] | None
     tables: list[str]
 
+    @model_validator(mode="after")
+    def _within_each_other(self) -> Reference:
+        if self.risk != sorted(self.risk):
+            raise ValueError("risk must not fall")
+        if self.grid[0] <= 0:
+            raise ValueError(f"grid must begin above 0; found {self.grid[0]:g}")
+        if self.horizons[0] <= 0 or self.horizons[-1] > self.grid[-1]:
+            raise ValueError(f"horizons must lie above 0 and up to the grid's end; found {self.horizons}")
+        return self
+
     def percentile(self, risk: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
-        """0 to 100: the share of the training subjects below a risk, and half of those at it."""
+        """0 to 100: where a risk stands among the training subjects' ones, in the middle of those that equal it."""
         known = np.asarray(self.risk)
-        places = [np.interp(risk, *_rising(known, side), left=0.0, right=1.0) for side in ("left", "right")]
-        return 50 * (places[0] + places[1])
+        # Between two risks this goes from the last place of the lower one to the first of the upper one.
+        between = np.interp(risk, known, np.linspace(0, 100, len(known)), left=0.0, right=100.0)
+        first, behind = (np.searchsorted(known, risk, side=side) for side in ("left", "right"))
+        return np.where(first < behind, 50 * (first + behind - 1) / (len(known) - 1), between)
 
 
-def _rising(known: np.ndarray, side: Literal["left", "right"]) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct risks and, of equal ones, the first or the last place, as shares of 1."""
-    values = np.unique(known)
-    last = side == "right"
-    place = np.searchsorted(known, values, side=side) - last
-    return values, place / (len(known) - 1)
+class _Entry(Section):
+    code: str
+    description: str
+
+
+class _Preprocessing(Section):
+    feature_mean: list[float] = OfFeatures
+    feature_spread: list[Weight] = OfFeatures
+    edge_days: Rising
 
 
 @dataclass(frozen=True)
@@ -127,32 +156,67 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
 
 def read_bundle(path: Path) -> Bundle:
     """Read and check a bundle; no code of the file is run. BundleError with what is wrong, and what to do."""
-    container = read_container(path)
+    container = read_container(path, READ)
     files = container.files
     try:
-        vocabulary = json.loads(files[VOCABULARY])
-        entries = [entry["code"] for entry in vocabulary]
-        if entries[:2] != [PAD, UNK]:
-            raise ValueError("the vocabulary must begin with [PAD] and [UNK]")
-        fitted = Fitted.from_plain({"vocabulary": entries, **json.loads(files[PREPROCESSING])})
+        vocabulary = TypeAdapter(list[_Entry]).validate_json(files[VOCABULARY])
+        about = About.model_validate(container.about)
+        fitted = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
         # Not by hydra's loader, which would look up what a file asks for, such as this machine's environment.
         config = RunConfig.model_validate(yaml.safe_load(files[CONFIG]), context={"finished": True})
+        reference = Reference.model_validate_json(files[REFERENCE])
+        _check_clock(about, config, fitted, reference)
         return Bundle(
-            about=About.model_validate(container.about),
+            about=about,
             config=config,
             fitted=fitted,
             model=_model(config, fitted, files[WEIGHTS]),
-            reference=Reference.model_validate_json(files[REFERENCE]),
-            descriptions={entry["code"]: entry["description"] for entry in vocabulary if entry["description"]},
+            reference=reference,
+            descriptions={entry.code: entry.description for entry in vocabulary if entry.description},
             cohort=json.loads(files[COHORT]),
             metrics=json.loads(files[METRICS]),
             card=files[CARD].decode(),
         )
-    except (KeyError, ValueError, TypeError, RuntimeError, SafetensorError, yaml.YAMLError, ValidationError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, SafetensorError, yaml.YAMLError) as error:
         raise BundleError(
             f"{path} must hold a model that this survlstm can build; it can't be ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}). Export it again, or use the survlstm that wrote it"
+            f"{_first_line(error)}). Export it again, or use the survlstm that wrote it"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        return f"{error.title}{place and ' '}{place}: {fault['msg']}"
+    return next(iter(str(error).splitlines()), "")
+
+
+def _fitted(codes: list[str], preprocessing: bytes) -> Fitted:
+    if codes[:2] != [PAD, UNK]:
+        raise ValueError("the vocabulary must begin with [PAD] and [UNK]")
+    if len(set(codes)) != len(codes):
+        raise ValueError("the vocabulary must hold each code once")
+    plain = _Preprocessing.model_validate_json(preprocessing)
+    return Fitted.from_plain({"vocabulary": codes, **plain.model_dump()})
+
+
+def _check_clock(about: About, config: RunConfig, fitted: Fitted, reference: Reference) -> None:
+    """The parts agree on the clock, and a curve has the times that the model's steps stand for."""
+    by_visit, edges = about.clock == "visit", fitted.edge_days.tolist()
+    times = [float(step) for step in range(1, len(reference.grid) + 1)] if by_visit else edges[1:]
+    must_hold = {
+        f"clock.kind must be {about.clock}, as the index says": config.clock.kind == about.clock,
+        f"the {about.clock} clock must not count in {about.unit}": about.unit == ("visits" if by_visit else "days"),
+        "a drift must be there on the visit clock, and on no other": (reference.drift is not None) == by_visit,
+        "edge_days must begin at 0 on the landmark clock, and be none on the other": edges[:1]
+        == ([] if by_visit else [0.0]),
+        "grid must hold the ends of the model's steps": reference.grid == times,
+        "horizons must be whole numbers of visits": not by_visit or set(reference.horizons) <= set(times),
+    }
+    broken = [sentence for sentence, holds in must_hold.items() if not holds]
+    if broken:
+        raise ValueError("; ".join(broken))
 
 
 def _model(config: RunConfig, fitted: Fitted, weights: bytes) -> DiscreteTimeSurvivalLSTM:

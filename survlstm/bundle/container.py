@@ -11,11 +11,11 @@ import stat
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, Protocol
 
 from pydantic import Field, ValidationError
 
@@ -27,6 +27,9 @@ FORMAT_VERSION = 1
 INDEX = "bundle.json"
 # More than any index holds: what claims to be one and is larger is not read.
 MOST_INDEX_BYTES = 1 << 24
+# Held in memory, unlike the figures; more than any model that survlstm trains.
+MOST_KEPT_BYTES = 4 << 30
+PART_BYTES = 1 << 20
 
 
 class _File(Section):
@@ -44,7 +47,7 @@ class _Index(Section):
 
 @dataclass(frozen=True)
 class Container:
-    """The checked files of a bundle, and what its index says about it."""
+    """The files of a bundle that were asked for, and what its index says about it."""
 
     about: dict[str, Any]
     files: dict[str, bytes]
@@ -76,69 +79,141 @@ def write_container(path: Path, files: Mapping[str, bytes], about: dict[str, Any
             aside.unlink()
 
 
-def read_container(path: Path) -> Container:
-    """Read and check a bundle; BundleError for what is none, is newer, or is not what was written."""
+def read_container(path: Path, keep: Collection[str]) -> Container:
+    """Check every file that a bundle lists, and hold the bytes of those of ``keep``; no other file is looked at.
+
+    BundleError for what is no bundle, is newer, or is not what was written.
+    """
     with _opened(path) as found:
         index = _index(path, found)
+        kept = sum(listed.bytes for name, listed in index.files.items() if name in keep)
+        if kept > MOST_KEPT_BYTES:
+            raise BundleError(
+                f"the model of a bundle must have at most {MOST_KEPT_BYTES:,} bytes; {path} lists {kept:,}. Export a "
+                "smaller model"
+            )
         files = {}
         for name, listed in index.files.items():
-            if name not in found.sizes:
-                raise BundleError(f"a bundle must hold every file that it lists; {path} lacks {name}. Export it again")
-            # A size that is not the listed one is not worth reading.
-            data = found.read(name) if found.sizes[name] == listed.bytes else b""
-            if len(data) != listed.bytes or _sum(data) != listed.sha256:
-                raise BundleError(
-                    f"every file of a bundle must be what was exported; {name} in {path} has been changed or damaged "
-                    "since. Copy it again, or export it again"
-                )
-            files[name] = data
+            data = io.BytesIO() if name in keep else None
+            _check_file(path, found, name, listed, data)
+            if data is not None:
+                files[name] = data.getvalue()
     return Container(index.about, files)
 
 
-class _Files:
-    """The files of a folder or an archive by name, with their sizes."""
+def _check_file(path: Path, found: _Files, name: str, listed: _File, data: io.BytesIO | None) -> None:
+    """Read a file in parts; ``data`` gets its bytes."""
+    size = found.size(name)
+    if size is None:
+        raise BundleError(f"a bundle must hold every file that it lists; {path} lacks {name}. Export it again")
+    held, so_far = hashlib.sha256(), 0
+    # A size that is not the listed one is not worth reading, and nothing behind it is read.
+    if size == listed.bytes:
+        with found.open(name) as stream:
+            while so_far <= size and (part := stream.read(PART_BYTES)):
+                held.update(part)
+                so_far += len(part)
+                if data is not None:
+                    data.write(part)
+    if size != listed.bytes or so_far != size or held.hexdigest() != listed.sha256:
+        raise BundleError(
+            f"every file of a bundle must be what was exported; {name} in {path} has been changed or damaged since. "
+            "Copy it again, or export it again"
+        )
 
-    def __init__(self, sizes: dict[str, int], open_file: Any) -> None:
-        self.sizes = sizes
-        self._open = open_file
 
-    def read(self, name: str) -> bytes:
-        """All bytes of a file."""
-        with self._open(name) as stream:
-            data: bytes = stream.read()
-        return data
+class _Files(Protocol):
+    """The files of a folder or an archive by name; a size is None where there is no such file."""
+
+    def size(self, name: str) -> int | None: ...
+
+    def open(self, name: str) -> IO[bytes]: ...
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._real = path.resolve()
+
+    def size(self, name: str) -> int | None:
+        file = self._path / name
+        if not file.resolve().is_relative_to(self._real):
+            raise BundleError(
+                f"every file of a bundle must lie in it; {name} in {self._path} leads elsewhere. Put a copy of the "
+                "file in its place"
+            )
+        if not file.exists():
+            return None
+        found = file.stat()
+        # To open a pipe would wait for ever.
+        if not stat.S_ISREG(found.st_mode):
+            raise BundleError(
+                f"what a bundle lists must be files; {name} in {self._path} is none. Copy the bundle again, or export "
+                "it again"
+            )
+        return found.st_size
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self._path / name).open("rb")
+
+
+class _Archive:
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path = path
+        self._archive = archive
+
+    def size(self, name: str) -> int | None:
+        try:
+            entry = self._archive.getinfo(name)
+        except KeyError:
+            return None
+        # Others unpack at once whatever a few bytes stand for.
+        if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise BundleError(
+                f"the files of a bundle must be deflated or stored; {name} in {self._path} is compressed otherwise. "
+                "Export it again"
+            )
+        return entry.file_size
+
+    def open(self, name: str) -> IO[bytes]:
+        return self._archive.open(name)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Files]:
-    if not path.exists():
-        raise BundleError(f"bundle must be what survlstm export wrote; found nothing at {path}")
     try:
+        if not path.exists():
+            raise BundleError(f"bundle must be what survlstm export wrote; found nothing at {path}")
         if path.is_dir():
-            names = [name for name in _names_below(path) if stat.S_ISREG((path / name).stat().st_mode)]
-            yield _Files({name: (path / name).stat().st_size for name in names}, lambda name: (path / name).open("rb"))
+            yield _Folder(path)
             return
         with zipfile.ZipFile(path) as archive:
-            yield _Files({info.filename: info.file_size for info in archive.infolist()}, archive.open)
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+            yield _Archive(path, archive)
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeError,
+        zlib.error,
+    ) as error:
         raise BundleError(
             f"bundle must be a folder or a .zip that survlstm export wrote; {path} can't be read: {error}"
         ) from error
 
 
-def _names_below(folder: Path) -> list[str]:
-    return [file.relative_to(folder).as_posix() for file in folder.rglob("*")]
-
-
 def _index(path: Path, found: _Files) -> _Index:
-    if INDEX not in found.sizes:
-        is_run = "checkpoints/best.pt" in found.sizes
+    size = found.size(INDEX)
+    if size is None:
+        is_run = found.size("checkpoints/best.pt") is not None
         advice = "Export it first: survlstm export run=…" if is_run else "Name what survlstm export wrote"
         raise BundleError(f"a bundle must hold {INDEX}; found none in {path}. {advice}")
-    if found.sizes[INDEX] > MOST_INDEX_BYTES:
-        raise BundleError(f"{INDEX} of {path} must be an index; it has {found.sizes[INDEX]:,} bytes. Export it again")
+    if size > MOST_INDEX_BYTES:
+        raise BundleError(f"{INDEX} of {path} must be an index; it has {size:,} bytes. Export it again")
     try:
-        plain = json.loads(found.read(INDEX))
+        with found.open(INDEX) as stream:
+            plain = json.loads(stream.read(size))
         if plain["format"] != FORMAT:
             raise BundleError(f"{path} must be a {FORMAT}; its index says {plain['format']!r}")
         if plain["format_version"] > FORMAT_VERSION:
@@ -153,12 +228,15 @@ def _index(path: Path, found: _Files) -> _Index:
         raise BundleError(
             f"{INDEX} of {path} can't be read ({type(error).__name__}). Copy the bundle again, or export it again"
         ) from error
-    strange = [name for name in index.files if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]
-    if not sealed or strange:
+    if not sealed or any(_leads_elsewhere(name) for name in index.files):
         raise BundleError(
             f"{INDEX} of {path} has been changed since the export. Copy the bundle again, or export again"
         )
     return index
+
+
+def _leads_elsewhere(name: str) -> bool:
+    return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name
 
 
 def _write_folder(aside: Path, files: Mapping[str, bytes]) -> None:
@@ -182,4 +260,4 @@ def _canonical(value: dict[str, Any]) -> bytes:
 
 
 def _sum(data: bytes) -> str:
-    return hashlib.file_digest(io.BytesIO(data), "sha256").hexdigest()
+    return hashlib.sha256(data).hexdigest()

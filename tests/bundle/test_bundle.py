@@ -8,13 +8,26 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
 
-from survlstm.bundle.bundle import CONFIG, REFERENCE, VOCABULARY, WEIGHTS, Reference, read_bundle, write_bundle
-from survlstm.bundle.container import read_container, write_container
+from survlstm.bundle.bundle import (
+    CONFIG,
+    PREPROCESSING,
+    REFERENCE,
+    VOCABULARY,
+    WEIGHTS,
+    Reference,
+    read_bundle,
+    write_bundle,
+)
+from survlstm.bundle.container import INDEX, read_container, write_container
+from survlstm.compose import as_yaml
 from survlstm.data.split import Split
 from survlstm.errors import BundleError
 from survlstm.training.prediction import predict
-from tests.bundles import bundle_on
+from tests.bundles import bundle_on, config_on
 from tests.learning import CPU, batches_of, prepared_on
 
 
@@ -45,12 +58,20 @@ def test_all_else_comes_back(written, clock):
     assert other.descriptions == {code: text for code, text in one.descriptions.items() if code in known}
 
 
+def everything_in(folder):
+    return read_container(folder, json.loads((folder / INDEX).read_text())["files"])
+
+
 def changed(folder, name, change):
     """A bundle whose sums are right and whose content is another's."""
-    container = read_container(folder)
+    container = everything_in(folder)
     other = folder.with_name("changed")
     write_container(other, container.files | {name: change(container.files[name])}, container.about)
     return other
+
+
+def changed_plain(folder, name, change):
+    return changed(folder, name, lambda data: json.dumps(change(json.loads(data))).encode())
 
 
 class Mischief:
@@ -111,7 +132,90 @@ def test_yaml_that_would_make_objects_is_refused(written, tmp_path):
 )
 def test_parts_that_do_not_fit_are_refused(written, name, change):
     with pytest.raises(BundleError, match="must hold a model that this survlstm can build"):
-        read_bundle(changed(written, name, lambda data: json.dumps(change(json.loads(data))).encode()))
+        read_bundle(changed_plain(written, name, change))
+
+
+def other_entry(number, **changes):
+    return lambda plain: [*plain[:number], plain[number] | changes, *plain[number + 1 :]]
+
+
+def put(**changes):
+    return lambda plain: plain | changes
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (VOCABULARY, other_entry(3, code="X/0"), "the vocabulary must hold each code once"),
+        (VOCABULARY, other_entry(3, code=7), r"3\.code: Input should be a valid string"),
+        (VOCABULARY, other_entry(3, description={"en": "three"}), r"3\.description: Input should be a valid string"),
+        (VOCABULARY, other_entry(3, more=1), r"3\.more: Extra inputs are not permitted"),
+        (PREPROCESSING, put(feature_mean=[0.0] * 4), r"feature_mean: List should have at least 5 items"),
+        (PREPROCESSING, put(feature_spread=[1.0] * 6), r"feature_spread: List should have at most 5 items"),
+        (PREPROCESSING, put(feature_mean=[0.0] * 4 + [np.nan]), r"feature_mean\.4: Input should be a finite number"),
+        (PREPROCESSING, put(feature_mean=[[0.0]] * 5), r"feature_mean\.0: Input should be a valid number"),
+        (
+            PREPROCESSING,
+            put(feature_spread=[1.0] * 4 + [np.inf]),
+            r"feature_spread\.4: Input should be a finite number",
+        ),
+        (PREPROCESSING, put(feature_spread=[1.0] * 4 + [-1.0]), r"feature_spread\.4: .* greater than or equal to 0"),
+        (PREPROCESSING, put(vocabulary=["[PAD]", "[UNK]"]), r"vocabulary: Extra inputs are not permitted"),
+        (PREPROCESSING, put(edge_days=[0.0, 1.0]), "edge_days must begin at 0 on the landmark clock, and be none"),
+        (REFERENCE, put(risk=[0.9, 0.1]), "risk must not fall"),
+        (REFERENCE, put(risk=[-0.1, 0.1]), r"risk\.0: .* greater than or equal to 0"),
+        (REFERENCE, put(risk=[0.1, 1.1]), r"risk\.1: .* less than or equal to 1"),
+        (REFERENCE, put(risk=[0.1, np.nan]), r"risk\.1: Input should be a finite number"),
+        (REFERENCE, put(grid=[0.0, 5.0, 1.0]), r"grid: Value error, must rise"),
+        (REFERENCE, put(grid=[float(step) for step in range(11)]), "grid must begin above 0; found 0"),
+        (REFERENCE, put(grid=[2.0, 4.0, 10.0]), "grid must hold the ends of the model's steps"),
+        (REFERENCE, put(horizons=[99.0]), "horizons must lie above 0 and up to the grid's end"),
+        (REFERENCE, put(horizons=[0.0, 1.0]), "horizons must lie above 0 and up to the grid's end"),
+        (REFERENCE, put(horizons=[1.0, 1.0]), r"horizons: Value error, must rise"),
+        (REFERENCE, put(horizons=[1.5]), "horizons must be whole numbers of visits"),
+        (REFERENCE, put(drift=None), "a drift must be there on the visit clock, and on no other"),
+        (REFERENCE, put(drift=[0.0, np.nan, 0.0]), r"drift\.1: Input should be a finite number"),
+    ],
+)
+def test_content_that_makes_no_sense_is_refused(written, name, change, said):
+    with pytest.raises(BundleError, match=rf"must hold a model that this survlstm can build; it can't be \(.*{said}"):
+        read_bundle(changed_plain(written, name, change))
+
+
+@pytest.mark.parametrize("clock", ["landmark"])
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (PREPROCESSING, put(edge_days=[0.0, 73.0, 146.0, 300.0, 292.0, 365.0]), "edge_days: Value error, must rise"),
+        (PREPROCESSING, put(edge_days=[1.0, 73.0, 146.0, 219.0, 292.0, 365.0]), "edge_days must begin at 0"),
+        (PREPROCESSING, put(edge_days=[]), "edge_days must begin at 0"),
+        (REFERENCE, put(grid=[73.0, 146.0, 219.0, 300.0, 365.0]), "grid must hold the ends of the model's steps"),
+        (REFERENCE, put(drift=[0.0, 0.0, 0.0]), "a drift must be there on the visit clock, and on no other"),
+    ],
+)
+def test_content_that_makes_no_sense_on_the_landmark_clock_is_refused(written, name, change, said):
+    with pytest.raises(BundleError, match=rf"must hold a model that this survlstm can build; it can't be \(.*{said}"):
+        read_bundle(changed_plain(written, name, change))
+
+
+def test_an_index_of_the_other_clock_is_refused(written, tmp_path, clock):
+    container = everything_in(written)
+    other, unit = {"visit": ("landmark", "days"), "landmark": ("visit", "visits")}[clock]
+    for name, changes, said in (
+        ("clock", {"clock": other, "unit": unit}, f"clock.kind must be {other}, as the index says"),
+        ("unit", {"unit": unit}, f"the {clock} clock must not count in {unit}"),
+    ):
+        write_container(tmp_path / name, container.files, container.about | changes)
+        with pytest.raises(BundleError, match=said):
+            read_bundle(tmp_path / name)
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+def test_a_config_of_the_other_clock_is_refused(written):
+    text = as_yaml(config_on("landmark")).encode()
+    with pytest.raises(BundleError, match=r"clock\.kind must be visit, as the index says"):
+        read_bundle(changed(written, CONFIG, lambda _: text))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
@@ -129,18 +233,48 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 @pytest.mark.parametrize("clock", ["visit"])
 def test_a_part_that_is_missing_is_named(written, tmp_path):
-    container = read_container(written)
+    container = everything_in(written)
     files = {name: data for name, data in container.files.items() if name != CONFIG}
     write_container(tmp_path / "other", files, container.about)
     with pytest.raises(BundleError, match=r"KeyError: 'config\.yaml'"):
         read_bundle(tmp_path / "other")
 
 
-def test_a_percentile_is_the_share_below_and_half_of_those_at_it():
-    even = Reference(risk=np.linspace(0.1, 0.9, 9).tolist(), grid=[1.0], horizons=[1.0], drift=None, tables=[])
-    found = even.percentile(np.array([0.0, 0.1, 0.5, 0.55, 0.9, 1.0]))
-    np.testing.assert_allclose(found, [0, 0, 50, 56.25, 100, 100])
-    tied = Reference(risk=[0.2, 0.2, 0.2, 0.2, 0.4], grid=[1.0], horizons=[1.0], drift=None, tables=[])
-    np.testing.assert_allclose(tied.percentile(np.array([0.1, 0.2, 0.4])), [0, 37.5, 100])
-    same = Reference(risk=[0.3, 0.3], grid=[1.0], horizons=[1.0], drift=None, tables=[])
-    np.testing.assert_allclose(same.percentile(np.array([0.1, 0.3, 0.5])), [0, 50, 100])
+def reference_of(risk):
+    return Reference(risk=risk, grid=[1.0], horizons=[1.0], drift=None, tables=[])
+
+
+@pytest.mark.parametrize(
+    ("known", "percentiles"),
+    [
+        (np.linspace(0.1, 0.9, 9).tolist(), {0.0: 0, 0.1: 0, 0.5: 50, 0.55: 56.25, 0.9: 100, 1.0: 100}),
+        # Places of 0.2 are 0 to 3, that of 0.4 is 4.
+        ([0.2, 0.2, 0.2, 0.2, 0.4], {0.1: 0, 0.2: 37.5, 0.3: 87.5, 0.4: 100, 0.5: 100}),
+        # Places of 0.2 are 1 to 2, those of 0.6 are 3 to 6, of 8.
+        (
+            [0.1, 0.2, 0.2, 0.6, 0.6, 0.6, 0.6, 0.7, 0.8],
+            {0.15: 6.25, 0.2: 18.75, 0.3: 28.125, 0.5: 34.375, 0.6: 56.25, 0.65: 81.25, 0.8: 100},
+        ),
+        ([0.1] * 500 + [0.2] * 501, {0.09: 0, 0.1: 24.95, 0.1001: 49.9001, 0.1999: 49.9999, 0.2: 75, 0.21: 100}),
+        ([0.3, 0.3], {0.1: 0, 0.3: 50, 0.5: 100}),
+        ([0.0, 0.0, 1.0, 1.0], {0.0: 100 / 6, 0.5: 50, 1.0: 500 / 6}),
+    ],
+)
+def test_a_percentile_is_the_place_among_the_risks_known(known, percentiles):
+    found = reference_of(known).percentile(np.array(list(percentiles)))
+    np.testing.assert_allclose(found, list(percentiles.values()), atol=1e-9)
+
+
+SHARES = st.integers(0, 40).map(lambda number: number / 40) | st.floats(0, 1)
+
+
+@given(st.lists(SHARES, min_size=2, max_size=30), st.lists(SHARES, min_size=1, max_size=30))
+def test_a_percentile_never_falls_and_is_the_middle_rank_of_a_risk_that_is_known(known, risks):
+    known = np.sort(known)
+    reference = reference_of(known.tolist())
+    np.testing.assert_allclose(reference.percentile(known), 100 * (rankdata(known) - 1) / (len(known) - 1), atol=1e-9)
+    asked = np.sort([*known, *risks])
+    found = reference.percentile(asked)
+    assert (np.diff(found) >= -1e-9).all()
+    assert (found[asked < known[0]] == 0).all()
+    assert (found[asked > known[-1]] == 100).all()
