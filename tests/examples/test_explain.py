@@ -139,7 +139,7 @@ def test_an_export_that_is_gone_leaves_codes_without_descriptions(survlstm, tmp_
     assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
     (tmp_path / "export").rename(tmp_path / "moved")
     assert survlstm("explain", "run=run", *FEW) == 0
-    assert "codes stay without descriptions" in capsys.readouterr().out
+    assert "codes are shown without descriptions" in capsys.readouterr().out
     codes = pd.read_csv(tmp_path / "run" / "explanation" / "codes.csv")
     assert codes["description"].isna().all()
     assert "Codes stand without descriptions" in (tmp_path / "run" / "report.html").read_text()

@@ -55,7 +55,7 @@ def test_predictions_of_parts_are_those_of_the_whole_and_of_the_run(survlstm, tr
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_parts_in_which_nobody_is_scored_are_part_of_the_file(survlstm, trained, ending):
     _, bundle, export = trained
-    words = [f"bundle={bundle}", f"data.path={export}", "subjects_at_once=1", "as_of=2015-06-30"]
+    words = [f"bundle={bundle}", f"data.path={export}", "subjects_at_once=2", "as_of=2015-06-30"]
     assert survlstm("predict", *words, f"output=some.{ending}") == 0
     assert survlstm("predict", *words[:3], "as_of=1900-01-01", f"output=nobody.{ending}") == 0
     read = pd.read_parquet if ending == "parquet" else pd.read_csv

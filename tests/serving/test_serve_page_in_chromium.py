@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ import time
 import pandas as pd
 import pytest
 import uvicorn
+from playwright.sync_api import expect
 
 from survlstm.scoring.predictor import Predictor
 from survlstm.serving.app import Limits
@@ -70,7 +72,8 @@ def predicted(page, text=None):
 
 def with_example(page):
     page.get_by_role("button", name="Load an example").click()
-    page.wait_for_function("document.getElementById('events').value.startsWith('subject_id,')")
+    # The page's own policy forbids what wait_for_function evaluates.
+    expect(page.locator("#events")).to_have_value(re.compile("^subject_id,"))
     return predicted(page)
 
 
