@@ -1,0 +1,68 @@
+"""A finished run → integrated Brier scores of curves that go on with three drifts: is one for all visits good enough?
+
+    python scripts/drift.py RUN [CACHE_DIR]
+
+*own* is fitted at the landmark, as the verdict does; *bundle* is the one that a bundle carries, of every visit; *held*
+holds the hazard where it stands. Test subjects of a run on the visit clock, at the landmarks and horizons of its
+config.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from survlstm.build import build_batches
+from survlstm.bundle.reference import make_reference
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
+from survlstm.finished_run import open_run
+from survlstm.judgement.drift import Drift, fit_drift, logit_of
+from survlstm.judgement.landmark_figures import Sample, figures_of
+from survlstm.judgement.landmarks import AtRisk, landmarks_of
+from survlstm.survival.kaplan_meier import kaplan_meier
+from survlstm.training.prediction import Predictions, predict
+
+
+def main(folder: str, cache_dir: str = "~/.cache/survlstm") -> None:
+    """Print a line for each landmark."""
+    run = open_run(Path(folder))
+    prepared, model, asked = run.own_data(cache_dir), run.model(), run.config.judgement.landmarks
+    tensors = prepared.tensors
+    found = make_reference(model, run.config, prepared).drift
+    if found is None:
+        raise SystemExit("drifts are of the visit clock; this run is of the landmark clock")
+    val, test = (
+        predict(model, build_batches(run.config, tensors, part), torch.device("cpu"))
+        for part in (Split.VAL, Split.TEST)
+    )
+    steps = max(asked.horizons)
+    print(f"{'landmark':>10}{'at risk':>9}{'own':>9}{'bundle':>9}{'held':>9}   (integrated Brier score)")
+    for landmark in landmarks_of(tensors, Split.TEST, visits=asked.visits, days=asked.days, horizons=asked.horizons):
+        own = fit_drift(
+            _logit(val, landmark.val, tensors), step=landmark.val.step, event=landmark.val.event, steps=steps
+        )
+        logit = _logit(test, landmark.test, tensors)
+        curves = [np.cumprod(1 - drift.hazard(logit, steps=steps), axis=1) for drift in (own, Drift(*found), HELD)]
+        figures = figures_of(
+            Sample(np.stack(curves), landmark.test.duration, landmark.test.event),
+            censoring=kaplan_meier(landmark.train.duration, ~landmark.train.event),
+            grid=landmark.grid,
+            shown=landmark.horizons,
+        )
+        print(f"{landmark.name:>10}{len(logit):9}" + "".join(f"{score:9.4f}" for score in figures.ibs))
+
+
+HELD = Drift(0.0, 0.0, 0.0)
+
+
+def _logit(predictions: Predictions, at_risk: AtRisk, tensors: Tensors) -> np.ndarray:
+    row = np.searchsorted(predictions.subject, at_risk.subject)
+    return logit_of(predictions.hazard[row, at_risk.visit - tensors.visit_offsets[at_risk.subject]])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
