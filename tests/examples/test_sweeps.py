@@ -118,7 +118,8 @@ def test_folds_hold_every_subject_in_one_test_split(survlstm, tmp_path):
     assert group["finished"] == group["test"]["c_td"]["repeats"] == 2
 
 
-@pytest.mark.parametrize("launcher", ["two_at_once", pytest.param("submitit_local", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["two_at_once", "submitit_local"])
 def test_jobs_run_under_another_launcher(tmp_path, shared_cache, launcher):
     environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache), "OMP_NUM_THREADS": "1"}
     words = ["train", "-m", *SMALL, "seed=1,2", f"hydra/launcher={launcher}", f"output_dir={tmp_path / 'sweep'}"]

@@ -217,6 +217,7 @@ def in_too_little_memory():
     sys.stdout.write(json.dumps({"steps": steps, "size": learner.micro_batch_size, "events": learner.events}))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems don't limit the address space")
 def test_where_memory_really_runs_out_half_as_much_is_computed():
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
