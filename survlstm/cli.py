@@ -16,12 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from survlstm import __version__, completion, shipping
-from survlstm.command_config import (
-    CompareConfig,
-    EvaluateConfig,
-    RerunConfig,
-    SimulateConfig,
-)
+from survlstm.command_config import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
 from survlstm.compose import HELP, SWEEP_FLAGS, as_hydra_reads, check_overrides, quoted, refuse_sweep
 from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
@@ -206,7 +201,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
 }
 
 # Whose groups and keys the shell completes.
-COMPOSED = ("train", "evaluate", "tune", "simulate")
+COMPOSED = ("train", "evaluate", "tune", "simulate", "export", "predict", "explain", "serve")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -220,9 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stdout.write(f"survlstm {__version__}\n")
             return
         if arguments[0] in completion.FLAGS:
-            completion.complete(
-                arguments, verbs=VERBS, composed=("train", "evaluate", "tune", "simulate"), hydra=_complete
-            )
+            completion.complete(arguments, verbs=VERBS, composed=COMPOSED, hydra=_complete)
             return
         if arguments[0] not in VERBS:
             raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")

@@ -49,11 +49,11 @@ def predict(config: PredictConfig) -> None:
     output = Path(config.output).expanduser()
     left_out, about = output.with_name(f"{output.stem}.not_scored.csv"), output.with_name(f"{output.stem}.json")
     _refuse_existing(output, left_out, about)
-    checked_horizons(predictor.bundle, config.horizons)
+    horizons = checked_horizons(predictor.bundle, config.horizons)
     log.info("Bundle: %s (%s)\n%s", config.bundle, predictor.bundle.about.name, predictor.bundle.about.outcome)
     try:
         with _written_aside(output, left_out) as (predictions, refused):
-            tally = _write(predictions, refused, output.suffix, predictor, config)
+            tally = _write(predictions, refused, predictor, config, horizons=horizons)
             write_json(about, _facts(predictor, config, tally))
     except OSError as error:
         raise BundleError(f"predictions must be written to {output}; the system says: {error}") from error
@@ -81,9 +81,10 @@ def _refuse_existing(*files: Path) -> None:
         raise ConfigError(f"output must be new; {', '.join(there)} is there already. Remove it, or name another output")
 
 
-def _write(predictions: Path, refused: Path, ending: str, predictor: Predictor, config: PredictConfig) -> _Tally:
+def _write(
+    predictions: Path, refused: Path, predictor: Predictor, config: PredictConfig, *, horizons: tuple[float, ...]
+) -> _Tally:
     tally = _Tally()
-    horizons = checked_horizons(predictor.bundle, config.horizons)
     parts = score_export(
         predictor,
         Path(config.data.path).expanduser(),
@@ -95,7 +96,9 @@ def _write(predictions: Path, refused: Path, ending: str, predictor: Predictor, 
         max_unusable_share=config.data.source.max_unusable_share,
     )
     pd.DataFrame(columns=list(NOT_SCORED)).to_csv(refused, index=False)
-    with opened(predictions, ending, schema_of(predictor, horizons, per_visit=config.per_visit)) as writer:
+    with opened(
+        predictions, Path(config.output).suffix, schema_of(predictor, horizons, per_visit=config.per_visit)
+    ) as writer:
         for part in parts:
             writer.write(part.table)
             part.not_scored.to_csv(refused, mode="a", header=False, index=False)

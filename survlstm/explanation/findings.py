@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from survlstm.data.vocabulary import UNK
 from survlstm.explanation.effects import METHODS, Effects
 from survlstm.explanation.over_time import OverTime
 from survlstm.explanation.planted import PlantedFound, find_planted
@@ -41,9 +42,10 @@ class PlantedCodes:
 
 @dataclass(frozen=True)
 class Findings:
-    """What ``survlstm explain`` found; ``names`` and ``descriptions`` are those of ``effects.code``, in its order.
+    """The results of ``survlstm explain``.
 
-    A description is empty where the export says nothing of a code. ``subject_id`` is the subject of ``over_time``.
+    ``names`` holds the code names in the order of ``effects.code``; ``described`` maps a name to its description, which
+    is empty where the export has none. ``subject_id`` is the subject of ``over_time``.
     ``planted`` is None where the outcome was not drawn from planted codes.
     """
 
@@ -77,7 +79,7 @@ class Findings:
 
     def label(self, name: str) -> str:
         """What a person reads for a code: its description, or its name where there is none."""
-        if name == "[UNK]":
+        if name == UNK:
             return "[UNK]: codes too rare in training to be known"
         return self.described.get(name) or name
 

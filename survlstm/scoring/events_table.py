@@ -36,10 +36,7 @@ def read_events_table(table: pd.DataFrame) -> EventsTable:
     code = _texts(table, "code")
     names, subject = np.unique(subject_id, return_inverse=True)
     is_static = np.isnat(time) & (code != BIRTH) & (code != DEATH)
-    days = {
-        name: _days(time, subject, code == name, subjects=len(names), what=name, latest=name == DEATH)
-        for name in (BIRTH, DEATH)
-    }
+    days = {name: _days(time, subject, code == name, subjects=len(names), what=name) for name in (BIRTH, DEATH)}
     kept = ~is_static & (code != BIRTH) & (code != DEATH)
     codes, number = np.unique(code[kept], return_inverse=True)
     events = Events(
@@ -113,9 +110,7 @@ def _refuse(bad: pd.Series, must: str) -> None:
         )
 
 
-def _days(
-    time: np.ndarray, subject: np.ndarray, here: np.ndarray, *, subjects: int, what: str, latest: bool
-) -> np.ndarray:
+def _days(time: np.ndarray, subject: np.ndarray, here: np.ndarray, *, subjects: int, what: str) -> np.ndarray:
     """Midnight of each subject's day; NaT where there is none. SourceError where a subject has two days."""
     here = here & ~np.isnat(time)
     day = time[here].astype("datetime64[D]").astype("datetime64[s]").astype(np.int64)
@@ -126,7 +121,7 @@ def _days(
     differ = int((low[known] != high[known]).sum())
     if differ:
         raise SourceError(f"a subject must have one day of {what}; {differ} subjects have several. Remove all but one")
-    return np.where(known, high if latest else low, np.iinfo(np.int64).min).astype("datetime64[s]")
+    return np.where(known, low, np.iinfo(np.int64).min).astype("datetime64[s]")
 
 
 def _encounters(table: pd.DataFrame) -> np.ndarray:

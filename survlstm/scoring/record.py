@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int64
 
 from survlstm.data.events import Events, Subjects
 from survlstm.data.landmark import landmark_time
-from survlstm.data.outcomes.labels import FollowUp, Outcome
+from survlstm.data.outcomes.labels import FollowUp, Outcome, end_of_death_day
 from survlstm.data.prepare import Settings, group_observed
 from survlstm.data.visits import Visits, known_by, take_events
 
@@ -50,7 +50,8 @@ def records_of_events(
         future += events.subjects.death > now
     else:
         events = take_events(events, known_by(events) <= as_of.astype(np.int64))
-        died_later = events.subjects.death > as_of
+        # A death is dated to the day, so it is known by the end of that day.
+        died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
         events = dataclasses.replace(events, subjects=_alive(events, died_later))
     entries = np.bincount(events.subject, minlength=len(events.subjects))
     grouped = group_observed(events, outcome, settings)

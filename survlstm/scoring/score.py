@@ -174,13 +174,10 @@ def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " vi
 def _curves(bundle: Bundle, tensors: Tensors, rows: _Rows, table: pd.DataFrame) -> Float64[np.ndarray, "row horizon"]:
     """S at the bundle's grid; on the visit clock the table gets the hazard of the row's own step."""
     grid = bundle.reference.grid
-    if not len(rows.owner):
-        table["hazard"] = np.empty(0)
-        return np.empty((0, len(grid)))
-    found = predict(bundle.model, batches_of(tensors, bundle), CPU)
+    found = None if not len(rows.owner) else predict(bundle.model, batches_of(tensors, bundle), CPU)
     if bundle.drift is None:
-        return found.survival[rows.owner]
-    table["hazard"] = found.hazard[rows.owner, rows.number]
+        return np.empty((0, len(grid))) if found is None else found.survival[rows.owner]
+    table["hazard"] = np.empty(0) if found is None else found.hazard[rows.owner, rows.number]
     return np.cumprod(1 - bundle.drift.hazard(logit_of(table["hazard"].to_numpy()), steps=len(grid)), axis=1)
 
 

@@ -166,7 +166,8 @@ def test_the_shell_completes_verbs_groups_and_keys(tmp_path):
     command.chmod(0o755)
     script = """
     eval "$(survlstm -sc install=bash)"
-    for line in "survlstm tr" "survlstm train trainer=" "survlstm train model=lstm_small trainer.ep"; do
+    for line in "survlstm tr" "survlstm train trainer=" "survlstm train model=lstm_small trainer.ep" \\
+            "survlstm predict subj" "survlstm serve max_e"; do
         COMP_LINE="$line" COMP_POINT=${#line} COMP_WORDS=($line)
         COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
         hydra_bash_completion
@@ -177,7 +178,8 @@ def test_the_shell_completes_verbs_groups_and_keys(tmp_path):
     done = subprocess.run(
         ["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=Path.cwd(), timeout=120
     )
-    verbs, groups, keys = done.stdout.splitlines()
+    verbs, groups, keys, *of_others = done.stdout.splitlines()
     assert verbs == "train"
     assert groups.split() == ["trainer=a40", "trainer=cpu", "trainer=ddp", "trainer=smoke"]
     assert keys.split() == ["trainer.epochs="]
+    assert of_others == ["subjects_at_once=", "max_events="]

@@ -183,6 +183,7 @@ def test_a_death_after_as_of_is_not_known_yet():
     (name,) = records
     table = meds(records, deaths={name: "2020-01-01"})
     assert len(predictor_on("visit").predict(table, as_of="2019-12-31").table) == 1
+    assert len(predictor_on("visit").predict(table, as_of="2020-01-01T08:00:00").table) == 1
     assert "died on 2020-01-01" in reasons(predictor_on("visit").predict(table, as_of="2020-01-01"))[name]
 
 
@@ -275,10 +276,12 @@ def test_questions_that_a_bundle_can_not_answer(clock, asked, said):
 
 def test_a_table_in_which_nobody_can_be_scored_has_its_columns():
     records = {"a": [("2010-01-01T08:00:00", "e1", ["X/1"])]}
-    found = predictor_on("visit").predict(meds(records))
-    assert len(found.table) == 0
-    assert {"risk", "percentile", "survival_10", "hazard", "curve"} <= set(found.table.columns)
-    assert len(found.not_scored) == 1
+    for clock, own in (("visit", {"hazard"}), ("landmark", {"landmark"})):
+        found, somebody = (predictor_on(clock).predict(meds(who)) for who in (records, cohort_of(6)[0]))
+        assert len(found.table) == 0 < len(somebody.table)
+        assert list(found.table.columns) == list(somebody.table.columns)
+        assert own == set(found.table.columns) & {"hazard", "landmark"}
+        assert len(found.not_scored) == 1
 
 
 def test_an_encounter_is_one_of_its_subject():
