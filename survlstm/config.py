@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,6 +74,18 @@ class SourceConfig(SwapPoint):
     target: Literal["survlstm.data.sources.synthea.SyntheaSource"] = Field(alias="_target_")
     tables: Annotated[list[EventTableName], Field(min_length=1)]
     max_unusable_share: Share
+    timezone: Text | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, timezone: str | None) -> str | None:
+        if timezone is not None and timezone not in (known := zoneinfo.available_timezones()):
+            nearest = difflib.get_close_matches(timezone, sorted(known), n=1, cutoff=0.0)
+            raise ValueError(
+                f"must be the IANA name of a time zone, as in Australia/Melbourne; found {timezone!r}, the nearest is "
+                f"{nearest[0]}"
+            )
+        return timezone
 
 
 class VisitsConfig(Section):

@@ -29,7 +29,9 @@ class Events:
 
     ``subject`` numbers ``subjects``; ``code`` numbers ``codes`` (strings such as ``SNOMED/44054006``, sorted);
     ``time`` is ``datetime64[s]``, midnight where the export gives a date only; ``encounter`` numbers the encounters
-    named in the export, -1 where there is none; ``numeric_value`` is NaN where the event has none.
+    named in the export, each of one subject, -1 where there is none; ``numeric_value`` is NaN where the event has none.
+    ``day_tolerance`` says by how many days an entry dated to the day can differ from a timed entry of the same moment:
+    1 where timed entries are in UTC and days are local days of an unknown zone, 0 where both are of one clock.
     """
 
     subjects: Subjects
@@ -39,6 +41,7 @@ class Events:
     time: np.ndarray
     encounter: Int32[np.ndarray, " event"]
     numeric_value: Float32[np.ndarray, " event"]
+    day_tolerance: int = 1
 
     def __len__(self) -> int:
         return len(self.subject)

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64
 
 from survlstm.data.cohort import leave_out, refuse_nobody
+from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets, days_between
-from survlstm.data.visits import DAY_SECONDS, Visits
+from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
 
 

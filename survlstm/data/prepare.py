@@ -18,8 +18,10 @@ import numpy as np
 
 from survlstm.data.aside import written_aside
 from survlstm.data.cohort import Cohort, Exclusion, select_cohort
+from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Events, Reading, TableCount
 from survlstm.data.fitted import Fitted
+from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
 from survlstm.data.split import Fold, Split, split_subjects
@@ -189,20 +191,28 @@ def _refuse_other_clock(settings: Settings, fitted: Fitted | None) -> None:
 def group_observed(events: Events, outcome: Outcome, settings: Settings) -> Grouped:
     """Visits up to what ends a subject's inputs, of which on the landmark clock none reaches across its landmark."""
     groupable_events = groupable(events, grouping=settings.grouping)
-    end = outcome.inputs_end(groupable_events)
-    # A comparison with NaT is false: the living have no end.
-    late = groupable_events.time >= end[groupable_events.subject]
-    kept = take_events(groupable_events, ~late)
-    visits, repeated = group_visits(kept, grouping=settings.grouping, window_hours=settings.window_hours)
+    times = known_times(groupable_events)
+    of_death = is_death_code(groupable_events.codes)[groupable_events.code]
+    is_observed = outcome.observed(groupable_events, times)
+    is_kept = is_observed & ~of_death
+    kept, known_by = take_events(groupable_events, is_kept), times.latest[is_kept]
+    visits, repeated = group_visits(
+        kept, grouping=settings.grouping, window_hours=settings.window_hours, known_by=known_by
+    )
     landmark = np.full(len(events.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
     if settings.landmark is not None:
         landmark = landmark_time(visits, settings.landmark)
         visits, repeated = group_visits(
-            kept, grouping=settings.grouping, window_hours=settings.window_hours, split_at=landmark
+            kept,
+            grouping=settings.grouping,
+            window_hours=settings.window_hours,
+            split_at=landmark,
+            known_by=known_by,
         )
     left_out = {
         "no encounter": len(events) - len(groupable_events),
-        "dated behind the end of follow-up (event or death)": int(late.sum()),
+        "code that only a death brings": int(of_death.sum()),
+        "known at or after the event, or after the death": int((~is_observed & ~of_death).sum()),
         "same visit, time, code and value as another row": repeated,
     }
     return Grouped(visits, landmark, left_out)

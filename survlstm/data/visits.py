@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
 
 from survlstm.data.events import Events, Subjects
+from survlstm.data.known_times import DAY_SECONDS, known_times
 from survlstm.data.ragged import ranges
 from survlstm.errors import SourceError
-
-DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,16 @@ def groupable(events: Events, *, grouping: str) -> Events:
 
 
 def group_visits(
-    events: Events, *, grouping: str, window_hours: float, split_at: np.ndarray | None = None
+    events: Events,
+    *,
+    grouping: str,
+    window_hours: float,
+    split_at: np.ndarray | None = None,
+    known_by: Int64[np.ndarray, " event"] | None = None,
 ) -> tuple[Visits, int]:
     """Visits, and how many entries repeat another one (same visit, time, code and value).
+
+    ``known_by`` holds ``KnownTimes.latest`` of the entries; None derives it from them.
 
     *same_day*: one visit a calendar day. *time_window*: a visit reaches ``window_hours`` from its first entry.
     *encounter*: one visit an encounter. *hybrid*: encounters, and entries without one join the subject's first
@@ -67,18 +73,19 @@ def group_visits(
     ``split_at`` (datetime64[s] [subject], NaT for none) makes two of a visit that reaches across that time: entered
     afterwards, an entry would else take the beginning of its visit along.
     """
-    seconds = known_by(events)
+    if known_by is None:
+        known_by = known_times(events).latest
     window = int(window_hours * 3600)
     if grouping == "same_day":
-        group = _group_by_day(events.subject, seconds)
+        group = _group_by_day(events.subject, known_by)
     elif grouping == "time_window":
-        group = _group_by_window(events.subject, seconds, window)
+        group = _group_by_window(events.subject, known_by, window)
     else:
-        group = _group_by_encounter(events, seconds, window)
+        group = _group_by_encounter(events, known_by, window)
     if split_at is not None:
         # A comparison with NaT is false: who has no such time keeps every visit whole.
-        group = 2 * group + (seconds.astype("datetime64[s]") > split_at[events.subject])
-    return _assemble(events, seconds, group)
+        group = 2 * group + (known_by.astype("datetime64[s]") > split_at[events.subject])
+    return _assemble(events, known_by, group)
 
 
 def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[np.ndarray, " kept"]) -> Visits:
@@ -113,51 +120,6 @@ def offsets_of(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def known_by(events: Events) -> Int64[np.ndarray, " event"]:
-    """When each entry was known, in seconds.
-
-    Midnight stands for an entry dated to the day. Such an entry was known by the last timed entry of its encounter on
-    that day, or by the end of the day; at 00:00 it would join the visit of the night before.
-    """
-    seconds = events.time.astype("datetime64[s]").astype(np.int64)
-    is_dated = seconds % DAY_SECONDS == 0
-    dated = np.flatnonzero(is_dated)
-    known = seconds.copy()
-    known[dated] += DAY_SECONDS - 1
-    n_encounters = int(events.encounter.max(initial=-1)) + 1
-    dated = dated[events.encounter[dated] >= 0]
-    timed = np.flatnonzero(~is_dated & (events.encounter >= 0))
-    # Nearly every encounter lives on one day: its first day is settled by two passes, without sorting anything.
-    first = np.full(n_encounters, np.iinfo(np.int64).max)
-    np.minimum.at(first, events.encounter[timed], seconds[timed])
-    end_of_first_day = first // DAY_SECONDS * DAY_SECONDS + DAY_SECONDS
-    is_first_day = seconds[timed] < end_of_first_day[events.encounter[timed]]
-    last = first.copy()
-    np.maximum.at(last, events.encounter[timed[is_first_day]], seconds[timed[is_first_day]])
-    of_dated = events.encounter[dated]
-    on_first_day = seconds[dated] == end_of_first_day[of_dated] - DAY_SECONDS
-    known[dated[on_first_day]] = last[of_dated[on_first_day]]
-    _known_on_later_days(known, events.encounter, seconds, dated[~on_first_day], timed[~is_first_day])
-    return known
-
-
-def _known_on_later_days(
-    known: np.ndarray, encounter: np.ndarray, seconds: np.ndarray, dated: np.ndarray, timed: np.ndarray
-) -> None:
-    """Write the last timed entry of the same encounter and day over the entries in ``dated`` that have one."""
-    dated_key, timed_key = (
-        (encounter[rows].astype(np.int64) << 32) + seconds[rows] // DAY_SECONDS for rows in (dated, timed)
-    )
-    keys, place = np.unique(timed_key, return_inverse=True)
-    if not len(keys):
-        return
-    last = np.full(len(keys), np.iinfo(np.int64).min)
-    np.maximum.at(last, place, seconds[timed])
-    found = np.minimum(np.searchsorted(keys, dated_key), len(keys) - 1)
-    hit = keys[found] == dated_key
-    known[dated[hit]] = last[found[hit]]
-
-
 def _group_by_day(subject: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     return np.unique((subject.astype(np.int64) << 32) + seconds // DAY_SECONDS, return_inverse=True)[1]
 
@@ -186,7 +148,6 @@ def _group_by_encounter(events: Events, seconds: np.ndarray, window: int) -> np.
     n_encounters = int(encounter.max(initial=-1)) + 1
     first = np.full(n_encounters, np.iinfo(np.int64).max)
     np.minimum.at(first, encounter[inside], seconds[inside])
-    _refuse_shared_encounters(encounter[inside], events.subject[inside], n_encounters)
     part = np.zeros(len(encounter), dtype=np.int64)
     part[inside] = (seconds[inside] - first[encounter[inside]]) // window
     group = encounter.copy()
@@ -197,17 +158,6 @@ def _group_by_encounter(events: Events, seconds: np.ndarray, window: int) -> np.
     if not inside.all():
         group[~inside] = _join_same_day(events, seconds, group, ~inside, n_encounters + len(extra))
     return group
-
-
-def _refuse_shared_encounters(encounter: np.ndarray, subject: np.ndarray, n_encounters: int) -> None:
-    owner = np.full(n_encounters, -1, dtype=np.int64)
-    owner[encounter] = subject
-    shared = len(np.unique(encounter[owner[encounter] != subject]))
-    if shared:
-        raise SourceError(
-            f"an encounter must belong to one patient; {shared} encounters are named by several. "
-            "Mend the export, or group without encounters: data.visits.grouping=same_day"
-        )
 
 
 def _join_same_day(

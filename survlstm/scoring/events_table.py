@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Subjects
-from survlstm.data.sources.timestamps import parse_times
+from survlstm.data.known_times import DAY_SECONDS
+from survlstm.data.sources.timestamps import parse_times, to_local
 from survlstm.errors import SourceError
 
 REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounter_id")
@@ -23,15 +25,19 @@ class EventsTable(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_events_table(table: pd.DataFrame) -> EventsTable:
+def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> EventsTable:
     """MEDS columns: subject_id, time, code, maybe numeric_value and encounter_id; others are told and passed over.
 
     A time is a datetime64 (one with a zone is taken to UTC) or a text as in 2020-01-31T12:34:56; a day alone stands for
-    an entry of that day. Rows of code MEDS_BIRTH and MEDS_DEATH give the day of birth and of death; a row without a
-    time is a static fact, left out and told. SourceError names the first row that can't be read.
+    an entry of that day. With ``timezone`` times are then converted from UTC to that zone, as in training. Rows of code
+    MEDS_BIRTH and MEDS_DEATH give the day of birth and of death; a row without a time is a static fact, left out and
+    told. SourceError names the first row that can't be read.
     """
     table = _checked(table)
     time = _times(table["time"], "time")
+    if timezone is not None:
+        # Midnight and NaT stay what they are: a day, and a static fact.
+        time = to_local(time, timezone, is_timed=time.astype(np.int64) % DAY_SECONDS != 0)
     subject_id = _texts(table, "subject_id")
     code = _texts(table, "code")
     names, subject = np.unique(subject_id, return_inverse=True)
@@ -39,14 +45,17 @@ def read_events_table(table: pd.DataFrame) -> EventsTable:
     days = {name: _days(time, subject, code == name, subjects=len(names), what=name) for name in (BIRTH, DEATH)}
     kept = ~is_static & (code != BIRTH) & (code != DEATH)
     codes, number = np.unique(code[kept], return_inverse=True)
+    # An encounter_id is unique within a subject only.
+    encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
     events = Events(
         subjects=Subjects(names, days[BIRTH], days[DEATH]),
         codes=codes,
         subject=subject[kept].astype(np.int32),
         code=number.astype(np.int32),
         time=time[kept],
-        encounter=_encounters(table)[kept],
+        encounter=encounter,
         numeric_value=_numbers(table)[kept],
+        day_tolerance=1 if timezone is None else 0,
     )
     return EventsTable(events, tuple(_notes(table, int(is_static.sum()))))
 

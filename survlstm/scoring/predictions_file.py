@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from survlstm.scoring.predictor import Predictor
 
 MEANING = {
-    "history_end": "time of the last visit that was read, UTC",
+    "history_end": "time of the last visit that was read, in UTC (or in data.source.timezone, if training set it)",
     "entries_unknown": "entries read whose code the model does not know, among entries",
     "hazard": "probability of the event in the step after that visit",
     "risk": "probability of the event by the last time of the grid; higher = sooner",

@@ -18,11 +18,12 @@ from survlstm.bundle.bundle import Bundle, read_bundle
 from survlstm.data.events import Events
 from survlstm.data.outcomes.labels import Outcome
 from survlstm.data.prepare import Settings
+from survlstm.data.sources.timestamps import to_local
 from survlstm.data.vocabulary import UNK
 from survlstm.errors import ConfigError, SourceError
 from survlstm.explanation.occlusion import occlude
 from survlstm.scoring.events_table import read_events_table
-from survlstm.scoring.record import Records, records_of_events, records_of_visits, with_own_encounters
+from survlstm.scoring.record import Records, records_of_events, records_of_visits
 from survlstm.scoring.score import CPU, Predictions, batches_of, reasons, score, tensors_of
 from survlstm.scoring.visits_table import read_visits_table
 from survlstm.training.prediction import predict
@@ -83,7 +84,7 @@ class Predictor:
         clock the landmark. With ``per_visit`` a row for every visit, from what was known then. SourceError for a table
         that can't be read; who can't be scored is in ``not_scored``.
         """
-        table = read_events_table(events)
+        table = read_events_table(events, timezone=self._timezone)
         return self.predict_events(table.events, per_visit=per_visit, horizons=horizons, as_of=as_of, notes=table.notes)
 
     def predict_events(
@@ -109,10 +110,10 @@ class Predictor:
     ) -> Predictions:
         """As ``predict``, of visits that are made already: subject_id, time (of its last entry), codes, maybe birth."""
         records = records_of_visits(
-            read_visits_table(visits, as_of=time_of(as_of)),
+            read_visits_table(visits, as_of=self._time_of(as_of), timezone=self._timezone),
             self._outcome,
             self._settings,
-            as_of=time_of(as_of),
+            as_of=self._time_of(as_of),
             reads_age=self._reads_age,
         )
         return score(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=())
@@ -123,7 +124,7 @@ class Predictor:
         They look back: a curve says how a record's risk has added up, ``predict`` what is to come. Who can't be scored
         has no row, unless it is only that the record is over.
         """
-        records = self._records(read_events_table(events).events, as_of)
+        records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
         tensors = tensors_of(records, self.bundle)
         reason = reasons(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
         if not (reason == "").any():
@@ -142,7 +143,7 @@ class Predictor:
         are. SourceError where the table holds several subjects or one that can't be scored, and where its visits times
         its codes, which is what an explanation reads, are more than ``most_readings``.
         """
-        records = self._records(read_events_table(events).events, as_of)
+        records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
         if len(records.seen) != 1:
             raise SourceError(f"one subject at a time is explained; found {len(records.seen)} in the table")
         tensors = tensors_of(records, self.bundle)
@@ -172,12 +173,19 @@ class Predictor:
 
     def _records(self, events: Events, as_of: AsOf) -> Records:
         return records_of_events(
-            with_own_encounters(events),
+            events,
             self._outcome,
             self._settings,
-            as_of=time_of(as_of),
+            as_of=self._time_of(as_of),
             reads_age=self._reads_age,
         )
+
+    @property
+    def _timezone(self) -> str | None:
+        return self.bundle.config.data.source.timezone
+
+    def _time_of(self, as_of: AsOf) -> np.datetime64 | None:
+        return time_of(as_of, timezone=self._timezone)
 
     @cached_property
     def _outcome(self) -> Outcome:
@@ -197,8 +205,11 @@ def load_bundle(path: str | Path) -> Predictor:
     return Predictor(read_bundle(Path(path).expanduser()))
 
 
-def time_of(as_of: AsOf) -> np.datetime64 | None:
-    """The last second of a day, or the time itself; ConfigError for what is neither, and for what is to come."""
+def time_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:
+    """The last second of a day, or the time itself; ConfigError for what is neither, and for what is to come.
+
+    A time is in UTC unless it states an offset; with ``timezone`` it is converted to that zone.
+    """
     if as_of is None:
         return None
     try:
@@ -215,4 +226,6 @@ def time_of(as_of: AsOf) -> np.datetime64 | None:
     # Today has begun, wherever its end is.
     if time > np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "s") + np.timedelta64(1, "D"):
         raise ConfigError(f"as_of must not lie in the future: it would take wrong dates for true; found {text}")
-    return time + np.timedelta64(86399, "s") if is_day else time
+    if is_day:
+        return time + np.timedelta64(86399, "s")
+    return time if timezone is None else to_local(np.array([time]), timezone, is_timed=np.ones(1, dtype=bool))[0]

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from survlstm.data.events import Events, Subjects
+from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
 from survlstm.data.outcomes.labels import FollowUp, Outcome, end_of_death_day
 from survlstm.data.prepare import Settings, group_observed
-from survlstm.data.visits import Visits, known_by, take_events
+from survlstm.data.visits import Visits, take_events
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def records_of_events(
         np.add.at(future, events.subject[late], 1)
         future += events.subjects.death > now
     else:
-        events = take_events(events, known_by(events) <= as_of.astype(np.int64))
+        events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
         # A death is dated to the day, so it is known by the end of that day.
         died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
         events = dataclasses.replace(events, subjects=_alive(events, died_later))
@@ -59,18 +60,6 @@ def records_of_events(
         grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
     )
     return _with_reasons_of_events(records, entries, future)
-
-
-def with_own_encounters(events: Events) -> Events:
-    """An encounter is one of its subject: where several name the same one, each has its own.
-
-    Training refuses such an export. Of subjects that come one by one, or in parts, nobody can know it.
-    """
-    named = np.flatnonzero(events.encounter >= 0)
-    pair = (events.subject[named].astype(np.int64) << 32) + events.encounter[named]
-    encounter = np.full(len(events), -1, dtype=np.int32)
-    encounter[named] = np.unique(pair, return_inverse=True)[1]
-    return dataclasses.replace(events, encounter=encounter)
 
 
 def records_of_visits(

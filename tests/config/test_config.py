@@ -202,6 +202,11 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["trainer.dry_run=maybe"], "trainer.dry_run: must be a valid boolean; found 'maybe'"),
         (["optimizer.fused=fast"], "optimizer.fused: must be a valid boolean; found 'fast'"),
         (["resume="], "resume: must have at least 1 character"),
+        (
+            ["data=tiny", "data.source.timezone=Australia/Melborne"],
+            r"data.source.timezone: must be the IANA name of a time zone.*found 'Australia/Melborne', the nearest is "
+            r"Australia/Melbourne",
+        ),
     ],
 )
 def test_wrong_overrides(overrides, sentence):

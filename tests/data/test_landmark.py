@@ -156,13 +156,13 @@ def test_no_visit_reaches_across_the_landmark(grouping):
 
 
 def test_the_event_is_no_input_though_its_day_began_before_the_landmark():
-    """A code dated to the day stands in the visit of that day; known after the landmark, it is the outcome."""
+    """A code dated to the day is the outcome by the end of its visit; what it may have been known with is no input."""
     timed = [(at(0), "e0", ["X/a"]), (at(30, hour=7), "e30", ["X/a"]), (at(30, hour=15), "e30", ["X/a"])]
     for grouping in ("hybrid", "encounter", "same_day", "time_window"):
         records = {"a": [*timed, (at(30, hour=0)[:10], "e30", ["X/hit"])]}
         tensors = made(records, grouping=grouping, edges=(0.0, 1.0)).tensors
         assert labels_of(made(records, grouping=grouping, edges=(0.0, 1.0)))["a"][:2] == (0, True)
-        assert tensors.code.tolist() == [2, 2]
+        assert tensors.code.tolist() == [2]
 
 
 def test_landmark_by_visit_number():

@@ -9,8 +9,8 @@ from scipy.stats import pearsonr
 from survlstm.data.cohort import select_cohort
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
-from survlstm.data.prepare import make
-from survlstm.data.visits import group_visits, groupable, take_events
+from survlstm.data.prepare import group_observed, make
+from survlstm.data.visits import group_visits
 from survlstm.errors import CohortError, OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
@@ -27,9 +27,7 @@ def record(*codes):
 
 def labelled(events, outcome, *, min_visits=1, grouping="hybrid"):
     """(subject → (step, event)), and the counted exclusions."""
-    events = groupable(events, grouping=grouping)
-    late = events.time >= outcome.inputs_end(events)[events.subject]
-    visits, _ = group_visits(take_events(events, ~late), grouping=grouping, window_hours=24.0)
+    visits = group_observed(events, outcome, replace(SETTINGS, grouping=grouping)).visits
     cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits)
     people = cohort.visits.subjects.subject_id
     labels = outcome.label(cohort.visits, is_training=np.ones(len(people), dtype=bool))
@@ -59,10 +57,20 @@ def test_label_table_of_death():
     assert found == {"dead": (2, True), "alive": (1, False), "one visit": (0, True)}
 
 
-def test_nothing_from_the_day_of_death_on_is_an_input():
-    records = {"dead": record("X/a", "X/a", "X/certificate"), "alive": record("X/a", "X/a", "X/a")}
-    found, _ = labelled(events_of(records, deaths={"dead": "2020-01-03"}), DeathOutcome())
-    assert found["dead"] == (1, True)
+@pytest.mark.parametrize(("tolerance", "step"), [(0, 1), (1, 0)])
+def test_nothing_from_the_day_of_death_on_is_an_input(tolerance, step):
+    """Where days are local and times in UTC, the day before may be the day of death."""
+    records = {"dead": record("X/a", "X/a", "X/of that day"), "alive": record("X/a", "X/a", "X/a")}
+    events = replace(events_of(records, deaths={"dead": "2020-01-03"}), day_tolerance=tolerance)
+    assert labelled(events, DeathOutcome())[0]["dead"] == (step, True)
+
+
+def test_a_dated_entry_of_the_day_of_death_is_no_input_though_its_encounter_began_before():
+    visits = [(day(0), "e0", ["X/a"]), ("2020-01-02T23:50:00", "e1", ["X/b"])]
+    records = {"dead": [*visits, ("2020-01-03", "e1", ["X/died"])], "alive": record("X/a", "X/a")}
+    events = replace(events_of(records, deaths={"dead": "2020-01-03"}), day_tolerance=0)
+    kept = group_observed(events, DeathOutcome(), SETTINGS).visits
+    assert kept.codes[kept.code[kept.code_offsets[kept.visit_offsets[1]] :]].tolist() == ["X/a", "X/b"]
 
 
 def test_min_visits_counts_observed_visits_only():
@@ -197,7 +205,7 @@ def test_an_entry_behind_the_event_moves_no_visit_of_the_same_day():
 
 def test_a_code_dated_to_the_day_keeps_the_visits_of_that_day():
     entries = [(day(0), "e0", ["X/a"]), ("2020-01-03T08:00:00", "e1", ["X/a"]), ("2020-01-03T10:00:00", "e2", ["X/a"])]
-    diagnosis = [("2020-01-03T00:00:00", "e2", ["X/hit"])]
+    diagnosis = [("2020-01-03", "e2", ["X/hit"])]
     assert labelled(events_of({"a": entries + diagnosis}), FirstCodeOutcome(["X/hit"]))[0] == {"a": (1, True)}
 
 
@@ -216,11 +224,13 @@ def test_with_encounters_only_a_code_outside_them_neither_is_nor_ends_anything()
 
 
 @pytest.mark.parametrize("outcome", [FirstCodeOutcome(["X/hit"]), RandomOutcome(0.7, 1 / 60, seed=0)])
-def test_entries_after_the_day_of_death_are_cut_for_every_outcome(outcome):
-    records = {"dead": record("X/a", "X/a", "X/hit", "X/late"), "alive": record("X/a", "X/a", "X/hit")}
-    end = outcome.inputs_end(events_of(records, deaths={"dead": "2020-01-02"}))
-    names = sorted(records)
-    assert end[names.index("dead")] == np.datetime64("2020-01-03")
+@pytest.mark.parametrize(("tolerance", "observed"), [(1, 3), (0, 2)])
+def test_entries_after_the_day_of_death_are_cut_for_every_outcome(outcome, tolerance, observed):
+    records = {"dead": record("X/a", "X/a", "X/a", "X/hit"), "alive": record("X/a", "X/a", "X/hit")}
+    events = replace(events_of(records, deaths={"dead": "2020-01-02"}), day_tolerance=tolerance)
+    # The times of the day of death reach into the next day in UTC where the zone lies west of Greenwich.
+    visits = group_observed(events, outcome, SETTINGS).visits
+    assert visits.visits_per_subject.tolist() == [3, observed]
 
 
 @pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome(["X/7"]), DeathOutcome()])
@@ -240,7 +250,7 @@ def test_the_flow_accounts_for_every_entry_visit_and_subject(outcome, grouping):
     expected = {
         "in visits left out",
         "beyond max_codes_per_visit",
-        "dated behind the end of follow-up (event or death)",
+        "known at or after the event, or after the death",
     }
     expected |= {"no encounter"} if grouping == "encounter" else {"same visit, time, code and value as another row"}
     assert expected <= {reason for reason, count in flow.entries_left_out.items() if count > 0}

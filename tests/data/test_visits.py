@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from survlstm.data.visits import cut_visits, group_visits, groupable
-from survlstm.errors import SourceError
 from tests.records import events_of, random_records
 
 
@@ -111,13 +110,6 @@ def test_the_same_code_with_another_value_is_no_repetition():
     visits, repeated = group(events)
     assert visits.codes_per_visit.tolist() == [2]
     assert repeated == 1
-
-
-def test_an_encounter_of_two_patients_is_refused():
-    events = events_of({"a": [("2020-01-01", "e", ["X/1"])], "b": [("2020-01-01", "e", ["X/1"])]})
-    shared = replace(events, encounter=np.zeros(2, dtype=np.int32))
-    with pytest.raises(SourceError, match=r"1 encounters are named by several.*same_day"):
-        group(shared)
 
 
 def test_an_entry_dated_to_the_day_was_known_with_its_encounter():

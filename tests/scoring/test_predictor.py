@@ -321,3 +321,54 @@ def test_a_row_of_a_visit_is_the_prediction_of_that_day():
 )
 def test_a_day_is_meant_to_its_end(asked, found):
     assert str(time_of(asked)) == found
+
+
+def test_a_bundle_trained_in_local_time_reads_tables_and_as_of_in_local_time():
+    zone = "data.source.timezone=Australia/Melbourne"
+    records = {
+        "a": [(f"2020-0{month}-10T22:00:00+00:00", f"e{month}", ["X/1", f"X/{month}"]) for month in range(1, 7)],
+        "b": [(f"2020-0{month}-10T02:00:00Z", None, ["X/2"]) for month in range(1, 7)],
+    }
+    found = predictor_on("visit", zone).predict(meds(records))
+    ends = dict(zip(found.table["subject_id"], found.table["history_end"].astype(str), strict=True))
+    assert ends == {"a": "2020-06-11 08:00:00", "b": "2020-06-10 12:00:00"}
+    # Half a year of ten hours' difference: the model reads the same visits and the same distances between them.
+    plain = predictor_on("visit").predict(meds(records))
+    assert plain.table["visits"].tolist() == found.table["visits"].tolist()
+    assert str(time_of("2020-06-10T22:00", timezone="Australia/Melbourne")) == "2020-06-11T08:00:00"
+    assert str(time_of("2020-06-10", timezone="Australia/Melbourne")) == "2020-06-10T23:59:59"
+    assert len(predictor_on("visit", zone).predict(meds(records), as_of="2020-06-10").table) == 2
+    last = predictor_on("visit", zone).predict(meds(records), as_of="2020-06-10T21:00").table["history_end"]
+    assert last.astype(str).tolist() == ["2020-05-11 08:00:00", "2020-06-10 12:00:00"]
+
+
+def test_codes_that_only_a_death_brings_are_not_read():
+    records, _ = cohort_of(6)
+    with_certificate = {
+        name: [*rows, ("2019-01-01T10:00:00", "c", ["SNOMED/308646001"])] for name, rows in records.items()
+    }
+    tables = [predictor_on("visit").predict(meds(kept)).table for kept in (records, with_certificate)]
+    pd.testing.assert_frame_equal(*tables)
+    visits = pd.DataFrame(
+        {
+            "subject_id": ["a"] * 4,
+            "time": [f"2020-0{m}-01T10:00:00" for m in range(1, 5)],
+            "codes": [["X/1"]] * 4,
+            "birth": "1960-01-01",
+        }
+    )
+    more = pd.concat(
+        [
+            visits,
+            pd.DataFrame(
+                {
+                    "subject_id": ["a"],
+                    "time": ["2020-06-01T10:00:00"],
+                    "codes": [["LOINC/69453-9"]],
+                    "birth": "1960-01-01",
+                }
+            ),
+        ]
+    )
+    tables = [predictor_on("visit").predict_visits(kept).table for kept in (visits, more)]
+    pd.testing.assert_frame_equal(*tables)

@@ -7,21 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from survlstm.data.death_codes import DEATH_CODES
 from survlstm.data.events import Events
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps, refuse_unknown_codes
+from survlstm.data.known_times import KnownTimes, Limits
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_steps, limits_of_life, refuse_unknown_codes
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
-
-DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True)
 class DeathOutcome:
-    """Death after the last visit; the death certificate and whatever else bears the day's date is never an input."""
+    """Death after the last visit; nothing that can have been entered on the day of death is an input."""
 
-    def inputs_end(self, events: Events) -> np.ndarray:
-        """The day of death itself is cut: it holds the certificate and the cause."""
-        return events.subjects.death
+    def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
+        """Dated entries before the day of death; timed ones before the earliest moment at which that day can begin."""
+        limits = Limits.from_days(events.subjects.death, tolerance=events.day_tolerance)
+        is_before = limits.contain(times, events.subject)
+        return is_before & ~(times.is_dated & (times.day >= limits.day[events.subject]))
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """Every visit before the day of death."""
@@ -48,19 +50,17 @@ class FirstCodeOutcome:
 
     codes: list[str]
 
-    def inputs_end(self, events: Events) -> np.ndarray:
-        """Whatever is dated after the first qualifying entry is cut; where that bears a date only, after its day.
+    def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
+        """Qualifying entries, and the others known before the first moment at which one of those can have been known.
 
-        Cut before visits are made: an entry of the afternoon must not move a visit of the morning behind the event.
+        A treatment entered together with the diagnosis is thus no input of the step that predicts the diagnosis.
         """
-        qualifying = np.isin(events.codes, self.codes)[events.code]
-        seconds = events.time[qualifying].astype(np.int64)
-        behind = np.where(seconds % DAY_SECONDS == 0, seconds + DAY_SECONDS, seconds + 1)
-        end = end_of_death_day(events.subjects).astype(np.int64)
-        never = np.iinfo(np.int64).max
-        end = np.where(np.isnat(events.subjects.death), never, end)
-        np.minimum.at(end, events.subject[qualifying], behind)
-        return np.where(end == never, np.datetime64("NaT"), end.astype("datetime64[s]"))
+        limits = limits_of_life(events)
+        is_qualifying = np.isin(events.codes, self.codes)[events.code] & limits.contain(times, events.subject)
+        limits = limits.lowered(
+            times.take(is_qualifying), events.subject[is_qualifying], tolerance=events.day_tolerance
+        )
+        return is_qualifying | limits.contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """Up to and including the first visit with a qualifying code; prevalent where that is visit 0."""
@@ -73,6 +73,7 @@ class FirstCodeOutcome:
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """The event, where the last observed visit records it, and the censored both end at step n-2."""
+        _refuse_death_codes(self.codes)
         refuse_unknown_codes(self.codes, visits.codes, key="outcome.codes")
         event = self._first_qualifying_visit(visits) < visits.visits_per_subject
         if not event[is_training].any():
@@ -94,3 +95,12 @@ class FirstCodeOutcome:
         first = visits.visits_per_subject.copy()
         np.minimum.at(first, subject, visit - visits.visit_offsets[subject])
         return first
+
+
+def _refuse_death_codes(codes: list[str]) -> None:
+    named = sorted(DEATH_CODES & set(codes))
+    if named:
+        raise OutcomeError(
+            f"outcome.codes must not name codes that only a death brings, which are never read; found "
+            f"{', '.join(named)}. Set outcome=death"
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from survlstm.data.events import Events, Subjects
+from survlstm.data.known_times import KnownTimes, Limits
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
 
@@ -51,8 +52,12 @@ class Labels:
 class Outcome(Protocol):
     """A swap point: three questions, asked in this order."""
 
-    def inputs_end(self, events: Events) -> np.ndarray:
-        """datetime64[s] [subject]: nothing dated at that time or later is looked at; NaT where there is no end."""
+    def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
+        """Which entries may be read: those known before the outcome, and the entries that record it.
+
+        ``times`` are the known times of ``events``. Everything else is left out before visits are made, so that it can
+        neither be an input nor move a visit.
+        """
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """How many visits of each subject are observed."""
@@ -70,8 +75,13 @@ def end_of_steps(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.ndar
     return visits.visit_time[last]
 
 
+def limits_of_life(events: Events) -> Limits:
+    """Limit each record to the day of death: later entries are no care."""
+    return Limits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
+
+
 def end_of_death_day(subjects: Subjects) -> np.ndarray:
-    """Midnight after the day of death: entries later than that are no care."""
+    """Return the midnight after the day of death, NaT for the living."""
     return subjects.death + np.timedelta64(1, "D")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_death_day, end_of_steps, refuse_unknown_codes
+from survlstm.data.known_times import KnownTimes
+from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_steps, limits_of_life, refuse_unknown_codes
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
 from survlstm.errors import OutcomeError
@@ -22,9 +23,9 @@ WEAKEST_CORRELATION = -0.3
 class _DrawnOutcome:
     """What the drawn outcomes share: they are drawn on the whole record."""
 
-    def inputs_end(self, events: Events) -> np.ndarray:
-        """Only what is dated after the day of death is cut."""
-        return end_of_death_day(events.subjects)
+    def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
+        """Everything up to the day of death."""
+        return limits_of_life(events).contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> FollowUp:
         """The whole record: the outcome is drawn on it afterwards."""

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int32
 
+from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Reading, Subjects
 from survlstm.data.sources.csv_table import read_csv_table
+from survlstm.data.sources.encounter_checks import day_disagreements, shared_encounters, unmatched_encounters
 from survlstm.data.sources.history_span import cut_history_warning
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import Patients, code_patients
@@ -34,11 +36,15 @@ class SyntheaSource:
 
     ``max_unusable_share`` (0 to 1) is the share of a table's rows that may be unusable before reading stops. Rows
     after a death and repeated rows are kept; only the simulator's book-keeping is left out.
+
+    Synthea writes times in UTC and days as local days. ``timezone``, an IANA name, is the zone of those days: times are
+    then converted to it. None leaves times in UTC and lets a day differ by one from the time of the same moment.
     """
 
     path: str
     tables: Sequence[str]
     max_unusable_share: float
+    timezone: str | None = None
 
     def files(self) -> list[Path]:
         """Every file that ``read`` opens, sorted; raises SourceError where the folder can't be an export."""
@@ -75,7 +81,7 @@ class SyntheaSource:
         def read_table(name: str) -> CodedRows:
             kind = EVENT_TABLES[name]
             table = read_csv_table(files[name], kind.fields)
-            return code_rows(table, kind, patients, max_unusable_share=self.max_unusable_share)
+            return code_rows(table, kind, patients, max_unusable_share=self.max_unusable_share, timezone=self.timezone)
 
         # The largest file first: it is decompressed by one core while the other takes the small ones.
         order = sorted(files, key=lambda name: -files[name].stat().st_size)
@@ -84,7 +90,7 @@ class SyntheaSource:
         return self._reading(patients, [coded[name] for name in files])
 
     def _reading(self, patients: Patients, tables: list[CodedRows]) -> Reading:
-        events = _join(patients.subjects, tables)
+        events, shared = _join(patients.subjects, tables, day_tolerance=1 if self.timezone is None else 0)
         counts = (patients.count, *(table.count for table in tables))
         warnings = [sentence for table in tables for sentence in table.warnings]
         # Visits tell how long a history is; without the table of visits every event does.
@@ -92,6 +98,8 @@ class SyntheaSource:
         subject = np.concatenate([table.subject for table in visits])
         cut = cut_history_warning(patients.subjects, subject, np.concatenate([table.time for table in visits]))
         warnings += [cut] if cut else []
+        warnings += unmatched_encounters(tables) + shared_encounters(shared)
+        warnings += day_disagreements(events, timezone=self.timezone)
         log.info(
             "%s: %d tables, %d rows, %d subjects, %d events",
             self.path,
@@ -103,18 +111,23 @@ class SyntheaSource:
         return Reading(events, counts, tuple(warnings))
 
 
-def _join(subjects: Subjects, tables: list[CodedRows]) -> Events:
+def _join(subjects: Subjects, tables: list[CodedRows], *, day_tolerance: int) -> tuple[Events, int]:
+    """Return the events of all tables, and how many encounters were named by more than one patient."""
     codes = np.unique(np.concatenate([table.code_names for table in tables]))
     code = [np.searchsorted(codes, table.code_names).astype(np.int32)[table.code] for table in tables]
-    return Events(
+    subject = np.concatenate([table.subject for table in tables])
+    encounter, shared = split_shared_encounters(subject, _encounter_numbers(tables))
+    events = Events(
         subjects=subjects,
         codes=codes,
-        subject=np.concatenate([table.subject for table in tables]),
+        subject=subject,
         code=np.concatenate(code),
         time=np.concatenate([table.time for table in tables]),
-        encounter=_encounter_numbers(tables),
+        encounter=encounter,
         numeric_value=np.concatenate([table.numeric_value for table in tables]),
+        day_tolerance=day_tolerance,
     )
+    return events, shared
 
 
 def _encounter_numbers(tables: list[CodedRows]) -> Int32[np.ndarray, " event"]:

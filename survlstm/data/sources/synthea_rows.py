@@ -14,7 +14,7 @@ from survlstm.data.sources.csv_table import CsvTable
 from survlstm.data.sources.row_fates import Check, Fate, check_unusable_share, count_rows, judge_rows
 from survlstm.data.sources.synthea_format import BOOK_KEEPING, EventTable, known_system
 from survlstm.data.sources.synthea_patients import Patients
-from survlstm.data.sources.timestamps import Times, first_unusable, parse_times
+from survlstm.data.sources.timestamps import Times, first_unusable, has_time_of_day, parse_times, to_local
 
 # Event times are UTC and birth dates local: east of Greenwich a newborn's first visit has the day before its birth.
 _ZONE_SLACK = np.timedelta64(1, "D")
@@ -39,11 +39,18 @@ class CodedRows:
     numeric_value: Float32[np.ndarray, " event"]
 
 
-def code_rows(table: CsvTable, kind: EventTable, patients: Patients, *, max_unusable_share: float) -> CodedRows:
-    """Code the usable rows; raises SourceError where more than ``max_unusable_share`` are not."""
+def code_rows(
+    table: CsvTable, kind: EventTable, patients: Patients, *, max_unusable_share: float, timezone: str | None
+) -> CodedRows:
+    """Code the usable rows, with times in ``timezone`` (None: in UTC).
+
+    Raises SourceError where more than ``max_unusable_share`` of the rows are unusable.
+    """
     subjects, times, encounters = (table.columns[name] for name in ("subject", "time", "encounter"))
     subject = _subject_numbers(subjects.values, patients)[subjects.index]
     moments = parse_times(times.values)
+    if timezone is not None:
+        moments = moments._replace(time=to_local(moments.time, timezone, is_timed=has_time_of_day(times.values)))
     time = moments.time[times.index]
     before_birth = time < patients.subjects.birth[subject] - _ZONE_SLACK
     fates = judge_rows(table.rows, _checks(table, patients, moments, before_birth))

@@ -13,6 +13,7 @@ FIRST_YEAR, LAST_YEAR = 1850, 2150
 
 _FORM = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _OFFSET = r":\d{2}(?:\.\d+)?(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})$"
+_WIDTH_DATE = len("2020-01-31")
 _WIDTH = len("2020-01-31T12:34:56")
 _WIDTH_UTC = len("2020-01-31T12:34:56Z")
 
@@ -52,6 +53,33 @@ def first_unusable(texts: pa.Array, times: Times) -> str:
     """The first text that is there and is no time, in quotes, for a message; "" where there is none."""
     bad = np.flatnonzero(times.unparsable | times.impossible)
     return f"'{texts[int(bad[0])]}'" if len(bad) else ""
+
+
+def has_time_of_day(texts: pa.Array) -> Bool[np.ndarray, " value"]:
+    """Return True for texts that are longer than a date."""
+    return pc.greater(pc.utf8_length(texts), _WIDTH_DATE).to_numpy(zero_copy_only=False)
+
+
+def to_local(time: np.ndarray, timezone: str, *, is_timed: Bool[np.ndarray, " value"]) -> np.ndarray:
+    """Convert UTC to the local time of a zone.
+
+    Args:
+        time: ``datetime64[s]``, NaT where there is none.
+        timezone: An IANA name, as in ``Australia/Melbourne``.
+        is_timed: False for days, which are local already.
+
+    Returns:
+        ``datetime64[s]``. A time that falls on local midnight is moved by a second, because midnight stands for a day.
+    """
+    import pandas as pd  # noqa: PLC0415  (the only library that converts arrays of times without a system's zone files)
+
+    local = pd.DatetimeIndex(time[is_timed]).tz_localize("UTC").tz_convert(timezone).tz_localize(None)
+    converted = local.to_numpy().astype("datetime64[s]")
+    is_midnight = converted == converted.astype("datetime64[D]")
+    converted[is_midnight] += np.timedelta64(1, "s")
+    result = time.copy()
+    result[is_timed] = converted
+    return result
 
 
 def _digits(texts: pa.Array) -> UInt8[np.ndarray, "value place"]:

@@ -36,8 +36,8 @@ class Export:
     def conditions(self, *lines: str) -> Path:
         return self.write("conditions.csv", CONDITIONS, *lines)
 
-    def source(self, *tables: str, max_unusable_share: float = 0.01) -> SyntheaSource:
-        return SyntheaSource(str(self.folder), tables or tuple(EVENT_TABLES), max_unusable_share)
+    def source(self, *tables: str, max_unusable_share: float = 0.01, timezone: str | None = None) -> SyntheaSource:
+        return SyntheaSource(str(self.folder), tables or tuple(EVENT_TABLES), max_unusable_share, timezone)
 
     def read(self, *tables: str, max_unusable_share: float = 0.01) -> Reading:
         return self.source(*tables, max_unusable_share=max_unusable_share).read()
