@@ -92,13 +92,13 @@ def merged(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, ...]:
 def check_unusable_shares(counts: tuple[TableCount, ...], *, limit: float) -> None:
     """Raise SourceError for the first table of which more than ``limit`` (0 to 1) of all rows are unusable."""
     for count in counts:
-        check_unusable_share(count, limit=limit, example="")
+        check_unusable_share(count, limit=limit)
 
 
-def _split(name: str, file: Path, starts: list[str], folders: Sequence[Path]) -> TableCount:
+def _split(name: str, files: Sequence[Path], starts: list[str], folders: Sequence[Path]) -> TableCount:
     """Append every row of a table to the part of its patient; the malformed ones are counted."""
     fields = PATIENT_FIELDS if name == PATIENTS else EVENT_TABLES[name].fields
-    stream = CsvStream(file, fields)
+    stream = CsvStream(files, fields)
     rows = 0
     for block in tqdm(stream.blocks(), desc=f"Splitting {name}", unit=" blocks", disable=None, leave=False):
         rows += block.num_rows
@@ -150,7 +150,7 @@ def _header_only(file: Path, stream: CsvStream) -> None:
     file.write_bytes(_header(stream.names.values()))
 
 
-def _fill_empty(folders: Sequence[Path], files: dict[str, Path]) -> None:
+def _fill_empty(folders: Sequence[Path], files: dict[str, tuple[Path, ...]]) -> None:
     """An export has an event table, so a part whose subjects have no event gets one without rows."""
     tables = [name for name in files if name != PATIENTS]
     stream = CsvStream(files[tables[0]], EVENT_TABLES[tables[0]].fields)

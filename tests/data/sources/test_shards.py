@@ -263,14 +263,14 @@ def test_memory_does_not_grow_with_the_export(export, tmp_path_factory):
 
 def test_a_stream_knows_its_malformed_rows_at_the_end(export):
     path = export.conditions("2001-02-03,,anna,e1,44054006,d", "2001-02-03,,anna")
-    stream = CsvStream(path, EVENT_TABLES["conditions"].fields)
+    stream = CsvStream([path], EVENT_TABLES["conditions"].fields)
     assert [block.num_rows for block in stream.blocks()] == [1]
     assert (stream.malformed, list(stream.names)) == (1, ["time", "subject", "encounter", "code"])
 
 
 def test_a_header_alone_has_no_blocks(export):
     path = export.write_bytes("conditions.csv", HEADER.encode())
-    assert list(CsvStream(path, EVENT_TABLES["conditions"].fields).tables()) == []
+    assert list(CsvStream([path], EVENT_TABLES["conditions"].fields).tables()) == []
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real exports are not at {DATA}")
