@@ -25,9 +25,10 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
     """The DESCRIPTION of every code in ``tables``, by the code's name in the vocabulary (``SNOMED/44054006``).
 
     Of several texts for a code the most frequent one is taken, of equally frequent ones the first in the alphabet, and
-    none where each stands in one row: they differ from row to row, so they don't describe the code, and bundles and
-    pages show descriptions. Texts that are too long, dates, numbers or UUIDs are none either. Codes without a text are
-    absent, as are tables without the column. Raises SourceError as reading the export does.
+    none where it has less than half of the rows: texts that differ from row to row are about the patients and not about
+    the code, and bundles and pages show descriptions. Texts that are too long, dates, numbers or UUIDs are not taken
+    either. Codes without a text are absent, as are tables without the column. Raises SourceError as reading the export
+    does.
     """
     texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, files in SyntheaSource(str(path), tables, 1.0).files_by_table().items():
@@ -46,7 +47,7 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
 
 def _chosen(counts: Counter[str]) -> str | None:
     text = min(counts, key=lambda text: (-counts[text], text))
-    return text if len(counts) == 1 or counts[text] > 1 else None
+    return text if 2 * counts[text] >= counts.total() else None
 
 
 def _counted(table: CsvTable, kind: EventTable) -> Iterator[tuple[str, str, int]]:

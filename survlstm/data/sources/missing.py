@@ -27,12 +27,13 @@ WORDS = (
     "missing",
 )
 _LONGEST = max(map(len, WORDS))
-_SPACE = ord(" ")
+_SPACE, _TILDE = ord(" "), ord("~")
 
 
 def without_missing(values: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, " value"] | None]:
     """Trim every text and empty those that say "missing"; the mask tells which did, None where none does."""
-    if has_bytes_up_to(values, _SPACE):
+    lowest, highest = _lowest_and_highest_byte(values)
+    if lowest <= _SPACE or highest > _TILDE:
         values = pc.utf8_trim_whitespace(values)
     length = pc.binary_length(values).to_numpy(zero_copy_only=False)
     # Identifiers and times are longer than any such word, so few texts of a column are looked at.
@@ -46,12 +47,18 @@ def without_missing(values: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, " valu
     return pc.if_else(pa.array(mask), "", values), mask
 
 
-def has_bytes_up_to(values: pa.Array, highest: int) -> bool:
-    """Whether any byte of the texts is ``highest`` or lower: one look at the bytes instead of one at each text."""
+def is_printable_ascii(values: pa.Array) -> bool:
+    """Whether all texts are ASCII without control characters: one look at the bytes instead of one at each text."""
+    lowest, highest = _lowest_and_highest_byte(values)
+    return lowest >= _SPACE and highest <= _TILDE
+
+
+def _lowest_and_highest_byte(values: pa.Array) -> tuple[int, int]:
     if not len(values):
-        return False
+        return _TILDE, _TILDE
     _, offsets, data = values.buffers()
-    if data is None:
-        return False
     start, stop = np.frombuffer(offsets, np.int32)[[values.offset, values.offset + len(values)]]
-    return bool(stop > start and np.frombuffer(data, np.uint8)[start:stop].min() <= highest)
+    if data is None or start == stop:
+        return _TILDE, _TILDE
+    texts = np.frombuffer(data, np.uint8)[start:stop]
+    return int(texts.min()), int(texts.max())

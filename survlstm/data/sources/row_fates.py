@@ -15,14 +15,14 @@ from jaxtyping import Bool, Int8, Int32
 from survlstm.content import kind_of_content
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvTable
-from survlstm.data.sources.missing import has_bytes_up_to
+from survlstm.data.sources.missing import is_printable_ascii
 from survlstm.errors import SourceError
 
 # A UUID has 36 characters and a SHA-512 digest, the longest usual pseudonym, 128; a SNOMED identifier has 18, a LOINC
 # code 7. Longer texts are no identifiers: a spreadsheet that lost a line break, or a whole file in one cell.
 LONGEST_ID, LONGEST_CODE = 128, 64
-_LAST_CONTROL = 31
-_CONTROL = r"[\x00-\x1f\x7f]"
+# Control and format characters, and Unicode's own line breaks: two names that look the same would be two.
+_CONTROL = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 # No coding system has such codes: the columns of the table are mixed up, and an id or a day would enter a vocabulary.
 _NO_CODE = (
     r"^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -89,7 +89,7 @@ def name_checks(table: CsvTable, longest: Mapping[str, int]) -> list[Check]:
     for name, length in longest.items():
         column = table.columns[name]
         checks.append(Check(Fate.TOO_LONG, _mask(pc.greater(pc.utf8_length(column.values), length)), column.index))
-        if has_bytes_up_to(column.values, _LAST_CONTROL):
+        if not is_printable_ascii(column.values):
             control = _mask(pc.match_substring_regex(column.values, _CONTROL))
             checks.append(Check(Fate.CONTROL_CHARACTER, control, column.index))
     return checks

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvStream, read_csv_table
+from survlstm.data.sources.missing import without_missing
 from survlstm.data.sources.row_fates import check_unusable_share, count_malformed
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
@@ -117,7 +118,9 @@ def _split(name: str, files: Sequence[Path], starts: list[str], folders: Sequenc
 def _parts(ids: pa.Array, starts: list[str]) -> Int64[np.ndarray, " row"]:
     """The part of each row's patient, or the part in which a patient of that id would be."""
     encoded = ids.dictionary_encode()
-    parts = np.array([bisect_right(starts, text) for text in encoded.dictionary.to_pylist()], dtype=np.int64)
+    # As they are read there, without spaces around them.
+    names, _ = without_missing(encoded.dictionary)
+    parts = np.array([bisect_right(starts, text) for text in names.to_pylist()], dtype=np.int64)
     return parts[encoded.indices.to_numpy()]
 
 
