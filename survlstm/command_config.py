@@ -87,7 +87,7 @@ class ScoredDataConfig(Section):
 
 
 class _ScoringConfig(Section):
-    """What ``predict`` and ``plot`` share; without ``as_of`` entries dated in the future are a defect."""
+    """What ``predict`` and ``plot`` share; without ``as_of`` every entry is read."""
 
     bundle: Text
     data: ScoredDataConfig

@@ -87,7 +87,7 @@ def test_static_facts_and_strange_columns_are_told():
     events, notes = read_events_table(rows)
     assert len(events) == 2
     assert notes == (
-        "columns passed over: ward",
+        "columns passed over: 1 name not shown here (1 text)",
         "1 rows without a time are static facts, which the model does not read",
     )
 
@@ -106,7 +106,7 @@ def test_a_death_is_a_day_of_the_subject():
         ([1, 2], "must be a pandas DataFrame; found list"),
         (pd.DataFrame({"PATIENT": [1], "code": ["X/1"]}), "subject_id, time missing, found PATIENT, code. Rename"),
         (table().iloc[:0], "must hold at least one row"),
-        (pd.DataFrame(), "missing, found none"),
+        (pd.DataFrame(), "missing, found nothing"),
         (
             table(time=["2020-01-02", "soon", "1950-06-07", "x"]),
             "2 of 4 rows have none that can be read, the first is row 2",

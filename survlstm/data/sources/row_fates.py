@@ -131,7 +131,7 @@ def first_cell(table: CsvTable, column: str, fates: Int8[np.ndarray, " row"], *w
     if not len(rows):
         return ""
     cell = table.columns[column].values[int(table.columns[column].index[rows[0]])].as_py()
-    spelling = next(part.header.names[column] for part in table.parts)
+    spelling = table.parts[0].header.names[column]
     return f"The first is in {table.place(int(rows[0]))}, whose {spelling} is {kind_of_content(cell)}. "
 
 

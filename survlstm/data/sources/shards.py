@@ -27,6 +27,7 @@ from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import code_patients
 from survlstm.errors import SourceError
+from survlstm.files import PRIVATE_FOLDER, private_opener
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Pa
         folders = tuple(folder / f"{number:06d}" for number in range(len(starts) + 1))
         with _room(path, into):
             for part in folders:
-                part.mkdir()
+                part.mkdir(mode=PRIVATE_FOLDER)
             malformed = [_split(name, files[name], starts, folders) for name in files]
             _fill_empty(folders, files)
         yield Shards(subjects, folders, tuple(count for count in malformed if count.rows_read))
@@ -126,7 +127,7 @@ def _parts(ids: pa.Array, starts: list[str]) -> Int64[np.ndarray, " row"]:
 
 def _append(file: Path, rows: pa.RecordBatch) -> None:
     # Opened for each block anew: there may be more parts than files that a process may hold open.
-    with file.open("ab") as end:
+    with open(file, "ab", opener=private_opener) as end:
         if end.tell() == 0:
             end.write(_header(rows.schema.names))
         end.write(_as_csv(rows))
@@ -150,7 +151,8 @@ def _header(names: Iterable[str]) -> bytes:
 
 
 def _header_only(file: Path, stream: CsvStream) -> None:
-    file.write_bytes(_header(stream.names.values()))
+    with open(file, "wb", opener=private_opener) as whole:
+        whole.write(_header(stream.names.values()))
 
 
 def _fill_empty(folders: Sequence[Path], files: dict[str, tuple[Path, ...]]) -> None:
