@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from survlstm.errors import SurvlstmError
+
+_PACKAGE = Path(__file__).parent
+# What these say is of files, memory and devices. Other errors of libraries quote the value that they stumbled over.
+_SAYS_NO_DATA = (SurvlstmError, OSError, RuntimeError, MemoryError, KeyboardInterrupt, SystemExit)
 
 _DAY = r"\d{4}-\d{2}-\d{2}"
 # In this order: the first form that fits is the kind.
@@ -45,6 +54,28 @@ def known_and_others(names: Sequence[str], known: Iterable[str]) -> str:
         return ", ".join(shown) or "nothing"
     said = f"{len(others):,} {'name' if len(others) == 1 else 'names'} not shown here ({kinds_of_content(others)})"
     return f"{', '.join(shown)} and {said}" if shown else said
+
+
+def sentence_of(error: BaseException) -> str:
+    """What may be kept of an error: its type and its words, or its place in the code where its words may quote data."""
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, _SAYS_NO_DATA) else f"{kind} in {place_of(error.__traceback__)}"
+
+
+def way_of(error: BaseException) -> str:
+    """A traceback without the words of the error."""
+    return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__))
+
+
+def place_of(passed: TracebackType | None) -> str:
+    """The last line of this package that an error passed through."""
+    place = "unknown code"
+    while passed is not None:
+        file = Path(passed.tb_frame.f_code.co_filename)
+        if file.is_relative_to(_PACKAGE):
+            place = f"{file.relative_to(_PACKAGE.parent)}:{passed.tb_lineno}"
+        passed = passed.tb_next
+    return place
 
 
 def _kind(text: str) -> str:

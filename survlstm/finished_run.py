@@ -83,11 +83,7 @@ class FinishedRun:
         return prepared
 
     def descriptions(self, cache_dir: str) -> dict[str, str]:
-        """What the run's export calls the codes of the vocabulary and of the outcome.
-
-        Not those of other codes: one in a single row is as rare as a person. Empty where the export is gone, which a
-        line says.
-        """
+        """What the run's export calls its codes; empty where the export is gone, which a line says."""
         data = self.config.data
         try:
             if data.path is not None:
@@ -95,12 +91,10 @@ class FinishedRun:
             else:
                 assert data.simulated is not None, "validated: one of path and simulated is set"
                 path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
-            described = read_descriptions(path, data.source.tables)
+            return read_descriptions(path, data.source.tables)
         except (SourceError, OSError) as error:
             log.warning("WARNING: codes are shown without descriptions, which stand in the export: %s", error)
             return {}
-        shown = {*self.fitted.vocabulary.entries, *self.config.outcome.settings().get("codes", [])}
-        return {code: text for code, text in described.items() if code in shown}
 
 
 def open_run(folder: Path) -> FinishedRun:

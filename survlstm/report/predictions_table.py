@@ -52,10 +52,10 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException):
         raise CheckpointError(
-            f"{path} must hold the predictions of a finished run; it can't be read ({error}). Judge the run again"
-        ) from error
+            f"{path} must hold the predictions of a finished run; it can't be read as Parquet. Judge the run again"
+        ) from None
     clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode()
     wrong = _fault(table, clock)
     if wrong:

@@ -98,7 +98,11 @@ def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray
     numbers = column.where(is_float, 0).astype(np.float64)
     _refuse((numbers % 1 != 0) | (numbers.abs() >= 2**53), f"events must have whole numbers or texts as {name}")
     column = column.where(~is_float, numbers.astype(np.int64))
-    index, names = pd.factorize(column.astype(str).str.strip().to_numpy(dtype=object), sort=True)
+    # Not by pandas: its tables of texts end each at its first NUL, and two of them would be one.
+    encoded = pa.array(column.astype(str).str.strip().tolist(), pa.string()).dictionary_encode()
+    found = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(found)
+    names, index = found[order], np.argsort(order)[encoded.indices.to_numpy()]
     unfit = np.array([len(text) > LONGEST[name] or not text.isprintable() for text in names], dtype=bool)
     _refuse(
         pd.Series(unfit[index]), f"events must have printable text of at most {LONGEST[name]:,} characters as {name}"
@@ -161,8 +165,10 @@ def _encounters(table: pd.DataFrame) -> np.ndarray:
     column = table["encounter_id"]
     # Words for "missing" are no encounter: entries of many subjects would meet in it.
     named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *WORDS})
-    number, _ = pd.factorize(column.astype(str).where(named))
-    return number.astype(np.int32)
+    given = (text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
+    texts = pa.array(list(given), pa.string()).dictionary_encode()
+    number: np.ndarray = texts.indices.fill_null(-1).to_numpy().astype(np.int32)
+    return number
 
 
 def _numbers(table: pd.DataFrame) -> np.ndarray:

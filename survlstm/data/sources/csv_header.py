@@ -30,7 +30,7 @@ _FOREIGN = (
 class Field(NamedTuple):
     """A column by its name here and the spellings a file may use for it, the preferred one first.
 
-    Of a ``free_text`` bytes that are not UTF-8 are no error, and its words for "missing" are words.
+    In a ``free_text`` words for "missing" are words.
     """
 
     name: str

@@ -233,7 +233,7 @@ def _refuse_not_utf8(
     path: Path, header: Header, field: Field, values: pa.Array, index: np.ndarray, *, rows_before: int
 ) -> None:
     marked = np.array([NOT_UTF8 in text for text in values.to_pylist()], bool)
-    if not field.free_text and marked[index].any():
+    if marked[index].any():
         rows = np.flatnonzero(marked[index])
         line = line_of_row(path, header, rows_before + int(rows[0]))
         raise SourceError(

@@ -10,7 +10,6 @@ import numpy as np
 
 from survlstm.content import is_words
 from survlstm.data.sources.csv_header import Field
-from survlstm.data.sources.csv_stream import NOT_UTF8
 from survlstm.data.sources.csv_table import CsvStream, CsvTable
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS, EventTable
@@ -54,7 +53,7 @@ def _counted(table: CsvTable, kind: EventTable) -> Iterator[tuple[str, str, int]
     """Every pair of code name and text that stands in a row, and in how many rows."""
     code, names, _ = number_codes(table, kind, slice(None))
     texts = table.columns["description"]
-    values = [text.strip().replace(NOT_UTF8, "?") for text in texts.values.to_pylist()]
+    values = [text.strip() for text in texts.values.to_pylist()]
     pairs, rows = np.unique(code * np.int64(len(values)) + texts.index, return_counts=True)
     for pair, count in zip(pairs.tolist(), rows.tolist(), strict=True):
         name, text = str(names[pair // len(values)]), values[pair % len(values)]

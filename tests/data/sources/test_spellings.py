@@ -171,12 +171,13 @@ def test_a_cell_that_is_not_utf8_is_told_by_its_place(export):
         export.read()
 
 
-def test_a_description_need_not_be_utf8(export):
+def test_only_who_reads_texts_needs_them_in_utf8(export):
     from survlstm.data.sources.descriptions import read_descriptions
 
     export.write("conditions.csv", HEADER, *["2001-02-03,,anna,e1,44054006,Ménière"] * 2, encoding="cp1252")
     assert export.read().tables[1].rows_used == 2
-    assert read_descriptions(export.folder, ("conditions",)) == {"SNOMED/44054006": "M?ni?re"}
+    with pytest.raises(SourceError, match="column DESCRIPTION holds bytes that are not UTF-8 in 2 rows, the first in"):
+        read_descriptions(export.folder, ("conditions",))
 
 
 def test_what_is_split_over_blocks_is_whole(export):

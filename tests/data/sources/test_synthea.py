@@ -282,7 +282,7 @@ def test_cut_histories_are_a_warning(export, years):
     yearly_visits(export, 2021 - years)
     (warning,) = export.read().warnings
     assert f"{years} years before the end: of 30 living subjects" in warning
-    assert "100% have a record in a year after that day and 0% in a year before it" in warning
+    assert "100% have a record in a year after that month and 0% in a year before it" in warning
 
 
 @pytest.mark.parametrize(("first_year", "subjects"), [(1951, 30), (2011, 19)])
