@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -98,11 +99,9 @@ def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray
     numbers = column.where(is_float, 0).astype(np.float64)
     _refuse((numbers % 1 != 0) | (numbers.abs() >= 2**53), f"events must have whole numbers or texts as {name}")
     column = column.where(~is_float, numbers.astype(np.int64))
-    # Not by pandas: its tables of texts end each at its first NUL, and two of them would be one.
-    encoded = pa.array(column.astype(str).str.strip().tolist(), pa.string()).dictionary_encode()
-    found = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    found, number = _numbered(column.astype(str).str.strip())
     order = np.argsort(found)
-    names, index = found[order], np.argsort(order)[encoded.indices.to_numpy()]
+    names, index = found[order], np.argsort(order)[number]
     unfit = np.array([len(text) > LONGEST[name] or not text.isprintable() for text in names], dtype=bool)
     _refuse(
         pd.Series(unfit[index]), f"events must have printable text of at most {LONGEST[name]:,} characters as {name}"
@@ -126,6 +125,8 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
         return times
     given = column.notna()
     texts = [value.isoformat() if hasattr(value, "isoformat") else str(value) for value in column[given]]
+    # No time holds other characters, and a half of a surrogate pair is no text to pyarrow.
+    texts = [text if text.isascii() else "no time" for text in texts]
     parsed = parse_times(without_missing(pa.array(texts, pa.string()))[0])
     bad = pd.Series(False, index=column.index)
     bad[given] = parsed.unparsable | parsed.impossible
@@ -165,10 +166,19 @@ def _encounters(table: pd.DataFrame) -> np.ndarray:
     column = table["encounter_id"]
     # Words for "missing" are no encounter: entries of many subjects would meet in it.
     named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *WORDS})
-    given = (text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
-    texts = pa.array(list(given), pa.string()).dictionary_encode()
-    number: np.ndarray = texts.indices.fill_null(-1).to_numpy().astype(np.int32)
-    return number
+    _, number = _numbered(text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
+    return number.astype(np.int32)
+
+
+def _numbered(texts: Iterable[str | None]) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
+    """The texts, each once, and the number of each row's; -1 for None.
+
+    Neither by pandas, whose tables of texts end each at its first NUL, so that two would be one, nor by pyarrow, which
+    takes no half of a surrogate pair.
+    """
+    numbers: dict[str, int] = {}
+    index = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
+    return np.array(list(numbers), dtype=object), np.array(index, dtype=np.int64)
 
 
 def _numbers(table: pd.DataFrame) -> np.ndarray:

@@ -191,6 +191,8 @@ def test_words_for_missing_are_no_times_and_no_encounters():
         ({"code": ["X/2", "X/1", "MEDS_BIRTH", "X" * 1001]}, "text of at most 1,000 characters as code; 1 of 4"),
         ({"subject_id": ["b", "a", "b" * 201, "b"]}, "text of at most 200 characters as subject_id; 1 of 4"),
         ({"code": ["X/2", "X/1", "MEDS_BIRTH", "X/1\0"]}, "printable text .* as code; 1 of 4"),
+        ({"code": ["X/2", "X/1", "MEDS_BIRTH", "\ud800"]}, "printable text .* as code; 1 of 4"),
+        ({"time": ["2020-01-01", "\ud800", "1950-06-07", "x"]}, "a time as in .*; 2 of 4"),
         (
             {"time": np.array(["2020-01-01", "2301-01-01", "1950-01-01", "NaT"], dtype="datetime64[s]")},
             "1800 to 2300; 1",
@@ -225,4 +227,4 @@ def test_a_long_code_costs_no_room_for_every_row():
 
 
 def test_a_nul_makes_no_two_encounters_one():
-    assert len({*read_events_table(table(encounter_id=["e", "e\0", "e\0\0", "f"])).events.encounter.tolist()}) == 3
+    assert len({*read_events_table(table(encounter_id=["e", "e\0", "e\0\0", "\ud800"])).events.encounter.tolist()}) == 3

@@ -24,10 +24,10 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
     """The DESCRIPTION of every code in ``tables``, by the code's name in the vocabulary (``SNOMED/44054006``).
 
     Of several texts for a code the most frequent one is taken, of equally frequent ones the first in the alphabet, and
-    none where it has less than half of the rows: texts that differ from row to row are about the patients and not about
-    the code, and bundles and pages show descriptions. Texts that are too long, dates, numbers or UUIDs are not taken
-    either. Codes without a text are absent, as are tables without the column. Raises SourceError as reading the export
-    does.
+    none where it has less than half of the rows, or one of two: texts that differ from row to row are about the
+    patients and not about the code, and bundles and pages show descriptions. Texts that are too long, dates, numbers or
+    UUIDs are not taken either. Codes without a text are absent, as are tables without the column. Raises SourceError as
+    reading the export does.
     """
     texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, files in SyntheaSource(str(path), tables, 1.0).files_by_table().items():
@@ -46,7 +46,7 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
 
 def _chosen(counts: Counter[str]) -> str | None:
     text = min(counts, key=lambda text: (-counts[text], text))
-    return text if 2 * counts[text] >= counts.total() else None
+    return text if 2 * counts[text] >= counts.total() and (counts[text] > 1 or len(counts) == 1) else None
 
 
 def _counted(table: CsvTable, kind: EventTable) -> Iterator[tuple[str, str, int]]:
