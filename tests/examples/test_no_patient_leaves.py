@@ -28,7 +28,7 @@ FEW = ["shuffles=1", "resamples=100", "integration_steps=2", "subjects_at_most=2
 WORDS = rb"zq[a-z]+\d{3}|91aa-47c1-8d3e|7193\.8\d+|7391\d{8}"
 DAY = rb"(?:18\d\d|19[012]\d)-\d\d-\d\d"
 SENTINEL = re.compile(rb"|".join([WORDS, DAY]))
-# What holds records and predictions of single subjects, by design; docs/results.md says so.
+# What holds records and predictions of single subjects, by design: see docs/patient_data.md.
 OPEN = {"predictions.parquet", "found.csv", "found.not_scored.csv", "subjects.csv", "subject.csv", "subject.json"}
 
 
