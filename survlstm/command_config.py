@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from survlstm.config import DataConfig, JudgementConfig, SimulatedConfig
 from survlstm.section import PositiveInt, Section, Seed, Share, Text
@@ -87,7 +87,7 @@ class ScoredDataConfig(Section):
 
 
 class _ScoringConfig(Section):
-    """What ``predict`` and ``plot`` share; without ``as_of`` entries dated in the future are a defect."""
+    """What ``predict`` and ``plot`` share; without ``as_of`` every entry is read."""
 
     bundle: Text
     data: ScoredDataConfig
@@ -124,20 +124,40 @@ class PredictConfig(_ScoringConfig):
         return output
 
 
+def _is_id(value: Any) -> Any:
+    """Checked here and not by type: what is no id may hold one, so that no message shows it."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise ValueError("must be an id, text or a whole number; found something else")
+    return value
+
+
+def _are_ids(values: Any) -> Any:
+    if not isinstance(values, list) or not values:
+        raise ValueError("must be a list of at least one id, as in subjects=[ID,ID]; found none")
+    return values
+
+
+SubjectId = Annotated[Text | int, BeforeValidator(_is_id)]
+
+
 class PlotConfig(_ScoringConfig):
     """``survlstm plot survival``; ``subjects`` null: the lowest, the median and the highest risk."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     output: Text
-    subjects: Annotated[list[Text | int], Field(min_length=1)] | None
+    subjects: Annotated[list[SubjectId], BeforeValidator(_are_ids)] | None
 
 
 class ExplainConfig(Section):
     """``survlstm explain``; ``subject`` null: the one of the highest risk; ``output`` null: the run's own folder."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     run: Text
     split: Literal["test", "val", "train"]
     subjects_at_most: PositiveInt
-    subject: Text | int | None
+    subject: SubjectId | None
     integration_steps: Annotated[int, Field(ge=2)]
     resamples: Annotated[int, Field(ge=100)]
     shuffles: PositiveInt

@@ -25,6 +25,8 @@ from survlstm.validation import leaf_keys, nearest_key, validate
 MOST_COMBINATIONS = 50
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 HELP = frozenset({"-h", "--help"})
+# Keys whose values are ids.
+OF_SUBJECTS = frozenset({"subject", "subjects"})
 PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=")
 
 
@@ -83,7 +85,8 @@ def _parse(lines: list[str]) -> list[Override]:
             parsed.append(parser.parse_override(line))
         except (HydraException, ValueError) as error:
             home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in line else ""
-            raise ConfigError(f"an override must read key=value; found {line!r}: {_first_line(error)}{home}") from error
+            said = f"an override must read key=value; found {line!r}: {_first_line(error)}{home}"
+            raise ConfigError(_without_ids(said, lines)) from (None if _key(line) in OF_SUBJECTS else error)
         if not parsed[-1].key_or_group:
             raise ConfigError(f"an override must read key=value; found {line!r}, which has no key")
     return parsed
@@ -93,7 +96,17 @@ def _compose(config_name: str, lines: list[str]) -> DictConfig:
     try:
         return compose(config_name, overrides=lines)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(_explain(error, config_name, lines)) from error
+        # With verbose=true the cause is shown as well.
+        shown = None if any(_key(line) in OF_SUBJECTS for line in lines) else error
+        raise ConfigError(_without_ids(_explain(error, config_name, lines), lines)) from shown
+
+
+def _without_ids(said: str, lines: list[str]) -> str:
+    """A sentence about overrides without the ids of subjects in them."""
+    for line in lines:
+        if _key(line) in OF_SUBJECTS:
+            said = said.replace(line.partition("=")[2] or line, "…")
+    return said
 
 
 def _explain(error: Exception, config_name: str, lines: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def explain(config: ExplainConfig) -> Findings:
         notes=notes,
     )
     _tell(found)
-    why = "of the highest predicted risk among those explained" if chosen is None else "as asked for"
+    why = "of the highest predicted risk among those explained" if chosen is None else "that was asked for"
     report = run.folder / "report.html" if config.output is None else None
     _write(folder, found, entries, report=report, why=why)
     return found
@@ -100,10 +99,11 @@ def _subject(tensors: Tensors, members: Int64[np.ndarray, " member"], asked: str
     names = [str(name) for name in tensors.subject_id[members]]
     if asked in names:
         return int(members[names.index(asked)])
-    near = ", ".join(difflib.get_close_matches(asked, names, n=3, cutoff=0.0))
+    elsewhere = [Split(tensors.split[place]).name.lower() for place in np.flatnonzero(tensors.subject_id == asked)]
+    where = f"an id of the {elsewhere[0]} split: set split={elsewhere[0]}" if elsewhere else "an id of no split"
     raise ConfigError(
-        f"subject must be the id of one of the {len(names)} subjects of the {split} split; found {asked!r}. The "
-        f"nearest are {near}. Leave it out for the one of the highest risk"
+        f"subject must be the id of one of the {len(names)} subjects of the {split} split; found {where}. Leave it out "
+        "for the subject of the highest risk; the run's predictions.parquet holds the ids of the test split"
     )
 
 

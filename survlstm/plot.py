@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,17 +16,21 @@ from survlstm.data.sources.csv_table import read_csv_table
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
 from survlstm.errors import BundleError, CohortError, ConfigError
-from survlstm.report.figures.survival import SubjectCurve, Times
+from survlstm.files import write_text
+from survlstm.report.figures.survival import Times
 from survlstm.report.survival_page import Scored, write_survival_page
 from survlstm.scoring.cohort import score_export
-from survlstm.scoring.predictor import Predictor, load_bundle
-from survlstm.scoring.score import Predictions, kind_of
+from survlstm.scoring.dates import LastDays
+from survlstm.scoring.predictor import Predictor, load_bundle, time_of
+from survlstm.scoring.score import Predictions, kind_of, undated
 from survlstm.scoring.spread import SAMPLE, Ends, Spread, curve_of
 
 log = logging.getLogger(__name__)
 
-# Of ids that are not there, and of notes on the data, so many are told.
+# Of subjects that are not there, or can't be drawn, so many are told.
 MOST_TOLD = 5
+# Beside the page, which numbers the subjects: whose numbers they are.
+SUBJECTS = "subjects.csv"
 UNUSABLE = "its row of the patients table can't be used"
 
 
@@ -41,6 +46,7 @@ def plot_survival(config: PlotConfig) -> None:
         _refuse_unknown(asked, export, predictor)
     log.info("Bundle: %s (%s)\n%s", config.bundle, predictor.bundle.about.name, predictor.bundle.about.outcome)
     gathered = _Gathered(Spread(len(predictor.grid)), frozenset(asked or ()))
+    last_days = LastDays()
     for part in score_export(
         predictor,
         export,
@@ -48,18 +54,23 @@ def plot_survival(config: PlotConfig) -> None:
         cache_dir=config.cache_dir,
         as_of=config.as_of,
         max_unusable_share=config.data.source.max_unusable_share,
+        last_days=last_days,
     ):
         gathered.add(part)
-    scored = _scored(gathered, predictor, asked, config)
+    is_landmark = predictor.bundle.about.clock == "landmark"
+    notes = last_days.notes(as_of=time_of(config.as_of), is_landmark=is_landmark)
+    chosen = _chosen(gathered, asked)
+    scored = _scored(gathered, chosen, predictor, config, notes)
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
     for name, reason in scored.left_out.items():
-        log.warning("WARNING: %s is not drawn: %s", name, reason)
+        log.warning("WARNING: %s of those asked for is not drawn: %s", name, reason)
     try:
         output.mkdir(parents=True)
+        write_text(output / SUBJECTS, _whose_numbers(chosen).to_csv(index=False), private=True)
         page = write_survival_page(output, scored)
     except OSError as error:
         raise BundleError(f"curves must be written to {output}; the system says: {error}") from error
-    log.info("Survival curves: %s", page)
+    log.info("Survival curves: %s; whose they are: %s (only you can read it)", page, output / SUBJECTS)
 
 
 @dataclass
@@ -72,72 +83,65 @@ class _Gathered:
     rows: dict[str, pd.Series] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
-    notes: dict[str, None] = field(default_factory=dict)
 
     def add(self, part: Predictions) -> None:
         self.spread.add(part.table)
         self.ends.add(part.table)
         self.reasons.update(kind_of(reason) for reason in part.not_scored["reason"])
-        self.notes |= dict.fromkeys(part.notes[:MOST_TOLD])
         for _, row in part.table[part.table["subject_id"].isin(self.asked)].iterrows():
             self.rows[row["subject_id"]] = row
         left_out = part.not_scored[part.not_scored["subject_id"].isin(self.asked)]
         self.why_not |= dict(zip(left_out["subject_id"], left_out["reason"], strict=True))
 
 
+class _Chosen(NamedTuple):
+    """A subject to draw: its row of predictions, None where it has none and ``reason`` says why."""
+
+    name: str
+    subject_id: str
+    chosen_as: str
+    row: pd.Series | None
+    reason: str
+
+
 def _refuse_unknown(asked: tuple[str, ...], export: Path, predictor: Predictor) -> None:
-    """ConfigError with the nearest ids, before anything is scored."""
+    """ConfigError that tells by their places which ids are not there, before anything is scored."""
     source = SyntheaSource(str(export), predictor.bundle.config.data.source.tables, 1.0)
-    known = read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS).columns["subject"].values.to_pylist()
-    unknown = sorted(set(asked) - set(known))
+    known = set(read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS).columns["subject"].values.to_pylist())
+    unknown = [place for place, name in enumerate(asked, start=1) if name not in known]
     if not unknown:
         return
-    near = ", ".join(get_close_matches(unknown[0], known, n=3, cutoff=0.0)) or "none"
+    loose = {name.casefold() for name in known}
+    alike = sum(asked[place - 1].strip().casefold() in loose for place in unknown)
+    places = ", ".join(map(str, unknown[:MOST_TOLD])) + (" …" if len(unknown) > MOST_TOLD else "")
+    hint = f"; {alike} of them are there in other capitals or with spaces" if alike else ""
     raise ConfigError(
-        f"subjects must be ids of {export}; {', '.join(unknown[:MOST_TOLD])} not among its {len(known):,} "
-        f"({len(unknown)} of {len(asked)} asked for). The nearest to {unknown[0]}: {near}"
+        f"subjects must be ids of {export}; {len(unknown)} of the {len(asked)} asked for are not among its "
+        f"{len(known):,} patients, in place {places} of the list{hint}. Name others"
     )
 
 
-def _scored(gathered: _Gathered, predictor: Predictor, asked: tuple[str, ...] | None, config: PlotConfig) -> Scored:
-    groups = gathered.spread.groups()
-    if not any(group.subjects for group in groups):
+def _chosen(gathered: _Gathered, asked: tuple[str, ...] | None) -> list[_Chosen]:
+    """The subjects asked for in their order, or the lowest, the median and the highest risk; CohortError for none."""
+    if not any(group.subjects for group in gathered.spread.groups()):
         why = "; ".join(f"{reason}: {number:,}" for reason, number in gathered.reasons.most_common())
         raise CohortError(
             f"at least one subject must be scored; found none of {gathered.reasons.total():,} ({why or 'no subject'}). "
             "Check data.path, as_of and what the bundle was trained on"
         )
-    names = asked or ()
-    left_out = {name: gathered.why_not.get(name, UNUSABLE) for name in names if name not in gathered.rows}
-    if asked is not None and not gathered.rows:
-        why = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:MOST_TOLD])
+    if asked is None:
+        return _typical(gathered)
+    chosen = []
+    for place, name in enumerate(asked, start=1):
+        reason = "" if name in gathered.rows else undated(gathered.why_not.get(name, UNUSABLE))
+        chosen.append(_Chosen(f"subject {place}", name, "", gathered.rows.get(name), reason))
+    if not gathered.rows:
+        why = "; ".join(f"{one.name}: {one.reason}" for one in chosen[:MOST_TOLD])
         raise CohortError(f"at least one of the subjects asked for must be scored; found none ({why}). Name others")
-    about = predictor.bundle.about
-    return Scored(
-        outcome=about.outcome,
-        steps=about.steps,
-        times=Times(predictor.grid, predictor.unit),
-        horizons=predictor.horizons,
-        subjects=_typical(gathered, predictor) if asked is None else _asked(names, gathered, predictor),
-        groups=groups,
-        left_out=left_out,
-        not_scored=dict(gathered.reasons.most_common()),
-        notes=tuple(gathered.notes)[:MOST_TOLD],
-        sample=SAMPLE if gathered.spread.is_sampled else None,
-        origin={
-            "Bundle": f"{about.name}, epoch {about.epoch}, exported {about.created}",
-            "Data": Path(config.data.path).name,
-            "As of": config.as_of or "everything that the data hold",
-        },
-    )
+    return chosen
 
 
-def _asked(names: tuple[str, ...], gathered: _Gathered, predictor: Predictor) -> tuple[SubjectCurve, ...]:
-    found = (gathered.rows[name] for name in names if name in gathered.rows)
-    return tuple(curve_of(row, horizons=predictor.horizons, chosen_as="") for row in found)
-
-
-def _typical(gathered: _Gathered, predictor: Predictor) -> tuple[SubjectCurve, ...]:
+def _typical(gathered: _Gathered) -> list[_Chosen]:
     """The lowest, the median and the highest risk; of few subjects one may be several of these."""
     rows: dict[str, pd.Series] = {}
     called: dict[str, list[str]] = {}
@@ -149,7 +153,51 @@ def _typical(gathered: _Gathered, predictor: Predictor) -> tuple[SubjectCurve, .
         assert row is not None, "somebody is scored"
         rows[row["subject_id"]] = row
         called.setdefault(row["subject_id"], []).append(what)
-    return tuple(
-        curve_of(row, horizons=predictor.horizons, chosen_as=f"{' and '.join(called[name])} risk")
-        for name, row in rows.items()
+    return [
+        _Chosen(f"subject {place}", name, f"{' and '.join(called[name])} risk", row, "")
+        for place, (name, row) in enumerate(rows.items(), start=1)
+    ]
+
+
+def _whose_numbers(chosen: Sequence[_Chosen]) -> pd.DataFrame:
+    """Which subject each number of the page stands for: the one file with ids."""
+    return pd.DataFrame(
+        {
+            "subject": [one.name for one in chosen],
+            "subject_id": [one.subject_id for one in chosen],
+            "chosen_as": [one.chosen_as or "asked for" for one in chosen],
+            "history_end": ["" if one.row is None else str(one.row["history_end"]) for one in chosen],
+            "why_not_drawn": [one.reason for one in chosen],
+        }
+    )
+
+
+def _scored(
+    gathered: _Gathered,
+    chosen: Sequence[_Chosen],
+    predictor: Predictor,
+    config: PlotConfig,
+    notes: tuple[str, ...],
+) -> Scored:
+    about = predictor.bundle.about
+    return Scored(
+        outcome=about.outcome,
+        steps=about.steps,
+        times=Times(predictor.grid, predictor.unit),
+        horizons=predictor.horizons,
+        subjects=tuple(
+            curve_of(one.row, name=one.name, horizons=predictor.horizons, chosen_as=one.chosen_as)
+            for one in chosen
+            if one.row is not None
+        ),
+        groups=gathered.spread.groups(),
+        left_out={one.name: one.reason for one in chosen if one.row is None},
+        not_scored=dict(gathered.reasons.most_common()),
+        notes=notes,
+        sample=SAMPLE if gathered.spread.is_sampled else None,
+        origin={
+            "Bundle": f"{about.name}, epoch {about.epoch}, exported {about.created}",
+            "Data": Path(config.data.path).name,
+            "As of": config.as_of or "everything that the data hold",
+        },
     )

@@ -15,7 +15,7 @@ import pandas as pd
 
 from survlstm.command_config import PredictConfig
 from survlstm.errors import BundleError, ConfigError
-from survlstm.files import write_json
+from survlstm.files import create_private, write_json
 from survlstm.scoring.cohort import score_export
 from survlstm.scoring.predictions_file import MEANING, opened, schema_of
 from survlstm.scoring.predictor import Predictor, load_bundle
@@ -95,6 +95,7 @@ def _write(
         as_of=config.as_of,
         max_unusable_share=config.data.source.max_unusable_share,
     )
+    create_private(refused)
     pd.DataFrame(columns=list(NOT_SCORED)).to_csv(refused, index=False)
     with opened(
         predictions, Path(config.output).suffix, schema_of(predictor, horizons, per_visit=config.per_visit)

@@ -30,7 +30,7 @@ from survlstm.data.tensors import Built, Tensors, build_tensors
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.errors import CohortError, ConfigError
-from survlstm.files import waited_for
+from survlstm.files import PRIVATE_FOLDER, create_private, waited_for
 
 log = logging.getLogger(__name__)
 
@@ -311,7 +311,9 @@ def _keep(prepared: Prepared, entry: Path) -> None:
         shutil.rmtree(entry, ignore_errors=True)
     try:
         with written_aside(entry) as aside:
-            aside.mkdir()
+            aside.mkdir(mode=PRIVATE_FOLDER)
+            for name in ("tensors.npz", "about.json"):
+                create_private(aside / name)
             np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
             (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
     except OSError as error:

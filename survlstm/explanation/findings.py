@@ -45,7 +45,7 @@ class Findings:
     """The results of ``survlstm explain``.
 
     ``names`` holds the code names in the order of ``effects.code``; ``described`` maps a name to its description, which
-    is empty where the export has none. ``subject_id`` is the subject of ``over_time``.
+    is empty where the export has none. ``subject_id`` is the subject of ``over_time``: only its own files hold it.
     ``planted`` is None where the outcome was not drawn from planted codes.
     """
 

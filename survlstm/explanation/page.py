@@ -10,6 +10,7 @@ import numpy as np
 from survlstm.explanation.effects import METHODS
 from survlstm.explanation.findings import Findings
 from survlstm.explanation.sentences import conventions, headline, lines, warnings
+from survlstm.explanation.tables import days_since_first
 from survlstm.files import write_text
 from survlstm.judgement.results import Estimate, Interval
 from survlstm.report.environment import page_environment
@@ -41,13 +42,12 @@ class _SubjectRow(NamedTuple):
     label: str
     is_planted: bool
     entries: int
-    last: str
+    last_day: float
     integrated_gradients: float
     occlusion: float
 
 
 class _Subject(NamedTuple):
-    id: str
     why: str
     log_odds: float
     probability: float
@@ -88,7 +88,6 @@ def write_pages(folder: Path, found: Findings, entries: tuple[str, ...], *, repo
         "rows": rows,
         "sanity": [found.sanity.sentence(method) for method in METHODS],
         "subject": _Subject(
-            found.subject_id,
             why,
             gradients.log_odds,
             float(1 / (1 + np.exp(-gradients.log_odds))),
@@ -151,18 +150,18 @@ def _line(row: _Row) -> CodeLine:
 def _subject_rows(found: Findings, entries: tuple[str, ...]) -> tuple[_SubjectRow, ...]:
     """The codes of the subject, the largest attribution first, whatever its sign."""
     story = found.over_time
+    days = days_since_first(story.record.time)
     total = np.bincount(story.cell_code, weights=story.cell_attribution, minlength=len(entries))[story.occlusion.code]
     rows = []
     for place in np.argsort(-np.abs(total), kind="stable"):
         name = entries[story.occlusion.code[place]]
-        last = story.record.time[story.occlusion.last_visit[place] - story.record.first_visit]
         rows.append(
             _SubjectRow(
                 name,
                 found.label(name),
                 name in found.planted_codes,
                 int(story.occlusion.entries[place]),
-                str(last.astype("datetime64[D]")),
+                float(days[story.occlusion.last_visit[place] - story.record.first_visit]),
                 float(total[place]),
                 float(story.occlusion.effect[place]),
             )
@@ -178,4 +177,4 @@ def _subject_drawing(found: Findings, entries: tuple[str, ...], rows: tuple[_Sub
         attribution = np.zeros(story.record.visits)
         attribution[story.cell_visit[here]] = story.cell_attribution[here]
         strips.append(CodeStrip(row.label, row.is_planted, attribution))
-    return draw_subject(story.record.time, story.trajectory, tuple(strips), subject=found.subject_id)
+    return draw_subject(days_since_first(story.record.time), story.trajectory, tuple(strips))

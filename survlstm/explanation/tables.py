@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
 
 from survlstm.explanation.effects import METHODS
 from survlstm.explanation.findings import Findings
@@ -16,9 +17,14 @@ from survlstm.files import write_json, write_text
 
 
 def write_tables(folder: Path, found: Findings, entries: tuple[str, ...]) -> None:
-    """Write the three files, each whole; ``entries`` are those of the vocabulary."""
+    """Write the four files, each whole; ``entries`` are those of the vocabulary.
+
+    The subject's own files hold its id and dates, and its owner alone can read them; the others hold neither.
+    """
     write_text(folder / "codes.csv", code_table(found).to_csv(index=False))
-    write_text(folder / "subject.csv", subject_table(found, entries).to_csv(index=False))
+    write_text(folder / "subject.csv", subject_table(found, entries).to_csv(index=False), private=True)
+    times = [str(time) for time in found.over_time.record.time]
+    write_json(folder / "subject.json", {"subject_id": found.subject_id, "time": times}, private=True)
     write_json(folder / "explanation.json", as_plain(found))
 
 
@@ -65,6 +71,11 @@ def subject_table(found: Findings, entries: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
+def days_since_first(time: np.ndarray) -> Float64[np.ndarray, " visit"]:
+    """Days between the first visit and each: what may be shown of a subject's dates."""
+    return (time - time[0]) / np.timedelta64(1, "D")
+
+
 def as_plain(found: Findings) -> dict[str, Any]:
     """Everything in words and numbers but the tables."""
     effects, story = found.effects, found.over_time
@@ -104,12 +115,11 @@ def as_plain(found: Findings) -> dict[str, Any]:
         "planted_codes": found.planted_codes,
         "planted": planted,
         "subject": {
-            "subject_id": found.subject_id,
             "log_odds": story.gradients.log_odds,
             "baseline_log_odds": story.gradients.baseline_log_odds,
             "delta": story.gradients.delta,
             "first_visit": story.record.first_visit,
-            "time": [str(time) for time in story.record.time],
+            "days": days_since_first(story.record.time).tolist(),
             "log_odds_after_visit": story.trajectory.tolist(),
         },
     }

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from survlstm import __version__
+from survlstm.content import sentence_of
 from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.files import write_json
 from survlstm.run_folder import is_held
@@ -92,7 +93,7 @@ def ending_recorded(folder: Path) -> Iterator[None]:
         _end(folder, "stopped", "interrupted; survlstm train resume=RUN goes on", 130)
         raise
     except BaseException as error:
-        _end(folder, "failed", f"{type(error).__name__}: {error}", 1)
+        _end(folder, "failed", sentence_of(error), 1)
         raise
     _end(folder, "finished", "", 0)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survlstm.errors import CheckpointError
+from survlstm.files import create_private
 from survlstm.training.prediction import Predictions
 
 COLUMNS = {
@@ -24,7 +25,9 @@ COLUMNS = {
 
 
 def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarray, *, split: str, clock: str) -> None:
-    """``step`` counts as survlstm.survival.steps says; ``last_step`` and ``event`` are the subject's label.
+    """Write a file that its owner alone can read: it holds ids, hazards and labels of single subjects.
+
+    ``step`` counts as survlstm.survival.steps says; ``last_step`` and ``event`` are the subject's label.
 
     On the visit clock a subject has rows up to its last at-risk step, on the landmark clock one for every interval.
     """
@@ -39,6 +42,7 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
         "event": predictions.event[row],
     }
     table = pa.table(columns).replace_schema_metadata({"survlstm.clock": clock})
+    create_private(path)
     pq.write_table(table, path)
 
 
@@ -48,10 +52,10 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException):
         raise CheckpointError(
-            f"{path} must hold the predictions of a finished run; it can't be read ({error}). Judge the run again"
-        ) from error
+            f"{path} must hold the predictions of a finished run; it can't be read as Parquet. Judge the run again"
+        ) from None
     clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode()
     wrong = _fault(table, clock)
     if wrong:

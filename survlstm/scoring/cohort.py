@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,14 @@ from survlstm.data.events import Reading, TableCount
 from survlstm.data.sources import synthea
 from survlstm.data.sources.shards import check_unusable_shares, merged, shards
 from survlstm.data.vocabulary import UNK
-from survlstm.scoring.predictor import AsOf, Predictor
+from survlstm.scoring.dates import LastDays
+from survlstm.scoring.predictor import AsOf, Predictor, time_of
 from survlstm.scoring.score import Predictions, kind_of
 
 log = logging.getLogger(__name__)
 
-SHOWN_CODES = 5
+# A code is shown that so many subjects have: any other could be somebody's id in the wrong column.
+SHOWN_CODES, FEWEST_SUBJECTS = 5, 10
 
 
 def score_export(
@@ -34,17 +37,20 @@ def score_export(
     horizons: Sequence[float] | None = None,
     as_of: AsOf = None,
     max_unusable_share: float | None = None,
+    last_days: LastDays | None = None,
 ) -> Iterator[Predictions]:
-    """The predictions of at most ``subjects_at_once`` subjects at a time, in the order of their ids.
+    """The predictions of at most ``subjects_at_once`` subjects at a time, in the order of their ids, without notes.
 
-    Raises SourceError for an export that can't be read, and after the last part, where more than
+    What there is to note about the dates of all parts together is logged at the end; ``last_days`` gives it to the
+    caller too. Raises SourceError for an export that can't be read, and after the last part, where more than
     ``max_unusable_share`` of a table's rows were unusable (None: as in training): what was yielded is then void.
     """
     data = predictor.bundle.config.data
     counts: list[tuple[TableCount, ...]] = []
     done = 0
-    unknown: Counter[str] = Counter()
+    unknown = _Unknown()
     warnings: list[str] = []
+    last_days = LastDays() if last_days is None else last_days
     with shards(
         path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
     ) as cut:
@@ -57,29 +63,52 @@ def score_export(
                     reading = build_source(part, folder).read()
                 counts.append(reading.tables)
                 warnings += reading.warnings
-                unknown += _unknown(predictor, reading)
-                yield predictor.predict_events(reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of)
+                unknown.add(predictor, reading)
+                found = predictor.predict_events(reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of)
+                last_days.add(found.ends)
+                yield dataclasses.replace(found, notes=())
                 done += len(reading.events.subjects)
                 bar.update(len(reading.events.subjects))
                 if len(cut.folders) > 1:
                     log.info(
                         "Part %d of %d scored (%s)", number, len(cut.folders), f"{done:,} of {cut.subjects:,} subjects"
                     )
-    _tell(merged(counts), unknown, warnings)
+    is_landmark = predictor.bundle.about.clock == "landmark"
+    _tell(merged(counts), unknown, [*warnings, *last_days.notes(as_of=time_of(as_of), is_landmark=is_landmark)])
     _warn_of_missing_tables(merged(counts), predictor.bundle.reference.tables)
     limit = data.source.max_unusable_share if max_unusable_share is None else max_unusable_share
     check_unusable_shares(merged(counts), limit=limit)
 
 
-def _unknown(predictor: Predictor, reading: Reading) -> Counter[str]:
-    """How often each code that the model does not know occurs."""
-    events, vocabulary = reading.events, predictor.bundle.fitted.vocabulary
-    times = np.bincount(events.code, minlength=len(events.codes))
-    strange = (vocabulary.number(events.codes) == vocabulary.entries.index(UNK)) & (times > 0)
-    return Counter({str(events.codes[number]): int(times[number]) for number in np.flatnonzero(strange)})
+class _Unknown:
+    """The codes that the model does not know: how often each occurs, and how many subjects have it."""
+
+    def __init__(self) -> None:
+        self.entries: Counter[str] = Counter()
+        self._subjects: Counter[str] = Counter()
+
+    def add(self, predictor: Predictor, reading: Reading) -> None:
+        """Count those of a part; no subject is in two parts."""
+        events, vocabulary = reading.events, predictor.bundle.fitted.vocabulary
+        strange = vocabulary.number(events.codes) == vocabulary.entries.index(UNK)
+        rows = strange[events.code]
+        subjects = np.int64(len(events.subjects))
+        pairs = np.unique(events.code[rows] * subjects + events.subject[rows])
+        for counter, codes in ((self.entries, events.code[rows]), (self._subjects, pairs // max(subjects, 1))):
+            numbers, times = np.unique(codes, return_counts=True)
+            counter.update({str(events.codes[number]): int(time) for number, time in zip(numbers, times, strict=True)})
+
+    def sentence(self) -> str:
+        """How many there are, and the most frequent of those that may be shown."""
+        common = [name for name, _ in self.entries.most_common() if self._subjects[name] >= FEWEST_SUBJECTS]
+        shown = ", ".join(f"{name} {self.entries[name]:,}" for name in common[:SHOWN_CODES])
+        return (
+            f"Codes unknown to the model: {len(self.entries):,}, in {self.entries.total():,} entries; the most "
+            f"frequent that at least {FEWEST_SUBJECTS} subjects have: {shown or 'none'}"
+        )
 
 
-def _tell(counts: tuple[TableCount, ...], unknown: Counter[str], warnings: Sequence[str]) -> None:
+def _tell(counts: tuple[TableCount, ...], unknown: _Unknown, warnings: Sequence[str]) -> None:
     for count in counts:
         why = "; ".join(f"{reason} {rows:,}" for reason, rows in {**count.left_out, **count.unusable}.items() if rows)
         log.info(
@@ -94,11 +123,8 @@ def _tell(counts: tuple[TableCount, ...], unknown: Counter[str], warnings: Seque
     for warning in {kind_of(warning): warning for warning in reversed(warnings)}.values():
         others = parts[kind_of(warning)] - 1
         log.warning("WARNING: %s%s", warning, f" ({others} other parts say the like)" if others else "")
-    if unknown:
-        first = ", ".join(f"{code} {times:,}" for code, times in unknown.most_common(SHOWN_CODES))
-        log.info(
-            "Codes unknown to the model: %s, in %s entries; %s …", f"{len(unknown):,}", f"{unknown.total():,}", first
-        )
+    if unknown.entries:
+        log.info("%s", unknown.sentence())
 
 
 def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence[str]) -> None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from jaxtyping import Bool, Int64
 
+from survlstm.content import known_and_others
 from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import DAY_SECONDS
-from survlstm.data.sources.timestamps import parse_times, to_local
+from survlstm.data.sources.missing import WORDS, without_missing
+from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
+from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
+from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, parse_times, to_local
 from survlstm.errors import SourceError
 
 REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounter_id")
+# Names of columns that a message may show: those of MEDS and of Synthea. Any other may be a patient's data, as where a
+# table was read without its header.
+SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "unit", "codes", "birth", "table"} | SYNTHEA_COLUMNS)
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
+# Texts of one column share one width in memory, so that the longest sets the room for all.
+LONGEST = {"subject_id": 200, "code": 1000}
 
 
 class EventsTable(NamedTuple):
@@ -30,34 +41,42 @@ def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> Ev
 
     A time is a datetime64 (one with a zone is taken to UTC) or a text as in 2020-01-31T12:34:56; a day alone stands for
     an entry of that day. With ``timezone`` times are then converted from UTC to that zone, as in training. Rows of code
-    MEDS_BIRTH and MEDS_DEATH give the day of birth and of death; a row without a time is a static fact, left out and
-    told. SourceError names the first row that can't be read.
+    MEDS_BIRTH and MEDS_DEATH give the day of birth and of death, also with a suffix as in MEDS_DEATH//HOSPITAL; a row
+    without a time is a static fact, left out and told. SourceError names the first row that can't be read.
     """
     table = _checked(table)
     time = _times(table["time"], "time")
     if timezone is not None:
         # Midnight and NaT stay what they are: a day, and a static fact.
         time = to_local(time, timezone, is_timed=time.astype(np.int64) % DAY_SECONDS != 0)
-    subject_id = _texts(table, "subject_id")
-    code = _texts(table, "code")
-    names, subject = np.unique(subject_id, return_inverse=True)
-    is_static = np.isnat(time) & (code != BIRTH) & (code != DEATH)
-    days = {name: _days(time, subject, code == name, subjects=len(names), what=name) for name in (BIRTH, DEATH)}
-    kept = ~is_static & (code != BIRTH) & (code != DEATH)
-    codes, number = np.unique(code[kept], return_inverse=True)
+    names, subject = _texts(table, "subject_id")
+    code_names, code = _texts(table, "code")
+    is_birth, is_death = (_is_kind(code_names, kind)[code] for kind in (BIRTH, DEATH))
+    is_static = np.isnat(time) & ~is_birth & ~is_death
+    born = _days(time, subject, is_birth, subjects=len(names), what=BIRTH)
+    died = _days(time, subject, is_death, subjects=len(names), what=DEATH)
+    kept = ~is_static & ~is_birth & ~is_death
+    present, number = np.unique(code[kept], return_inverse=True)
+    codes, number = code_names[present].astype(np.str_), number.astype(np.int32)
     # An encounter_id is unique within a subject only.
     encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
     events = Events(
-        subjects=Subjects(names, days[BIRTH], days[DEATH]),
+        subjects=Subjects(names.astype(np.str_), born, died),
         codes=codes,
         subject=subject[kept].astype(np.int32),
-        code=number.astype(np.int32),
+        code=number,
         time=time[kept],
         encounter=encounter,
         numeric_value=_numbers(table)[kept],
         day_tolerance=1 if timezone is None else 0,
     )
-    return EventsTable(events, tuple(_notes(table, int(is_static.sum()))))
+    notes = [*_notes(table, int(is_static.sum())), *warn_of_spreadsheet("events", codes, number)]
+    return EventsTable(events, tuple(notes))
+
+
+def _is_kind(names: np.ndarray, kind: str) -> Bool[np.ndarray, " name"]:
+    """Which codes are ``kind``, alone or with the suffix that MEDS allows."""
+    return np.array([name == kind or name.startswith(f"{kind}//") for name in names], dtype=bool)
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,12 +84,12 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         raise SourceError(f"events must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
-        found = ", ".join(str(name) for name in table.columns)[:400] or "none"
+        found = known_and_others(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
         raise SourceError(
             f"events must have the columns {', '.join(REQUIRED)} (and may have {', '.join(OPTIONAL)}), as in MEDS; "
             f"{', '.join(missing)} missing, found {found}. Rename the columns"
         )
-    twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
+    twice = [name for name in (*REQUIRED, *OPTIONAL) if list(table.columns).count(name) > 1]
     if twice:
         raise SourceError(f"events must name each column once; {', '.join(twice)} stands there twice")
     if not len(table):
@@ -78,8 +97,8 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _texts(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Ids and codes as texts; whole numbers without a decimal point."""
+def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
+    """Ids or codes as texts, sorted, each once, and which of them each row has; whole numbers have no decimal point."""
     column = table[name].astype(object)
     empty = column.isna() | (column.astype(str).str.strip() == "")
     _refuse(empty, f"events must have a {name} in every row")
@@ -88,7 +107,14 @@ def _texts(table: pd.DataFrame, name: str) -> np.ndarray:
     numbers = column.where(is_float, 0).astype(np.float64)
     _refuse((numbers % 1 != 0) | (numbers.abs() >= 2**53), f"events must have whole numbers or texts as {name}")
     column = column.where(~is_float, numbers.astype(np.int64))
-    return column.astype(str).str.strip().to_numpy(dtype=np.str_)
+    found, number = _numbered(column.astype(str).str.strip())
+    order = np.argsort(found)
+    names, index = found[order], np.argsort(order)[number]
+    unfit = np.array([len(text) > LONGEST[name] or not text.isprintable() for text in names], dtype=bool)
+    _refuse(
+        pd.Series(unfit[index]), f"events must have printable text of at most {LONGEST[name]:,} characters as {name}"
+    )
+    return names, index
 
 
 def _times(column: pd.Series, name: str) -> np.ndarray:
@@ -97,14 +123,22 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
         column = pa.chunked_array(column.array.__arrow_array__()).to_pandas().set_axis(column.index)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    must = (
+        f"events must have a {name} as in 2020-01-31 or 2020-01-31T12:34:56Z, of the years {FIRST_YEAR} to {LAST_YEAR}"
+    )
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return column.to_numpy().astype("datetime64[s]")
+        times: np.ndarray = column.to_numpy().astype("datetime64[s]")
+        year = times.astype("datetime64[Y]").astype(np.int64) + 1970
+        _refuse(pd.Series(~np.isnat(times) & ((year < FIRST_YEAR) | (year > LAST_YEAR))), must)
+        return times
     given = column.notna()
     texts = [value.isoformat() if hasattr(value, "isoformat") else str(value) for value in column[given]]
-    parsed = parse_times(pa.array([text.strip() for text in texts], pa.string()))
+    # No time holds other characters, and a half of a surrogate pair is no text to pyarrow.
+    texts = [text if text.isascii() else "no time" for text in texts]
+    parsed = parse_times(without_missing(pa.array(texts, pa.string()))[0])
     bad = pd.Series(False, index=column.index)
     bad[given] = parsed.unparsable | parsed.impossible
-    _refuse(bad, f"events must have a {name} as in 2020-01-31 or 2020-01-31T12:34:56Z")
+    _refuse(bad, must)
     time = np.full(len(column), np.datetime64("NaT"), dtype="datetime64[s]")
     time[given.to_numpy()] = parsed.time
     return time
@@ -138,9 +172,21 @@ def _encounters(table: pd.DataFrame) -> np.ndarray:
     if "encounter_id" not in table.columns:
         return np.full(len(table), -1, dtype=np.int32)
     column = table["encounter_id"]
-    named = column.notna() & (column.astype(str).str.strip() != "")
-    number, _ = pd.factorize(column.astype(str).where(named))
+    # Words for "missing" are no encounter: entries of many subjects would meet in it.
+    named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *WORDS})
+    _, number = _numbered(text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
     return number.astype(np.int32)
+
+
+def _numbered(texts: Iterable[str | None]) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
+    """The texts, each once, and the number of each row's; -1 for None.
+
+    Neither by pandas, whose tables of texts end each at its first NUL, so that two would be one, nor by pyarrow, which
+    takes no half of a surrogate pair.
+    """
+    numbers: dict[str, int] = {}
+    index = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
+    return np.array(list(numbers), dtype=object), np.array(index, dtype=np.int64)
 
 
 def _numbers(table: pd.DataFrame) -> np.ndarray:
@@ -155,7 +201,7 @@ def _notes(table: pd.DataFrame, static: int) -> list[str]:
     others = [str(name) for name in table.columns if name not in {*REQUIRED, *OPTIONAL}]
     notes = []
     if others:
-        notes.append(f"columns passed over: {', '.join(others)[:200]}")
+        notes.append(f"columns passed over: {known_and_others(others, SHOWN_COLUMNS)}")
     if static:
         notes.append(f"{static} rows without a time are static facts, which the model does not read")
     if "encounter_id" not in table.columns:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from survlstm.files import create_private
 from survlstm.scoring.predictor import Predictor
 
 MEANING = {
@@ -85,5 +86,6 @@ class _Csv:
 
 
 def opened(file: Path, ending: str, schema: pa.Schema) -> Writer:
-    """A file to append parts to; ``ending`` is .parquet or .csv."""
+    """A file to append parts to, which its owner alone can read; ``ending`` is .parquet or .csv."""
+    create_private(file)
     return _Parquet(file, schema) if ending == ".parquet" else _Csv(file, schema)

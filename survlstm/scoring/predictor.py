@@ -22,9 +22,10 @@ from survlstm.data.sources.timestamps import to_local
 from survlstm.data.vocabulary import UNK
 from survlstm.errors import ConfigError, SourceError
 from survlstm.explanation.occlusion import occlude
+from survlstm.scoring.dates import LastDays
 from survlstm.scoring.events_table import read_events_table
 from survlstm.scoring.record import Records, records_of_events, records_of_visits
-from survlstm.scoring.score import CPU, Predictions, batches_of, reasons, score, tensors_of
+from survlstm.scoring.score import CPU, Predictions, batches_of, reasons, score, tensors_of, undated
 from survlstm.scoring.visits_table import read_visits_table
 from survlstm.training.prediction import predict
 
@@ -48,7 +49,7 @@ class Predictor:
 
     Every ``predict`` takes subjects whose future is open, and tells nobody's outcome: a curve starts at the last visit
     known (or at the landmark), a risk is the probability of the event by the end of ``grid``, and higher means sooner.
-    ``as_of``, a day or a time, hides what was entered later; without it entries dated in the future are a defect.
+    ``as_of``, a day or a time, hides what was entered later; without it every entry is read, whenever it is dated.
     """
 
     bundle: Bundle
@@ -98,6 +99,7 @@ class Predictor:
     ) -> Predictions:
         """As ``predict``, of events that a source has read."""
         records = self._records(events, as_of)
+        notes = (*notes, *self._notes_on_dates(records, as_of))
         return score(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_visits(
@@ -116,7 +118,8 @@ class Predictor:
             as_of=self._time_of(as_of),
             reads_age=self._reads_age,
         )
-        return score(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=())
+        notes = self._notes_on_dates(records, as_of)
+        return score(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_survival(self, events: pd.DataFrame, *, as_of: AsOf = None) -> RecordCurves:
         """The guide's curves: P(no event through step j) along each record, from what was known at each visit.
@@ -140,8 +143,9 @@ class Predictor:
 
         Columns code, description, effect (log-odds with the code less those without it; above 0 it raises the risk),
         entries and last_time. A code is left out of every visit, the other codes and the visit features staying as they
-        are. SourceError where the table holds several subjects or one that can't be scored, and where its visits times
-        its codes, which is what an explanation reads, are more than ``most_readings``.
+        are; ``attrs["notes"]`` has sentences about the dates. SourceError where the table holds several subjects or one
+        that can't be scored, and where its visits times its codes, which is what an explanation reads, are more than
+        ``most_readings``.
         """
         records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
         if len(records.seen) != 1:
@@ -149,7 +153,7 @@ class Predictor:
         tensors = tensors_of(records, self.bundle)
         (reason,) = reasons(records, tensors, self.bundle, looking_back=False)
         if reason:
-            raise SourceError(f"only who can be scored is explained; the subject can't be: {reason}")
+            raise SourceError(f"only who can be scored is explained; the subject can't be: {undated(reason)}")
         readings = len(tensors.visit_time) * len(np.unique(tensors.code))
         if most_readings is not None and readings > most_readings:
             raise SourceError(
@@ -167,9 +171,11 @@ class Predictor:
                 "last_time": tensors.visit_time[found.last_visit],
             }
         )
-        return table[table["code"] != UNK].sort_values(
+        table = table[table["code"] != UNK].sort_values(
             "effect", key=lambda effect: -effect.abs(), kind="stable", ignore_index=True
         )
+        table.attrs["notes"] = self._notes_on_dates(records, as_of)
+        return table
 
     def _records(self, events: Events, as_of: AsOf) -> Records:
         return records_of_events(
@@ -186,6 +192,11 @@ class Predictor:
 
     def _time_of(self, as_of: AsOf) -> np.datetime64 | None:
         return time_of(as_of, timezone=self._timezone)
+
+    def _notes_on_dates(self, records: Records, as_of: AsOf) -> tuple[str, ...]:
+        last_days = LastDays()
+        last_days.add(records.ends)
+        return last_days.notes(as_of=self._time_of(as_of), is_landmark=self.bundle.about.clock == "landmark")
 
     @cached_property
     def _outcome(self) -> Outcome:
@@ -206,7 +217,7 @@ def load_bundle(path: str | Path) -> Predictor:
 
 
 def time_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:
-    """The last second of a day, or the time itself; ConfigError for what is neither, and for what is to come.
+    """The last second of a day, or the time itself; ConfigError for what is neither.
 
     A time is in UTC unless it states an offset; with ``timezone`` it is converted to that zone.
     """
@@ -215,17 +226,14 @@ def time_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None
     try:
         text = as_of.isoformat() if isinstance(as_of, datetime.date) else str(as_of)
         found = datetime.datetime.fromisoformat(text)
-    except ValueError as error:
+        if found.tzinfo is not None:
+            found = found.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"as_of must be a day or a time, as in 2020-01-31 or 2020-01-31T12:00; found {as_of!r}"
         ) from error
-    if found.tzinfo is not None:
-        found = found.astimezone(datetime.UTC).replace(tzinfo=None)
     time = np.datetime64(found, "s")
     is_day = len(text) <= len("2020-01-31")
-    # Today has begun, wherever its end is.
-    if time > np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "s") + np.timedelta64(1, "D"):
-        raise ConfigError(f"as_of must not lie in the future: it would take wrong dates for true; found {text}")
     if is_day:
         return time + np.timedelta64(86399, "s")
     return time if timezone is None else to_local(np.array([time]), timezone, is_timed=np.ones(1, dtype=bool))[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from survlstm.data.landmark import landmark_time
 from survlstm.data.outcomes.labels import FollowUp, Outcome, end_of_death_day
 from survlstm.data.prepare import Settings, group_observed
 from survlstm.data.visits import Visits, take_events
+from survlstm.scoring.dates import LONGEST_RECORD_YEARS, is_too_long, record_ends
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Records:
 
     ``reason`` is "" for who is scored. ``over`` says that a subject has had the outcome, or died, after the visits that
     are read: they may be looked at one by one, but nothing is to be predicted any more; ``why_over`` says so.
-    ``landmark`` is NaT on the visit clock.
+    ``landmark`` is NaT on the visit clock. ``ends`` is when each record ends, NaT where it holds nothing.
     """
 
     visits: Visits
@@ -32,6 +32,7 @@ class Records:
     over: Bool[np.ndarray, " subject"]
     why_over: np.ndarray
     landmark: np.ndarray
+    ends: np.ndarray
 
 
 def records_of_events(
@@ -40,16 +41,9 @@ def records_of_events(
     """Group and cut as in training (survlstm.data.prepare), without a label.
 
     Entries that were not known by ``as_of`` are not looked at; one that is dated to the day is known at its end.
-    Without it a subject with entries dated after this moment is not scored: its dates are wrong, and which of them is
-    unknown.
+    Without it every entry is read, whenever it is dated: dates of de-identified records may lie in another century.
     """
-    future = np.zeros(len(events.subjects), dtype=np.int64)
-    if as_of is None:
-        now = np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "s")
-        late = events.time > now
-        np.add.at(future, events.subject[late], 1)
-        future += events.subjects.death > now
-    else:
+    if as_of is not None:
         events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
         # A death is dated to the day, so it is known by the end of that day.
         died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
@@ -59,7 +53,7 @@ def records_of_events(
     records = records_of_visits(
         grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
     )
-    return _with_reasons_of_events(records, entries, future)
+    return _with_reasons_of_events(records, entries)
 
 
 def records_of_visits(
@@ -92,7 +86,13 @@ def records_of_visits(
             no_birth, "no date of birth, which the model reads as age (an event of code MEDS_BIRTH)", reason
         )
     reason = np.where((reason == "") & (seen == 0), why_over, reason)
-    return Records(visits, np.where(reason == "", seen, 0), reason, over, why_over, landmark)
+    reason = np.where(
+        is_too_long(visits),
+        f"its visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: mend it, or set as_of",
+        reason,
+    )
+    seen = np.where(reason == "", seen, 0)
+    return Records(visits, seen, reason, over, why_over, landmark, record_ends(visits))
 
 
 def _alive(events: Events, died_later: np.ndarray) -> Subjects:
@@ -146,7 +146,7 @@ def _not_at_landmark(
     return reason
 
 
-def _with_reasons_of_events(records: Records, entries: np.ndarray, future: np.ndarray) -> Records:
+def _with_reasons_of_events(records: Records, entries: np.ndarray) -> Records:
     """What is wrong with the entries says more than how few visits they make."""
     reason = records.reason.copy()
     number = records.visits.visits_per_subject
@@ -154,7 +154,4 @@ def _with_reasons_of_events(records: Records, entries: np.ndarray, future: np.nd
         reason[subject] = (
             f"none of {entries[subject]} entries makes a visit" if entries[subject] else "no entry that may be read"
         )
-    for subject in np.flatnonzero(future):
-        are = "1 entry is" if future[subject] == 1 else f"{future[subject]} entries are"
-        reason[subject] = f"{are} dated in the future: mend the dates, or set as_of to a day before"
     return dataclasses.replace(records, reason=reason, seen=np.where(reason == "", records.seen, 0))

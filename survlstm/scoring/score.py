@@ -32,11 +32,13 @@ class Predictions:
     """``table`` has one row a subject, or a visit: what the columns hold is said by ``Predictor.predict``.
 
     ``not_scored`` has subject_id and reason, a sentence. ``notes`` are sentences about the events as a whole.
+    ``ends`` (datetime64[s] [subject]) is when each subject's record ends, scored or not; NaT where it holds nothing.
     """
 
     table: pd.DataFrame
     not_scored: pd.DataFrame
     notes: tuple[str, ...]
+    ends: np.ndarray
 
 
 def tensors_of(records: Records, bundle: Bundle) -> Tensors:
@@ -103,7 +105,7 @@ def score(
     _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
     left_out = np.flatnonzero(reason != "")
     not_scored = pd.DataFrame({"subject_id": ids[left_out], "reason": reason[left_out]}, columns=list(NOT_SCORED))
-    return Predictions(table, not_scored, tuple(notes))
+    return Predictions(table, not_scored, tuple(notes), records.ends)
 
 
 def reasons(records: Records, tensors: Tensors, bundle: Bundle, *, looking_back: bool) -> np.ndarray:
@@ -124,6 +126,11 @@ def reasons(records: Records, tensors: Tensors, bundle: Bundle, *, looking_back:
 def kind_of(reason: str) -> str:
     """A reason without its dates and numbers, so that it can be counted."""
     return re.sub(r"\d[\d-]*", "…", reason)
+
+
+def undated(reason: str) -> str:
+    """A reason fit for a message: without the dates, which are a patient's."""
+    return re.sub(r"\d{4}-\d{2}-\d{2}", "a day not shown here", reason)
 
 
 def checked_horizons(bundle: Bundle, horizons: Sequence[float] | None) -> tuple[float, ...]:

@@ -99,15 +99,13 @@ class Ends:
             self.highest = high
 
 
-def curve_of(row: pd.Series, *, horizons: Sequence[float], chosen_as: str) -> SubjectCurve:
-    """A row of predictions as figures and tables take it."""
+def curve_of(row: pd.Series, *, name: str, horizons: Sequence[float], chosen_as: str) -> SubjectCurve:
+    """A row of predictions as figures and tables take it, under a name that is no id."""
     return SubjectCurve(
-        subject_id=str(row["subject_id"]),
+        name=name,
         chosen_as=chosen_as,
         risk=float(row["risk"]),
         percentile=float(row["percentile"]),
-        start=np.datetime64(row.get("landmark", row["history_end"]), "s"),
-        history_end=np.datetime64(row["history_end"], "s"),
         visits=int(row["visits"]),
         entries=int(row["entries"]),
         entries_unknown=int(row["entries_unknown"]),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from survlstm.content import known_and_others
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Subjects
 from survlstm.data.known_times import known_times
 from survlstm.data.visits import Visits, offsets_of
 from survlstm.errors import SourceError
-from survlstm.scoring.events_table import read_events_table
+from survlstm.scoring.events_table import SHOWN_COLUMNS, read_events_table
 
 REQUIRED = ("subject_id", "time", "codes")
 
@@ -18,16 +19,16 @@ REQUIRED = ("subject_id", "time", "codes")
 def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timezone: str | None = None) -> Visits:
     """One row a visit: subject_id, time (of its last entry), codes (a list of texts), and maybe birth.
 
-    A visit dated to the day ended with it. Visits after ``as_of`` are not looked at; without it a visit in the future
-    is refused. Codes that only a death brings are left out. Visits at the same time are ordered by their codes, so that
-    no order of rows shows through. A repeated code counts as often as it stands there. ``timezone`` as in
-    ``read_events_table``. SourceError names what can't be read.
+    A visit dated to the day ended with it. Visits after ``as_of`` are not looked at. Codes that only a death brings are
+    left out. Visits at the same time are ordered by their codes, so that no order of rows shows through. A repeated
+    code counts as often as it stands there. ``timezone`` as in ``read_events_table``. SourceError names what can't be
+    read.
     """
     if not isinstance(table, pd.DataFrame):
         raise SourceError(f"visits must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
-        found = ", ".join(str(name) for name in table.columns)[:400] or "none"
+        found = known_and_others(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
         raise SourceError(
             f"visits must have the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing, found {found}"
         )
@@ -53,12 +54,10 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
     if len(events) < len(entries):
         raise SourceError("visits must have a time each, and no codes MEDS_BIRTH or MEDS_DEATH; give birth as a column")
     time = known_times(events).latest.astype("datetime64[s]")
-    is_late = time > (np.datetime64("now", "D") + np.timedelta64(1, "D") if as_of is None else as_of)
-    if as_of is None and is_late.any():
-        raise SourceError(
-            f"visits must not lie in the future; {len(np.unique(visit_of[is_late]))} do. Mend the dates, or set as_of"
-        )
-    kept = np.flatnonzero(~is_late & ~is_death_code(events.codes)[events.code])
+    is_read = ~is_death_code(events.codes)[events.code]
+    if as_of is not None:
+        is_read &= time <= as_of
+    kept = np.flatnonzero(is_read)
     content = _ranks([tuple(sorted(str(code) for code in codes)) for codes in table["codes"]])[visit_of]
     order = kept[np.lexsort([visit_of[kept], content[kept], time[kept], events.subject[kept]])]
     is_first = np.diff(visit_of[order], prepend=-1) != 0

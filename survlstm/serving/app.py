@@ -135,7 +135,8 @@ def _add_posts(app: Application, predictor: Predictor, limits: Limits) -> None:
             subject = _one_subject(asked, query.subject)
             events = asked.events[asked.events["subject_id"] == subject].reset_index(drop=True)
             table = predictor.explain(events, as_of=asked.options.as_of, most_readings=limits.explained_visits)
-            return explain_answer(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=asked.notes)
+            notes = (*asked.notes, *table.attrs["notes"])
+            return explain_answer(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=notes)
 
         return await _answered(request, query, job, limits=limits, desk=app.explaining)
 

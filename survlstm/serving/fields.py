@@ -10,10 +10,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.types import FailFast
 from pydantic_core import PydanticCustomError
 
-LONGEST_ID, LONGEST_CODE = 200, 1000
-# What nanoseconds since 1970 can hold, and a birth may lie in.
-FIRST_TIME, LAST_TIME = datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1)
-TIME_IN_WORDS = "a day or a time between 1700 and 2200, written 2020-01-31 or 2020-01-31T12:00:00"
+from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR
+from survlstm.scoring.events_table import LONGEST
+
+LONGEST_ID, LONGEST_CODE = LONGEST["subject_id"], LONGEST["code"]
+FIRST_TIME, LAST_TIME = datetime.datetime(FIRST_YEAR, 1, 1), datetime.datetime(LAST_YEAR + 1, 1, 1)
+TIME_IN_WORDS = f"a day or a time of the years {FIRST_YEAR} to {LAST_YEAR}, written 2020-01-31 or 2020-01-31T12:00:00"
 
 
 def _refused(expected: str) -> PydanticCustomError:
@@ -95,7 +97,7 @@ Horizons = Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], F
 
 
 class EventRow(BaseModel):
-    """One event, a row of MEDS; a birth is the code MEDS_BIRTH."""
+    """One event, a row of MEDS; a birth is the code MEDS_BIRTH, a death MEDS_DEATH, with a suffix //… or without."""
 
     model_config = ConfigDict(extra="forbid")
 

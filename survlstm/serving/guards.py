@@ -9,19 +9,17 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from survlstm.content import place_of
 from survlstm.report.numbers import counted as in_words
 from survlstm.serving.problems import Problem, refusal
 
 log = logging.getLogger(__name__)
 
-PACKAGE = Path(__file__).parents[1]
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -80,7 +78,7 @@ class Watched:
             return
         except Exception as error:
             # Not its message, which may hold what was sent.
-            log.error("%s in %s", type(error).__name__, _place(error.__traceback__))
+            log.error("%s in %s", type(error).__name__, place_of(error.__traceback__))
             if not status:
                 await refusal(500, "survlstm could not answer this; its log says where it failed. Nothing was kept")(
                     scope, receive, send_safely
@@ -206,14 +204,3 @@ async def _drop(receive: Receive) -> None:
                     return
     except TimeoutError:
         return
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """The last line of this package that an error passed through."""
-    place = "unknown code"
-    while traceback is not None:
-        file = Path(traceback.tb_frame.f_code.co_filename)
-        if file.is_relative_to(PACKAGE):
-            place = f"{file.relative_to(PACKAGE.parent)}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place

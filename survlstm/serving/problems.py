@@ -1,4 +1,4 @@
-"""What went wrong with a request → a status and one sentence that holds nothing of what was sent but names."""
+"""What went wrong with a request → a status and one sentence that holds nothing of what was sent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from survlstm.content import kind_of_content
+
 # Where an error lies, as pydantic tells it.
 Place = tuple[int | str, ...]
 # More places than these and the sentence is a list that nobody reads.
 MOST_TOLD = 3
-# A name that a client made up may be anything.
-LONGEST_NAME = 60
 KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),
     ((int, float), "a number"),
@@ -91,12 +91,6 @@ def kind_of(value: object) -> str:
     return next((name for kind, name in KINDS if isinstance(value, kind)), "something else")
 
 
-def shown(name: object) -> str:
-    """A name that a client made up, fit for a sentence."""
-    printable = "".join(letter if letter.isprintable() else "?" for letter in str(name))
-    return printable if len(printable) <= LONGEST_NAME else printable[: LONGEST_NAME - 1] + "…"
-
-
 def _one(
     error: ErrorDetails,
     place: Callable[[Place], str],
@@ -108,7 +102,9 @@ def _one(
     if found == "missing":
         return f"{place(where)} must be given; found none"
     if found == "extra_forbidden":
-        return f"the fields of {place(where[:-1])} must be among {', '.join(fields(where))}; found {shown(where[-1])}"
+        # A name that a client made up may be anything, a patient's too.
+        what = kind_of_content(str(where[-1]))
+        return f"the fields of {place(where[:-1])} must be among {', '.join(fields(where))}; found another ({what})"
     name = found if found in EXPECTED else found.removesuffix("_type").removesuffix("_parsing")
     expected = EXPECTED.get(name, "valid").format(**error.get("ctx", {}))
     return f"{place(where)} must be {expected}; found {_found(name, error['input'])}"

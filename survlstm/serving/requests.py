@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from survlstm.content import known_and_others
 from survlstm.serving.fields import EventRow, EventRows, Options, PredictRequest
-from survlstm.serving.problems import Place, Problem, kind_of, of_errors, shown
+from survlstm.serving.problems import Place, Problem, kind_of, of_errors
 
 JSON, CSV = "application/json", "text/csv"
 COLUMNS = tuple(EventRow.model_fields)
@@ -97,11 +98,11 @@ def _refuse_too_many(events: int, most: int) -> None:
 
 
 def _read_csv(body: bytes, *, max_events: int) -> tuple[list[EventRow], tuple[str, ...]]:
-    """The rows of a table with a header; other columns than those of ``EventRow`` are named in a note."""
+    """The rows of a table with a header; a note says how many other columns than those of ``EventRow`` there are."""
     header, cells, lines = _cells(body)
     _refuse_too_many(len(cells), max_events)
     known = [place for place, name in enumerate(header) if name in COLUMNS]
-    others = [shown(name) for name in header if name not in COLUMNS]
+    others = [name for name in header if name not in COLUMNS]
     rows = [{header[place]: _value(header[place], row[place]) for place in known} for row in cells]
 
     def in_line(where: Place) -> str:
@@ -111,7 +112,7 @@ def _read_csv(body: bytes, *, max_events: int) -> tuple[list[EventRow], tuple[st
         checked = _ROWS.validate_python(rows)
     except ValidationError as error:
         raise Problem(422, of_errors(error.errors(include_url=False), place=in_line, fields=_fields)) from None
-    return checked, ((f"columns that are not looked at: {', '.join(others)}",) if others else ())
+    return checked, ((f"columns that are not looked at: {known_and_others(others, ())}",) if others else ())
 
 
 def _cells(body: bytes) -> tuple[list[str], list[list[str]], list[int]]:
@@ -138,13 +139,11 @@ def _cells(body: bytes) -> tuple[list[str], list[list[str]], list[int]]:
 def _refuse_header(header: list[str]) -> None:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
-        # Without any of them it is no header but somebody's data, which is not told back.
-        others = [shown(name) for name in header[:10] if len(missing) < len(REQUIRED)]
-        found = f": {', '.join(others)}" if others else ""
         raise Problem(
             422,
             f"a CSV table must have the columns {', '.join(REQUIRED)} in its first line; {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing among the {len(header)} found{found}",
+            f"{'is' if len(missing) == 1 else 'are'} missing among the {len(header)} found: "
+            f"{known_and_others(header, COLUMNS)}",
         )
     twice = [name for name in COLUMNS if header.count(name) > 1]
     if twice:

@@ -29,7 +29,7 @@ from survlstm.simulation.synthea_csv import (
 log = logging.getLogger(__name__)
 
 PAYERS = 40
-FIRST_END_DATE, LAST_END_DATE = datetime.date(1950, 1, 1), datetime.date(2150, 1, 1)
+FIRST_END_DATE, LAST_END_DATE = datetime.date(1950, 1, 1), datetime.date(2250, 1, 1)
 
 
 def simulate_cohort(

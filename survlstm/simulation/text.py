@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from survlstm.simulation.schedule import SECONDS_PER_DAY
 
 FIRST_DAY = np.datetime64("1800-01-01", "D")
-LAST_DAY = np.datetime64("2200-01-01", "D")
+LAST_DAY = np.datetime64("2301-01-01", "D")
 UUID_LENGTH = 36
 UUID_DASHES = (8, 13, 18, 23)
 

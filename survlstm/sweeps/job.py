@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from survlstm.config import RunConfig
+from survlstm.content import sentence_of, way_of
 from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.launch import settled, start
 from survlstm.report.manifest import read_manifest, record_failure
@@ -42,7 +42,7 @@ def run_job(composed: DictConfig, folder: Path, *, overrides: Sequence[str], job
         _record(folder, overrides, error, error.exit_code)
     except Exception as error:
         # A mistake of survlstm's own, or of a library: the night is not to be lost for it.
-        traceback.print_exc()
+        log.error("%s%s", way_of(error), sentence_of(error))
         _record(folder, overrides, error, 1)
     finally:
         _summarize(folder.parent)
@@ -53,12 +53,11 @@ def _summarize(sweep: Path) -> None:
     try:
         summarize(sweep, show=False)
     except Exception as error:
-        log.warning("WARNING: no summary could be written: %s: %s", type(error).__name__, error)
+        log.warning("WARNING: no summary could be written: %s", sentence_of(error))
 
 
 def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code: int) -> None:
-    sentence = f"{type(error).__name__}: {error}"
-    record_failure(folder, overrides=overrides, sentence=sentence, exit_code=exit_code)
+    record_failure(folder, overrides=overrides, sentence=sentence_of(error), exit_code=exit_code)
 
 
 def _tell_another_config(config: RunConfig, folder: Path) -> None:

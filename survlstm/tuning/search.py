@@ -13,6 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from survlstm.content import sentence_of, way_of
 from survlstm.errors import Interrupted, SurvlstmError, TrainingError
 from survlstm.logs import logging_to
 from survlstm.run_folder import refuse_unwritable
@@ -92,8 +93,9 @@ class Worker:
             self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
         # A driver's or a library's error in one trial: the night has others.
         except Exception as error:
-            self._in_log(lambda: log.warning("Trial %d ended in an error", claimed.slot, exc_info=error))
-            self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
+            passed = way_of(error)
+            self._in_log(lambda: log.warning("Trial %d ended in an error\n%s", claimed.slot, passed))
+            self._fail(claimed, watcher.outcome, sentence_of(error))
         except BaseException:
             self._hand_back(claimed)
             raise

@@ -6,7 +6,13 @@ import shutil
 import pandas as pd
 import pytest
 
-FILES = ["survival.html", *(f"survival_{name}.{kind}" for name in ("groups", "subjects") for kind in ("png", "svg"))]
+from survlstm.scoring.score import undated
+
+FILES = [
+    "subjects.csv",
+    "survival.html",
+    *(f"survival_{name}.{kind}" for name in ("groups", "subjects") for kind in ("png", "svg")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +44,19 @@ def test_without_names_the_ends_and_the_median_are_drawn(survlstm, trained, scor
     ordered = table.sort_values(["risk", "subject_id"])
     expected = [ordered.index[place] for place in (0, (len(ordered) - 1) // 2, -1)]
     rows = rows_of(page)
-    assert [row[0] for row in rows] == expected
-    assert [" ".join(row[1:3]) for row in rows] == ["lowest risk", "median risk", "highest risk"]
+    assert [" ".join(row[:4]) for row in rows] == [
+        f"subject {number} {called} risk" for number, called in enumerate(("lowest", "median", "highest"), start=1)
+    ]
+    numbered = pd.read_csv(folder / "subjects.csv")
+    assert numbered["subject_id"].tolist() == expected
+    assert numbered["chosen_as"].tolist() == ["lowest risk", "median risk", "highest risk"]
+    assert numbered["history_end"].tolist() == [str(table["history_end"][name]) for name in expected]
+    assert (folder / "subjects.csv").stat().st_mode & 0o777 == 0o600
     for row, name in zip(rows, expected, strict=True):
-        assert row[3] == f"{table['risk'][name]:.3f}"
-        assert row[5] == f"{table['survival_1'][name]:.3f}"
-        assert f"{table['history_end'][name]:%Y-%m-%d}" in row
+        assert row[4] == f"{table['risk'][name]:.3f}"
+        assert row[6] == f"{table['survival_1'][name]:.3f}"
+        assert name not in page
+        assert f"{table['history_end'][name]:%Y-%m-%d}" not in page
     assert f"{len(table)} of {len(table) + len(left_out)} subjects scored" in page
     groups = pd.cut(table["percentile"], [-1, 100 / 3, 200 / 3, 101], right=False).value_counts(sort=False).tolist()
     low, medium, high = groups
@@ -69,12 +82,15 @@ def test_the_named_are_drawn_and_who_cannot_be_is_told(survlstm, trained, scored
     words = [f"bundle={bundle}", f"data.path={export}", f"subjects=[{','.join(names)}]", "output=a/b"]
     assert survlstm("plot", "survival", *words) == 0
     page = (tmp_path / "a/b/survival.html").read_text(encoding="utf-8")
-    assert [row[0] for row in rows_of(page)] == names[:9]
+    assert [" ".join(row[:2]) for row in rows_of(page)] == [f"subject {number}" for number in range(1, 10)]
+    assert pd.read_csv(tmp_path / "a/b/subjects.csv")["subject_id"].tolist() == names[:10]
     assert (tmp_path / "a/b/survival_subjects_2.png").is_file()
-    reason = left_out[names[9]]
+    reason = undated(left_out[names[9]])
     assert reason in page
     assert "1 of the 10 subjects asked for" in page
-    assert f"WARNING: {names[9]} is not drawn: {reason}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"WARNING: subject 10 of those asked for is not drawn: {reason}" in said
+    assert not [name for name in names if name in page + said]
 
 
 def test_an_id_that_is_not_there_costs_no_scoring(survlstm, trained, scored, tmp_path, capsys):
@@ -83,8 +99,11 @@ def test_an_id_that_is_not_there_costs_no_scoring(survlstm, trained, scored, tmp
     words = [f"bundle={bundle}", f"data.path={export}", f"subjects=[{name},{name[:-1]}]"]
     assert survlstm("plot", "survival", *words) == 2
     said = " ".join(capsys.readouterr())
-    assert f"{name[:-1]} not among its 60 (1 of 2 asked for). The nearest to {name[:-1]}: {name}" in said
+    assert "1 of the 2 asked for are not among its 60 patients, in place 2 of the list. Name others" in said
+    assert name[:-1] not in said
     assert "Scoring" not in said
+    assert survlstm("plot", "survival", f"bundle={bundle}", f"data.path={export}", f"subjects=[{name.upper()}]") == 2
+    assert "1 of them are there in other capitals or with spaces" in " ".join(capsys.readouterr())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -93,7 +112,8 @@ def test_only_subjects_that_cannot_be_scored(survlstm, trained, scored, tmp_path
     name, reason = next(iter(scored[1].items()))
     assert survlstm("plot", "survival", f"bundle={bundle}", f"data.path={export}", f"subjects=[{name}]") == 4
     said = " ".join(capsys.readouterr())
-    assert f"at least one of the subjects asked for must be scored; found none ({name}: {reason})" in said
+    assert f"one of the subjects asked for must be scored; found none (subject 1: {undated(reason)})" in said
+    assert name not in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,9 +128,11 @@ def test_an_unusable_row_of_the_patients_table_is_a_reason(survlstm, trained, sc
     pd.concat([patients, others]).to_csv(copy / "patients.csv", index=False)
     words = [f"bundle={bundle}", f"data.path={copy}", f"subjects=[{name},{other}]", "output=curves"]
     assert survlstm("plot", "survival", *words) == 0
-    assert f"{name} is not drawn: its row of the patients table can't be used" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "subject 1 of those asked for is not drawn: its row of the patients table can't be used" in said
     page = (tmp_path / "curves" / "survival.html").read_text(encoding="utf-8")
-    assert [row[0] for row in rows_of(page)] == [other]
+    assert [" ".join(row[:2]) for row in rows_of(page)] == ["subject 2"]
+    assert pd.read_csv(tmp_path / "curves" / "subjects.csv")["subject_id"].tolist() == [name, other]
 
 
 def test_nobody_can_be_scored(survlstm, trained, tmp_path, capsys):

@@ -226,6 +226,67 @@ def test_a_run_without_a_verdict_is_not_exported(survlstm, trained, tmp_path, ca
     assert not (tmp_path / "bundle").exists()
 
 
+def test_an_export_of_another_century_is_scored_with_one_note(survlstm, trained, tmp_path, capsys):
+    _, bundle, _ = trained
+    assert survlstm("simulate", "patients=40", "seed=5", "end_date=2205-06-30", "output=export") == 0
+    words = [f"bundle={bundle}", "data.path=export"]
+    assert survlstm("predict", *words, "output=whole.parquet") == 0
+    assert survlstm("predict", *words, "output=parts.parquet", "subjects_at_once=15") == 0
+    said = capsys.readouterr().out
+    # Once a command, for all parts together.
+    assert said.count("WARNING: the data reach past today: 40 of 40 records end after it") == 2
+    whole, parts = (pd.read_parquet(f"{name}.parquet") for name in ("whole", "parts"))
+    assert len(whole) > 20
+    assert whole["subject_id"].tolist() == parts["subject_id"].tolist()
+    assert (whole["history_end"] > "2190").all()
+    assert not pd.read_csv("whole.not_scored.csv")["reason"].str.contains("future").any()
+    assert survlstm("predict", *words, "output=then.parquet", "as_of=2202-01-01") == 0
+    assert (pd.read_parquet("then.parquet")["history_end"] < "2202-01-02").all()
+
+
+def test_predictions_can_be_read_by_their_owner_alone(survlstm, trained, tmp_path):
+    run, bundle, export = trained
+    for name in ("found.csv", "found2.parquet"):
+        assert survlstm("predict", f"bundle={bundle}", f"data.path={export}", f"output={name}") == 0
+    files = [
+        "found.csv",
+        "found.not_scored.csv",
+        "found2.parquet",
+        "found2.not_scored.csv",
+        run / "predictions.parquet",
+    ]
+    assert [Path(file).stat().st_mode & 0o777 for file in files] == [0o600] * 5
+    # What holds no subject is as open as the user has it.
+    assert Path("found.json").stat().st_mode & 0o777 != 0o600
+
+
+def test_unknown_codes_are_named_where_many_have_them(survlstm, trained, tmp_path, capsys):
+    _, bundle, export = trained
+    copy = shutil.copytree(export, tmp_path / "export")
+    names = pd.read_csv(copy / "patients.csv", dtype=str)["Id"].tolist()
+    with (copy / "devices.csv").open() as stream:
+        width = len(next(csv.reader(stream)))
+    rows = [(name, "5557777") for name in names[:30]] + [(name, "4446666") for name in names[:3] * 15]
+    with (copy / "devices.csv").open("a") as stream:
+        for name, code in rows:
+            cells = ["2020-01-01T00:10:00Z", "", name, "", code, "made up", ""]
+            stream.write(",".join(cells[:width]) + "\n")
+    for at_once in (5, 100):
+        assert (
+            survlstm(
+                "predict",
+                f"bundle={bundle}",
+                f"data.path={copy}",
+                f"subjects_at_once={at_once}",
+                f"output=a{at_once}.csv",
+            )
+            == 0
+        )
+        said = capsys.readouterr().out
+        assert "the most frequent that at least 10 subjects have: SNOMED/5557777 30" in said
+        assert "4446666" not in said
+
+
 def test_help_shows_the_keys(survlstm, capsys):
     for verb in ("export", "predict", "plot", "explain", "serve"):
         assert survlstm(verb, "--help") == 0

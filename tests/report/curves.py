@@ -19,12 +19,10 @@ def survival(times, *, hazard):
 def subject(name, times=VISITS, *, hazard=0.1, chosen_as="", percentile=50.0):
     curve = survival(times, hazard=hazard)
     return SubjectCurve(
-        subject_id=name,
+        name=name,
         chosen_as=chosen_as,
         risk=float(1 - curve[-1]),
         percentile=percentile,
-        start=np.datetime64("2020-02-01T00:00:00"),
-        history_end=np.datetime64("2020-01-31T10:00:00"),
         visits=1234,
         entries=2345,
         entries_unknown=67,

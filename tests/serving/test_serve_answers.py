@@ -12,7 +12,7 @@ import pytest
 from survlstm.scoring.predictor import Predictor
 from survlstm.serving.answers import ExplainAnswer, HealthAnswer, ModelAnswer, PredictAnswer
 from survlstm.serving.problems import ErrorAnswer
-from tests.bundles import predictor_on
+from tests.bundles import meds, predictor_on
 from tests.serving.asking import app_on, as_csv, as_json, ask, some_events
 
 CLOCKS = ("visit", "landmark")
@@ -142,7 +142,7 @@ def test_a_spreadsheets_csv_is_read_and_other_columns_are_named(delimiter):
     text = "\ufeff" + events.to_csv(index=False, sep=delimiter).replace("\n", "\r\n") + "\r\n"
     headers = {"content-type": "text/csv; charset=UTF-8"}
     found = ask(app_on(), "POST", "/predict", content=text.encode(), headers=headers).json()
-    assert found["notes"] == ["columns that are not looked at: ward"]
+    assert found["notes"] == ["columns that are not looked at: 1 name not shown here (1 text)"]
     expected = ask(app_on(), "POST", "/predict", **as_csv(events.drop(columns="ward"))).json()
     assert found["predictions"] == expected["predictions"]
 
@@ -249,3 +249,20 @@ def _objects(value):
     elif isinstance(value, list):
         for part in value:
             yield from _objects(part)
+
+
+def test_a_de_identified_record_is_answered_with_a_note():
+    records = {"a": [(f"2150-0{month}-01T08:00:00", f"e{month}", ["X/1", "X/2"]) for month in range(1, 8)]}
+    table = meds(records, births=False)
+    table.loc[len(table)] = ["a", "2090-01-01", "MEDS_BIRTH//fact", None, float("nan")]
+    for path in ("/predict", "/explain"):
+        found = ask(app_on(), "POST", path, **as_csv(table)).json()
+        (note,) = found["notes"]
+        assert note.startswith("the data reach past today: 1 of 1 records end after it")
+    table.loc[len(table)] = ["a", "2150-08-01", "MEDS_DEATH//hospital", None, float("nan")]
+    (left,) = ask(app_on(), "POST", "/predict", **as_csv(table)).json()["not_scored"]
+    assert left["reason"].startswith("died on 2150-08-01")
+    # What is refused names no day.
+    assert "2150" not in ask(app_on(), "POST", "/explain", **as_csv(table)).json()["error"]
+    as_of = ask(app_on(), "POST", "/predict", params={"as_of": "2150-04-30"}, **as_csv(table)).json()
+    assert [row["visits"] for row in as_of["predictions"]] == [4]

@@ -46,8 +46,12 @@ BAD = {
     "no time": ({"json": {"events": [{"subject_id": 1, "code": "X/1"}]}}, 422, r"events\[0\]\.time must be given"),
     "time in words": (events(time=MARKER), 422, r"events\[1\]\.time must be a day or a time .*; found other text"),
     "time a number": (events(time=1580472000), 422, r"events\[1\]\.time must be .*; found a number"),
-    "time long ago": (events(time="0001-01-01T00:00:00+14:00"), 422, r"events\[1\]\.time must be .* between 1700"),
-    "time before records": (events(time="1500-01-01"), 422, r"events\[1\]\.time must be .* between 1700"),
+    "time long ago": (
+        events(time="0001-01-01T00:00:00+14:00"),
+        422,
+        "the years 1800 to 2300",
+    ),
+    "time before records": (events(time="1500-01-01"), 422, "the years 1800 to 2300"),
     "empty code": (events(code=" "), 422, r"events\[1\]\.code must be text of 1 to 1000"),
     "subject true": (events(subject_id=True), 422, r"events\[1\]\.subject_id must be .*; found true or false"),
     "subject huge": (events(subject_id=2**70), 422, r"events\[1\]\.subject_id must be .* at most 64 bits"),
@@ -58,8 +62,12 @@ BAD = {
         422,
         r"events\[0\]\.numeric_value must be .*; found NaN or an infinity",
     ),
-    "unknown field": (events(valeu=MARKER), 422, r"fields of events\[1\] must be among subject_id, .*; found valeu"),
-    "unknown option": (rest(pervisit=True), 422, "fields of the body must be among .*; found pervisit"),
+    "unknown field": (
+        events(valeu=MARKER),
+        422,
+        r"fields of events\[1\] must .*another \(5 characters of text\)",
+    ),
+    "unknown option": (rest(pervisit=True), 422, "fields of the body must be among .*; found another"),
     "per_visit text": (rest(per_visit="yes"), 422, "per_visit must be true or false; found text"),
     "no horizon": (rest(horizons=[]), 422, "horizons must be a list of at least 1; found 0"),
     "horizon below 0": (rest(horizons=[1, -1]), 422, r"horizons\[1\] must be greater than 0"),
@@ -87,8 +95,16 @@ BAD = {
     "gzip": (body(gzip.compress(b"{}"), JSON | {"content-encoding": "gzip"}), 415, "found a Content-Encoding"),
     "empty table": (body(b"\n\n", CSV), 422, "found an empty table"),
     "only a header": (body(b"subject_id,time,code\n", CSV), 422, "at least one event; found 0"),
-    "no header": (body(f"{MARKER},2020-01-01,X/1\n", CSV), 422, r"missing among the 3 found$"),
-    "other columns": (body("patient,time,code\n1,2,3\n", CSV), 422, "subject_id is missing .*: patient, time, code$"),
+    "no header": (
+        body(f"{MARKER},2020-01-01,X/1\n", CSV),
+        422,
+        r"3 names not shown here \(2 texts, 1 date\)$",
+    ),
+    "other columns": (
+        body("patient,time,code\n1,2,3\n", CSV),
+        422,
+        "subject_id is missing .*: time, code and 1 name not",
+    ),
     "a column twice": (body("subject_id,time,code,code\n1,2,3,4\n", CSV), 422, "each column once; found code 2 times"),
     "short line": (body("subject_id,time,code\na,,X/1\n\nb,\n", CSV), 422, "line 4 must have 3 fields.*; found 2"),
     "open quote": (body('subject_id,time,code\n"a,,X/1\n', CSV), 422, "must be a CSV table; it can't be read"),
@@ -131,8 +147,7 @@ def test_a_bad_request_gets_a_sentence_and_the_next_one_its_prediction(app, good
     request, status, sentence = BAD[name]
     answered = ask(app, "POST", "/predict", **request)
     refused(answered, status, sentence)
-    if name not in {"unknown in query"}:
-        assert MARKER not in answered.text
+    assert MARKER not in answered.text
     assert ask(app, "GET", "/health").json()["status"] == "ok"
     assert ask(app, "POST", "/predict", **good[0]).json()["predictions"] == good[1]
     assert MARKER not in caplog.text

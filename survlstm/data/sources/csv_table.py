@@ -1,8 +1,7 @@
-"""CSV file, plain or gzipped → the columns asked for by name, whole or a block of rows at a time."""
+"""CSV files, plain or gzipped → the columns asked for by name, whole or a block of rows at a time."""
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,37 +14,35 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from jaxtyping import Int32
 
+from survlstm.data.sources.csv_header import Field, Header, line_of_row, read_header
+from survlstm.data.sources.csv_stream import NOT_UTF8, Utf8Stream, open_bytes
+from survlstm.data.sources.missing import without_missing
 from survlstm.errors import SourceError
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
-_HEAD_BYTES = 1 << 16
 # Larger blocks mean fewer dictionaries to merge; 0.5 to 4 MiB differ little, 2 MiB took the least time.
 _BLOCK_BYTES = 1 << 21
-
-_FOREIGN = (
-    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
-    (b"%PDF", "a PDF; put the CSV file in its place"),
-    (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
-    (b"\x1f\x8b", "gzip data; name it .csv.gz, or unpack it once"),
-    (b"<", "HTML or XML, often a saved error page; download the CSV file again"),
-)
-
-
-class Field(NamedTuple):
-    """A column by its name here and the spellings a file may use for it, the preferred one first."""
-
-    name: str
-    spellings: tuple[str, ...]
-    required: bool = True
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's distinct texts and, row by row, which of them stands there: ``values[index]`` is the column."""
+    """A column's texts and, row by row, which of them stands there: ``values[index]`` is the column.
+
+    Spaces around a text are gone and a word for "missing" (NULL, nan, …) is "", so a text may be there twice.
+    ``spelled_missing`` counts the rows with such a word.
+    """
 
     index: Int32[np.ndarray, " row"]
     values: pa.Array
+    spelled_missing: int = 0
+
+
+class Part(NamedTuple):
+    """One file of a table, and how many rows were read from it."""
+
+    path: Path
+    header: Header
+    rows: int
 
 
 class CsvTable(NamedTuple):
@@ -55,101 +52,137 @@ class CsvTable(NamedTuple):
     columns: dict[str, Column]
     rows: int
     malformed: int
+    parts: tuple[Part, ...] = ()
+
+    def place(self, row: int) -> str:
+        """Say in which line of which file a row stands, for a message; reads that file again."""
+        for part in self.parts:
+            if row < part.rows:
+                return f"line {line_of_row(part.path, part.header, row):,} of {part.path.name}"
+            row -= part.rows
+        return self.path.name
 
 
-def read_csv_table(path: Path, fields: Sequence[Field]) -> CsvTable:
-    """Read the columns of ``fields`` as texts; optional ones that the file lacks are absent from the result.
+def read_csv_table(paths: Sequence[Path], fields: Sequence[Field]) -> CsvTable:
+    """Read the columns of ``fields`` as texts; optional ones that the table lacks are absent from the result.
 
-    Raises SourceError for a file that is empty, cut short, damaged, not UTF-8, not CSV, or without a required column.
+    A table may stand in several files, which must have the same of these columns. Raises SourceError for a file that is
+    empty, cut short, damaged, not UTF-8, not CSV, or without a required column.
     """
-    with _sentences(path):
-        names, has_rows = _open(path, fields)
-        if not has_rows:
-            nothing = Column(np.empty(0, np.int32), pa.array([], pa.string()))
-            return CsvTable(path, dict.fromkeys(names, nothing), 0, 0)
-        parser = _Parser(path, names)
-        table = pa_csv.read_csv(parser.file, **parser.options(_TEXT)).unify_dictionaries()
-        parser.check(table.num_rows)
-        columns = {name: _column(table[spelling]) for name, spelling in names.items()}
-        return CsvTable(path, columns, table.num_rows, parser.malformed)
+    tables = [_read_file(path, fields) for path in paths]
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    for table in tables:
+        _refuse_other_columns(first, table)
+    columns = {name: _joined([table.columns[name] for table in tables]) for name in first.columns}
+    rows, malformed = sum(table.rows for table in tables), sum(table.malformed for table in tables)
+    return CsvTable(first.path, columns, rows, malformed, tuple(table.parts[0] for table in tables))
 
 
 class CsvStream:
-    """A CSV file as ``read_csv_table`` reads it, but a block of rows at a time.
+    """A CSV table as ``read_csv_table`` reads it, but a block of rows at a time.
 
     pyarrow reads up to 32 blocks of 2 MiB ahead, so a file of any length takes 64 MiB at most and a few blocks more.
-    ``names`` gives the spelling of every field found; ``malformed`` is complete when all blocks have been read.
+    ``names`` gives the spelling of every field found in the first file; ``malformed`` is complete when all blocks have
+    been read.
     """
 
-    def __init__(self, path: Path, fields: Sequence[Field]) -> None:
-        self.path = path
+    def __init__(self, paths: Sequence[Path], fields: Sequence[Field]) -> None:
         self.malformed = 0
-        with _sentences(path):
-            self.names, self._has_rows = _open(path, fields)
+        self._fields = fields
+        self._headers: list[tuple[Path, Header]] = []
+        for path in paths:
+            with _sentences(path):
+                self._headers.append((path, read_header(path, fields)))
+            _refuse_other_names(*self._headers[0], *self._headers[-1])
+        self.path, first = self._headers[0]
+        self.names, self.seen = first.names, first.seen
 
     def blocks(self) -> Iterator[pa.RecordBatch]:
-        """Rows as texts, in columns named as in the file; raises SourceError where ``read_csv_table`` would."""
-        if not self._has_rows:
-            return
-        rows = 0
-        with _sentences(self.path):
-            parser = _Parser(self.path, self.names)
-            reader = pa_csv.open_csv(parser.file, **parser.options(pa.string()))
-        # A reader's own error, not one of whoever takes the blocks, gets a reader's sentence.
-        while (block := self._next(reader)) is not None:
-            rows += block.num_rows
-            yield block
-        self.malformed = parser.malformed
-        with _sentences(self.path):
-            parser.check(rows)
+        """Rows as texts, in columns named as in the first file; raises SourceError where ``read_csv_table`` would."""
+        for path, header in self._headers:
+            if header.has_rows:
+                yield from self._blocks(path, header)
 
     def tables(self) -> Iterator[CsvTable]:
         """The same rows, each block a table of its own; none of them counts malformed rows."""
         for block in self.blocks():
             columns = {
-                name: _column(pa.chunked_array([block.column(spelling).dictionary_encode()]))
-                for name, spelling in self.names.items()
+                field.name: _column(pa.chunked_array([block.column(self.names[field.name]).dictionary_encode()]), field)
+                for field in self._fields
+                if field.name in self.names
             }
             yield CsvTable(self.path, columns, block.num_rows, 0)
 
-    def _next(self, reader: pa_csv.CSVStreamingReader) -> pa.RecordBatch | None:
-        with _sentences(self.path):
+    def _blocks(self, path: Path, header: Header) -> Iterator[pa.RecordBatch]:
+        rows = 0
+        parser = _Parser(path, header)
+        with _sentences(path):
+            reader = pa_csv.open_csv(parser.file, **parser.options(pa.string()))
+        # A reader's own error, not one of whoever takes the blocks, gets a reader's sentence.
+        while (block := self._next(path, reader)) is not None:
+            for field in self._fields if parser.stream.is_marked else ():
+                if field.name in header.names:
+                    texts = block.column(header.names[field.name]).dictionary_encode()
+                    _refuse_not_utf8(path, header, field, texts.dictionary, texts.indices.to_numpy(), rows_before=rows)
+            rows += block.num_rows
+            yield block.rename_columns(list(self.names.values()))
+        self.malformed += parser.malformed
+        with _sentences(path):
+            parser.check(rows)
+
+    def _next(self, path: Path, reader: pa_csv.CSVStreamingReader) -> pa.RecordBatch | None:
+        with _sentences(path):
             try:
                 return reader.read_next_batch()
             except StopIteration:
                 return None
 
 
+def _read_file(path: Path, fields: Sequence[Field]) -> CsvTable:
+    with _sentences(path):
+        header = read_header(path, fields)
+        if not header.has_rows:
+            nothing = Column(np.empty(0, np.int32), pa.array([], pa.string()))
+            return CsvTable(path, dict.fromkeys(header.names, nothing), 0, 0, (Part(path, header, 0),))
+        parser = _Parser(path, header)
+        table = pa_csv.read_csv(parser.file, **parser.options(_TEXT)).unify_dictionaries()
+        parser.check(table.num_rows)
+    asked = [field for field in fields if field.name in header.names]
+    columns = {}
+    for field in asked:
+        column = _column(table[header.names[field.name]], field)
+        if parser.stream.is_marked:
+            _refuse_not_utf8(path, header, field, column.values, column.index, rows_before=0)
+        columns[field.name] = column
+    return CsvTable(path, columns, table.num_rows, parser.malformed, (Part(path, header, table.num_rows),))
+
+
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
+    """What pyarrow says quotes the row it stopped at, so that none of it is passed on."""
     try:
         yield
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SourceError(f"{path.name} {_defect(str(error))} ({path}).") from error
-
-
-def _open(path: Path, fields: Sequence[Field]) -> tuple[dict[str, str], bool]:
-    """The spelling of every field found, and whether there is a line after the header."""
-    head = _head(path)
-    names = _column_names(path, _header(path, head), fields)
-    # pyarrow takes a header without a line break for an empty file.
-    return names, len(head.lstrip(b"\r\n").splitlines()) > 1 or head.endswith((b"\r", b"\n"))
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"{path.name} {_defect(error)} ({path}).") from None
 
 
 class _Parser:
     """How pyarrow is to read a file, and what it left unsaid when it has."""
 
-    def __init__(self, path: Path, names: dict[str, str]) -> None:
+    def __init__(self, path: Path, header: Header) -> None:
         self.malformed = 0
         self._path = path
-        self._spellings = list(names.values())
-        self._stream = _WatchedStream(path)
-        self.file = pa.PythonFile(self._stream, mode="r")
+        self._separator = header.separator
+        self._spellings = list(header.names.values())
+        self.stream = Utf8Stream(path)
+        self.file = pa.PythonFile(self.stream, mode="r")
 
     def options(self, text: pa.DataType) -> dict[str, Any]:
         return {
             "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            "parse_options": pa_csv.ParseOptions(invalid_row_handler=self._skip),
+            "parse_options": pa_csv.ParseOptions(delimiter=self._separator, invalid_row_handler=self._skip),
             "convert_options": pa_csv.ConvertOptions(
                 include_columns=self._spellings, column_types=dict.fromkeys(self._spellings, text)
             ),
@@ -157,7 +190,7 @@ class _Parser:
 
     def check(self, rows: int) -> None:
         """Raise SourceError where ``rows``, all that were read, are not all that the file holds."""
-        if self._stream.quote_seen:
+        if self.stream.quote_seen:
             _check_one_row_per_line(self._path, rows + self.malformed)
 
     def _skip(self, _row: pa_csv.InvalidRow) -> str:
@@ -165,43 +198,53 @@ class _Parser:
         return "skip"
 
 
-def _column(chunks: pa.ChunkedArray) -> Column:
+def _column(chunks: pa.ChunkedArray, field: Field) -> Column:
     if chunks.num_chunks == 0:
         return Column(np.empty(0, np.int32), pa.array([], pa.string()))
     indices = [chunk.indices.to_numpy() for chunk in chunks.chunks]
-    return Column(np.concatenate(indices), chunks.chunk(0).dictionary)
+    index, values = np.concatenate(indices), chunks.chunk(0).dictionary
+    if field.free_text:
+        return Column(index, values)
+    values, spelled = without_missing(values)
+    return Column(index, values, 0 if spelled is None else int(np.count_nonzero(spelled[index])))
 
 
-class _WatchedStream:
-    """The file's decompressed bytes, remembering whether a double quote was among them.
+def _joined(columns: Sequence[Column]) -> Column:
+    chunks = [pa.DictionaryArray.from_arrays(pa.array(column.index), column.values) for column in columns]
+    unified = pa.chunked_array(chunks).unify_dictionaries()
+    index = np.concatenate([chunk.indices.to_numpy() for chunk in unified.chunks])
+    return Column(index, unified.chunk(0).dictionary, sum(column.spelled_missing for column in columns))
 
-    A quote that never closes makes the parser swallow every line up to the next quote without a word. Synthea writes
-    no quotes, so a search for one costs next to nothing, and only a file that has some pays for counting its lines.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._stream = pa.input_stream(str(path))
-        self.quote_seen = False
+def _refuse_other_columns(first: CsvTable, table: CsvTable) -> None:
+    _refuse_other_names(first.path, first.parts[0].header, table.path, table.parts[0].header)
 
-    @property
-    def closed(self) -> bool:
-        return self._stream.closed
 
-    def read(self, size: int = -1) -> bytes:
-        block: bytes = self._stream.read(size)
-        self.quote_seen = self.quote_seen or b'"' in block
-        return block
+def _refuse_other_names(first: Path, expected: Header, path: Path, header: Header) -> None:
+    differing = sorted(name.upper() for name in set(expected.names) ^ set(header.names))
+    if differing:
+        raise SourceError(
+            f"the files of one table must have the same columns; {first.name} and {path.name} differ in "
+            f"{', '.join(differing)}. Export the table again, or read one of them ({path.parent})."
+        )
 
-    def readable(self) -> bool:
-        return True
 
-    def close(self) -> None:
-        self._stream.close()
+def _refuse_not_utf8(
+    path: Path, header: Header, field: Field, values: pa.Array, index: np.ndarray, *, rows_before: int
+) -> None:
+    marked = np.array([NOT_UTF8 in text for text in values.to_pylist()], bool)
+    if marked[index].any():
+        rows = np.flatnonzero(marked[index])
+        line = line_of_row(path, header, rows_before + int(rows[0]))
+        raise SourceError(
+            f"{path.name} must be UTF-8 text and isn't: column {field.spellings[0]} holds bytes that are not UTF-8 in "
+            f"{len(rows):,} rows, the first in line {line:,}. Save it as UTF-8 ({path})."
+        )
 
 
 def _check_one_row_per_line(path: Path, rows: int) -> None:
-    with io.TextIOWrapper(pa.input_stream(str(path)), encoding="latin-1") as text:
-        lines = sum(1 for line in text if line.strip()) - 1
+    with io.TextIOWrapper(open_bytes(path), encoding="latin-1") as text:
+        lines = sum(1 for line in text if line.strip("\r\n")) - 1
     if lines != rows:
         raise SourceError(
             f"{path.name} must hold one row per line; it has {lines} lines after the header and {rows} rows, so a "
@@ -209,55 +252,18 @@ def _check_one_row_per_line(path: Path, rows: int) -> None:
         )
 
 
-def _head(path: Path) -> bytes:
-    with pa.input_stream(str(path)) as stream:
-        head: bytes = stream.read(_HEAD_BYTES)
-    return head.removeprefix(b"\xef\xbb\xbf")
-
-
-def _header(path: Path, head: bytes) -> list[str]:
-    if not head.strip():
-        raise SourceError(f"{path.name} must hold a header and rows; it is empty. Export or copy it again ({path}).")
-    for signature, what in _FOREIGN:
-        if head.lstrip().startswith(signature):
-            raise SourceError(f"{path.name} must be comma-separated UTF-8 text; it is {what} ({path}).")
-    line = head.lstrip(b"\r\n").splitlines()[0]
-    if any(byte < 32 and byte != 9 for byte in line):
-        raise SourceError(f"{path.name} must be comma-separated UTF-8 text; it is binary data ({path}).")
-    try:
-        return next(csv.reader([line.decode("utf-8")]))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(
-            f"{path.name} must be comma-separated UTF-8 text; its header isn't: {error}. Save it as UTF-8 ({path})."
-        ) from error
-
-
-def _column_names(path: Path, header: list[str], fields: Sequence[Field]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for field in fields:
-        spelling = next((text for text in field.spellings if text in header), None)
-        if spelling is not None:
-            found[field.name] = spelling
-    missing = [" or ".join(field.spellings) for field in fields if field.required and field.name not in found]
-    if missing:
-        raise SourceError(
-            f"{path.name} must have the columns of a Synthea CSV export (2019 or later); {', '.join(missing)} missing, "
-            f"found {', '.join(header)[:400]}. Export it again, or rename the columns ({path})."
-        )
-    twice = [spelling for spelling in found.values() if header.count(spelling) > 1]
-    if twice:
-        raise SourceError(f"{path.name} must name each column once; {', '.join(twice)} stands there twice ({path}).")
-    return found
-
-
-def _defect(message: str) -> str:
-    """Say what pyarrow's message means for the person who has the file."""
+def _defect(error: BaseException) -> str:
+    """Say what an error of pyarrow means for the person who has the file, in words that hold nothing of the file."""
+    message = str(error)
     if "Truncated" in message:
         return "is cut short: its gzip data ends too early. Copy or export it again"
     if "incorrect header check" in message:
         return "must be gzip data, as its name says, and isn't. Name it .csv if it is plain text, or export it again"
     if "inflate failed" in message:
-        return f"is damaged: {message}. Copy or export it again"
-    if "UTF8" in message:
-        return f"must be UTF-8 text and isn't: {message}. Save it as UTF-8"
-    return f"can't be read as CSV: {message}. Export it again"
+        return "is damaged: its gzip data can't be unpacked. Copy or export it again"
+    if isinstance(error, OSError) and error.strerror:
+        return f"can't be read; the system says: {error.strerror}. Give survlstm the right to read it, or copy it again"
+    return (
+        "can't be read as CSV: a row of it can't be split into columns. Look for a double quote that never closes, "
+        "or export it again"
+    )

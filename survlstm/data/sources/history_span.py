@@ -51,11 +51,12 @@ def _steepest_fall(years_back: Int32[np.ndarray, " event"], near: int) -> int:
 def _sentence(end: np.datetime64, cut: int, subjects: int, shares: tuple[float, float]) -> str:
     after, before = shares
     return (
-        f"Histories look cut at about {(end - cut * _YEAR).astype('datetime64[D]')}, {cut} years before the end: of "
-        f"{subjects} living subjects born long enough before, {after:.0%} have a record in a year after that day and "
+        # To the month: the day is that of somebody's last entry.
+        f"Histories look cut at about {(end - cut * _YEAR).astype('datetime64[M]')}, {cut} years before the end: of "
+        f"{subjects} living subjects born long enough before, {after:.0%} have a record in a year after that month and "
         f"{before:.0%} in a year before it. The first record is then no start of care: a time zero, a count of visits "
-        "or an exclusion of prevalent cases that reaches back before that day sees only what was still active. Synthea "
-        "writes full histories with exporter.years_of_history=0."
+        "or an exclusion of prevalent cases that reaches back before that month sees only what was still active. "
+        "Synthea writes full histories with exporter.years_of_history=0."
     )
 
 

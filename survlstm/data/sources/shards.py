@@ -21,11 +21,13 @@ from tqdm import tqdm
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvStream, read_csv_table
+from survlstm.data.sources.missing import without_missing
 from survlstm.data.sources.row_fates import check_unusable_share, count_malformed
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import code_patients
 from survlstm.errors import SourceError
+from survlstm.files import PRIVATE_FOLDER, private_opener
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ def shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Pa
         folders = tuple(folder / f"{number:06d}" for number in range(len(starts) + 1))
         with _room(path, into):
             for part in folders:
-                part.mkdir()
+                part.mkdir(mode=PRIVATE_FOLDER)
             malformed = [_split(name, files[name], starts, folders) for name in files]
             _fill_empty(folders, files)
         yield Shards(subjects, folders, tuple(count for count in malformed if count.rows_read))
@@ -92,13 +94,13 @@ def merged(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, ...]:
 def check_unusable_shares(counts: tuple[TableCount, ...], *, limit: float) -> None:
     """Raise SourceError for the first table of which more than ``limit`` (0 to 1) of all rows are unusable."""
     for count in counts:
-        check_unusable_share(count, limit=limit, example="")
+        check_unusable_share(count, limit=limit)
 
 
-def _split(name: str, file: Path, starts: list[str], folders: Sequence[Path]) -> TableCount:
+def _split(name: str, files: Sequence[Path], starts: list[str], folders: Sequence[Path]) -> TableCount:
     """Append every row of a table to the part of its patient; the malformed ones are counted."""
     fields = PATIENT_FIELDS if name == PATIENTS else EVENT_TABLES[name].fields
-    stream = CsvStream(file, fields)
+    stream = CsvStream(files, fields)
     rows = 0
     for block in tqdm(stream.blocks(), desc=f"Splitting {name}", unit=" blocks", disable=None, leave=False):
         rows += block.num_rows
@@ -117,13 +119,15 @@ def _split(name: str, file: Path, starts: list[str], folders: Sequence[Path]) ->
 def _parts(ids: pa.Array, starts: list[str]) -> Int64[np.ndarray, " row"]:
     """The part of each row's patient, or the part in which a patient of that id would be."""
     encoded = ids.dictionary_encode()
-    parts = np.array([bisect_right(starts, text) for text in encoded.dictionary.to_pylist()], dtype=np.int64)
+    # As they are read there, without spaces around them.
+    names, _ = without_missing(encoded.dictionary)
+    parts = np.array([bisect_right(starts, text) for text in names.to_pylist()], dtype=np.int64)
     return parts[encoded.indices.to_numpy()]
 
 
 def _append(file: Path, rows: pa.RecordBatch) -> None:
     # Opened for each block anew: there may be more parts than files that a process may hold open.
-    with file.open("ab") as end:
+    with open(file, "ab", opener=private_opener) as end:
         if end.tell() == 0:
             end.write(_header(rows.schema.names))
         end.write(_as_csv(rows))
@@ -147,10 +151,11 @@ def _header(names: Iterable[str]) -> bytes:
 
 
 def _header_only(file: Path, stream: CsvStream) -> None:
-    file.write_bytes(_header(stream.names.values()))
+    with open(file, "wb", opener=private_opener) as whole:
+        whole.write(_header(stream.names.values()))
 
 
-def _fill_empty(folders: Sequence[Path], files: dict[str, Path]) -> None:
+def _fill_empty(folders: Sequence[Path], files: dict[str, tuple[Path, ...]]) -> None:
     """An export has an event table, so a part whose subjects have no event gets one without rows."""
     tables = [name for name in files if name != PATIENTS]
     stream = CsvStream(files[tables[0]], EVENT_TABLES[tables[0]].fields)

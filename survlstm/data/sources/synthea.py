@@ -17,17 +17,17 @@ from jaxtyping import Int32
 
 from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Reading, Subjects
-from survlstm.data.sources.csv_table import read_csv_table
+from survlstm.data.sources.csv_table import CsvTable, read_csv_table
 from survlstm.data.sources.encounter_checks import day_disagreements, shared_encounters, unmatched_encounters
 from survlstm.data.sources.history_span import cut_history_warning
+from survlstm.data.sources.row_fates import selected_by_death
+from survlstm.data.sources.synthea_files import Tables, find_tables
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import Patients, code_patients
 from survlstm.data.sources.synthea_rows import CodedRows, code_rows
 from survlstm.errors import SourceError
 
 log = logging.getLogger(__name__)
-
-_SUFFIXES = (".csv", ".csv.gz")
 
 
 @dataclass(frozen=True)
@@ -48,43 +48,36 @@ class SyntheaSource:
 
     def files(self) -> list[Path]:
         """Every file that ``read`` opens, sorted; raises SourceError where the folder can't be an export."""
-        return sorted(self.files_by_table().values())
+        return sorted(path for paths in self.files_by_table().values() for path in paths)
 
-    def files_by_table(self) -> dict[str, Path]:
+    def files_by_table(self) -> dict[str, tuple[Path, ...]]:
         """patients and the event tables asked for that are there, in ``EVENT_TABLES``' order; raises as ``files``."""
-        folder = Path(self.path).expanduser()
-        if not folder.is_dir():
-            found = "a file" if folder.exists() else "not there"
-            raise SourceError(f"data.path must be the folder of a Synthea CSV export; {folder} is {found}.")
+        return self._tables().files
+
+    def _tables(self) -> Tables:
         _check_names(self.tables)
-        present = {name: path for name in (PATIENTS, *EVENT_TABLES) if (path := _find(folder, name))}
-        if PATIENTS not in present:
-            raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_listing(folder)}.")
-        files = {name: path for name, path in present.items() if name == PATIENTS or name in self.tables}
-        if len(files) == 1:
-            raise SourceError(
-                f"{folder} must hold at least one of the event tables {', '.join(self.tables)} (data.source.tables); "
-                f"it holds {_listing(folder)}."
-            )
-        return files
+        return find_tables(Path(self.path).expanduser(), self.tables)
 
     def read(self) -> Reading:
         """Read, code and count; raises SourceError for what can't be read or has too many unusable rows."""
-        files = self.files_by_table()
-        not_read = sorted({path.name.split(".")[0] for path in _csv_files(Path(self.path).expanduser())} - set(files))
-        if not_read:
-            log.info("%s: tables not read: %s", self.path, ", ".join(not_read))
-        patients = code_patients(
-            read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS), max_unusable_share=self.max_unusable_share
-        )
+        found = self._tables()
+        files = dict(found.files)
+        for sentence in found.seen:
+            log.info("%s: %s", self.path, sentence)
+        if found.not_read:
+            log.info("%s: tables not read: %s", self.path, ", ".join(found.not_read))
+        people = read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS)
+        _tell_what_was_seen(people)
+        patients = code_patients(people, max_unusable_share=self.max_unusable_share)
 
         def read_table(name: str) -> CodedRows:
             kind = EVENT_TABLES[name]
             table = read_csv_table(files[name], kind.fields)
+            _tell_what_was_seen(table)
             return code_rows(table, kind, patients, max_unusable_share=self.max_unusable_share, timezone=self.timezone)
 
         # The largest file first: it is decompressed by one core while the other takes the small ones.
-        order = sorted(files, key=lambda name: -files[name].stat().st_size)
+        order = sorted(files, key=lambda name: -sum(path.stat().st_size for path in files[name]))
         with ThreadPoolExecutor(max_workers=min(len(order), os.cpu_count() or 1)) as pool:
             coded = dict(zip(order, pool.map(read_table, order), strict=True))
         return self._reading(patients, [coded[name] for name in files])
@@ -100,6 +93,7 @@ class SyntheaSource:
         warnings += [cut] if cut else []
         warnings += unmatched_encounters(tables) + shared_encounters(shared)
         warnings += day_disagreements(events, timezone=self.timezone)
+        warnings += [sentence for sentence in (selected_by_death(patients.count), _late_deaths(events)) if sentence]
         log.info(
             "%s: %d tables, %d rows, %d subjects, %d events",
             self.path,
@@ -158,16 +152,30 @@ def _check_names(tables: Sequence[str]) -> None:
             )
 
 
-def _find(folder: Path, table: str) -> Path | None:
-    paths = [path for suffix in _SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
-    if len(paths) > 1:
-        raise SourceError(f"{folder} must hold each table once; {table} is there as .csv and .csv.gz: remove one.")
-    return paths[0] if paths else None
+def _tell_what_was_seen(table: CsvTable) -> None:
+    """Log what was read although Synthea writes it otherwise, and the words for "missing" in each column."""
+    for part in table.parts:
+        for sentence in part.header.seen:
+            log.info("%s: %s", part.path.name, sentence)
+    for name, column in table.columns.items():
+        if column.spelled_missing:
+            log.info(
+                "%s: %s cells of %s hold a word for a missing value (NULL, NaN, NA or the like) and are read as empty",
+                table.path.name,
+                f"{column.spelled_missing:,}",
+                table.parts[0].header.names[name],
+            )
 
 
-def _csv_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES))
-
-
-def _listing(folder: Path) -> str:
-    return ", ".join(path.name for path in _csv_files(folder)) or "no CSV file"
+def _late_deaths(events: Events) -> str | None:
+    """A warning where somebody dies after the last entry of the export: a spreadsheet made 1929 into 2029."""
+    if not len(events):
+        return None
+    # A day is local and a time is UTC: east of Greenwich a death may bear the day after its last entry's.
+    late = int((events.subjects.death > events.time.max() + np.timedelta64(1, "D")).sum())
+    if not late:
+        return None
+    return (
+        f"patients: {late} {'death is' if late == 1 else 'deaths are'} dated after the last entry of the export, as "
+        "where a spreadsheet reads the year 29 as 2029. Check DEATHDATE."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from survlstm.data.sources.csv_table import Field
+from survlstm.data.sources.csv_header import Field
 
 PATIENTS = "patients"
 PATIENT_FIELDS = (Field("subject", ("Id", "ID")), Field("birth", ("BIRTHDATE",)), Field("death", ("DEATHDATE",)))

@@ -6,12 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from survlstm.data.events import Subjects, TableCount
 from survlstm.data.sources.csv_table import CsvTable
-from survlstm.data.sources.row_fates import Check, Fate, check_unusable_share, count_rows, judge_rows
+from survlstm.data.sources.row_fates import (
+    LONGEST_ID,
+    Check,
+    Fate,
+    check_unusable_share,
+    count_rows,
+    first_cell,
+    judge_rows,
+    name_checks,
+)
 from survlstm.data.sources.synthea_format import PATIENTS
-from survlstm.data.sources.timestamps import first_unusable, parse_times
+from survlstm.data.sources.timestamps import parse_times
 from survlstm.errors import SourceError
 
 
@@ -34,8 +44,9 @@ def code_patients(table: CsvTable, *, max_unusable_share: float) -> Patients:
     ids, births, deaths = (table.columns[name] for name in ("subject", "birth", "death"))
     if table.rows + table.malformed == 0:
         raise SourceError(f"{table.path.name} must hold at least one patient; it has a header only ({table.path}).")
-    names = np.array(ids.values.to_pylist(), dtype=np.str_)
-    _check_unique(table, names, ids.index)
+    # Objects: in numpy's own texts each takes as much room as the longest, and a trailing NUL is lost.
+    names = np.array(ids.values.to_pylist(), dtype=object)
+    _check_unique(table)
     born, died = parse_times(births.values), parse_times(deaths.values)
     birth, death = (day.time[column.index] for day, column in ((born, births), (died, deaths)))
     birth, death = (time.astype("datetime64[D]").astype("datetime64[s]") for time in (birth, death))
@@ -43,22 +54,27 @@ def code_patients(table: CsvTable, *, max_unusable_share: float) -> Patients:
         table.rows,
         [
             Check(Fate.NO_PATIENT, names == "", ids.index),
+            *name_checks(table, {"subject": LONGEST_ID}),
             Check(Fate.NO_DATE, born.missing, births.index),
             Check(Fate.UNPARSABLE_DATE, born.unparsable, births.index),
             Check(Fate.IMPOSSIBLE_DATE, born.impossible, births.index),
-            Check(Fate.UNPARSABLE_DATE, died.unparsable, deaths.index),
-            Check(Fate.IMPOSSIBLE_DATE, died.impossible, deaths.index),
+            Check(Fate.UNUSABLE_DEATH, died.unparsable | died.impossible, deaths.index),
             Check(Fate.DEATH_BEFORE_BIRTH, death < birth),
         ],
     )
     count = count_rows(PATIENTS, fates, malformed=table.malformed)
-    example = first_unusable(births.values, born) or first_unusable(deaths.values, died)
+
+    def example() -> str:
+        of_birth = first_cell(table, "birth", fates, Fate.UNPARSABLE_DATE, Fate.IMPOSSIBLE_DATE)
+        return of_birth or first_cell(table, "death", fates, Fate.UNUSABLE_DEATH)
+
     check_unusable_share(count, limit=max_unusable_share, example=example)
     usable = np.flatnonzero(fates == Fate.USED)
     if len(usable) == 0:
         raise SourceError(f"{table.path.name} must hold a usable patient; none of {count.rows_read} is ({table.path}).")
-    usable = usable[np.argsort(names[ids.index[usable]], kind="stable")]
-    subject_id = names[ids.index[usable]]
+    subject_id = names[ids.index[usable]].astype(np.str_)
+    order = np.argsort(subject_id, kind="stable")
+    usable, subject_id = usable[order], subject_id[order]
     unusable = names[ids.index[fates != Fate.USED]]
     return Patients(
         Subjects(subject_id, birth[usable], death[usable]),
@@ -68,10 +84,17 @@ def code_patients(table: CsvTable, *, max_unusable_share: float) -> Patients:
     )
 
 
-def _check_unique(table: CsvTable, names: np.ndarray, rows: np.ndarray) -> None:
-    repeated = np.flatnonzero((np.bincount(rows, minlength=len(names)) > 1) & (names != ""))
-    if len(repeated):
+def _check_unique(table: CsvTable) -> None:
+    ids = table.columns["subject"]
+    # By the text: two texts that were trimmed may be the same.
+    encoded = ids.values.dictionary_encode()
+    seen = encoded.indices.to_numpy()[ids.index]
+    repeated = np.bincount(seen, minlength=len(encoded.dictionary)) > 1
+    repeated &= pc.not_equal(encoded.dictionary, "").to_numpy(zero_copy_only=False)
+    if repeated.any():
+        rows = np.flatnonzero(repeated[seen])
         raise SourceError(
-            f"{table.path.name} must name every patient once; {len(repeated)} ids stand there more than once, the "
-            f"first is {names[repeated[0]]}. Remove the repeated rows, or read one export at a time ({table.path})."
+            f"{table.path.name} must name every patient once; {int(repeated.sum())} ids stand there more than once, in "
+            f"{len(rows)} rows, the first in {table.place(int(rows[0]))}. Remove the repeated rows, or read one export "
+            f"at a time ({table.path})."
         )

@@ -11,10 +11,22 @@ from jaxtyping import Bool, Float32, Int32
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvTable
-from survlstm.data.sources.row_fates import Check, Fate, check_unusable_share, count_rows, judge_rows
+from survlstm.data.sources.row_fates import (
+    LONGEST_CODE,
+    LONGEST_ID,
+    Check,
+    Fate,
+    check_unusable_share,
+    count_rows,
+    first_cell,
+    judge_rows,
+    name_checks,
+    no_code,
+)
+from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
 from survlstm.data.sources.synthea_format import BOOK_KEEPING, EventTable, known_system
 from survlstm.data.sources.synthea_patients import Patients
-from survlstm.data.sources.timestamps import Times, first_unusable, has_time_of_day, parse_times, to_local
+from survlstm.data.sources.timestamps import Times, has_time_of_day, parse_times, to_local
 
 # Event times are UTC and birth dates local: east of Greenwich a newborn's first visit has the day before its birth.
 _ZONE_SLACK = np.timedelta64(1, "D")
@@ -55,7 +67,11 @@ def code_rows(
     before_birth = time < patients.subjects.birth[subject] - _ZONE_SLACK
     fates = judge_rows(table.rows, _checks(table, patients, moments, before_birth))
     count = count_rows(kind.name, fates, malformed=table.malformed)
-    check_unusable_share(count, limit=max_unusable_share, example=first_unusable(times.values, moments))
+
+    def example() -> str:
+        return first_cell(table, "time", fates, Fate.UNPARSABLE_DATE, Fate.IMPOSSIBLE_DATE)
+
+    check_unusable_share(count, limit=max_unusable_share, example=example)
 
     kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(fates == Fate.USED)
     code, code_names, strange_systems = number_codes(table, kind, kept)
@@ -67,13 +83,14 @@ def code_rows(
         warnings.append(f"{kind.name}: {strange_systems} rows have an unknown SYSTEM and were read as {kind.system}.")
     if no_number:
         warnings.append(f"{kind.name}: {no_number} rows of TYPE numeric have no number in VALUE.")
+    warnings += warn_of_spreadsheet(kind.name, code_names, code)
     return CodedRows(
         count,
         tuple(warnings),
         subject[kept],
         time[kept],
         code,
-        code_names,
+        code_names.astype(np.str_),
         encounters.index[kept],
         encounters.values,
         numeric_value,
@@ -96,8 +113,10 @@ def _checks(table: CsvTable, patients: Patients, moments: Times, before_birth: n
         Check(Fate.BOOK_KEEPING, _mask(pc.is_in(codes.values, value_set=book_keeping)), codes.index),
         Check(Fate.PATIENT_LEFT_OUT, left_out, subjects.index),
         Check(Fate.NO_PATIENT, _mask(pc.equal(subjects.values, "")), subjects.index),
+        *name_checks(table, {"subject": LONGEST_ID, "encounter": LONGEST_ID, "code": LONGEST_CODE}),
         Check(Fate.UNKNOWN_PATIENT, _subject_numbers(subjects.values, patients) < 0, subjects.index),
         Check(Fate.NO_CODE, _mask(pc.equal(codes.values, "")), codes.index),
+        Check(Fate.NOT_A_CODE, no_code(codes.values), codes.index),
         Check(Fate.NO_DATE, moments.missing, times.index),
         Check(Fate.UNPARSABLE_DATE, moments.unparsable, times.index),
         Check(Fate.IMPOSSIBLE_DATE, moments.impossible, times.index),
@@ -126,7 +145,8 @@ def number_codes(
     used = np.flatnonzero(present)
     names = [kind.code_name(texts[code % len(texts)], systems[code // len(texts)]) for code in used.tolist()]
     numbering = (np.cumsum(present) - 1).astype(np.int32)
-    return numbering[pair], np.array(names, dtype=np.str_), strange
+    # Objects: in numpy's own texts each takes as much room as the longest, which may be anything here.
+    return numbering[pair], np.array(names, dtype=object), strange
 
 
 def _numeric_values(table: CsvTable, kept: slice | np.ndarray) -> tuple[Float32[np.ndarray, " event"], int]:

@@ -85,13 +85,13 @@ def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> Drawing
 
 
 def draw_subject(
-    time: np.ndarray, log_odds: Float[np.ndarray, " visit"], strips: tuple[CodeStrip, ...], *, subject: str
+    days: Float[np.ndarray, " visit"], log_odds: Float[np.ndarray, " visit"], strips: tuple[CodeStrip, ...]
 ) -> Drawing:
     """One subject: the log-odds after each visit, and below it what each code of each visit adds to the last of them.
 
-    ``time`` is datetime64 [visit]. More than ``MOST_COLUMNS`` visits are drawn in groups of neighbours.
+    ``days`` counts from the first visit. More than ``MOST_COLUMNS`` visits are drawn in groups of neighbours.
     """
-    group = _groups(len(time))
+    group = _groups(len(days))
     columns = int(group[-1]) + 1
     last_of = np.searchsorted(group, np.arange(columns), side="right") - 1
     cells = [np.bincount(group, weights=strip.attribution) for strip in strips]
@@ -114,17 +114,17 @@ def draw_subject(
         )
         _draw_strip(lower, values, position, deepest)
     shown = np.unique(np.linspace(0, columns - 1, min(columns, 3)).round().astype(int))
-    lower.set_xticks(shown, [str(time[last_of[place]].astype("datetime64[D]")) for place in shown])
+    lower.set_xticks(shown, [f"day {days[last_of[place]]:,.0f}" for place in shown])
     return Drawing(
         name="explanation_subject",
-        title=f"Subject {subject} over time",
+        title="One subject over time",
         alt=(
-            f"Log-odds of the event from {number(float(log_odds[0]))} after the first of {counted(len(time), 'visit')} "
+            f"Log-odds of the event from {number(float(log_odds[0]))} after the first of {counted(len(days), 'visit')} "
             f"to {number(float(log_odds[-1]))} after the last. Codes by what they add to the last: "
             + "; ".join(f"{x.label} {_signed(float(x.attribution.sum()))}" for x in strips)
             + "."
         ),
-        caption=_subject_caption(len(time), columns, deepest),
+        caption=_subject_caption(len(days), columns, deepest),
         figure=figure,
     )
 
@@ -184,7 +184,7 @@ def _subject_caption(visits: int, columns: int, deepest: float) -> str:
         f"Above: the log-odds of the event after each {each}, from it and the visits before. Below: what each code "
         "adds to the log-odds after the last visit, by integrated gradients, at the visits that record it; orange "
         f"raises, blue lowers, the deepest cell is {number(deepest)}; on the right the sum. Columns stand at equal "
-        "distances, whatever the time between them; dates are those of the visits above them."
+        "distances, whatever the time between them; days count from the first visit that the model reads."
     )
 
 

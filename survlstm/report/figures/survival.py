@@ -26,8 +26,6 @@ from survlstm.report.numbers import number, time
 
 # More lines than these can't be told apart on one figure.
 MOST_LINES = 8
-# An id as long as a UUID stands in a legend as it is.
-MOST_ID = 36
 MOST_MARKERS = 12
 # An axis of S shows so much below 1, or all: else curves of a low risk would be one line at the top.
 ROOMS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -60,16 +58,14 @@ LOOKS = (
 class SubjectCurve:
     """One subject's prediction: ``survival`` is S at the grid, ``at_horizons`` at the horizons that tables show.
 
-    ``chosen_as`` is empty where the subject was asked for; ``percentile`` counts 0 to 100 among the training subjects;
-    ``start`` is time 0 of the curve, the end of the history or the landmark.
+    ``name`` is what a page may call the subject: no id. ``chosen_as`` is empty where the subject was asked for;
+    ``percentile`` counts 0 to 100 among the training subjects.
     """
 
-    subject_id: str
+    name: str
     chosen_as: str
     risk: float
     percentile: float
-    start: np.datetime64
-    history_end: np.datetime64
     visits: int
     entries: int
     entries_unknown: int
@@ -103,7 +99,7 @@ class Times:
 
 def draw_subjects(subjects: Sequence[SubjectCurve], times: Times) -> list[Drawing]:
     """S(t) of the subjects, the lowest risk first; a figure for each ``MOST_LINES`` of them."""
-    ordered = sorted(subjects, key=lambda subject: (subject.risk, subject.subject_id))
+    ordered = sorted(subjects, key=lambda subject: subject.risk)
     parts = [ordered[start : start + MOST_LINES] for start in range(0, len(ordered), MOST_LINES)]
     return [_draw_some(part, times, place, len(parts)) for place, part in enumerate(parts, start=1)]
 
@@ -114,7 +110,7 @@ def _draw_some(subjects: list[SubjectCurve], times: Times, place: int, places: i
         _line(axes, times, subject.survival, look, _legend_entry(subject))
     lowest = _axes(axes, times, min(float(subject.survival.min()) for subject in subjects))
     legend_above(figure, axes, 1)
-    said = "; ".join(f"{subject.subject_id} {number(float(subject.survival[-1]), 2)}" for subject in subjects)
+    said = "; ".join(f"{subject.name} {number(float(subject.survival[-1]), 2)}" for subject in subjects)
     what = "Survival of one subject" if len(subjects) == 1 else f"Survival of {len(subjects)} subjects"
     return Drawing(
         name="survival_subjects" if place == 1 else f"survival_subjects_{place}",
@@ -178,10 +174,7 @@ def _line(axes: Axes, times: Times, survival: np.ndarray, look: _Look, label: st
 
 
 def _legend_entry(subject: SubjectCurve) -> str:
-    name = subject.subject_id
-    if len(name) > MOST_ID:
-        name = f"{name[: MOST_ID // 2]}…{name[-(MOST_ID // 2 - 1) :]}"
-    return f"{name}: risk {number(subject.risk)}, percentile {subject.percentile:.0f}"
+    return f"{subject.name}: risk {number(subject.risk)}, percentile {subject.percentile:.0f}"
 
 
 def _from_0(survival: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ CONDITIONS = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
 
 @dataclass(frozen=True)
 class Export:
-    """A folder with patients.csv: anna, born in 1950, and bert, who lived from 1960 to 2010."""
+    """A folder with patients.csv: anna, born in 1950, and bert, who lived from 1960 to 2000."""
 
     folder: Path
 
@@ -46,5 +46,5 @@ class Export:
 @pytest.fixture
 def export(tmp_path: Path) -> Export:
     made = Export(tmp_path)
-    made.patients("bert,1960-05-05,2010-01-01,B", "anna,1950-01-01,,A")
+    made.patients("bert,1960-05-05,2000-01-01,B", "anna,1950-01-01,,A")
     return made

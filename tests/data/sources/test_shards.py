@@ -263,16 +263,44 @@ def test_memory_does_not_grow_with_the_export(export, tmp_path_factory):
 
 def test_a_stream_knows_its_malformed_rows_at_the_end(export):
     path = export.conditions("2001-02-03,,anna,e1,44054006,d", "2001-02-03,,anna")
-    stream = CsvStream(path, EVENT_TABLES["conditions"].fields)
+    stream = CsvStream([path], EVENT_TABLES["conditions"].fields)
     assert [block.num_rows for block in stream.blocks()] == [1]
     assert (stream.malformed, list(stream.names)) == (1, ["time", "subject", "encounter", "code"])
 
 
 def test_a_header_alone_has_no_blocks(export):
     path = export.write_bytes("conditions.csv", HEADER.encode())
-    assert list(CsvStream(path, EVENT_TABLES["conditions"].fields).tables()) == []
+    assert list(CsvStream([path], EVENT_TABLES["conditions"].fields).tables()) == []
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real exports are not at {DATA}")
 def test_the_real_export(tmp_path):
     assert_parts_are_the_whole(DATA / "cohort_106", tmp_path, subjects_at_once=10)
+
+
+def test_an_id_with_spaces_around_it_goes_to_its_patients_part(several, tmp_path):
+    several.write(
+        "devices.csv",
+        "START,PATIENT,ENCOUNTER,CODE",
+        *(f"2001-02-0{day}T10:00:00Z,{name},,1" for day, name in enumerate([" eva", "anna ", " dan "], start=1)),
+    )
+    assert_parts_are_the_whole(several.folder, tmp_path / "cache", subjects_at_once=1)
+
+
+@pytest.mark.parametrize("words", [("commas",), ("semicolons", "parts")])
+def test_other_spellings_are_split_as_they_are_read(several, tmp_path, words):
+    if "semicolons" in words:
+        path = several.folder / "conditions.csv"
+        header, *rows = path.read_text().replace(",", ";").splitlines(keepends=True)
+        path.unlink()
+        for part in range(2):
+            (several.folder / f"Conditions-{part}.CSV").write_text(header.lower() + "".join(rows[part::2]))
+    assert_parts_are_the_whole(several.folder, tmp_path / "cache", subjects_at_once=2)
+
+
+def test_parts_can_be_read_by_their_owner_alone(several, tmp_path):
+    with shards(several.folder, tables=TABLES, subjects_at_once=1, into=tmp_path / "cache") as split:
+        parts = [split.folders[0].parent, *split.folders[0].parent.rglob("*")]
+        modes = {path.name: path.stat().st_mode & 0o777 for path in parts if not path.name.startswith(".")}
+        assert {mode for name, mode in modes.items() if name.endswith(".csv")} == {0o600}
+        assert {mode for name, mode in modes.items() if not name.endswith(".csv")} == {0o700}

@@ -78,7 +78,9 @@ def test_every_row_is_accounted_for_and_none_is_unusable(name):
 def test_only_exports_of_ten_years_are_called_cut(name):
     warnings = reading(name).warnings
     assert len(warnings) == (name in CUT)
-    assert all(f"{CUT[name]}-" in warning and "10 years before the end" in warning for warning in warnings)
+    assert all(
+        f"about {CUT[name]}, 10 years" in warning and "10 years before the end" in warning for warning in warnings
+    )
 
 
 @real

@@ -49,12 +49,12 @@ def test_outcomes_of_the_records_are_not_asked_for_what_was_drawn():
 
 
 def test_histories_that_are_cut():
-    cut = ("Histories look cut at about 2014-03-25, 10 years before the end: …",)
+    cut = ("Histories look cut at about 2014-03, 10 years before the end: …",)
     assert_finding(found("left-truncated histories", facts_of()), "ok", "no common start")
     drawn = facts_of(flow=flow_of(cut, **DRAWN))
-    assert_finding(found("left-truncated histories", drawn), "note", "drawn on what is left", "2014-03-25")
+    assert_finding(found("left-truncated histories", drawn), "note", "drawn on what is left", "2014-03")
     finding = found("left-truncated histories", facts_of(flow=flow_of(cut)))
-    assert_finding(finding, "warning", "no start of care", "2014-03-25")
+    assert_finding(finding, "warning", "no start of care", "2014-03")
     assert found("reading and labelling", drawn).level == "ok"
 
 

@@ -1,0 +1,153 @@
+"""A folder → the files of a Synthea CSV export in it, by table; what is there but can't be read is named."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS
+from survlstm.errors import SourceError
+
+# conditions.csv, CONDITIONS.CSV.GZ, and the parts conditions-0001.csv, conditions_2.csv, conditions.part3.csv
+_NAME = re.compile(r"(?P<table>[a-z_]+?)(?P<part>[-_. ]?(part[-_ ]?)?(?P<number>\d+))?\.csv(\.gz)?", re.IGNORECASE)
+_SUFFIXES = (".csv", ".csv.gz")
+# More names than these make a list that nobody reads.
+_SHOWN = 8
+
+
+class Tables(NamedTuple):
+    """The files of patients and of each event table, in ``EVENT_TABLES``' order.
+
+    ``seen`` says what was taken for a table although Synthea names it otherwise; ``not_read`` names the other tables.
+    """
+
+    files: dict[str, tuple[Path, ...]]
+    seen: tuple[str, ...]
+    not_read: tuple[str, ...]
+
+
+def find_tables(folder: Path, asked: Sequence[str]) -> Tables:
+    """Find the patients and the event tables ``asked`` for, in any case of their names and in numbered parts.
+
+    Raises SourceError where the folder can't be an export, where a table is there twice, in parts of which some are
+    missing, or as something that is no file.
+    """
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "not there"
+        raise SourceError(f"data.path must be the folder of a Synthea CSV export; {folder} is {found}.")
+    entries = _entries(folder)
+    by_table: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in entries:
+        if name := _NAME.fullmatch(path.name):
+            by_table[name["table"].lower()].append(path)
+    files = {
+        table: _files_of(table, by_table[table], folder)
+        for table in (PATIENTS, *EVENT_TABLES)
+        if table in by_table and (table == PATIENTS or table in asked)
+    }
+    if PATIENTS not in files:
+        raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_listing(folder, entries)}.")
+    if len(files) == 1:
+        raise SourceError(
+            f"{folder} must hold at least one of the event tables {', '.join(asked)} (data.source.tables); "
+            f"it holds {_listing(folder, entries)}."
+        )
+    seen = [sentence for table, paths in files.items() if (sentence := _seen(table, paths))]
+    others = {path.name.split(".")[0] for path in entries if path.name.lower().endswith(_SUFFIXES)}
+    read = {path.name.split(".")[0] for paths in files.values() for path in paths}
+    return Tables(files, tuple(seen), tuple(sorted(others - read)))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise SourceError(
+            f"data.path must be a folder that can be read; the system says of {folder}: {error.strerror}."
+        ) from None
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _files_of(table: str, paths: list[Path], folder: Path) -> tuple[Path, ...]:
+    """The one file of a table, or its parts in the order of their numbers."""
+    for path in paths:
+        if (what := _no_file(path)) is not None:
+            raise SourceError(
+                f"{folder} must hold {table} as a file; {path.name} is {what}. Put the file there, or leave {table} "
+                "out of data.source.tables."
+            )
+    numbers = {path: _number(path) for path in paths}
+    whole = [path for path, number in numbers.items() if number is None]
+    if len(whole) > 1 or (whole and len(paths) > 1):
+        names = " and ".join(path.name for path in paths[:_SHOWN])
+        raise SourceError(f"{folder} must hold each table once; {table} is there as {names}: remove all but one.")
+    if whole:
+        return (whole[0],)
+    ordered = sorted(paths, key=lambda path: (numbers[path] or 0, path.name))
+    found = [number for path in ordered if (number := numbers[path]) is not None]
+    if found[0] > 1 or found != list(range(found[0], found[0] + len(found))):
+        raise SourceError(
+            f"the parts of a table must be numbered from 0 or 1 on without a gap; {table} has the numbers "
+            f"{', '.join(map(str, found[:_SHOWN]))}{' …' if len(found) > _SHOWN else ''} in {folder}. Put the missing "
+            "parts there, and keep each part once."
+        )
+    return tuple(ordered)
+
+
+def _number(path: Path) -> int | None:
+    name = _NAME.fullmatch(path.name)
+    return int(name["number"]) if name and name["number"] else None
+
+
+def _no_file(path: Path) -> str | None:
+    """What a path is that is no regular file and no link to one; None for those that are."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return "a link to nothing" if path.is_symlink() else f"not readable ({error.strerror})"
+    if stat.S_ISDIR(mode):
+        inside = sum(child.name.lower().endswith(_SUFFIXES) for child in _children(path))
+        return f"a folder that holds {inside:,} CSV files"
+    if stat.S_ISFIFO(mode):
+        return "a pipe, which can't be read twice"
+    return None if stat.S_ISREG(mode) else "neither a file nor a folder"
+
+
+def _seen(table: str, paths: tuple[Path, ...]) -> str:
+    if len(paths) > 1:
+        return f"{table} is read from {len(paths)} files, {paths[0].name} to {paths[-1].name}"
+    exact = {f"{table}{suffix}" for suffix in _SUFFIXES}
+    return "" if paths[0].name in exact else f"{paths[0].name} is read as {table}"
+
+
+def _listing(folder: Path, entries: list[Path]) -> str:
+    """The CSV files of a folder, or where they are instead."""
+    names = [path.name for path in entries if path.name.lower().endswith(_SUFFIXES)]
+    if names:
+        return _shown(names)
+    exports = [child.name for child in entries if child.is_dir() and any(map(_is_patients, _children(child)))]
+    if exports:
+        return (
+            f"no CSV file, but {len(exports)} folders with a patients table: {_shown(exports)}. Set data.path to one "
+            f"of them, as in data.path={folder / exports[0]}"
+        )
+    return "no CSV file"
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+
+
+def _is_patients(path: Path) -> bool:
+    name = _NAME.fullmatch(path.name)
+    return name is not None and name["table"].lower() == PATIENTS
