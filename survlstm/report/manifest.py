@@ -20,11 +20,14 @@ import torch
 from survlstm import __version__
 from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.files import write_json
+from survlstm.judgement.health import TIMED
 from survlstm.run_folder import is_held
 
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
 SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
+# What the latest judgement says, whatever an earlier one said.
+LATEST = ("device", "data fingerprint", TIMED)
 
 
 def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
@@ -65,8 +68,8 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
-    """Add what is not known yet; a folder without a manifest gets one."""
-    latest = {name: facts[name] for name in ("device", "data fingerprint") if name in facts}
+    """Add the facts that are missing, and replace those of an earlier judgement; a folder without a manifest gets one."""
+    latest = {name: facts[name] for name in LATEST if name in facts}
     write_json(folder / NAME, facts | read_manifest(folder) | latest)
 
 
