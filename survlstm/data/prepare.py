@@ -23,6 +23,7 @@ from survlstm.data.fitted import Fitted
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
 from survlstm.data.split import Fold, Split, split_subjects
+from survlstm.data.sums import fault_of, write_sums
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import Built, Tensors, build_tensors
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
@@ -296,7 +297,11 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
 
 
 def _keep(prepared: Prepared, entry: Path) -> None:
-    about = {"fitted": prepared.fitted.as_plain(), "flow": dataclasses.asdict(prepared.flow)}
+    about = {
+        "fingerprint": prepared.fingerprint,
+        "fitted": prepared.fitted.as_plain(),
+        "flow": dataclasses.asdict(prepared.flow),
+    }
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
     try:
@@ -304,6 +309,7 @@ def _keep(prepared: Prepared, entry: Path) -> None:
             aside.mkdir()
             np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
             (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            write_sums(aside)
     except OSError as error:
         raise ConfigError(
             f"prepared data must be kept in {entry.parent}; the system says: {error}. Free space there or set cache_dir"
@@ -311,17 +317,22 @@ def _keep(prepared: Prepared, entry: Path) -> None:
 
 
 def _load(entry: Path, fingerprint: str) -> Prepared | None:
+    if not entry.is_dir():
+        return None
     try:
+        fault = fault_of(entry)
+        if fault:
+            raise ValueError(fault)
         with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
             tensors = Tensors(**{field.name: arrays[field.name] for field in dataclasses.fields(Tensors)})
         about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
+        if about["fingerprint"] != fingerprint:
+            raise ValueError("they were prepared from other files, settings or code")
         flow = about["flow"]
         flow["tables"] = tuple(TableCount(**table) for table in flow["tables"])
         flow["subjects_excluded"] = tuple(Exclusion(*rule) for rule in flow["subjects_excluded"])
         flow["warnings"] = tuple(flow["warnings"])
         return Prepared(tensors, Fitted.from_plain(about["fitted"]), Flow(**flow), fingerprint)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        log.warning("Prepared data in %s can't be read (%s); made anew", entry, error)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+        log.warning("WARNING: prepared data in %s can't be used (%s); they are made anew", entry, error)
         return None

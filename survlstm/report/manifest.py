@@ -68,7 +68,7 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
-    """Add the facts that are missing, and replace those of an earlier judgement; a folder without a manifest gets one."""
+    """Add missing facts and replace those of an earlier judgement; make the manifest where there is none."""
     latest = {name: facts[name] for name in LATEST if name in facts}
     write_json(folder / NAME, facts | read_manifest(folder) | latest)
 

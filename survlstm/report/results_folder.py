@@ -63,7 +63,7 @@ def _write(folder: Path, judged: Judged) -> None:
         # Equal runs leave an equal metrics.json: what the clock says stands in the manifest.
         findings=[finding for finding in judged.findings if finding.check != TIMED],
     )
-    timed = {TIMED: f"{one.level}: {one.evidence}" for one in judged.findings if one.check == TIMED}
+    timed = {one.check: f"{one.level}: {one.evidence}" for one in judged.findings if one.check == TIMED}
     complete_manifest(folder, judged.manifest | timed)
     write_report(
         folder,
