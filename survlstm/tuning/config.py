@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -29,6 +29,9 @@ class PrunerConfig(Section):
 
 class TuneConfig(Section):
     """``survlstm tune``."""
+
+    # The words of base and space are composed for each trial, and looked up only then.
+    is_plain: ClassVar[bool] = False
 
     space: Annotated[dict[str, Dimension], BeforeValidator(read_space)]
     base: list[Text]
