@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
 from survlstm.errors import ConfigError
-from survlstm.section import SectionT
+from survlstm.section import Section, SectionT
 from survlstm.stored import fault_of
 
 
@@ -69,6 +70,25 @@ def leaf_keys(composed: DictConfig) -> list[str]:
     values = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(values, dict)
     return _dotted(values)
+
+
+@cache
+def keys_of(schema: type[Section]) -> frozenset[str]:
+    """Every dotted key that a config of ``schema`` may have, whichever its groups choose; not a ``_target_``."""
+    keys: set[str] = set()
+    for name, field in schema.model_fields.items():
+        if field.alias == "_target_":
+            continue
+        keys.add(name)
+        for section in _sections_in(field.annotation):
+            keys |= {f"{name}.{key}" for key in keys_of(section)}
+    return frozenset(keys)
+
+
+def _sections_in(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]
 
 
 def _dotted(values: dict[Any, Any]) -> list[str]:
