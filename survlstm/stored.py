@@ -33,8 +33,8 @@ T = TypeVar("T")
 def read_bytes(path: Path, *, most: int) -> bytes:
     """The content of a file; ValueError where it is larger than ``most`` or no file, OSError where it can't be read."""
     found = path.stat()
-    # To open a pipe would wait for ever.
-    if not stat.S_ISREG(found.st_mode):
+    # To open a pipe would wait for ever; of a folder the system says what it is.
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise ValueError(f"{path.name} is no file")
     with path.open("rb") as stream:
         content = stream.read(most + 1)

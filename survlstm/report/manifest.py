@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -22,6 +21,7 @@ from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.files import write_json
 from survlstm.judgement.health import TIMED
 from survlstm.run_folder import is_held
+from survlstm.stored import read_json
 
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
@@ -41,8 +41,8 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
         "exit_code": None,
         **{key: before.get(key) or value for key, value in life.items()},
         # A later life says that it goes on, and what has changed.
-        "overrides": _merged(before.get("overrides", []), overrides),
-        "lives": [*before.get("lives", []), life],
+        "overrides": _merged(texts_of(before.get("overrides")), overrides),
+        "lives": [*(lives if isinstance(lives := before.get("lives"), list) else []), life],
         "ended": "",
         "seed": config["seed"],
         "split_seed": config["split"]["seed"],
@@ -74,12 +74,17 @@ def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder; empty where there is none that can be read."""
+    """The manifest of a folder; empty where there is none that can be read. Its values may be of any type."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        found = read_json(folder / NAME)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def texts_of(value: Any) -> list[str]:
+    """The texts of a list that a manifest holds; none where it holds something else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 @contextmanager

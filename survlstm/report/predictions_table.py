@@ -52,7 +52,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise CheckpointError(
             f"{path} must hold the predictions of a finished run; it can't be read ({error}). Judge the run again"
         ) from error
-    clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode()
+    clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
+    # Others may hold what pandas would follow.
+    table = table.replace_schema_metadata(None)
     wrong = _fault(table, clock)
     if wrong:
         raise CheckpointError(f"{path} must hold predictions as survlstm writes them; {wrong}. Judge the run again")
@@ -72,9 +74,10 @@ def _fault(table: pa.Table, clock: str) -> str | None:
     if nulls or not table.num_rows:
         return f"every row must be whole and there must be some; found {nulls} empty fields in {table.num_rows} rows"
     frame = table.to_pandas()
-    outside = int((~frame["hazard"].between(0, 1)).sum())
-    if outside:
-        return f"hazards must lie within 0..1; {outside} of {len(frame)} do not"
+    for name, figures in (("hazards", frame["hazard"]), ("survival", frame["survival"])):
+        outside = int((~figures.between(0, 1)).sum())
+        if outside:
+            return f"{name} must lie within 0..1; {outside} of {len(frame)} do not"
     subject = frame.groupby("subject_id", sort=False)
     number = subject["step"].transform("size")
     expected = frame["last_step"] + 1 if clock == "visit" else number.max()
