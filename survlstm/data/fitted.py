@@ -11,6 +11,9 @@ from jaxtyping import Float64
 from survlstm.data.features import FEATURES
 from survlstm.data.vocabulary import PAD, UNK, Vocabulary
 
+# Features are years, and logarithms of days and counts; within these a standardised one fits into single precision.
+LARGEST, SMALLEST = 1e4, 1e-30
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -51,8 +54,12 @@ class Fitted:
         if entries[:2] != [PAD, UNK] or len(set(entries)) != len(entries):
             raise ValueError("the vocabulary must begin with [PAD] and [UNK] and hold each code once")
         mean, spread, edges = (_numbers(name, plain[name]) for name in names[1:])
-        if len(mean) != len(FEATURES) or len(spread) != len(FEATURES) or bool((spread < 0).any()):
-            raise ValueError(f"each of the {len(FEATURES)} features must have a mean, and a spread of 0 or more")
+        if len(mean) != len(FEATURES) or len(spread) != len(FEATURES):
+            raise ValueError(f"each of the {len(FEATURES)} features must have a mean and a spread")
+        if bool((np.abs(mean) > LARGEST).any() or ((spread != 0) & ((spread < SMALLEST) | (spread > LARGEST))).any()):
+            raise ValueError(
+                f"the features' means must be at most {LARGEST:g}, and their spreads 0 or {SMALLEST:g} to {LARGEST:g}"
+            )
         if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
             raise ValueError("edge_days must begin at 0 and rise, or be none")
         return cls(Vocabulary(tuple(entries)), mean, spread, edges)

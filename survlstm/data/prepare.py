@@ -25,11 +25,12 @@ from survlstm.data.outcomes.labels import Labels, Outcome
 from survlstm.data.split import Fold, Split, split_subjects
 from survlstm.data.sums import fault_of, write_sums
 from survlstm.data.targets import Targets, visit_targets
-from survlstm.data.tensors import Built, Tensors, build_tensors
+from survlstm.data.tensors import Built, Tensors, build_tensors, refuse_unsound
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.errors import CohortError, ConfigError
 from survlstm.files import waited_for
+from survlstm.stored import built, read_json
 
 log = logging.getLogger(__name__)
 
@@ -325,14 +326,23 @@ def _load(entry: Path, fingerprint: str) -> Prepared | None:
             raise ValueError(fault)
         with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
             tensors = Tensors(**{field.name: arrays[field.name] for field in dataclasses.fields(Tensors)})
-        about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
+        about = read_json(entry / "about.json")
         if about["fingerprint"] != fingerprint:
             raise ValueError("they were prepared from other files, settings or code")
-        flow = about["flow"]
-        flow["tables"] = tuple(TableCount(**table) for table in flow["tables"])
-        flow["subjects_excluded"] = tuple(Exclusion(*rule) for rule in flow["subjects_excluded"])
-        flow["warnings"] = tuple(flow["warnings"])
-        return Prepared(tensors, Fitted.from_plain(about["fitted"]), Flow(**flow), fingerprint)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+        fitted = Fitted.from_plain(about["fitted"])
+        refuse_unsound(tensors, fitted)
+        return Prepared(tensors, fitted, _flow_of(about["flow"]), fingerprint)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         log.warning("WARNING: prepared data in %s can't be used (%s); they are made anew", entry, error)
         return None
+
+
+def _flow_of(plain: dict[str, Any]) -> Flow:
+    parts = {
+        "tables": tuple(built(TableCount, table) for table in plain["tables"]),
+        "subjects_excluded": tuple(
+            built(Exclusion, dict(zip(Exclusion._fields, rule, strict=True))) for rule in plain["subjects_excluded"]
+        ),
+        "warnings": tuple(plain["warnings"]),
+    }
+    return built(Flow, {**plain, **parts})

@@ -39,7 +39,8 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
         "event": predictions.event[row],
     }
     table = pa.table(columns).replace_schema_metadata({"survlstm.clock": clock})
-    pq.write_table(table, path)
+    # A changed byte would be another hazard.
+    pq.write_table(table, path, write_page_checksum=True)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -47,8 +48,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        table = pq.read_table(path, page_checksum_verification=True)
+    # Arrow's own errors, and those of Python where a name or a text is none.
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} must hold the predictions of a finished run; it can't be read ({error}). Judge the run again"
         ) from error
