@@ -6,7 +6,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PositiveInt = Annotated[int, Field(gt=0)]
+# What NumPy and torch count with, in every place.
+LARGEST_INT = 2**31 - 1
+PositiveInt = Annotated[int, Field(gt=0, le=LARGEST_INT)]
 Size = Annotated[int, Field(gt=0, le=16384)]
 Text = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -149,13 +149,14 @@ def built(kind: type[T], plain: Any) -> T:
     if not isinstance(plain, dict) or plain.keys() != checks.keys():
         found = sorted(map(str, plain)) if isinstance(plain, dict) else _kind(plain)
         raise ValueError(f"{kind.__name__} must have the fields {', '.join(checks)}; found {str(found)[:200]}")
+    values = {}
     for name, check in checks.items():
         try:
-            check(plain[name])
+            values[name] = check(plain[name])
         except ValidationError as error:
             said = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise ValueError(f"{name} of {kind.__name__} is not as it must be: {said}") from error
-    return kind(**plain)
+    return kind(**values)
 
 
 @cache

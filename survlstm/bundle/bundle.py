@@ -54,6 +54,8 @@ def _check_rises(values: list[float]) -> list[float]:
 
 
 Rising = Annotated[list[float], AfterValidator(_check_rises)]
+# Of a hazard that is neither 0 nor 1 in double precision, with room.
+Logit = Annotated[float, Field(ge=-1000, le=1000)]
 OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 
 
@@ -88,7 +90,7 @@ class Reference(Section):
     risk: list[Share] = Field(min_length=2)
     grid: Rising = Field(min_length=1)
     horizons: Rising = Field(min_length=1)
-    drift: tuple[float, float, float] | None
+    drift: tuple[Logit, Logit, Logit] | None
     tables: list[str]
 
     @model_validator(mode="after")

@@ -131,6 +131,12 @@ class _Trained(_Told):
     years: list[int] = Field(min_length=2, max_length=2)
 
 
+class _Subjects(_Told):
+    train: Count
+    val: Count
+    test: Count
+
+
 class _CommonCode(_Told):
     code: str
     description: str
@@ -146,7 +152,7 @@ class _Excluded(_Told):
 class Cohort(_Told):
     """cohort.json of a bundle: the subjects that trained the model."""
 
-    subjects: dict[Literal["train", "val", "test"], Count]
+    subjects: _Subjects
     training: _Trained
     vocabulary: Count
     codes_of_fewer_than_ten_training_subjects: Count

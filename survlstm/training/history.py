@@ -83,7 +83,7 @@ class History:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> History:
+    def from_plain(cls, plain: Any) -> History:
         """From what ``as_plain`` gave; ValueError where a part is missing, unknown or not of its type."""
         if not (isinstance(plain, dict) and isinstance(plain.get("epochs"), list)):
             raise ValueError("a history must hold a list of epochs")

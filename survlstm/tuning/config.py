@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from survlstm.section import PositiveInt, Section, Seed, Text
+from survlstm.section import LARGEST_INT, PositiveInt, Section, Seed, Text
 from survlstm.tuning.space import Dimension, read_space
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 
 
 def _fit_for_a_file(name: str) -> str:

@@ -16,6 +16,7 @@ from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 
 from survlstm.bundle.bundle import CONFIG, WEIGHTS, read_bundle, write_bundle
+from survlstm.bundle.card import write_card
 from survlstm.bundle.container import INDEX, read_container, write_container
 from survlstm.errors import BundleError, SurvlstmError
 from survlstm.scoring.predictor import Predictor
@@ -75,6 +76,20 @@ def changed_part(container, dice):
     return files, about, name
 
 
+def shown(bundle):
+    """What people are shown of a bundle: its figures as strict JSON, and its card written again from them."""
+    json.dumps([bundle.metrics, bundle.cohort], allow_nan=False)
+    return write_card(
+        bundle.about,
+        bundle.config,
+        reference=bundle.reference,
+        cohort=bundle.cohort,
+        metrics=bundle.metrics,
+        figures=(),
+        has_onnx=False,
+    )
+
+
 def test_no_changed_value_of_a_bundle_gives_a_traceback_or_is_looked_up(bundled, tmp_path, times):
     folder, risks = bundled
     container = read_container(folder / "bundle", json.loads((folder / "bundle" / INDEX).read_text())["files"])
@@ -92,6 +107,8 @@ def test_no_changed_value_of_a_bundle_gives_a_traceback_or_is_looked_up(bundled,
             refused += sound(error)
             continue
         assert SECRET not in str(bundle.config) + str(bundle.about)
+        if name in {"about", "cohort.json", "metrics.json", "reference.json"}:
+            assert shown(bundle)
         assert ((found >= 0) & (found <= 1)).all()
         if name in {"about", "cohort.json", "metrics.json"}:
             np.testing.assert_array_equal(found, risks)
