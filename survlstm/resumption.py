@@ -17,8 +17,10 @@ from survlstm.config import RunConfig
 from survlstm.errors import CheckpointError, ConfigError
 from survlstm.run_folder import has_begun, is_finished
 from survlstm.stored import fault_of, read_yaml
+from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
 from survlstm.training.checkpoint import Latest, load_latest, tidy
 from survlstm.training.saved_state import refuse_unsound_state
+from survlstm.training_config import MLflowConfig
 from survlstm.validation import validate_stored
 
 log = logging.getLogger(__name__)
@@ -65,20 +67,32 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     recorded = _leaves(_recorded(folder, _latest(folder)))
     asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, []))
     parser = OverridesParser.create()
-    named = [str(parser.parse_override(line).key_or_group).split("@")[0] for line in overrides]
+    named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
     values = dict(recorded)
     for key, value in asked.items():
-        if value != default.get(key, NOT_THERE) or any(_is_under(key, name.replace("/", ".")) for name in named):
+        if value != default.get(key, NOT_THERE) or any(_is_under(key, name) for name in named):
             values[key] = value
-    for key in default.keys() - asked.keys():
+    # What another choice of a group does not have.
+    gone = [key for key in values if key not in asked and any(_is_under(key, name) for name in named)]
+    for key in {*gone, *(default.keys() - asked.keys())}:
         values.pop(key, None)
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
-    return validate_stored(_sections(values), RunConfig)
+    config = validate_stored(_sections(values), RunConfig)
+    if not any(_is_under(name, "tracker") for name in named):
+        _refuse_unnamed_server(config, folder, "Add tracker.store=ADDRESS, or tracker=none")
+    return config
 
 
 def recorded_config(folder: Path) -> RunConfig:
     """The config that the run in ``folder`` began with."""
-    return validate_stored(_recorded(folder, _latest(folder)), RunConfig)
+    config = validate_stored(_recorded(folder, _latest(folder)), RunConfig)
+    _refuse_unnamed_server(config, folder, "Set MLFLOW_TRACKING_URI to that address if it is yours")
+    return config
+
+
+def _refuse_unnamed_server(config: RunConfig, folder: Path, advice: str) -> None:
+    if isinstance(config.tracker, MLflowConfig):
+        refuse_unnamed_server(config.tracker.store, file=f"the run in {folder}", advice=advice)
 
 
 def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:

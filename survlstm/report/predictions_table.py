@@ -49,18 +49,18 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
         table = pq.read_table(path, page_checksum_verification=True)
+        clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
+        # Others may hold what pandas would follow.
+        table = table.replace_schema_metadata(None)
+        wrong = _fault(table, clock)
+        frame = table.to_pandas()
     # Arrow's own errors, and those of Python where a name or a text is none.
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} must hold the predictions of a finished run; it can't be read ({error}). Judge the run again"
         ) from error
-    clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
-    # Others may hold what pandas would follow.
-    table = table.replace_schema_metadata(None)
-    wrong = _fault(table, clock)
     if wrong:
         raise CheckpointError(f"{path} must hold predictions as survlstm writes them; {wrong}. Judge the run again")
-    frame = table.to_pandas()
     frame.attrs["clock"] = clock
     return frame
 
@@ -69,7 +69,7 @@ def _fault(table: pa.Table, clock: str) -> str | None:
     """What is wrong with a table of predictions; None where nothing is."""
     found = {name: str(table.schema.field(name).type) for name in table.column_names}
     if found != COLUMNS:
-        return f"the columns must be {COLUMNS}; found {found}"
+        return f"the columns must be {COLUMNS}; found {str(found)[:300]}"
     if clock not in {"visit", "landmark"}:
         return f"their clock must be visit or landmark; found {clock!r}"
     nulls = sum(column.null_count for column in table.columns)

@@ -22,6 +22,7 @@ from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError
 from survlstm.files import write_json
 from survlstm.stored import read_json
+from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
 from survlstm.validation import keys_of
 
 NAME = "sweep.json"
@@ -112,6 +113,12 @@ def words_to_run(folder: Path, recorded: Recorded, *, config_dir: str | None) ->
                 f"{folder / NAME} must hold plain overrides of survlstm's own keys to be completed by; {why}. Give the "
                 f"sweep's words again: survlstm train -m … {quoted(f'{RESUME}{folder}')}"
             )
+    for word in recorded.overrides:
+        key, _, value = word.partition("=")
+        store = value.strip("'\"")
+        if key == "tracker.store" and store != "null":
+            advice = "Give the sweep's words again, or set MLFLOW_TRACKING_URI to that address"
+            refuse_unnamed_server(store, file=str(folder / NAME), advice=advice)
     if recorded.config_dir is not None and config_dir is None:
         raise ConfigError(
             f"the sweep in {folder} took configs from {recorded.config_dir}; hydra runs what such a folder says, so it "

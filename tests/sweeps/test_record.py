@@ -141,6 +141,30 @@ def test_the_users_own_words_may_hold_anything_and_the_record_is_only_compared(t
         read_words(["-m", *words[1:], resume])
 
 
+@pytest.fixture
+def credentials(monkeypatch, tmp_path):
+    """A user with a token for a server of their own."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mine.example")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hunter2")
+
+
+def test_a_server_that_only_the_record_names_does_not_get_credentials(tmp_path, credentials, monkeypatch):
+    resume = f"sweep.resume={tmp_path / 'sweep'}"
+    for mine in ("null", "https://mine.example", "sqlite:////tmp/x.db", "'sqlite:////tmp/x.db'"):
+        recorded(tmp_path / "sweep", "tracker=mlflow", f"tracker.store={mine}", "seed=0,1")
+        assert read_words([resume]).words[2] == f"tracker.store={mine}"
+    recorded(tmp_path / "sweep", "tracker=mlflow", "tracker.store=https://evil.example", "seed=0,1")
+    with pytest.raises(
+        ConfigError, match=r"there are credentials \(MLFLOW_TRACKING_TOKEN\); found it only in"
+    ) as caught:
+        read_words([resume])
+    assert "hunter2" not in str(caught.value)
+    # Without credentials nothing is sent that the user would not send to anybody.
+    monkeypatch.delenv("MLFLOW_TRACKING_TOKEN")
+    assert read_words([resume]).words[2] == "tracker.store=https://evil.example"
+
+
 class Mischief:
     def __init__(self, file):
         self.file = file
