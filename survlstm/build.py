@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
 
@@ -29,11 +29,15 @@ from survlstm.trackers.tracker import NoTracker, Tracker
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.learner import Learner
 from survlstm.training.meter import Meter
+from survlstm.training.saved_state import check_weights
 from survlstm.training.schedule import Schedule
 from survlstm.training.stopping import EarlyStopping
 from survlstm.training.trainer import Trainer, Watcher
 from survlstm.training.world import World
 from survlstm.training_config import LSTMConfig
+
+# Where a model starts before its weights are loaded.
+SOME_HAZARD = 0.5
 
 
 def build_prepared(config: RunConfig, *, fitted: Fitted | None = None) -> Prepared:
@@ -125,6 +129,27 @@ def build_model(
     )
 
 
+def build_trained(config: LSTMConfig, fitted: Fitted, weights: Mapping[str, torch.Tensor]) -> DiscreteTimeSurvivalLSTM:
+    """The model of a file, with the file's weights, in evaluation mode and on the host.
+
+    ValueError where the weights are not those of the config's model. Their sizes are compared before any is made: a
+    config of a few bytes can ask for more memory than there is.
+    """
+    sizes = config.settings()
+    del sizes["_target_"], sizes["dropout"], sizes["visit_features"]
+    sizes |= {"vocabulary_size": len(fitted.vocabulary), "intervals": fitted.intervals}
+    shapes = DiscreteTimeSurvivalLSTM.weight_shapes(visit_features=len(config.visit_features), **sizes)
+    check_weights(shapes, weights)
+    model = build_model(
+        config,
+        vocabulary_size=len(fitted.vocabulary),
+        intervals=fitted.intervals,
+        mean_hazard=[SOME_HAZARD] * (fitted.intervals or 1),
+    )
+    model.load_state_dict(weights)
+    return model.eval()
+
+
 def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
     """The optimizer over all of the model's parameters."""
     return _instantiate(config, params=list(model.parameters()))
@@ -176,5 +201,10 @@ def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:
 
 
 def _instantiate(config: SwapPoint, **sizes: Any) -> Any:
-    # Partial first: what hydra merges itself it copies into a config, a model's parameters too.
-    return instantiate({**config.settings(), "_convert_": "all", "_partial_": True})(**sizes)
+    """The object of a validated section, whose schema has named the class; ``sizes`` take the place of settings.
+
+    Not by hydra, which would look up ``${...}`` in the section's texts once more.
+    """
+    settings = config.settings()
+    module, _, name = settings.pop("_target_").rpartition(".")
+    return getattr(import_module(module), name)(**(settings | sizes))

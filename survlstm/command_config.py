@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from survlstm.config import DataConfig, JudgementConfig, SimulatedConfig
-from survlstm.section import PositiveInt, Section, Seed, Share, Text
+from survlstm.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
 from survlstm.training_config import Device
 
 
@@ -158,8 +158,8 @@ class ExplainConfig(Section):
     split: Literal["test", "val", "train"]
     subjects_at_most: PositiveInt
     subject: SubjectId | None
-    integration_steps: Annotated[int, Field(ge=2)]
-    resamples: Annotated[int, Field(ge=100)]
+    integration_steps: Annotated[int, Field(ge=2, le=LARGEST_INT)]
+    resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
     shuffles: PositiveInt
     top: PositiveInt
     seed: Seed

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from survlstm.errors import ConfigError
-from survlstm.section import OpenShare, PositiveInt, Section, Seed, Share, SwapPoint, Text, Weight, written
+from survlstm.section import LARGEST_INT, OpenShare, PositiveInt, Section, Seed, Share, SwapPoint, Text, Weight, written
 from survlstm.training_config import (
     AdamWConfig,
     CosineConfig,
@@ -104,7 +104,7 @@ class DataConfig(Section):
     source: SourceConfig
     visits: VisitsConfig
     min_visits: PositiveInt
-    max_visits: Annotated[int, Field(ge=2)] | None
+    max_visits: Annotated[int, Field(ge=2, le=LARGEST_INT)] | None
     max_codes_per_visit: PositiveInt | None
 
     @model_validator(mode="after")
@@ -128,7 +128,7 @@ class LandmarkClockConfig(Section):
 
     kind: Literal["landmark"]
     day: Annotated[float, Field(ge=0, le=MAX_DAYS)] | None
-    visit: Annotated[int, Field(ge=0)] | None
+    visit: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
     intervals: Annotated[int, Field(ge=2, le=1000)]
     edges: Literal["equidistant", "quantile"]
     horizon_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
@@ -208,7 +208,7 @@ class FirstCodeOutcomeConfig(SwapPoint):
 class LandmarksConfig(Section):
     """From where a model of the visit clock is judged as well, and how many steps ahead (on both clocks)."""
 
-    visits: list[Annotated[int, Field(ge=0)]]
+    visits: list[Annotated[int, Field(ge=0, le=LARGEST_INT)]]
     days: list[Weight]
     horizons: Annotated[list[PositiveInt], Field(min_length=1)]
 
@@ -224,7 +224,7 @@ class LandmarksConfig(Section):
 class JudgementConfig(Section):
     """Intervals, landmarks and baselines of the verdict."""
 
-    resamples: Annotated[int, Field(ge=100)]
+    resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
     confidence: OpenShare
     min_events: PositiveInt
     landmarks: LandmarksConfig
@@ -246,7 +246,7 @@ class SplitConfig(Section):
     test: OpenShare
     seed: Seed
     folds: Annotated[int, Field(ge=2, le=1000)]
-    fold: Annotated[int, Field(ge=0)] | None
+    fold: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
 
     @model_validator(mode="after")
     def _whole(self) -> SplitConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import re
 from pathlib import Path
@@ -12,13 +11,15 @@ from typing import Any, Literal
 import torch
 
 from survlstm import __version__
-from survlstm.bundle.bundle import About, Bundle, write_bundle
+from survlstm.bundle.bundle import About, Bundle, first_line, write_bundle
 from survlstm.bundle.card import STEPS, outcome_in_words, write_card
+from survlstm.bundle.figures import Metrics, checked
 from survlstm.bundle.reference import cohort_summary, make_reference
 from survlstm.command_config import ExportConfig
 from survlstm.config import RunConfig
 from survlstm.errors import BundleError
 from survlstm.finished_run import FinishedRun, open_run
+from survlstm.stored import read_json
 from survlstm.training.seeding import seed_everything
 from survlstm.training_config import NoTrackerConfig
 
@@ -94,13 +95,13 @@ def _name(folder: Path) -> str:
 def _metrics(folder: Path) -> dict[str, Any]:
     """The verdict without what it shows of single subjects."""
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_json(folder / "metrics.json")
         judged = {key: value for key, value in metrics["test"].items() if key != "curves"}
-        return {"test": judged, "health": metrics["health"], "training": metrics["training"]}
-    except (OSError, ValueError, KeyError) as error:
+        return checked(Metrics, {"test": judged, "health": metrics["health"], "training": metrics["training"]})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
-            f"({type(error).__name__}: {error}). Let the run end: survlstm train resume={folder}"
+            f"({type(error).__name__}: {first_line(error)}). Let the run end: survlstm train resume={folder}"
         ) from error
 
 

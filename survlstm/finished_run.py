@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from survlstm.build import build_model, build_prepared, cache_folder
+from survlstm.build import build_prepared, build_trained, cache_folder
 from survlstm.config import RunConfig
 from survlstm.data.fitted import Fitted
 from survlstm.data.prepare import Prepared, load_prepared
@@ -18,7 +16,8 @@ from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.errors import CheckpointError, CohortError, ConfigError, SourceError
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import load_checkpoint
-from survlstm.validation import validate
+from survlstm.training.saved_state import about_of
+from survlstm.validation import validate_stored
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +36,11 @@ class FinishedRun:
         return Fitted.from_plain(self.best["about"]["fitted"])
 
     def model(self) -> DiscreteTimeSurvivalLSTM:
-        """The best model, on the host."""
-        about = self.best["about"]
-        model = build_model(
-            self.config.model,
-            vocabulary_size=len(self.fitted.vocabulary),
-            intervals=self.fitted.intervals,
-            mean_hazard=about["mean_hazard"],
-        )
+        """The best model, on the host and in evaluation mode."""
         try:
-            model.load_state_dict(self.best["model"])
-        except (RuntimeError, KeyError, TypeError) as error:
-            raise _broken(self.folder, f"its weights are not those of its model: {error}") from error
-        if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
-            raise _broken(self.folder, "some of its weights are not finite")
-        return model
+            return build_trained(self.config.model, self.fitted, self.best["model"])
+        except ValueError as error:
+            raise _broken(self.folder, str(error)) from error
 
     def own_data(self, cache_dir: str) -> Prepared:
         """The data that the run was trained on: from the cache, or prepared again from its source.
@@ -110,16 +99,18 @@ def open_run(folder: Path) -> FinishedRun:
             "epoch. Train it again"
         )
     checkpoint = load_checkpoint(best)
-    about = checkpoint.get("about") if isinstance(checkpoint, dict) else None
-    missing = {"config", "fitted", "mean_hazard", "data_fingerprint"} - set(about or {})
-    if missing:
-        raise _broken(folder, f"it does not say {', '.join(sorted(missing))} of its run: an older survlstm wrote it")
     try:
+        about = about_of(checkpoint)
         # Not from config.yaml, which a person may have edited since.
-        config = validate(OmegaConf.create(checkpoint["about"]["config"]), RunConfig, finished=True)
-        Fitted.from_plain(checkpoint["about"]["fitted"])
-    except (ConfigError, KeyError, ValueError, TypeError) as error:
-        raise _broken(folder, f"its config or what it was fitted with is of another survlstm: {error}") from error
+        config = validate_stored(about.config, RunConfig, finished=True)
+        if (config.clock.kind == "landmark") != (about.fitted.intervals is not None):
+            raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
+        if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
+            raise ValueError("it must hold the weights of an epoch and the epoch's number")
+    except ConfigError as error:
+        raise _broken(folder, f"its config can't be used: {error}") from error
+    except ValueError as error:
+        raise _broken(folder, str(error)) from error
     return FinishedRun(folder, config, checkpoint)
 
 

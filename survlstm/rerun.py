@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 from survlstm.command_config import RerunConfig
-from survlstm.errors import CheckpointError, ConfigError
+from survlstm.errors import ConfigError
 from survlstm.launch import start
 from survlstm.logs import logging_to
-from survlstm.report.manifest import read_manifest
+from survlstm.report.manifest import read_manifest, texts_of
 from survlstm.resumption import recorded_config
 from survlstm.run_folder import has_begun
-from survlstm.training.history import Epoch
+from survlstm.stored import read_json
+from survlstm.training.history import Epoch, read_history
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def rerun(run: Path, config: RerunConfig) -> bool:
     before, folder = _epochs(run), Path(config.output_dir).expanduser().absolute()
     manifest = read_manifest(run)
     recorded = recorded_config(run).model_copy(update={"cache_dir": config.cache_dir})
-    start(recorded, folder, overrides=manifest.get("overrides", []))
+    start(recorded, folder, overrides=texts_of(manifest.get("overrides")))
     with logging_to(folder / "training.log"):
         return _tell(before, _epochs(folder), _elsewhere(manifest, read_manifest(folder)))
 
@@ -63,15 +63,13 @@ def _elsewhere(before: dict[str, Any], now: dict[str, Any]) -> str:
     for name in ("survlstm", "git", "device", "machine", "python", "data fingerprint"):
         if before.get(name) != now.get(name):
             found.append(f"{name} {before.get(name)} → {now.get(name)}")
-    old, new = before.get("packages", {}), now.get("packages", {})
+    old, new = (packages if isinstance(packages := one.get("packages"), dict) else {} for one in (before, now))
     changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
     return ", ".join(found + [f"{name} {old.get(name)} → {new.get(name)}" for name in changed])
 
 
 def _epochs(folder: Path) -> list[dict[str, Any]]:
-    try:
-        return json.loads((folder / "history.json").read_text(encoding="utf-8"))["epochs"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"a run must hold its history.json to be compared; {folder} has none that can be read ({error})"
-        ) from error
+    """The epochs of a run as history.json holds them: null, which equals itself, where a figure is not finite."""
+    read_history(folder)
+    found: list[dict[str, Any]] = read_json(folder / "history.json")["epochs"]
+    return found

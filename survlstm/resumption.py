@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
 
 from survlstm.compose import composed_values
 from survlstm.config import RunConfig
 from survlstm.errors import CheckpointError, ConfigError
 from survlstm.run_folder import has_begun, is_finished
+from survlstm.stored import fault_of, read_yaml
+from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
 from survlstm.training.checkpoint import Latest, load_latest, tidy
-from survlstm.validation import validate
+from survlstm.training.saved_state import refuse_unsound_state
+from survlstm.training_config import MLflowConfig
+from survlstm.validation import validate_stored
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ SAME_RESULT = frozenset(
 )
 ROUNDING = frozenset({"trainer.device", "trainer.distributed", "trainer.micro_batch_size"})
 NOT_THERE = "(not there)"
+# Characters of a value in a sentence.
+MOST_SHOWN = 500
 
 
 class Difference(NamedTuple):
@@ -59,26 +64,35 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     """The config of the run in ``folder``, with what the overrides name and nothing else changed."""
     if not has_begun(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
-    recorded = _leaves(_recorded(folder, load_latest(folder / "checkpoints")))
+    recorded = _leaves(_recorded(folder, _latest(folder)))
     asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, []))
     parser = OverridesParser.create()
-    named = [str(parser.parse_override(line).key_or_group).split("@")[0] for line in overrides]
+    named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
     values = dict(recorded)
     for key, value in asked.items():
-        if value != default.get(key, NOT_THERE) or any(_is_under(key, name.replace("/", ".")) for name in named):
+        if value != default.get(key, NOT_THERE) or any(_is_under(key, name) for name in named):
             values[key] = value
-    for key in default.keys() - asked.keys():
+    # What another choice of a group does not have.
+    gone = [key for key in values if key not in asked and any(_is_under(key, name) for name in named)]
+    for key in {*gone, *(default.keys() - asked.keys())}:
         values.pop(key, None)
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
-    plain = OmegaConf.create({})
-    for key, value in values.items():
-        OmegaConf.update(plain, key, value)
-    return validate(plain, RunConfig)
+    config = validate_stored(_sections(values), RunConfig)
+    if not any(_is_under(name, "tracker") for name in named):
+        _refuse_unnamed_server(config, folder, "Add tracker.store=ADDRESS, or tracker=none")
+    return config
 
 
 def recorded_config(folder: Path) -> RunConfig:
     """The config that the run in ``folder`` began with."""
-    return validate(OmegaConf.create(_recorded(folder, load_latest(folder / "checkpoints"))), RunConfig)
+    config = validate_stored(_recorded(folder, _latest(folder)), RunConfig)
+    _refuse_unnamed_server(config, folder, "Set MLFLOW_TRACKING_URI to that address if it is yours")
+    return config
+
+
+def _refuse_unnamed_server(config: RunConfig, folder: Path, advice: str) -> None:
+    if isinstance(config.tracker, MLflowConfig):
+        refuse_unnamed_server(config.tracker.store, file=f"the run in {folder}", advice=advice)
 
 
 def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:
@@ -87,7 +101,7 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
     Shows what is different now; ConfigError where that would have changed what was computed so far, or where nothing
     is left to do.
     """
-    latest = load_latest(folder / "checkpoints")
+    latest = _latest(folder)
     if latest.state is None:
         # Nothing was computed yet that another config could change.
         log.info("The run in %s ended before its first checkpoint: it starts from the beginning", folder)
@@ -143,19 +157,27 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
+def _latest(folder: Path) -> Latest:
+    latest = load_latest(folder / "checkpoints")
+    if latest.state is not None:
+        refuse_unsound_state(latest.state, f"the checkpoint in {folder}")
+    return latest
+
+
 def _recorded(folder: Path, latest: Latest) -> dict[str, Any]:
     """The config that a run began with: from its checkpoint, for a person may have edited the file since."""
     if latest.state is not None:
-        return latest.state["about"]["config"]
+        config: dict[str, Any] = latest.state["about"]["config"]
+        fault = fault_of(config)
+        if fault:
+            raise CheckpointError(f"the config in the checkpoints of {folder} can't be used: {fault}. Train again")
+        return config
     try:
-        loaded = OmegaConf.load(folder / "config.yaml")
-        assert isinstance(loaded, DictConfig), "a list"
-        return validate(loaded, RunConfig, finished=True).model_dump(by_alias=True)
-    # A YAML parser has errors of its own.
-    except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return validate_stored(read_yaml(folder / "config.yaml"), RunConfig, finished=True).model_dump(by_alias=True)
+    except (OSError, ValueError, ConfigError) as error:
+        said = str(error).splitlines()[0]
         raise CheckpointError(
-            f"a run must hold its config.yaml or a checkpoint to go on from; {folder} has neither that can be read "
+            f"a run must hold its config.yaml or a checkpoint to go on from; {folder} has neither that can be used "
             f"({said}). Train again in another folder"
         ) from error
 
@@ -189,6 +211,20 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _sections(leaves: dict[str, Any]) -> dict[str, Any]:
+    """What ``_leaves`` was made of; a key replaces the value of a shorter one that it lies below."""
+    values: dict[str, Any] = {}
+    for key, value in leaves.items():
+        *above, last = key.split(".")
+        section = values
+        for name in above:
+            if not isinstance(section.get(name), dict):
+                section[name] = {}
+            section = section[name]
+        section[last] = value
+    return values
+
+
 def _is_under(key: str, section: str) -> bool:
     return key == section or key.startswith(f"{section}.")
 
@@ -198,4 +234,5 @@ def _is_among(key: str, sections: frozenset[str]) -> bool:
 
 
 def _written(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    said = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return said if len(said) <= MOST_SHOWN else f"{said[:MOST_SHOWN]}…"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.errors import CheckpointError, ConfigError
+from survlstm.stored import read_json
 
 
 def has_begun(folder: Path) -> bool:
@@ -89,7 +89,7 @@ class Record(NamedTuple):
 def read_record(folder: Path) -> Record:
     """The record of a run; a folder without one, or with a damaged one, is ``unknown``, and the sentence says why."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = read_json(folder / "manifest.json")
         record = Record(
             manifest["state"],
             manifest["sentence"],
@@ -97,7 +97,7 @@ def read_record(folder: Path) -> Record:
             manifest["started"],
             manifest["ended"],
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return Record("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
     if record.state == "running" and not is_held(folder):
         return record._replace(state="killed", sentence="its process was killed; survlstm train resume=RUN goes on")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PositiveInt = Annotated[int, Field(gt=0)]
+# What NumPy and torch count with, in every place.
+LARGEST_INT = 2**31 - 1
+PositiveInt = Annotated[int, Field(gt=0, le=LARGEST_INT)]
 Size = Annotated[int, Field(gt=0, le=16384)]
 Text = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -16,7 +18,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    """Unknown keys are errors, nothing is converted, nothing changes after validation."""
+    """Unknown keys are errors, nothing is converted, nothing changes after validation.
+
+    ``is_plain`` says that no text in a config of this kind is an interpolation once it is validated.
+    """
+
+    is_plain: ClassVar[bool] = True
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False)
 
@@ -25,10 +32,10 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 class SwapPoint(Section):
-    """A section that hydra instantiates: its ``_target_`` says which class."""
+    """A section that becomes an object: its ``_target_`` says of which class, one of those that its schema names."""
 
     def settings(self) -> dict[str, Any]:
-        """The section as hydra wants it."""
+        """Return the section with its ``_target_``, as configs write it."""
         return self.model_dump(by_alias=True)
 
 

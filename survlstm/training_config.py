@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from survlstm.section import OpenShare, PositiveInt, Section, Size, SwapPoint, Text, Weight, written
+from survlstm.section import LARGEST_INT, OpenShare, PositiveInt, Section, Size, SwapPoint, Text, Weight, written
 
 
 class LSTMConfig(SwapPoint):
@@ -40,7 +40,7 @@ class PlateauConfig(SwapPoint):
     """Lowers the learning rate when the validation loss stands still."""
 
     target: Literal["torch.optim.lr_scheduler.ReduceLROnPlateau"] = Field(alias="_target_")
-    patience: Annotated[int, Field(ge=0)]
+    patience: Annotated[int, Field(ge=0, le=LARGEST_INT)]
     factor: OpenShare
 
 

@@ -1,21 +1,37 @@
-"""A composed config → a typed value of survlstm.config, or a sentence for each key that is wrong."""
+"""A composed or a stored config → a typed value of survlstm.config, or a sentence for each key that is wrong."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+import reprlib
+from functools import cache
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
 from survlstm.errors import ConfigError
-from survlstm.section import SectionT
+from survlstm.section import Section, SectionT
+from survlstm.stored import fault_of
+
+
+class _Shown(reprlib.Repr):
+    """A value in a sentence: whole where a person wrote it, and no page of a file's content."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 200
+        self.maxlist = self.maxtuple = self.maxdict = 20
+
+
+shown = _Shown().repr
 
 
 def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = False) -> SectionT:
     """The composed config as a typed value; a ConfigError names every key that is wrong, one line each.
 
+    The config is the user's own: its interpolations, such as ``${oc.env:NAME}``, are resolved, and the result is plain.
     Of a ``finished`` run the export need not stand where it stood.
     """
     try:
@@ -25,10 +41,27 @@ def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = F
         raise ConfigError(f"{key} has no value and needs one; set {key}=VALUE") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    return _validated(values, schema, finished=finished)
+
+
+def validate_stored(values: Any, schema: type[SectionT], *, finished: bool = False) -> SectionT:
+    """A config that a file holds as a typed value; ConfigError as in ``validate``.
+
+    A stored config is data, whoever wrote the file: an interpolation in it is refused and never resolved, and only the
+    classes that ``schema`` names may be a ``_target_``, before anything is imported.
+    """
+    return _validated(values, schema, finished=finished)
+
+
+def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> SectionT:
+    if schema.is_plain:
+        fault = fault_of(values)
+        if fault:
+            raise ConfigError(fault)
     try:
         return schema.model_validate(values, context={"finished": finished})
     except ValidationError as error:
-        known = leaf_keys(composed)
+        known = _dotted(values) if isinstance(values, dict) else []
         raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
 
 
@@ -37,6 +70,25 @@ def leaf_keys(composed: DictConfig) -> list[str]:
     values = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(values, dict)
     return _dotted(values)
+
+
+@cache
+def keys_of(schema: type[Section]) -> frozenset[str]:
+    """Every dotted key that a config of ``schema`` may have, whichever its groups choose; not a ``_target_``."""
+    keys: set[str] = set()
+    for name, field in schema.model_fields.items():
+        if field.alias == "_target_":
+            continue
+        keys.add(name)
+        for section in _sections_in(field.annotation):
+            keys |= {f"{name}.{key}" for key in keys_of(section)}
+    return frozenset(keys)
+
+
+def _sections_in(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]
 
 
 def _dotted(values: dict[Any, Any]) -> list[str]:
@@ -77,7 +129,7 @@ def _sentence(fault: dict[str, Any], known: list[str]) -> str:
         valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
         nearest = nearest_key(key, valid)
         hint = f"; the nearest valid key is {nearest}" if nearest else ""
-        return f"{key} is not a known key (found value {found!r}){hint}"
+        return f"{key} is not a known key (found value {shown(found)}){hint}"
     if fault["type"] == "missing":
         return f"{key} is missing; set {key}=VALUE"
     if fault["type"] == "value_error":
@@ -85,11 +137,11 @@ def _sentence(fault: dict[str, Any], known: list[str]) -> str:
         return said if said.startswith(f"{key}.") else f"{key}: {said}"
     if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         if key == "clock":
-            return f"clock.kind must be visit or landmark; found {_named(found, 'kind')!r}"
+            return f"clock.kind must be visit or landmark; found {shown(_named(found, 'kind'))}"
         allowed = fault["ctx"].get("expected_tags", "")
-        return f"{key}._target_ must be one of {allowed}; found {_named(found, '_target_')!r}"
+        return f"{key}._target_ must be one of {allowed}; found {shown(_named(found, '_target_'))}"
     allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
-    return f"{key}: {allowed}; found {found!r}"
+    return f"{key}: {allowed}; found {shown(found)}"
 
 
 def _named(section: Any, key: str) -> Any:

@@ -11,7 +11,7 @@ import yaml
 
 from survlstm.cli import main
 from survlstm.errors import CheckpointError, ConfigError
-from survlstm.resumption import compare, owned, resumed_config, state_to_go_on_from
+from survlstm.resumption import compare, owned, recorded_config, resumed_config, state_to_go_on_from
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from tests.lives import SAVING, SMALL, Life
 from tests.states import trained
@@ -357,3 +357,28 @@ def test_a_finished_run_that_is_extended_and_killed_is_not_taken_for_finished(su
     assert survlstm("train", "resume=run") == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["training"]["stopped"] == "all 2 epochs done"
+
+
+def test_a_server_that_only_a_checkpoint_names_does_not_get_credentials(stopped, monkeypatch, tmp_path):
+    path = stopped / "checkpoints" / "last.pt"
+    state = last_of(stopped)
+    state["about"]["config"]["tracker"] = {
+        "_target_": "survlstm.trackers.mlflow_tracker.MLflowTracker",
+        "store": "https://evil.example",
+        "folder": "outputs",
+        "experiment": "survlstm",
+        "log_checkpoint": False,
+        "patience_seconds": 1.0,
+    }
+    path.unlink()
+    write_checkpoint(path, state)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert resumed_config(stopped, []).tracker.store == recorded_config(stopped).tracker.store == "https://evil.example"
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    for job in (lambda: resumed_config(stopped, []), lambda: recorded_config(stopped)):
+        with pytest.raises(ConfigError, match=r"there are credentials \(MLFLOW_TRACKING_PASSWORD\); found it only in"):
+            job()
+    assert resumed_config(stopped, ["tracker=none"]).tracker.target is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://evil.example")
+    assert recorded_config(stopped).tracker.store == "https://evil.example"

@@ -9,32 +9,42 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
 from jaxtyping import Float64
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 
-from survlstm.build import build_model
+from survlstm.build import build_trained
 from survlstm.bundle.container import read_container, write_container
+from survlstm.bundle.figures import Cohort, Metrics, checked
 from survlstm.compose import as_yaml
 from survlstm.config import RunConfig
 from survlstm.data.features import FEATURES
 from survlstm.data.fitted import Fitted
 from survlstm.data.vocabulary import PAD, UNK
-from survlstm.errors import BundleError
+from survlstm.errors import BundleError, ConfigError
 from survlstm.judgement.drift import Drift
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.section import Section, Share, Text, Weight
+from survlstm.stored import MOST_CONFIG_BYTES, parse_json, parse_yaml
+from survlstm.validation import validate_stored
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "MODEL_CARD.md"
 VOCABULARY, PREPROCESSING, REFERENCE = "vocabulary.json", "preprocessing.json", "reference.json"
 COHORT, METRICS = "cohort.json", "metrics.json"
 # Others are for people: the figures, another form of the model.
 READ = (WEIGHTS, CONFIG, CARD, VOCABULARY, PREPROCESSING, REFERENCE, COHORT, METRICS)
-# Their hazard before any training: the bundle's weights replace it.
-SOME_HAZARD = 0.5
+# Bytes that no export reaches: a description has some words, and a vocabulary some hundred thousand codes.
+MOST_BYTES = {
+    CONFIG: MOST_CONFIG_BYTES,
+    CARD: 1 << 22,
+    VOCABULARY: 1 << 27,
+    PREPROCESSING: 1 << 20,
+    REFERENCE: 1 << 20,
+    COHORT: 1 << 22,
+    METRICS: 1 << 23,
+}
 
 
 def _check_rises(values: list[float]) -> list[float]:
@@ -44,6 +54,8 @@ def _check_rises(values: list[float]) -> list[float]:
 
 
 Rising = Annotated[list[float], AfterValidator(_check_rises)]
+# Of a hazard that is neither 0 nor 1 in double precision, with room.
+Logit = Annotated[float, Field(ge=-1000, le=1000)]
 OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 
 
@@ -78,7 +90,7 @@ class Reference(Section):
     risk: list[Share] = Field(min_length=2)
     grid: Rising = Field(min_length=1)
     horizons: Rising = Field(min_length=1)
-    drift: tuple[float, float, float] | None
+    drift: tuple[Logit, Logit, Logit] | None
     tables: list[str]
 
     @model_validator(mode="after")
@@ -156,35 +168,37 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
 
 def read_bundle(path: Path) -> Bundle:
     """Read and check a bundle; no code of the file is run. BundleError with what is wrong, and what to do."""
-    container = read_container(path, READ)
+    container = read_container(path, READ, most=MOST_BYTES)
     files = container.files
     try:
         vocabulary = TypeAdapter(list[_Entry]).validate_json(files[VOCABULARY])
         about = About.model_validate(container.about)
         fitted = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
-        # Not by hydra's loader, which would look up what a file asks for, such as this machine's environment.
-        config = RunConfig.model_validate(yaml.safe_load(files[CONFIG]), context={"finished": True})
+        config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True)
         reference = Reference.model_validate_json(files[REFERENCE])
         _check_clock(about, config, fitted, reference)
+        model = build_trained(config.model, fitted, load_weights(files[WEIGHTS]))
+        _check_parameters(about, model)
         return Bundle(
             about=about,
             config=config,
             fitted=fitted,
-            model=_model(config, fitted, files[WEIGHTS]),
+            model=model,
             reference=reference,
             descriptions={entry.code: entry.description for entry in vocabulary if entry.description},
-            cohort=json.loads(files[COHORT]),
-            metrics=json.loads(files[METRICS]),
+            cohort=checked(Cohort, parse_json(files[COHORT])),
+            metrics=checked(Metrics, parse_json(files[METRICS])),
             card=files[CARD].decode(),
         )
-    except (KeyError, ValueError, TypeError, RuntimeError, SafetensorError, yaml.YAMLError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
         raise BundleError(
             f"{path} must hold a model that this survlstm can build; it can't be ({type(error).__name__}: "
-            f"{_first_line(error)}). Export it again, or use the survlstm that wrote it"
+            f"{first_line(error)}). Export it again, or use the survlstm that wrote it"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     if isinstance(error, ValidationError):
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
@@ -219,17 +233,10 @@ def _check_clock(about: About, config: RunConfig, fitted: Fitted, reference: Ref
         raise ValueError("; ".join(broken))
 
 
-def _model(config: RunConfig, fitted: Fitted, weights: bytes) -> DiscreteTimeSurvivalLSTM:
-    model = build_model(
-        config.model,
-        vocabulary_size=len(fitted.vocabulary),
-        intervals=fitted.intervals,
-        mean_hazard=[SOME_HAZARD] * (fitted.intervals or 1),
-    )
-    model.load_state_dict(load_weights(weights))
-    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
-        raise ValueError("some of its weights are not finite")
-    return model.eval()
+def _check_parameters(about: About, model: DiscreteTimeSurvivalLSTM) -> None:
+    parameters = sum(weight.numel() for weight in model.parameters())
+    if about.parameters != parameters:
+        raise ValueError(f"the model has {parameters:,} parameters, and the index says {about.parameters:,}")
 
 
 def _json(value: Any) -> bytes:

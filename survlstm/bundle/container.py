@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 
 from survlstm.errors import BundleError
 from survlstm.section import Section
+from survlstm.stored import parse_json
 
 FORMAT = "survlstm bundle"
 FORMAT_VERSION = 1
@@ -79,13 +80,20 @@ def write_container(path: Path, files: Mapping[str, bytes], about: dict[str, Any
             aside.unlink()
 
 
-def read_container(path: Path, keep: Collection[str]) -> Container:
+def read_container(path: Path, keep: Collection[str], *, most: Mapping[str, int] | None = None) -> Container:
     """Check every file that a bundle lists, and hold the bytes of those of ``keep``; no other file is looked at.
 
-    BundleError for what is no bundle, is newer, or is not what was written.
+    ``most`` bounds the bytes of files by their names. BundleError for what is no bundle, is newer, is larger or is not
+    what was written.
     """
     with _opened(path) as found:
         index = _index(path, found)
+        for name, bound in (most or {}).items():
+            if name in index.files and index.files[name].bytes > bound:
+                raise BundleError(
+                    f"{name} of a bundle must have at most {bound:,} bytes; {path} lists {index.files[name].bytes:,}. "
+                    "Export the model again"
+                )
         kept = sum(listed.bytes for name, listed in index.files.items() if name in keep)
         if kept > MOST_KEPT_BYTES:
             raise BundleError(
@@ -213,7 +221,7 @@ def _index(path: Path, found: _Files) -> _Index:
         raise BundleError(f"{INDEX} of {path} must be an index; it has {size:,} bytes. Export it again")
     try:
         with found.open(INDEX) as stream:
-            plain = json.loads(stream.read(size))
+            plain = parse_json(stream.read(size))
         if plain["format"] != FORMAT:
             raise BundleError(f"{path} must be a {FORMAT}; its index says {plain['format']!r}")
         if plain["format_version"] > FORMAT_VERSION:

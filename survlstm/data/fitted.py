@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from survlstm.data.vocabulary import Vocabulary
+from survlstm.data.features import FEATURES
+from survlstm.data.vocabulary import PAD, UNK, Vocabulary
+
+# Features are years, and logarithms of days and counts; within these a standardised one fits into single precision.
+LARGEST, SMALLEST = 1e4, 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +43,35 @@ class Fitted:
         }
 
     @classmethod
-    def from_plain(cls, plain: dict[str, list[Any]]) -> Fitted:
-        """The value that ``as_plain`` wrote; KeyError where a part is missing."""
-        return cls(
-            Vocabulary(tuple(plain["vocabulary"])),
-            *(np.array(plain[name], dtype=np.float64) for name in ("feature_mean", "feature_spread", "edge_days")),
-        )
+    def from_plain(cls, plain: Any) -> Fitted:
+        """The value that ``as_plain`` wrote; ValueError where a part is missing or not what preparation fits."""
+        names = ("vocabulary", "feature_mean", "feature_spread", "edge_days")
+        if not isinstance(plain, dict) or plain.keys() != set(names):
+            raise ValueError(f"what was fitted must have the parts {', '.join(names)}")
+        entries = plain["vocabulary"]
+        if not (isinstance(entries, list) and all(isinstance(code, str) for code in entries)):
+            raise ValueError("the vocabulary must be a list of codes")
+        if entries[:2] != [PAD, UNK] or len(set(entries)) != len(entries):
+            raise ValueError("the vocabulary must begin with [PAD] and [UNK] and hold each code once")
+        mean, spread, edges = (_numbers(name, plain[name]) for name in names[1:])
+        if len(mean) != len(FEATURES) or len(spread) != len(FEATURES):
+            raise ValueError(f"each of the {len(FEATURES)} features must have a mean and a spread")
+        if bool((np.abs(mean) > LARGEST).any() or ((spread != 0) & ((spread < SMALLEST) | (spread > LARGEST))).any()):
+            raise ValueError(
+                f"the features' means must be at most {LARGEST:g}, and their spreads 0 or {SMALLEST:g} to {LARGEST:g}"
+            )
+        if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
+            raise ValueError("edge_days must begin at 0 and rise, or be none")
+        return cls(Vocabulary(tuple(entries)), mean, spread, edges)
+
+
+def _numbers(name: str, values: Any) -> Float64[np.ndarray, " value"]:
+    if not (isinstance(values, list) and all(type(value) in {int, float} for value in values)):
+        raise ValueError(f"{name} must be a list of numbers")
+    try:
+        found = np.array(values, dtype=np.float64)
+    except OverflowError as error:
+        raise ValueError(f"{name} must hold numbers of double precision") from error
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} must hold finite numbers")
+    return found

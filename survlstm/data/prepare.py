@@ -25,12 +25,14 @@ from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
 from survlstm.data.split import Fold, Split, split_subjects
+from survlstm.data.sums import fault_of, write_sums
 from survlstm.data.targets import Targets, visit_targets
-from survlstm.data.tensors import Built, Tensors, build_tensors
+from survlstm.data.tensors import Built, Tensors, build_tensors, refuse_unsound
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.errors import CohortError, ConfigError
 from survlstm.files import PRIVATE_FOLDER, create_private, waited_for
+from survlstm.stored import built, read_json
 
 log = logging.getLogger(__name__)
 
@@ -306,7 +308,11 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
 
 
 def _keep(prepared: Prepared, entry: Path) -> None:
-    about = {"fitted": prepared.fitted.as_plain(), "flow": dataclasses.asdict(prepared.flow)}
+    about = {
+        "fingerprint": prepared.fingerprint,
+        "fitted": prepared.fitted.as_plain(),
+        "flow": dataclasses.asdict(prepared.flow),
+    }
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
     try:
@@ -316,6 +322,7 @@ def _keep(prepared: Prepared, entry: Path) -> None:
                 create_private(aside / name)
             np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
             (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            write_sums(aside)
     except OSError as error:
         raise ConfigError(
             f"prepared data must be kept in {entry.parent}; the system says: {error}. Free space there or set cache_dir"
@@ -323,17 +330,31 @@ def _keep(prepared: Prepared, entry: Path) -> None:
 
 
 def _load(entry: Path, fingerprint: str) -> Prepared | None:
+    if not entry.is_dir():
+        return None
     try:
+        fault = fault_of(entry)
+        if fault:
+            raise ValueError(fault)
         with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
             tensors = Tensors(**{field.name: arrays[field.name] for field in dataclasses.fields(Tensors)})
-        about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
-        flow = about["flow"]
-        flow["tables"] = tuple(TableCount(**table) for table in flow["tables"])
-        flow["subjects_excluded"] = tuple(Exclusion(*rule) for rule in flow["subjects_excluded"])
-        flow["warnings"] = tuple(flow["warnings"])
-        return Prepared(tensors, Fitted.from_plain(about["fitted"]), Flow(**flow), fingerprint)
-    except FileNotFoundError:
-        return None
+        about = read_json(entry / "about.json")
+        if about["fingerprint"] != fingerprint:
+            raise ValueError("they were prepared from other files, settings or code")
+        fitted = Fitted.from_plain(about["fitted"])
+        refuse_unsound(tensors, fitted)
+        return Prepared(tensors, fitted, _flow_of(about["flow"]), fingerprint)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        log.warning("Prepared data in %s can't be read (%s); made anew", entry, error)
+        log.warning("WARNING: prepared data in %s can't be used (%s); they are made anew", entry, error)
         return None
+
+
+def _flow_of(plain: dict[str, Any]) -> Flow:
+    parts = {
+        "tables": tuple(built(TableCount, table) for table in plain["tables"]),
+        "subjects_excluded": tuple(
+            built(Exclusion, dict(zip(Exclusion._fields, rule, strict=True))) for rule in plain["subjects_excluded"]
+        ),
+        "warnings": tuple(plain["warnings"]),
+    }
+    return built(Flow, {**plain, **parts})

@@ -144,3 +144,36 @@ def _fit(
         features[of_training].std(axis=0),
         edge_days,
     )
+
+
+def refuse_unsound(tensors: Tensors, fitted: Fitted) -> None:
+    """ValueError unless the arrays of a file hang together as those of ``build_tensors`` do."""
+    subjects, visits = len(tensors.subject_id), len(tensors.visit_time)
+    lengths = {
+        "split": (subjects, np.int8),
+        "step": (subjects, np.int64),
+        "event": (subjects, np.bool_),
+        "duration_days": (subjects, np.float64),
+        "visit_offsets": (subjects + 1, np.int64),
+        "oracle_hazard": (visits, np.float32),
+        "code_offsets": (visits + 1, np.int64),
+        "code": (len(tensors.code), np.int32),
+        "edge_days": (len(fitted.edge_days), np.float64),
+    }
+    for name, (length, kind) in lengths.items():
+        found = getattr(tensors, name)
+        if found.shape != (length,) or found.dtype != kind:
+            raise ValueError(f"{name} must be {length} of {kind.__name__}; found {found.shape} of {found.dtype}")
+    if tensors.features.shape != (visits, len(fitted.feature_mean)) or tensors.features.dtype != np.float32:
+        raise ValueError("features must be one row a visit and one column a feature")
+    if tensors.subject_id.dtype.kind != "U" or tensors.visit_time.dtype.kind != "M":
+        raise ValueError("subjects must have texts as ids, and visits times")
+    for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
+        if offsets[0] != 0 or offsets[-1] != end or bool((np.diff(offsets) < 0).any()):
+            raise ValueError("offsets must rise from 0 to the number of what they cut")
+    numbers = {"code": (tensors.code, len(fitted.vocabulary)), "split": (tensors.split, len(Split))}
+    for name, (found, bound) in numbers.items():
+        if len(found) and not 0 <= found.min() <= found.max() < bound:
+            raise ValueError(f"{name} must hold numbers from 0 to {bound - 1}")
+    if not np.array_equal(tensors.edge_days, fitted.edge_days) or bool((tensors.step < 0).any()):
+        raise ValueError("steps must be 0 or more, and the edges those that were fitted")

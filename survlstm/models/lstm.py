@@ -64,6 +64,34 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
             nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), KeyedDropout(dropout, units=hidden_dim, place=0), logit
         )
 
+    @staticmethod
+    def weight_shapes(
+        *,
+        vocabulary_size: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        visit_features: int,
+        intervals: int | None,
+    ) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every weight by its name in ``state_dict``, without making a weight."""
+        gates = 4 * hidden_dim
+        shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary_size, embedding_dim)}
+        for layer in range(num_layers):
+            inputs = hidden_dim if layer else embedding_dim + visit_features
+            shapes |= {
+                f"lstm.{layer}.weight_ih_l0": (gates, inputs),
+                f"lstm.{layer}.weight_hh_l0": (gates, hidden_dim),
+                f"lstm.{layer}.bias_ih_l0": (gates,),
+                f"lstm.{layer}.bias_hh_l0": (gates,),
+            }
+        return shapes | {
+            "head.0.weight": (hidden_dim, hidden_dim),
+            "head.0.bias": (hidden_dim,),
+            "head.3.weight": (intervals or 1, hidden_dim),
+            "head.3.bias": (intervals or 1,),
+        }
+
     def forward(  # noqa: PLR0917  (a batch's inputs, in the order a batch holds them)
         self,
         codes: Int[Tensor, " code"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -21,11 +20,15 @@ from survlstm import __version__
 from survlstm.content import sentence_of
 from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.files import write_json
+from survlstm.judgement.health import TIMED
 from survlstm.run_folder import is_held
+from survlstm.stored import read_json
 
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
 SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
+# What the latest judgement says, whatever an earlier one said.
+LATEST = ("device", "data fingerprint", TIMED)
 
 
 def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
@@ -39,8 +42,8 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
         "exit_code": None,
         **{key: before.get(key) or value for key, value in life.items()},
         # A later life says that it goes on, and what has changed.
-        "overrides": _merged(before.get("overrides", []), overrides),
-        "lives": [*before.get("lives", []), life],
+        "overrides": _merged(texts_of(before.get("overrides")), overrides),
+        "lives": [*(lives if isinstance(lives := before.get("lives"), list) else []), life],
         "ended": "",
         "seed": config["seed"],
         "split_seed": config["split"]["seed"],
@@ -66,18 +69,23 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
-    """Add what is not known yet; a folder without a manifest gets one."""
-    latest = {name: facts[name] for name in ("device", "data fingerprint") if name in facts}
+    """Add missing facts and replace those of an earlier judgement; make the manifest where there is none."""
+    latest = {name: facts[name] for name in LATEST if name in facts}
     write_json(folder / NAME, facts | read_manifest(folder) | latest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder; empty where there is none that can be read."""
+    """The manifest of a folder; empty where there is none that can be read. Its values may be of any type."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        found = read_json(folder / NAME)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def texts_of(value: Any) -> list[str]:
+    """The texts of a list that a manifest holds; none where it holds something else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
     }
     table = pa.table(columns).replace_schema_metadata({"survlstm.clock": clock})
     create_private(path)
-    pq.write_table(table, path)
+    # A changed byte would be another hazard.
+    pq.write_table(table, path, write_page_checksum=True)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -51,16 +52,21 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException):
+        table = pq.read_table(path, page_checksum_verification=True)
+        clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
+        # Others may hold what pandas would follow.
+        table = table.replace_schema_metadata(None)
+        wrong = _fault(table, clock)
+        frame = table.to_pandas()
+    # Arrow's own errors, and those of Python where a name or a text is none.
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        # The words of these errors may quote an id.
         raise CheckpointError(
-            f"{path} must hold the predictions of a finished run; it can't be read as Parquet. Judge the run again"
+            f"{path} must hold the predictions of a finished run; it can't be read ({type(error).__name__}). Judge the "
+            "run again"
         ) from None
-    clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode()
-    wrong = _fault(table, clock)
     if wrong:
         raise CheckpointError(f"{path} must hold predictions as survlstm writes them; {wrong}. Judge the run again")
-    frame = table.to_pandas()
     frame.attrs["clock"] = clock
     return frame
 
@@ -69,16 +75,17 @@ def _fault(table: pa.Table, clock: str) -> str | None:
     """What is wrong with a table of predictions; None where nothing is."""
     found = {name: str(table.schema.field(name).type) for name in table.column_names}
     if found != COLUMNS:
-        return f"the columns must be {COLUMNS}; found {found}"
+        return f"the columns must be {COLUMNS}; found {str(found)[:300]}"
     if clock not in {"visit", "landmark"}:
         return f"their clock must be visit or landmark; found {clock!r}"
     nulls = sum(column.null_count for column in table.columns)
     if nulls or not table.num_rows:
         return f"every row must be whole and there must be some; found {nulls} empty fields in {table.num_rows} rows"
     frame = table.to_pandas()
-    outside = int((~frame["hazard"].between(0, 1)).sum())
-    if outside:
-        return f"hazards must lie within 0..1; {outside} of {len(frame)} do not"
+    for name, figures in (("hazards", frame["hazard"]), ("survival", frame["survival"])):
+        outside = int((~figures.between(0, 1)).sum())
+        if outside:
+            return f"{name} must lie within 0..1; {outside} of {len(frame)} do not"
     subject = frame.groupby("subject_id", sort=False)
     number = subject["step"].transform("size")
     expected = frame["last_step"] + 1 if clock == "visit" else number.max()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from survlstm.data.prepare import Prepared
 from survlstm.errors import CheckpointError
+from survlstm.judgement.health import TIMED
 from survlstm.judgement.results import Finding, Row, Verdict
 from survlstm.report.manifest import complete_manifest
 from survlstm.report.page import write_report
@@ -59,9 +60,11 @@ def _write(folder: Path, judged: Judged) -> None:
         judged.history,
         verdict=judged.verdict,
         validation=judged.validation,
-        findings=judged.findings,
+        # Equal runs leave an equal metrics.json: what the clock says stands in the manifest.
+        findings=[finding for finding in judged.findings if finding.check != TIMED],
     )
-    complete_manifest(folder, judged.manifest)
+    timed = {one.check: f"{one.level}: {one.evidence}" for one in judged.findings if one.check == TIMED}
+    complete_manifest(folder, judged.manifest | timed)
     write_report(
         folder,
         title=judged.title,

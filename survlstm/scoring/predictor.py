@@ -25,7 +25,16 @@ from survlstm.explanation.occlusion import occlude
 from survlstm.scoring.dates import LastDays
 from survlstm.scoring.events_table import read_events_table
 from survlstm.scoring.record import Records, records_of_events, records_of_visits
-from survlstm.scoring.score import CPU, Predictions, batches_of, reasons, score, tensors_of, undated
+from survlstm.scoring.score import (
+    CPU,
+    Predictions,
+    batches_of,
+    reasons,
+    refuse_no_numbers,
+    score,
+    tensors_of,
+    undated,
+)
 from survlstm.scoring.visits_table import read_visits_table
 from survlstm.training.prediction import predict
 
@@ -135,6 +144,7 @@ class Predictor:
             return RecordCurves((), nothing, nothing)
         found = predict(self.bundle.model, batches_of(tensors, self.bundle), CPU)
         kept = np.flatnonzero(reason == "")
+        refuse_no_numbers(found.nll[kept])
         names = tuple(str(name) for name in tensors.subject_id[kept])
         return RecordCurves(names, found.survival[kept], np.cumsum(found.hazard[kept], axis=1))
 
@@ -161,6 +171,7 @@ class Predictor:
                 f"{readings:,}. Send its latest years, or use survlstm explain"
             )
         found = occlude(self.bundle.model, batches_of(tensors, self.bundle), 0)
+        refuse_no_numbers(found.effect)
         codes = [self.bundle.fitted.vocabulary.entries[number] for number in found.code]
         table = pd.DataFrame(
             {

@@ -18,7 +18,7 @@ from survlstm.data.split import Split
 from survlstm.data.targets import Targets
 from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.vocabulary import UNK
-from survlstm.errors import ConfigError
+from survlstm.errors import BundleError, ConfigError
 from survlstm.judgement.drift import logit_of
 from survlstm.scoring.record import Records
 from survlstm.training.prediction import predict
@@ -123,6 +123,15 @@ def reasons(records: Records, tensors: Tensors, bundle: Bundle, *, looking_back:
     return reason if looking_back else np.where(records.over, records.why_over, reason)
 
 
+def refuse_no_numbers(found: np.ndarray) -> None:
+    """BundleError where a model gives something else than numbers: its weights, though finite, are no model's."""
+    if not np.isfinite(found).all():
+        raise BundleError(
+            f"a model's predictions must be numbers; {int((~np.isfinite(found)).sum())} of {found.size} are not. Its "
+            "weights or its drift are too large: export it again"
+        )
+
+
 def kind_of(reason: str) -> str:
     """A reason without its dates and numbers, so that it can be counted."""
     return re.sub(r"\d[\d-]*", "…", reason)
@@ -191,6 +200,7 @@ def _curves(bundle: Bundle, tensors: Tensors, rows: _Rows, table: pd.DataFrame) 
 def _add_risk(
     table: pd.DataFrame, curves: Float64[np.ndarray, "row horizon"], bundle: Bundle, horizons: Sequence[float]
 ) -> None:
+    refuse_no_numbers(curves)
     table["risk"] = 1 - curves[:, -1]
     table["percentile"] = bundle.reference.percentile(table["risk"].to_numpy())
     grid = np.array([0.0, *bundle.reference.grid])

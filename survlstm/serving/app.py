@@ -30,7 +30,7 @@ from survlstm.serving.answers import (
 from survlstm.serving.desk import Desk
 from survlstm.serving.example import example_csv
 from survlstm.serving.fields import ExplainQuery, Options
-from survlstm.serving.guards import BodyLimit, Counted, OwnHost, Watched
+from survlstm.serving.guards import BodyLimit, Counted, HeadAsGet, OwnHost, Watched
 from survlstm.serving.openapi import EVENTS_BODY, REFUSALS, WITH_BODY, complete_schema
 from survlstm.serving.page import write_page
 from survlstm.serving.problems import Problem, of_errors, of_status, refusal
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 # A body that takes longer holds a place that others wait for.
 BODY_SECONDS = 10.0
 MARKDOWN = "text/markdown"
+# A viewer of OpenAPI would have to be loaded from elsewhere, or shipped.
+DOCS = (
+    "The API is described in openapi.json, beside this page: OpenAPI 3.1, which viewers and generators of clients "
+    "read. The page to try it on is ./\n"
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_query)
     # The last one added is the first one asked.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(OwnHost, host=host, names=names)
     app.add_middleware(BodyLimit, most_bytes=limits.max_body_bytes)
     app.add_middleware(Watched, paths=frozenset(route.path for route in app.routes if isinstance(route, Route)))
@@ -162,6 +168,10 @@ def _add_gets(app: FastAPI, predictor: Predictor, limits: Limits) -> None:
     async def one_example() -> Response:
         """The record of a patient who never was, as a table of events that /predict takes."""
         return Response(example, media_type=f"{CSV}; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(DOCS, media_type="text/plain; charset=utf-8")
 
     @app.get("/", include_in_schema=False)
     async def try_it() -> Response:

@@ -194,6 +194,31 @@ def _is_address(name: str) -> bool:
     return True
 
 
+class HeadAsGet:
+    """Answers HEAD with the status and the headers of GET: health checks and proxies ask so.
+
+    Behind it there is only GET; it drops the body, and says in a 405 that HEAD may be asked where GET may.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("allow") == "GET":
+                    headers["allow"] = "GET, HEAD"
+            elif is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send_without_body)
+
+
 async def _drop(receive: Receive) -> None:
     """Read what is still sent and keep nothing of it, for a moment."""
     try:

@@ -54,7 +54,9 @@ WITH_BODY = REFUSALS | _refusals(
 
 
 def complete_schema(schema: dict[str, Any], *, max_events: int) -> dict[str, Any]:
-    """Add the schema of a request to FastAPI's own; changes and returns ``schema``."""
+    """Add the schema of a request, and where the server is, to FastAPI's own; changes and returns ``schema``."""
+    # Relative to this document, so that clients find the paths behind a proxy's prefix too.
+    schema["servers"] = [{"url": "."}]
     request = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     request["properties"]["events"] |= {"minItems": 1, "maxItems": max_events}
     schema["components"]["schemas"] |= {**request.pop("$defs"), "PredictRequest": request}

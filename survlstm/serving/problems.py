@@ -62,9 +62,9 @@ def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None
 def of_status(status: int) -> str:
     """The sentence for what the framework refuses by itself."""
     sentences = {
-        404: "survlstm answers at /, /predict, /explain, /example, /model, /health and /openapi.json; found another "
-        "path",
-        405: "/predict and /explain must be asked with POST, every other path with GET; found another method",
+        404: "the path must be one of /, /predict, /explain, /example, /model, /health, /docs and /openapi.json; found "
+        "another path",
+        405: "the method must be POST for /predict and /explain, and GET or HEAD for every other path; found another",
     }
     return sentences.get(status, HTTPStatus(status).phrase)
 

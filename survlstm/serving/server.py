@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from survlstm.command_config import ServeConfig
 from survlstm.errors import ServingError
 from survlstm.scoring.predictor import load_bundle
 from survlstm.serving.app import Limits, create_app
+from survlstm.serving.framing import StrictProtocol
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class _WithoutValues(logging.Handler):
         log.warning("%s: %s", record.name, str(record.msg).strip().partition("\n")[0])
 
 
-class _NotForEver(H11Protocol):
+class _NotForEver(StrictProtocol):
     """HTTP, by which a connection that nothing is asked on for IDLE_SECONDS to twice as long is closed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

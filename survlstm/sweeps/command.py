@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -16,10 +15,8 @@ from hydra.core.override_parser.types import Override
 
 from survlstm.compose import quoted
 from survlstm.errors import ConfigError
-from survlstm.files import write_json
+from survlstm.sweeps.record import RESUME, count_values, read_record, words_to_run, write_record
 
-RESUME = "sweep.resume="
-RECORD = "sweep.json"
 MOST_CHARACTERS = 120
 
 
@@ -37,26 +34,21 @@ def read_words(words: Sequence[str]) -> SweepWords:
     if not named:
         return SweepWords(rest, None)
     folder = Path(named[-1].removeprefix(RESUME)).expanduser().absolute()
-    recorded = recorded_words(folder)
+    recorded = read_record(folder)
     asked = [word for word in rest if word not in {"-m", "--multirun"}]
     if any(word.startswith("output_dir=") for word in asked):
         raise ConfigError(f"{RESUME}{folder} goes on in that folder; leave out output_dir")
-    if asked:
-        _refuse_another(folder, recorded, asked)
-    return SweepWords(["-m", *(asked or recorded), quoted(f"output_dir={folder}")], folder)
+    if overrides_of(asked):
+        _refuse_another(folder, recorded.words, asked)
+    else:
+        config_dir = get_args_parser().parse_args(asked).config_dir
+        asked = [*asked, *words_to_run(folder, recorded, config_dir=config_dir)]
+    return SweepWords(["-m", *asked, quoted(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
     """Keep what a sweep was asked for, so that it can be completed."""
-    kept = [word for word in overrides_of(words) if not word.startswith("output_dir=")]
-    flags = get_args_parser().parse_args(list(words))
-    if flags.config_dir:
-        kept = ["--config-dir", str(Path(flags.config_dir).absolute()), *kept]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RECORD, {"words": kept})
-    except OSError as error:
-        raise ConfigError(f"output_dir must be a folder that can be written; found {folder}: {error}") from error
+    write_record(folder, overrides_of(words), config_dir=get_args_parser().parse_args(list(words)).config_dir)
 
 
 def overrides_of(words: Sequence[str]) -> list[str]:
@@ -78,7 +70,9 @@ def planned_jobs(words: Sequence[str]) -> int | None:
     """How many combinations the words make; None where a sweeper decides as it goes."""
     if any(word.startswith("hydra/sweeper") for word in words):
         return None
-    return math.prod(len(list(found.sweep_string_iterator())) for found in _parsed(words) if found.is_sweep_override())
+    counts = [count_values(found) for found in _parsed(words) if found.is_sweep_override()]
+    known = [count for count in counts if count is not None]
+    return math.prod(known) if len(known) == len(counts) else None
 
 
 def _keys(words: Sequence[str], *, swept: bool) -> list[str]:
@@ -97,20 +91,6 @@ def job_folder_name(overrides: str) -> str:
         return name
     digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
     return f"{name[:MOST_CHARACTERS]}-{digest}" if overrides else "job"
-
-
-def recorded_words(folder: Path) -> list[str]:
-    """What the sweep in ``folder`` was asked for; ConfigError where that does not stand there."""
-    try:
-        words = json.loads((folder / RECORD).read_text(encoding="utf-8"))["words"]
-        if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-            raise TypeError("words must be a list of texts")
-        return words
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{RESUME} must name the folder of a sweep, which holds {RECORD}; {folder} has none that can be read "
-            f"({type(error).__name__}: {error})"
-        ) from error
 
 
 def _refuse_another(folder: Path, recorded: list[str], asked: list[str]) -> None:

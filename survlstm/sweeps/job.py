@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -17,6 +18,7 @@ from survlstm.launch import settled, start
 from survlstm.report.manifest import read_manifest, record_failure
 from survlstm.resumption import compare
 from survlstm.run_folder import is_finished
+from survlstm.stored import fault_of
 from survlstm.sweeps.summary import summarize
 from survlstm.validation import validate
 
@@ -62,6 +64,11 @@ def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code:
 
 def _tell_another_config(config: RunConfig, folder: Path) -> None:
     """The config files may have changed since a job ended; its results stay what they are."""
-    changed = compare(read_manifest(folder).get("config", {}), settled(config, folder).model_dump(by_alias=True))
+    recorded: Any = read_manifest(folder).get("config")
+    fault = fault_of(recorded)
+    if fault:
+        log.warning("WARNING: %s is finished, and its manifest.json does not say with which config: %s", folder, fault)
+        return
+    changed = compare(recorded, settled(config, folder).model_dump(by_alias=True))
     if changed:
         log.warning("WARNING: %s is finished, with another config: %s", folder, "; ".join(map(str, changed)))

@@ -5,7 +5,6 @@ A sweep is looked at while its jobs run and after it was killed: any file may be
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -18,6 +17,7 @@ import yaml  # type: ignore[import-untyped]
 
 from survlstm.judgement.results import Estimate, Interval
 from survlstm.run_folder import Record, is_finished, read_record
+from survlstm.stored import MOST_CONFIG_BYTES, parse_yaml, read_bytes, read_json
 
 STATES = ("finished", "running", "failed", "stopped", "killed", "unknown")
 # The parser in C takes a tenth of the time, which is felt over a hundred runs; but a file nested without end overflows
@@ -190,10 +190,12 @@ def _read_record(folder: Path, notes: list[str]) -> tuple[Record, dict[str, Valu
 def _read(path: Path, notes: list[str], *, needed: bool) -> Any:
     """A file's content, None where it has none that can be read."""
     try:
-        content = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return json.loads(content)
-        return yaml.load(content, _FAST_YAML if len(content) <= _FAST_LENGTH else yaml.SafeLoader)
+            return read_json(path)
+        content = read_bytes(path, most=MOST_CONFIG_BYTES)
+        # An alias, by which a few lines become gigabytes, needs an anchor.
+        is_fast = len(content) <= _FAST_LENGTH and b"&" not in content
+        return yaml.load(content.decode(), _FAST_YAML) if is_fast else parse_yaml(content)
     except FileNotFoundError:
         if needed:
             notes.append(f"{path.name} is missing")

@@ -18,9 +18,10 @@ from survlstm.judgement.results import Estimate
 from survlstm.report.numbers import estimate
 from survlstm.report.summary import plain
 from survlstm.run_folder import has_begun
-from survlstm.sweeps.command import planned_jobs, recorded_words
+from survlstm.sweeps.command import planned_jobs
 from survlstm.sweeps.page import write_page
 from survlstm.sweeps.reading import RunRow, find_runs, read_run
+from survlstm.sweeps.record import read_record
 from survlstm.sweeps.table import CONVENTIONS, Group, Spread, Sweep, main_effects, make_sweep, metric_named, shown
 from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict
 
@@ -73,7 +74,7 @@ def read_sweep(folder: Path, *, metric: str = "val_nll") -> Sweep:
 def _planned(folder: Path) -> int | None:
     """How many jobs the sweep was asked for, those that have not begun included; None where it does not say so."""
     try:
-        return planned_jobs(recorded_words(folder))
+        return planned_jobs(read_record(folder).words)
     except (ConfigError, HydraException):
         return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from survlstm import __version__
+from survlstm.errors import ConfigError
 from survlstm.files import write_json
 from survlstm.trackers.tracker import State, finite, parameters, require, scalars
 from survlstm.training.history import Epoch, History
@@ -41,6 +42,31 @@ FILES = ("config.yaml", "history.json", "metrics.json", "report.html")
 STATUS: dict[State, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 # In the run's folder: which run of which store it is.
 LINK = "mlflow.json"
+
+
+# MLflow sends these to whichever server it talks to.
+CREDENTIALS = (
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_AWS_SIGV4",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+)
+
+
+def refuse_unnamed_server(store: str | None, *, file: str, advice: str) -> None:
+    """ConfigError where a server that only ``file`` names would get the credentials of this user."""
+    if store is None or store.startswith("sqlite:") or store == os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    held = [name for name in CREDENTIALS if name in os.environ]
+    if (Path.home() / ".mlflow" / "credentials").is_file():
+        held.append("~/.mlflow/credentials")
+    if held:
+        raise ConfigError(
+            f"tracker.store must be named by the command or by MLFLOW_TRACKING_URI where there are credentials "
+            f"({', '.join(held)}); found it only in {file}, and that server would get them. {advice}"
+        )
 
 
 class MLflowTracker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +109,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if seal != _seal_of(archive):
         raise CheckpointError(f"{path} must be a whole checkpoint; its checksum is wrong: it was damaged or changed")
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        _refuse_compressed(content)
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if not (isinstance(found, dict) and all(isinstance(name, str) for name in found)):
+            raise ValueError("it must hold a table of parts")
+        return found
     # Sealed, and yet not what torch can read without running code from it.
     except Exception as error:
         said = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
         raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({said})") from error
+
+
+def _refuse_compressed(content: bytes) -> None:
+    """torch stores its parts as they are; unpacked, some kilobytes could become all of the memory."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("its parts are compressed")
 
 
 class Latest(NamedTuple):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from survlstm.errors import CheckpointError
 from survlstm.files import write_json
+from survlstm.stored import built, read_json
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,17 @@ class Usage:
 
 
 @dataclass
+class Progress:
+    """Where training stands: ``steps`` of ``epoch`` are done, with these sums over their subjects and steps."""
+
+    epoch: int = 1
+    steps: int = 0
+    loss_sum: float = 0.0
+    norm_sum: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
 class History:
     """The epochs so far, and the facts that stand for the whole run.
 
@@ -69,11 +83,29 @@ class History:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> History:
-        """From what ``as_plain`` gave."""
-        epochs = [Epoch(**epoch) for epoch in plain["epochs"]]
-        return cls(**{**plain, "epochs": epochs, "usage": Usage(**plain["usage"])})
+    def from_plain(cls, plain: Any) -> History:
+        """From what ``as_plain`` gave; ValueError where a part is missing, unknown or not of its type."""
+        if not (isinstance(plain, dict) and isinstance(plain.get("epochs"), list)):
+            raise ValueError("a history must hold a list of epochs")
+        epochs = [built(Epoch, epoch) for epoch in plain["epochs"]]
+        return built(cls, {**plain, "epochs": epochs, "usage": built(Usage, plain.get("usage"))})
 
     def write(self, path: Path) -> None:
         """Replace the file as a whole: a reader never sees half a history."""
         write_json(path, self.as_plain())
+
+
+def read_history(folder: Path) -> History:
+    """The history.json of a run; null stands for what is not finite. CheckpointError where it can't be used."""
+    try:
+        plain = read_json(folder / "history.json")
+        for epoch in plain["epochs"]:
+            epoch.update({key: math.nan for key, value in epoch.items() if value is None})
+        history = History.from_plain(plain)
+        if not 0 <= history.best_epoch <= len(history.epochs):
+            raise ValueError("its best epoch must be one of its epochs")
+        return history
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"a run must leave its history.json; {folder} has none that can be used: {type(error).__name__}: {error}"
+        ) from error

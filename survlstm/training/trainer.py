@@ -17,12 +17,13 @@ from survlstm.data.batches import Batches
 from survlstm.errors import Interrupted, NotFiniteError, TrainingError
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.checkpoint import Checkpointer
-from survlstm.training.history import Epoch, History, Usage
+from survlstm.training.history import Epoch, History, Progress, Usage
 from survlstm.training.learner import Learner
 from survlstm.training.loss_watch import LossWatch
 from survlstm.training.meter import Meter, spoken
 from survlstm.training.place import computing_place, moved
 from survlstm.training.prediction import predict
+from survlstm.training.saved_state import check_weights, checked_optimizer, checked_schedule, readable
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import random_states, restore_random_states
 from survlstm.training.stop_request import StopRequest
@@ -35,17 +36,6 @@ log = logging.getLogger(__name__)
 STEPS_BETWEEN_LOOKS = 25
 # What the processes agree on after every step; the largest wins.
 GO_ON, OUT_OF_BUDGET, SIGNALLED = 0, 1, 2
-
-
-@dataclass
-class Progress:
-    """Where training stands: ``steps`` of ``epoch`` are done, with these sums over their subjects and steps."""
-
-    epoch: int = 1
-    steps: int = 0
-    loss_sum: float = 0.0
-    norm_sum: float = 0.0
-    seconds: float = 0.0
 
 
 @runtime_checkable
@@ -131,9 +121,18 @@ class Trainer:
         best = history.best
         log.info("Best validation loss: %.4f (epoch %d)", best.val_loss, best.epoch)
         log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
-        weights = self.checkpointer.best()["model"] if self.learner.world.is_main else None
+        weights = self._best_weights() if self.learner.world.is_main else None
         self.learner.model.load_state_dict(self.learner.world.shared(weights))
         return history
+
+    def _best_weights(self) -> dict[str, Any]:
+        with readable("best.pt"):
+            weights: dict[str, Any] = self.checkpointer.best().get("model", {})
+            check_weights(self._shapes(), weights)
+            return weights
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(weight.shape) for name, weight in self.learner.model.state_dict().items()}
 
     def _epoch(self, train: Batches, val: Batches, epochs: int) -> None:
         number, lr = self.progress.epoch, float(self.learner.optimizer.param_groups[0]["lr"])
@@ -263,9 +262,7 @@ class Trainer:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.learner.model.load_state_dict(state["model"])
-        self.learner.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        self._load(state)
         self.stopping.load_state_dict(state["stopping"])
         self.progress = Progress(**state["progress"])
         self.history = History.from_plain(state["history"])
@@ -281,6 +278,17 @@ class Trainer:
             log.warning("WARNING: not the same place as before (%s): results may differ by rounding", changed)
         self.history.events.append(f"went on in {where}" + (f", with {changed}" if changed else ""))
         log.info("Going on in %s", where)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        """Take over weights, moments and the schedule, once all of them are those of this model and config."""
+        optimizer, same_torch = self.learner.optimizer, state["place"].get("torch") == str(torch.__version__)
+        with readable("last.pt"):
+            check_weights(self._shapes(), state["model"])
+            moments = checked_optimizer(optimizer, state["optimizer"], same_torch=same_torch)
+            schedule = checked_schedule(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
+        self.learner.model.load_state_dict(state["model"])
+        optimizer.load_state_dict(moments)
+        self.scheduler.load_state_dict(schedule)
 
     def _note_usage(self, epochs: int) -> None:
         done = self.history.epochs

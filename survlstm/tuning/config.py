@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from survlstm.section import PositiveInt, Section, Seed, Text
+from survlstm.section import LARGEST_INT, PositiveInt, Section, Seed, Text
 from survlstm.tuning.space import Dimension, read_space
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 
 
 def _fit_for_a_file(name: str) -> str:
@@ -29,6 +29,9 @@ class PrunerConfig(Section):
 
 class TuneConfig(Section):
     """``survlstm tune``."""
+
+    # The words of base and space are composed for each trial, and looked up only then.
+    is_plain: ClassVar[bool] = False
 
     space: Annotated[dict[str, Dimension], BeforeValidator(read_space)]
     base: list[Text]

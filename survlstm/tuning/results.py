@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 import math
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import optuna
 
 from survlstm.files import waited_for, write_json, write_text
+from survlstm.stored import read_json
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import experiment_yaml
 from survlstm.tuning.ledger import Place, best_place, places, trial_folder
@@ -102,7 +102,7 @@ def _write_experiment(best: Place, config: TuneConfig) -> None:
 
 def _recorded_best(config: TuneConfig) -> int | None:
     try:
-        best = json.loads((config.folder / RECORD).read_text(encoding="utf-8"))["best"]
+        best = read_json(config.folder / RECORD)["best"]
         return None if best is None else int(best["trial"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

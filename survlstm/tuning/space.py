@@ -36,6 +36,10 @@ class FloatRange(Section):
         """A value for the trial."""
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have the value."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
     def ends(self) -> list[Any]:
         """The values that must be fit to train with, so that all between are."""
         return [self.low, self.high]
@@ -58,6 +62,10 @@ class IntRange(Section):
     def suggest(self, key: str, trial: Trial) -> int:
         """A value for the trial."""
         return trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have the value."""
+        return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     def ends(self) -> list[Any]:
         """The values that must be fit to train with, so that all between are."""
@@ -86,6 +94,10 @@ class Choice(Section):
     def suggest(self, key: str, trial: Trial) -> str:
         """A value for the trial, as an override writes it."""
         return str(trial.suggest_categorical(key, self.options))
+
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have the value."""
+        return value in self.options
 
     def ends(self) -> list[Any]:
         """The values that must be fit to train with: all of them."""

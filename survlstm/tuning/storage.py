@@ -114,8 +114,13 @@ def unusable(url: str | None, folder: Path, error: Exception) -> ConfigError:
         advice = "Another process holds it: wait for that, or end it"
     else:
         advice = "Mend it, or set another storage"
-    where = folder / JOURNAL if url is None else masked(url)
+    where = place_of(url, folder)
     return ConfigError(f"storage must be one that can be read and written; {where} can't be: {said}. {advice}")
+
+
+def place_of(url: str | None, folder: Path) -> str:
+    """Where a storage is, without the password in its address."""
+    return str(folder / JOURNAL) if url is None else masked(url)
 
 
 def masked(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -18,8 +17,10 @@ from optuna.storages import BaseStorage
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.files import waited_for
 from survlstm.resumption import compare
+from survlstm.stored import fault_of, read_json
 from survlstm.tuning.config import TuneConfig
-from survlstm.tuning.storage import STORAGE_ERRORS, masked, opened_storage, unusable
+from survlstm.tuning.soundness import refuse_unsound
+from survlstm.tuning.storage import masked, opened_storage, place_of, unusable
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,13 @@ def opened_study(config: TuneConfig) -> Iterator[optuna.Study]:
 
 def _soundly(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
     try:
-        return _study(config, storage)
+        study = _study(config, storage)
+        refuse_unsound(study.get_trials(deepcopy=False), config, place_of(config.storage, config.folder))
+        return study
     except SurvlstmError:
         raise
-    except (*STORAGE_ERRORS, KeyError, ValueError, RuntimeError) as error:
+    # optuna and a driver raise anything where the content is not what they wrote.
+    except Exception as error:
         raise unusable(config.storage, config.folder, error) from error
 
 
@@ -90,7 +94,11 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
                 "is another program's. Set another name"
             )
         study.set_user_attr("search", identity)
-    differences = compare(study.user_attrs["search"], identity)
+    search = study.user_attrs["search"]
+    fault = fault_of(search, words_allowed=True)
+    if fault:
+        raise ConfigError(f"storage must say what the search {config.name} is; it does not: {fault}. Set another name")
+    differences = compare(search, identity)
     if differences:
         raise ConfigError(
             f"a search goes on with the config it began with; in {config.name} these are others: "
@@ -103,13 +111,13 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
 
 def _refuse_anothers_folder(config: TuneConfig) -> None:
     try:
-        found = json.loads((config.folder / RECORD).read_text(encoding="utf-8"))["name"]
+        found = read_json(config.folder / RECORD)["name"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if found != config.name:
         raise ConfigError(
             f"output_dir must be a new folder, or that of the search {config.name}; {config.folder} holds the search "
-            f"{found}. Set another output_dir"
+            f"{str(found)[:100]}. Set another output_dir"
         )
 
 

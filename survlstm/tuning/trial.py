@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from survlstm.compose import check_overrides
 from survlstm.config import RunConfig
 from survlstm.errors import CheckpointError
-from survlstm.training.history import History
+from survlstm.training.history import History, read_history
 
 if TYPE_CHECKING:
     from survlstm.tuning.pruning import PruningWatcher
@@ -54,19 +52,6 @@ def outcome_of(history: History) -> TrialOutcome:
     """What a history says at its best epoch; IndexError where none has ended."""
     best = history.best
     return TrialOutcome(best.val_loss, best.val_c_td, best.epoch, len(history.epochs), history.usage.seconds)
-
-
-def read_history(folder: Path) -> History:
-    """The history of a run; null stands for what is not finite. CheckpointError where it can't be read."""
-    try:
-        plain = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-        for epoch in plain["epochs"]:
-            epoch.update({key: math.nan for key, value in epoch.items() if value is None})
-        return History.from_plain(plain)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"a trial must leave its history.json; {folder} has none that can be read: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _has_ended(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 from scipy.stats import rankdata
 
 from survlstm.bundle.bundle import (
+    COHORT,
     CONFIG,
+    METRICS,
+    MOST_BYTES,
     PREPROCESSING,
     REFERENCE,
     VOCABULARY,
@@ -26,9 +31,11 @@ from survlstm.bundle.container import INDEX, read_container, write_container
 from survlstm.compose import as_yaml
 from survlstm.data.split import Split
 from survlstm.errors import BundleError
+from survlstm.scoring.predictor import Predictor
 from survlstm.training.prediction import predict
-from tests.bundles import bundle_on, config_on
+from tests.bundles import bundle_on, config_on, meds
 from tests.learning import CPU, batches_of, prepared_on
+from tests.records import random_records
 
 
 @pytest.fixture(params=["visit", "landmark"])
@@ -109,6 +116,125 @@ def test_another_config_is_refused(written, section, key, value):
 
     with pytest.raises(BundleError, match="must hold a model that this survlstm can build"):
         read_bundle(changed(written, CONFIG, change))
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+def test_a_model_that_the_weights_do_not_hold_is_not_built(written, monkeypatch):
+    def change(data):
+        config = yaml.safe_load(data)
+        config["model"] |= {"num_layers": 64, "hidden_dim": 16384, "embedding_dim": 16384}
+        return yaml.safe_dump(config).encode()
+
+    def build_model(*_, **__):
+        raise AssertionError("built")
+
+    other = changed(written, CONFIG, change)
+    monkeypatch.setattr("survlstm.build.build_model", build_model)
+    with pytest.raises(BundleError, match=r"the weights must be those of the config's model; \d+ differ, such as lstm"):
+        read_bundle(other)
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weights: weights | {"more": torch.zeros(1)}, "1 differ, such as more"),
+        (lambda weights: {"head.0.bias": weights["head.0.bias"]}, r"\d+ differ, such as"),
+        (lambda weights: weights | {"head.0.bias": torch.zeros(17)}, r"head\.0\.bias must be \[16\], is \[17\]"),
+        (
+            lambda weights: weights | {"head.0.bias": torch.zeros(16, dtype=torch.float64)},
+            r"head\.0\.bias must be \[16\], is \[16\] torch\.float64",
+        ),
+        (lambda weights: weights | {"head.0.bias": torch.full((16,), torch.inf)}, "weights are not finite"),
+    ],
+)
+def test_other_weights_are_refused(written, change, said):
+    with pytest.raises(BundleError, match=said):
+        read_bundle(changed(written, WEIGHTS, lambda data: save(change(load(data)))))
+
+
+def test_weights_that_give_no_numbers_are_told(written):
+    huge = changed(written, WEIGHTS, lambda data: save({name: one * 1e30 for name, one in load(data).items()}))
+    predictor, events = Predictor(read_bundle(huge)), meds(random_records(3, seed=9))
+    for job in (predictor.predict, predictor.predict_survival):
+        with pytest.raises(BundleError, match=r"a model's predictions must be numbers; \d+ of \d+ are not"):
+            job(events)
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+def test_an_index_that_counts_other_parameters_is_refused(written, tmp_path):
+    container = everything_in(written)
+    write_container(tmp_path / "other", container.files, container.about | {"parameters": 7})
+    with pytest.raises(BundleError, match=r"the model has [\d,]+ parameters, and the index says 7"):
+        read_bundle(tmp_path / "other")
+
+
+def put_in(*path, value):
+    """Another value at a path of keys."""
+
+    def change(plain):
+        holder = plain
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = value
+        return plain
+
+    return change
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (METRICS, put_in("training", "val_loss", value=np.nan), "numbers must be finite; found NaN"),
+        (METRICS, put_in("training", "val_loss", value="2.1"), r"Metrics training\.val_loss: Input should be a valid"),
+        (METRICS, put_in("training", "best_epoch", value=0), r"Metrics training\.best_epoch: .* greater than or equal"),
+        (
+            METRICS,
+            put_in("test", "rows", 0, "c_td", "value", value="good"),
+            r"test\.rows\.0\.c_td\.value: Input should",
+        ),
+        (METRICS, put_in("test", "rows", 0, "c_td", "interval", value={"low": 0.9, "high": 0.1}), "must not end below"),
+        (METRICS, put_in("test", "events", value=-1), r"Metrics test\.events: .* greater than or equal to 0"),
+        (METRICS, put_in("health", value=[{"check": "c"}]), r"Metrics health\.0\.level: Field required"),
+        (METRICS, lambda _: [], "Metrics: Input should be a valid dictionary"),
+        (
+            COHORT,
+            put_in("training", "visits_seen", "median", value=None),
+            r"Cohort training\.visits_seen\.median: Input",
+        ),
+        (COHORT, put_in("subjects", value={}), r"Cohort subjects\.train: Field required"),
+        (COHORT, put_in("vocabulary", value=np.inf), "numbers must be finite; found Infinity"),
+    ],
+)
+def test_figures_that_are_none_are_refused(written, name, change, said):
+    with pytest.raises(BundleError, match=rf"must hold a model that this survlstm can build; it can't be \(.*{said}"):
+        read_bundle(changed_plain(written, name, change))
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+def test_keys_of_a_later_version_among_the_figures_are_left_alone(written):
+    found = read_bundle(changed_plain(written, METRICS, put_in("test", "more", value={"a": 1})))
+    assert found.metrics["test"]["more"] == {"a": 1}
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+@pytest.mark.parametrize("name", sorted(MOST_BYTES))
+def test_a_part_that_is_larger_than_any_export_makes_it_is_not_read(written, name):
+    other = changed(written, name, lambda data: data + b" " * 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MOST_BYTES, name, (written / name).stat().st_size + 9)
+        with pytest.raises(BundleError, match=rf"{name} of a bundle must have at most [\d,]+ bytes; .* lists"):
+            read_bundle(other)
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+def test_a_few_lines_of_yaml_do_not_become_gigabytes(written):
+    laughs = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 8)}]\n" for old, new in pairwise("abcdefghijkl")
+    )
+    with pytest.raises(BundleError, match="aliases are not read"):
+        read_bundle(changed(written, CONFIG, lambda _: laughs.encode()))
 
 
 @pytest.mark.parametrize("clock", ["visit"])

@@ -3,9 +3,11 @@
 import csv
 import logging
 import os
+import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,10 +100,54 @@ def test_a_damaged_entry_is_told_and_made_anew(tmp_path, caplog, damage):
     first = get(folder, cache)
     (cache / "prepared" / first.fingerprint / "tensors.npz").write_bytes(damage)
     assert_same(first, get(folder, cache))
-    assert "can't be read" in caplog.text
+    assert "can't be used" in caplog.text
     caplog.clear()
     assert_same(first, get(folder, cache))
-    assert "can't be read" not in caplog.text
+    assert "can't be used" not in caplog.text
+
+
+def test_no_changed_byte_of_an_entry_becomes_data(tmp_path, caplog):
+    cache = tmp_path / "cache"
+    whole = get(write_export(tmp_path / "export"), cache)
+    entry, generator = cache / "prepared" / whole.fingerprint, np.random.default_rng(12)
+    assert sorted(path.name for path in entry.iterdir()) == ["about.json", "sums.json", "tensors.npz"]
+    for path in entry.iterdir():
+        content = path.read_bytes()
+        # One byte in each of 40 regions, so that every part of the file is met.
+        bounds = np.linspace(0, len(content), 41).astype(int)
+        for place in (int(generator.integers(*region)) for region in pairwise(bounds)):
+            flipped = content[place] ^ (1 << int(generator.integers(8)))
+            path.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
+            caplog.clear()
+            found = load_prepared(cache, whole.fingerprint)
+            if found is None:
+                assert "can't be used" in caplog.text
+            else:
+                # White space of sums.json.
+                assert path.name == "sums.json"
+                assert_same(whole, found)
+        path.write_bytes(content)
+    assert_same(whole, load_prepared(cache, whole.fingerprint))
+
+
+@pytest.mark.parametrize("name", ["about.json", "sums.json", "tensors.npz"])
+def test_an_entry_without_one_of_its_files_is_made_anew(tmp_path, caplog, name):
+    folder, cache = write_export(tmp_path / "export"), tmp_path / "cache"
+    first = get(folder, cache)
+    (cache / "prepared" / first.fingerprint / name).unlink()
+    assert_same(first, get(folder, cache))
+    assert "can't be used" in caplog.text
+    assert (cache / "prepared" / first.fingerprint / name).is_file()
+
+
+def test_an_entry_under_the_name_of_another_is_none(tmp_path, caplog):
+    cache = tmp_path / "cache"
+    one = get(write_export(tmp_path / "one"), cache)
+    other = get(write_export(tmp_path / "other", seed=1), cache)
+    shutil.rmtree(cache / "prepared" / other.fingerprint)
+    shutil.copytree(cache / "prepared" / one.fingerprint, cache / "prepared" / other.fingerprint)
+    assert load_prepared(cache, other.fingerprint) is None
+    assert "prepared from other files, settings or code" in caplog.text
 
 
 def test_runs_at_once_end_with_one_whole_entry(tmp_path):

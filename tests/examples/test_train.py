@@ -57,8 +57,11 @@ def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm,
     for before, after in zip(one["epochs"], other["epochs"], strict=True):
         for figure in ("train_loss", "val_loss", "val_c_td", "grad_norm", "lr"):
             assert before[figure] == after[figure]
-    verdicts = [json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in ("one", "other")]
-    assert verdicts[0] == verdicts[1]
+    one, other = ((tmp_path / name / "metrics.json").read_text() for name in ("one", "other"))
+    assert one == other
+    manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
+    assert re.fullmatch(r"ok: \S+ s an epoch at the median, over 3 epochs", manifest["seconds an epoch"])
+    assert "s an epoch at the median" in (tmp_path / "one" / "report.html").read_text()
 
 
 def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):

@@ -259,3 +259,19 @@ def test_predict_survival_of_the_intervals():
     inputs = inputs_of([[[2, 3], [4], [5]], [[6]]])
     curves = model.predict_survival(*inputs)
     torch.testing.assert_close(curves.survival, torch.cumprod(1 - torch.sigmoid(model(*inputs)), dim=1))
+
+
+@pytest.mark.parametrize("intervals", [None, 7])
+@pytest.mark.parametrize(("layers", "features"), [(1, 0), (3, 5)])
+def test_the_shapes_that_are_told_are_those_of_the_weights(intervals, layers, features):
+    sizes = {
+        "vocabulary_size": 11,
+        "embedding_dim": 3,
+        "hidden_dim": 4,
+        "num_layers": layers,
+        "visit_features": features,
+        "intervals": intervals,
+    }
+    model = DiscreteTimeSurvivalLSTM(**sizes, dropout=0.1, mean_hazard=[0.5] * (intervals or 1))
+    found = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    assert DiscreteTimeSurvivalLSTM.weight_shapes(**sizes) == found

@@ -70,6 +70,7 @@ def changed(path, column, values):
     [
         ("hazard", [0.1, 7.0, 0.2], "hazards must lie within 0..1; 1 of 3 do not"),
         ("hazard", [0.1, np.nan, 0.2], "1 of 3 do not"),
+        ("survival", [0.9, 1.5, np.nan], "survival must lie within 0..1; 2 of 3 do not"),
         ("subject_id", ["bert", None, "dora"], "found 1 empty fields in 3 rows"),
         ("step", [0, 2, 0], "each subject must have steps 0, 1, 2, … and one label"),
         ("step", [-1, 0, 0], "each subject must have steps"),
@@ -100,3 +101,14 @@ def test_a_torn_file_is_refused(written):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"a finished run must hold nowhere\.parquet; found none in"):
         read_predictions(tmp_path / "nowhere.parquet")
+
+
+@pytest.mark.parametrize("metadata", [{"survlstm.clock": b"\xff\xfe"}, {"pandas": "{", "survlstm.clock": "visit"}])
+def test_metadata_of_others_are_no_obstacle(written, metadata):
+    path = written([[0.1, 0.5], [0.2, np.nan]], "visit")
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    if "pandas" in metadata:
+        assert read_predictions(path)["step"].tolist() == [0, 1, 0]
+    else:
+        with pytest.raises(CheckpointError, match="their clock must be visit or landmark"):
+            read_predictions(path)

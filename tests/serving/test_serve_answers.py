@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import io
 import json
+import logging
+from urllib.parse import urljoin
 
 import numpy as np
 import pandas as pd
@@ -227,6 +229,23 @@ def test_the_description_is_whole():
     assert names
     for name in names:
         assert functools.reduce(dict.__getitem__, name.removeprefix("#/").split("/"), schema)
+
+
+@pytest.mark.parametrize("document", ["http://127.0.0.1:8000/openapi.json", "https://risk.example/a/b/openapi.json"])
+def test_the_description_finds_its_paths_behind_a_prefix_too(document):
+    schema = ask(app_on(), "GET", "/openapi.json").json()
+    (server,) = schema["servers"]
+    found = urljoin(document, server["url"]).rstrip("/") + "/predict"
+    assert found == document.replace("openapi.json", "predict")
+
+
+def test_where_the_api_is_described_is_told_at_docs(caplog):
+    caplog.set_level(logging.INFO)
+    answered = ask(app_on(), "GET", "/docs")
+    assert answered.status_code == 200
+    assert answered.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "The API is described in openapi.json" in answered.text
+    assert "GET /docs 200 in" in caplog.text
 
 
 def test_the_examples_of_the_description_are_answered():

@@ -158,9 +158,9 @@ def test_a_bad_request_gets_a_sentence_and_the_next_one_its_prediction(app, good
     [
         (f"GET /{MARKER}", 404, "found another path"),
         ("POST /predict/", 404, "found another path"),
-        ("GET /docs", 404, "found another path"),
-        ("GET /predict", 405, "must be asked with POST"),
-        ("DELETE /model", 405, "found another method"),
+        ("GET /redoc", 404, "/docs and /openapi.json; found another path"),
+        ("GET /predict", 405, "must be POST for /predict and /explain"),
+        ("DELETE /model", 405, "POST for /predict and /explain, and GET or HEAD for every other path; found another"),
     ],
 )
 def test_other_paths_and_methods_are_refused_and_not_logged(app, caplog, asked, status, sentence):
@@ -168,6 +168,11 @@ def test_other_paths_and_methods_are_refused_and_not_logged(app, caplog, asked, 
     refused(ask(app, *asked.split(), params={"q": MARKER}), status, sentence)
     assert MARKER not in caplog.text
     assert f"{status} in" in caplog.text
+
+
+def test_a_405_names_the_methods_that_may_be_used(app):
+    assert ask(app, "DELETE", "/model").headers["allow"] == "GET, HEAD"
+    assert ask(app, "HEAD", "/predict").headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,20 @@ def test_the_keys_that_are_swept_are_the_same_when_it_is_completed(tmp_path):
         read_words(["-m", "data=tiny", "seed=0,1", "trainer.epochs=2,3", f"sweep.resume={tmp_path}"])
 
 
-def test_a_folder_of_configs_is_kept_with_the_words(tmp_path):
-    record_words(tmp_path / "sweep", ["-m", "--config-dir", str(tmp_path), "seed=0,1"])
-    words, _ = read_words([f"sweep.resume={tmp_path / 'sweep'}"])
-    assert words[:4] == ["-m", "--config-dir", str(tmp_path), "seed=0,1"]
+def test_a_folder_of_configs_is_kept_with_the_words_and_has_to_be_named_again(tmp_path):
+    configs = str(tmp_path / "my configs")
+    record_words(tmp_path / "sweep", ["-m", "--config-dir", configs, "seed=0,1"])
+    resume = f"sweep.resume={tmp_path / 'sweep'}"
+    with pytest.raises(ConfigError, match=r"took configs from .*my configs; hydra runs what such a folder says, so it"):
+        read_words([resume])
+    with pytest.raises(ConfigError, match=r"completed with the configs it began with, from .*my configs; found"):
+        read_words([resume, "--config-dir", str(tmp_path)])
+    words, _ = read_words(["--config-dir", configs, resume])
+    assert words[:4] == ["-m", "--config-dir", configs, "seed=0,1"]
     assert swept_keys(words) == ["seed"]
+    record_words(tmp_path / "other", ["-m", "seed=0,1"])
+    with pytest.raises(ConfigError, match=r"from no further folder; found --config-dir .*\. Leave it out"):
+        read_words([f"sweep.resume={tmp_path / 'other'}", "--config-dir", configs])
 
 
 @pytest.mark.parametrize("path", ["/a/seed=0,model.dropout=0.1", "/tmp/My (work)/é", "it's", "a b", "C:\\x"])

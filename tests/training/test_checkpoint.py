@@ -1,5 +1,7 @@
 """Checkpoints: whole or not there, whatever is done to the writer, the disk and the file."""
 
+import hashlib
+import io
 import os
 import random
 import resource
@@ -144,6 +146,33 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path):
     ):
         load_checkpoint(tmp_path / "checkpoints" / "best.pt")
     assert names(tmp_path) == ["checkpoints"]
+
+
+def sealed_by_hand(path, content):
+    """What a stranger could write: an archive of anything, under a sum that fits."""
+    seal = b"survlstm sha256 " + hashlib.sha256(content[:-2] + (80).to_bytes(2, "little")).hexdigest().encode()
+    path.write_bytes(content[:-2] + len(seal).to_bytes(2, "little") + seal)
+
+
+@pytest.mark.parametrize("content", [7, [1, 2], None, {1: 2}, "text"])
+def test_a_checkpoint_that_is_no_table_of_parts_is_refused(tmp_path, content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    sealed_by_hand(tmp_path / "best.pt", buffer.getvalue())
+    with pytest.raises(CheckpointError, match=r"it can't be read .*it must hold a table of parts"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
+    buffer, packed = io.BytesIO(), io.BytesIO()
+    torch.save({"weight": torch.zeros(10**7)}, buffer)
+    with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as other:
+        for part in archive.infolist():
+            other.writestr(part.filename, archive.read(part))
+    sealed_by_hand(tmp_path / "best.pt", packed.getvalue())
+    assert (tmp_path / "best.pt").stat().st_size < 100_000
+    with pytest.raises(CheckpointError, match="its parts are compressed"):
+        load_checkpoint(tmp_path / "best.pt")
 
 
 def test_the_latest_is_the_last(folder):

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from survlstm.data.aside import written_aside
+from survlstm.data.sums import fault_of, write_sums
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +19,11 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     """The folder of the simulated cohort; it is read like any other export.
 
     Its name covers the settings and the simulator's own code. It is written aside and renamed, so that two runs at once
-    both find a whole one.
+    both find a whole one. One whose files are not what the simulator wrote is made anew.
     """
     settings = f"{patients}-{seed}-{history_years}-{end_date}-{_code_digest()}"
     folder = cache / "cohorts" / f"{patients}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
-    if (folder / "patients.csv").is_file():
+    if _is_whole(folder):
         log.info("Simulated cohort: taken from the cache (%s)", folder)
         return folder
     # The simulator brings pandas and its code tables: only the run that makes a cohort pays for them.
@@ -30,7 +31,7 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
     # Looked at again: another run may have finished the cohort while the simulator was imported.
-    if folder.exists() and not (folder / "patients.csv").is_file():
+    if folder.exists() and fault_of(folder):
         broken = folder.with_name(f".{folder.name}-broken-{os.getpid()}")
         folder.rename(broken)
         shutil.rmtree(broken)
@@ -43,7 +44,15 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
             end_date=datetime.date.fromisoformat(end_date),
             progress=True,
         )
+        write_sums(aside)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    fault = fault_of(folder) if folder.is_dir() else ""
+    if fault:
+        log.warning("WARNING: the simulated cohort in %s can't be used (%s); it is made anew", folder, fault)
+    return folder.is_dir() and not fault
 
 
 def _code_digest() -> str:

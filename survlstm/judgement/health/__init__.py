@@ -22,6 +22,7 @@ from survlstm.judgement.health.ranking import (
     validation_c_index,
 )
 from survlstm.judgement.health.training import (
+    TIMED,
     finite,
     not_finite,
     proportion,
@@ -76,4 +77,4 @@ def _of_evaluation(finding: Finding) -> Finding:
     return replace(finding, advice=advice)
 
 
-__all__ = ["CHECKS", "HealthFacts", "check_health", "not_finite"]
+__all__ = ["CHECKS", "TIMED", "HealthFacts", "check_health", "not_finite"]

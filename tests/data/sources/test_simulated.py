@@ -33,6 +33,20 @@ def test_a_broken_cohort_is_made_anew(tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_cohort_with_a_changed_cell_is_made_anew(tmp_path, caplog):
+    folder = simulated_cohort(tmp_path, **SETTINGS)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    text = before["conditions.csv"]
+    (folder / "conditions.csv").write_bytes(text[:-5] + bytes([text[-5] ^ 1]) + text[-4:])
+    caplog.clear()
+    assert simulated_cohort(tmp_path, **SETTINGS) == folder
+    assert "can't be used (conditions.csv is not what was written: its checksum is wrong)" in caplog.text
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "sums.json").write_text('{"../patients.csv": "0"}')
+    assert simulated_cohort(tmp_path, **SETTINGS) == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("meanwhile", ["before the simulation", "during it"])
 def test_a_cohort_finished_by_another_run_is_never_removed(tmp_path, monkeypatch, caplog, meanwhile):
     made = simulated_cohort(tmp_path / "elsewhere", **SETTINGS)

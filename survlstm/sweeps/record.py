@@ -1,0 +1,175 @@
+"""sweep.json: the words that a sweep began with, kept to complete it; read back as data that may be anybody's.
+
+What completes a sweep is composed by hydra, whose own keys run code (callbacks, launchers, plugins, further folders of
+configs). So of the recorded words only plain overrides of survlstm's own keys and groups are taken, and of hydra's own
+the launcher's settings that README names. Everything else has to be given on the command line again, by its user.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
+from hydra.errors import HydraException
+
+from survlstm.compose import quoted
+from survlstm.config import RunConfig, conf_dir
+from survlstm.errors import ConfigError
+from survlstm.files import write_json
+from survlstm.stored import read_json
+from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
+from survlstm.validation import keys_of
+
+NAME = "sweep.json"
+CONFIG_DIR = "--config-dir"
+RESUME = "sweep.resume="
+# Far more than a person sweeps over; each value becomes a job.
+MOST_VALUES, MOST_WORDS, MOST_CHARACTERS, MOST_BYTES = 10_000, 1000, 20_000, 1 << 20
+LAUNCHERS = frozenset({"basic", "two_at_once", "joblib", "slurm", "submitit_slurm", "submitit_local"})
+LAUNCHER_SETTINGS = frozenset(
+    {"n_jobs", "timeout_min", "cpus_per_task", "cpus_per_gpu", "mem_gb", "mem_per_cpu", "mem_per_gpu", "nodes"}
+    | {"tasks_per_node", "gpus_per_node", "gpus_per_task", "array_parallelism", "partition", "account", "qos"}
+    | {"constraint", "gres"}
+)
+# What Slurm takes as a number or a name; a line of a batch script could hold more.
+_SETTING = re.compile(r"[\w.:,-]{1,100}", re.ASCII)
+# The files of a group by their names: a path would lead to configs of others.
+_CHOICES = re.compile(r"[\w\s,()*='\"-]*", re.ASCII)
+# The sweep's own folder and the run that goes on are not the record's to say.
+_NOT_RECORDED = frozenset({"output_dir", "resume"})
+
+
+class Recorded(NamedTuple):
+    """The overrides of a sweep's command, and the folder of further configs that it named."""
+
+    overrides: list[str]
+    config_dir: str | None
+
+    @property
+    def words(self) -> list[str]:
+        """As the command had them."""
+        return [*([] if self.config_dir is None else [CONFIG_DIR, self.config_dir]), *self.overrides]
+
+
+def write_record(folder: Path, overrides: Sequence[str], *, config_dir: str | None) -> None:
+    """Keep what a sweep was asked for, so that it can be completed."""
+    kept = [word for word in overrides if not word.startswith("output_dir=")]
+    named = None if config_dir is None else str(Path(config_dir).absolute())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / NAME, {"words": Recorded(kept, named).words})
+    except OSError as error:
+        raise ConfigError(f"output_dir must be a folder that can be written; found {folder}: {error}") from error
+
+
+def read_record(folder: Path) -> Recorded:
+    """What the sweep in ``folder`` was asked for, to be compared; ConfigError where that can't be read there."""
+    try:
+        content = read_json(folder / NAME, most=MOST_BYTES)
+        words = content["words"] if isinstance(content, dict) else None
+        if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+            raise ValueError("words must be a list of texts")
+        if len(words) > MOST_WORDS or any(len(word) > MOST_CHARACTERS for word in words):
+            raise ValueError(f"there must be at most {MOST_WORDS:,} words of at most {MOST_CHARACTERS:,} characters")
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"{RESUME} must name the folder of a sweep, which holds {NAME}; {folder} has none that can be read "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    named = words[1] if words[:1] == [CONFIG_DIR] and len(words) > 1 else None
+    overrides = words if named is None else words[2:]
+    flags = [word for word in overrides if word.startswith("-")]
+    if flags:
+        raise ConfigError(f"{folder / NAME} must hold overrides of survlstm train; found the flag {flags[0][:50]}")
+    for word in overrides:
+        _refuse_no_override(folder, word)
+    return Recorded(overrides, named)
+
+
+def _refuse_no_override(folder: Path, word: str) -> None:
+    try:
+        parsed = OverridesParser.create().parse_override(word)
+    except (HydraException, ValueError, RecursionError):
+        parsed = None
+    if parsed is None or not parsed.key_or_group:
+        raise ConfigError(f"{folder / NAME} must hold overrides of survlstm train; found {word[:50]!r}, which is none")
+
+
+def words_to_run(folder: Path, recorded: Recorded, *, config_dir: str | None) -> list[str]:
+    """The recorded words, where all of them may be run; ConfigError names the first key that may not.
+
+    ``config_dir`` is the folder of configs that the command itself names now: hydra runs what stands there, so the
+    record alone can't choose it.
+    """
+    for word in recorded.overrides:
+        why = _why_not(word)
+        if why:
+            raise ConfigError(
+                f"{folder / NAME} must hold plain overrides of survlstm's own keys to be completed by; {why}. Give the "
+                f"sweep's words again: survlstm train -m … {quoted(f'{RESUME}{folder}')}"
+            )
+    for word in recorded.overrides:
+        key, _, value = word.partition("=")
+        store = value.strip("'\"")
+        if key == "tracker.store" and store != "null":
+            advice = "Give the sweep's words again, or set MLFLOW_TRACKING_URI to that address"
+            refuse_unnamed_server(store, file=str(folder / NAME), advice=advice)
+    if recorded.config_dir is not None and config_dir is None:
+        raise ConfigError(
+            f"the sweep in {folder} took configs from {recorded.config_dir}; hydra runs what such a folder says, so it "
+            f"has to be named again: {RESUME}{folder} {CONFIG_DIR} {recorded.config_dir}"
+        )
+    now = None if config_dir is None else str(Path(config_dir).absolute())
+    if now != recorded.config_dir:
+        raise ConfigError(
+            f"the sweep in {folder} must be completed with the configs it began with, from "
+            f"{recorded.config_dir or 'no further folder'}; found {CONFIG_DIR} {now}. Leave it out"
+        )
+    return recorded.overrides
+
+
+def _why_not(word: str) -> str:
+    """Why a recorded word may not be run; empty where it may."""
+    override = OverridesParser.create().parse_override(word)
+    name, _, value = word.partition("=")
+    shown = name[:80]
+    faults = {
+        f"found {shown}, which adds, deletes or moves a key": override.type != OverrideType.CHANGE or "@" in name,
+        f"found an interpolation, ${{...}}, for {shown}": "${" in value,
+        f"found {shown}, which names a class": "_target_" in word,
+        f"found more than {MOST_VALUES:,} values for {shown}": (count_values(override) or 0) > MOST_VALUES,
+    }
+    return next((said for said, holds in faults.items() if holds), "") or _why_not_key(name, value)
+
+
+def _why_not_key(key: str, value: str) -> str:
+    if key.startswith("hydra"):
+        return "" if _is_launcher(key, value) else f"found {key[:80]}, which is hydra's own"
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra", "tune"}
+    if key in groups:
+        return "" if _CHOICES.fullmatch(value) else f"found {key}, whose value is no file of that group"
+    return "" if key in keys_of(RunConfig) - _NOT_RECORDED else f"found {key[:80]}, which is not among those keys"
+
+
+def _is_launcher(key: str, value: str) -> bool:
+    if key == "hydra/launcher":
+        return value in LAUNCHERS
+    return key.removeprefix("hydra.launcher.") in LAUNCHER_SETTINGS and _SETTING.fullmatch(value) is not None
+
+
+def count_values(override: Override) -> int | None:
+    """How many values an override sweeps over, without making them; None where only a sweeper or the files can tell."""
+    value = override.value()
+    if isinstance(value, Glob | IntervalSweep):
+        return None
+    if not isinstance(value, RangeSweep):
+        return len(value.list) if isinstance(value, ChoiceSweep) else 1
+    if value.start is None or value.stop is None or not value.step:
+        return None
+    steps = (value.stop - value.start) / value.step
+    return max(0, math.ceil(steps)) if math.isfinite(steps) else None

@@ -1,0 +1,214 @@
+"""What a checkpoint must hold for training to go on: each part of its kind, and one sentence for what is not."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from survlstm.errors import CheckpointError
+from survlstm.training.checkpoint import load_checkpoint
+from survlstm.training.saved_state import (
+    about_of,
+    check_weights,
+    checked_optimizer,
+    checked_schedule,
+    refuse_unsound_state,
+)
+from tests.small_training import fit, made, plateau, prepared_records
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    return prepared_records()
+
+
+@pytest.fixture(scope="module")
+def saved(prepared, tmp_path_factory):
+    """The state after two epochs, as a run leaves it."""
+    folder = tmp_path_factory.mktemp("saved")
+    fit(prepared, folder, epochs=2, scheduler=plateau)
+    about = {
+        "config": {},
+        "fitted": prepared.fitted.as_plain(),
+        "mean_hazard": (0.1,),
+        "data_fingerprint": prepared.fingerprint,
+    }
+    return load_checkpoint(folder / "checkpoints" / "last.pt") | {"about": about}
+
+
+def changed(state, *path, value):
+    """A copy with another value at a path of keys."""
+    state = copy.deepcopy(state)
+    holder = state
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    return state
+
+
+def without(state, *path):
+    state = copy.deepcopy(state)
+    holder = state
+    for key in path[:-1]:
+        holder = holder[key]
+    del holder[path[-1]]
+    return state
+
+
+def test_a_state_that_a_run_has_left_is_sound(saved):
+    refuse_unsound_state(saved, "last.pt")
+    assert about_of(saved).mean_hazard == (0.1,)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("about",), None, "it does not say config, fitted, mean_hazard, data_fingerprint of its run"),
+        (("about", "mean_hazard"), "0.1", "mean_hazard must hold 1 numbers between 0 and 1"),
+        (("about", "mean_hazard"), ["0.1"], "mean_hazard must hold 1 numbers between 0 and 1"),
+        (("about", "mean_hazard"), [1.5], "mean_hazard must hold 1 numbers"),
+        (("about", "mean_hazard"), [math.nan], "mean_hazard must hold 1 numbers"),
+        (("about", "mean_hazard"), [0.1, 0.2], "mean_hazard must hold 1 numbers"),
+        (("about", "data_fingerprint"), 7, "data_fingerprint must be text"),
+        (("about", "fitted"), [], "what was fitted must have the parts vocabulary"),
+        (("about", "fitted", "vocabulary"), ["a"], r"the vocabulary must begin with \[PAD\] and \[UNK\]"),
+        (("about", "fitted", "vocabulary"), [1], "the vocabulary must be a list of codes"),
+        (("about", "fitted", "vocabulary"), ["[PAD]", "[UNK]", "X/1", "X/1"], "hold each code once"),
+        (("about", "fitted", "feature_mean"), ["0.0"] * 5, "feature_mean must be a list of numbers"),
+        (("about", "fitted", "feature_mean"), [math.inf] * 5, "feature_mean must hold finite numbers"),
+        (("about", "fitted", "feature_mean"), [10**400] * 5, "feature_mean must hold numbers of double precision"),
+        (("about", "fitted", "feature_mean"), [1e308] * 5, "means must be at most 10000"),
+        (("about", "fitted", "feature_spread"), [-1.0] * 5, "spreads 0 or 1e-30 to 10000"),
+        (("about", "fitted", "feature_spread"), [1.0] * 4, "each of the 5 features must have a mean and a spread"),
+        (("about", "fitted", "edge_days"), [1.0, 2.0], "edge_days must begin at 0 and rise"),
+        (("history",), 7, "a history must hold a list of epochs"),
+        (("history", "epochs", 0), None, "Epoch must have the fields"),
+        (("history", "epochs", 0, "val_loss"), "2.1", "val_loss of Epoch is not as it must be"),
+        (("history", "epochs", 0, "epoch"), 7, "its epochs must be numbered from 1 on"),
+        (("history", "best_epoch"), 0, "its best epoch must be one of its epochs"),
+        (("history", "best_epoch"), 9, "its best epoch must be one of its epochs"),
+        (("history", "usage"), {}, "Usage must have the fields"),
+        (("stopping", "waited"), "1", "waited of Stopped is not as it must be"),
+        (("stopping", "waited"), -1, "waited for an improvement must be 0 or more"),
+        (("stopping", "should_stop"), True, "Stopped must have the fields"),
+        (("progress", "epoch"), 1, "its epoch must be the last that is done"),
+        (("progress", "steps"), -1, "the steps and sums of its epoch must be finite"),
+        (("progress", "loss_sum"), math.nan, "the steps and sums of its epoch must be finite"),
+        (("epoch",), "2", "its epoch must be the last that is done"),
+        (("micro_batch_size",), 0, "micro_batch_size must be null or a number above 0"),
+        (("asked_at_once",), True, "asked_at_once must be null or a number above 0"),
+        (("place",), {"torch": 2}, "its place must be a table of texts"),
+        (("random",), {}, "its generators must be python, numpy, torch and cuda"),
+        (("random", "python"), (3, (1, 2), None), "the states of its generators can't be used"),
+        (("random", "numpy"), {"state": 1}, "the states of its generators can't be used"),
+        (("random", "torch"), torch.zeros(3), "the states of its generators can't be used"),
+        (("random", "cuda"), ["x"], "the states of its generators can't be used"),
+        (("more",), 1, "it must have the parts about, asked_at_once"),
+    ],
+)
+def test_an_unsound_part_is_named(saved, path, value, said):
+    with pytest.raises(CheckpointError, match=rf"^last\.pt must hold what a run has saved; .*{said}"):
+        refuse_unsound_state(changed(saved, *path, value=value), "last.pt")
+
+
+@pytest.mark.parametrize("name", ["model", "optimizer", "stopping", "random", "about"])
+def test_a_part_that_is_missing_is_told(saved, name):
+    with pytest.raises(CheckpointError, match="it must have the parts about"):
+        refuse_unsound_state(without(saved, name), "last.pt")
+
+
+def shapes_of(state):
+    return {name: tuple(weight.shape) for name, weight in state["model"].items()}
+
+
+NAME = "head.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        ([[0.0] * 16] * 16, r"head\.0\.weight must be \[16, 16\], is list"),
+        (torch.zeros(16, 17), r"head\.0\.weight must be \[16, 16\], is \[16, 17\] torch\.float32"),
+        (torch.zeros(16, 16).half(), r"is \[16, 16\] torch\.float16"),
+        # One number that stands for all: sizes are compared with what is there.
+        (torch.zeros(1, 1).expand(16, 16), r"is \[16, 16\] torch\.float32"),
+        (torch.zeros(16, 16).to_sparse(), r"head\.0\.weight must be"),
+        (torch.full((16, 16), math.inf), "some of its weights are not finite"),
+    ],
+)
+def test_other_weights_are_refused(saved, weight, said):
+    check_weights(shapes_of(saved), saved["model"])
+    with pytest.raises(ValueError, match=said):
+        check_weights(shapes_of(saved), saved["model"] | {NAME: weight})
+    for other in (None, {}, {**saved["model"], "more": weight}):
+        with pytest.raises(ValueError, match="the weights must be those of the config's model"):
+            check_weights(shapes_of(saved), other)
+
+
+@pytest.fixture
+def trainer(prepared, tmp_path):
+    return made(prepared, tmp_path, scheduler=plateau).trainer
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ((), None),
+        (("state",), []),
+        (("param_groups",), {}),
+        (("param_groups",), []),
+        (("param_groups", 0), 7),
+        (("param_groups", 0, "lr"), "0.1"),
+        (("param_groups", 0, "lr"), math.nan),
+        (("param_groups", 0, "betas"), (0.9,)),
+        (("param_groups", 0, "amsgrad"), 2),
+        (("param_groups", 0, "params"), [0]),
+        (("state", 0), None),
+        (("state", 99), {}),
+        (("state", "0"), {}),
+        (("state", 0, "exp_avg"), torch.zeros(3)),
+        (("state", 0, "exp_avg"), "x"),
+        (("state", 0, "step"), None),
+        (("state", 0, "more"), torch.zeros(())),
+    ],
+)
+def test_another_optimizers_state_is_refused(saved, trainer, path, value):
+    optimizer = trainer.learner.optimizer
+    assert checked_optimizer(optimizer, saved["optimizer"], same_torch=True) == saved["optimizer"]
+    other = changed(saved, "optimizer", *path, value=value)["optimizer"]
+    with pytest.raises(ValueError, match="optimizer"):
+        checked_optimizer(optimizer, other, same_torch=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [((), None), (("best",), "low"), (("mode",), "max"), (("min_lrs",), [0, 0]), (("num_bad_epochs",), None)],
+)
+def test_another_schedulers_state_is_refused(saved, trainer, path, value):
+    own = trainer.scheduler.state_dict()
+    assert checked_schedule(own, saved["scheduler"], same_torch=True) == saved["scheduler"]
+    other = changed(saved, "scheduler", *path, value=value)["scheduler"]
+    with pytest.raises(ValueError, match="scheduler"):
+        checked_schedule(own, other, same_torch=True)
+
+
+def test_a_setting_that_another_torch_does_not_know_stays_as_it_is_now(saved, trainer):
+    optimizer, own = trainer.learner.optimizer, trainer.scheduler.state_dict()
+    less = without(saved, "optimizer", "param_groups", 0, "decoupled_weight_decay")["optimizer"]
+    found = checked_optimizer(optimizer, less, same_torch=False)
+    assert found["param_groups"][0]["decoupled_weight_decay"] is True
+    with pytest.raises(ValueError, match="must have the settings of the config's optimizer"):
+        checked_optimizer(optimizer, less, same_torch=True)
+    # What is no setting of the scheduler does not become an attribute of it.
+    found = checked_schedule(own, saved["scheduler"] | {"step": "x", "verbose": False}, same_torch=False)
+    assert found == saved["scheduler"]
+    with pytest.raises(ValueError, match="must have the settings of the config's scheduler"):
+        checked_schedule(own, {}, same_torch=True)
+
+
+def test_a_run_does_not_go_on_with_the_moments_of_another_model(prepared, saved, tmp_path):
+    path = ("optimizer", "state", 0, "exp_avg")
+    for other in (changed(saved, *path, value=torch.zeros(3)), changed(saved, "model", NAME, value=torch.zeros(1))):
+        with pytest.raises(CheckpointError, match=r"^last\.pt must hold what a run has saved; .*weights"):
+            fit(prepared, tmp_path, epochs=3, state=other, scheduler=plateau)
