@@ -8,18 +8,19 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from survlstm import __version__, completion, shipping
 from survlstm.command_config import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
-from survlstm.compose import HELP, SWEEP_FLAGS, as_hydra_reads, check_overrides, quoted, refuse_sweep
+from survlstm.compose import check_overrides, refuse_sweep
 from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError, SurvlstmError
+from survlstm.hydra_words import HELP, compose_lines, normalised, quoted, read_flags, search_path_of
 from survlstm.logs import logging_to, tell
 from survlstm.run_folder import refuse_unusable
 from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words
@@ -55,18 +56,22 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
-    arguments, completed = read_words([as_hydra_reads(word) for word in arguments])
-    arguments = _flags_first(arguments)
-    is_sweep = bool(SWEEP_FLAGS & set(arguments))
+    arguments, completed = read_words(normalised(arguments))
+    arguments = normalised(arguments)
+    flags = read_flags(arguments)
+    only_shows = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
     is_resumed = any(word.startswith("resume=") for word in arguments)
-    if is_resumed and not is_sweep:
+    if is_resumed and not only_shows and not flags.multirun:
         from survlstm.launch import resume  # noqa: PLC0415
 
         resume(arguments)
         return
     configs = check_overrides("train", arguments, RunConfig)
+    if only_shows:
+        _run_hydra("train", arguments, _train)
+        return
     alone = [config for config in configs if is_resumed or config.trainer.dry_run or config.trainer.distributed]
-    if alone and is_sweep:
+    if alone and flags.multirun:
         raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
     if alone:
         from survlstm.launch import start_without_hydra  # noqa: PLC0415
@@ -74,10 +79,10 @@ def train(arguments: list[str]) -> None:
         start_without_hydra(alone[0], arguments)
         return
     refuse_launched_without_asking(distributed=False)
-    if configs and completed is None:
+    if completed is None:
         # Before anything is made there.
-        refuse_unusable(Path(configs[0].output_dir), sweep=is_sweep, may_go_on=not is_sweep)
-    if is_sweep and configs and not get_args_parser().parse_args(arguments).cfg:
+        refuse_unusable(Path(configs[0].output_dir), sweep=flags.multirun, may_go_on=not flags.multirun)
+    if flags.multirun:
         _sweep(arguments, Path(configs[0].output_dir).expanduser().absolute())
     else:
         _run_hydra("train", arguments, _train)
@@ -95,16 +100,22 @@ def _sweep(arguments: list[str], folder: Path) -> None:
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         _run_hydra("train", [*words, quoted(f"output_dir={folder}"), named], _train_job)
+    except BaseException:
+        # What ended the sweep is told, and not that there is nothing to summarise yet.
+        with suppress(SurvlstmError), logging_to(None):
+            summarize(folder)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
-        with logging_to(None):
-            sweep = summarize(folder)
+    with logging_to(None):
+        sweep = summarize(folder)
     if any(row.record.state != "finished" for row in sweep.rows):
         sys.exit(1)
 
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
+    arguments = normalised(arguments)
     refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)
     _run_hydra("simulate", arguments, _simulate)
@@ -112,8 +123,12 @@ def simulate(arguments: list[str]) -> None:
 
 def evaluate(arguments: list[str]) -> None:
     """Judge a finished run again; hydra makes the folder."""
+    arguments = normalised(arguments)
     refuse_sweep("evaluate", "judges one run", arguments)
-    arguments = [as_hydra_reads(word) for word in arguments]
+    overrides = read_flags(arguments).overrides
+    if any(word.startswith("data.") for word in overrides) and not any(word.startswith("data=") for word in overrides):
+        # As in train, where a cohort is chosen already whose folder data.path names.
+        arguments.append("data=synthea")
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
         refuse_unusable(Path(config.output_dir))
     _run_hydra("evaluate", arguments, _evaluate)
@@ -150,12 +165,18 @@ def rerun(arguments: list[str]) -> None:
 
 def tune(arguments: list[str]) -> None:
     """Search over a space of overrides, choosing by validation."""
+    arguments = normalised(arguments)
     refuse_sweep("tune", "is itself many runs", arguments)
     from survlstm.tuning import TuneConfig  # noqa: PLC0415
     from survlstm.tuning import tune as search  # noqa: PLC0415
 
+    # What the search finds there its trials must find too.
+    added = search_path_of(compose_lines(arguments))
+
     def job(composed: DictConfig) -> None:
         config = validate(composed, TuneConfig)
+        if not search_path_of(config.base):
+            config = config.model_copy(update={"base": [*added, *config.base]})
         tell(lambda: search(config), verbose=config.verbose)
 
     check_overrides("tune", arguments, TuneConfig)
@@ -293,16 +314,3 @@ def _evaluate(composed: DictConfig) -> None:
             judge_again(config, folder)
 
     tell(job, verbose=config.verbose)
-
-
-def _flags_first(arguments: list[str]) -> list[str]:
-    """hydra takes its flags, and a flag's value, before the overrides only."""
-    flags, rest, words = [], [], iter(arguments)
-    for word in words:
-        if word in SWEEP_FLAGS:
-            flags.append(word)
-        elif word in {"--config-dir", "-cd"}:
-            flags += [word, *([value] if (value := next(words, None)) is not None else [])]
-        else:
-            rest.append(word)
-    return flags + rest

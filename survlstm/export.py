@@ -19,6 +19,7 @@ from survlstm.command_config import ExportConfig
 from survlstm.config import RunConfig
 from survlstm.errors import BundleError
 from survlstm.finished_run import FinishedRun, open_run
+from survlstm.shell import command
 from survlstm.training.seeding import seed_everything
 from survlstm.training_config import NoTrackerConfig
 
@@ -100,7 +101,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(
             f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
-            f"({type(error).__name__}: {error}). Let the run end: survlstm train resume={folder}"
+            f"({type(error).__name__}: {error}). Let the run end: {command('train', f'resume={folder}')}"
         ) from error
 
 

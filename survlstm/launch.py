@@ -12,6 +12,7 @@ from survlstm import run
 from survlstm.build import build_tracker
 from survlstm.config import RunConfig
 from survlstm.errors import ConfigError
+from survlstm.hydra_words import compose_lines, refuse_words_of_a_sweep
 from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
 from survlstm.report.manifest import ending_recorded, write_beginning
@@ -79,19 +80,25 @@ def settled(config: RunConfig, folder: Path) -> RunConfig:
 
 def resume(words: list[str]) -> None:
     """Go on with the run that ``resume=RUN`` names; the other words change its config."""
-    _refuse_hydras_own(words)
+    refuse_words_of_a_sweep(words, "resume")
     named = [word for word in words if word.startswith(RESUME)]
     if len(named) > 1:
         raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
     folder = Path(named[0].removeprefix(RESUME)).expanduser().absolute()
-    overrides = [word for word in words if not word.startswith(RESUME)]
-    _start_or_rehearse(resumed_config(folder, overrides), folder, overrides=overrides, resumed=True)
+    lines = compose_lines([word for word in words if not word.startswith(RESUME)])
+    _start_or_rehearse(resumed_config(folder, lines), folder, overrides=_of_the_run(lines), resumed=True)
 
 
 def start_without_hydra(config: RunConfig, words: list[str]) -> None:
     """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
-    _refuse_hydras_own(words)
-    _start_or_rehearse(config, Path(config.output_dir).expanduser().absolute(), overrides=words, resumed=False)
+    refuse_words_of_a_sweep(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
+    folder = Path(config.output_dir).expanduser().absolute()
+    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_lines(words)), resumed=False)
+
+
+def _of_the_run(lines: list[str]) -> list[str]:
+    """Without hydra's own keys, which the manifest of a run that hydra starts does not hold either."""
+    return [line for line in lines if not line.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
 
 def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str], resumed: bool) -> None:
@@ -112,8 +119,3 @@ def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str],
     with joined("cuda" if is_cuda else "cpu") as world:
         # Its name holds the time, of which each process has its own.
         start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)
-
-
-def _refuse_hydras_own(words: list[str]) -> None:
-    if any(word.startswith(("hydra.", "hydra/", "-")) for word in words):
-        raise ConfigError("with resume, trainer.dry_run and trainer.distributed leave out hydra's own keys and flags")

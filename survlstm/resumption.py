@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from survlstm.compose import composed_values
 from survlstm.config import RunConfig
 from survlstm.errors import CheckpointError, ConfigError
+from survlstm.hydra_words import search_path_of
 from survlstm.run_folder import has_begun, is_finished
+from survlstm.shell import command
 from survlstm.training.checkpoint import Latest, load_latest, tidy
 from survlstm.validation import validate
 
@@ -60,7 +62,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     if not has_begun(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
     recorded = _leaves(_recorded(folder, load_latest(folder / "checkpoints")))
-    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, []))
+    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, search_path_of(overrides)))
     parser = OverridesParser.create()
     named = [str(parser.parse_override(line).key_or_group).split("@")[0] for line in overrides]
     values = dict(recorded)
@@ -173,8 +175,8 @@ def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None
     is_over = config.trainer.epochs == done or stopping["waited"] == patience
     if is_over and is_finished(folder):
         raise ConfigError(
-            f"the run in {folder} is finished ({done} epochs). survlstm evaluate run={folder} judges it again, a "
-            "larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
+            f"the run in {folder} is finished ({done} epochs). {command('evaluate', f'run={folder}')} judges it again, "
+            "a larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.errors import CheckpointError, ConfigError
+from survlstm.shell import command
 
 
 def has_begun(folder: Path) -> bool:
@@ -35,12 +36,12 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
         if begun or (folder / "sweep.json").exists():
             raise ConfigError(
                 f"output_dir must not hold a run already; found {begun[0] if begun else 'a sweep'} in {folder}. Set "
-                f"another output_dir, or run what is missing: survlstm train sweep.resume={folder}"
+                f"another output_dir, or run what is missing: {command('train', f'sweep.resume={folder}')}"
             )
     elif has_begun(folder) and not (may_go_on and not is_finished(folder)):
         raise ConfigError(
             f"output_dir must not hold a run already; found one in {folder}. Set another output_dir, or go on with it: "
-            f"survlstm train resume={folder}"
+            f"{command('train', f'resume={folder}')}"
         )
 
 

@@ -21,6 +21,7 @@ from survlstm import __version__
 from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.files import write_json
 from survlstm.run_folder import is_held
+from survlstm.shell import own_command
 
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
@@ -30,7 +31,7 @@ SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox"
 def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
     """What is known when a run begins, or goes on."""
     before = read_manifest(folder) if resumed else {}
-    life = {"started": _now(), "command": " ".join(sys.argv), "overrides": list(overrides)}
+    life = {"started": _now(), "command": own_command(), "overrides": list(overrides)}
     facts = {
         "survlstm": __version__,
         "state": "running",
@@ -103,7 +104,7 @@ def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.d
     return {
         "survlstm": __version__
         + (f", git {git['revision'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
-        "command": " ".join(sys.argv),
+        "command": own_command(),
         "started": started.isoformat(timespec="seconds"),
         "ended": _now(),
         "seed": str(seed),

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from survlstm.compose import quoted
 from survlstm.errors import ConfigError
 from survlstm.files import write_json
+from survlstm.hydra_words import quoted, read_flags
 
 RESUME = "sweep.resume="
 RECORD = "sweep.json"
@@ -49,7 +48,7 @@ def read_words(words: Sequence[str]) -> SweepWords:
 def record_words(folder: Path, words: Sequence[str]) -> None:
     """Keep what a sweep was asked for, so that it can be completed."""
     kept = [word for word in overrides_of(words) if not word.startswith("output_dir=")]
-    flags = get_args_parser().parse_args(list(words))
+    flags = read_flags(words)
     if flags.config_dir:
         kept = ["--config-dir", str(Path(flags.config_dir).absolute()), *kept]
     try:
@@ -61,7 +60,7 @@ def record_words(folder: Path, words: Sequence[str]) -> None:
 
 def overrides_of(words: Sequence[str]) -> list[str]:
     """A command's words without hydra's flags and their values."""
-    return list(get_args_parser().parse_args(list(words)).overrides)
+    return list(read_flags(words).overrides)
 
 
 def swept_keys(words: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from markupsafe import Markup, escape
 from survlstm.report import numbers
 from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import Plate, house_style, save
+from survlstm.shell import command
 from survlstm.sweeps import words
 from survlstm.sweeps.figures import draw_effects, draw_heat_map
 from survlstm.sweeps.parallel import draw_parallel
@@ -94,7 +94,7 @@ def _completing(sweep: Sweep) -> str:
     is_whole = all(row.is_finished for row in sweep.rows) and not sweep.not_begun
     if sweep.planned is None or is_whole or any(row.state == "running" for row in sweep.rows):
         return ""
-    return f"survlstm train {shlex.quote(f'sweep.resume={sweep.folder}')}"
+    return command("train", f"sweep.resume={sweep.folder}")
 
 
 def _overridden(sweep: Sweep) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from survlstm.report.numbers import MISSING, counted, estimate
+from survlstm.shell import command
 from survlstm.sweeps.reading import STATES, RunRow
 from survlstm.sweeps.table import Group, Sweep, telling_keys
 
@@ -77,7 +78,7 @@ def columns(sweep: Sweep) -> tuple[str, ...]:
 
 def sentence(row: RunRow) -> str:
     """Why a run failed or stopped, with its folder where the sentence leaves that open."""
-    return row.record.sentence.replace("resume=RUN", f"resume={row.folder}")
+    return row.record.sentence.replace("survlstm train resume=RUN", command("train", f"resume={row.folder}"))
 
 
 def duration(seconds: float | None) -> str:

@@ -14,11 +14,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from survlstm.errors import Interrupted, SurvlstmError, TrainingError
+from survlstm.hydra_words import compose_lines
 from survlstm.logs import logging_to
 from survlstm.run_folder import refuse_unwritable
 from survlstm.tuning.check import check_trials
 from survlstm.tuning.claim import Claim, claim
 from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.experiment import train_command
 from survlstm.tuning.ledger import SETTLED, best_place, places
 from survlstm.tuning.pruning import GivenUp, Pruned, PruningWatcher
 from survlstm.tuning.results import experiment_path, write_results
@@ -179,6 +181,7 @@ class Worker:
 def search(config: TuneConfig, run_trial: RunTrial) -> None:
     """Check, open, work, and write what came of it."""
     check_trials(config)
+    config = config.model_copy(update={"base": compose_lines(config.base)})
     refuse_unwritable(config.folder)
     config.folder.mkdir(parents=True, exist_ok=True)
     with opened_study(config) as study:
@@ -211,6 +214,6 @@ def _say_end(study: optuna.Study, config: TuneConfig) -> None:
     if best is not None:
         log.info("Best: trial %d, %s %.4f", best.slot, config.metric, best.figure(config.metric))
         log.info("%s", " ".join(overrides({key: best.params[key] for key in config.space})))
-        log.info("Train and judge it: survlstm train experiment=%s --config-dir %s", config.name, config.folder)
+        log.info("Train and judge it: %s", train_command(config))
         log.info("Its experiment file: %s", experiment_path(config))
     log.info("Read it in %s", config.folder / "tune.html")
