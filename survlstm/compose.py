@@ -105,7 +105,7 @@ def _refuse_other_folders(of_hydra: DictConfig) -> None:
 def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
     """Hydra's own message in one sentence, with the nearest valid key or group choice."""
     message = str(error)
-    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", message)
+    choice = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
     launcher = re.search(r"Could not (?:load|find) 'hydra/launcher/(joblib|submitit)", message)
     unknown_key = re.search(r"[Cc]ould not (?:override|delete)[^']*'([^']+)'", message)
     if launcher:

@@ -160,12 +160,12 @@ def make(
     names = cohort.visits.subjects.subject_id
     split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold)
     if fitted is None:
-        _refuse_empty_split(split, settings)
+        refuse_empty_split(split, settings)
     is_training = split == Split.TRAIN if fitted is None else np.ones(len(names), dtype=bool)
     labels = outcome.label(cohort.visits, is_training=is_training)
     targets = _targets(cohort, labels, split, landmark=grouped.landmark, settings=settings, fitted=fitted)
     if fitted is None:
-        _refuse_empty_split(split[targets.subject], settings)
+        refuse_empty_split(split[targets.subject], settings)
     built = build_tensors(
         cohort.visits,
         targets,
@@ -273,15 +273,27 @@ def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
     )
 
 
-def _refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
+def refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
+    """CohortError where a split has no subject, with the shares that would give it some."""
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
         landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.place})"
         raise CohortError(
             f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort{landmark}, "
-            f"raise split.{empty[0]} or set another split.seed"
+            f"{_larger(empty[0], settings)} or set another split.seed"
         )
+
+
+def _larger(part: str, settings: Settings) -> str:
+    """The overrides that give one split more subjects: the three shares must still add up to 1."""
+    if part == "test" and settings.fold is not None:
+        return f"lower split.folds (now {settings.fold.folds})"
+    shares = {"train": settings.train, "val": settings.val, "test": 1 - settings.train - settings.val}
+    donor = max((name for name in shares if name != part), key=shares.__getitem__)
+    moved = min(0.1, shares[donor] / 2)
+    raised, lowered = (f"split.{name}={shares[name] + more:.3g}" for name, more in ((part, moved), (donor, -moved)))
+    return f"set {raised} {lowered}"
 
 
 def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
