@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import errno
 import logging
 import signal
 import sys
@@ -19,9 +20,10 @@ from survlstm import __version__, completion, shipping
 from survlstm.command_config import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
 from survlstm.compose import check_overrides, refuse_sweep
 from survlstm.config import RunConfig, conf_dir
+from survlstm.console import lenient_console, lost_output
 from survlstm.errors import ConfigError, SurvlstmError
 from survlstm.hydra_words import HELP, compose_lines, normalised, quoted, read_flags, search_path_of
-from survlstm.logs import logging_to, tell
+from survlstm.logs import in_working_folder, logging_to, tell
 from survlstm.run_folder import refuse_unusable
 from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words
 from survlstm.torchrun import refuse_launched_without_asking
@@ -225,9 +227,46 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
 COMPOSED = ("train", "evaluate", "tune", "simulate", "export", "predict", "explain", "serve")
 
 
+# A shell's code for a process that SIGPIPE ended.
+NOBODY_READS = 128 + signal.SIGPIPE
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """The console script; ends the process with the error's exit code where there is one."""
+    """The console script; ends the process with the error's exit code where there is one.
+
+    Where nobody reads what it says (``| head``), a command that leaves files goes on to its end without a console; one
+    that only shows something ends as a shell's tools do.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    with lenient_console():
+        ended = None
+        try:
+            _command(arguments)
+        except SystemExit as error:
+            ended = error
+        lost = lost_output()
+        if lost is not None and _only_shows(arguments):
+            sys.exit(_not_shown(lost))
+        if ended is not None:
+            raise ended
+
+
+def _not_shown(lost: OSError) -> int:
+    if lost.errno == errno.EPIPE:
+        return NOBODY_READS
+    sys.stderr.write(f"the output must be written; the system says: {lost}\n")
+    return 1
+
+
+def _only_shows(arguments: list[str]) -> bool:
+    if not arguments or arguments[0] not in VERBS or arguments[0] == "runs":
+        return True
+    if arguments[0] == "compare":
+        return not any(word.startswith("output=") for word in arguments)
+    return any(word.split("=")[0] in {*HELP, "--cfg", "-c", "--info", "-i", "--hydra-help"} for word in arguments)
+
+
+def _command(arguments: list[str]) -> None:
     try:
         if not arguments or arguments[0] in HELP:
             sys.stdout.write(USAGE)
@@ -240,7 +279,8 @@ def main(arguments: list[str] | None = None) -> None:
             return
         if arguments[0] not in VERBS:
             raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")
-        VERBS[arguments[0]](arguments[1:])
+        with in_working_folder():
+            VERBS[arguments[0]](arguments[1:])
     except SurvlstmError as error:
         if any(argument.lower() == "verbose=true" for argument in arguments):
             raise
@@ -280,7 +320,9 @@ def _train_job(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     jobs_at_once = int(hydra_config.launcher.get("n_jobs") or 1)
-    tell(lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False)
+    # Another launcher's process has not come through main.
+    with lenient_console():
+        tell(lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False)
 
 
 def _simulate(composed: DictConfig) -> None:

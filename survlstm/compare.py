@@ -14,6 +14,7 @@ from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.comparison import Comparison, compare
 from survlstm.report.predictions_table import read_predictions
 from survlstm.report.summary import comparison_table, plain
+from survlstm.run_folder import refuse_unwritable
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
     """Compare runs, or evaluations of runs, by the predictions in their folders; ``config.output`` gets the table."""
     if len(folders) < 2:
         raise ConfigError(f"at least two runs are compared; found {len(folders)}. Name their folders")
+    if config.output is not None:
+        refuse_unwritable(Path(config.output).expanduser(), key="output")
     named = {_name(folder, folders): folder for folder in folders}
     settings = config.judgement
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)

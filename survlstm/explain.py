@@ -26,6 +26,7 @@ from survlstm.explanation.sentences import headline, lines, warnings
 from survlstm.explanation.tables import write_tables
 from survlstm.finished_run import open_run
 from survlstm.report.numbers import number
+from survlstm.run_folder import refuse_unwritable
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ def explain(config: ExplainConfig) -> Findings:
     sanity = check_sanity(model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed)
     subject = int(subjects[effects.log_odds.argmax()]) if chosen is None else chosen
     described = run.descriptions(config.cache_dir)
-    notes = () if described else ("Codes stand without descriptions: the export can no longer be read.",)
+    which = "Some codes" if described.texts else "Codes"
+    notes = (f"{which} stand without descriptions: {described.missing}.",) if described.missing else ()
     entries = prepared.vocabulary.entries
     planted = _planted_codes(run.config)
     found = Findings(
@@ -73,7 +75,7 @@ def explain(config: ExplainConfig) -> Findings:
         rankings=rankings,
         sanity=sanity,
         names=tuple(entries[code] for code in effects.code),
-        described=described,
+        described=described.texts,
         planted_codes=planted,
         planted=rate_planted(planted, entries, effects, rankings),
         over_time=explain_over_time(model, batches, subject, integration_steps=steps),
@@ -127,13 +129,9 @@ def _tell(found: Findings) -> None:
 
 def _folder(run: Path, output: str | None) -> Path:
     folder = run / "explanation" if output is None else Path(output).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    except OSError as error:
-        raise ConfigError(
-            f"output must be a folder that can be written; found {folder}: {error}. Set output=DIR"
-        ) from error
+    refuse_unwritable(folder, key="output")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _write(folder: Path, found: Findings, entries: tuple[str, ...], *, report: Path | None, why: str) -> None:

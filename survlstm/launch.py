@@ -51,7 +51,6 @@ def start(
         refuse_unusable(folder, may_go_on=True)
     # Before the folder is made: its package may be missing.
     tracker = build_tracker(config.tracker)
-    folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder), owned(folder):
         # Only now: another process may have begun here, and ended.
         begun = has_begun(folder)

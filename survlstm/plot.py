@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +19,7 @@ from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
 from survlstm.errors import BundleError, CohortError, ConfigError
 from survlstm.report.figures.survival import SubjectCurve, Times
 from survlstm.report.survival_page import Scored, write_survival_page
+from survlstm.run_folder import try_writing
 from survlstm.scoring.cohort import score_export
 from survlstm.scoring.predictor import Predictor, load_bundle
 from survlstm.scoring.score import Predictions, kind_of
@@ -35,6 +38,8 @@ def plot_survival(config: PlotConfig) -> None:
     output = Path(config.output).expanduser()
     if output.exists():
         raise ConfigError(f"output must be new; {output} is there already. Remove it, or name another output")
+    with _written(output):
+        try_writing(output)
     asked = None if config.subjects is None else tuple(dict.fromkeys(str(name) for name in config.subjects))
     export = Path(config.data.path).expanduser()
     if asked is not None:
@@ -54,12 +59,18 @@ def plot_survival(config: PlotConfig) -> None:
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
     for name, reason in scored.left_out.items():
         log.warning("WARNING: %s is not drawn: %s", name, reason)
-    try:
+    with _written(output):
         output.mkdir(parents=True)
         page = write_survival_page(output, scored)
+    log.info("Survival curves: %s", page)
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BundleError(f"curves must be written to {output}; the system says: {error}") from error
-    log.info("Survival curves: %s", page)
 
 
 @dataclass

@@ -119,8 +119,9 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process alone; whoever dies lets go of it."""
+    """Make a run's folder, if it is missing, and hold it for this process alone until it ends."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
         raise ConfigError(

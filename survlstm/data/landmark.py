@@ -135,7 +135,8 @@ def fit_edges(
             f"clock.edges=quantile needs training events on enough different days for clock.intervals="
             f"{settings.intervals}; found {len(within)} events on {_days(np.ceil(within))} up to "
             f"clock.horizon_days={settings.horizon_days:g} and {int(event.sum()) - len(within)} events behind it. Set "
-            f"a later landmark (now {settings.place}), raise clock.horizon_days, {fewer}, or set clock.edges=equidistant"
+            f"a later landmark (now {settings.place}), raise clock.horizon_days, {fewer}, or set "
+            "clock.edges=equidistant"
         )
     return edge_days
 

@@ -27,7 +27,7 @@ from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import Built, Tensors, build_tensors
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.errors import CohortError, ConfigError
+from survlstm.errors import CohortError, ConfigError, SourceError
 from survlstm.files import waited_for
 
 log = logging.getLogger(__name__)
@@ -301,9 +301,12 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
     code = sorted([*(package / "data").rglob("*.py"), package / "survival" / "concordance.py"])
     libraries = {name: version(name) for name in ("numpy", "pyarrow", "scipy")}
     digest = hashlib.sha256(json.dumps([settings, libraries], sort_keys=True, default=str).encode())
-    for file in [*files, *code]:
-        with file.open("rb") as stream:
-            digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
+    try:
+        for file in [*files, *code]:
+            with file.open("rb") as stream:
+                digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise SourceError(f"every file of the export must stay readable; the system says: {error}") from error
     return digest.hexdigest()[:24]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -133,10 +134,22 @@ def test_without_captum_nothing_is_read(survlstm, run, monkeypatch, capsys):
     assert "survlstm explain needs captum: pip install 'survlstm[explain]'" in capsys.readouterr().out
 
 
-def test_an_export_that_is_gone_leaves_codes_without_descriptions(survlstm, tmp_path, capsys):
+def test_an_export_whose_texts_cannot_be_read_leaves_codes_without_descriptions(survlstm, tmp_path, capsys):
     assert survlstm("simulate", "patients=60", "seed=5", "output=export") == 0
     words = ["data=synthea", "data.path=export", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+    # One text of one table as Windows writes it: training reads codes, and has no use for it.
+    table = tmp_path / "export" / "procedures.csv"
+    table.write_bytes(re.sub(rb"\([a-z]+\)", "(Méniere)".encode("cp1252"), table.read_bytes(), count=1))
     assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
+    capsys.readouterr()
+    assert survlstm("explain", "run=run", *FEW) == 0
+    shown = capsys.readouterr().out
+    assert "some codes are shown without descriptions: procedures.csv must be UTF-8 text" in shown
+    assert "Some codes stand without descriptions: procedures.csv must be UTF-8 text and isn't" in shown
+    assert "Training has read the codes alone, not the texts beside them." in shown
+    codes = pd.read_csv(tmp_path / "run" / "explanation" / "codes.csv")
+    assert 0 < codes["description"].isna().sum() < len(codes)
+
     (tmp_path / "export").rename(tmp_path / "moved")
     assert survlstm("explain", "run=run", *FEW) == 0
     assert "codes are shown without descriptions" in capsys.readouterr().out
