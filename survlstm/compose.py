@@ -90,16 +90,15 @@ def _compose(config_name: str, lines: list[str]) -> DictConfig:
     with flag_override(composed, ["struct", "readonly"], False):
         of_hydra = composed.pop("hydra")
     if config_name == "train":
-        _refuse_other_folders(of_hydra)
+        _refuse_another_sweep_folder(of_hydra)
     return composed
 
 
-def _refuse_other_folders(of_hydra: DictConfig) -> None:
-    """ConfigError where hydra would make a run or a sweep elsewhere than in the folder that survlstm writes to."""
-    for name in ("run", "sweep"):
-        found = OmegaConf.to_container(of_hydra[name], resolve=False)["dir"]  # type: ignore[index,call-overload]
-        if found != "${output_dir}":
-            raise ConfigError(f"hydra.{name}.dir must stay as it is; found {found!r}. Set output_dir={found} instead")
+def _refuse_another_sweep_folder(of_hydra: DictConfig) -> None:
+    """ConfigError where hydra would make a sweep elsewhere than in the folder that survlstm keeps its record in."""
+    found = OmegaConf.to_container(of_hydra.sweep, resolve=False)["dir"]  # type: ignore[index,call-overload]
+    if found != "${output_dir}":
+        raise ConfigError(f"hydra.sweep.dir must stay as it is; found {found!r}. Set output_dir={found} instead")
 
 
 def _explain(error: Exception, config_name: str, lines: list[str]) -> str:

@@ -26,7 +26,8 @@ from survlstm.explanation.sentences import headline, lines, warnings
 from survlstm.explanation.tables import write_tables
 from survlstm.finished_run import open_run
 from survlstm.report.numbers import number
-from survlstm.run_folder import refuse_unwritable
+from survlstm.report.task import banner_of
+from survlstm.run_folder import try_writing
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def explain(config: ExplainConfig) -> Findings:
             resamples=config.resamples,
             top=config.top,
             seed=config.seed,
+            banner=banner_of(run.config.outcome),
         ),
         effects=effects,
         rankings=rankings,
@@ -120,7 +122,8 @@ def _tell(found: Findings) -> None:
         effects = [number(found.rankings[method].effect[place]) for method in METHODS]
         mark = "planted " if found.names[place] in found.planted_codes else ""
         log.info("%9s %9s  %s%s", *effects, mark, found.label(found.names[place]))
-    log.info("\n%s", "\n".join((headline(found), *lines(found))))
+    banner = (found.about.banner,) if found.about.banner else ()
+    log.info("\n%s", "\n".join((*banner, headline(found), *lines(found))))
     for method in METHODS:
         log.info("%s", found.sanity.sentence(method))
     for said in warnings(found):
@@ -129,9 +132,14 @@ def _tell(found: Findings) -> None:
 
 def _folder(run: Path, output: str | None) -> Path:
     folder = run / "explanation" if output is None else Path(output).expanduser()
-    refuse_unwritable(folder, key="output")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    try:
+        try_writing(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    except OSError as error:
+        raise ConfigError(
+            f"output must be a folder that can be written; found {folder}: {error}. Set output=DIR"
+        ) from error
 
 
 def _write(folder: Path, found: Findings, entries: tuple[str, ...], *, report: Path | None, why: str) -> None:

@@ -19,6 +19,7 @@ from survlstm.command_config import ExportConfig
 from survlstm.config import RunConfig
 from survlstm.errors import BundleError
 from survlstm.finished_run import FinishedRun, open_run
+from survlstm.report.task import banner_of
 from survlstm.run_folder import try_writing
 from survlstm.shell import command
 from survlstm.training.seeding import seed_everything
@@ -72,6 +73,8 @@ def export(config: ExportConfig) -> None:
         len(set(descriptions) & set(run.fitted.vocabulary.entries)),
         cohort["codes_of_fewer_than_ten_training_subjects"],
     )
+    if banner_of(run.config.outcome):
+        log.warning("%s", banner_of(run.config.outcome))
 
 
 def _about(

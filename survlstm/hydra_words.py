@@ -98,6 +98,8 @@ def refuse_words_of_a_sweep(arguments: Sequence[str], what: str) -> None:
     found += [word for word in flags.overrides if word.lstrip("+~").startswith(OF_A_SWEEP)]
     if found:
         raise ConfigError(f"{what} is about one run; leave out what belongs to a sweep: {', '.join(found)}")
+    if any(word.lstrip("+").startswith("hydra.run.dir=") for word in flags.overrides):
+        raise ConfigError(f"hydra.run.dir must be left out with {what}; set output_dir for a folder of another name")
 
 
 def quoted(word: str) -> str:

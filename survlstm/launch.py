@@ -16,6 +16,8 @@ from survlstm.hydra_words import compose_lines, refuse_words_of_a_sweep
 from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
 from survlstm.report.manifest import ending_recorded, write_beginning
+from survlstm.report.summary import show_task
+from survlstm.report.task import task_of
 from survlstm.resumption import owned, resumed_config, state_to_go_on_from
 from survlstm.run_folder import has_begun, refuse_unusable, written_whole
 from survlstm.torchrun import launched, refuse_launched_without_asking
@@ -55,6 +57,7 @@ def start(
         # Only now: another process may have begun here, and ended.
         begun = has_begun(folder)
         with logging_to(folder / "training.log"):
+            show_task(task_of(config))
             state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
             # Of a run that goes on the verdict so far is not its verdict any more.
             for name in ("report.html", "metrics.json"):

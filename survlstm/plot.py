@@ -21,7 +21,7 @@ from survlstm.report.figures.survival import SubjectCurve, Times
 from survlstm.report.survival_page import Scored, write_survival_page
 from survlstm.run_folder import try_writing
 from survlstm.scoring.cohort import score_export
-from survlstm.scoring.predictor import Predictor, load_bundle
+from survlstm.scoring.predictor import Predictor, load_bundle, show_bundle
 from survlstm.scoring.score import Predictions, kind_of
 from survlstm.scoring.spread import SAMPLE, Ends, Spread, curve_of
 
@@ -44,7 +44,7 @@ def plot_survival(config: PlotConfig) -> None:
     export = Path(config.data.path).expanduser()
     if asked is not None:
         _refuse_unknown(asked, export, predictor)
-    log.info("Bundle: %s (%s)\n%s", config.bundle, predictor.bundle.about.name, predictor.bundle.about.outcome)
+    show_bundle(config.bundle, predictor)
     gathered = _Gathered(Spread(len(predictor.grid)), frozenset(asked or ()))
     for part in score_export(
         predictor,
@@ -126,6 +126,7 @@ def _scored(gathered: _Gathered, predictor: Predictor, asked: tuple[str, ...] | 
     about = predictor.bundle.about
     return Scored(
         outcome=about.outcome,
+        banner=predictor.banner,
         steps=about.steps,
         times=Times(predictor.grid, predictor.unit),
         horizons=predictor.horizons,

@@ -80,7 +80,6 @@ def test_a_shell_reads_a_command_line_as_it_was_meant(odd):
         (["hydra.searchpath=[file:///nowhere]"], "hydra.searchpath must list folders .*; found no folder .*/nowhere"),
         (["--epochs", "50"], "there is no flag --epochs; values are written key=value, as in trainer.epochs=50"),
         (["--experimental-rerun", "x.pickle"], "survlstm rerun RUN makes a run again"),
-        (["hydra.run.dir=mine"], "hydra.run.dir must stay as it is; found 'mine'. Set output_dir=mine instead"),
         (["-m", "seed=1,2", "hydra.sweep.dir=swp"], "hydra.sweep.dir must stay .*; found 'swp'. Set output_dir=swp"),
         (["data.path=HERE,HERE"], "data.path must be one folder; found 2. Several are a sweep, which needs -m"),
         (["-m", "data.path=HERE,/nowhere"], "several between commas; found no folder /nowhere"),
@@ -92,7 +91,7 @@ def test_dead_ends_name_the_way_out(tmp_path, words, sentence):
         check_overrides("train", words, RunConfig)
 
 
-def test_a_config_file_of_the_users_own_may_not_move_the_folders_either(tmp_path):
+def test_a_config_file_of_the_users_own_may_not_move_a_sweep_either(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(f"{OWN}hydra: {{sweep: {{dir: elsewhere}}}}\n")
     with pytest.raises(ConfigError, match=r"hydra.sweep.dir must stay as it is; found 'elsewhere'. Set output_dir="):

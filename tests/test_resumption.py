@@ -327,7 +327,7 @@ def test_a_sweep_goes_on_with_nothing(survlstm, runs, capsys, words):
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("hydra.run.dir=elsewhere", "hydra.run.dir must stay as it is; found 'elsewhere'"),
+        ("hydra.run.dir=elsewhere", "hydra.run.dir must be left out with resume; set output_dir"),
         ("hydra/launcher=joblib", "resume is about one run; leave out what belongs to a sweep: hydra/launcher=joblib"),
     ],
 )

@@ -12,6 +12,7 @@ from survlstm.report.manifest import complete_manifest
 from survlstm.report.page import write_report
 from survlstm.report.predictions_table import write_predictions
 from survlstm.report.summary import show_verdict, write_metrics
+from survlstm.report.task import Task
 from survlstm.training.history import History
 from survlstm.training.prediction import Predictions
 
@@ -23,6 +24,7 @@ class Judged:
     """
 
     title: str
+    task: Task
     config_yaml: str
     prepared: Prepared
     history: History | None
@@ -35,7 +37,7 @@ class Judged:
 
 def write_results(folder: Path, judged: Judged) -> None:
     """Show the verdict and leave everything in ``folder``; CheckpointError where it can't be written."""
-    show_verdict(judged.verdict, judged.findings)
+    show_verdict(judged.verdict, judged.findings, banner=judged.task.banner)
     try:
         _write(folder, judged)
     except OSError as error:
@@ -57,6 +59,7 @@ def _write(folder: Path, judged: Judged) -> None:
         folder / "metrics.json",
         judged.prepared,
         judged.history,
+        task=judged.task,
         verdict=judged.verdict,
         validation=judged.validation,
         findings=judged.findings,
@@ -64,7 +67,8 @@ def _write(folder: Path, judged: Judged) -> None:
     complete_manifest(folder, judged.manifest)
     write_report(
         folder,
-        title=judged.title,
+        title=f"{judged.title}: {judged.task.title}",
+        banner=judged.task.banner,
         verdict=judged.verdict,
         findings=judged.findings,
         flow=judged.prepared.flow,

@@ -50,6 +50,8 @@ def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sw
         raise ConfigError(f"a sweep's folder must be one that can be written; found {folder}: {error}") from error
     if show:
         _show(sweep)
+        if sweep.banner:
+            log.warning("%s", sweep.banner)
     log.info("%s", "\n".join(verdict(sweep)) if show else verdict(sweep)[0])
     log.info("Summary: %s", folder / "summary.html")
     return sweep
@@ -143,6 +145,7 @@ def as_plain(sweep: Sweep) -> dict[str, Any]:
     """What summary.json holds: the numbers, and in words what they mean."""
     winner = sweep.winner
     return {
+        "banner": sweep.banner,
         "verdict": list(verdict(sweep)),
         "metric": {"name": sweep.metric.name, "meaning": sweep.metric.axis},
         "conventions": CONVENTIONS,

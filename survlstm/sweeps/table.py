@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 
 from survlstm.errors import ConfigError
 from survlstm.judgement.results import Estimate, Interval
+from survlstm.report.task import BANNER, is_drawn
 from survlstm.sweeps.reading import Figures, RunRow, Value
 from survlstm.validation import nearest_key
 
@@ -142,6 +143,13 @@ class Sweep:
     groups: tuple[Group, ...]
     winner: Winner | None
     planned: int | None = None
+
+    @property
+    def banner(self) -> str:
+        """What must be said where outcomes are drawn; empty where all stand in the records."""
+        drawn = sum(is_drawn(str(row.config.get("outcome._target_", ""))) for row in self.rows)
+        some = f" (of {drawn} of {len(self.rows)} jobs)" if drawn < len(self.rows) else ""
+        return f"{BANNER}{some}" if drawn else ""
 
     @property
     def not_begun(self) -> int:

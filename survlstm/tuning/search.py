@@ -16,8 +16,10 @@ from optuna.trial import TrialState
 from survlstm.errors import Interrupted, SurvlstmError, TrainingError
 from survlstm.hydra_words import compose_lines
 from survlstm.logs import logging_to
+from survlstm.report.summary import show_task
+from survlstm.report.task import task_of
 from survlstm.run_folder import refuse_unwritable
-from survlstm.tuning.check import check_trials
+from survlstm.tuning.check import check_base, check_trials
 from survlstm.tuning.claim import Claim, claim
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import train_command
@@ -199,6 +201,7 @@ def search(config: TuneConfig, run_trial: RunTrial) -> None:
 def _say_start(study: optuna.Study, config: TuneConfig) -> None:
     found = places(study.get_trials(deepcopy=False))
     done = sum(place.state in SETTLED for place in found)
+    show_task(task_of(check_base(config.base)))
     what = "Going on with the search" if found else "Search"
     log.info("%s %s in %s: %d of %d trials done", what, config.name, config.folder, done, config.trials)
     log.info("%s over %s", config.metric, ", ".join(config.space))

@@ -127,7 +127,7 @@ def test_a_removed_working_folder_is_told(survlstm, tmp_path, monkeypatch, capsy
         (["evaluate", "run=RUN", "output_dir=/proc/x"], 2, "output_dir must be a folder that can be written; /proc"),
         (["rerun", "RUN", "output_dir=/proc/x"], 2, "output_dir must be a folder that can be written; /proc can't be"),
         (["export", "run=RUN", "output=/proc/x"], 8, "a bundle must be written to /proc/x; the system says: "),
-        (["explain", "run=RUN", "output=/proc/x"], 2, "output must be a folder that can be written; /proc can't be"),
+        (["explain", "run=RUN", "output=/proc/x"], 2, "output must be a folder that can be written; found /proc/x"),
         (["compare", "RUN", "EXPORT", "output=/proc/x"], 2, "output must be a folder that can be written; /proc can't"),
         (["simulate", "output=/proc/x"], 2, "output must be a folder that can be made; found /proc/x"),
         (["predict", "bundle=BUNDLE", "data.path=EXPORT", "output=/proc/x.csv"], 8, "predictions must be written to "),

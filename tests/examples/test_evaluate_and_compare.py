@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from survlstm.report.task import BANNER
 from survlstm.training.checkpoint import write_checkpoint
 
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[logistic_hazard]"]
@@ -41,6 +42,17 @@ def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, caps
     assert (tmp_path / name / "report.html").stat().st_size > 10_000
     # By its fingerprint, without a look at the export.
     assert "Prepared data:" not in capsys.readouterr().out
+    assert (
+        again["task"]
+        == before["task"]
+        == {
+            "outcome": "synthetic (drawn by a formula)",
+            "data": "250 simulated patients",
+            "banner": BANNER,
+        }
+    )
+    page = (tmp_path / name / "report.html").read_text()
+    assert "<title>a, judged on its test split: synthetic (drawn by a formula); 250 simulated patients</title>" in page
     log = (tmp_path / name / "evaluation.log").read_text()
     assert "Evaluation complete!" in log
 
@@ -88,6 +100,7 @@ def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survls
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
     assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=a=b, [c]") == 0
     shown = capsys.readouterr().out
+    assert shown.startswith(BANNER)
     assert "best has more" in shown
     table = pd.read_csv(tmp_path / "a=b, [c]" / "comparison.csv")
     assert set(table["run"]) == {"a", "b"}

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from survlstm.report.task import BANNER
+
 # Seen by a quarter of the subjects, and two that hardly anybody has.
 PLANTED = "outcome.planted_codes=[SNOMED/162864005,SNOMED/160968000,SNOMED/0]"
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
@@ -38,7 +40,9 @@ def test_tables_figures_page_and_report(survlstm, copied, capsys):
     assert survlstm("explain", f"run={copied}", *FEW) == 0
     shown = capsys.readouterr().out
     found = json.loads((copied / "explanation" / "explanation.json").read_text())
-    assert found["headline"] in shown
+    assert f"{BANNER}\n{found['headline']}" in shown
+    assert found["about"]["banner"] == BANNER
+    assert f'<p class="banner">{BANNER}</p>' in (copied / "explanation" / "explanation.html").read_text()
     assert found["shuffled_weights"]["sentences"][0] in shown
     assert found["about"]["subjects"] == found["about"]["members"] > 20
     assert found["planted"]["by_importance"]["occlusion"]["k"] == 2
@@ -139,7 +143,7 @@ def test_an_export_whose_texts_cannot_be_read_leaves_codes_without_descriptions(
     words = ["data=synthea", "data.path=export", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
     # One text of one table as Windows writes it: training reads codes, and has no use for it.
     table = tmp_path / "export" / "procedures.csv"
-    table.write_bytes(re.sub(rb"\([a-z]+\)", "(Méniere)".encode("cp1252"), table.read_bytes(), count=1))
+    table.write_bytes(re.sub(rb"\(procedure\)", "(Méniere)".encode("cp1252"), table.read_bytes(), count=1))
     assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
     capsys.readouterr()
     assert survlstm("explain", "run=run", *FEW) == 0

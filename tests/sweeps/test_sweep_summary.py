@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from survlstm.errors import ConfigError
+from survlstm.report.task import BANNER
 from survlstm.sweeps.summary import summarize
 from tests.report.test_page import Outline, words
 from tests.sweeps import sample
@@ -73,6 +74,25 @@ def test_the_json_says_what_its_numbers_mean(grid):
         "interval_over_repeats": None,
     }
     assert len(content["main_effects"]) == 6
+
+
+def test_drawn_outcomes_carry_the_banner(grid, tmp_path, caplog):
+    def banner(folder):
+        return json.loads((folder / "summary.json").read_text())["banner"]
+
+    assert banner(grid) == BANNER
+    assert f'<p class="banner">{BANNER}</p>' in (grid / "summary.html").read_text()
+    death = {"outcome": {"_target_": "survlstm.data.outcomes.clinical.DeathOutcome"}, "seed": 0}
+    sample.write_run(tmp_path / "drawn", ["seed=1"])
+    sample.write_run(tmp_path / "died", ["seed=2"], config=death)
+    with caplog.at_level("INFO", logger="survlstm"):
+        summarize(tmp_path)
+    assert banner(tmp_path) == f"{BANNER} (of 1 of 2 jobs)"
+    assert f"{BANNER} (of 1 of 2 jobs)" in caplog.messages
+    sample.write_run(tmp_path / "drawn", ["seed=1"], config=death)
+    summarize(tmp_path)
+    assert banner(tmp_path) == ""
+    assert '<p class="banner">' not in (tmp_path / "summary.html").read_text()
 
 
 def test_the_verdict_is_the_first_thing_said(grid):
