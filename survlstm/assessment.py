@@ -100,6 +100,7 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
             predictions=predictions,
             verdict=verdict,
             validation=chosen_on,
+            chosen_by=None if assessment.history is None else reference,
             findings=findings,
             manifest=manifest,
         ),

@@ -13,14 +13,15 @@ from survlstm.report.page import write_report
 from survlstm.report.predictions_table import write_predictions
 from survlstm.report.summary import show_verdict, write_metrics
 from survlstm.report.task import Task
+from survlstm.report.validation_file import write_validation
 from survlstm.training.history import History
 from survlstm.training.prediction import Predictions
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What was judged: ``history`` is None where nothing was trained, and so is ``validation``, the model's figures on
-    the subjects that chose its epoch.
+    """What was judged: ``history`` is None where nothing was trained, and so are ``validation``, the model's figures on
+    the subjects that chose its epoch, and ``chosen_by``, the predictions of these.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Judged:
     predictions: Predictions
     verdict: Verdict
     validation: Row | None
+    chosen_by: Predictions | None
     findings: tuple[Finding, ...]
     manifest: dict[str, str]
 
@@ -55,6 +57,9 @@ def _write(folder: Path, judged: Judged) -> None:
         split=judged.verdict.split,
         clock=judged.verdict.clock,
     )
+    if judged.chosen_by is not None:
+        tensors = judged.prepared.tensors
+        write_validation(folder, judged.chosen_by, tensors.subject_id, clock=tensors.clock)
     write_metrics(
         folder / "metrics.json",
         judged.prepared,

@@ -54,7 +54,8 @@ def write_page(folder: Path, sweep: Sweep) -> None:
             columns=words.columns(sweep),
             first=MOST_LINES,
             overridden=_overridden(sweep),
-            chosen={row.name for row in sweep.winner.group.rows} if sweep.winner else set(),
+            chosen={row.name for group in _chosen(sweep) for row in group.rows},
+            chosen_groups=[id(group) for group in _chosen(sweep)],
             troubles=_troubles(sweep),
             running=sum(row.state == "running" for row in sweep.rows),
             unfinished=sum(not row.is_finished for row in sweep.rows) + sweep.not_begun,
@@ -68,6 +69,14 @@ def write_page(folder: Path, sweep: Sweep) -> None:
         )
     )
     (folder / "summary.html").write_text(page, encoding="utf-8")
+
+
+def _chosen(sweep: Sweep) -> list[Group]:
+    """The winner, and the second where they are tied."""
+    if sweep.winner is None:
+        return []
+    second = sweep.winner.second
+    return [sweep.winner.group, *([second] if sweep.winner.is_tied and second is not None else [])]
 
 
 class Trouble(NamedTuple):
@@ -144,6 +153,8 @@ def _environment() -> Environment:
         "test_words": words.test_words,
         "page_of": _page_of,
         "breakable": _breakable,
+        "why_no_interval": words.why_no_interval,
+        "identity": id,
         "against": lambda found: AGAINST.get(found, numbers.MISSING),
     }
     return environment

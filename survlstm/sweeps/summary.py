@@ -21,8 +21,9 @@ from survlstm.run_folder import has_begun
 from survlstm.sweeps.command import planned_jobs, recorded_words
 from survlstm.sweeps.page import write_page
 from survlstm.sweeps.reading import RunRow, find_runs, read_run
-from survlstm.sweeps.table import CONVENTIONS, Group, Spread, Sweep, main_effects, make_sweep, metric_named, shown
-from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict
+from survlstm.sweeps.repeats import Spread
+from survlstm.sweeps.table import CONVENTIONS, Group, Sweep, main_effects, make_sweep, metric_named, shown
+from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict, why_no_interval
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,8 @@ def as_plain(sweep: Sweep) -> dict[str, Any]:
             "runs": [row.name for row in winner.group.rows],
             "overrides": list(winner.group.rows[0].record.overrides),
             "second": winner.second.label if winner.second else None,
+            "tied_with_second": winner.tie.is_tied if winner.tie else None,
+            "told_apart_by": winner.tie.sentence if winner.tie else None,
             "notes": list(winner.notes),
         },
         "groups": [_plain_group(group) for group in sweep.groups],
@@ -189,6 +192,7 @@ def _plain_spread(spread: Spread | None) -> dict[str, Any] | None:
         "sd": spread.sd,
         "repeats": spread.number,
         "interval_over_repeats": plain(spread.interval),
+        "why_no_interval": None if spread.interval else why_no_interval(spread),
     }
 
 
