@@ -24,7 +24,7 @@ class Task(NamedTuple):
     @property
     def title(self) -> str:
         """Both, for a headline."""
-        return f"{self.outcome}; {self.data}"
+        return f"outcome {self.outcome}, {self.data}"
 
 
 def task_of(config: RunConfig, data: DataConfig | None = None) -> Task:

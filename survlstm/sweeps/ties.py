@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.contenders import Contender
 from survlstm.judgement.results import Difference
 from survlstm.judgement.step_table import judge_steps, nll_of
-from survlstm.report.numbers import counted, number, short
+from survlstm.report.numbers import counted, number
 from survlstm.report.validation_file import Validation, read_validation
 from survlstm.sweeps.reading import RunRow, Value
 from survlstm.sweeps.repeats import CONFIDENCE, FEWEST_REPEATS, half_width
@@ -51,8 +52,8 @@ def _by_repeats(best: dict[tuple[Value, ...], float], second: dict[tuple[Value, 
     sign = -1 if figure == "nll" else 1
     lead = sign * np.array([best[key] - second[key] for key in shared])
     mean, half = float(lead.mean()), half_width(float(lead.std(ddof=1)), len(shared))
-    lead_in_words, half_in_words = (short(float(f"{value:.2g}")) for value in (mean, half))
-    said = f"leads by {lead_in_words} ± {half_in_words} (95%, paired over {len(shared)} repeats)"
+    digits = _digits(half)
+    said = f"leads by {number(mean, digits)} ± {number(half, digits)} (95%, paired over {len(shared)} repeats)"
     return Tie(abs(mean) <= half, said)
 
 
@@ -70,11 +71,17 @@ def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
         return Tie(None, "not told apart: one run each, and a difference that some resamples leave undefined")
     sign = -1 if figure == "nll" else 1
     low, high = sorted(sign * end for end in found.interval)
+    digits = _digits((high - low) / 2)
     said = (
-        f"leads by {number(sign * found.value)} (95% {number(low)} to {number(high)}, paired over {len(ours.step)} "
-        "validation subjects)"
+        f"leads by {number(sign * found.value, digits)} (95% {number(low, digits)} to {number(high, digits)}, paired "
+        f"over {len(ours.step)} validation subjects)"
     )
     return Tie(low <= 0 <= high, said)
+
+
+def _digits(half: float) -> int:
+    """As many decimals as give an uncertainty two significant digits, and never fewer than other figures have."""
+    return 3 if half <= 0 else max(3, 1 - math.floor(math.log10(half)))
 
 
 def _difference(ours: Validation, theirs: Validation, figure: str) -> Difference | None:

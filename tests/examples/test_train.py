@@ -101,7 +101,7 @@ def test_every_outcome_runs_and_is_named(survlstm, tmp_path, capsys, outcome):
     # At the beginning, and above the verdict.
     assert shown.count(BANNER) == (2 if banner else 0)
     page = (tmp_path / "run" / "report.html").read_text()
-    title = f"Run run: {name}; 400 simulated patients"
+    title = f"Run run: outcome {name}, 400 simulated patients"
     assert f"<title>{title}</title>" in page
     assert f"<h1>{title}</h1>" in page
     assert page.count(f'<p class="banner">{BANNER}</p>') == bool(banner)

@@ -28,7 +28,7 @@ def test_an_outcome_has_one_name_and_a_drawn_one_a_banner(words, outcome, is_dra
     found = task("data=tiny", *words)
     assert found.outcome == outcome
     assert found.banner == (BANNER if is_drawn else "")
-    assert found.title == f"{outcome}; 60 simulated patients"
+    assert found.title == f"outcome {outcome}, 60 simulated patients"
     assert BANNER == ("SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothing about these patients")
 
 
@@ -36,6 +36,6 @@ def test_data_are_named_by_their_folder(tmp_path, monkeypatch):
     (tmp_path / "MY_EXPORT").mkdir()
     assert task(f"data.path={tmp_path / 'MY_EXPORT'}").data == "export MY_EXPORT"
     monkeypatch.setenv("SURVLSTM_COHORT_1000", str(tmp_path / "MY_EXPORT"))
-    assert task("outcome=death").title == "death; export MY_EXPORT"
+    assert task("outcome=death").title == "outcome death, export MY_EXPORT"
     monkeypatch.delenv("SURVLSTM_COHORT_1000")
     assert task().data == "1,123 simulated patients"

@@ -45,8 +45,10 @@ def test_repeats_are_paired_by_seed(tmp_path, differences, is_tied):
 
 def test_a_worked_lead(tmp_path):
     # t(2, 0.975) = 4.303; sd = 0.005; 4.303 x 0.005 / sqrt(3) = 0.01242
-    tie = repeats(tmp_path, [0.02, 0.03, 0.025]).winner.tie
+    tie = repeats(tmp_path / "coarse", [0.02, 0.03, 0.025]).winner.tie
     assert tie.sentence == "leads by 0.025 ± 0.012 (95%, paired over 3 repeats)"
+    finer = repeats(tmp_path / "finer", [0.00020, 0.00030, 0.00025]).winner.tie
+    assert finer.sentence == "leads by 0.00025 ± 0.00012 (95%, paired over 3 repeats)"
 
 
 def test_repeats_of_other_seeds_are_no_pairs(tmp_path):
