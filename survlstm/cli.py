@@ -155,6 +155,9 @@ def compare(arguments: list[str]) -> None:
 def rerun(arguments: list[str]) -> None:
     """Make a run again, and say whether its history is identical; ends the process with 1 where it is not."""
     refuse_sweep("rerun", "makes one run again", arguments)
+    if HELP & set(arguments):
+        sys.stdout.write(USAGE)
+        return
     runs = [word for word in arguments if "=" not in word or Path(word).is_dir()]
     if len(runs) != 1:
         raise ConfigError(f"survlstm rerun takes the folder of one run; found {len(runs)}: {' '.join(runs)}")

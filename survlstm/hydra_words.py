@@ -23,7 +23,7 @@ SEARCH_PATH = "hydra.searchpath"
 SWITCHES = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completion")
 SETTINGS = ("cfg", "package", "info")
 # What makes a sweep or says how its jobs are started; a single run has no use for them.
-OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.", "hydra.mode")
+OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.")
 
 
 def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -121,6 +121,8 @@ def _as_hydra_reads(flags: argparse.Namespace) -> list[str]:
         raise ConfigError(f"--config-dir must be a folder with config groups; found no folder {flags.config_dir}")
     words = []
     for word in flags.overrides:
+        if word.lstrip("+").startswith("hydra.mode="):
+            raise ConfigError(f"{word} must be left out; survlstm train -m makes a sweep")
         if word.startswith(DATA_PATH) and "," in word:
             words.append(_several_folders(word, sweep=flags.multirun))
         elif _is_search_path(word):

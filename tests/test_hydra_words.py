@@ -82,6 +82,7 @@ def test_a_shell_reads_a_command_line_as_it_was_meant(odd):
         (["--experimental-rerun", "x.pickle"], "survlstm rerun RUN makes a run again"),
         (["-m", "seed=1,2", "hydra.sweep.dir=swp"], "hydra.sweep.dir must stay .*; found 'swp'. Set output_dir=swp"),
         (["data.path=HERE,HERE"], "data.path must be one folder; found 2. Several are a sweep, which needs -m"),
+        (["hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN must be left out; survlstm train -m makes a sweep"),
         (["-m", "data.path=HERE,/nowhere"], "several between commas; found no folder /nowhere"),
     ],
 )
@@ -118,7 +119,7 @@ def test_flags_stand_in_any_order():
 
 
 @pytest.mark.parametrize(
-    "word", ["-m", "--multirun", "hydra/launcher=joblib", "hydra.sweep.dir=x", "hydra.sweeper.x=1", "hydra.mode=RUN"]
+    "word", ["-m", "--multirun", "hydra/launcher=joblib", "hydra.sweep.dir=x", "hydra.sweeper.x=1"]
 )
 def test_one_run_refuses_what_belongs_to_a_sweep_and_nothing_else(word):
     with pytest.raises(ConfigError, match="resume is about one run; leave out what belongs to a sweep: "):
