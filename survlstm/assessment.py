@@ -24,6 +24,7 @@ from survlstm.judgement.step_table import judge_steps
 from survlstm.judgement.verdict import judge
 from survlstm.report.manifest import shown_facts
 from survlstm.report.results_folder import Judged, write_results
+from survlstm.report.task import Task
 from survlstm.section import Section
 from survlstm.training.history import History
 from survlstm.training.prediction import Predictions, predict
@@ -38,6 +39,7 @@ class Assessment:
     """
 
     title: str
+    task: Task
     asked: Section
     config: RunConfig
     prepared: Prepared
@@ -91,12 +93,14 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
         folder,
         Judged(
             title=assessment.title,
+            task=assessment.task,
             config_yaml=as_yaml(assessment.asked),
             prepared=prepared,
             history=assessment.history,
             predictions=predictions,
             verdict=verdict,
             validation=chosen_on,
+            chosen_by=None if assessment.history is None else reference,
             findings=findings,
             manifest=manifest,
         ),

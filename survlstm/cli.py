@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import errno
 import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from survlstm import __version__, completion, shipping
 from survlstm.command_config import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
-from survlstm.compose import HELP, SWEEP_FLAGS, as_hydra_reads, check_overrides, quoted, refuse_sweep
+from survlstm.compose import check_overrides, refuse_sweep
 from survlstm.config import RunConfig, conf_dir
+from survlstm.console import lenient_console, lost_output
 from survlstm.errors import ConfigError, SurvlstmError
-from survlstm.logs import logging_to, tell
+from survlstm.hydra_words import HELP, compose_lines, normalised, quoted, read_flags, search_path_of
+from survlstm.logs import in_working_folder, logging_to, tell
 from survlstm.run_folder import refuse_unusable
 from survlstm.sweeps.command import fixed_keys, job_folder_name, read_words, record_words
 from survlstm.torchrun import refuse_launched_without_asking
@@ -55,18 +58,22 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
-    arguments, completed = read_words([as_hydra_reads(word) for word in arguments])
-    arguments = _flags_first(arguments)
-    is_sweep = bool(SWEEP_FLAGS & set(arguments))
+    arguments, completed = read_words(normalised(arguments))
+    arguments = normalised(arguments)
+    flags = read_flags(arguments)
+    only_shows = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
     is_resumed = any(word.startswith("resume=") for word in arguments)
-    if is_resumed and not is_sweep:
+    if is_resumed and not only_shows and not flags.multirun:
         from survlstm.launch import resume  # noqa: PLC0415
 
         resume(arguments)
         return
     configs = check_overrides("train", arguments, RunConfig)
+    if only_shows:
+        _run_hydra("train", arguments, _train)
+        return
     alone = [config for config in configs if is_resumed or config.trainer.dry_run or config.trainer.distributed]
-    if alone and is_sweep:
+    if alone and flags.multirun:
         raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
     if alone:
         from survlstm.launch import start_without_hydra  # noqa: PLC0415
@@ -74,10 +81,10 @@ def train(arguments: list[str]) -> None:
         start_without_hydra(alone[0], arguments)
         return
     refuse_launched_without_asking(distributed=False)
-    if configs and completed is None:
+    if completed is None:
         # Before anything is made there.
-        refuse_unusable(Path(configs[0].output_dir), sweep=is_sweep, may_go_on=not is_sweep)
-    if is_sweep and configs and not get_args_parser().parse_args(arguments).cfg:
+        refuse_unusable(Path(configs[0].output_dir), sweep=flags.multirun, may_go_on=not flags.multirun)
+    if flags.multirun:
         _sweep(arguments, Path(configs[0].output_dir).expanduser().absolute())
     else:
         _run_hydra("train", arguments, _train)
@@ -95,16 +102,22 @@ def _sweep(arguments: list[str], folder: Path) -> None:
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         _run_hydra("train", [*words, quoted(f"output_dir={folder}"), named], _train_job)
+    except BaseException:
+        # What ended the sweep is told, and not that there is nothing to summarise yet.
+        with suppress(SurvlstmError), logging_to(None):
+            summarize(folder)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
-        with logging_to(None):
-            sweep = summarize(folder)
+    with logging_to(None):
+        sweep = summarize(folder)
     if any(row.record.state != "finished" for row in sweep.rows):
         sys.exit(1)
 
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
+    arguments = normalised(arguments)
     refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)
     _run_hydra("simulate", arguments, _simulate)
@@ -112,8 +125,12 @@ def simulate(arguments: list[str]) -> None:
 
 def evaluate(arguments: list[str]) -> None:
     """Judge a finished run again; hydra makes the folder."""
+    arguments = normalised(arguments)
     refuse_sweep("evaluate", "judges one run", arguments)
-    arguments = [as_hydra_reads(word) for word in arguments]
+    overrides = read_flags(arguments).overrides
+    if any(word.startswith("data.") for word in overrides) and not any(word.startswith("data=") for word in overrides):
+        # As in train, where a cohort is chosen already whose folder data.path names.
+        arguments.append("data=synthea")
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
         refuse_unusable(Path(config.output_dir))
     _run_hydra("evaluate", arguments, _evaluate)
@@ -138,6 +155,9 @@ def compare(arguments: list[str]) -> None:
 def rerun(arguments: list[str]) -> None:
     """Make a run again, and say whether its history is identical; ends the process with 1 where it is not."""
     refuse_sweep("rerun", "makes one run again", arguments)
+    if HELP & set(arguments):
+        sys.stdout.write(USAGE)
+        return
     runs = [word for word in arguments if "=" not in word or Path(word).is_dir()]
     if len(runs) != 1:
         raise ConfigError(f"survlstm rerun takes the folder of one run; found {len(runs)}: {' '.join(runs)}")
@@ -150,12 +170,18 @@ def rerun(arguments: list[str]) -> None:
 
 def tune(arguments: list[str]) -> None:
     """Search over a space of overrides, choosing by validation."""
+    arguments = normalised(arguments)
     refuse_sweep("tune", "is itself many runs", arguments)
     from survlstm.tuning import TuneConfig  # noqa: PLC0415
     from survlstm.tuning import tune as search  # noqa: PLC0415
 
+    # What the search finds there its trials must find too.
+    added = search_path_of(compose_lines(arguments))
+
     def job(composed: DictConfig) -> None:
         config = validate(composed, TuneConfig)
+        if not search_path_of(config.base):
+            config = config.model_copy(update={"base": [*added, *config.base]})
         tell(lambda: search(config), verbose=config.verbose)
 
     check_overrides("tune", arguments, TuneConfig)
@@ -204,9 +230,46 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
 COMPOSED = ("train", "evaluate", "tune", "simulate", "export", "predict", "explain", "serve")
 
 
+# A shell's code for a process that SIGPIPE ended.
+NOBODY_READS = 128 + signal.SIGPIPE
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """The console script; ends the process with the error's exit code where there is one."""
+    """The console script; ends the process with the error's exit code where there is one.
+
+    Where nobody reads what it says (``| head``), a command that leaves files goes on to its end without a console; one
+    that only shows something ends as a shell's tools do.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    with lenient_console():
+        ended = None
+        try:
+            _command(arguments)
+        except SystemExit as error:
+            ended = error
+        lost = lost_output()
+        if lost is not None and _only_shows(arguments):
+            sys.exit(_not_shown(lost))
+        if ended is not None:
+            raise ended
+
+
+def _not_shown(lost: OSError) -> int:
+    if lost.errno == errno.EPIPE:
+        return NOBODY_READS
+    sys.stderr.write(f"the output must be written; the system says: {lost}\n")
+    return 1
+
+
+def _only_shows(arguments: list[str]) -> bool:
+    if not arguments or arguments[0] not in VERBS or arguments[0] == "runs":
+        return True
+    if arguments[0] == "compare":
+        return not any(word.startswith("output=") for word in arguments)
+    return any(word.split("=")[0] in {*HELP, "--cfg", "-c", "--info", "-i", "--hydra-help"} for word in arguments)
+
+
+def _command(arguments: list[str]) -> None:
     try:
         if not arguments or arguments[0] in HELP:
             sys.stdout.write(USAGE)
@@ -219,7 +282,8 @@ def main(arguments: list[str] | None = None) -> None:
             return
         if arguments[0] not in VERBS:
             raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")
-        VERBS[arguments[0]](arguments[1:])
+        with in_working_folder():
+            VERBS[arguments[0]](arguments[1:])
     except SurvlstmError as error:
         if any(argument.lower() == "verbose=true" for argument in arguments):
             raise
@@ -259,7 +323,9 @@ def _train_job(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     jobs_at_once = int(hydra_config.launcher.get("n_jobs") or 1)
-    tell(lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False)
+    # Another launcher's process has not come through main.
+    with lenient_console():
+        tell(lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False)
 
 
 def _simulate(composed: DictConfig) -> None:
@@ -293,16 +359,3 @@ def _evaluate(composed: DictConfig) -> None:
             judge_again(config, folder)
 
     tell(job, verbose=config.verbose)
-
-
-def _flags_first(arguments: list[str]) -> list[str]:
-    """hydra takes its flags, and a flag's value, before the overrides only."""
-    flags, rest, words = [], [], iter(arguments)
-    for word in words:
-        if word in SWEEP_FLAGS:
-            flags.append(word)
-        elif word in {"--config-dir", "-cd"}:
-            flags += [word, *([value] if (value := next(words, None)) is not None else [])]
-        else:
-            rest.append(word)
-    return flags + rest

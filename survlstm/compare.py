@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +16,8 @@ from survlstm.judgement.bootstrap import Bootstrap
 from survlstm.judgement.comparison import Comparison, compare
 from survlstm.report.predictions_table import read_predictions
 from survlstm.report.summary import comparison_table, plain
+from survlstm.report.task import BANNER
+from survlstm.run_folder import refuse_unwritable
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +26,22 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
     """Compare runs, or evaluations of runs, by the predictions in their folders; ``config.output`` gets the table."""
     if len(folders) < 2:
         raise ConfigError(f"at least two runs are compared; found {len(folders)}. Name their folders")
+    if config.output is not None:
+        refuse_unwritable(Path(config.output).expanduser(), key="output")
     named = {_name(folder, folders): folder for folder in folders}
     settings = config.judgement
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
     comparison = compare({name: _predictions(folder) for name, folder in named.items()}, bootstrap)
+    banner = BANNER if any(_is_drawn(folder) for folder in folders) else ""
+    if banner:
+        log.warning("%s", banner)
     table = comparison_table(comparison)
     log.info("Shared %s subjects: %d, events: %d", comparison.split, comparison.subjects, comparison.events)
     log.info("%s", table.to_string(index=False))
     for note in comparison.notes:
         log.info("Note: %s", note)
     if config.output is not None:
-        _write(Path(config.output).expanduser(), comparison, table)
+        _write(Path(config.output).expanduser(), plain(comparison) | {"banner": banner}, table)
     return comparison
 
 
@@ -50,11 +59,19 @@ def _name(folder: Path, folders: list[Path]) -> str:
     return folder.resolve().name if len(same) == 1 else str(folder)
 
 
-def _write(output: Path, comparison: Comparison, table: pd.DataFrame) -> None:
+def _is_drawn(folder: Path) -> bool:
+    """Whether a run says that its outcome is drawn; one without a metrics.json that can be read says nothing."""
+    try:
+        return bool(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["banner"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _write(output: Path, comparison: dict[str, Any], table: pd.DataFrame) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         table.to_csv(output / "comparison.csv", index=False)
-        write_json(output / "comparison.json", plain(comparison))
+        write_json(output / "comparison.json", comparison)
     except OSError as error:
         raise ConfigError(f"output must be a folder that can be written; found {output}: {error}") from error
     log.info("Written to %s", output)

@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from survlstm.config import conf_dir
 from survlstm.errors import ConfigError
+from survlstm.hydra_words import SWEEP_FLAGS, added_folders, compose_lines, read_flags
 from survlstm.section import Section, SectionT
 from survlstm.validation import leaf_keys, nearest_key, validate
 
 # Composing takes a twentieth of a second.
 MOST_COMBINATIONS = 50
-SWEEP_FLAGS = frozenset({"-m", "--multirun"})
-HELP = frozenset({"-h", "--help"})
 # Keys whose values are ids.
 OF_SUBJECTS = frozenset({"subject", "subjects"})
-PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=")
 
 
 def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:
@@ -36,14 +33,10 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     Returns the validated configs: one, or those of a sweep; none where hydra is only asked to show something. Raises
     ConfigError with the key, what was found, what is allowed and the nearest valid key.
     """
-    flags = get_args_parser().parse_args(arguments)
+    flags = read_flags(arguments)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return []
-    if flags.config_name or flags.config_path:
-        raise ConfigError("survlstm's configs are chosen by the verb; leave out --config-name and --config-path")
-    lines = list(flags.overrides)
-    if flags.config_dir:
-        lines.append(f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}]")
+    lines = compose_lines(arguments)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         combinations = _combinations(lines, sweep=flags.multirun)
         return [validate(_compose(config_name, combination), schema) for combination in combinations]
@@ -94,11 +87,24 @@ def _parse(lines: list[str]) -> list[Override]:
 
 def _compose(config_name: str, lines: list[str]) -> DictConfig:
     try:
-        return compose(config_name, overrides=lines)
+        composed = compose(config_name, overrides=lines, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         # With verbose=true the cause is shown as well.
         shown = None if any(_key(line) in OF_SUBJECTS for line in lines) else error
         raise ConfigError(_without_ids(_explain(error, config_name, lines), lines)) from shown
+
+    with flag_override(composed, ["struct", "readonly"], False):
+        of_hydra = composed.pop("hydra")
+    if config_name == "train":
+        _refuse_another_sweep_folder(of_hydra)
+    return composed
+
+
+def _refuse_another_sweep_folder(of_hydra: DictConfig) -> None:
+    """ConfigError where hydra would make a sweep elsewhere than in the folder that survlstm keeps its record in."""
+    found = OmegaConf.to_container(of_hydra.sweep, resolve=False)["dir"]  # type: ignore[index,call-overload]
+    if found != "${output_dir}":
+        raise ConfigError(f"hydra.sweep.dir must stay as it is; found {found!r}. Set output_dir={found} instead")
 
 
 def _without_ids(said: str, lines: list[str]) -> str:
@@ -112,33 +118,42 @@ def _without_ids(said: str, lines: list[str]) -> str:
 def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
     """Hydra's own message in one sentence, with the nearest valid key or group choice."""
     message = str(error)
-    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", message)
+    choice = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
     launcher = re.search(r"Could not (?:load|find) 'hydra/launcher/(joblib|submitit)", message)
+    unknown_key = re.search(r"[Cc]ould not (?:override|delete)[^']*'([^']+)'", message)
     if launcher:
-        message = f"this launcher needs the extra {launcher[1]}: pip install 'survlstm[{launcher[1]}]'"
-    elif choice:
+        return f"hydra/launcher needs the extra {launcher[1]} here: pip install 'survlstm[{launcher[1]}]'"
+    if choice:
         group, found = choice.groups()
-        choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        choices = _choices(group, lines)
         nearest = nearest_key(found, choices)
         hint = f"; the nearest is {group}={nearest}" if nearest else ""
         return f"{group} must be one of {', '.join(choices)}; found {found!r}{hint}"
-    unknown_key = re.search(r"[Cc]ould not (?:override|delete)[^']*'([^']+)'", message)
     if unknown_key:
-        key = unknown_key.group(1).split("@")[0]
-        known = leaf_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
-        groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-        section = key.split(".")[0]
-        if section in groups and not any(name.startswith(f"{section}.") for name in known):
-            named = ", ".join(sorted(path.stem for path in (conf_dir() / section).glob("*.yaml")))
-            return f"{key} needs {section} to be chosen first: add {section}=, one of {named}"
-        nearest = nearest_key(key, [*known, *groups])
-        hint = f"; the nearest valid key is {nearest}" if nearest else ""
-        return f"{key} is not a known key{hint}"
+        return _explain_key(unknown_key[1].split("@")[0], config_name, lines)
     if "must be a string or a list" in message:
         return f"{message}: a group takes the name of one of its files; leave the override out for none"
     if "Ambiguous value" in message:
         return f"{_first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
     return _first_line(error)
+
+
+def _explain_key(key: str, config_name: str, lines: list[str]) -> str:
+    known = leaf_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
+    groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
+    section = key.split(".", maxsplit=1)[0]
+    if section in groups and not any(name.startswith(f"{section}.") for name in known):
+        named = ", ".join(_choices(section, lines))
+        return f"{key} needs {section} to be chosen first: add {section}=, one of {named}"
+    nearest = nearest_key(key, [*known, *groups])
+    hint = f"; the nearest valid key is {nearest}" if nearest else ""
+    return f"{key} is not a known key{hint}"
+
+
+def _choices(group: str, lines: list[str]) -> list[str]:
+    """The files of a group, in survlstm's own folder and in those that the search path adds."""
+    folders = [conf_dir(), *(Path(folder) for folder in added_folders(lines))]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def _key(line: str) -> str:
@@ -165,21 +180,6 @@ def composed_values(config_name: str, lines: list[str]) -> dict[str, Any]:
 def as_yaml(config: Section) -> str:
     """A validated config as the YAML that a run keeps beside its results."""
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(by_alias=True)))
-
-
-def quoted(word: str) -> str:
-    """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
-    key, _, value = word.partition("=")
-    if value.startswith(("'", '"')) or re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII):
-        return word
-    # Backslashes are themselves but before a quote.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
-    return f"{key}='{escaped}'"
-
-
-def as_hydra_reads(word: str) -> str:
-    """Paths in quotes where they need some; the folder of a sweep's job has = and , in its name."""
-    return quoted(word) if word.startswith(PATHS) else word
 
 
 def refuse_sweep(verb: str, does: str, arguments: list[str]) -> None:

@@ -252,7 +252,11 @@ class SplitConfig(Section):
     def _whole(self) -> SplitConfig:
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-9:
-            raise ValueError(f"train, val and test must add up to 1; found {total:g}")
+            change = "Raise" if total < 1 else "Lower"
+            raise ValueError(
+                f"train, val and test must add up to 1; found {total:g}. {change} split.train={self.train:g}, "
+                f"split.val={self.val:g} or split.test={self.test:g}, by {abs(total - 1):g} in all"
+            )
         if self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"split.fold must be below split.folds={self.folds}, counted from 0; found {self.fold}")
         return self

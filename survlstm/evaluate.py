@@ -16,7 +16,8 @@ from survlstm.data.split import Split
 from survlstm.errors import CohortError
 from survlstm.finished_run import FinishedRun, open_run
 from survlstm.judgement.results import Verdict
-from survlstm.report.summary import show_preparation
+from survlstm.report.summary import show_preparation, show_task
+from survlstm.report.task import task_of
 from survlstm.training.device import choose_device
 from survlstm.training.seeding import seed_everything
 
@@ -28,6 +29,8 @@ def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
     started = datetime.datetime.now(datetime.UTC)
     run = open_run(Path(config.run).expanduser().resolve())
     device, taken = choose_device(config.device)
+    task = task_of(run.config, config.data)
+    show_task(task)
     log.info("Run: %s (epoch %d)\nFolder: %s\nDevice: %s", run.folder, run.best["epoch"], folder, taken)
     (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
     seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
@@ -41,6 +44,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
         raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
     assessment = Assessment(
         title=f"{run.folder.name}, judged on {'another cohort' if config.data else f'its {config.split} split'}",
+        task=task,
         asked=config,
         config=run.config.model_copy(update={"judgement": config.judgement or run.config.judgement}),
         prepared=prepared,

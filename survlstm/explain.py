@@ -25,6 +25,8 @@ from survlstm.explanation.sentences import headline, lines, warnings
 from survlstm.explanation.tables import write_tables
 from survlstm.finished_run import open_run
 from survlstm.report.numbers import number
+from survlstm.report.task import banner_of
+from survlstm.run_folder import try_writing
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,8 @@ def explain(config: ExplainConfig) -> Findings:
     sanity = check_sanity(model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed)
     subject = int(subjects[effects.log_odds.argmax()]) if chosen is None else chosen
     described = run.descriptions(config.cache_dir)
-    notes = () if described else ("Codes stand without descriptions: the export can no longer be read.",)
+    which = "Some codes" if described.texts else "Codes"
+    notes = (f"{which} stand without descriptions: {described.missing}.",) if described.missing else ()
     entries = prepared.vocabulary.entries
     planted = _planted_codes(run.config)
     found = Findings(
@@ -67,12 +70,13 @@ def explain(config: ExplainConfig) -> Findings:
             resamples=config.resamples,
             top=config.top,
             seed=config.seed,
+            banner=banner_of(run.config.outcome),
         ),
         effects=effects,
         rankings=rankings,
         sanity=sanity,
         names=tuple(entries[code] for code in effects.code),
-        described=described,
+        described=described.texts,
         planted_codes=planted,
         planted=rate_planted(planted, entries, effects, rankings),
         over_time=explain_over_time(model, batches, subject, integration_steps=steps),
@@ -118,7 +122,8 @@ def _tell(found: Findings) -> None:
         effects = [number(found.rankings[method].effect[place]) for method in METHODS]
         mark = "planted " if found.names[place] in found.planted_codes else ""
         log.info("%9s %9s  %s%s", *effects, mark, found.label(found.names[place]))
-    log.info("\n%s", "\n".join((headline(found), *lines(found))))
+    banner = (found.about.banner,) if found.about.banner else ()
+    log.info("\n%s", "\n".join((*banner, headline(found), *lines(found))))
     for method in METHODS:
         log.info("%s", found.sanity.sentence(method))
     for said in warnings(found):
@@ -128,6 +133,7 @@ def _tell(found: Findings) -> None:
 def _folder(run: Path, output: str | None) -> Path:
     folder = run / "explanation" if output is None else Path(output).expanduser()
     try:
+        try_writing(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     except OSError as error:

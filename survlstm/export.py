@@ -19,6 +19,9 @@ from survlstm.command_config import ExportConfig
 from survlstm.config import RunConfig
 from survlstm.errors import BundleError
 from survlstm.finished_run import FinishedRun, open_run
+from survlstm.report.task import banner_of
+from survlstm.run_folder import try_writing
+from survlstm.shell import command
 from survlstm.stored import read_json
 from survlstm.training.seeding import seed_everything
 from survlstm.training_config import NoTrackerConfig
@@ -35,11 +38,17 @@ def export(config: ExportConfig) -> None:
     output = Path(config.output).expanduser()
     if output.exists():
         raise BundleError(f"output must be new; {output} is there already. Remove it, or name another output")
+    try:
+        try_writing(output.absolute().parent)
+    except OSError as error:
+        raise BundleError(
+            f"a bundle must be written to {output}; the system says: {error}. Name another output"
+        ) from error
     metrics = _metrics(run.folder)
     seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
     log.info("Run: %s (epoch %d)", run.folder, run.best["epoch"])
     prepared = run.own_data(config.cache_dir)
-    descriptions = run.descriptions(config.cache_dir)
+    descriptions = run.descriptions(config.cache_dir).texts
     model = run.model()
     reference = make_reference(model, run.config, prepared)
     cohort = cohort_summary(prepared, descriptions)
@@ -65,6 +74,8 @@ def export(config: ExportConfig) -> None:
         len(set(descriptions) & set(run.fitted.vocabulary.entries)),
         cohort["codes_of_fewer_than_ten_training_subjects"],
     )
+    if banner_of(run.config.outcome):
+        log.warning("%s", banner_of(run.config.outcome))
 
 
 def _about(
@@ -101,7 +112,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
-            f"({type(error).__name__}: {first_line(error)}). Let the run end: survlstm train resume={folder}"
+            f"({type(error).__name__}: {first_line(error)}). Let the run end: {command('train', f'resume={folder}')}"
         ) from error
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from survlstm.build import build_prepared, build_trained, cache_folder
 from survlstm.config import RunConfig
@@ -13,6 +15,7 @@ from survlstm.data.fitted import Fitted
 from survlstm.data.prepare import Prepared, load_prepared
 from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.errors import CheckpointError, CohortError, ConfigError, SourceError
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import load_checkpoint
@@ -71,19 +74,48 @@ class FinishedRun:
             )
         return prepared
 
-    def descriptions(self, cache_dir: str) -> dict[str, str]:
-        """What the run's export calls its codes; empty where the export is gone, which a line says."""
+    def descriptions(self, cache_dir: str) -> Descriptions:
+        """What the run's export calls its codes; a warning says which tables could not be read for it, and why."""
         data = self.config.data
+        if data.path is not None:
+            path = Path(data.path).expanduser()
+        else:
+            assert data.simulated is not None, "validated: one of path and simulated is set"
+            path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
+        found = _read_descriptions(path, data.source.tables)
+        if found.missing:
+            which = "some codes" if found.texts else "codes"
+            log.warning("WARNING: %s are shown without descriptions: %s", which, found.missing)
+        return found
+
+
+class Descriptions(NamedTuple):
+    """Code to text, and why texts are missing; empty where none is.
+
+    Training reads the columns that it needs and no texts, so that an export may be fit for training whose texts can't
+    be read: a byte that is not UTF-8 in one of them is enough.
+    """
+
+    texts: dict[str, str]
+    missing: str
+
+
+def _read_descriptions(path: Path, tables: Sequence[str]) -> Descriptions:
+    try:
+        present = SyntheaSource(str(path), tables, 1.0).files_by_table()
+    except (SourceError, OSError) as error:
+        return Descriptions({}, str(error).rstrip("."))
+    with suppress(SourceError, OSError):
+        return Descriptions(read_descriptions(path, tables), "")
+    texts: dict[str, str] = {}
+    unread: list[str] = []
+    # One table that can't be read need not cost the texts of the others.
+    for table in (name for name in present if name in tables):
         try:
-            if data.path is not None:
-                path = Path(data.path).expanduser()
-            else:
-                assert data.simulated is not None, "validated: one of path and simulated is set"
-                path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
-            return read_descriptions(path, data.source.tables)
+            texts = read_descriptions(path, [table]) | texts
         except (SourceError, OSError) as error:
-            log.warning("WARNING: codes are shown without descriptions, which stand in the export: %s", error)
-            return {}
+            unread.append(str(error).rstrip("."))
+    return Descriptions(texts, f"{'; '.join(unread)}. Training has read the codes alone, not the texts beside them")
 
 
 def open_run(folder: Path) -> FinishedRun:

@@ -12,9 +12,12 @@ from survlstm import run
 from survlstm.build import build_tracker
 from survlstm.config import RunConfig
 from survlstm.errors import ConfigError
+from survlstm.hydra_words import compose_lines, refuse_words_of_a_sweep
 from survlstm.logs import logging_nothing, logging_to
 from survlstm.rehearsal import rehearse
 from survlstm.report.manifest import ending_recorded, write_beginning
+from survlstm.report.summary import show_task
+from survlstm.report.task import task_of
 from survlstm.resumption import owned, resumed_config, state_to_go_on_from
 from survlstm.run_folder import has_begun, refuse_unusable, written_whole
 from survlstm.torchrun import launched, refuse_launched_without_asking
@@ -50,11 +53,11 @@ def start(
         refuse_unusable(folder, may_go_on=True)
     # Before the folder is made: its package may be missing.
     tracker = build_tracker(config.tracker)
-    folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder), owned(folder):
         # Only now: another process may have begun here, and ended.
         begun = has_begun(folder)
         with logging_to(folder / "training.log"):
+            show_task(task_of(config))
             state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
             # Of a run that goes on the verdict so far is not its verdict any more.
             for name in ("report.html", "metrics.json"):
@@ -79,19 +82,25 @@ def settled(config: RunConfig, folder: Path) -> RunConfig:
 
 def resume(words: list[str]) -> None:
     """Go on with the run that ``resume=RUN`` names; the other words change its config."""
-    _refuse_hydras_own(words)
+    refuse_words_of_a_sweep(words, "resume")
     named = [word for word in words if word.startswith(RESUME)]
     if len(named) > 1:
         raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
     folder = Path(named[0].removeprefix(RESUME)).expanduser().absolute()
-    overrides = [word for word in words if not word.startswith(RESUME)]
-    _start_or_rehearse(resumed_config(folder, overrides), folder, overrides=overrides, resumed=True)
+    lines = compose_lines([word for word in words if not word.startswith(RESUME)])
+    _start_or_rehearse(resumed_config(folder, lines), folder, overrides=_of_the_run(lines), resumed=True)
 
 
 def start_without_hydra(config: RunConfig, words: list[str]) -> None:
     """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
-    _refuse_hydras_own(words)
-    _start_or_rehearse(config, Path(config.output_dir).expanduser().absolute(), overrides=words, resumed=False)
+    refuse_words_of_a_sweep(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
+    folder = Path(config.output_dir).expanduser().absolute()
+    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_lines(words)), resumed=False)
+
+
+def _of_the_run(lines: list[str]) -> list[str]:
+    """Without hydra's own keys, which the manifest of a run that hydra starts does not hold either."""
+    return [line for line in lines if not line.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
 
 def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str], resumed: bool) -> None:
@@ -112,8 +121,3 @@ def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str],
     with joined("cuda" if is_cuda else "cpu") as world:
         # Its name holds the time, of which each process has its own.
         start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)
-
-
-def _refuse_hydras_own(words: list[str]) -> None:
-    if any(word.startswith(("hydra.", "hydra/", "-")) for word in words):
-        raise ConfigError("with resume, trainer.dry_run and trainer.distributed leave out hydra's own keys and flags")

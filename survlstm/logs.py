@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from survlstm.errors import Interrupted, ProcessLostError, SurvlstmError
+from survlstm.console import lenient
+from survlstm.errors import ConfigError, Interrupted, ProcessLostError, SurvlstmError
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,10 @@ class _Console(logging.Handler):
     """Writes above a running progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        # In the process of a sweep's launcher nobody has made the console lenient.
+        stream = lenient(sys.stdout)
+        tqdm.write(self.format(record), file=stream)
+        stream.flush()
 
 
 @contextmanager
@@ -69,10 +72,35 @@ def logging_nothing() -> Iterator[None]:
         root.setLevel(level)
 
 
+@contextmanager
+def in_working_folder() -> Iterator[None]:
+    """ConfigError where the working folder is gone: packages ask for it as they are imported."""
+    try:
+        Path.cwd()
+        yield
+    except SurvlstmError:
+        raise
+    # Packages meet its absence in ways of their own.
+    except Exception as error:
+        if _has_working_folder():
+            raise
+        raise ConfigError(
+            "the working folder must exist; it has been removed. Change to one that exists, as in cd $HOME"
+        ) from error
+
+
+def _has_working_folder() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False
+
+
 def tell(job: Callable[[], object], *, verbose: bool) -> None:
     """Run a job; an error that the user can mend ends the process with its code, its sentence told once."""
     try:
-        job()
+        with in_working_folder():
+            job()
     except SurvlstmError as error:
         if verbose:
             raise

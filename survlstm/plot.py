@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +20,10 @@ from survlstm.errors import BundleError, CohortError, ConfigError
 from survlstm.files import write_text
 from survlstm.report.figures.survival import Times
 from survlstm.report.survival_page import Scored, write_survival_page
+from survlstm.run_folder import try_writing
 from survlstm.scoring.cohort import score_export
 from survlstm.scoring.dates import LastDays
-from survlstm.scoring.predictor import Predictor, load_bundle, time_of
+from survlstm.scoring.predictor import Predictor, load_bundle, show_bundle, time_of
 from survlstm.scoring.score import Predictions, kind_of, undated
 from survlstm.scoring.spread import SAMPLE, Ends, Spread, curve_of
 
@@ -40,11 +42,13 @@ def plot_survival(config: PlotConfig) -> None:
     output = Path(config.output).expanduser()
     if output.exists():
         raise ConfigError(f"output must be new; {output} is there already. Remove it, or name another output")
+    with _written(output):
+        try_writing(output)
     asked = None if config.subjects is None else tuple(dict.fromkeys(str(name) for name in config.subjects))
     export = Path(config.data.path).expanduser()
     if asked is not None:
         _refuse_unknown(asked, export, predictor)
-    log.info("Bundle: %s (%s)\n%s", config.bundle, predictor.bundle.about.name, predictor.bundle.about.outcome)
+    show_bundle(config.bundle, predictor)
     gathered = _Gathered(Spread(len(predictor.grid)), frozenset(asked or ()))
     last_days = LastDays()
     for part in score_export(
@@ -64,13 +68,19 @@ def plot_survival(config: PlotConfig) -> None:
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
     for name, reason in scored.left_out.items():
         log.warning("WARNING: %s of those asked for is not drawn: %s", name, reason)
-    try:
+    with _written(output):
         output.mkdir(parents=True)
         write_text(output / SUBJECTS, _whose_numbers(chosen).to_csv(index=False), private=True)
         page = write_survival_page(output, scored)
+    log.info("Survival curves: %s; whose they are: %s (only you can read it)", page, output / SUBJECTS)
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BundleError(f"curves must be written to {output}; the system says: {error}") from error
-    log.info("Survival curves: %s; whose they are: %s (only you can read it)", page, output / SUBJECTS)
 
 
 @dataclass
@@ -182,6 +192,7 @@ def _scored(
     about = predictor.bundle.about
     return Scored(
         outcome=about.outcome,
+        banner=predictor.banner,
         steps=about.steps,
         times=Times(predictor.grid, predictor.unit),
         horizons=predictor.horizons,

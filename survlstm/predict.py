@@ -18,7 +18,7 @@ from survlstm.errors import BundleError, ConfigError
 from survlstm.files import create_private, write_json
 from survlstm.scoring.cohort import score_export
 from survlstm.scoring.predictions_file import MEANING, opened, schema_of
-from survlstm.scoring.predictor import Predictor, load_bundle
+from survlstm.scoring.predictor import Predictor, load_bundle, show_bundle
 from survlstm.scoring.score import NOT_SCORED, Predictions, checked_horizons, kind_of
 from survlstm.scoring.spread import CUTS, GROUPS
 
@@ -50,7 +50,7 @@ def predict(config: PredictConfig) -> None:
     left_out, about = output.with_name(f"{output.stem}.not_scored.csv"), output.with_name(f"{output.stem}.json")
     _refuse_existing(output, left_out, about)
     horizons = checked_horizons(predictor.bundle, config.horizons)
-    log.info("Bundle: %s (%s)\n%s", config.bundle, predictor.bundle.about.name, predictor.bundle.about.outcome)
+    show_bundle(config.bundle, predictor)
     try:
         with _written_aside(output, left_out) as (predictions, refused):
             tally = _write(predictions, refused, predictor, config, horizons=horizons)
@@ -131,6 +131,7 @@ def _facts(predictor: Predictor, config: PredictConfig, tally: _Tally) -> dict[s
     unit = "visits after the last one that was read" if about.unit == "visits" else "days after the landmark"
     return {
         "bundle": about.model_dump(),
+        "banner": predictor.banner,
         "data": Path(config.data.path).name,
         "as_of": config.as_of,
         "unit": unit,

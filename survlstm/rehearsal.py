@@ -15,7 +15,8 @@ from survlstm.build import build_batches, build_learner, build_model, build_prep
 from survlstm.config import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.split import Split
-from survlstm.report.summary import show_preparation
+from survlstm.report.summary import show_preparation, show_task
+from survlstm.report.task import task_of
 from survlstm.training.device import choose_device
 from survlstm.training.learner import Learner
 from survlstm.training.meter import Meter, spoken
@@ -44,6 +45,7 @@ def rehearse(config: RunConfig) -> Estimate:
     """Prepare the data, make a few steps with weights that are thrown away, say what a run would take."""
     meter = Meter(config.trainer.cost_per_hour)
     device, taken = choose_device(config.trainer.device)
+    show_task(task_of(config))
     log.info("Dry run: nothing is trained and no folder is made\nDevice: %s", taken)
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
     prepared = build_prepared(config)

@@ -15,7 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from survlstm.compose import composed_values
 from survlstm.config import RunConfig
 from survlstm.errors import CheckpointError, ConfigError
+from survlstm.hydra_words import search_path_of
 from survlstm.run_folder import has_begun, is_finished
+from survlstm.shell import command
 from survlstm.stored import fault_of, read_yaml
 from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
 from survlstm.training.checkpoint import Latest, load_latest, tidy
@@ -65,7 +67,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     if not has_begun(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
     recorded = _leaves(_recorded(folder, _latest(folder)))
-    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, []))
+    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, search_path_of(overrides)))
     parser = OverridesParser.create()
     named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
     values = dict(recorded)
@@ -131,8 +133,9 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process alone; whoever dies lets go of it."""
+    """Make a run's folder, if it is missing, and hold it for this process alone until it ends."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
         raise ConfigError(
@@ -195,8 +198,8 @@ def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None
     is_over = config.trainer.epochs == done or stopping["waited"] == patience
     if is_over and is_finished(folder):
         raise ConfigError(
-            f"the run in {folder} is finished ({done} epochs). survlstm evaluate run={folder} judges it again, a "
-            "larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
+            f"the run in {folder} is finished ({done} epochs). {command('evaluate', f'run={folder}')} judges it again, "
+            "a larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
         )
 
 

@@ -18,6 +18,7 @@ from survlstm.files import write_text
 from survlstm.judgement.health import not_finite
 from survlstm.judgement.results import Verdict
 from survlstm.report.summary import show_preparation, write_failure
+from survlstm.report.task import task_of
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
 from survlstm.training.meter import Meter, spoken
@@ -79,12 +80,14 @@ def train(
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
         if world.is_main:
-            write_failure(folder / "metrics.json", prepared, not_finite(error, config, trainer.history))
+            found = not_finite(error, config, trainer.history)
+            write_failure(folder / "metrics.json", prepared, found, task=task_of(config))
         raise
     if not (world.is_main and judged):
         return None
     assessment = Assessment(
         title=f"Run {folder.name}",
+        task=task_of(config),
         asked=config,
         config=config,
         prepared=prepared,

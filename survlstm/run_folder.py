@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.errors import CheckpointError, ConfigError
+from survlstm.shell import command
 from survlstm.stored import read_json
 
 
@@ -35,21 +37,38 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
         if begun or (folder / "sweep.json").exists():
             raise ConfigError(
                 f"output_dir must not hold a run already; found {begun[0] if begun else 'a sweep'} in {folder}. Set "
-                f"another output_dir, or run what is missing: survlstm train sweep.resume={folder}"
+                f"another output_dir, or run what is missing: {command('train', f'sweep.resume={folder}')}"
             )
     elif has_begun(folder) and not (may_go_on and not is_finished(folder)):
         raise ConfigError(
             f"output_dir must not hold a run already; found one in {folder}. Set another output_dir, or go on with it: "
-            f"survlstm train resume={folder}"
+            f"{command('train', f'resume={folder}')}"
         )
 
 
-def refuse_unwritable(folder: Path) -> None:
-    """ConfigError where ``folder`` is none that can be made and written."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        what = "can't be written" if there.is_dir() else "is a file"
-        raise ConfigError(f"output_dir must be a folder that can be written; {there} {what}. Set another output_dir")
+def refuse_unwritable(folder: Path, *, key: str = "output_dir") -> None:
+    """ConfigError where ``folder``, which ``key`` of the config names, can't be made or written to."""
+    try:
+        try_writing(folder)
+    except OSError as error:
+        what = "is a file" if isinstance(error, NotADirectoryError) else f"can't be written to: {error.strerror}"
+        raise ConfigError(
+            f"{key} must be a folder that can be written; {error.filename} {what}. Set another {key}"
+        ) from error
+
+
+def try_writing(folder: Path) -> None:
+    """OSError, with the folder that is in the way, where ``folder`` can't be made or written to.
+
+    For commands to call before the work whose results go there. It is tried and not only asked: to root every folder
+    looks writable, those of /proc, of a read-only file system and of a full quota too.
+    """
+    there = Path("/")
+    try:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=".survlstm-", dir=there))
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(there)) from error
 
 
 @contextmanager

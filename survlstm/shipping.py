@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 
 from survlstm.command_config import ExplainConfig, ExportConfig, PlotConfig, PredictConfig, ServeConfig
-from survlstm.compose import HELP, as_hydra_reads, check_overrides, refuse_sweep
+from survlstm.compose import check_overrides, refuse_sweep
 from survlstm.config import conf_dir
 from survlstm.errors import ConfigError
+from survlstm.hydra_words import HELP
 from survlstm.logs import logging_to, tell
 from survlstm.section import SectionT
 
@@ -72,7 +73,7 @@ def _composed(verb: str, schema: type[SectionT], arguments: list[str]) -> list[S
     if HELP & set(arguments):
         sys.stdout.write((conf_dir() / f"{verb}.yaml").read_text(encoding="utf-8"))
         return []
-    return check_overrides(verb, [as_hydra_reads(word) for word in arguments], schema)
+    return check_overrides(verb, arguments, schema)
 
 
 def _tell(job: Callable[[SectionT], object], config: SectionT, *, verbose: bool) -> None:

@@ -128,6 +128,16 @@ def test_what_leaves_the_result_alone_may_change_and_is_told(stopped, caplog, ov
     assert f"Changed since the run began: {said}" in caplog.text
 
 
+def test_a_users_own_configs_are_found(stopped, tmp_path):
+    (tmp_path / "my, configs" / "experiment").mkdir(parents=True)
+    (tmp_path / "my, configs" / "experiment" / "longer.yaml").write_text("# @package _global_\ntrainer: {epochs: 6}\n")
+    said = gone_on(stopped, "train", "resume=HERE", "experiment=longer", "--config-dir", str(tmp_path / "my, configs"))
+    assert "Changed since the run began: trainer.epochs: 5 → 6" in said
+    manifest = json.loads((stopped / "manifest.json").read_text())
+    assert "experiment=longer" in manifest["overrides"]
+    assert not any("searchpath" in word for word in manifest["overrides"])
+
+
 def test_patience_budget_and_judgement_change_nothing_that_is_computed(runs, stopped):
     words = ["trainer.early_stopping.patience=50", "trainer.budget.hours=3", "judgement.resamples=150"]
     gone_on(stopped, "train", "resume=HERE", "trainer.cost_per_hour=0.4", "trainer.on_oom=halve", *words)
@@ -314,9 +324,16 @@ def test_a_sweep_goes_on_with_nothing(survlstm, runs, capsys, words):
     assert sorted(runs.rglob("*")) == before
 
 
-def test_hydras_own_keys_are_refused_with_resume(survlstm, runs, capsys):
-    assert survlstm("train", f"resume={runs / 'stopped'}", "hydra.run.dir=elsewhere") == 2
-    assert "with resume, trainer.dry_run and trainer.distributed leave out hydra's own" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("hydra.run.dir=elsewhere", "hydra.run.dir must be left out with resume; set output_dir"),
+        ("hydra/launcher=joblib", "resume is about one run; leave out what belongs to a sweep: hydra/launcher=joblib"),
+    ],
+)
+def test_words_that_would_start_it_elsewhere_or_otherwise_are_refused(survlstm, runs, capsys, word, sentence):
+    assert survlstm("train", f"resume={runs / 'stopped'}", word) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def with_two_threads(words):

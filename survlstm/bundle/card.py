@@ -10,16 +10,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from survlstm.bundle.bundle import About, Reference
 from survlstm.config import RunConfig
 from survlstm.report.numbers import MISSING
+from survlstm.report.task import banner_of
 from survlstm.section import SwapPoint
 
 # What may be said of an outcome by its class; the code list and the sizes stand beside it.
 OUTCOMES = {
     "DeathOutcome": "Death from any cause.",
     "FirstCodeOutcome": "The first entry of any of the codes {codes}, in a subject who had none at the first visit.",
-    "SyntheticOutcome": (
-        "SYNTHETIC: events drawn by a formula from the history. It tests software; it says nothing about anybody."
-    ),
-    "RandomOutcome": "RANDOM: events drawn by chance, a control. It says nothing about anybody.",
+    "SyntheticOutcome": "Synthetic: events drawn by a formula from the history, to test software.",
+    "RandomOutcome": "Random: events drawn by chance whatever the history, as a control.",
 }
 STEPS = {
     "visit": (
@@ -71,6 +70,7 @@ def write_card(
     return environment.get_template("card.md.jinja").render(
         about=about,
         config=config,
+        banner=banner_of(config.outcome),
         landmark=landmark_in_words(config),
         reference=reference,
         cohort=cohort,

@@ -126,17 +126,31 @@ def fit_edges(
             f"({int(event.sum())} behind the horizon). Set another clock.day or clock.visit, or raise "
             "clock.horizon_days"
         )
-    share = np.linspace(0, 1, settings.intervals + 1)
     if settings.edges == "equidistant":
-        return share * settings.horizon_days
-    edge_days = np.concatenate(
-        [[0.0], np.ceil(np.quantile(within, share[1:-1], method="higher")), [settings.horizon_days]]
-    )
-    if not (np.diff(edge_days) > 0).all():
+        return np.linspace(0, 1, settings.intervals + 1) * settings.horizon_days
+    edge_days = _quantile_edges(within, settings.intervals, settings.horizon_days)
+    if not _rises(edge_days):
+        fits = [n for n in range(2, settings.intervals) if _rises(_quantile_edges(within, n, settings.horizon_days))]
+        fewer = f"set clock.intervals={fits[-1]}, which they allow" if fits else "lower clock.intervals"
         raise OutcomeError(
-            f"clock.edges=quantile needs training events at enough different times for clock.intervals="
-            f"{settings.intervals}; found {len(within)} events at {len(np.unique(within))} times up to "
-            f"clock.horizon_days={settings.horizon_days:g}, and edges that fall together. Lower clock.intervals or set "
+            f"clock.edges=quantile needs training events on enough different days for clock.intervals="
+            f"{settings.intervals}; found {len(within)} events on {_days(np.ceil(within))} up to "
+            f"clock.horizon_days={settings.horizon_days:g} and {int(event.sum()) - len(within)} events behind it. Set "
+            f"a later landmark (now {settings.place}), raise clock.horizon_days, {fewer}, or set "
             "clock.edges=equidistant"
         )
     return edge_days
+
+
+def _quantile_edges(within: Float64[np.ndarray, " event"], intervals: int, horizon_days: float) -> np.ndarray:
+    inner = np.quantile(within, np.linspace(0, 1, intervals + 1)[1:-1], method="higher")
+    return np.concatenate([[0.0], np.ceil(inner), [horizon_days]])
+
+
+def _days(days: np.ndarray) -> str:
+    number = len(np.unique(days))
+    return f"{number} day{'' if number == 1 else 's'}"
+
+
+def _rises(edge_days: np.ndarray) -> bool:
+    return bool((np.diff(edge_days) > 0).all())

@@ -30,7 +30,7 @@ from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import Built, Tensors, build_tensors, refuse_unsound
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.errors import CohortError, ConfigError
+from survlstm.errors import CohortError, ConfigError, SourceError
 from survlstm.files import PRIVATE_FOLDER, create_private, waited_for
 from survlstm.stored import built, read_json
 
@@ -164,12 +164,12 @@ def make(
     names = cohort.visits.subjects.subject_id
     split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold)
     if fitted is None:
-        _refuse_empty_split(split, settings)
+        refuse_empty_split(split, settings)
     is_training = split == Split.TRAIN if fitted is None else np.ones(len(names), dtype=bool)
     labels = outcome.label(cohort.visits, is_training=is_training)
     targets = _targets(cohort, labels, split, landmark=grouped.landmark, settings=settings, fitted=fitted)
     if fitted is None:
-        _refuse_empty_split(split[targets.subject], settings)
+        refuse_empty_split(split[targets.subject], settings)
     built = build_tensors(
         cohort.visits,
         targets,
@@ -285,15 +285,27 @@ def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
     )
 
 
-def _refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
+def refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
+    """CohortError where a split has no subject, with the shares that would give it some."""
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
         landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.place})"
         raise CohortError(
             f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort{landmark}, "
-            f"raise split.{empty[0]} or set another split.seed"
+            f"{_larger(empty[0], settings)} or set another split.seed"
         )
+
+
+def _larger(part: str, settings: Settings) -> str:
+    """The overrides that give one split more subjects: the three shares must still add up to 1."""
+    if part == "test" and settings.fold is not None:
+        return f"lower split.folds (now {settings.fold.folds})"
+    shares = {"train": settings.train, "val": settings.val, "test": 1 - settings.train - settings.val}
+    donor = max((name for name in shares if name != part), key=shares.__getitem__)
+    moved = min(0.1, shares[donor] / 2)
+    raised, lowered = (f"split.{name}={shares[name] + more:.3g}" for name, more in ((part, moved), (donor, -moved)))
+    return f"set {raised} {lowered}"
 
 
 def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
@@ -301,9 +313,12 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
     code = sorted([*(package / "data").rglob("*.py"), package / "survival" / "concordance.py"])
     libraries = {name: version(name) for name in ("numpy", "pyarrow", "scipy")}
     digest = hashlib.sha256(json.dumps([settings, libraries], sort_keys=True, default=str).encode())
-    for file in [*files, *code]:
-        with file.open("rb") as stream:
-            digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
+    try:
+        for file in [*files, *code]:
+            with file.open("rb") as stream:
+                digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise SourceError(f"every file of the export must stay readable; the system says: {error}") from error
     return digest.hexdigest()[:24]
 
 

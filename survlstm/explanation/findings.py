@@ -19,7 +19,7 @@ MOST_MISSED = 0.05
 
 @dataclass(frozen=True)
 class Explained:
-    """Whom the figures are about, and how they were made."""
+    """Whom the figures are about, and how they were made; ``banner`` is that of a drawn outcome."""
 
     run: str
     split: str
@@ -30,6 +30,7 @@ class Explained:
     resamples: int
     top: int
     seed: int
+    banner: str = ""
 
 
 @dataclass(frozen=True)

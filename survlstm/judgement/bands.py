@@ -10,7 +10,7 @@ BANDS = (
     (0.55, "random (coin flip)", "useless"),
     (0.60, "weak signal", "limited utility"),
     (0.70, "moderate discrimination", "useful for stratification"),
-    (0.80, "good discrimination", "clinically actionable"),
+    (0.80, "good discrimination", "a C-index alone is no ground for action"),
     (math.inf, "excellent (rare in health records)", "high confidence predictions"),
 )
 

@@ -46,6 +46,7 @@ def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], boot
         if events_by[-1] >= bootstrap.min_events
         else None,
         has_interval=events_by >= bootstrap.min_events,
+        events_by=events_by,
         bootstrap=bootstrap,
     )
     step_of = np.searchsorted(grid, shown)
@@ -96,6 +97,7 @@ class _Table:
     found: Figures
     resampled: Figures | None
     has_interval: np.ndarray
+    events_by: np.ndarray
     bootstrap: Bootstrap
 
     def row(self, place: int, contender: LandmarkContender) -> LandmarkRow:
@@ -104,20 +106,22 @@ class _Table:
             name=contender.name,
             role=contender.role,
             cells=tuple(self._cell(place, horizon, contender) for horizon in range(len(self.shown))),
-            ibs=self._estimate("ibs", (place,)),
-            inbll=self._estimate("inbll", (place,)),
+            # Without an event up to its end an integral says as little as the figures that it is made of.
+            ibs=self._estimate("ibs", (place,)) if self.events_by[-1] else None,
+            inbll=self._estimate("inbll", (place,)) if self.events_by[-1] else None,
             ibs_difference=self._difference("ibs", (), place),
             c_difference=self._difference("c_harrell", (last,), place),
         )
 
     def notes(self) -> list[str]:
         """What has no interval, and why."""
-        without = self.shown[~self.has_interval]
+        without, eventless = self.shown[~self.has_interval & (self.events_by > 0)], self.shown[self.events_by == 0]
         notes = ["no ibs and no inbll: an integral needs two horizons"] if len(self.grid) == 1 else []
+        if len(eventless):
+            notes.append(f"no figures by {self._listed(eventless)}: no event until then")
         if len(without):
             needed = self.bootstrap.min_events
-            listed = ", ".join(f"{horizon:g}" for horizon in without)
-            notes.append(f"no interval by {self.landmark.unit[:-1]} {listed}: fewer than {needed} events until then")
+            notes.append(f"no interval by {self._listed(without)}: fewer than {needed} events until then")
         if self.resampled is not None:
             parts = [part[..., self.has_interval] for part in self.resampled[:5]]
             if self.has_interval[-1] and len(self.grid) > 1:
@@ -130,12 +134,21 @@ class _Table:
                 )
         return notes
 
+    def _listed(self, horizons: np.ndarray) -> str:
+        return f"{self.landmark.unit[:-1]} {', '.join(f'{horizon:g}' for horizon in horizons)}"
+
     def _cell(self, place: int, horizon: int, contender: LandmarkContender) -> Cell:
+        # Without an event a Brier score is near 0 for whoever predicts little: it would read as a good one.
+        has_events = bool(self.events_by[horizon])
         steps = int(np.searchsorted(self.grid, self.shown[horizon])) + 1
         return Cell(
             horizon=float(self.shown[horizon]),
-            **{name: self._estimate(name, (place, horizon)) for name in ("c_harrell", "c_uno", "auc", "brier", "nbll")},
+            **{
+                name: self._estimate(name, (place, horizon)) if has_events else None
+                for name in ("c_harrell", "c_uno", "auc", "brier", "nbll")
+            },
             d_calibration=d_calibration_until(contender.survival, self.landmark.test, steps=steps),
+            why_not=None if has_events else "no event until then",
         )
 
     def _estimate(self, name: str, at: tuple[int, ...]) -> Estimate | None:

@@ -80,7 +80,8 @@ class Calibration:
 class Cell:
     """One contender at one landmark and horizon; a figure that can't be computed is None.
 
-    ``d_calibration`` is the p-value with the follow-up cut at the horizon; None without an event until then.
+    ``d_calibration`` is the p-value with the follow-up cut at the horizon. ``why_not`` says why there is no figure at
+    all: without an event by the horizon.
     """
 
     horizon: float
@@ -90,6 +91,7 @@ class Cell:
     brier: Estimate | None
     nbll: Estimate | None
     d_calibration: float | None
+    why_not: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from survlstm.errors import Interrupted, SurvlstmError
 from survlstm.files import write_json
 from survlstm.judgement.health import TIMED
 from survlstm.run_folder import is_held
+from survlstm.shell import own_command
 from survlstm.stored import read_json
 
 NAME = "manifest.json"
@@ -34,7 +35,7 @@ LATEST = ("device", "data fingerprint", TIMED)
 def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
     """What is known when a run begins, or goes on."""
     before = read_manifest(folder) if resumed else {}
-    life = {"started": _now(), "command": " ".join(sys.argv), "overrides": list(overrides)}
+    life = {"started": _now(), "command": own_command(), "overrides": list(overrides)}
     facts = {
         "survlstm": __version__,
         "state": "running",
@@ -112,7 +113,7 @@ def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.d
     return {
         "survlstm": __version__
         + (f", git {git['revision'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
-        "command": " ".join(sys.argv),
+        "command": own_command(),
         "started": started.isoformat(timespec="seconds"),
         "ended": _now(),
         "seed": str(seed),

@@ -51,6 +51,7 @@ def write_report(
     folder: Path,
     *,
     title: str,
+    banner: str = "",
     verdict: Verdict,
     findings: tuple[Finding, ...],
     flow: Flow,
@@ -74,6 +75,7 @@ def write_report(
         path,
         page.render(
             title=title,
+            banner=banner,
             verdict=verdict,
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,

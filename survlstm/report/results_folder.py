@@ -13,30 +13,34 @@ from survlstm.report.manifest import complete_manifest
 from survlstm.report.page import write_report
 from survlstm.report.predictions_table import write_predictions
 from survlstm.report.summary import show_verdict, write_metrics
+from survlstm.report.task import Task
+from survlstm.report.validation_file import write_validation
 from survlstm.training.history import History
 from survlstm.training.prediction import Predictions
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What was judged: ``history`` is None where nothing was trained, and so is ``validation``, the model's figures on
-    the subjects that chose its epoch.
+    """What was judged: ``history`` is None where nothing was trained, and so are ``validation``, the model's figures on
+    the subjects that chose its epoch, and ``chosen_by``, the predictions of these.
     """
 
     title: str
+    task: Task
     config_yaml: str
     prepared: Prepared
     history: History | None
     predictions: Predictions
     verdict: Verdict
     validation: Row | None
+    chosen_by: Predictions | None
     findings: tuple[Finding, ...]
     manifest: dict[str, str]
 
 
 def write_results(folder: Path, judged: Judged) -> None:
     """Show the verdict and leave everything in ``folder``; CheckpointError where it can't be written."""
-    show_verdict(judged.verdict, judged.findings)
+    show_verdict(judged.verdict, judged.findings, banner=judged.task.banner)
     try:
         _write(folder, judged)
     except OSError as error:
@@ -54,10 +58,14 @@ def _write(folder: Path, judged: Judged) -> None:
         split=judged.verdict.split,
         clock=judged.verdict.clock,
     )
+    if judged.chosen_by is not None:
+        tensors = judged.prepared.tensors
+        write_validation(folder, judged.chosen_by, tensors.subject_id, clock=tensors.clock)
     write_metrics(
         folder / "metrics.json",
         judged.prepared,
         judged.history,
+        task=judged.task,
         verdict=judged.verdict,
         validation=judged.validation,
         # Equal runs leave an equal metrics.json: what the clock says stands in the manifest.
@@ -67,7 +75,8 @@ def _write(folder: Path, judged: Judged) -> None:
     complete_manifest(folder, judged.manifest | timed)
     write_report(
         folder,
-        title=judged.title,
+        title=f"{judged.title}: {judged.task.title}",
+        banner=judged.task.banner,
         verdict=judged.verdict,
         findings=judged.findings,
         flow=judged.prepared.flow,

@@ -17,6 +17,7 @@ from survlstm.data.split import Split
 from survlstm.files import write_json
 from survlstm.judgement.comparison import Comparison
 from survlstm.judgement.results import Difference, Estimate, Finding, LandmarkResult, Row, Verdict
+from survlstm.report.task import Task
 from survlstm.training.history import History
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,15 @@ def reading_table(prepared: Prepared) -> pd.DataFrame:
     )
 
 
-def show_verdict(verdict: Verdict, findings: Sequence[Finding]) -> None:
-    """The sentences, the tables, and what the health checks found."""
+def show_task(task: Task) -> None:
+    """What is predicted and on whose records: the first line of a command."""
+    log.info("Outcome: %s; data: %s", task.outcome, task.data)
+    if task.banner:
+        log.warning("%s", task.banner)
+
+
+def show_verdict(verdict: Verdict, findings: Sequence[Finding], *, banner: str = "") -> None:
+    """The sentences, the tables, and what the health checks found; a ``banner`` stands before the sentences."""
     log.info("\nEvaluated subjects (%s): %d, events: %d", verdict.split, verdict.subjects, verdict.events)
     log.info("%s", step_table(verdict).to_string(index=False))
     for landmark in verdict.landmarks:
@@ -94,7 +102,7 @@ def show_verdict(verdict: Verdict, findings: Sequence[Finding]) -> None:
             if finding.advice:
                 log.warning("  try: %s", "  or  ".join(finding.advice))
     log.info("Health: %s", health_counts(findings))
-    log.info("\n%s", "\n".join(verdict.lines))
+    log.info("\n%s", "\n".join([*([banner] if banner else []), *verdict.lines]))
 
 
 def step_table(verdict: Verdict) -> pd.DataFrame:
@@ -179,12 +187,13 @@ def write_metrics(
     prepared: Prepared,
     history: History | None,
     *,
+    task: Task,
     verdict: Verdict,
     validation: Row | None,
     findings: Sequence[Finding],
 ) -> None:
     """metrics.json: the verdict with its conventions, the health checks, and the way the data took."""
-    content: dict[str, Any] = {verdict.split: plain(verdict), "health": plain(findings)}
+    content: dict[str, Any] = {"task": plain(task), verdict.split: plain(verdict), "health": plain(findings)}
     if validation is not None:
         content["validation"] = {"c_td": plain(validation.c_td), "nll": plain(validation.nll)}
     if history is not None:
@@ -200,11 +209,11 @@ def write_metrics(
     write_json(path, content | {"data": _data(prepared)})
 
 
-def write_failure(path: Path, prepared: Prepared, finding: Finding) -> None:
+def write_failure(path: Path, prepared: Prepared, finding: Finding, *, task: Task) -> None:
     """metrics.json of a run that ended without a model: why, and what to try."""
     log.error("%s: %s", finding.level.upper(), finding.finding)
     log.error("  try: %s", "  or  ".join(finding.advice))
-    write_json(path, {"health": plain([finding]), "data": _data(prepared)})
+    write_json(path, {"task": plain(task), "health": plain([finding]), "data": _data(prepared)})
 
 
 def _data(prepared: Prepared) -> dict[str, Any]:

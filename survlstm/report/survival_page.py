@@ -24,7 +24,8 @@ class Scored:
     """What the page shows of a scored cohort.
 
     ``left_out`` are the subjects asked for that can't be drawn, each with its reason; ``not_scored`` counts subjects by
-    kind of reason. ``sample`` is how many subjects of a group the bands come from, None where they are all.
+    kind of reason. ``sample`` is how many subjects of a group the bands come from, None where they are all. ``banner``
+    is that of a drawn outcome.
     """
 
     outcome: str
@@ -38,6 +39,7 @@ class Scored:
     notes: tuple[str, ...]
     sample: int | None
     origin: Mapping[str, str]
+    banner: str = ""
 
     @property
     def number(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from survlstm.data.sources.timestamps import to_local
 from survlstm.data.vocabulary import UNK
 from survlstm.errors import ConfigError, SourceError
 from survlstm.explanation.occlusion import occlude
+from survlstm.report.task import banner_of
 from survlstm.scoring.dates import LastDays
 from survlstm.scoring.events_table import read_events_table
 from survlstm.scoring.record import Records, records_of_events, records_of_visits
@@ -37,6 +39,8 @@ from survlstm.scoring.score import (
 )
 from survlstm.scoring.visits_table import read_visits_table
 from survlstm.training.prediction import predict
+
+log = logging.getLogger(__name__)
 
 AsOf = str | datetime.date | datetime.datetime | np.datetime64 | None
 
@@ -62,6 +66,11 @@ class Predictor:
     """
 
     bundle: Bundle
+
+    @property
+    def banner(self) -> str:
+        """What must be said beside every prediction of a drawn outcome; empty for one that the records hold."""
+        return banner_of(self.bundle.config.outcome)
 
     @property
     def unit(self) -> Literal["visits", "days"]:
@@ -225,6 +234,14 @@ class Predictor:
 def load_bundle(path: str | Path) -> Predictor:
     """Read what survlstm export wrote; BundleError for what is changed, newer, or no bundle. No code of it is run."""
     return Predictor(read_bundle(Path(path).expanduser()))
+
+
+def show_bundle(path: str, predictor: Predictor) -> None:
+    """Which model scores, and for what."""
+    about = predictor.bundle.about
+    log.info("Bundle: %s (%s)\n%s", path, about.name, about.outcome)
+    if predictor.banner:
+        log.warning("%s", predictor.banner)
 
 
 def time_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:

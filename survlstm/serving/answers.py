@@ -104,6 +104,7 @@ class ModelAnswer(BaseModel):
     horizons: list[float]
     about: dict[str, Any]
     card: str = Field(description="The model card, Markdown.")
+    banner: str = Field(description="Of a model of a drawn outcome: that it says nothing about patients. Else empty.")
 
 
 class HealthAnswer(BaseModel):
@@ -195,6 +196,7 @@ def model_answer(predictor: Predictor) -> ModelAnswer:
         horizons=[float(time) for time in predictor.horizons],
         about=predictor.bundle.about.model_dump(),
         card=predictor.bundle.card,
+        banner=predictor.banner,
     )
 
 

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from survlstm.compose import quoted
 from survlstm.errors import ConfigError
+from survlstm.hydra_words import quoted, read_flags
 from survlstm.sweeps.record import RESUME, count_values, read_record, words_to_run, write_record
 
 MOST_CHARACTERS = 120
@@ -41,19 +40,19 @@ def read_words(words: Sequence[str]) -> SweepWords:
     if overrides_of(asked):
         _refuse_another(folder, recorded.words, asked)
     else:
-        config_dir = get_args_parser().parse_args(asked).config_dir
+        config_dir = read_flags(asked).config_dir
         asked = [*asked, *words_to_run(folder, recorded, config_dir=config_dir)]
     return SweepWords(["-m", *asked, quoted(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
     """Keep what a sweep was asked for, so that it can be completed."""
-    write_record(folder, overrides_of(words), config_dir=get_args_parser().parse_args(list(words)).config_dir)
+    write_record(folder, overrides_of(words), config_dir=read_flags(words).config_dir)
 
 
 def overrides_of(words: Sequence[str]) -> list[str]:
     """A command's words without hydra's flags and their values."""
-    return list(get_args_parser().parse_args(list(words)).overrides)
+    return list(read_flags(words).overrides)
 
 
 def swept_keys(words: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from survlstm.errors import ConfigError
 from survlstm.judgement.results import Estimate, Interval
 from survlstm.report.numbers import MISSING, estimate
+from survlstm.report.task import is_drawn, name_of_outcome
 from survlstm.sweeps.reading import RunRow, Value, find_runs, parse_value, read_run
 from survlstm.sweeps.table import shown
 from survlstm.sweeps.words import dollars, duration
@@ -119,10 +120,13 @@ def _data(row: RunRow) -> str | None:
 
 
 def _outcome(row: RunRow) -> str | None:
-    if row.overrides and "outcome" in row.overrides:
-        return shown(row.overrides["outcome"])
+    """The group where it was named, else in words; a drawn outcome always says so."""
     target = row.config.get("outcome._target_")
-    return None if target is None else str(target).rpartition(".")[2]
+    named = shown(row.overrides["outcome"]) if row.overrides and "outcome" in row.overrides else None
+    if target is None or (named is not None and not is_drawn(str(target))):
+        return named
+    codes = str(row.config.get("outcome.codes", "")).strip("[]")
+    return name_of_outcome(str(target), codes.split(",") if codes else ())
 
 
 def _model(row: RunRow) -> str | None:

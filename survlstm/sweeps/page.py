@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from markupsafe import Markup, escape
 from survlstm.report import numbers
 from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import Plate, house_style, save
+from survlstm.shell import command
 from survlstm.sweeps import words
 from survlstm.sweeps.figures import draw_effects, draw_heat_map
 from survlstm.sweeps.parallel import draw_parallel
@@ -54,7 +54,8 @@ def write_page(folder: Path, sweep: Sweep) -> None:
             columns=words.columns(sweep),
             first=MOST_LINES,
             overridden=_overridden(sweep),
-            chosen={row.name for row in sweep.winner.group.rows} if sweep.winner else set(),
+            chosen={row.name for group in _chosen(sweep) for row in group.rows},
+            chosen_groups=[id(group) for group in _chosen(sweep)],
             troubles=_troubles(sweep),
             running=sum(row.state == "running" for row in sweep.rows),
             unfinished=sum(not row.is_finished for row in sweep.rows) + sweep.not_begun,
@@ -68,6 +69,14 @@ def write_page(folder: Path, sweep: Sweep) -> None:
         )
     )
     (folder / "summary.html").write_text(page, encoding="utf-8")
+
+
+def _chosen(sweep: Sweep) -> list[Group]:
+    """The winner, and the second where they are tied."""
+    if sweep.winner is None:
+        return []
+    second = sweep.winner.second
+    return [sweep.winner.group, *([second] if sweep.winner.is_tied and second is not None else [])]
 
 
 class Trouble(NamedTuple):
@@ -94,7 +103,7 @@ def _completing(sweep: Sweep) -> str:
     is_whole = all(row.is_finished for row in sweep.rows) and not sweep.not_begun
     if sweep.planned is None or is_whole or any(row.state == "running" for row in sweep.rows):
         return ""
-    return f"survlstm train {shlex.quote(f'sweep.resume={sweep.folder}')}"
+    return command("train", f"sweep.resume={sweep.folder}")
 
 
 def _overridden(sweep: Sweep) -> tuple[str, ...]:
@@ -144,6 +153,8 @@ def _environment() -> Environment:
         "test_words": words.test_words,
         "page_of": _page_of,
         "breakable": _breakable,
+        "why_no_interval": words.why_no_interval,
+        "identity": id,
         "against": lambda found: AGAINST.get(found, numbers.MISSING),
     }
     return environment

@@ -17,10 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 
-from survlstm.compose import quoted
 from survlstm.config import RunConfig, conf_dir
 from survlstm.errors import ConfigError
 from survlstm.files import write_json
+from survlstm.hydra_words import quoted
 from survlstm.stored import read_json
 from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
 from survlstm.validation import keys_of

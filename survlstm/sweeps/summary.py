@@ -22,8 +22,9 @@ from survlstm.sweeps.command import planned_jobs
 from survlstm.sweeps.page import write_page
 from survlstm.sweeps.reading import RunRow, find_runs, read_run
 from survlstm.sweeps.record import read_record
-from survlstm.sweeps.table import CONVENTIONS, Group, Spread, Sweep, main_effects, make_sweep, metric_named, shown
-from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict
+from survlstm.sweeps.repeats import Spread
+from survlstm.sweeps.table import CONVENTIONS, Group, Sweep, main_effects, make_sweep, metric_named, shown
+from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict, why_no_interval
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sw
         raise ConfigError(f"a sweep's folder must be one that can be written; found {folder}: {error}") from error
     if show:
         _show(sweep)
+        if sweep.banner:
+            log.warning("%s", sweep.banner)
     log.info("%s", "\n".join(verdict(sweep)) if show else verdict(sweep)[0])
     log.info("Summary: %s", folder / "summary.html")
     return sweep
@@ -144,6 +147,7 @@ def as_plain(sweep: Sweep) -> dict[str, Any]:
     """What summary.json holds: the numbers, and in words what they mean."""
     winner = sweep.winner
     return {
+        "banner": sweep.banner,
         "verdict": list(verdict(sweep)),
         "metric": {"name": sweep.metric.name, "meaning": sweep.metric.axis},
         "conventions": CONVENTIONS,
@@ -156,6 +160,8 @@ def as_plain(sweep: Sweep) -> dict[str, Any]:
             "runs": [row.name for row in winner.group.rows],
             "overrides": list(winner.group.rows[0].record.overrides),
             "second": winner.second.label if winner.second else None,
+            "tied_with_second": winner.tie.is_tied if winner.tie else None,
+            "told_apart_by": winner.tie.sentence if winner.tie else None,
             "notes": list(winner.notes),
         },
         "groups": [_plain_group(group) for group in sweep.groups],
@@ -187,6 +193,7 @@ def _plain_spread(spread: Spread | None) -> dict[str, Any] | None:
         "sd": spread.sd,
         "repeats": spread.number,
         "interval_over_repeats": plain(spread.interval),
+        "why_no_interval": None if spread.interval else why_no_interval(spread),
     }
 
 

@@ -13,18 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from survlstm.errors import ConfigError
-from survlstm.judgement.results import Estimate, Interval
+from survlstm.judgement.results import Estimate
+from survlstm.report.task import BANNER, is_drawn
 from survlstm.sweeps.reading import Figures, RunRow, Value
+from survlstm.sweeps.repeats import Spread, spread
+from survlstm.sweeps.ties import Tie, tie_of
 from survlstm.validation import nearest_key
 
 # Runs that differ in these alone are repeats of each other.
 REPEAT_KEYS = ("seed", "split.seed", "split.fold")
 # Where things are written and how much is said changes no figure.
 IDLE_KEYS = {"output_dir", "cache_dir", "resume", "verbose"}
-CONFIDENCE = 0.95
 
 CONVENTIONS = {
     "validation": "what picks the winner: subjects that also picked each run's best epoch. The best of many figures "
@@ -32,9 +33,13 @@ CONVENTIONS = {
     "test": "for reading only: no choice on this page looks at it",
     "interval of a run": "in the tables of jobs: the percentile bootstrap over subjects; none where there are too few "
     "events, or where only the epochs' own figures are known",
-    "interval over repeats": "in the tables of groups: mean ± t·sd/√n over the finished repeats, 95%, at least two "
-    "of them. It says how much seeds or folds matter, not how much another draw of subjects would; folds share most of "
-    "their training subjects, so it is rather too narrow",
+    "interval over repeats": "in the tables of groups: the 95% t-interval of the mean over the finished repeats, three "
+    "or more of them. It is laid on the logit of c_td and on the logarithm of nll (delta method), so that it stays "
+    "where these figures can be. It says how much seeds or folds matter, not how much another draw of subjects would; "
+    "folds share most of their training subjects, so it is rather too narrow",
+    "tied": "the best two, where the lead of the first is less than its paired uncertainty: the 95% t-interval of the "
+    "differences between repeats of the same seed and fold, or of single runs the bootstrap over the validation "
+    "subjects that both share. It does not say that other seeds would give the same order",
     "repeats": f"runs whose overrides differ in {', '.join(REPEAT_KEYS)} alone; of them the mean counts",
     "so far": "a run that is not finished shows its best epoch up to now, and takes no part in anything else",
     "main effect": "the mean over the finished runs with one value of one key, whatever the other keys; where jobs "
@@ -83,15 +88,6 @@ def metric_named(name: str) -> Metric:
     return METRICS[name]
 
 
-class Spread(NamedTuple):
-    """One figure over the finished repeats; ``sd`` and ``interval``, a t-interval over repeats, need two of them."""
-
-    mean: float
-    sd: float | None
-    number: int
-    interval: Interval | None
-
-
 @dataclass(frozen=True)
 class Group:
     """Runs that are the same but for seed, split and fold; a run without a like is a group of one."""
@@ -108,7 +104,7 @@ class Group:
     def spread(self, split: str, figure: str) -> Spread | None:
         """``nll`` or ``c_td`` on ``val`` or ``test`` over the finished repeats; None where none has it."""
         splits: list[Figures] = [getattr(row, split) for row in self.finished]
-        return spread([found.value for of in splits if (found := getattr(of, figure)) is not None])
+        return spread([found.value for of in splits if (found := getattr(of, figure)) is not None], figure)
 
     def shown(self, split: str, figure: str) -> Estimate | None:
         """Of repeats their mean and interval over repeats, of a single run its figure and interval over subjects."""
@@ -120,11 +116,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Winner:
-    """The group that validation picks, the second, and what must be said of the choice."""
+    """The group that validation picks, the second, and what must be said of the choice.
+
+    ``tie`` says whether validation tells the two apart; None where there is no second.
+    """
 
     group: Group
     second: Group | None
     notes: tuple[str, ...]
+    tie: Tie | None = None
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the second is as good by all that validation can tell."""
+        return self.tie is not None and self.tie.is_tied is True
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,13 @@ class Sweep:
     groups: tuple[Group, ...]
     winner: Winner | None
     planned: int | None = None
+
+    @property
+    def banner(self) -> str:
+        """What must be said where outcomes are drawn; empty where all stand in the records."""
+        drawn = sum(is_drawn(str(row.config.get("outcome._target_", ""))) for row in self.rows)
+        some = f" (of {drawn} of {len(self.rows)} jobs)" if drawn < len(self.rows) else ""
+        return f"{BANNER}{some}" if drawn else ""
 
     @property
     def not_begun(self) -> int:
@@ -210,18 +222,6 @@ def shown(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def spread(values: Sequence[float]) -> Spread | None:
-    """Mean, standard deviation (n - 1) and 95 % t-interval; None of nothing."""
-    if not values:
-        return None
-    number, mean = len(values), float(np.mean(values))
-    if number < 2:
-        return Spread(mean, None, number, None)
-    sd = float(np.std(values, ddof=1))
-    half = float(stdtrit(number - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(number)
-    return Spread(mean, sd, number, Interval(mean - half, mean + half))
-
-
 def pick(groups: Sequence[Group], metric: Metric) -> Winner | None:
     """The group with the best mean by validation, the first of equals; None where no run with the metric is finished.
 
@@ -232,7 +232,12 @@ def pick(groups: Sequence[Group], metric: Metric) -> Winner | None:
     if not means:
         return None
     ranked = [group for group, mean in sorted(whole or means, key=lambda pair: metric.order(pair[1]))]
-    return Winner(ranked[0], ranked[1] if len(ranked) > 1 else None, tuple(_notes(ranked, means, bool(whole))))
+    notes = tuple(_notes(ranked, means, bool(whole)))
+    if len(ranked) == 1:
+        return Winner(ranked[0], None, notes)
+    best, second = ranked[:2]
+    tie = tie_of(best.rows, second.rows, figure=metric.figure, repeat_keys=REPEAT_KEYS)
+    return Winner(best, second, notes, tie)
 
 
 def _notes(ranked: Sequence[Group], means: Sequence[tuple[Group, float]], is_whole: bool) -> Iterable[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from survlstm.report.numbers import MISSING, counted, estimate
+from survlstm.shell import command
 from survlstm.sweeps.reading import STATES, RunRow
+from survlstm.sweeps.repeats import FEWEST_REPEATS, Spread
 from survlstm.sweeps.table import Group, Sweep, telling_keys
 
 # With more settings neither a sentence nor a table's line is read to its end.
@@ -17,12 +19,20 @@ def verdict(sweep: Sweep) -> tuple[str, ...]:
     jobs = f"{states(sweep)}."
     if sweep.winner is None:
         return (f"{jobs} No winner: no run has finished with a {sweep.metric.words}.",)
-    best, second = sweep.winner.group, sweep.winner.second
-    lines = [f"{jobs} Best by {sweep.metric.words}: {_named(best)}, {_figure(best, 'val', sweep.metric.figure)}."]
-    lines.append(f"On test it has {test_words(best)}. The test columns pick nothing.")
-    if second is not None:
-        lines.append(f"Second: {_named(second)}, {_figure(second, 'val', sweep.metric.figure)}{_close(sweep)}.")
-    return (*lines, *sweep.winner.notes)
+    best, second, tie = sweep.winner.group, sweep.winner.second, sweep.winner.tie
+    first = f"{_named(best)}, {_figure(best, 'val', sweep.metric.figure)}"
+    of_test = f"On test {'the first' if sweep.winner.is_tied else 'it'} has {test_words(best)}. The test columns pick"
+    lead = f"{jobs} Best by {sweep.metric.words}: {first}."
+    rest: tuple[str, ...] = ()
+    if second is not None and tie is not None:
+        other = f"{_named(second)}, {_figure(second, 'val', sweep.metric.figure)}"
+        rest = (f"Second: {other}; {tie.sentence}.",)
+        if tie.is_tied:
+            lead = f"{jobs} Tied by {sweep.metric.words}: {first}; and {other}."
+            rest = (f"The first {tie.sentence}, too little to tell the two apart.",)
+        elif tie.is_tied is False:
+            rest = (f"Second: {other}; the best {tie.sentence}.",)
+    return (lead, f"{of_test} nothing.", *rest, *sweep.winner.notes)
 
 
 def _named(group: Group) -> str:
@@ -52,18 +62,15 @@ def _figure(group: Group, split: str, figure: str) -> str:
     """val_nll 2.21 (2.00 to 2.40), or the mean of it."""
     found = estimate(group.shown(split, figure))
     repeats = len(group.finished)
-    return f"{split}_{figure} {found}" + (f", the mean of {repeats} repeats" if repeats > 1 else "")
+    if repeats < 2:
+        return f"{split}_{figure} {found}"
+    few = f" (no interval: {FEWEST_REPEATS} are needed)" if repeats < FEWEST_REPEATS else ""
+    return f"{split}_{figure} {found}, the mean of {repeats} repeats{few}"
 
 
-def _close(sweep: Sweep) -> str:
-    """Whether the second is told apart from the best."""
-    assert sweep.winner is not None, "asked of a second only"
-    assert sweep.winner.second is not None, "as above"
-    best, second = (group.shown("val", sweep.metric.figure) for group in (sweep.winner.group, sweep.winner.second))
-    if best is None or second is None or best.interval is None:
-        return ""
-    inside = best.interval.low <= second.value <= best.interval.high
-    return f", {'within' if inside else 'outside'} the interval of the best"
+def why_no_interval(spread: Spread) -> str:
+    """Why a figure over repeats has no interval."""
+    return f"{counted(spread.number, 'repeat')}, {FEWEST_REPEATS} are needed"
 
 
 def columns(sweep: Sweep) -> tuple[str, ...]:
@@ -77,7 +84,7 @@ def columns(sweep: Sweep) -> tuple[str, ...]:
 
 def sentence(row: RunRow) -> str:
     """Why a run failed or stopped, with its folder where the sentence leaves that open."""
-    return row.record.sentence.replace("resume=RUN", f"resume={row.folder}")
+    return row.record.sentence.replace("survlstm train resume=RUN", command("train", f"resume={row.folder}"))
 
 
 def duration(seconds: float | None) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,13 @@ class MLflowTracker:
                     raise
             found = self._client.get_experiment_by_name(self.experiment)
             assert found is not None, "it exists already"
+        if found.lifecycle_stage != "active":
+            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            self.advice = (
+                f"Restore it with MLFLOW_TRACKING_URI={shlex.quote(self.store)} {restore}, or set tracker.experiment "
+                "to another name"
+            )
+            raise ConfigError(f"tracker.experiment must not name a deleted experiment; {self.experiment} was deleted")
         return found.experiment_id
 
     def _log_params(self, config: dict[str, Any], there: dict[str, str]) -> None:

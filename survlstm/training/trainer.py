@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from survlstm.data.batches import Batches
 from survlstm.errors import Interrupted, NotFiniteError, TrainingError
+from survlstm.shell import command
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.history import Epoch, History, Progress, Usage
@@ -243,7 +244,7 @@ class Trainer:
         number = self.request.signal_number or signal.SIGTERM
         return Interrupted(
             f"stopped by signal {number} in epoch {progress.epoch} after {progress.steps} steps; all of it is saved. "
-            f"survlstm train resume={folder} goes on there",
+            f"{command('train', f'resume={folder}')} goes on there",
             signal_number=number,
         )
 

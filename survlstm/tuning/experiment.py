@@ -8,6 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from survlstm.config import conf_dir
+from survlstm.hydra_words import search_path_of
+from survlstm.shell import command
+from survlstm.tuning.config import TuneConfig
 
 
 def experiment_yaml(lines: list[str], *, about: str) -> str:
@@ -24,12 +27,19 @@ def experiment_yaml(lines: list[str], *, about: str) -> str:
             for group, choice in asked.hydra.runtime.choices.items()
             if not str(group).startswith("hydra/") and group != "experiment"
         }
-        found_there = [line for line in lines if line.startswith("hydra.searchpath")]
-        chosen = compose("train", overrides=[*found_there, *(f"{group}={choice}" for group, choice in choices.items())])
+        chosen = compose(
+            "train", overrides=[*search_path_of(lines), *(f"{group}={choice}" for group, choice in choices.items())]
+        )
     values = _differing(_plain(chosen), _plain(asked))
     content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **values}
     # In this order: hydra reads the package from the first comment.
     return f"# @package _global_\n# {about}\n{OmegaConf.to_yaml(OmegaConf.create(content))}"
+
+
+def train_command(config: TuneConfig) -> str:
+    """The command line that trains and judges a search's best trial by its experiment file."""
+    added = search_path_of(config.base)
+    return command("train", f"experiment={config.name}", *added, "--config-dir", str(config.folder))
 
 
 def _plain(composed: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,10 @@ import optuna
 
 from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
+from survlstm.report.task import task_of
+from survlstm.tuning.check import check_base
 from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.experiment import train_command
 from survlstm.tuning.importance import importances, why_no_importances
 from survlstm.tuning.ledger import SETTLED, Place
 from survlstm.tuning.pictures import draw_importances, draw_slices, draw_trials
@@ -35,6 +38,8 @@ def write_page(study: optuna.Study, config: TuneConfig, found: list[Place], best
         .get_template("page.html.jinja")
         .render(
             config=config,
+            command=train_command(config),
+            task=task_of(check_base(config.base)),
             best=best,
             lines=[] if best is None else overrides({key: best.params[key] for key in config.space}),
             found=sorted(found, key=lambda place: _order(place, config)),

@@ -15,11 +15,15 @@ from optuna.trial import TrialState
 
 from survlstm.content import sentence_of, way_of
 from survlstm.errors import Interrupted, SurvlstmError, TrainingError
+from survlstm.hydra_words import compose_lines
 from survlstm.logs import logging_to
+from survlstm.report.summary import show_task
+from survlstm.report.task import task_of
 from survlstm.run_folder import refuse_unwritable
-from survlstm.tuning.check import check_trials
+from survlstm.tuning.check import check_base, check_trials
 from survlstm.tuning.claim import Claim, claim
 from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.experiment import train_command
 from survlstm.tuning.ledger import SETTLED, best_place, places
 from survlstm.tuning.pruning import GivenUp, Pruned, PruningWatcher
 from survlstm.tuning.results import experiment_path, write_results
@@ -181,6 +185,7 @@ class Worker:
 def search(config: TuneConfig, run_trial: RunTrial) -> None:
     """Check, open, work, and write what came of it."""
     check_trials(config)
+    config = config.model_copy(update={"base": compose_lines(config.base)})
     refuse_unwritable(config.folder)
     config.folder.mkdir(parents=True, exist_ok=True)
     with opened_study(config) as study:
@@ -198,6 +203,7 @@ def search(config: TuneConfig, run_trial: RunTrial) -> None:
 def _say_start(study: optuna.Study, config: TuneConfig) -> None:
     found = places(study.get_trials(deepcopy=False))
     done = sum(place.state in SETTLED for place in found)
+    show_task(task_of(check_base(config.base)))
     what = "Going on with the search" if found else "Search"
     log.info("%s %s in %s: %d of %d trials done", what, config.name, config.folder, done, config.trials)
     log.info("%s over %s", config.metric, ", ".join(config.space))
@@ -213,6 +219,6 @@ def _say_end(study: optuna.Study, config: TuneConfig) -> None:
     if best is not None:
         log.info("Best: trial %d, %s %.4f", best.slot, config.metric, best.figure(config.metric))
         log.info("%s", " ".join(overrides({key: best.params[key] for key in config.space})))
-        log.info("Train and judge it: survlstm train experiment=%s --config-dir %s", config.name, config.folder)
+        log.info("Train and judge it: %s", train_command(config))
         log.info("Its experiment file: %s", experiment_path(config))
     log.info("Read it in %s", config.folder / "tune.html")

@@ -223,8 +223,18 @@ def test_edges():
 
 def test_edges_that_fall_together_are_refused():
     few = replace(DAY_30, intervals=10, edges="quantile")
-    with pytest.raises(OutcomeError, match=r"clock.intervals=10; found 2 events at 1 times .*set clock.edges=equidis"):
+    with pytest.raises(
+        OutcomeError, match=r"clock.intervals=10; found 2 events on 1 day .*set clock.edges=equidistant"
+    ):
         fit_edges(np.array([5.0, 5.0]), np.array([True, True]), few)
+    # Twelve times, but edges are the ends of whole days.
+    times, event = np.linspace(4.1, 7.0, 12), np.ones(12, dtype=bool)
+    said = r"found 12 events on 3 days up to clock.horizon_days=60 and 0 events behind it\. .* set clock.intervals=4,"
+    with pytest.raises(OutcomeError, match=said):
+        fit_edges(times, event, few)
+    assert fit_edges(times, event, replace(few, intervals=4)).tolist() == [0, 5, 6, 7, 60]
+    with pytest.raises(OutcomeError, match=r"clock\.intervals=5"):
+        fit_edges(times, event, replace(few, intervals=5))
 
 
 @pytest.mark.parametrize("edges", ["equidistant", "quantile"])

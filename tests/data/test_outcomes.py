@@ -81,8 +81,18 @@ def test_min_visits_counts_observed_visits_only():
 
 
 def test_codes_that_the_export_does_not_know():
-    with pytest.raises(OutcomeError, match=r"found none of \['X/hot'\].*The nearest to the first is X/hit"):
-        labelled(events_of({"a": record("X/a", "X/hit")}), FirstCodeOutcome(["X/hot"]))
+    events = events_of({"a": record("SNOMED/1", "LOINC/2-2")})
+    found = (
+        r"at least one of its 1 codes in the export; found none of {} among the export's 2 codes\. {}Set other codes"
+    )
+    # Digits that look alike do not mean alike: no code is proposed, only a system that is misspelt.
+    for code, hint in (
+        ("SNOMED/11", r"Its coding systems: LOINC, SNOMED\. "),
+        ("SNOMDE/1", r"Write SNOMED/ for SNOMDE/\. "),
+        ("ICD10/N18", r"Its coding systems: LOINC, SNOMED\. "),
+    ):
+        with pytest.raises(OutcomeError, match=found.format(code, hint)):
+            labelled(events, FirstCodeOutcome([code]))
 
 
 def test_an_outcome_that_never_happens():
@@ -214,7 +224,7 @@ def test_a_code_of_a_known_system_that_never_occurs_is_told():
     outcome = FirstCodeOutcome(["X/hit", "X/typo", "Y/other system"])
     visits, _ = group_visits(events, grouping="hybrid", window_hours=24.0)
     labels = outcome.label(visits, is_training=np.ones(2, dtype=bool))
-    assert labels.warnings == ("outcome.codes: X/typo occur nowhere in the export",)
+    assert labels.warnings == ("of the outcome's 3 codes these occur nowhere in the export: X/typo",)
 
 
 def test_with_encounters_only_a_code_outside_them_neither_is_nor_ends_anything():

@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+import re
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,9 +15,9 @@ import pytest
 
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import load_prepared, make, prepare
+from survlstm.data.prepare import load_prepared, make, prepare, refuse_empty_split
 from survlstm.data.sources.synthea import SyntheaSource
-from survlstm.data.split import Split
+from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
 from survlstm.errors import CohortError, ConfigError
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
@@ -185,6 +186,22 @@ def test_a_split_without_subjects_is_refused(tmp_path):
         CohortError, match=r"each of train, val and test needs a subject; found \{.*Use a larger cohort"
     ):
         get(folder, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("part", "shares", "fold", "advice"),
+    [
+        ("test", (0.7, 0.15), None, "set split.test=0.25 split.train=0.6"),
+        ("val", (0.3, 0.1), None, "set split.val=0.2 split.test=0.5"),
+        ("train", (0.1, 0.8), None, "set split.train=0.2 split.val=0.7"),
+        ("test", (0.7, 0.15), Fold(3, 5), "lower split.folds (now 5)"),
+    ],
+)
+def test_a_larger_share_takes_from_another_so_that_all_add_up_to_one(part, shares, fold, advice):
+    settings = replace(SETTINGS, train=shares[0], val=shares[1], fold=fold)
+    split = np.array([each for each in Split if each.name.lower() != part])
+    with pytest.raises(CohortError, match=re.escape(f"Use a larger cohort, {advice} or set another split.seed")):
+        refuse_empty_split(split, settings)
 
 
 def test_an_entry_is_found_by_its_fingerprint_alone(tmp_path):

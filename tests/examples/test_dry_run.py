@@ -45,6 +45,17 @@ def test_without_a_price_it_says_nothing_of_cost(survlstm, capsys):
     assert "$" not in capsys.readouterr().out
 
 
+def test_a_users_own_configs_are_found(survlstm, tmp_path, capsys):
+    (tmp_path / "my configs" / "experiment").mkdir(parents=True)
+    (tmp_path / "my configs" / "experiment" / "mine.yaml").write_text("# @package _global_\nmodel: {hidden_dim: 8}\n")
+    words = ["experiment=[smoke,mine]", *BARE, "trainer.dry_run=true"]
+    for own in (["--config-dir", "my configs"], ["hydra.searchpath=[my configs]"]):
+        assert survlstm("train", *words, *own) == 0
+        assert "Model parameters: 6,545 " in capsys.readouterr().out
+    assert survlstm("train", *words, "--config-dir", "my configs", "hydra/launcher=joblib") == 2
+    assert "leave out what belongs to a sweep: hydra/launcher=joblib" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["-m", "seed=0,1"], ["-m"]])
 def test_a_sweep_is_refused(survlstm, tmp_path, capsys, words):
     assert survlstm(*RUN, "trainer.dry_run=true", *words) == 2

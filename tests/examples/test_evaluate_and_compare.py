@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from survlstm.report.task import BANNER
 from survlstm.training.checkpoint import write_checkpoint
 
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[logistic_hazard]"]
@@ -34,13 +35,26 @@ def metrics_of(folder):
 
 
 def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, capsys):
-    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=again") == 0
-    again, before = metrics_of(tmp_path / "again"), metrics_of(runs / "a")
+    name = "a, [second] = time"
+    assert survlstm("evaluate", f"run={runs / 'a'}", f"output_dir={name}") == 0
+    again, before = metrics_of(tmp_path / name), metrics_of(runs / "a")
     assert again["test"] == before["test"]
-    assert (tmp_path / "again" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / name / "report.html").stat().st_size > 10_000
     # By its fingerprint, without a look at the export.
     assert "Prepared data:" not in capsys.readouterr().out
-    log = (tmp_path / "again" / "evaluation.log").read_text()
+    assert (
+        again["task"]
+        == before["task"]
+        == {
+            "outcome": "synthetic (drawn by a formula)",
+            "data": "250 simulated patients",
+            "banner": BANNER,
+        }
+    )
+    page = (tmp_path / name / "report.html").read_text()
+    title = "a, judged on its test split: outcome synthetic (drawn by a formula), 250 simulated patients"
+    assert f"<title>{title}</title>" in page
+    log = (tmp_path / name / "evaluation.log").read_text()
     assert "Evaluation complete!" in log
 
 
@@ -66,6 +80,14 @@ def test_another_cohort_is_judged_as_a_whole_and_its_unknown_codes_counted(survl
     assert "max_codes_per_visit are those of the run" in shown
 
 
+def test_an_export_is_judged_as_in_train_without_a_group(survlstm, runs, tmp_path, shared_cache, capsys):
+    export = tmp_path / "an export = mine"
+    shutil.copytree(next(shared_cache.glob("cohorts/250-*")), export)
+    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=other", f"data.path={export}") == 0
+    assert metrics_of(tmp_path / "other")["test"]["subjects"] == metrics_of(runs / "a")["test"]["subjects"]
+    assert f"{export}: " in capsys.readouterr().out
+
+
 def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survlstm, runs, tmp_path):
     words = ["data=tiny", "data.simulated.patients=250"]
     assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=same", *words) == 0
@@ -77,12 +99,13 @@ def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survls
 
 
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
-    assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=table") == 0
+    assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=a=b, [c]") == 0
     shown = capsys.readouterr().out
+    assert shown.startswith(BANNER)
     assert "best has more" in shown
-    table = pd.read_csv(tmp_path / "table" / "comparison.csv")
+    table = pd.read_csv(tmp_path / "a=b, [c]" / "comparison.csv")
     assert set(table["run"]) == {"a", "b"}
-    written = json.loads((tmp_path / "table" / "comparison.json").read_text())
+    written = json.loads((tmp_path / "a=b, [c]" / "comparison.json").read_text())
     values = [row["c_td"]["value"] for row in written["rows"]]
     assert values == sorted(values, reverse=True)
     by_name = {row["name"]: row for row in written["rows"]}

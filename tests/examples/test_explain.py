@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+
+from survlstm.report.task import BANNER
 
 # Seen by a quarter of the subjects, and two that hardly anybody has.
 PLANTED = "outcome.planted_codes=[SNOMED/162864005,SNOMED/160968000,SNOMED/0]"
@@ -37,7 +40,9 @@ def test_tables_figures_page_and_report(survlstm, copied, capsys):
     assert survlstm("explain", f"run={copied}", *FEW) == 0
     shown = capsys.readouterr().out
     found = json.loads((copied / "explanation" / "explanation.json").read_text())
-    assert found["headline"] in shown
+    assert f"{BANNER}\n{found['headline']}" in shown
+    assert found["about"]["banner"] == BANNER
+    assert f'<p class="banner">{BANNER}</p>' in (copied / "explanation" / "explanation.html").read_text()
     assert found["shuffled_weights"]["sentences"][0] in shown
     assert found["about"]["subjects"] == found["about"]["members"] > 20
     assert found["planted"]["by_importance"]["occlusion"]["k"] == 2
@@ -143,10 +148,22 @@ def test_without_captum_nothing_is_read(survlstm, run, monkeypatch, capsys):
     assert "survlstm explain needs captum: pip install 'survlstm[explain]'" in capsys.readouterr().out
 
 
-def test_an_export_that_is_gone_leaves_codes_without_descriptions(survlstm, tmp_path, capsys):
+def test_an_export_whose_texts_cannot_be_read_leaves_codes_without_descriptions(survlstm, tmp_path, capsys):
     assert survlstm("simulate", "patients=60", "seed=5", "output=export") == 0
     words = ["data=synthea", "data.path=export", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+    # One text of one table as Windows writes it: training reads codes, and has no use for it.
+    table = tmp_path / "export" / "procedures.csv"
+    table.write_bytes(re.sub(rb"\(procedure\)", "(Méniere)".encode("cp1252"), table.read_bytes(), count=1))
     assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
+    capsys.readouterr()
+    assert survlstm("explain", "run=run", *FEW) == 0
+    shown = capsys.readouterr().out
+    assert "some codes are shown without descriptions: procedures.csv must be UTF-8 text" in shown
+    assert "Some codes stand without descriptions: procedures.csv must be UTF-8 text and isn't" in shown
+    assert "Training has read the codes alone, not the texts beside them." in shown
+    codes = pd.read_csv(tmp_path / "run" / "explanation" / "codes.csv")
+    assert 0 < codes["description"].isna().sum() < len(codes)
+
     (tmp_path / "export").rename(tmp_path / "moved")
     assert survlstm("explain", "run=run", *FEW) == 0
     assert "codes are shown without descriptions" in capsys.readouterr().out

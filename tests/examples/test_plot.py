@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from survlstm.report.task import BANNER
 from survlstm.scoring.score import undated
 
 FILES = [
@@ -62,6 +63,8 @@ def test_without_names_the_ends_and_the_median_are_drawn(survlstm, trained, scor
     low, medium, high = groups
     assert f"{low} at low risk, {medium} at medium risk and {high} at high risk" in page
     said = capsys.readouterr().out
+    assert f'<p class="banner">{BANNER}</p>' in page
+    assert BANNER in said
     assert f"Scored: {len(table)} subjects; not scored: {len(left_out)}" in said
     assert "Survival curves: survival_curves/survival.html" in said
 

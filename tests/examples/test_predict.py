@@ -15,6 +15,7 @@ import pytest
 
 import survlstm
 from survlstm.files import write_json
+from survlstm.report.task import BANNER
 
 
 def told(path):
@@ -28,6 +29,8 @@ def test_predictions_of_parts_are_those_of_the_whole_and_of_the_run(survlstm, tr
     assert survlstm("predict", *words, "output=parts.csv", "subjects_at_once=7") == 0
     assert survlstm("predict", *words, "output=visits.parquet", "per_visit=true", "subjects_at_once=25") == 0
     said = capsys.readouterr().out
+    assert said.count(BANNER) == 3
+    assert told(tmp_path / "whole.json")["banner"] == BANNER
     assert "60 subjects are split into 9 parts" in said
     assert "Part 9 of 9 scored (60 of 60 subjects)" in said
     whole, parts = pd.read_parquet("whole.parquet"), pd.read_csv("parts.csv")
@@ -87,7 +90,7 @@ def test_the_bundle_tells_its_cohort_and_no_subject(trained):
     test = told(run / "metrics.json")["test"]
     for line in test["lines"]:
         assert line in card
-    assert "SYNTHETIC" in card
+    assert card.split("\n\n")[1] == f"**{BANNER}.**"
     assert "| LOINC/" in card
     everything = json.dumps([predictor.bundle.cohort, predictor.bundle.metrics]) + card
     ids = {str(name) for name in pd.read_parquet(run / "predictions.parquet")["subject_id"]}

@@ -61,7 +61,9 @@ def numbers_in(value, path=()):
 
 def test_two_processes_make_the_run_that_one_makes(survlstm, torchrun, tmp_path):
     assert survlstm("train", *RUN, "trainer.epochs=2", "output_dir=one") == 0
-    both = torchrun(*RUN, *TOGETHER, "trainer.epochs=2", "output_dir=both")
+    # Its learning rate is the usual one: that a folder of the user's own is searched must not stand in the way.
+    (tmp_path / "own").mkdir()
+    both = torchrun(*RUN, *TOGETHER, "trainer.epochs=2", "output_dir=both", "--config-dir", "own")
     shown, _ = both.communicate(timeout=200)
     assert both.returncode == 0, shown
     one, other = tmp_path / "one", tmp_path / "both"
@@ -72,7 +74,7 @@ def test_two_processes_make_the_run_that_one_makes(survlstm, torchrun, tmp_path)
     for path, value in verdicts[0].items():
         assert verdicts[1][path] == pytest.approx(value, rel=RTOL), path
 
-    assert {path.name for path in tmp_path.iterdir()} == {"one", "both"}
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "both", "own"}
     assert {path.name for path in other.iterdir()} == {path.name for path in one.iterdir()}
     lines = [line.split(" INFO ")[-1] for line in (other / "training.log").read_text().splitlines()]
     for once in ("Epoch 2/2", "Training ended: all 2 epochs done", f"Run folder: {other}"):

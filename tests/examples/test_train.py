@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from survlstm.report.task import BANNER
+
 # Baselines and landmarks have tests of their own, and take seconds.
 BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]"]
 SMOKE = ["train", "experiment=smoke", *BARE]
@@ -82,11 +84,32 @@ def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
 
 
 @pytest.mark.parametrize("outcome", ["random", "death", "ckd_progression", "first_code"])
-def test_every_outcome_runs(survlstm, tmp_path, outcome):
+def test_every_outcome_runs_and_is_named(survlstm, tmp_path, capsys, outcome):
     words = ["outcome.codes=[SNOMED/162864005]"] if outcome == "first_code" else []
     assert survlstm(*FROM_LANDMARKS, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
-    test = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
-    assert [row["name"] for row in test["rows"]] == ["model", *(["oracle"] if outcome == "random" else []), FREE]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    names = [row["name"] for row in metrics["test"]["rows"]]
+    assert names == ["model", *(["oracle"] if outcome == "random" else []), FREE]
+
+    name = {
+        "random": "random (drawn by chance)",
+        "death": "death",
+        "ckd_progression": "first entry of SNOMED/431857002 or 8 other codes",
+        "first_code": "first entry of SNOMED/162864005",
+    }[outcome]
+    banner = BANNER if outcome == "random" else ""
+    assert metrics["task"] == {"outcome": name, "data": "400 simulated patients", "banner": banner}
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0] == f"Outcome: {name}; data: 400 simulated patients"
+    # At the beginning, and above the verdict.
+    assert shown.count(BANNER) == (2 if banner else 0)
+    page = (tmp_path / "run" / "report.html").read_text()
+    title = f"Run run: outcome {name}, 400 simulated patients"
+    assert f"<title>{title}</title>" in page
+    assert f"<h1>{title}</h1>" in page
+    assert page.count(f'<p class="banner">{BANNER}</p>') == bool(banner)
+    assert survlstm("runs", ".") == 0
+    assert (name if banner else outcome) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("model", ["lstm_medium", "lstm_large"])

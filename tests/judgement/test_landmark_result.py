@@ -13,6 +13,7 @@ from survlstm.judgement.contenders import LandmarkContender
 from survlstm.judgement.landmark_figures import Sample, figures_of
 from survlstm.judgement.landmark_result import judge_landmark
 from survlstm.judgement.landmarks import AtRisk, Landmark, landmarks_of
+from survlstm.report.summary import landmark_table, plain
 from survlstm.survival.kaplan_meier import censoring_curve
 from tests.judgement.cohorts import drawn_cohort
 
@@ -212,3 +213,27 @@ def test_follow_up_in_days_is_that_of_the_durations():
     landmark = landmark_of(part, horizons=[1], unit="days")
     result = judge_landmark(landmark, [contender("model", np.full(54, 0.2), steps=1)], BOOTSTRAP)
     assert (result.follow_up, result.longest) == (63.0, 116.0)
+
+
+def test_a_horizon_without_an_event_has_no_figures_but_a_reason():
+    """Nobody has the event in the first two steps: whoever predicts little has a Brier score near 0 there."""
+    step, event = np.repeat([2, 3], [25, 25]), np.repeat([True, False], [25, 25])
+    contenders = [contender("model", np.full(50, 0.01), steps=3), contender("free", np.full(50, 0.2), steps=3)]
+    found = judge_landmark(landmark_of(at_risk(step, event), horizons=[1, 2, 3]), contenders, BOOTSTRAP)
+    assert found.events_by == (0, 0, 25)
+    assert found.notes == ("no figures by step 1, 2: no event until then",)
+    for row in found.rows:
+        for cell in row.cells[:2]:
+            figures = (cell.c_harrell, cell.c_uno, cell.auc, cell.brier, cell.nbll, cell.d_calibration)
+            assert figures == (None,) * 6
+            assert cell.why_not == "no event until then"
+        assert row.cells[2].brier.interval is not None
+        assert row.cells[2].why_not is None
+        assert row.ibs is not None
+    written = plain(found)["rows"][0]["cells"][0]
+    assert (written["brier"], written["why_not"]) == (None, "no event until then")
+
+    never = judge_landmark(landmark_of(at_risk(step, np.zeros(50, dtype=bool)), horizons=[1, 3]), contenders, BOOTSTRAP)
+    assert never.notes == ("no figures by step 1, 3: no event until then",)
+    assert [(row.ibs, row.inbll, row.cells[-1].brier) for row in never.rows] == [(None, None, None)] * 2
+    assert landmark_table(never).iloc[0].tolist() == ["model", "-", "-", "-", "-", "-"]

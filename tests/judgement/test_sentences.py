@@ -54,7 +54,8 @@ def test_a_model_that_beats_the_best_baseline():
     lines = conclude(rows, [landmark("visit 2", low=0.01)], **SETTINGS)
     assert lines == (
         "Beats the best baseline: c_td 0.780 against 0.720 of logistic hazard.",
-        "C-index (c_td) 0.780 (95% interval 0.730 to 0.830): good discrimination; clinically actionable.",
+        "C-index (c_td) 0.780 (95% interval 0.730 to 0.830): good discrimination; a C-index alone is no ground for "
+        "action.",
         "Model minus best baseline: +0.060 (+0.020 to +0.100, p = 0.040).",
         "Ranks better than every baseline at: visit 2.",
     )

@@ -38,7 +38,8 @@ CONVENTIONS = {
     "auc": "Cumulative/dynamic AUC at the horizon, weighted by the inverse probability of censoring.",
 }
 LINES = (
-    "Test C-index (c_td) 0.732 (95% interval 0.684 to 0.779): good discrimination; clinically actionable.",
+    "Test C-index (c_td) 0.732 (95% interval 0.684 to 0.779): good discrimination; a C-index alone is no ground for "
+    "action.",
     "It beats the best baseline (number of visits so far) by 0.118 (0.064 to 0.171).",
     "Risks are too extreme at the longest horizon (slope 0.71): recalibrate before quoting probabilities.",
 )

@@ -188,6 +188,19 @@ def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c
     assert "visit 3, 5 steps: \N{EN DASH}, 97 at risk, 28 events" in alt
 
 
+def test_a_horizon_without_an_event_says_why_it_has_no_figures(tmp_path):
+    verdict = sample.visit_verdict()
+    landmark = verdict.landmarks[0]
+    nothing = Cell(1.0, None, None, None, None, None, None, "no event until then")
+    rows = tuple(dataclasses.replace(row, cells=(nothing, *row.cells[1:])) for row in landmark.rows)
+    changed = dataclasses.replace(landmark, rows=rows, events_by=(0, *landmark.events_by[1:]))
+    path = report(tmp_path, dataclasses.replace(verdict, landmarks=(changed,)))
+    dash = "\N{EN DASH}"
+    said = words(path)
+    assert "By 1 step: 0 events by then, 121 at risk after it; no figures: no event until then" in said
+    assert f"model {' '.join([dash] * 6)} oracle" in said
+
+
 def test_a_landmark_without_any_figure_says_why(tmp_path):
     empty = dataclasses.replace(
         sample.landmark("visit 99", (1, 5)),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from survlstm.report.task import BANNER
 from tests.browser import (
     DESKTOP,
     NEEDS_CHROMIUM,
@@ -21,7 +22,12 @@ VERDICTS = {"visit": sample.visit_verdict, "landmark": sample.landmark_verdict, 
 def pages(tmp_path_factory):
     """The three pages; only read."""
     return {
-        name: report(tmp_path_factory.mktemp(name), verdict(), history=None if name == "bare" else sample.history())
+        name: report(
+            tmp_path_factory.mktemp(name),
+            verdict(),
+            history=None if name == "bare" else sample.history(),
+            banner="" if name == "bare" else BANNER,
+        )
         for name, verdict in VERDICTS.items()
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from survlstm.report.task import BANNER
 from survlstm.scoring.predictor import Predictor
 from survlstm.serving.answers import ExplainAnswer, HealthAnswer, ModelAnswer, PredictAnswer
 from survlstm.serving.problems import ErrorAnswer
@@ -170,6 +171,11 @@ def test_the_model_is_told_as_json_or_as_its_card():
     assert found["model"] == {"name": "small", "format": 1, "version": "0", "fingerprint": "none"}
     assert found["card"] == "# Model card: small\n"
     assert found["about"]["clock"] == "visit"
+    # The outcome of the one bundle is drawn, that of the other a code's first entry.
+    assert found["banner"] == BANNER
+    assert f'<p class="banner">{BANNER}</p>' in ask(app_on(), "GET", "/").text
+    assert ask(app_on("landmark"), "GET", "/model").json()["banner"] == ""
+    assert "SYNTHETIC OUTCOME" not in ask(app_on("landmark"), "GET", "/").text
     card = ask(app_on(), "GET", "/model", headers={"accept": "text/markdown, */*;q=0.1"})
     assert card.headers["content-type"] == "text/markdown; charset=utf-8"
     assert card.text == "# Model card: small\n"

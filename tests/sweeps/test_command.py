@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from survlstm.compose import quoted
 from survlstm.errors import ConfigError
+from survlstm.hydra_words import quoted
 from survlstm.sweeps.command import (
     fixed_keys,
     job_folder_name,

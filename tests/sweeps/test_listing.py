@@ -38,7 +38,11 @@ def test_the_newest_come_first(outputs):
 
 def test_key_figures(outputs):
     line = list_runs(outputs).iloc[2]
-    assert (line["state"], line["data"], line["outcome"]) == ("finished", "cohort_1000", "SyntheticOutcome")
+    assert (line["state"], line["data"], line["outcome"]) == (
+        "finished",
+        "cohort_1000",
+        "synthetic (drawn by a formula)",
+    )
     assert line["model"] == "128-256x2 (1.1M)"
     assert [line[name] for name in ("val.nll", "val.c_td", "test.c_td", "test.nll")] == [2.2, 0.8, 0.7, 2.4]
     assert (line["test.c_td.low"], line["epochs"], line["cost"]) == (pytest.approx(0.65), 3, 0.25)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from survlstm.errors import ConfigError
+from survlstm.report.task import BANNER
 from survlstm.sweeps.summary import summarize
 from tests.report.test_page import Outline, words
 from tests.sweeps import sample
@@ -71,8 +72,28 @@ def test_the_json_says_what_its_numbers_mean(grid):
         "sd": None,
         "repeats": 1,
         "interval_over_repeats": None,
+        "why_no_interval": "1 repeat, 3 are needed",
     }
     assert len(content["main_effects"]) == 6
+
+
+def test_drawn_outcomes_carry_the_banner(grid, tmp_path, caplog):
+    def banner(folder):
+        return json.loads((folder / "summary.json").read_text())["banner"]
+
+    assert banner(grid) == BANNER
+    assert f'<p class="banner">{BANNER}</p>' in (grid / "summary.html").read_text()
+    death = {"outcome": {"_target_": "survlstm.data.outcomes.clinical.DeathOutcome"}, "seed": 0}
+    sample.write_run(tmp_path / "drawn", ["seed=1"])
+    sample.write_run(tmp_path / "died", ["seed=2"], config=death)
+    with caplog.at_level("INFO", logger="survlstm"):
+        summarize(tmp_path)
+    assert banner(tmp_path) == f"{BANNER} (of 1 of 2 jobs)"
+    assert f"{BANNER} (of 1 of 2 jobs)" in caplog.messages
+    sample.write_run(tmp_path / "drawn", ["seed=1"], config=death)
+    summarize(tmp_path)
+    assert banner(tmp_path) == ""
+    assert '<p class="banner">' not in (tmp_path / "summary.html").read_text()
 
 
 def test_the_verdict_is_the_first_thing_said(grid):
@@ -86,7 +107,10 @@ def test_the_verdict_is_the_first_thing_said(grid):
         "On test it has c_td 0.700 (0.650 to 0.750) and nll 2.400 (2.350 to 2.450). The test columns pick nothing."
         in said
     )
-    assert "Second: model.dropout=0.1, optimizer.weight_decay=0.001, val_nll 2.230 (2.180 to 2.280), within the" in said
+    assert (
+        "Second: model.dropout=0.1, optimizer.weight_decay=0.001, val_nll 2.230 (2.180 to 2.280); not told apart: one "
+        "run each, and no validation.npz that says how each subject fared." in said
+    )
     assert "TrainingError: the loss must be finite; found nan in epoch 2. Lower optimizer.lr" in said
     assert f"survlstm train resume={grid / '7'} goes on" in said
 
@@ -122,16 +146,31 @@ def test_repeats_are_told_as_groups(tmp_path):
     summarize(folder)
     said = words(folder / "summary.html")
     assert "10 jobs: 10 finished. Best by validation nll: model.hidden_dim=256" in said
-    assert "val_nll 2.340 (2.301 to 2.379), the mean of 5 repeats." in said
+    assert "val_nll 2.340 (2.301 to 2.380), the mean of 5 repeats." in said
     assert "Runs that differ in split.fold alone are repeats." in said
     assert "the 95% t-interval over repeats, not over subjects" in said
     content = json.loads((folder / "summary.json").read_text())
     group = content["groups"][1]
     assert (group["runs"], group["finished"]) == (["5", "6", "7", "8", "9"], 5)
     assert group["val"]["nll"]["interval_over_repeats"] == {
-        "low": pytest.approx(2.3007, abs=1e-4),
-        "high": pytest.approx(2.3793, abs=1e-4),
+        "low": pytest.approx(2.3011, abs=1e-4),
+        "high": pytest.approx(2.3796, abs=1e-4),
     }
+    assert group["val"]["nll"]["why_no_interval"] is None
+    second = "Second: model.hidden_dim=64, val_nll 2.440 (2.401 to 2.480), the mean of 5 repeats; the best leads by"
+    assert second in said
+    assert content["winner"]["tied_with_second"] is False
+
+
+def test_two_repeats_have_no_interval_but_a_reason(tmp_path):
+    folder = sample.repeats_sweep(tmp_path / "cv", folds=2)
+    summarize(folder)
+    said = words(folder / "summary.html")
+    assert "model.hidden_dim=256, val_nll 2.310, the mean of 2 repeats (no interval: 3 are needed)." in said
+    assert "no interval: 2 repeats, 3 are needed" in said
+    assert "not told apart: 2 pairs of repeats, 3 are needed." in said
+    group = json.loads((folder / "summary.json").read_text())["groups"][1]["val"]["nll"]
+    assert (group["interval_over_repeats"], group["why_no_interval"]) == (None, "2 repeats, 3 are needed")
 
 
 def test_jobs_that_still_run_and_nothing_finished(tmp_path):

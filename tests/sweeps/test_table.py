@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import expit, logit
 
 from survlstm.errors import ConfigError
 from survlstm.sweeps.reading import find_runs, read_run
@@ -23,28 +25,52 @@ def jobs(folder, *runs):
     return folder
 
 
-@pytest.mark.parametrize("values", [[2.3, 2.4], [2.30, 2.32, 2.34, 2.36, 2.38], [-1.0, 0.5, 7.25], [1.0, 1.0, 1.0]])
-def test_the_interval_over_repeats_is_student_s(values):
-    found = spread(values)
+@pytest.mark.parametrize("values", [[2.30, 2.32, 2.34, 2.36, 2.38], [0.1, 0.5, 7.25], [1.0, 1.0, 1.0]])
+def test_the_interval_over_repeats_is_student_s_on_the_logarithm_of_nll(values):
+    found = spread(values, "nll")
     assert found.number == len(values)
     assert found.mean == pytest.approx(sum(values) / len(values))
     assert found.sd == pytest.approx(math.sqrt(sum((v - found.mean) ** 2 for v in values) / (len(values) - 1)))
     expected = (found.mean, found.mean)
     if found.sd:
-        expected = stats.t.interval(0.95, len(values) - 1, loc=found.mean, scale=stats.sem(values))
-    assert found.interval == pytest.approx(expected)
+        # The delta method: the standard error of log x is that of x over x.
+        scale = stats.sem(values) / found.mean
+        expected = np.exp(stats.t.interval(0.95, len(values) - 1, loc=math.log(found.mean), scale=scale))
+    assert found.interval == pytest.approx(tuple(expected))
+    assert found.interval.low >= 0
+
+
+@pytest.mark.parametrize("values", [[0.7, 0.71, 0.72], [0.5, 0.9, 0.99], [1.0, 0.2, 0.0, 1.0], [1.0, 1.0, 1.0]])
+def test_the_interval_over_repeats_is_student_s_on_the_logit_of_c_td(values):
+    found = spread(values, "c_td")
+    mean = sum(values) / len(values)
+    expected = (mean, mean)
+    if found.sd:
+        scale = stats.sem(values) / (mean * (1 - mean))
+        expected = expit(stats.t.interval(0.95, len(values) - 1, loc=logit(mean), scale=scale))
+    assert found.interval == pytest.approx(tuple(expected))
+    low, high = found.interval
+    assert 0 <= low <= found.mean <= high <= 1
 
 
 def test_a_worked_interval():
-    # t(4, 0.975) = 2.776; sd = sqrt(0.001); 2.776 x 0.0316 / sqrt(5) = 0.0393
-    found = spread([2.30, 2.32, 2.34, 2.36, 2.38])
+    # t(4, 0.975) = 2.776; sd = sqrt(0.001); 2.776 x 0.0316 / sqrt(5) = 0.0393; 2.34 e^(0.0393 / 2.34) = 2.3796
+    found = spread([2.30, 2.32, 2.34, 2.36, 2.38], "nll")
     assert (round(found.mean, 4), round(found.sd, 4)) == (2.34, 0.0316)
-    assert [round(end, 4) for end in found.interval] == [2.3007, 2.3793]
+    assert [round(end, 4) for end in found.interval] == [2.3011, 2.3796]
+    # t(2, 0.975) = 4.303; 4.303 x 0.23 / sqrt(3) = 0.5714, beyond both ends of c_td; 0.5714 / (0.555 x 0.445) = 2.3136
+    low, high = spread([0.325, 0.785, 0.555], "c_td").interval
+    assert (round(low, 3), round(high, 3)) == (0.110, 0.927)
 
 
-def test_one_value_has_no_interval_and_none_no_mean():
-    assert spread([2.5]) == (2.5, None, 1, None)
-    assert spread([]) is None
+def test_fewer_than_three_values_have_no_interval_and_none_no_mean():
+    assert spread([2.5], "nll") == (2.5, None, 1, None)
+    assert spread([], "nll") is None
+    two = spread([0.325, 0.785], "c_td")
+    assert (two.mean, two.interval) == (pytest.approx(0.555), None)
+    assert two.sd == pytest.approx(0.3253, abs=1e-4)
+    # What no c_td can be, from a damaged file.
+    assert spread([1.5, 2.0, 2.5], "c_td").interval is None
 
 
 def test_folds_are_repeats(tmp_path):
@@ -54,7 +80,8 @@ def test_folds_are_repeats(tmp_path):
     assert (small.label, large.label) == ("model.hidden_dim=64", "model.hidden_dim=256")
     assert [len(group.rows) for group in sweep.groups] == [5, 5]
     assert large.spread("val", "nll").mean == pytest.approx(2.34)
-    assert large.spread("test", "c_td").interval == pytest.approx((0.72 - 0.01963, 0.72 + 0.01963), abs=1e-4)
+    # 0.72 on the logit scale, ± 0.01963 / (0.72 x 0.28)
+    assert large.spread("test", "c_td").interval == pytest.approx((0.69994, 0.73919), abs=1e-4)
     assert sweep.winner.group is large
     assert sweep.winner.second is small
     assert sweep.winner.notes == ()

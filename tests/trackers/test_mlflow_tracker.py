@@ -145,6 +145,23 @@ def test_more_epochs_than_one_request_takes(outputs):
     assert [step for step, _ in kept(outputs).points("val_loss")] == list(range(1, 351))
 
 
+def test_a_deleted_experiment_is_told_with_what_brings_it_back(outputs, caplog):
+    from mlflow import MlflowClient
+
+    tracker = tracker_of(folder=outputs)
+    client = MlflowClient(tracker.store)
+    number = client.create_experiment("survlstm")
+    client.delete_experiment(number)
+    guarded_run(tracker, outputs / "run", [history(1)])
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "tracker.experiment must not name a deleted experiment; survlstm was deleted." in said
+    assert f"mlflow experiments restore --experiment-id {number}, or set tracker.experiment to another name" in said
+    assert "that answers" not in said
+    client.restore_experiment(number)
+    life(tracker_of(folder=outputs), outputs / "run", [history(1)])
+    assert kept(outputs).points("val_loss")
+
+
 def test_a_run_that_was_deleted_begins_anew(outputs):
     run = outputs / "run"
     life(tracker_of(folder=outputs), run, [history(1)], killed=True)

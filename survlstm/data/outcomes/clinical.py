@@ -78,12 +78,14 @@ class FirstCodeOutcome:
         event = self._first_qualifying_visit(visits) < visits.visits_per_subject
         if not event[is_training].any():
             raise OutcomeError(
-                f"outcome.codes must occur after the first visit of some training subject; found 0 events in "
-                f"{int(is_training.sum())} subjects. Use a larger cohort or other codes"
+                f"the outcome needs a training subject with one of its {len(self.codes)} codes after the first visit; "
+                f"found 0 events in {int(is_training.sum())} subjects. Use a larger cohort, another outcome, or other "
+                "outcome.codes"
             )
         systems = {str(code).split("/")[0] for code in visits.codes}
         absent = [code for code in self.codes if code not in visits.codes and code.split("/")[0] in systems]
-        warnings = (f"outcome.codes: {', '.join(absent)} occur nowhere in the export",) if absent else ()
+        said = f"of the outcome's {len(self.codes)} codes these occur nowhere in the export: {', '.join(absent)}"
+        warnings = (said,) if absent else ()
         step = visits.visits_per_subject - 2
         return Labels(step, event, end_time=end_of_steps(visits, step), warnings=warnings)
 

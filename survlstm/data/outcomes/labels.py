@@ -86,10 +86,18 @@ def end_of_death_day(subjects: Subjects) -> np.ndarray:
 
 
 def refuse_unknown_codes(asked: list[str], known: np.ndarray, *, key: str) -> None:
-    """OutcomeError, with the nearest code, where the export knows none of the codes that a config's ``key`` names."""
-    if not np.isin(asked, known).any():
-        near = difflib.get_close_matches(asked[0], [str(code) for code in known], n=1, cutoff=0.0)
-        raise OutcomeError(
-            f"{key} must name codes of the export; found none of {asked} among its {len(known)} codes. The nearest to "
-            f"the first is {near[0] if near else 'none'}"
-        )
+    """OutcomeError where the export knows none of the codes that a config's ``key`` names.
+
+    A misspelt coding system is named with the one that it is spelt like. Codes have no such neighbours: digits that
+    look alike do not mean alike.
+    """
+    if np.isin(asked, known).any():
+        return
+    systems = sorted({str(code).partition("/")[0] for code in known})
+    unknown = sorted({code.partition("/")[0] for code in asked} - set(systems))
+    meant = [(system, near[0]) for system in unknown if (near := difflib.get_close_matches(system, systems, n=1))]
+    hint = f" Write {meant[0][1]}/ for {meant[0][0]}/." if meant else f" Its coding systems: {', '.join(systems)}."
+    raise OutcomeError(
+        f"the outcome needs at least one of its {len(asked)} codes in the export; found none of {', '.join(asked)} "
+        f"among the export's {len(known)} codes.{hint} Set other codes in {key}, or choose another outcome"
+    )

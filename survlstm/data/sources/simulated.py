@@ -11,6 +11,7 @@ from pathlib import Path
 
 from survlstm.data.aside import written_aside
 from survlstm.data.sums import fault_of, write_sums
+from survlstm.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -30,22 +31,32 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     from survlstm.simulation import simulate_cohort  # noqa: PLC0415
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
+    try:
+        _remove_broken(folder)
+        with written_aside(folder) as aside:
+            simulate_cohort(
+                aside,
+                patients=patients,
+                seed=seed,
+                history_years=history_years,
+                end_date=datetime.date.fromisoformat(end_date),
+                progress=True,
+            )
+            write_sums(aside)
+    except OSError as error:
+        raise ConfigError(
+            f"a simulated cohort must be kept in {folder.parent}; the system says: {error}. If the cache was removed "
+            "meanwhile, start again; else free space there, or set cache_dir=DIR"
+        ) from error
+    return folder
+
+
+def _remove_broken(folder: Path) -> None:
     # Looked at again: another run may have finished the cohort while the simulator was imported.
     if folder.exists() and fault_of(folder):
         broken = folder.with_name(f".{folder.name}-broken-{os.getpid()}")
         folder.rename(broken)
         shutil.rmtree(broken)
-    with written_aside(folder) as aside:
-        simulate_cohort(
-            aside,
-            patients=patients,
-            seed=seed,
-            history_years=history_years,
-            end_date=datetime.date.fromisoformat(end_date),
-            progress=True,
-        )
-        write_sums(aside)
-    return folder
 
 
 def _is_whole(folder: Path) -> bool:

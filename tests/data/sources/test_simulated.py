@@ -7,6 +7,7 @@ import pytest
 
 import survlstm.simulation
 from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.errors import ConfigError
 
 SETTINGS = {"patients": 5, "seed": 0, "history_years": 10.0, "end_date": "2024-04-01"}
 
@@ -45,6 +46,20 @@ def test_a_cohort_with_a_changed_cell_is_made_anew(tmp_path, caplog):
     (folder / "sums.json").write_text('{"../patients.csv": "0"}')
     assert simulated_cohort(tmp_path, **SETTINGS) == folder
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_cache_that_is_removed_during_the_simulation_is_told(tmp_path, monkeypatch):
+    simulate = survlstm.simulation.simulate_cohort
+
+    def during(output, **settings):
+        simulate(output, **settings)
+        shutil.rmtree(tmp_path / "cache")
+
+    monkeypatch.setattr(survlstm.simulation, "simulate_cohort", during)
+    with pytest.raises(
+        ConfigError, match=r"a simulated cohort must be kept in .*cohorts; the system says: .*cache_dir="
+    ):
+        simulated_cohort(tmp_path / "cache", **SETTINGS)
 
 
 @pytest.mark.parametrize("meanwhile", ["before the simulation", "during it"])

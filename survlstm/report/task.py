@@ -1,0 +1,69 @@
+"""What a run predicts and whose records it reads, in the words that every page, table and log line uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from survlstm.config import DataConfig, RunConfig
+from survlstm.section import SwapPoint
+
+# Shown wherever results of an outcome are shown that no record holds.
+BANNER = "SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothing about these patients"
+DRAWN = {"SyntheticOutcome": "synthetic (drawn by a formula)", "RandomOutcome": "random (drawn by chance)"}
+
+
+class Task(NamedTuple):
+    """The outcome and the data of a run; ``banner`` is empty unless the outcome is drawn."""
+
+    outcome: str
+    data: str
+    banner: str
+
+    @property
+    def title(self) -> str:
+        """Both, for a headline."""
+        return f"outcome {self.outcome}, {self.data}"
+
+
+def task_of(config: RunConfig, data: DataConfig | None = None) -> Task:
+    """The task of a run, or of its model on other ``data``."""
+    return Task(outcome_name(config.outcome), _data_name(data or config.data), banner_of(config.outcome))
+
+
+def banner_of(outcome: SwapPoint) -> str:
+    """The banner of a drawn outcome; empty for one that the records hold."""
+    return BANNER if is_drawn(str(outcome.settings()["_target_"])) else ""
+
+
+def is_drawn(target: str) -> bool:
+    """Whether the outcome of this class is drawn instead of read from the records."""
+    return _class_of(target) in DRAWN
+
+
+def outcome_name(outcome: SwapPoint) -> str:
+    """The outcome in a few words."""
+    settings = outcome.settings()
+    return name_of_outcome(str(settings["_target_"]), settings.get("codes", []))
+
+
+def name_of_outcome(target: str, codes: Sequence[str] = ()) -> str:
+    """The same, of the class that a config names and the codes beside it."""
+    name = _class_of(target)
+    if name == "FirstCodeOutcome" and codes:
+        more = len(codes) - 1
+        others = f" or {more} other code{'' if more == 1 else 's'}" if more else ""
+        return f"first entry of {codes[0]}{others}"
+    return DRAWN.get(name, "death" if name == "DeathOutcome" else name)
+
+
+def _class_of(target: str) -> str:
+    return target.rpartition(".")[2]
+
+
+def _data_name(data: DataConfig) -> str:
+    if data.path is not None:
+        return f"export {Path(data.path).name}"
+    assert data.simulated is not None, "validated: one of path and simulated is set"
+    return f"{data.simulated.patients:,} simulated patients"

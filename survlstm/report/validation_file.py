@@ -1,0 +1,76 @@
+"""Hazards of a run's validation subjects ↔ validation.npz, so that two runs can be compared on the same subjects.
+
+The subjects stand in the order of their split, without their ids; a digest says whether two files hold the same ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from survlstm.training.prediction import Predictions
+
+NAME = "validation.npz"
+
+
+class Validation(NamedTuple):
+    """Labels and hazards of the validation subjects; hazards are NaN where no step was predicted.
+
+    Equal ``digest`` means the same subjects in the same order with the same labels on the same clock.
+    """
+
+    digest: str
+    step: Int64[np.ndarray, " subject"]
+    event: Bool[np.ndarray, " subject"]
+    hazard: Float64[np.ndarray, "subject step"]
+
+
+def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndarray, *, clock: str) -> None:
+    """Write the predictions at the best epoch, readable by their owner alone."""
+    steps = (~np.isnan(predictions.hazard)).sum(axis=1)
+    aside = folder / f".{NAME}.{os.getpid()}"
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+            np.savez(
+                stream,
+                digest=np.array(_digest(predictions, subject_id, clock)),
+                step=predictions.step,
+                event=predictions.event,
+                steps=steps,
+                hazard=predictions.hazard[~np.isnan(predictions.hazard)],
+            )
+        os.replace(aside, folder / NAME)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_validation(folder: Path) -> Validation | None:
+    """The file of a run; None where it is missing or damaged."""
+    try:
+        with (folder / NAME).open("rb") as stream, np.load(stream) as arrays:
+            steps, hazards = arrays["steps"], arrays["hazard"]
+            step, event = arrays["step"], arrays["event"]
+            if not (len(step) == len(event) == len(steps) > 0 and steps.sum() == len(hazards)):
+                return None
+            if not (steps > step).all():
+                return None
+            hazard = np.full((len(steps), int(steps.max())), np.nan)
+            hazard[np.arange(hazard.shape[1]) < steps[:, None]] = hazards
+            return Validation(str(arrays["digest"]), step, event, hazard)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _digest(predictions: Predictions, subject_id: np.ndarray, clock: str) -> str:
+    digest = hashlib.sha256(clock.encode())
+    for name in subject_id[predictions.subject]:
+        digest.update(f"\0{name}".encode())
+    digest.update(predictions.step.tobytes() + predictions.event.tobytes())
+    return digest.hexdigest()

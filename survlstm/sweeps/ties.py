@@ -1,0 +1,97 @@
+"""The two best of a sweep → whether validation tells them apart, by paired differences; the test decides nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from survlstm.judgement.bootstrap import Bootstrap
+from survlstm.judgement.contenders import Contender
+from survlstm.judgement.results import Difference
+from survlstm.judgement.step_table import judge_steps, nll_of
+from survlstm.report.numbers import counted, number
+from survlstm.report.validation_file import Validation, read_validation
+from survlstm.sweeps.reading import RunRow, Value
+from survlstm.sweeps.repeats import CONFIDENCE, FEWEST_REPEATS, half_width
+
+# Of the validation split, as for the intervals of a verdict.
+FEWEST_EVENTS = 30
+RESAMPLES = 1000
+
+
+class Tie(NamedTuple):
+    """Whether the second is tied with the best; None where nothing can be said. ``sentence`` gives the figures."""
+
+    is_tied: bool | None
+    sentence: str
+
+
+def tie_of(best: Sequence[RunRow], second: Sequence[RunRow], *, figure: str, repeat_keys: Sequence[str]) -> Tie:
+    """Compare two groups by ``figure``, nll or c_td, of their finished runs on their validation subjects.
+
+    Repeats are paired by ``repeat_keys`` (seed and fold), and the mean of their differences stands beside its 95%
+    t-interval. Single runs are paired by subject: the bootstrap resamples the subjects that both were validated on.
+    """
+    if len(best) == len(second) == 1:
+        return _by_subjects(best[0], second[0], figure)
+    return _by_repeats(_by_key(best, figure, repeat_keys), _by_key(second, figure, repeat_keys), figure)
+
+
+def _by_key(rows: Sequence[RunRow], figure: str, repeat_keys: Sequence[str]) -> dict[tuple[Value, ...], float]:
+    figures = [(row, getattr(row.val, figure)) for row in rows if row.is_finished]
+    return {tuple(row.setting(key) for key in repeat_keys): found.value for row, found in figures if found}
+
+
+def _by_repeats(best: dict[tuple[Value, ...], float], second: dict[tuple[Value, ...], float], figure: str) -> Tie:
+    shared = [key for key in best if key in second]
+    if len(shared) < FEWEST_REPEATS:
+        return Tie(None, f"not told apart: {counted(len(shared), 'pair')} of repeats, {FEWEST_REPEATS} are needed")
+    sign = -1 if figure == "nll" else 1
+    lead = sign * np.array([best[key] - second[key] for key in shared])
+    mean, half = float(lead.mean()), half_width(float(lead.std(ddof=1)), len(shared))
+    digits = _digits(half)
+    said = f"leads by {number(mean, digits)} ± {number(half, digits)} (95%, paired over {len(shared)} repeats)"
+    return Tie(abs(mean) <= half, said)
+
+
+def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
+    ours, theirs = (read_validation(row.folder) for row in (best, second))
+    if ours is None or theirs is None:
+        return Tie(None, "not told apart: one run each, and no validation.npz that says how each subject fared")
+    if ours.digest != theirs.digest:
+        return Tie(None, "not told apart: one run each, on other validation subjects")
+    events = int(ours.event.sum())
+    if events < FEWEST_EVENTS:
+        return Tie(None, f"not told apart: one run each, {events} validation events, {FEWEST_EVENTS} are needed")
+    found = _difference(ours, theirs, figure)
+    if found is None:
+        return Tie(None, "not told apart: one run each, and a difference that some resamples leave undefined")
+    sign = -1 if figure == "nll" else 1
+    low, high = sorted(sign * end for end in found.interval)
+    digits = _digits((high - low) / 2)
+    said = (
+        f"leads by {number(sign * found.value, digits)} (95% {number(low, digits)} to {number(high, digits)}, paired "
+        f"over {len(ours.step)} validation subjects)"
+    )
+    return Tie(low <= 0 <= high, said)
+
+
+def _digits(half: float) -> int:
+    """As many decimals as give an uncertainty two significant digits, and never fewer than other figures have."""
+    return 3 if half <= 0 else max(3, 1 - math.floor(math.log10(half)))
+
+
+def _difference(ours: Validation, theirs: Validation, figure: str) -> Difference | None:
+    bootstrap = Bootstrap(RESAMPLES, CONFIDENCE, FEWEST_EVENTS, seed=0)
+    if figure == "nll":
+        # Of a mean the resamples cost nothing; those of a rank do, and are made where they are asked for.
+        nll = [nll_of(one.hazard, ours.step, ours.event) for one in (ours, theirs)]
+        weights = list(bootstrap.weights(len(ours.step)))
+        first, second = (np.concatenate([weight @ one / len(one) for weight in weights]) for one in nll)
+        return bootstrap.difference(float(nll[0].mean() - nll[1].mean()), first, second)
+    contenders = [Contender("", "model", one.hazard, known_ahead=False) for one in (ours, theirs)]
+    rows, _ = judge_steps(contenders, step=ours.step, event=ours.event, bootstrap=bootstrap)
+    return rows[1].c_td_difference
