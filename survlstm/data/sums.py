@@ -14,7 +14,7 @@ NAME = "sums.json"
 def write_sums(folder: Path) -> None:
     """Write the SHA-256 of every file in ``folder`` beside the files; the last thing before the folder is used."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != NAME)
-    write_json(folder / NAME, {path.name: _sum(path) for path in files})
+    write_json(folder / NAME, {path.name: _sum(path) for path in files}, private=True)
 
 
 def fault_of(folder: Path) -> str:

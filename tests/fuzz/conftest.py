@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.mutations import SECRET
 
 
-@pytest.fixture(params=[pytest.param(1, id="short"), pytest.param(25, id="long", marks=pytest.mark.slow)])
+@pytest.fixture(params=[pytest.param(1, id="short"), pytest.param(40, id="long", marks=pytest.mark.slow)])
 def times(request):
     """How often a bounded number of changes is made; the long version belongs to -m slow."""
     return request.param

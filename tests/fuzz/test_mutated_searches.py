@@ -63,7 +63,7 @@ def test_no_changed_journal_gives_a_traceback_or_words_of_others(searched, tmp_p
     whole, words = searched
     content, dice, refused = (whole / "study.journal").read_bytes(), random.Random(SEED), 0
     logging.getLogger("survlstm").setLevel(logging.ERROR)
-    for number in range(60 * times):
+    for number in range(30 * times):
         folder = shutil.copytree(whole, tmp_path / str(number))
         (folder / "study.journal").write_bytes(changed_journal(content, dice))
         config = config_of(folder, *words)
@@ -87,4 +87,4 @@ def test_no_changed_journal_gives_a_traceback_or_words_of_others(searched, tmp_p
             claimed.release()
             assert all(config.space[key].holds(value) for key, value in claimed.values.items())
         shutil.rmtree(folder)
-    assert refused > 15 * times
+    assert refused > 6 * times
