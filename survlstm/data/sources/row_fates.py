@@ -148,7 +148,9 @@ def check_unusable_share(count: TableCount, *, limit: float, example: Callable[[
     reasons = ", ".join(f"{number} {reason}" for reason, number in count.unusable.items())
     enough = min(1.0, math.ceil(share * 100) / 100)
     advice = f"Mend the export, or accept the loss with data.source.max_unusable_share={enough:g}."
-    if sum(count.unusable.get(reason, 0) for reason in BY_DEATH) > limit * count.rows_read:
+    if unusable == count.rows_read:
+        advice = "Mend the export: no row of the table is left."
+    elif sum(count.unusable.get(reason, 0) for reason in BY_DEATH) > limit * count.rows_read:
         advice = (
             "Write DEATHDATE as YYYY-MM-DD and leave it empty for the living. DO NOT raise "
             "data.source.max_unusable_share instead: who is left out would depend on who died, and the cohort would be "

@@ -205,3 +205,9 @@ def test_a_header_of_another_width(export):
     export.write("conditions.csv", HEADER, *[f"{ROW},more"] * 4)
     with pytest.raises(SourceError, match=r"4 of 4 are \(1\): 4 malformed row\."):
         export.read()
+
+
+def test_a_table_without_a_usable_row_gets_no_advice_to_accept_that(export):
+    export.conditions(*["someday,,anna,e1,44054006,Diabetes"] * 3)
+    with pytest.raises(SourceError, match=r"3 of 3 are \(1\): 3 unparsable date.*no row of the table is left\.$"):
+        export.read()
