@@ -64,10 +64,10 @@ def _one(what: str, overrides: list[str]) -> None:
     """The child's side: time one stage, its imports done before."""
     from hydra import compose, initialize_config_dir
 
-    from survlstm.build import build_outcome, build_prepared, build_settings, build_source
-    from survlstm.config import RunConfig, conf_dir
+    from survlstm.config.schema import RunConfig, conf_dir
+    from survlstm.config.validation import validate
+    from survlstm.data.factory import build_outcome, build_prepared, build_settings, build_source
     from survlstm.data.prepare import make
-    from survlstm.validation import validate
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = validate(compose("train", overrides=overrides), RunConfig)

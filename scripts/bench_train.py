@@ -22,20 +22,22 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from survlstm.build import build_batches, build_model, build_optimizer, build_prepared
-from survlstm.config import RunConfig, conf_dir
+from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.validation import validate
 from survlstm.data.batches import Batch, Batches
+from survlstm.data.factory import build_batches, build_prepared
 from survlstm.data.prepare import Prepared
 from survlstm.data.split import Split
+from survlstm.models.factory import build_model
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.concordance import concordance_td
 from survlstm.survival.loss import nll_per_step
 from survlstm.training.device import choose_device
+from survlstm.training.factory import build_optimizer
+from survlstm.training.initial_hazard import starting_hazard
 from survlstm.training.prediction import predict
 from survlstm.training.seeding import seed_everything
-from survlstm.training.starting_hazard import starting_hazard
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
-from survlstm.validation import validate
 
 DEFAULTS = ["data=cohort_1000", "model=lstm_medium", "trainer=a40"]
 BOUND, EPOCH = "bound: bare nn.LSTM", "whole epoch"

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from survlstm.build import build_batches
-from survlstm.bundle.reference import make_reference
+from survlstm.data.factory import build_batches
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.finished_run import open_run
-from survlstm.judgement.drift import Drift, fit_drift, logit_of
-from survlstm.judgement.landmark_figures import Sample, figures_of
-from survlstm.judgement.landmarks import AtRisk, landmarks_of
+from survlstm.evaluation.hazard_extrapolation import Drift, fit_drift, logit_of
+from survlstm.evaluation.landmark_metrics import Sample, figures_of
+from survlstm.evaluation.landmarks import AtRisk, landmarks_of
+from survlstm.inference.bundle.reference_case import make_reference
+from survlstm.runs.finished import open_run
 from survlstm.survival.kaplan_meier import kaplan_meier
 from survlstm.training.prediction import Predictions, predict
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from survlstm.simulation import simulate_cohort
-from survlstm.simulation.figures import cohort_figures
+from survlstm.simulation.cohort_statistics import cohort_figures
 
 LAST_DAY = datetime.date(2024, 4, 30)
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from survlstm.cli import main
+from survlstm.cli.main import main
 
 main(["train", *sys.argv[1:]])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from survlstm.scoring.predictor import Predictor, load_bundle
+from survlstm.utils.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Predictor", "load_bundle"]
+if TYPE_CHECKING:
+    from survlstm.inference.predictor import Predictor, load_bundle
+
+__all__ = ["Predictor", "__version__", "load_bundle"]
 
 
 def __getattr__(name: str) -> Any:
-    # torch comes with it: seconds that the command need not wait for.
-    if name in __all__:
-        from survlstm.scoring import predictor  # noqa: PLC0415
+    # Importing the predictor imports torch, which takes seconds that commands such as --help need not wait for.
+    if name in {"Predictor", "load_bundle"}:
+        from survlstm.inference import predictor  # noqa: PLC0415
 
         return getattr(predictor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """``python -m survlstm`` is the command ``survlstm``."""
 
-from survlstm.cli import main
+from survlstm.cli.main import main
 
 main()

@@ -7,12 +7,12 @@ import functools
 import numpy as np
 import pandas as pd
 
-from survlstm.bundle.bundle import About, Bundle
-from survlstm.bundle.card import STEPS, outcome_in_words
-from survlstm.bundle.reference import cohort_summary, make_reference
-from survlstm.compose import check_overrides
-from survlstm.config import RunConfig
-from survlstm.scoring.predictor import Predictor
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import RunConfig
+from survlstm.inference.bundle.bundle import About, Bundle
+from survlstm.inference.bundle.card import STEPS, outcome_in_words
+from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
+from survlstm.inference.predictor import Predictor
 from tests.learning import model_for, prepared_on
 from tests.records import events_of, random_records
 

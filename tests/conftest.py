@@ -3,7 +3,7 @@
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from survlstm.cli import main
+from survlstm.cli.main import main
 from tests.browser import CHROMIUM, DESKTOP
 
 

@@ -14,14 +14,14 @@ from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import Prepared, make
 from survlstm.data.split import Split
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.training.budget import Meter
 from survlstm.training.checkpoint import Checkpointer
+from survlstm.training.early_stopping import EarlyStopping
 from survlstm.training.history import History
-from survlstm.training.learner import Learner
-from survlstm.training.meter import Meter
+from survlstm.training.initial_hazard import starting_hazard
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
-from survlstm.training.starting_hazard import starting_hazard
-from survlstm.training.stopping import EarlyStopping
+from survlstm.training.train_step import Learner
 from survlstm.training.trainer import Trainer
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 

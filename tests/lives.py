@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from survlstm.cli import main
+from survlstm.cli.main import main
 
 # torch imports _dynamo with the first optimizer, and the report matplotlib: seconds each.
-IMPORTED = ["pytest", "torch._dynamo", "survlstm.run", "survlstm.launch", "tests.lives", "tests.learning"]
+IMPORTED = ["pytest", "torch._dynamo", "survlstm.runs.train", "survlstm.runs.launch", "tests.lives", "tests.learning"]
 
 
 # A run of seconds, but for the number of its epochs.

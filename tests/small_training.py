@@ -10,13 +10,13 @@ from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import make
 from survlstm.data.split import Split
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.training.budget import Meter
 from survlstm.training.checkpoint import Checkpointer
-from survlstm.training.learner import Learner
-from survlstm.training.meter import Meter
+from survlstm.training.early_stopping import EarlyStopping
+from survlstm.training.initial_hazard import starting_hazard
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
-from survlstm.training.starting_hazard import starting_hazard
-from survlstm.training.stopping import EarlyStopping
+from survlstm.training.train_step import Learner
 from survlstm.training.trainer import Trainer
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
@@ -49,7 +49,7 @@ def made(
     checkpointer=Checkpointer,
     minutes_between_saves=math.inf,
 ):
-    """A trainer and its two splits, as ``survlstm.run`` puts them together."""
+    """A trainer and its two splits, as ``survlstm.runs.train`` puts them together."""
     seed_everything(seed if weights_seed is None else weights_seed, deterministic=True)
     model = DiscreteTimeSurvivalLSTM(
         vocabulary_size=len(prepared.vocabulary),

@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor
 
 from survlstm.data.features import FEATURES
+from survlstm.data.packing import Slots, arrange
 from survlstm.data.ragged import ranges
-from survlstm.data.slots import Slots, arrange
 from survlstm.data.tensors import Tensors
 
 
 class Batch(NamedTuple):
-    """Rows of visits in slots (see survlstm.data.slots), and the labels of their hazards.
+    """Rows of visits in slots (see survlstm.data.packing), and the labels of their hazards.
 
     A row is a subject's record, or a window of it; ``slot`` names each visit's slot, row after row. A slot of padding
     has no codes and is nobody's. On the visit clock labels stand in slots as the logits do, and ``at_risk`` is true

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64
 
 from survlstm.data.outcomes.labels import FollowUp
 from survlstm.data.visits import Visits, cut_visits
-from survlstm.errors import CohortError
+from survlstm.utils.errors import CohortError
 
 
 class Exclusion(NamedTuple):

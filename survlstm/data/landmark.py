@@ -13,7 +13,7 @@ from survlstm.data.outcomes.labels import Labels
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets, days_between
 from survlstm.data.visits import Visits
-from survlstm.errors import OutcomeError
+from survlstm.utils.errors import OutcomeError
 
 
 @dataclass(frozen=True)

@@ -16,23 +16,23 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from survlstm.data.aside import written_aside
+from survlstm.data.checksums import fault_of, write_sums
 from survlstm.data.cohort import Cohort, Exclusion, select_cohort
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Events, Reading, TableCount
-from survlstm.data.fitted import Fitted
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
+from survlstm.data.preprocessing_state import Fitted
 from survlstm.data.split import Fold, Split, split_subjects
-from survlstm.data.sums import fault_of, write_sums
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import Built, Tensors, build_tensors, refuse_unsound
 from survlstm.data.visits import Visits, group_visits, groupable, take_events
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.errors import CohortError, ConfigError, SourceError
-from survlstm.files import PRIVATE_FOLDER, create_private, waited_for
-from survlstm.stored import built, read_json
+from survlstm.utils.atomic_folder import written_aside
+from survlstm.utils.errors import CohortError, ConfigError, SourceError
+from survlstm.utils.files import PRIVATE_FOLDER, create_private, waited_for
+from survlstm.utils.stored_files import built, read_json
 
 log = logging.getLogger(__name__)
 

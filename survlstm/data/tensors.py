@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
 
 from survlstm.data.features import standardise, visit_features
-from survlstm.data.fitted import Fitted
+from survlstm.data.preprocessing_state import Fitted
 from survlstm.data.ragged import ranges
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets

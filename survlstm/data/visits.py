@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int, Int32, Int64
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import DAY_SECONDS, known_times
 from survlstm.data.ragged import ranges
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from survlstm.data.batches import Batches
 from survlstm.explanation.gradients import Gradients, average_embedding, integrate
+from survlstm.explanation.model_inputs import read_record
 from survlstm.explanation.occlusion import Occlusion, occlude_record
-from survlstm.explanation.record import read_record
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"

@@ -8,10 +8,10 @@ import numpy as np
 
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.effects import METHODS, Effects
-from survlstm.explanation.over_time import OverTime
-from survlstm.explanation.planted import PlantedFound, find_planted
+from survlstm.explanation.planted_codes import PlantedFound, find_planted
 from survlstm.explanation.ranking import Ranking, rank_agreement
-from survlstm.explanation.sanity import FEWEST_SUBJECTS, Sanity
+from survlstm.explanation.risk_over_time import OverTime
+from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS, Sanity
 
 # A larger share of what is explained must not be lost in integration.
 MOST_MISSED = 0.05

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.errors import ConfigError
-from survlstm.explanation.record import Record, log_odds, visit_means
+from survlstm.explanation.model_inputs import Record, log_odds, visit_means
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.utils.errors import ConfigError
 
 # Visits computed at once, with what their gradients need: half a gigabyte for the largest of the models in conf.
 MOST_VISITS = 2**13

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.record import Record, log_odds, read_record, visit_means
+from survlstm.explanation.model_inputs import Record, log_odds, read_record, visit_means
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 # Visits computed at once: half a gigabyte for the largest of the models in conf.
@@ -21,7 +21,7 @@ class Occlusion(NamedTuple):
 
     ``effect`` is the log-odds of the event with the code minus that without it: above 0 the code raises the risk.
     ``entries`` counts the code's entries in the row, ``last_visit`` is the subject's latest visit (from 0) that has it.
-    ``log_odds`` is that of the whole row, on the scale of ``survlstm.explanation.record.log_odds``.
+    ``log_odds`` is that of the whole row, on the scale of ``survlstm.explanation.model_inputs.log_odds``.
     """
 
     code: Int64[np.ndarray, " code"]

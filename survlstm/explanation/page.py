@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from survlstm.evaluation.results import Estimate, Interval
 from survlstm.explanation.effects import METHODS
 from survlstm.explanation.findings import Findings
-from survlstm.explanation.sentences import conventions, headline, lines, warnings
 from survlstm.explanation.tables import days_since_first
-from survlstm.files import write_text
-from survlstm.judgement.results import Estimate, Interval
-from survlstm.report.environment import page_environment
+from survlstm.explanation.text import conventions, headline, lines, warnings
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
 from survlstm.report.figures.explanation import Bar, CodeLine, CodeStrip, draw_codes, draw_subject
+from survlstm.report.templates import page_environment
+from survlstm.utils.files import write_text
 
 PAGE = "explanation.html"
 MOST_STRIPS = 10

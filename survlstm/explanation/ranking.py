@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
+from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.explanation.effects import METHODS, Effects
-from survlstm.judgement.bootstrap import Bootstrap
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from jaxtyping import Float64
 
 from survlstm.explanation.effects import METHODS
 from survlstm.explanation.findings import Findings
-from survlstm.explanation.sentences import conventions, headline, lines, warnings
-from survlstm.files import write_json, write_text
+from survlstm.explanation.text import conventions, headline, lines, warnings
+from survlstm.utils.files import write_json, write_text
 
 
 def write_tables(folder: Path, found: Findings, entries: tuple[str, ...]) -> None:

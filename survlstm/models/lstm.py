@@ -102,7 +102,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         visits_per_row: Int64[Tensor, " row"],
         noise: Int32[Tensor, " slot"] | None = None,
     ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
-        """Logits, one a slot or with intervals K a row; see survlstm.data.slots for what slices and slots are.
+        """Logits, one a slot or with intervals K a row; see survlstm.data.packing for what slices and slots are.
 
         A slot without a visit has no codes and a logit that means nothing: mask it. ``noise`` is the key of each slot's
         dropout, needed in training mode only.

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from survlstm.data.prepare import Flow
-from survlstm.files import write_text
-from survlstm.judgement.results import Calibration, Finding, LandmarkResult, Verdict, best_of
-from survlstm.report import numbers
-from survlstm.report.environment import page_environment
+from survlstm.evaluation.results import Calibration, Finding, LandmarkResult, Verdict, best_of
+from survlstm.report import formatting
 from survlstm.report.figures.calibration import draw_calibration
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
 from survlstm.report.figures.cohort import draw_flow
 from survlstm.report.figures.curves import draw_examples, draw_groups
 from survlstm.report.figures.learning import draw_learning
 from survlstm.report.figures.ranking import draw_forest, draw_heat_map
+from survlstm.report.templates import page_environment
 from survlstm.training.history import History
+from survlstm.utils.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _calibration_plates(folder: Path, landmark: LandmarkResult, place: int) -> I
         name = f"calibration_{place}_{number}"
         drawing = draw_calibration(calibration, landmark=landmark.name, unit=landmark.unit, name=name)
         yield CalibrationPlate(
-            horizon=numbers.time(calibration.horizon, landmark.unit),
+            horizon=formatting.time(calibration.horizon, landmark.unit),
             found=calibration,
             plate=save(drawing, folder) if drawing else None,
         )

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from survlstm.files import write_text
-from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import house_style, save
 from survlstm.report.figures.survival import (
     UNITS,
@@ -17,6 +15,8 @@ from survlstm.report.figures.survival import (
     draw_risk_groups,
     draw_subjects,
 )
+from survlstm.report.templates import page_environment
+from survlstm.utils.files import write_text
 
 
 @dataclass(frozen=True)

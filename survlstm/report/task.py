@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from survlstm.config import DataConfig, RunConfig
-from survlstm.section import SwapPoint
+from survlstm.config.schema import DataConfig, RunConfig
+from survlstm.config.section import SwapPoint
 
 # Shown wherever results of an outcome are shown that no record holds.
 BANNER = "SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothing about these patients"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from survlstm.command_config import ServeConfig
-from survlstm.errors import ConfigError
+from survlstm.config.commands import ServeConfig
+from survlstm.utils.errors import ConfigError
 
 __all__ = ["serve"]
 

@@ -16,9 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from survlstm import __version__
-from survlstm.errors import SurvlstmError
-from survlstm.serving.answers import (
+from survlstm.serving.errors import Problem, of_errors, of_status, refusal
+from survlstm.serving.example import example_csv
+from survlstm.serving.fields import ExplainQuery, Options
+from survlstm.serving.middleware import BodyLimit, Counted, HeadAsGet, OwnHost, Watched
+from survlstm.serving.openapi import EVENTS_BODY, REFUSALS, WITH_BODY, complete_schema
+from survlstm.serving.page import write_page
+from survlstm.serving.request_queue import Desk
+from survlstm.serving.requests import CSV, JSON, Asked, place_in_query, read_asked, typed
+from survlstm.serving.responses import (
     ExplainAnswer,
     HealthAnswer,
     ModelAnswer,
@@ -27,17 +33,11 @@ from survlstm.serving.answers import (
     model_answer,
     predict_answer,
 )
-from survlstm.serving.desk import Desk
-from survlstm.serving.example import example_csv
-from survlstm.serving.fields import ExplainQuery, Options
-from survlstm.serving.guards import BodyLimit, Counted, HeadAsGet, OwnHost, Watched
-from survlstm.serving.openapi import EVENTS_BODY, REFUSALS, WITH_BODY, complete_schema
-from survlstm.serving.page import write_page
-from survlstm.serving.problems import Problem, of_errors, of_status, refusal
-from survlstm.serving.requests import CSV, JSON, Asked, place_in_query, read_asked, typed
+from survlstm.utils.errors import SurvlstmError
+from survlstm.utils.version import __version__
 
 if TYPE_CHECKING:
-    from survlstm.scoring.predictor import Predictor
+    from survlstm.inference.predictor import Predictor
 
 # A body that takes longer holds a place that others wait for.
 BODY_SECONDS = 10.0

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from survlstm.config import RunConfig
+from survlstm.config.schema import RunConfig
 
 if TYPE_CHECKING:
-    from survlstm.scoring.predictor import Predictor
+    from survlstm.inference.predictor import Predictor
 
 SUBJECT, BIRTH = "example", "1957-03-21"
 FIRST_DAY = datetime.date(2013, 2, 11)

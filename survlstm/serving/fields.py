@@ -11,7 +11,7 @@ from pydantic.types import FailFast
 from pydantic_core import PydanticCustomError
 
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR
-from survlstm.scoring.events_table import LONGEST
+from survlstm.inference.events_table import LONGEST
 
 LONGEST_ID, LONGEST_CODE = LONGEST["subject_id"], LONGEST["code"]
 FIRST_TIME, LAST_TIME = datetime.datetime(FIRST_YEAR, 1, 1), datetime.datetime(LAST_YEAR + 1, 1, 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from survlstm.serving.errors import ErrorAnswer
 from survlstm.serving.fields import PredictRequest
-from survlstm.serving.problems import ErrorAnswer
 from survlstm.serving.requests import CSV, JSON
 
 _EVENTS = [

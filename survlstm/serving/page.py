@@ -9,8 +9,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from survlstm.report.environment import page_environment
-from survlstm.serving.answers import ModelAnswer
+from survlstm.report.templates import page_environment
+from survlstm.serving.responses import ModelAnswer
 
 HERE = Path(__file__).parent
 

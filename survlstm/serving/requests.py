@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from survlstm.content import known_and_others
+from survlstm.serving.errors import Place, Problem, kind_of, of_errors
 from survlstm.serving.fields import EventRow, EventRows, Options, PredictRequest
-from survlstm.serving.problems import Place, Problem, kind_of, of_errors
+from survlstm.utils.content import known_and_others
 
 JSON, CSV = "application/json", "text/csv"
 COLUMNS = tuple(EventRow.model_fields)

@@ -17,11 +17,11 @@ from typing import NoReturn
 
 import uvicorn
 
-from survlstm.command_config import ServeConfig
-from survlstm.errors import ServingError
-from survlstm.scoring.predictor import load_bundle
+from survlstm.config.commands import ServeConfig
+from survlstm.inference.predictor import load_bundle
 from survlstm.serving.app import Limits, create_app
-from survlstm.serving.framing import StrictProtocol
+from survlstm.serving.http_protocol import StrictProtocol
+from survlstm.utils.errors import ServingError
 
 log = logging.getLogger(__name__)
 

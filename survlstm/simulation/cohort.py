@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from survlstm.errors import ConfigError
 from survlstm.simulation import text
-from survlstm.simulation.bookkeeping import append_deaths, append_life_accounts, append_patients
-from survlstm.simulation.life import live
+from survlstm.simulation.administrative_tables import append_deaths, append_life_accounts, append_patients
+from survlstm.simulation.life_course import live
 from survlstm.simulation.population import draw_people
 from survlstm.simulation.records import write_records
 from survlstm.simulation.schedule import plan_visits
@@ -25,6 +24,7 @@ from survlstm.simulation.synthea_csv import (
     chunk_text,
     write_headers,
 )
+from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from survlstm.simulation.life import Lives, disease_number
+from survlstm.simulation.life_course import Lives, disease_number
 from survlstm.simulation.population import DAYS_PER_YEAR, People
 from survlstm.simulation.schedule import SECONDS_PER_DAY, Visits
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from survlstm.simulation.life import Lives
+from survlstm.simulation.life_course import Lives
 from survlstm.simulation.physiology import Values, expected_values
 from survlstm.simulation.population import DAYS_PER_YEAR, People
 from survlstm.simulation.schedule import SECONDS_PER_DAY, Visits, kind_number, onset_day, reasons

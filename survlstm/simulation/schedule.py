@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from survlstm.simulation.life import Lives, disease_number
+from survlstm.simulation.life_course import Lives, disease_number
 from survlstm.simulation.population import ADULT_AGE, DAYS_PER_YEAR, People
 from survlstm.simulation.tables import VisitSeries, diseases, encounter_kinds, visit_series
 

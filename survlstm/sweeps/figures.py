@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, RULE, Drawing, new_figure
-from survlstm.report.numbers import MISSING, counted, number
-from survlstm.sweeps.reading import Value
+from survlstm.report.formatting import MISSING, counted, number
+from survlstm.sweeps.load_runs import Value
 from survlstm.sweeps.table import Sweep, main_effects, shown, sort_values, telling_keys
 
 # More than that is no picture any more; the tables hold everything.

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from survlstm.config import RunConfig
-from survlstm.content import sentence_of, way_of
-from survlstm.errors import Interrupted, SurvlstmError
-from survlstm.launch import settled, start
-from survlstm.report.manifest import read_manifest, record_failure
-from survlstm.resumption import compare
-from survlstm.run_folder import is_finished
-from survlstm.stored import fault_of
+from survlstm.config.schema import RunConfig
+from survlstm.config.validation import validate
+from survlstm.runs.folder import is_finished
+from survlstm.runs.launch import settled, start
+from survlstm.runs.manifest import read_manifest, record_failure
+from survlstm.runs.resume import compare
 from survlstm.sweeps.summary import summarize
-from survlstm.validation import validate
+from survlstm.utils.content import sentence_of, way_of
+from survlstm.utils.errors import Interrupted, SurvlstmError
+from survlstm.utils.stored_files import fault_of
 
 log = logging.getLogger(__name__)
 

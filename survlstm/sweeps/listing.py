@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from survlstm.errors import ConfigError
-from survlstm.judgement.results import Estimate, Interval
-from survlstm.report.numbers import MISSING, estimate
+from survlstm.config.validation import nearest_key
+from survlstm.evaluation.results import Estimate, Interval
+from survlstm.report.formatting import MISSING, estimate
 from survlstm.report.task import is_drawn, name_of_outcome
-from survlstm.sweeps.reading import RunRow, Value, find_runs, parse_value, read_run
+from survlstm.sweeps.load_runs import RunRow, Value, find_runs, parse_value, read_run
 from survlstm.sweeps.table import shown
-from survlstm.sweeps.words import dollars, duration
-from survlstm.validation import nearest_key
+from survlstm.sweeps.text import dollars, duration
+from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,15 @@ from urllib.parse import quote
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from survlstm.report import numbers
-from survlstm.report.environment import page_environment
+from survlstm.report import formatting
 from survlstm.report.figures.canvas import Plate, house_style, save
-from survlstm.shell import command
-from survlstm.sweeps import words
+from survlstm.report.templates import page_environment
+from survlstm.sweeps import text
 from survlstm.sweeps.figures import draw_effects, draw_heat_map
-from survlstm.sweeps.parallel import draw_parallel
-from survlstm.sweeps.reading import STATES, RunRow, parse_override
+from survlstm.sweeps.load_runs import STATES, RunRow, parse_override
+from survlstm.sweeps.parallel_coordinates import draw_parallel
 from survlstm.sweeps.table import CONVENTIONS, IDLE_KEYS, Group, Sweep, shown
+from survlstm.utils.shell import command
 
 # The other lines of a table are folded away.
 MOST_LINES = 25
@@ -48,10 +48,10 @@ def write_page(folder: Path, sweep: Sweep) -> None:
         .render(
             title=f"Sweep {sweep.folder.resolve().name}",
             sweep=sweep,
-            verdict=words.verdict(sweep),
+            verdict=text.verdict(sweep),
             rows=best_first(sweep),
             groups=best_groups_first(sweep),
-            columns=words.columns(sweep),
+            columns=text.columns(sweep),
             first=MOST_LINES,
             overridden=_overridden(sweep),
             chosen={row.name for group in _chosen(sweep) for row in group.rows},
@@ -93,7 +93,7 @@ def _troubles(sweep: Sweep) -> list[Trouble]:
         if row.state not in {"finished", "running"}:
             alike.setdefault((row.state, row.record.sentence), []).append(row)
     return [
-        Trouble(state, words.sentence(rows[0]) if len(rows) == 1 else sentence, tuple(rows))
+        Trouble(state, text.sentence(rows[0]) if len(rows) == 1 else sentence, tuple(rows))
         for (state, sentence), rows in alike.items()
     ]
 
@@ -112,7 +112,7 @@ def _overridden(sweep: Sweep) -> tuple[str, ...]:
         return ()
     given = sweep.winner.group.rows[0].record.overrides
     lines = tuple(line for line in given if parse_override(line)[0] not in {*sweep.repeats, *IDLE_KEYS})
-    return lines if len(lines) > len(sweep.keys) or len(lines) > words.MOST_COLUMNS else ()
+    return lines if len(lines) > len(sweep.keys) or len(lines) > text.MOST_COLUMNS else ()
 
 
 def best_first(sweep: Sweep) -> list[RunRow]:
@@ -148,13 +148,13 @@ def _environment() -> Environment:
     environment = page_environment(Path(__file__).parent)
     environment.filters |= {
         "value": shown,
-        "duration": words.duration,
-        "dollars": words.dollars,
-        "test_words": words.test_words,
+        "duration": text.duration,
+        "dollars": text.dollars,
+        "test_words": text.test_words,
         "page_of": _page_of,
         "breakable": _breakable,
-        "why_no_interval": words.why_no_interval,
+        "why_no_interval": text.why_no_interval,
         "identity": id,
-        "against": lambda found: AGAINST.get(found, numbers.MISSING),
+        "against": lambda found: AGAINST.get(found, formatting.MISSING),
     }
     return environment

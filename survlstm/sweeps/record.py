@@ -17,13 +17,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 
-from survlstm.config import RunConfig, conf_dir
-from survlstm.errors import ConfigError
-from survlstm.files import write_json
-from survlstm.hydra_words import quoted
-from survlstm.stored import read_json
-from survlstm.trackers.mlflow_tracker import refuse_unnamed_server
-from survlstm.validation import keys_of
+from survlstm.config.overrides import quoted
+from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.validation import keys_of
+from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
+from survlstm.utils.errors import ConfigError
+from survlstm.utils.files import write_json
+from survlstm.utils.stored_files import read_json
 
 NAME = "sweep.json"
 CONFIG_DIR = "--config-dir"

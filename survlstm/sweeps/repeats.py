@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, stdtrit
 
-from survlstm.judgement.results import Interval
+from survlstm.evaluation.results import Interval
 
 CONFIDENCE = 0.95
 FEWEST_REPEATS = 3

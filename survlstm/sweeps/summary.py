@@ -12,19 +12,19 @@ from typing import Any
 import pandas as pd
 from hydra.errors import HydraException
 
-from survlstm.errors import ConfigError
-from survlstm.files import waited_for, write_json
-from survlstm.judgement.results import Estimate
-from survlstm.report.numbers import estimate
-from survlstm.report.summary import plain
-from survlstm.run_folder import has_begun
-from survlstm.sweeps.command import planned_jobs
+from survlstm.evaluation.results import Estimate
+from survlstm.report.console_summary import plain
+from survlstm.report.formatting import estimate
+from survlstm.runs.folder import has_begun
+from survlstm.sweeps.load_runs import RunRow, find_runs, read_run
 from survlstm.sweeps.page import write_page
-from survlstm.sweeps.reading import RunRow, find_runs, read_run
 from survlstm.sweeps.record import read_record
 from survlstm.sweeps.repeats import Spread
+from survlstm.sweeps.sweep_overrides import planned_jobs
 from survlstm.sweeps.table import CONVENTIONS, Group, Sweep, main_effects, make_sweep, metric_named, shown
-from survlstm.sweeps.words import columns, dollars, duration, sentence, verdict, why_no_interval
+from survlstm.sweeps.text import columns, dollars, duration, sentence, verdict, why_no_interval
+from survlstm.utils.errors import ConfigError
+from survlstm.utils.files import waited_for, write_json
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from survlstm.errors import ConfigError
-from survlstm.judgement.results import Estimate
+from survlstm.config.validation import nearest_key
+from survlstm.evaluation.results import Estimate
 from survlstm.report.task import BANNER, is_drawn
-from survlstm.sweeps.reading import Figures, RunRow, Value
+from survlstm.sweeps.load_runs import Figures, RunRow, Value
 from survlstm.sweeps.repeats import Spread, spread
 from survlstm.sweeps.ties import Tie, tie_of
-from survlstm.validation import nearest_key
+from survlstm.utils.errors import ConfigError
 
 # Runs that differ in these alone are repeats of each other.
 REPEAT_KEYS = ("seed", "split.seed", "split.fold")

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from survlstm.judgement.bootstrap import Bootstrap
-from survlstm.judgement.contenders import Contender
-from survlstm.judgement.results import Difference
-from survlstm.judgement.step_table import judge_steps, nll_of
-from survlstm.report.numbers import counted, number
-from survlstm.report.validation_file import Validation, read_validation
-from survlstm.sweeps.reading import RunRow, Value
+from survlstm.evaluation.bootstrap import Bootstrap
+from survlstm.evaluation.comparators import Contender
+from survlstm.evaluation.results import Difference
+from survlstm.evaluation.step_metrics import judge_steps, nll_of
+from survlstm.report.formatting import counted, number
+from survlstm.runs.validation_file import Validation, read_validation
+from survlstm.sweeps.load_runs import RunRow, Value
 from survlstm.sweeps.repeats import CONFIDENCE, FEWEST_REPEATS, half_width
 
 # Of the validation split, as for the intervals of a verdict.

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from survlstm.errors import CheckpointError
-from survlstm.run_folder import unwritable
 from survlstm.training.history import History
+from survlstm.utils.errors import CheckpointError
+from survlstm.utils.write_access import unwritable
 
 # A checkpoint is a zip archive; its sum stands in the archive's comment, which torch.load passes over.
 SEAL = b"survlstm sha256 "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from survlstm.errors import ConfigError
+from survlstm.utils.errors import ConfigError
 
 
 def choose_device(asked: str, *, local_rank: int = 0) -> tuple[torch.device, str]:

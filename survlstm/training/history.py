@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from survlstm.errors import CheckpointError
-from survlstm.files import write_json
-from survlstm.stored import built, read_json
+from survlstm.utils.errors import CheckpointError
+from survlstm.utils.files import write_json
+from survlstm.utils.stored_files import built, read_json
 
 
 @dataclass(frozen=True)

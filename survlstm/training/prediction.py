@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from survlstm.data.batches import Batch, Batches
 from survlstm.data.ragged import ranges
-from survlstm.errors import MemoryShortageError
 from survlstm.survival.hazard import hazard, survival
 from survlstm.survival.loss import nll_per_subject
 from survlstm.survival.steps import at_risk_mask, event_mask
-from survlstm.training.memory_shortage import is_shortage, needed
-from survlstm.training.world import ALONE, World
+from survlstm.training.distributed import ALONE, World
+from survlstm.training.out_of_memory import is_shortage, needed
+from survlstm.utils.errors import MemoryShortageError
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from survlstm.data.fitted import Fitted
-from survlstm.errors import CheckpointError
-from survlstm.stored import built
+from survlstm.data.preprocessing_state import Fitted
+from survlstm.models.weights import is_complete
 from survlstm.training.history import History, Progress
+from survlstm.utils.errors import CheckpointError
+from survlstm.utils.stored_files import built
 
 ABOUT = ("config", "fitted", "mean_hazard", "data_fingerprint")
 # Between epochs and in them, a state has these parts; of the best epoch only the first, the epoch and ABOUT are kept.
@@ -122,22 +123,6 @@ def _check_random(states: Any) -> None:
         raise ValueError(f"the states of its generators can't be used ({type(error).__name__})") from error
 
 
-def check_weights(shapes: Mapping[str, tuple[int, ...]], found: Any) -> None:
-    """ValueError unless ``found`` holds a finite float32 tensor of each name and shape, and no other."""
-    if not isinstance(found, Mapping) or found.keys() != shapes.keys():
-        names = sorted(map(str, set(shapes) ^ set(found))) if isinstance(found, Mapping) else [type(found).__name__]
-        raise ValueError(
-            f"the weights must be those of the config's model; {len(names)} differ, such as {names[0]:.80}"
-        )
-    for name, shape in shapes.items():
-        weight = found[name]
-        if not _is_sound(weight) or tuple(weight.shape) != shape or weight.dtype != torch.float32:
-            has = f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else type(weight).__name__
-            raise ValueError(f"the weights must be those of the config's model; {name} must be {list(shape)}, is {has}")
-    if not all(bool(weight.isfinite().all()) for weight in found.values()):
-        raise ValueError("some of its weights are not finite")
-
-
 def checked_optimizer(optimizer: Optimizer, found: Any, *, same_torch: bool) -> dict[str, Any]:
     """Return an optimizer's state for ``load_state_dict``; ValueError unless it is one of this optimizer's.
 
@@ -182,16 +167,11 @@ def _are_moments(moments: dict[Any, Any], parameter: Tensor, optimizer: Optimize
         if not isinstance(value, Tensor):
             if not _is_number(value):
                 return False
-        elif not (_is_sound(value) and value.shape in {parameter.shape, torch.Size()} and bool(value.isfinite().all())):
+        elif not (
+            is_complete(value) and value.shape in {parameter.shape, torch.Size()} and bool(value.isfinite().all())
+        ):
             return False
     return True
-
-
-def _is_sound(tensor: Any) -> bool:
-    """Whether all of a tensor's values are there: by its strides, one number can stand for gigabytes."""
-    if not (isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"):
-        return False
-    return tensor.is_contiguous() and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _is_alike(own: Any, other: Any) -> bool:

@@ -14,22 +14,23 @@ import torch
 from tqdm import tqdm
 
 from survlstm.data.batches import Batches
-from survlstm.errors import Interrupted, NotFiniteError, TrainingError
-from survlstm.shell import command
+from survlstm.models.weights import check_weights
 from survlstm.survival.concordance import concordance_td
+from survlstm.training.budget import Meter, spoken
 from survlstm.training.checkpoint import Checkpointer
+from survlstm.training.compute_environment import computing_place, moved
+from survlstm.training.early_stopping import EarlyStopping
+from survlstm.training.finite_loss_check import LossWatch
 from survlstm.training.history import Epoch, History, Progress, Usage
-from survlstm.training.learner import Learner
-from survlstm.training.loss_watch import LossWatch
-from survlstm.training.meter import Meter, spoken
-from survlstm.training.place import computing_place, moved
 from survlstm.training.prediction import predict
-from survlstm.training.saved_state import check_weights, checked_optimizer, checked_schedule, readable
+from survlstm.training.saved_state import checked_optimizer, checked_schedule, readable
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import random_states, restore_random_states
-from survlstm.training.stop_request import StopRequest
-from survlstm.training.stopping import EarlyStopping
+from survlstm.training.signal_handler import StopRequest
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
+from survlstm.training.train_step import Learner
+from survlstm.utils.errors import Interrupted, NotFiniteError, TrainingError
+from survlstm.utils.shell import command
 
 log = logging.getLogger(__name__)
 

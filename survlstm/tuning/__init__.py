@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hydra.core.global_hydra import GlobalHydra
 
-from survlstm.errors import ConfigError
 from survlstm.tuning.config import TuneConfig
+from survlstm.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from survlstm.tuning.trial import RunTrial

@@ -7,10 +7,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from survlstm.config import conf_dir
-from survlstm.hydra_words import search_path_of
-from survlstm.shell import command
+from survlstm.config.overrides import search_path_of
+from survlstm.config.schema import conf_dir
 from survlstm.tuning.config import TuneConfig
+from survlstm.utils.shell import command
 
 
 def experiment_yaml(lines: list[str], *, about: str) -> str:

@@ -8,9 +8,9 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from survlstm.report.numbers import counted
+from survlstm.report.formatting import counted
 from survlstm.tuning.config import TuneConfig
-from survlstm.tuning.ledger import Place
+from survlstm.tuning.trial_table import Place
 
 # A forest on fewer says more of the draw than of the dimensions.
 FEWEST = 10

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import optuna
 
-from survlstm.report.environment import page_environment
 from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
 from survlstm.report.task import task_of
-from survlstm.tuning.check import check_base
+from survlstm.report.templates import page_environment
+from survlstm.tuning.check_space import check_base
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import train_command
+from survlstm.tuning.figures import draw_importances, draw_slices, draw_trials
 from survlstm.tuning.importance import importances, why_no_importances
-from survlstm.tuning.ledger import SETTLED, Place
-from survlstm.tuning.pictures import draw_importances, draw_slices, draw_trials
 from survlstm.tuning.space import overrides
+from survlstm.tuning.trial_table import SETTLED, Place
 
 PAGE = "tune.html"
 FIGURES = "figures"

@@ -10,10 +10,10 @@ import time
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from survlstm.errors import SurvlstmError
 from survlstm.training.history import Epoch, History
 from survlstm.tuning.storage import STORAGE_ERRORS, first_line
 from survlstm.tuning.trial import TrialOutcome, outcome_of
+from survlstm.utils.errors import SurvlstmError
 
 log = logging.getLogger(__name__)
 

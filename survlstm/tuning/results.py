@@ -11,15 +11,15 @@ from typing import Any
 
 import optuna
 
-from survlstm.files import waited_for, write_json, write_text
-from survlstm.stored import read_json
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import experiment_yaml
-from survlstm.tuning.ledger import Place, best_place, places, trial_folder
 from survlstm.tuning.page import write_page
 from survlstm.tuning.space import overrides
 from survlstm.tuning.storage import masked
 from survlstm.tuning.study import RECORD
+from survlstm.tuning.trial_table import Place, best_place, places, trial_folder
+from survlstm.utils.files import waited_for, write_json, write_text
+from survlstm.utils.stored_files import read_json
 
 log = logging.getLogger(__name__)
 

@@ -13,24 +13,24 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from survlstm.content import sentence_of, way_of
-from survlstm.errors import Interrupted, SurvlstmError, TrainingError
-from survlstm.hydra_words import compose_lines
-from survlstm.logs import logging_to
-from survlstm.report.summary import show_task
+from survlstm.config.overrides import compose_lines
+from survlstm.report.console_summary import show_task
 from survlstm.report.task import task_of
-from survlstm.run_folder import refuse_unwritable
-from survlstm.tuning.check import check_base, check_trials
-from survlstm.tuning.claim import Claim, claim
+from survlstm.tuning.check_space import check_base, check_trials
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import train_command
-from survlstm.tuning.ledger import SETTLED, best_place, places
 from survlstm.tuning.pruning import GivenUp, Pruned, PruningWatcher
 from survlstm.tuning.results import experiment_path, write_results
 from survlstm.tuning.space import overrides
 from survlstm.tuning.storage import patiently
 from survlstm.tuning.study import opened_study
 from survlstm.tuning.trial import RunTrial, TrialOutcome
+from survlstm.tuning.trial_slot import Claim, claim
+from survlstm.tuning.trial_table import SETTLED, best_place, places
+from survlstm.utils.content import sentence_of, way_of
+from survlstm.utils.errors import Interrupted, SurvlstmError, TrainingError
+from survlstm.utils.logs import logging_to
+from survlstm.utils.write_access import refuse_unwritable
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from survlstm.errors import ConfigError
+from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 
-from survlstm.errors import ConfigError, SurvlstmError
-from survlstm.files import waited_for
-from survlstm.resumption import compare
-from survlstm.stored import fault_of, read_json
+from survlstm.runs.resume import compare
 from survlstm.tuning.config import TuneConfig
-from survlstm.tuning.soundness import refuse_unsound
 from survlstm.tuning.storage import masked, opened_storage, place_of, unusable
+from survlstm.tuning.study_checks import refuse_unsound
+from survlstm.utils.errors import ConfigError, SurvlstmError
+from survlstm.utils.files import waited_for
+from survlstm.utils.stored_files import fault_of, read_json
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from survlstm.compose import check_overrides
-from survlstm.config import RunConfig
-from survlstm.errors import CheckpointError
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import RunConfig
 from survlstm.training.history import History, read_history
+from survlstm.utils.errors import CheckpointError
 
 if TYPE_CHECKING:
     from survlstm.tuning.pruning import PruningWatcher
@@ -64,6 +64,6 @@ def _has_ended(folder: Path) -> bool:
 
 def _start(config: RunConfig, folder: Path, watcher: PruningWatcher, overrides: list[str]) -> None:
     # torch comes with it.
-    from survlstm import launch  # noqa: PLC0415
+    from survlstm.runs import launch  # noqa: PLC0415
 
     launch.start(config, folder, overrides=overrides, watchers=(watcher,), judged=False)

@@ -18,8 +18,8 @@ from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.concordance import concordance_td
+from survlstm.training.initial_hazard import starting_hazard
 from survlstm.training.prediction import predict
-from survlstm.training.starting_hazard import starting_hazard
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])

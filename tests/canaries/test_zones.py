@@ -14,8 +14,8 @@ from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.data.sources.timestamps import to_local
 from survlstm.data.tensors import Tensors
-from survlstm.errors import OutcomeError
 from survlstm.simulation import simulate_cohort
+from survlstm.utils.errors import OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 from tests.zones import ZONES, rewrite_days
 

@@ -6,13 +6,13 @@ from typing import get_args
 import pytest
 from hydra import compose, initialize_config_dir
 
-from survlstm.command_config import SimulateConfig
-from survlstm.compose import check_overrides
-from survlstm.config import EventTableName, LSTMConfig, RunConfig, conf_dir
+from survlstm.config.commands import SimulateConfig
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import EventTableName, LSTMConfig, RunConfig, conf_dir
+from survlstm.config.validation import validate
 from survlstm.data.features import FEATURES
 from survlstm.data.sources.synthea_format import EVENT_TABLES
-from survlstm.errors import ConfigError
-from survlstm.validation import validate
+from survlstm.utils.errors import ConfigError
 
 GROUPS = sorted(path for path in conf_dir().iterdir() if path.is_dir())
 # Those of conf/tune belong to survlstm tune, which has tests of its own.

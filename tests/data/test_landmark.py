@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from survlstm.data.fitted import Fitted
 from survlstm.data.landmark import LandmarkSettings, fit_edges, interval_labels, landmark_time
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome
 from survlstm.data.prepare import make
+from survlstm.data.preprocessing_state import Fitted
 from survlstm.data.split import Split
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.errors import CohortError, OutcomeError
+from survlstm.utils.errors import CohortError, OutcomeError
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 HIT = FirstCodeOutcome(["X/hit"])

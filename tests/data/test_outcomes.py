@@ -11,7 +11,7 @@ from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
 from survlstm.data.prepare import group_observed, make
 from survlstm.data.visits import group_visits
-from survlstm.errors import CohortError, OutcomeError
+from survlstm.utils.errors import CohortError, OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from survlstm.data.outcomes.synthetic import SyntheticOutcome, distinct_so_far
 from survlstm.data.prepare import make
 from survlstm.data.visits import group_visits
-from survlstm.errors import OutcomeError
+from survlstm.utils.errors import OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 # No weight to any factor: the planted codes stand in their place.

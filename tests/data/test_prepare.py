@@ -19,7 +19,7 @@ from survlstm.data.prepare import load_prepared, make, prepare, refuse_empty_spl
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
-from survlstm.errors import CohortError, ConfigError
+from survlstm.utils.errors import CohortError, ConfigError
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 OUTCOME = RandomOutcome(0.7, 1 / 60, seed=0)

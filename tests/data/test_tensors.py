@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survlstm.data import slots
 from survlstm.data.batches import Batches, feature_columns, latest, windows
 from survlstm.data.features import standardise, visit_features
 from survlstm.data.outcomes.labels import Labels, end_of_steps

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from survlstm.data import slots
 from survlstm.data.batches import Batches, visit_keys
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import make

@@ -12,7 +12,7 @@ def trained(tmp_path_factory, shared_cache):
     """A smoke run, its bundle and the export it was trained on; only read."""
     from hydra.core.global_hydra import GlobalHydra
 
-    from survlstm.cli import main
+    from survlstm.cli.main import main
 
     folder = tmp_path_factory.mktemp("trained")
     words = ["experiment=smoke", f"output_dir={folder / 'run'}", f"cache_dir={shared_cache}"]

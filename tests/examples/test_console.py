@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from survlstm.console import Lenient, lenient_console
+from survlstm.utils.console import Lenient, lenient_console
 from tests.lives import SMALL
 
 ROOT = Path(__file__).parents[2]

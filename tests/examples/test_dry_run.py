@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from survlstm.rehearsal import estimate, saved_bytes
+from survlstm.runs.dry_run import estimate, saved_bytes
 from tests.learning import batches_of, figures, fit, learner_of, model_for, prepared_on
 
 ROOT = Path(__file__).parents[2]
@@ -161,7 +161,7 @@ def test_time_is_that_of_the_timed_steps_by_their_share_of_the_visits(monkeypatc
     taken = []
     step = learner.optimizer.step
     monkeypatch.setattr(learner.optimizer, "step", lambda: (taken.append(1), step())[1])
-    monkeypatch.setattr("survlstm.rehearsal.time.perf_counter", lambda: float(len(taken)))
+    monkeypatch.setattr("survlstm.runs.dry_run.time.perf_counter", lambda: float(len(taken)))
     found = estimate(learner, batches)
     assert len(taken) == 6
     slots = np.array([batches.collate(chosen).slots for chosen in batches.in_order()])

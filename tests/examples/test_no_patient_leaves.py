@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from survlstm.data.sources.simulated import simulated_cohort
-from survlstm.scoring.predictor import load_bundle
+from survlstm.inference.predictor import load_bundle
 from survlstm.serving.app import Limits, create_app
 from tests.sentinels import BREAKS, TABLES, Table
 from tests.serving.asking import ask

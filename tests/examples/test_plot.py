@@ -6,8 +6,8 @@ import shutil
 import pandas as pd
 import pytest
 
+from survlstm.inference.score_subjects import undated
 from survlstm.report.task import BANNER
-from survlstm.scoring.score import undated
 
 FILES = [
     "subjects.csv",
@@ -20,7 +20,7 @@ FILES = [
 def scored(trained, tmp_path_factory):
     """What ``predict`` says of the same export; only read."""
     import survlstm
-    from survlstm.scoring.cohort import score_export
+    from survlstm.inference.score_export import score_export
 
     _, bundle, export = trained
     cache = tmp_path_factory.mktemp("cache")

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import survlstm
-from survlstm.files import write_json
 from survlstm.report.task import BANNER
+from survlstm.utils.files import write_json
 
 
 def told(path):
@@ -156,7 +156,7 @@ def test_an_export_with_too_many_unusable_rows_gives_no_predictions(survlstm, tr
 def test_a_full_disk_leaves_nothing_half_written(trained, tmp_path, shared_cache):
     _, bundle, export = trained
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
-    script = f"{limit}; from survlstm.cli import main; main(sys.argv[1:])"
+    script = f"{limit}; from survlstm.cli.main import main; main(sys.argv[1:])"
     words = ["predict", f"bundle={bundle}", f"data.path={export}", "per_visit=true", "output=found.csv"]
     done = subprocess.run(
         [sys.executable, "-c", script, *words, f"cache_dir={shared_cache}"],

@@ -164,7 +164,7 @@ def test_a_broken_export_is_told_in_a_sentence_and_in_the_log(survlstm, tmp_path
 
 
 def test_the_traceback_comes_when_it_is_asked_for(survlstm, capsys):
-    from survlstm.errors import ConfigError
+    from survlstm.utils.errors import ConfigError
 
     with pytest.raises(ConfigError, match="not a known key"):
         survlstm("train", "trainer.batch_sise=3", "verbose=true")

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from survlstm.data.slots import arrange
+from survlstm.data.packing import arrange
 from survlstm.data.split import Split
-from survlstm.explanation.record import of_logits
+from survlstm.explanation.model_inputs import of_logits
 from tests.learning import batches_of, model_for, prepared_on
 
 

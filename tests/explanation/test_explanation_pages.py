@@ -8,11 +8,11 @@ from playwright.sync_api import sync_playwright
 
 from survlstm.explanation.effects import find_effects
 from survlstm.explanation.findings import Explained, Findings, rate_planted
-from survlstm.explanation.over_time import explain_over_time
 from survlstm.explanation.page import write_pages
 from survlstm.explanation.ranking import rank_codes
-from survlstm.explanation.sanity import check_sanity
-from survlstm.explanation.sentences import headline, lines, warnings
+from survlstm.explanation.risk_over_time import explain_over_time
+from survlstm.explanation.sanity_checks import check_sanity
+from survlstm.explanation.text import headline, lines, warnings
 from survlstm.report.figures.canvas import house_style
 from survlstm.report.figures.explanation import CodeStrip, draw_subject
 from tests.explanation.rows import case

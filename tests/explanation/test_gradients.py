@@ -8,12 +8,12 @@ import torch
 from captum.attr import IntegratedGradients
 
 from survlstm.data.split import Split
-from survlstm.errors import ConfigError
 from survlstm.explanation import gradients
 from survlstm.explanation.gradients import average_embedding, integrate, refuse_missing_captum
-from survlstm.explanation.record import log_odds, read_record, visit_means
+from survlstm.explanation.model_inputs import log_odds, read_record, visit_means
+from survlstm.utils.errors import ConfigError
 from tests.explanation.rows import case
-from tests.explanation.test_record import CASES
+from tests.explanation.test_model_inputs import CASES
 
 
 @CASES

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from survlstm.explanation import occlusion
+from survlstm.explanation.model_inputs import read_record
 from survlstm.explanation.occlusion import occlude
-from survlstm.explanation.record import read_record
 from tests.explanation.rows import case, forward
-from tests.explanation.test_record import CASES
+from tests.explanation.test_model_inputs import CASES
 
 
 @CASES

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from survlstm.explanation.effects import GRADIENTS, METHODS, OCCLUSION, Effects, find_effects
+from survlstm.explanation.model_inputs import read_record
 from survlstm.explanation.ranking import mean_effect, rank_agreement, rank_codes
-from survlstm.explanation.record import read_record
 from tests.explanation.rows import case
 
 

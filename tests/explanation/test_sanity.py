@@ -5,7 +5,7 @@ import copy
 import torch
 
 from survlstm.explanation.effects import GRADIENTS, METHODS, OCCLUSION, find_effects
-from survlstm.explanation.sanity import Sanity, check_sanity, shuffled_copy
+from survlstm.explanation.sanity_checks import Sanity, check_sanity, shuffled_copy
 from tests.explanation.rows import case
 
 

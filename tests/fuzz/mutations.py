@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from survlstm.errors import SurvlstmError
+from survlstm.utils.errors import SurvlstmError
 
 SEED = 20_261_128
 SECRET = "SECRET-9b1d"

@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 
-from survlstm.bundle.bundle import CONFIG, WEIGHTS, read_bundle, write_bundle
-from survlstm.bundle.card import write_card
-from survlstm.bundle.container import INDEX, read_container, write_container
-from survlstm.errors import BundleError, SurvlstmError
-from survlstm.scoring.predictor import Predictor
+from survlstm.inference.bundle.bundle import CONFIG, WEIGHTS, read_bundle, write_bundle
+from survlstm.inference.bundle.card import write_card
+from survlstm.inference.bundle.container import INDEX, read_container, write_container
+from survlstm.inference.predictor import Predictor
+from survlstm.utils.errors import BundleError, SurvlstmError
 from tests.bundles import bundle_on, meds
 from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, sound
 from tests.records import random_records

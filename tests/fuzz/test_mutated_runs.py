@@ -14,24 +14,24 @@ import pandas as pd
 import pytest
 import yaml
 
-from survlstm.command_config import RerunConfig
-from survlstm.compose import check_overrides
-from survlstm.config import RunConfig
+from survlstm.config.commands import RerunConfig
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import RunConfig
+from survlstm.config.validation import keys_of
+from survlstm.data.checksums import write_sums
 from survlstm.data.prepare import Prepared, load_prepared
-from survlstm.data.sums import write_sums
-from survlstm.errors import CheckpointError, SurvlstmError
-from survlstm.finished_run import open_run
-from survlstm.launch import settled, start
-from survlstm.report.predictions_table import read_predictions, write_predictions
-from survlstm.rerun import rerun
-from survlstm.resumption import recorded_config, resumed_config, state_to_go_on_from
-from survlstm.run import train
-from survlstm.sweeps.command import planned_jobs, read_words, record_words
+from survlstm.runs.finished import open_run
+from survlstm.runs.launch import settled, start
+from survlstm.runs.predictions_table import read_predictions, write_predictions
+from survlstm.runs.rerun import rerun
+from survlstm.runs.resume import recorded_config, resumed_config, state_to_go_on_from
+from survlstm.runs.train import train
 from survlstm.sweeps.listing import as_shown, list_runs
 from survlstm.sweeps.summary import summarize
+from survlstm.sweeps.sweep_overrides import planned_jobs, read_words, record_words
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from survlstm.training.prediction import Predictions
-from survlstm.validation import keys_of
+from survlstm.utils.errors import CheckpointError, SurvlstmError
 from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, sound
 from tests.sweeps.sample import grid_sweep
 
@@ -170,7 +170,7 @@ def test_no_changed_history_or_manifest_gives_a_traceback_when_a_run_is_made_aga
 ):
     folder, _ = trained
     dice, refused = random.Random(SEED + 6), 0
-    monkeypatch.setattr("survlstm.rerun.start", lambda config, other, overrides: shutil.copytree(folder, other))
+    monkeypatch.setattr("survlstm.runs.rerun.start", lambda config, other, overrides: shutil.copytree(folder, other))
     (asked,) = check_overrides("rerun", [f"output_dir={tmp_path / 'again'}"], RerunConfig)
     for _ in range(40 * times):
         run = shutil.copytree(folder, tmp_path / "run")

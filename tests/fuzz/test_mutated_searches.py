@@ -11,12 +11,12 @@ import shutil
 import pytest
 from optuna.trial import TrialState
 
-from survlstm.errors import SurvlstmError
-from survlstm.tuning.claim import claim
-from survlstm.tuning.ledger import best_place, places
 from survlstm.tuning.results import write_results
 from survlstm.tuning.space import overrides
 from survlstm.tuning.study import opened_study
+from survlstm.tuning.trial_slot import claim
+from survlstm.tuning.trial_table import best_place, places
+from survlstm.utils.errors import SurvlstmError
 from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, sound
 from tests.tuning.bowl import config_of, make_bare, tuned
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
-from survlstm.data import slots
+from survlstm.data import packing
 from survlstm.data.batches import Batches
 from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
@@ -32,7 +32,7 @@ def inputs_of(rows, *, noise=None, padding=()):
     ``noise`` has a key for each visit, row after row; ``padding`` are the codes in every slot that no visit stands in.
     """
     lengths = np.array([len(visits) for visits in rows])
-    found = slots.arrange(lengths)
+    found = packing.arrange(lengths)
     codes_of = [list(padding)] * found.total
     for place, codes in zip(found.slot.tolist(), [visit for visits in rows for visit in visits], strict=True):
         codes_of[place] = codes

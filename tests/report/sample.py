@@ -7,7 +7,7 @@ import numpy as np
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
 from survlstm.data.prepare import Flow
-from survlstm.judgement.results import (
+from survlstm.evaluation.results import (
     Calibration,
     Cell,
     Curves,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from survlstm.data.cohort import Exclusion
-from survlstm.judgement.results import Cell, Estimate, Finding
+from survlstm.evaluation.results import Cell, Estimate, Finding
 from survlstm.report.figures.canvas import PALETTE
 from survlstm.report.page import write_report
 from survlstm.training.history import History

@@ -9,7 +9,7 @@ import pytest
 
 from survlstm.report.figures.canvas import house_style, save
 from survlstm.report.figures.survival import LOOKS, MOST_LINES, draw_risk_groups, draw_subjects
-from survlstm.report.numbers import MISSING
+from survlstm.report.formatting import MISSING
 from survlstm.report.survival_page import write_survival_page
 from tests.browser import (
     DESKTOP,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from survlstm.compose import check_overrides
-from survlstm.config import RunConfig
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import RunConfig
 from survlstm.report.task import BANNER, task_of
 
 

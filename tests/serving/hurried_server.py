@@ -2,8 +2,8 @@
 
 import time
 
-from survlstm.cli import main
-from survlstm.scoring.predictor import Predictor
+from survlstm.cli.main import main
+from survlstm.inference.predictor import Predictor
 from survlstm.serving import server
 
 

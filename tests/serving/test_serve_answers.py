@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from survlstm.inference.predictor import Predictor
 from survlstm.report.task import BANNER
-from survlstm.scoring.predictor import Predictor
-from survlstm.serving.answers import ExplainAnswer, HealthAnswer, ModelAnswer, PredictAnswer
-from survlstm.serving.problems import ErrorAnswer
+from survlstm.serving.errors import ErrorAnswer
+from survlstm.serving.responses import ExplainAnswer, HealthAnswer, ModelAnswer, PredictAnswer
 from tests.bundles import meds, predictor_on
 from tests.serving.asking import app_on, as_csv, as_json, ask, some_events
 

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import expect
 
-from survlstm.scoring.predictor import Predictor
+from survlstm.inference.predictor import Predictor
 from survlstm.serving.app import Limits
 from tests.browser import (
     DESKTOP,

@@ -13,8 +13,8 @@ import httpx
 import pandas as pd
 import pytest
 
-from survlstm.bundle.bundle import write_bundle
-from survlstm.scoring.predictor import load_bundle
+from survlstm.inference.bundle.bundle import write_bundle
+from survlstm.inference.predictor import load_bundle
 from survlstm.serving.server import MOST_CONNECTIONS
 from tests.bundles import bundle_on
 from tests.serving.serving_process import SECONDS, serving

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from survlstm.scoring.predictor import Predictor
+from survlstm.inference.predictor import Predictor
 from survlstm.serving.app import Limits
-from survlstm.serving.guards import LINGER_SECONDS
+from survlstm.serving.middleware import LINGER_SECONDS
 from tests.bundles import predictor_on
 from tests.serving.asking import ENOUGH, HERE, answer, app_on, as_csv, as_json, ask, some_events
 

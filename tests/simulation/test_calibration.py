@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from survlstm.errors import SourceError
 from survlstm.simulation import simulate_cohort
-from survlstm.simulation.figures import cohort_figures
+from survlstm.simulation.cohort_statistics import cohort_figures
+from survlstm.utils.errors import SourceError
 
 # Measured with cohort_figures on a Synthea export of April 2024: Massachusetts, 1,123 patients (950 living), ten
 # years of history. Five of them had a stroke: the figure for it is that of an export of 9,971 patients.

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from survlstm.errors import ConfigError
 from survlstm.simulation import cohort, simulate_cohort
+from survlstm.utils.errors import ConfigError
 
 LAST_DAY = datetime.date(2024, 4, 30)
 # The first lines of a Synthea export of April 2024.

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from survlstm.report.figures.canvas import house_style, save
-from survlstm.report.numbers import MISSING
+from survlstm.report.formatting import MISSING
 from survlstm.sweeps.figures import cut, draw_effects, draw_heat_map
-from survlstm.sweeps.parallel import draw_parallel
+from survlstm.sweeps.parallel_coordinates import draw_parallel
 from tests.sweeps import sample
 from tests.sweeps.test_table import jobs, sweep_of
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from survlstm.errors import ConfigError
-from survlstm.report.numbers import MISSING
+from survlstm.report.formatting import MISSING
 from survlstm.sweeps.listing import COLUMNS, as_shown, list_runs
+from survlstm.utils.errors import ConfigError
 from tests.sweeps import sample
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from survlstm.config import RunConfig
-from survlstm.errors import ConfigError
-from survlstm.sweeps.command import planned_jobs, read_words, record_words
+from survlstm.config.schema import RunConfig
+from survlstm.config.validation import keys_of
 from survlstm.sweeps.record import MOST_WORDS, count_values, read_record, words_to_run
-from survlstm.validation import keys_of
+from survlstm.sweeps.sweep_overrides import planned_jobs, read_words, record_words
+from survlstm.utils.errors import ConfigError
 
 
 def recorded(folder, *words):

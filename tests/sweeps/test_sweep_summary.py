@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from survlstm.errors import ConfigError
 from survlstm.report.task import BANNER
 from survlstm.sweeps.summary import summarize
+from survlstm.utils.errors import ConfigError
 from tests.report.test_page import Outline, words
 from tests.sweeps import sample
 

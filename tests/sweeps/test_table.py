@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from scipy.special import expit, logit
 
-from survlstm.errors import ConfigError
-from survlstm.sweeps.reading import find_runs, read_run
+from survlstm.sweeps.load_runs import find_runs, read_run
 from survlstm.sweeps.table import main_effects, make_sweep, sort_values, spread, telling_keys
+from survlstm.utils.errors import ConfigError
 from tests.sweeps import sample
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from survlstm.report.validation_file import NAME, read_validation, write_validation
+from survlstm.runs.validation_file import NAME, read_validation, write_validation
 from survlstm.sweeps.summary import as_plain, read_sweep
-from survlstm.sweeps.words import verdict
+from survlstm.sweeps.text import verdict
 from survlstm.training.prediction import Predictions
 from tests.sweeps import sample
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from survlstm.errors import CheckpointError
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint, load_latest, tidy
 from survlstm.training.history import History
+from survlstm.utils.errors import CheckpointError
 from tests.lives import done_by, forked
 from tests.states import written_out
 

@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from survlstm.errors import ConfigError
 from survlstm.training.device import choose_device
+from survlstm.utils.errors import ConfigError
 
 TOO_OLD = (
     "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading "

@@ -10,18 +10,18 @@ from survlstm.data.batches import Batches
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import make
 from survlstm.data.split import Split
-from survlstm.errors import MemoryShortageError
 from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.training.budget import Meter
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint
-from survlstm.training.learner import Learner
-from survlstm.training.meter import Meter
+from survlstm.training.early_stopping import EarlyStopping
+from survlstm.training.initial_hazard import starting_hazard
 from survlstm.training.prediction import predict
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
-from survlstm.training.starting_hazard import starting_hazard
-from survlstm.training.stopping import EarlyStopping
+from survlstm.training.train_step import Learner
 from survlstm.training.trainer import Trainer
+from survlstm.utils.errors import MemoryShortageError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

@@ -6,15 +6,10 @@ import math
 import pytest
 import torch
 
-from survlstm.errors import CheckpointError
+from survlstm.models.weights import check_weights
 from survlstm.training.checkpoint import load_checkpoint
-from survlstm.training.saved_state import (
-    about_of,
-    check_weights,
-    checked_optimizer,
-    checked_schedule,
-    refuse_unsound_state,
-)
+from survlstm.training.saved_state import about_of, checked_optimizer, checked_schedule, refuse_unsound_state
+from survlstm.utils.errors import CheckpointError
 from tests.small_training import fit, made, plateau, prepared_records
 
 

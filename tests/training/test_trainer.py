@@ -13,10 +13,10 @@ from survlstm.data.batches import Batches
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.prepare import make
 from survlstm.data.split import Split
-from survlstm.errors import NotFiniteError, OutcomeError
 from survlstm.training.checkpoint import load_checkpoint
+from survlstm.training.initial_hazard import starting_hazard
 from survlstm.training.prediction import predict
-from survlstm.training.starting_hazard import starting_hazard
+from survlstm.utils.errors import NotFiniteError, OutcomeError
 from tests.records import LANDMARK_SETTINGS, RecordsSource, events_of, random_records
 from tests.small_training import fit, plateau, prepared_records
 

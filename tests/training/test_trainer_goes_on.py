@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from survlstm.data.split import Split
-from survlstm.errors import Interrupted, TrainingError
+from survlstm.training.budget import Meter
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint
-from survlstm.training.meter import Meter
+from survlstm.utils.errors import Interrupted, TrainingError
 from tests.lives import done_by
 from tests.small_training import fit, made, plateau, prepared_records
 from tests.states import trained, written_out

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from survlstm.compose import check_overrides
+from survlstm.config.compose import check_overrides
 from survlstm.training.history import Epoch, History, Usage
 from survlstm.tuning import TuneConfig, results, search, tune
 from survlstm.tuning.trial import outcome_of

@@ -7,8 +7,8 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from survlstm.compose import check_overrides
-from survlstm.config import RunConfig, conf_dir
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import RunConfig, conf_dir
 from survlstm.tuning import tune
 from survlstm.tuning.experiment import experiment_yaml
 from survlstm.tuning.importance import why_no_importances

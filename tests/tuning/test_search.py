@@ -7,9 +7,9 @@ import statistics
 
 import pytest
 
-from survlstm.errors import ConfigError, Interrupted, NotFiniteError, TrainingError
 from survlstm.tuning import tune
 from survlstm.tuning.trial import TrialOutcome
+from survlstm.utils.errors import ConfigError, Interrupted, NotFiniteError, TrainingError
 from tests.tuning.bowl import EPOCHS, Bowl, config_of, curve, tuned, value_of
 
 pytestmark = pytest.mark.usefixtures("bare")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from survlstm.compose import check_overrides
-from survlstm.config import conf_dir
-from survlstm.errors import ConfigError
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema import conf_dir
 from survlstm.tuning import TuneConfig
-from survlstm.tuning.check import check_trials
+from survlstm.tuning.check_space import check_trials
 from survlstm.tuning.space import Choice, FloatRange, IntRange, overrides, read_space
+from survlstm.utils.errors import ConfigError
 from tests.tuning.bowl import config_of
 
 RANGE = {"kind": "float", "low": 0.1, "high": 0.5}

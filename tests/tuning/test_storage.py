@@ -5,9 +5,9 @@ import sqlite3
 import optuna
 import pytest
 
-from survlstm.errors import ConfigError
 from survlstm.tuning import storage
 from survlstm.tuning.storage import DyingLock, masked, patiently
+from survlstm.utils.errors import ConfigError
 from tests.tuning.bowl import tuned
 
 pytestmark = pytest.mark.usefixtures("bare")

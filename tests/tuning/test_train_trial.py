@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from survlstm import launch
+from survlstm.runs import launch
 from survlstm.tuning import tune
 from survlstm.tuning.pruning import Pruned
 from survlstm.tuning.trial import read_history, train_trial

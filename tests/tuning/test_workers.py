@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from survlstm.tuning import tune
-from survlstm.tuning.ledger import places, trial_folder
+from survlstm.tuning.trial_table import places, trial_folder
 from tests.lives import forked
 from tests.tuning.bowl import EPOCHS, Bowl, config_of, tuned, work
 
@@ -132,7 +132,7 @@ def test_surplus_trials_of_machines_without_a_common_folder_are_ended_at_once(tm
     config = config_of(tmp_path / "two", "trials=2", url)
     with pytest.MonkeyPatch.context() as patch:
         rooms = iter([True, False])
-        patch.setattr("survlstm.tuning.claim._has_room", lambda study, config: next(rooms))
+        patch.setattr("survlstm.tuning.trial_slot._has_room", lambda study, config: next(rooms))
         bowl = Bowl()
         tune(config, bowl)
     assert bowl.asked == []

@@ -12,7 +12,7 @@ from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes, Limits
 from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_steps, limits_of_life, refuse_unknown_codes
 from survlstm.data.visits import Visits
-from survlstm.errors import OutcomeError
+from survlstm.utils.errors import OutcomeError
 
 
 @dataclass(frozen=True)

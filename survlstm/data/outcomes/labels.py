@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Int64
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import KnownTimes, Limits
 from survlstm.data.visits import Visits
-from survlstm.errors import OutcomeError
+from survlstm.utils.errors import OutcomeError
 
 
 @dataclass(frozen=True)

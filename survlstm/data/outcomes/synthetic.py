@@ -12,8 +12,8 @@ from survlstm.data.known_times import KnownTimes
 from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_steps, limits_of_life, refuse_unknown_codes
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
-from survlstm.errors import OutcomeError
 from survlstm.survival.concordance import concordance_td
+from survlstm.utils.errors import OutcomeError
 
 YEAR_SECONDS = 365.25 * 86400
 RATE_TOLERANCE = 0.02

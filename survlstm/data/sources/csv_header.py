@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from survlstm.content import kinds_of_content, known_and_others
 from survlstm.data.sources.csv_stream import open_bytes
 from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
-from survlstm.errors import SourceError
+from survlstm.utils.content import kinds_of_content, known_and_others
+from survlstm.utils.errors import SourceError
 
 _HEAD_BYTES = 1 << 16
 # The first is Synthea's; the others are those of spreadsheets and databases.

@@ -16,8 +16,8 @@ from jaxtyping import Int32
 
 from survlstm.data.sources.csv_header import Field, Header, line_of_row, read_header
 from survlstm.data.sources.csv_stream import NOT_UTF8, Utf8Stream, open_bytes
-from survlstm.data.sources.missing import without_missing
-from survlstm.errors import SourceError
+from survlstm.data.sources.missing_values import without_missing
+from survlstm.utils.errors import SourceError
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 # Larger blocks mean fewer dictionaries to merge; 0.5 to 4 MiB differ little, 2 MiB took the least time.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from survlstm.content import is_words
 from survlstm.data.sources.csv_header import Field
 from survlstm.data.sources.csv_table import CsvStream, CsvTable
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS, EventTable
 from survlstm.data.sources.synthea_rows import number_codes
+from survlstm.utils.content import is_words
 
 _DESCRIPTION = Field("description", ("DESCRIPTION",), required=False, free_text=True)
 # The longest of SNOMED's own terms has 255 characters.

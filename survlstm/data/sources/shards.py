@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvStream, read_csv_table
-from survlstm.data.sources.missing import without_missing
-from survlstm.data.sources.row_fates import check_unusable_share, count_malformed
+from survlstm.data.sources.missing_values import without_missing
+from survlstm.data.sources.row_checks import check_unusable_share, count_malformed
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import code_patients
-from survlstm.errors import SourceError
-from survlstm.files import PRIVATE_FOLDER, private_opener
+from survlstm.utils.errors import SourceError
+from survlstm.utils.files import PRIVATE_FOLDER, private_opener
 
 log = logging.getLogger(__name__)
 

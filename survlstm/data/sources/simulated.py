@@ -9,9 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
-from survlstm.data.aside import written_aside
-from survlstm.data.sums import fault_of, write_sums
-from survlstm.errors import ConfigError
+from survlstm.data.checksums import fault_of, write_sums
+from survlstm.utils.atomic_folder import written_aside
+from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from survlstm.data.events import Events, Reading, Subjects
 from survlstm.data.sources.csv_table import CsvTable, read_csv_table
 from survlstm.data.sources.encounter_checks import day_disagreements, shared_encounters, unmatched_encounters
 from survlstm.data.sources.history_span import cut_history_warning
-from survlstm.data.sources.row_fates import selected_by_death
+from survlstm.data.sources.row_checks import selected_by_death
 from survlstm.data.sources.synthea_files import Tables, find_tables
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import Patients, code_patients
 from survlstm.data.sources.synthea_rows import CodedRows, code_rows
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 log = logging.getLogger(__name__)
 

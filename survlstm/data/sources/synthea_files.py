@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 # conditions.csv, CONDITIONS.CSV.GZ, and the parts conditions-0001.csv, conditions_2.csv, conditions.part3.csv
 _NAME = re.compile(r"(?P<table>[a-z_]+?)(?P<part>[-_. ]?(part[-_ ]?)?(?P<number>\d+))?\.csv(\.gz)?", re.IGNORECASE)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from survlstm.data.events import Subjects, TableCount
 from survlstm.data.sources.csv_table import CsvTable
-from survlstm.data.sources.row_fates import (
+from survlstm.data.sources.row_checks import (
     LONGEST_ID,
     Check,
     Fate,
@@ -22,7 +22,7 @@ from survlstm.data.sources.row_fates import (
 )
 from survlstm.data.sources.synthea_format import PATIENTS
 from survlstm.data.sources.timestamps import parse_times
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 
 @dataclass(frozen=True)

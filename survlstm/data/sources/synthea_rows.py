@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Int32
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvTable
-from survlstm.data.sources.row_fates import (
+from survlstm.data.sources.row_checks import (
     LONGEST_CODE,
     LONGEST_ID,
     Check,

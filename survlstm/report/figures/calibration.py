@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from survlstm.judgement.results import Calibration
+from survlstm.evaluation.results import Calibration
 from survlstm.report.figures.canvas import BLUE, INK, PAPER, Drawing, new_figure
-from survlstm.report.numbers import number, p_value, since, time
+from survlstm.report.formatting import number, p_value, since, time
 
 
 def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name: str) -> Drawing | None:

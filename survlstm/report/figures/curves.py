@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
-from survlstm.judgement.results import Curves
+from survlstm.evaluation.results import Curves
 from survlstm.report.figures.canvas import (
     BLUE,
     INK,
@@ -20,7 +20,7 @@ from survlstm.report.figures.canvas import (
     new_axes,
     new_figure,
 )
-from survlstm.report.numbers import number, since, time
+from survlstm.report.formatting import number, since, time
 
 # Line by line: colour, dashes and marker differ.
 LOOKS = ((BLUE, "-", "o"), (PURPLE, (0, (6, 2)), "s"), (ORANGE, (0, (2, 1.5)), "^"))

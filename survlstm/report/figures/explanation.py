@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from survlstm.judgement.results import Estimate
+from survlstm.evaluation.results import Estimate
 from survlstm.report.figures.canvas import BLUE, INK, ORANGE, PAPER, RULE, Drawing, new_figure
-from survlstm.report.numbers import counted, number
+from survlstm.report.formatting import counted, number
 
 # What fits across a figure in the widest face, and what fits beside a number.
 LONGEST_LABEL, LONGEST_BESIDE = 58, 42

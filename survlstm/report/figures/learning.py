@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, ORANGE, Drawing, legend_above, new_axes
 from survlstm.report.figures.curves import MOST_MARKERS
-from survlstm.report.numbers import number, short
+from survlstm.report.formatting import number, short
 from survlstm.training.history import History
 
 

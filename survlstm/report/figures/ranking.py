@@ -8,9 +8,9 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from survlstm.judgement.results import Cell, Estimate, LandmarkResult, Row
+from survlstm.evaluation.results import Cell, Estimate, LandmarkResult, Row
 from survlstm.report.figures.canvas import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RULE, WIDTH, Drawing, new_figure
-from survlstm.report.numbers import MISSING, counted, estimate, number, time
+from survlstm.report.formatting import MISSING, counted, estimate, number, time
 
 # Colour, marker and filling by role: none of them carries the meaning alone.
 LOOKS = {"model": (BLUE, "o", BLUE), "oracle": (GREEN, "D", PAPER), "baseline": (MUTED, "s", PAPER)}

@@ -22,7 +22,7 @@ from survlstm.report.figures.canvas import (
     legend_above,
     new_axes,
 )
-from survlstm.report.numbers import number, time
+from survlstm.report.formatting import number, time
 
 # More lines than these can't be told apart on one figure.
 MOST_LINES = 8

@@ -12,7 +12,7 @@ import pytest
 from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 

@@ -13,11 +13,11 @@ import pytest
 
 from survlstm.data.events import Reading
 from survlstm.data.sources.descriptions import read_descriptions
-from survlstm.data.sources.row_fates import LONGEST_CODE, LONGEST_ID
+from survlstm.data.sources.row_checks import LONGEST_CODE, LONGEST_ID
 from survlstm.data.sources.shards import merged, shards
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 from tests.sentinels import BREAKS, leaked, plant, planted_table
 
 ALL = tuple(EVENT_TABLES)

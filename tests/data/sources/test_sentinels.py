@@ -12,7 +12,7 @@ from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.shards import merged, shards
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 from tests.sentinels import BREAKS, TABLES, leaked, plant, planted_table
 
 ALL = tuple(EVENT_TABLES)

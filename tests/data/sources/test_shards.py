@@ -15,7 +15,7 @@ from survlstm.data.sources.csv_table import CsvStream
 from survlstm.data.sources.shards import check_unusable_shares, merged, shards
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 TABLES = tuple(EVENT_TABLES)

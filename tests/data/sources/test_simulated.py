@@ -7,7 +7,7 @@ import pytest
 
 import survlstm.simulation
 from survlstm.data.sources.simulated import simulated_cohort
-from survlstm.errors import ConfigError
+from survlstm.utils.errors import ConfigError
 
 SETTINGS = {"patients": 5, "seed": 0, "history_years": 10.0, "end_date": "2024-04-01"}
 

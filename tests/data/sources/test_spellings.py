@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from survlstm.data.sources.missing import WORDS
-from survlstm.data.sources.row_fates import LONGEST_CODE, LONGEST_ID
+from survlstm.data.sources.missing_values import WORDS
+from survlstm.data.sources.row_checks import LONGEST_CODE, LONGEST_ID
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 HEADER = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
 ROW = "2001-02-03,,anna,e1,44054006,Diabetes"

@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from survlstm.data.sources.synthea import SyntheaSource
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 ROW = "2001-02-03,,anna,e1,44054006,Diabetes"
 HEADER = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"

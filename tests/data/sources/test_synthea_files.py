@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from survlstm.errors import SourceError
+from survlstm.utils.errors import SourceError
 
 HEADER = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
 ROW = "2001-02-03,,anna,e1,44054006,Diabetes"

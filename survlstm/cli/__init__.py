@@ -1,0 +1,1 @@
+"""Command line: parse the words of a command, compose its config and start it."""

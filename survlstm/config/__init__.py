@@ -1,0 +1,1 @@
+"""Config schemas, composition, validation and instantiation."""

@@ -1,0 +1,96 @@
+"""Landmark and tensors → survival after the landmark from models fitted to its training subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from survlstm.data.tensors import Tensors
+from survlstm.evaluation.baselines.code_counts import fit_scale, rows_at_landmark
+from survlstm.evaluation.baselines.pycox_models import (
+    Designs,
+    FollowUp,
+    GridLabels,
+    cox_survival,
+    deephit_survival,
+    logistic_hazard_survival,
+)
+from survlstm.evaluation.landmarks import AtRisk, Landmark
+
+Fit: TypeAlias = Callable[[Landmark, Tensors, int], Float[np.ndarray, "subject horizon"]]
+
+
+FEWEST_SUBJECTS = 10
+
+
+class BaselineUnavailable(ValueError):  # noqa: N818  (a state of the data, of which the caller makes a note)
+    """The landmark's subjects can't carry this baseline; the message says why."""
+
+
+def cox(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
+    """S of the test subjects at the landmark's grid by ridge Cox regression on all follow-up after the landmark.
+
+    Raises BaselineUnavailable without an event among the training or the validation subjects.
+    """
+    labels = [FollowUp(part.duration, part.event) for part in (landmark.train, landmark.val)]
+    _check_events(*(label.event for label in labels), until="")
+    return cox_survival(_designs(landmark, tensors), *labels, grid=landmark.grid)
+
+
+def pycox_logistic_hazard(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
+    """S of the test subjects at the landmark's grid by pycox's LogisticHazard, a small network with a hazard per step.
+
+    Raises BaselineUnavailable without an event within the grid among the training or the validation subjects.
+    """
+    train, val = _labels(landmark)
+    return logistic_hazard_survival(_designs(landmark, tensors), train, val, seed=seed)
+
+
+def deephit(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
+    """S of the test subjects at the landmark's grid by pycox's DeepHit, a small network with a probability per step.
+
+    Raises BaselineUnavailable without an event within the grid among the training or the validation subjects.
+    """
+    train, val = _labels(landmark)
+    return deephit_survival(_designs(landmark, tensors), train, val, seed=seed)
+
+
+def _designs(landmark: Landmark, tensors: Tensors) -> Designs:
+    rows = [
+        rows_at_landmark(tensors, part.subject, part.visit) for part in (landmark.train, landmark.val, landmark.test)
+    ]
+    scale = fit_scale(rows[0])
+    return Designs(*(scale.design(part).toarray().astype(np.float32) for part in rows))
+
+
+def _labels(landmark: Landmark) -> tuple[GridLabels, GridLabels]:
+    train, val = (_grid_labels(part, len(landmark.grid)) for part in (landmark.train, landmark.val))
+    until = f" within {landmark.grid[-1]:g} {landmark.unit}"
+    _check_events(train.event, val.event, until=until)
+    if train.step.max() < len(landmark.grid) - 1:
+        raise BaselineUnavailable(f"none of {len(train.step)} training subjects is followed to the last step{until}")
+    return train, val
+
+
+def _grid_labels(part: AtRisk, steps: int) -> GridLabels:
+    """Who is at risk behind the grid has survived all of it, which pycox calls censored in the last step."""
+    return GridLabels(np.minimum(part.step, steps - 1), part.event & (part.step < steps), steps)
+
+
+def _check_events(train: Bool[np.ndarray, " train"], val: Bool[np.ndarray, " val"], *, until: str) -> None:
+    if len(train) < FEWEST_SUBJECTS or not train.any() or not val.any():
+        raise BaselineUnavailable(
+            f"it is fitted to events of the training subjects and chosen by those of the validation subjects after the "
+            f"landmark{until}; found {train.sum()} among {len(train)} and {val.sum()} among {len(val)} at risk, and "
+            f"{FEWEST_SUBJECTS} training subjects are needed"
+        )
+
+
+LANDMARK_BASELINES: dict[str, tuple[str, Fit]] = {
+    "cox": ("Cox (ridge)", cox),
+    "pycox_logistic_hazard": ("pycox LogisticHazard", pycox_logistic_hazard),
+    "deephit": ("DeepHit", deephit),
+}

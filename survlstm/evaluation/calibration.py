@@ -1,0 +1,91 @@
+"""The model's curves from a landmark and what became of the subjects → calibration at a horizon, and until it."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from survlstm.evaluation.landmarks import AtRisk
+from survlstm.evaluation.results import Calibration
+from survlstm.survival.calibration_line import CalibrationLine, calibration_line
+from survlstm.survival.d_calibration import d_calibration
+from survlstm.survival.kaplan_meier import KaplanMeier
+from survlstm.survival.one_calibration import CalibrationGroups, calibration_groups, one_calibration
+
+MOST_GROUPS = 10
+SUBJECTS_PER_GROUP = 15
+# With fewer the test rejects true models two or three times too often (Demler et al. 2015 merge such groups).
+EVENTS_PER_GROUP = 5
+
+
+def calibrate(
+    survival: Float[np.ndarray, " subject"], at_risk: AtRisk, horizon: float, censoring: KaplanMeier, confidence: float
+) -> Calibration:
+    """Predicted beside observed risk by ``horizon``, with the line through them; ``survival`` is S(horizon)."""
+    groups, p_value, why_not = _groups(survival, at_risk, horizon, confidence)
+    line = None
+    try:
+        line = calibration_line(
+            survival, duration=at_risk.duration, event=at_risk.event, horizon=horizon, censoring=censoring
+        )
+    except (ValueError, np.linalg.LinAlgError) as error:
+        why_not = f"{why_not}; no calibration line: {error}" if why_not else f"no calibration line: {error}"
+    return _as_values(horizon, groups, p_value, line, why_not)
+
+
+def d_calibration_until(survival: Float[np.ndarray, "subject horizon"], at_risk: AtRisk, *, steps: int) -> float | None:
+    """p of D-calibration with the follow-up cut after ``steps`` steps; ``survival`` is S at the end of each step."""
+    last = np.minimum(at_risk.step, steps - 1)
+    row = np.arange(len(last))
+    before = np.where(last > 0, survival[row, last - 1], 1.0)
+    event = at_risk.event & (at_risk.step < steps)
+    # Censored subjects are spread as the curves say: without an event nothing could speak against them.
+    if not event.any():
+        return None
+    return d_calibration(survival[row, last], event=event, survival_before=before).p_value
+
+
+def _groups(
+    survival: np.ndarray, at_risk: AtRisk, horizon: float, confidence: float
+) -> tuple[CalibrationGroups | None, float | None, str | None]:
+    """As many groups as the subjects give, fewer where one of them is not followed or has too few events."""
+    table, why_not = None, f"there are {len(survival)} subjects, a group needs {SUBJECTS_PER_GROUP}"
+    for number in range(min(MOST_GROUPS, len(survival) // SUBJECTS_PER_GROUP), 1, -1):
+        try:
+            fewer = calibration_groups(
+                survival,
+                duration=at_risk.duration,
+                event=at_risk.event,
+                horizon=horizon,
+                groups=number,
+                confidence=confidence,
+            )
+            table = table or fewer
+            if (fewer.observed * fewer.subjects >= EVENTS_PER_GROUP).all():
+                return fewer, one_calibration(fewer).p_value, None
+            why_not = f"a group has fewer than {EVENTS_PER_GROUP} events"
+        except ValueError as error:
+            why_not = str(error).removesuffix(". Use fewer groups")
+    return table, None, f"no calibration test, not with two groups either: {why_not}"
+
+
+def _as_values(
+    horizon: float,
+    groups: CalibrationGroups | None,
+    p_value: float | None,
+    line: CalibrationLine | None,
+    why_not: str | None,
+) -> Calibration:
+    columns: dict[str, tuple] = {
+        name: tuple(getattr(groups, name).tolist()) if groups else ()
+        for name in ("subjects", "predicted", "observed", "low", "high")
+    }
+    return Calibration(
+        horizon=horizon,
+        **columns,
+        p_value=p_value,
+        slope=line.slope if line else None,
+        intercept=line.intercept if line else None,
+        in_the_large=line.in_the_large if line else None,
+        why_not=why_not,
+    )

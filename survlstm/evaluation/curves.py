@@ -1,0 +1,60 @@
+"""The model's curves from a landmark → those of example subjects, and of risk groups beside what they turned out."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from survlstm.evaluation.landmarks import AtRisk, Landmark
+from survlstm.evaluation.results import Curves
+from survlstm.survival.kaplan_meier import confidence_band, kaplan_meier, read_steps
+
+EXAMPLES = (("lowest risk", 0.0), ("median risk", 0.5), ("highest risk", 1.0))
+GROUPS = ("low risk", "medium risk", "high risk")
+
+
+def curves_from(
+    landmark: Landmark,
+    survival: Float[np.ndarray, "subject horizon"],
+    covariate_free: Float[np.ndarray, "subject horizon"],
+    confidence: float,
+) -> Curves | None:
+    """Examples and thirds by the risk at the last horizon; None with fewer than three subjects at risk."""
+    test, time = landmark.test, landmark.grid
+    if len(test.subject) < len(GROUPS):
+        return None
+    by_risk = np.argsort(-survival[:, -1], kind="stable")
+    examples = by_risk[[round(share * (len(by_risk) - 1)) for _, share in EXAMPLES]]
+    groups = np.array_split(by_risk, len(GROUPS))
+    observed = [_observed(test, group, time, confidence) for group in groups]
+    return Curves(
+        landmark=landmark.name,
+        unit=landmark.unit,
+        time=time,
+        example_name=tuple(name for name, _ in EXAMPLES),
+        example_survival=survival[examples],
+        example_duration=tuple(test.duration[examples].tolist()),
+        example_event=tuple(test.event[examples].tolist()),
+        group_name=GROUPS,
+        group_survival=np.stack([survival[group].mean(axis=0) for group in groups]),
+        group_observed=np.stack([curve for curve, _, _ in observed]),
+        group_low=np.stack([low for _, low, _ in observed]),
+        group_high=np.stack([high for _, _, high in observed]),
+        group_at_risk=np.stack([(test.duration[group][:, None] >= time).sum(axis=0) for group in groups]),
+        covariate_free=covariate_free.mean(axis=0),
+    )
+
+
+def _observed(
+    test: AtRisk, group: np.ndarray, time: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Kaplan-Meier with its band at each time; NaN behind the group's follow-up."""
+    curve = kaplan_meier(test.duration[group], test.event[group])
+    band = confidence_band(curve, confidence=confidence)
+    known = (time <= curve.times[-1]) | (curve.survival[-1] == 0)
+    columns = (curve.survival, 1.0), (band.low, np.nan), (band.high, np.nan)
+    observed, low, high = (
+        np.where(known, read_steps(values, times=curve.times, time=time, first=first, side="right"), np.nan)
+        for values, first in columns
+    )
+    return observed, low, high

@@ -1,0 +1,179 @@
+"""The verdict of a run → the guide's warning signs of its C-index, and what the figures can't carry."""
+
+from __future__ import annotations
+
+import math
+
+from survlstm.evaluation.c_index_interpretation import read_c_index
+from survlstm.evaluation.diagnostics import advice
+from survlstm.evaluation.diagnostics.context import HealthFacts
+from survlstm.evaluation.results import Finding, Interval, LandmarkResult, Row, best_of, likeliest_of
+
+# The guide's table: below 0.55 a model is barely better than a coin; as far below 0.5 it ranks the wrong way round.
+BARELY_BETTER = 0.55
+WRONG_WAY = 0.45
+RECORD_LENGTH = "record length"
+# Of all events after a landmark, one in so many must come by its last horizon.
+FEWEST_EVENTS_WITHIN = 5
+FEWEST_FOLLOWED = 10
+
+
+def judged_c_index(facts: HealthFacts) -> Finding:
+    """The headline C-index."""
+    model = facts.verdict.model
+    return _c_index(facts, facts.verdict.split, model.c_td.value, model.c_td.interval, facts.verdict.events)
+
+
+def validation_c_index(facts: HealthFacts) -> Finding:
+    """The C-index on validation at the epoch whose weights were judged."""
+    return _c_index(facts, "validation", facts.kept.val_c_td, None, facts.val_events)
+
+
+def record_length(facts: HealthFacts) -> Finding:
+    """Ranking by nothing but the length of the record must not win: the number of visits knows the outcome."""
+    row = next((row for row in facts.verdict.rows if row.name == RECORD_LENGTH), None)
+    if row is None:
+        said = "Record length was no contender; add record_length to judgement.baselines."
+        return Finding(RECORD_LENGTH, "note", said, "judgement.baselines does not name it")
+    evidence = _against(facts.verdict.model, row)
+    if math.isnan(row.c_td.value) or math.isnan(facts.verdict.model.c_td.value):
+        return Finding(RECORD_LENGTH, "note", "Not decidable: no two subjects can be compared.", evidence)
+    if not row.c_td.value > facts.verdict.model.c_td.value:
+        return Finding(RECORD_LENGTH, "ok", "The model ranks no worse than the length of the record alone.", evidence)
+    said = "The length of the record alone ranks better than the model"
+    if facts.is_random:
+        return Finding(RECORD_LENGTH, "ok", f"{said}; the outcome is random, so neither means anything.", evidence)
+    remedies = facts.learn_more
+    if row.c_td_difference is not None and row.c_td_difference.interval.high < 0:
+        return Finding(RECORD_LENGTH, "failure", f"{said}, beyond noise.", evidence, remedies)
+    return Finding(RECORD_LENGTH, "warning", f"{said}, though within noise.", evidence, remedies)
+
+
+def best_baseline(facts: HealthFacts) -> Finding:
+    """A model is worth its trouble only where it ranks better, and is likelier, than the best of the baselines."""
+    check, model = "best baseline", facts.verdict.model
+    rows = facts.verdict.rows
+    best, likeliest = best_of(rows, "baseline"), likeliest_of(rows, "baseline")
+    if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
+        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
+    evidence = (
+        f"{_against(model, best)}; nll {model.nll.value:.3f} against {likeliest.nll.value:.3f} of {likeliest.name}"
+    )
+    if facts.is_random:
+        return Finding(check, "ok", "The outcome is random, so there is nothing that a model could beat.", evidence)
+    remedies = facts.learn_more
+    if not model.c_td.value > best.c_td.value:
+        said = f"The model does not rank better than the best baseline, {best.name}."
+        return Finding(check, "warning", said, evidence, remedies)
+    if not model.nll.value < likeliest.nll.value:
+        return Finding(check, "warning", f"The model is no likelier than {likeliest.name}.", evidence, remedies)
+    if best.c_td_difference is None or best.c_td_difference.interval.low <= 0:
+        said = f"The model ranks better than the best baseline, {best.name}, but not beyond noise."
+        return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
+    return Finding(check, "ok", f"The model ranks better than the best baseline, {best.name}.", evidence)
+
+
+def judged_events(facts: HealthFacts) -> Finding:
+    """No interval is given under ``judgement.min_events`` events."""
+    verdict, needed = facts.verdict, facts.config.judgement.min_events
+    check = f"{verdict.split} events"
+    evidence = f"{verdict.events} events among {verdict.subjects} {verdict.split} subjects; {needed} are needed"
+    if verdict.events >= needed:
+        return Finding(check, "ok", "There are enough events for an interval.", evidence)
+    remedies = advice.more_test_events(facts.config, verdict.events)
+    return Finding(
+        check, "warning", "There are too few events for an interval: the figures prove nothing.", evidence, remedies
+    )
+
+
+def horizons(facts: HealthFacts) -> Finding:
+    """Censoring may leave nobody, or hardly anybody, at the horizons that were asked for."""
+    check, landmarks = "horizons", facts.verdict.landmarks
+    if not landmarks:
+        return Finding(check, "ok", "No landmark was asked for.", "judgement.landmarks names none")
+    asked = sum(len(one.horizons) + len(one.unsupported) for one in landmarks)
+    unsupported = sum(len(one.unsupported) for one in landmarks)
+    nobody = [one.name for one in landmarks if not one.horizons]
+    few = [one for one in landmarks if one.horizons and min(one.at_risk_after) < FEWEST_FOLLOWED]
+    evidence = "; ".join(_followed(one) for one in landmarks)
+    remedies = _shorter_horizons(facts) + advice.less_censoring(facts.config)
+    if nobody or 2 * unsupported > asked:
+        where = f"no horizon at {', '.join(nobody)}" if nobody else f"{unsupported} of {asked} horizons not"
+        said = f"Censoring leaves {where} supported by the follow-up."
+        empty = [one.name for one in landmarks if not one.at_risk]
+        if empty:
+            said = f"No judged subject is at risk at {', '.join(empty)}: choose an earlier landmark."
+        return Finding(check, "warning", said, evidence, () if empty else remedies)
+    if unsupported:
+        said = f"{unsupported} of {asked} horizons lie behind the follow-up and were left out."
+        return Finding(check, "note", said, evidence, remedies)
+    if few:
+        where = ", ".join(one.name for one in few)
+        said = f"Fewer than {FEWEST_FOLLOWED} subjects were followed past a horizon at {where}."
+        return Finding(check, "note", said, evidence, remedies)
+    late = [one for one in landmarks if one.horizons and one.events_by[-1] < one.events / FEWEST_EVENTS_WITHIN]
+    if late:
+        counts = ", ".join(f"{one.name}: {one.events_by[-1]} of {one.events}" for one in late)
+        said = "Hardly any event comes by the last horizon: the figures from landmarks miss nearly all of them."
+        return Finding(
+            check, "note", said, f"events by the last horizon: {counts}", advice.later_horizons(facts.config)
+        )
+    return Finding(check, "ok", "The follow-up supports every horizon that was asked for.", evidence)
+
+
+def _c_index(facts: HealthFacts, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
+    check = f"C-index on {split}"
+    evidence = f"c_td {c_td:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
+    evidence += f", {events} events"
+    few = "" if events >= facts.config.judgement.min_events else f", though {events} events say little"
+    if math.isnan(c_td):
+        return Finding(
+            check, "note", f"The C-index on {split} is undefined: no two subjects can be compared.", evidence
+        )
+    if facts.is_random:
+        return Finding(check, "ok", "The outcome is random, so a C-index about 0.5 is what must come out.", evidence)
+    remedies = facts.learn_more
+    if c_td < WRONG_WAY:
+        certain = interval is not None and interval.high < 0.5
+        said = f"The model ranks the {split} subjects the wrong way round{few}."
+        return Finding(check, "failure" if certain else "warning", said, evidence, remedies)
+    if c_td < BARELY_BETTER:
+        said = f"The model ranks the {split} subjects barely better than random{few}."
+        return Finding(check, "warning", said, evidence, remedies)
+    if interval is not None and interval.low <= 0.5:
+        said = f"On {split} the interval of the C-index holds 0.5: chance may have given it."
+        return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
+    return Finding(check, "ok", f"On {split} the model is read as {read_c_index(c_td).split(';')[0]}{few}.", evidence)
+
+
+def _against(model: Row, row: Row) -> str:
+    said = f"c_td {model.c_td.value:.3f} against {row.c_td.value:.3f} of {row.name}"
+    if row.c_td_difference is None:
+        return said
+    value, (low, high), _ = row.c_td_difference
+    return f"{said}; difference {value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _followed(landmark: LandmarkResult) -> str:
+    counts = ", ".join(
+        f"{count} past {horizon:g}" for horizon, count in zip(landmark.horizons, landmark.at_risk_after, strict=True)
+    )
+    behind = ", ".join(f"{horizon:g}" for horizon in landmark.unsupported)
+    said = f"{landmark.name}: of {landmark.at_risk} at risk {counts or 'nobody past any horizon'} {landmark.unit}"
+    return f"{said}, not supported: {behind}" if behind else said
+
+
+def _shorter_horizons(facts: HealthFacts) -> tuple[str, ...]:
+    """The horizons that enough are followed past from every landmark; in days they are set by the clock."""
+    landmarks = facts.verdict.landmarks
+    if facts.verdict.clock == "landmark":
+        return ()
+    held = sorted(set.intersection(*map(_followed_past, landmarks)))
+    if not held or held == sorted(facts.config.judgement.landmarks.horizons):
+        return ()
+    return (f"judgement.landmarks.horizons=[{','.join(f'{horizon:g}' for horizon in held)}]",)
+
+
+def _followed_past(landmark: LandmarkResult) -> set[float]:
+    counts = zip(landmark.horizons, landmark.at_risk_after, strict=True)
+    return {horizon for horizon, count in counts if count >= FEWEST_FOLLOWED}

@@ -1,0 +1,197 @@
+"""Curves of all contenders from one landmark → the landmark's table, with intervals and paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from survlstm.evaluation.bootstrap import Bootstrap, Resample
+from survlstm.evaluation.calibration import calibrate, d_calibration_until
+from survlstm.evaluation.comparators import LandmarkContender
+from survlstm.evaluation.landmark_metrics import Figures, Sample, figures_of
+from survlstm.evaluation.landmarks import Landmark
+from survlstm.evaluation.results import Cell, Difference, Estimate, LandmarkResult, LandmarkRow
+from survlstm.survival.ipcw import supported_horizons
+from survlstm.survival.kaplan_meier import censoring_curve
+
+
+def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], bootstrap: Bootstrap) -> LandmarkResult:
+    """Every contender on the same subjects and resamples; the first one is the model.
+
+    Horizons behind the follow-up are left out and named; integrals run to the last one shown.
+    """
+    test, weighing = landmark.test, landmark.censoring
+    if not len(test.subject) or not len(weighing.subject):
+        return _nothing(landmark, "no subject is at risk at this landmark")
+    censoring = censoring_curve(weighing.duration, weighing.event)
+    grid, shown = (
+        supported_horizons(times, duration=test.duration, censoring=censoring)
+        for times in (landmark.grid, landmark.horizons)
+    )
+    if not len(shown):
+        return _nothing(landmark, "no horizon lies within the follow-up")
+    grid = grid[grid <= shown[-1]]
+    sample = Sample(
+        np.stack([contender.survival[:, : len(grid)] for contender in contenders]), test.duration, test.event
+    )
+    events_by = (test.event[:, None] & (test.duration[:, None] <= shown)).sum(axis=0)
+    table = _Table(
+        landmark=landmark,
+        grid=grid,
+        shown=shown,
+        found=figures_of(sample, censoring=censoring, grid=grid, shown=shown),
+        resampled=_resample(landmark, sample, grid, shown, bootstrap)
+        if events_by[-1] >= bootstrap.min_events
+        else None,
+        has_interval=events_by >= bootstrap.min_events,
+        events_by=events_by,
+        bootstrap=bootstrap,
+    )
+    step_of = np.searchsorted(grid, shown)
+    return LandmarkResult(
+        **_facts(landmark),
+        horizons=tuple(shown.tolist()),
+        at_risk_after=tuple((test.duration[:, None] > shown).sum(axis=0).tolist()),
+        events_by=tuple(events_by.tolist()),
+        unsupported=tuple(landmark.horizons[len(shown) :].tolist()),
+        rows=tuple(table.row(place, contender) for place, contender in enumerate(contenders)),
+        calibration=tuple(
+            calibrate(sample.survival[0, :, step], test, float(horizon), censoring, bootstrap.confidence)
+            for horizon, step in zip(shown, step_of, strict=True)
+        ),
+        notes=tuple(table.notes()),
+    )
+
+
+def _resample(landmark: Landmark, sample: Sample, grid: np.ndarray, shown: np.ndarray, bootstrap: Bootstrap) -> Figures:
+    """Every figure in every resample, axis 0; the censoring curve is estimated again in each."""
+    weighing, models = landmark.censoring, len(sample.survival)
+    of_its_own = weighing is landmark.test
+
+    def figures(resample: Resample) -> np.ndarray:
+        rows = resample.evaluated
+        weighed_by = rows if of_its_own else resample.training
+        again = Sample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
+        censoring = censoring_curve(weighing.duration[weighed_by], weighing.event[weighed_by])
+        return np.concatenate(
+            [part.reshape(models, -1) for part in figures_of(again, censoring=censoring, grid=grid, shown=shown)],
+            axis=1,
+        )
+
+    values = bootstrap.values(
+        figures, subjects=len(sample.duration), training=len(weighing.subject), what=landmark.name
+    )
+    parts = np.split(values, np.cumsum([len(shown)] * 5 + [1]), axis=2)
+    return Figures(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Figures found and resampled → rows of values."""
+
+    landmark: Landmark
+    grid: np.ndarray
+    shown: np.ndarray
+    found: Figures
+    resampled: Figures | None
+    has_interval: np.ndarray
+    events_by: np.ndarray
+    bootstrap: Bootstrap
+
+    def row(self, place: int, contender: LandmarkContender) -> LandmarkRow:
+        last = len(self.shown) - 1
+        return LandmarkRow(
+            name=contender.name,
+            role=contender.role,
+            cells=tuple(self._cell(place, horizon, contender) for horizon in range(len(self.shown))),
+            # Without an event up to its end an integral says as little as the figures that it is made of.
+            ibs=self._estimate("ibs", (place,)) if self.events_by[-1] else None,
+            inbll=self._estimate("inbll", (place,)) if self.events_by[-1] else None,
+            ibs_difference=self._difference("ibs", (), place),
+            c_difference=self._difference("c_harrell", (last,), place),
+        )
+
+    def notes(self) -> list[str]:
+        """What has no interval, and why."""
+        without, eventless = self.shown[~self.has_interval & (self.events_by > 0)], self.shown[self.events_by == 0]
+        notes = ["no ibs and no inbll: an integral needs two horizons"] if len(self.grid) == 1 else []
+        if len(eventless):
+            notes.append(f"no figures by {self._listed(eventless)}: no event until then")
+        if len(without):
+            needed = self.bootstrap.min_events
+            notes.append(f"no interval by {self._listed(without)}: fewer than {needed} events until then")
+        if self.resampled is not None:
+            parts = [part[..., self.has_interval] for part in self.resampled[:5]]
+            if self.has_interval[-1] and len(self.grid) > 1:
+                parts += [part[..., None] for part in self.resampled[5:]]
+            undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in parts)
+            if undefined:
+                notes.append(
+                    f"figures without an interval are undefined in up to {undefined} of {self.bootstrap.resamples} "
+                    "resamples"
+                )
+        return notes
+
+    def _listed(self, horizons: np.ndarray) -> str:
+        return f"{self.landmark.unit[:-1]} {', '.join(f'{horizon:g}' for horizon in horizons)}"
+
+    def _cell(self, place: int, horizon: int, contender: LandmarkContender) -> Cell:
+        # Without an event a Brier score is near 0 for whoever predicts little: it would read as a good one.
+        has_events = bool(self.events_by[horizon])
+        steps = int(np.searchsorted(self.grid, self.shown[horizon])) + 1
+        return Cell(
+            horizon=float(self.shown[horizon]),
+            **{
+                name: self._estimate(name, (place, horizon)) if has_events else None
+                for name in ("c_harrell", "c_uno", "auc", "brier", "nbll")
+            },
+            d_calibration=d_calibration_until(contender.survival, self.landmark.test, steps=steps),
+            why_not=None if has_events else "no event until then",
+        )
+
+    def _estimate(self, name: str, at: tuple[int, ...]) -> Estimate | None:
+        value = float(getattr(self.found, name)[at])
+        if np.isnan(value):
+            return None
+        horizon = at[1] if len(at) > 1 else -1
+        if self.resampled is None or not self.has_interval[horizon]:
+            return Estimate(value)
+        return Estimate(value, self.bootstrap.interval(getattr(self.resampled, name)[(slice(None), *at)]))
+
+    def _difference(self, name: str, at: tuple[int, ...], place: int) -> Difference | None:
+        if self.resampled is None or place == 0:
+            return None
+        found, values = getattr(self.found, name), getattr(self.resampled, name)
+        return self.bootstrap.difference(
+            found[(0, *at)] - found[(place, *at)],
+            values[(slice(None), 0, *at)],
+            values[(slice(None), place, *at)],
+        )
+
+
+def _facts(landmark: Landmark) -> dict[str, Any]:
+    test = landmark.test
+    followed = test.step + 1.0 if landmark.unit == "steps" else test.duration
+    return {
+        "name": landmark.name,
+        "unit": landmark.unit,
+        "at_risk": len(followed),
+        "events": int(test.event.sum()),
+        "follow_up": float(np.median(followed)) if len(followed) else 0.0,
+        "longest": float(followed.max(initial=0.0)),
+    }
+
+
+def _nothing(landmark: Landmark, why: str) -> LandmarkResult:
+    return LandmarkResult(
+        **_facts(landmark),
+        horizons=(),
+        at_risk_after=(),
+        events_by=(),
+        unsupported=tuple(landmark.horizons.tolist()),
+        rows=(),
+        calibration=(),
+        notes=(why,),
+    )

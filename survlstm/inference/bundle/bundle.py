@@ -1,0 +1,247 @@
+"""Files of a bundle ↔ a model that predicts, with its vocabulary, preparation, reference risks and figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from jaxtyping import Float64
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load as load_weights
+from safetensors.torch import save as save_weights
+
+from survlstm.config.schema import RunConfig
+from survlstm.config.section import Section, Share, Text, Weight, as_yaml
+from survlstm.config.validation import validate_stored
+from survlstm.data.features import FEATURES
+from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.vocabulary import PAD, UNK
+from survlstm.evaluation.hazard_extrapolation import Drift
+from survlstm.inference.bundle.container import read_container, write_container
+from survlstm.inference.bundle.reported_metrics import Cohort, Metrics, checked
+from survlstm.models.factory import build_trained
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.utils.errors import BundleError, ConfigError
+from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_json, parse_yaml
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "MODEL_CARD.md"
+VOCABULARY, PREPROCESSING, REFERENCE = "vocabulary.json", "preprocessing.json", "reference.json"
+COHORT, METRICS = "cohort.json", "metrics.json"
+# Others are for people: the figures, another form of the model.
+READ = (WEIGHTS, CONFIG, CARD, VOCABULARY, PREPROCESSING, REFERENCE, COHORT, METRICS)
+# Bytes that no export reaches: a description has some words, and a vocabulary some hundred thousand codes.
+MOST_BYTES = {
+    CONFIG: MOST_CONFIG_BYTES,
+    CARD: 1 << 22,
+    VOCABULARY: 1 << 27,
+    PREPROCESSING: 1 << 20,
+    REFERENCE: 1 << 20,
+    COHORT: 1 << 22,
+    METRICS: 1 << 23,
+}
+
+
+def _check_rises(values: list[float]) -> list[float]:
+    if any(later <= earlier for earlier, later in pairwise(values)):
+        raise ValueError("must rise")
+    return values
+
+
+Rising = Annotated[list[float], AfterValidator(_check_rises)]
+# Of a hazard that is neither 0 nor 1 in double precision, with room.
+Logit = Annotated[float, Field(ge=-1000, le=1000)]
+OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
+
+
+class About(Section):
+    """What a bundle is, in words: shown by the index, the card and the server.
+
+    ``fingerprint`` is that of the data that the model was trained on; ``steps`` is the step convention.
+    """
+
+    name: Text
+    created: Text
+    survlstm: Text
+    torch: Text
+    run: Text
+    epoch: int = Field(ge=1)
+    fingerprint: Text
+    clock: Literal["visit", "landmark"]
+    unit: Literal["visits", "days"]
+    outcome: Text
+    steps: Text
+    parameters: int = Field(ge=1)
+
+
+class Reference(Section):
+    """Whom a prediction is compared with, and how a visit's hazard is carried on.
+
+    ``risk`` are the quantiles of the training subjects' risk, equally spaced in probability from 0 to 1. ``grid`` are
+    the times of a curve in the bundle's unit, ``horizons`` those that tables show. ``drift`` (shift, slope, centre) is
+    None on the landmark clock, where every step is known. ``tables`` are those of the training export that held rows.
+    """
+
+    risk: list[Share] = Field(min_length=2)
+    grid: Rising = Field(min_length=1)
+    horizons: Rising = Field(min_length=1)
+    drift: tuple[Logit, Logit, Logit] | None
+    tables: list[str]
+
+    @model_validator(mode="after")
+    def _within_each_other(self) -> Reference:
+        if self.risk != sorted(self.risk):
+            raise ValueError("risk must not fall")
+        if self.grid[0] <= 0:
+            raise ValueError(f"grid must begin above 0; found {self.grid[0]:g}")
+        if self.horizons[0] <= 0 or self.horizons[-1] > self.grid[-1]:
+            raise ValueError(f"horizons must lie above 0 and up to the grid's end; found {self.horizons}")
+        return self
+
+    def percentile(self, risk: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
+        """0 to 100: where a risk stands among the training subjects' ones, in the middle of those that equal it."""
+        known = np.asarray(self.risk)
+        # Between two risks this goes from the last place of the lower one to the first of the upper one.
+        between = np.interp(risk, known, np.linspace(0, 100, len(known)), left=0.0, right=100.0)
+        first, behind = (np.searchsorted(known, risk, side=side) for side in ("left", "right"))
+        return np.where(first < behind, 50 * (first + behind - 1) / (len(known) - 1), between)
+
+
+class _Entry(Section):
+    code: str
+    description: str
+
+
+class _Preprocessing(Section):
+    feature_mean: list[float] = OfFeatures
+    feature_spread: list[Weight] = OfFeatures
+    edge_days: Rising
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model and all that it takes to use it; ``descriptions`` are those of the export it was trained on.
+
+    ``cohort`` and ``metrics`` are for people: nothing is computed from them.
+    """
+
+    about: About
+    config: RunConfig
+    fitted: Fitted
+    model: DiscreteTimeSurvivalLSTM
+    reference: Reference
+    descriptions: dict[str, str]
+    cohort: dict[str, Any]
+    metrics: dict[str, Any]
+    card: str
+
+    @property
+    def drift(self) -> Drift | None:
+        """How a hazard of the visit clock is carried on behind the last visit."""
+        return None if self.reference.drift is None else Drift(*self.reference.drift)
+
+
+def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extras: dict[str, bytes]) -> None:
+    """Write a bundle; ``figures`` by file name go to figures/, ``extras`` (an ONNX model) beside the weights."""
+    fitted = bundle.fitted.as_plain()
+    vocabulary = [{"code": code, "description": bundle.descriptions.get(code, "")} for code in fitted.pop("vocabulary")]
+    weights = {name: weight.contiguous() for name, weight in bundle.model.state_dict().items()}
+    files = {
+        WEIGHTS: save_weights(weights),
+        CONFIG: as_yaml(bundle.config).encode(),
+        VOCABULARY: _json(vocabulary),
+        PREPROCESSING: _json(fitted),
+        REFERENCE: _json(bundle.reference.model_dump()),
+        COHORT: _json(bundle.cohort),
+        METRICS: _json(bundle.metrics),
+        CARD: bundle.card.encode(),
+        **{f"figures/{name}": data for name, data in figures.items()},
+        **extras,
+    }
+    write_container(path, files, bundle.about.model_dump())
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and check a bundle; no code of the file is run. BundleError with what is wrong, and what to do."""
+    container = read_container(path, READ, most=MOST_BYTES)
+    files = container.files
+    try:
+        vocabulary = TypeAdapter(list[_Entry]).validate_json(files[VOCABULARY])
+        about = About.model_validate(container.about)
+        fitted = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
+        config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True)
+        reference = Reference.model_validate_json(files[REFERENCE])
+        _check_clock(about, config, fitted, reference)
+        model = build_trained(
+            config.model,
+            vocabulary_size=len(fitted.vocabulary),
+            intervals=fitted.intervals,
+            weights=load_weights(files[WEIGHTS]),
+        )
+        _check_parameters(about, model)
+        return Bundle(
+            about=about,
+            config=config,
+            fitted=fitted,
+            model=model,
+            reference=reference,
+            descriptions={entry.code: entry.description for entry in vocabulary if entry.description},
+            cohort=checked(Cohort, parse_json(files[COHORT])),
+            metrics=checked(Metrics, parse_json(files[METRICS])),
+            card=files[CARD].decode(),
+        )
+    except (KeyError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
+        raise BundleError(
+            f"{path} must hold a model that this survlstm can build; it can't be ({type(error).__name__}: "
+            f"{first_line(error)}). Export it again, or use the survlstm that wrote it"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        return f"{error.title}{place and ' '}{place}: {fault['msg']}"
+    return next(iter(str(error).splitlines()), "")
+
+
+def _fitted(codes: list[str], preprocessing: bytes) -> Fitted:
+    if codes[:2] != [PAD, UNK]:
+        raise ValueError("the vocabulary must begin with [PAD] and [UNK]")
+    if len(set(codes)) != len(codes):
+        raise ValueError("the vocabulary must hold each code once")
+    plain = _Preprocessing.model_validate_json(preprocessing)
+    return Fitted.from_plain({"vocabulary": codes, **plain.model_dump()})
+
+
+def _check_clock(about: About, config: RunConfig, fitted: Fitted, reference: Reference) -> None:
+    """The parts agree on the clock, and a curve has the times that the model's steps stand for."""
+    by_visit, edges = about.clock == "visit", fitted.edge_days.tolist()
+    times = [float(step) for step in range(1, len(reference.grid) + 1)] if by_visit else edges[1:]
+    must_hold = {
+        f"clock.kind must be {about.clock}, as the index says": config.clock.kind == about.clock,
+        f"the {about.clock} clock must not count in {about.unit}": about.unit == ("visits" if by_visit else "days"),
+        "a drift must be there on the visit clock, and on no other": (reference.drift is not None) == by_visit,
+        "edge_days must begin at 0 on the landmark clock, and be none on the other": edges[:1]
+        == ([] if by_visit else [0.0]),
+        "grid must hold the ends of the model's steps": reference.grid == times,
+        "horizons must be whole numbers of visits": not by_visit or set(reference.horizons) <= set(times),
+    }
+    broken = [sentence for sentence, holds in must_hold.items() if not holds]
+    if broken:
+        raise ValueError("; ".join(broken))
+
+
+def _check_parameters(about: About, model: DiscreteTimeSurvivalLSTM) -> None:
+    parameters = sum(weight.numel() for weight in model.parameters())
+    if about.parameters != parameters:
+        raise ValueError(f"the model has {parameters:,} parameters, and the index says {about.parameters:,}")
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,106 @@
+"""What a bundle holds → its model card in Markdown, in the sections of Mitchell et al. 2019 (FAT* '19)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from survlstm.config.schema import RunConfig
+from survlstm.config.section import SwapPoint
+from survlstm.inference.bundle.bundle import About, Reference
+from survlstm.report.formatting import MISSING
+from survlstm.report.task import banner_of
+
+# What may be said of an outcome by its class; the code list and the sizes stand beside it.
+OUTCOMES = {
+    "DeathOutcome": "Death from any cause.",
+    "FirstCodeOutcome": "The first entry of any of the codes {codes}, in a subject who had none at the first visit.",
+    "SyntheticOutcome": "Synthetic: events drawn by a formula from the history, to test software.",
+    "RandomOutcome": "Random: events drawn by chance whatever the history, as a control.",
+}
+STEPS = {
+    "visit": (
+        "Step j is the interval from visit j to visit j+1; its hazard is the probability of the event there, given "
+        "none before and visits 0..j. A visit's time is that of its last entry."
+    ),
+    "landmark": (
+        "Step k is an interval of days after the landmark; its hazard is the probability of the event there, given "
+        "none before and the visits dated on or before the landmark."
+    ),
+}
+
+
+def outcome_in_words(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
+    """One sentence or two; codes with what the export calls them."""
+    settings = outcome.settings()
+    codes = ", ".join(_named(code, descriptions) for code in settings.get("codes", []))
+    return OUTCOMES[settings["_target_"].rsplit(".", 1)[1]].format(codes=codes)
+
+
+def landmark_in_words(config: RunConfig) -> str:
+    """Where the landmark lies; empty on the visit clock."""
+    clock = config.clock
+    if clock.kind == "visit":
+        return ""
+    return f"visit {clock.visit} (0 = the first)" if clock.day is None else f"{clock.day:g} days after the first visit"
+
+
+def write_card(
+    about: About,
+    config: RunConfig,
+    *,
+    reference: Reference,
+    cohort: dict[str, Any],
+    metrics: dict[str, Any],
+    figures: Sequence[str],
+    has_onnx: bool,
+) -> str:
+    """The card as Markdown."""
+    environment = Environment(
+        loader=PackageLoader("survlstm.inference.bundle", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {"estimate": _estimate, "cell": _cell, "figure_name": _figure_name}
+    return environment.get_template("card.md.jinja").render(
+        about=about,
+        config=config,
+        banner=banner_of(config.outcome),
+        landmark=landmark_in_words(config),
+        reference=reference,
+        cohort=cohort,
+        metrics=metrics,
+        judged=metrics["test"],
+        findings=[found for found in metrics["health"] if found["level"] in {"failure", "warning"}],
+        figures=figures,
+        has_onnx=has_onnx,
+        excluded="; ".join(
+            f"{rule['reason']} {rule['subjects']} ({rule['events']} with the event)" for rule in cohort["excluded"]
+        ),
+    )
+
+
+def _named(code: str, descriptions: dict[str, str]) -> str:
+    return f"{code} ({descriptions[code]})" if code in descriptions else code
+
+
+def _estimate(estimate: dict[str, Any] | None, digits: int = 3) -> str:
+    if estimate is None or estimate["value"] is None:
+        return MISSING
+    bounds = estimate["interval"]
+    value = f"{estimate['value']:.{digits}f}"
+    return value if bounds is None else f"{value} ({bounds['low']:.{digits}f} to {bounds['high']:.{digits}f})"
+
+
+def _cell(text: str) -> str:
+    """Text of an export or a config inside a table of Markdown."""
+    return " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _figure_name(file: str) -> str:
+    return file.rsplit(".", 1)[0].replace("_", " ")

@@ -1,0 +1,131 @@
+"""A run's model and its own data → the training subjects' risks, the drift behind a visit, the cohort in figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import nn
+
+from survlstm.config.schema import RunConfig
+from survlstm.data.factory import build_batches
+from survlstm.data.prepare import Prepared
+from survlstm.data.ragged import ranges
+from survlstm.data.split import Split
+from survlstm.evaluation.hazard_extrapolation import Drift, fit_drift, logit_of
+from survlstm.inference.bundle.bundle import Reference
+from survlstm.training.prediction import Predictions, predict
+
+# A percentile needs no finer ones, and coarse figures of few subjects are nobody's own.
+QUANTILES, DIGITS = 101, 4
+# Fewer subjects than this are not told apart: a rare code could be somebody.
+FEWEST_SHOWN = 10
+SHOWN_CODES = 20
+
+
+def make_reference(model: nn.Module, config: RunConfig, prepared: Prepared) -> Reference:
+    """Predict the training and validation subjects, and keep what later predictions are read against.
+
+    On the visit clock the reference risks are those after every visit at risk of the training subjects, each subject
+    weighing the same, and the drift is that of the validation subjects from each of their visits on.
+    """
+    device, tensors = torch.device("cpu"), prepared.tensors
+    tables = [count.table for count in prepared.flow.tables if count.rows_used]
+    train, val = (predict(model, build_batches(config, tensors, part), device) for part in (Split.TRAIN, Split.VAL))
+    steps = config.judgement.landmarks.horizons
+    if tensors.clock == "landmark":
+        ends = tensors.edge_days[1:]
+        shown = sorted({float(ends[min(step, len(ends)) - 1]) for step in steps})
+        risk = _quantiles(1 - train.survival[:, -1], np.ones(len(train.subject)))
+        return Reference(risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables)
+    drift = _drift(val, steps=max(steps))
+    hazard = train.hazard[np.isfinite(train.hazard)]
+    survival = np.cumprod(1 - drift.hazard(logit_of(hazard), steps=max(steps)), axis=1)
+    return Reference(
+        risk=_quantiles(1 - survival[:, -1], np.repeat(1 / (train.step + 1), train.step + 1)),
+        grid=[float(step) for step in range(1, max(steps) + 1)],
+        horizons=[float(step) for step in sorted(steps)],
+        drift=(drift.shift, drift.slope, drift.centre),
+        tables=tables,
+    )
+
+
+def _drift(predictions: Predictions, *, steps: int) -> Drift:
+    """From each visit of each subject: what its hazard was, and in which step counted from there its record ends."""
+    at_risk = predictions.step + 1
+    number = ranges(np.zeros_like(at_risk), at_risk)
+    row = np.repeat(np.arange(len(at_risk)), at_risk)
+    return fit_drift(
+        logit_of(predictions.hazard[row, number]),
+        step=predictions.step[row] - number,
+        event=predictions.event[row],
+        steps=steps,
+    )
+
+
+def _quantiles(risk: Float64[np.ndarray, " row"], weight: Float64[np.ndarray, " row"]) -> list[float]:
+    """Of a weighted sample, between whose middles it is interpolated, with so many significant digits."""
+    order = np.argsort(risk, kind="stable")
+    middle = np.cumsum(weight[order]) - weight[order] / 2
+    found = np.interp(np.linspace(0, 1, QUANTILES), middle / weight.sum(), risk[order])
+    return [float(f"{value:.{DIGITS}g}") for value in found]
+
+
+def cohort_summary(prepared: Prepared, descriptions: dict[str, str]) -> dict[str, Any]:
+    """The training cohort for people who must judge whether theirs is like it; no count of fewer than ten subjects."""
+    tensors = prepared.tensors
+    members = tensors.members(Split.TRAIN)
+    visits = tensors.visits_per_subject[members]
+    rows = ranges(tensors.visit_offsets[members], visits)
+    owner = np.repeat(np.arange(len(members)), visits)
+    codes = tensors.code_offsets[rows + 1] - tensors.code_offsets[rows]
+    code = tensors.code[ranges(tensors.code_offsets[rows], codes)]
+    pairs = np.unique(np.repeat(owner, codes) * len(prepared.vocabulary) + code) % len(prepared.vocabulary)
+    having = np.bincount(pairs, minlength=len(prepared.vocabulary))
+    common = [number for number in np.argsort(-having, kind="stable") if number > 1 and having[number] >= FEWEST_SHOWN]
+    entries = prepared.vocabulary.entries
+    return {
+        "subjects": {part.name.lower(): len(tensors.members(part)) for part in Split},
+        "training": {
+            "subjects": len(members),
+            "events": int(tensors.event[members].sum()),
+            "visits_seen": _spread(visits),
+            "codes_per_visit": _spread(codes),
+            "follow_up_days": _spread(tensors.duration_days[members]),
+            "years": [int(year) for year in np.quantile(_years(tensors.visit_time[rows]), (0.05, 0.95))],
+        },
+        "vocabulary": len(entries),
+        "codes_of_fewer_than_ten_training_subjects": int(
+            ((having < FEWEST_SHOWN) & (np.arange(len(entries)) > 1)).sum()
+        ),
+        "entries_unknown_to_it": prepared.flow.codes_unknown,
+        "most_common_codes": [
+            {
+                "code": entries[number],
+                "description": descriptions.get(entries[number], ""),
+                "share_of_training_subjects": round(float(having[number] / len(members)), 3),
+            }
+            for number in common[:SHOWN_CODES]
+        ],
+        "excluded": [
+            {"reason": rule.reason, "subjects": _coarse(rule.subjects), "events": _coarse(rule.events)}
+            for rule in prepared.flow.subjects_excluded
+            if rule.subjects
+        ],
+        "warnings": list(prepared.flow.warnings),
+    }
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    names = ("quartile_1", "median", "quartile_3")
+    return dict(zip(names, np.quantile(values, (0.25, 0.5, 0.75)).tolist(), strict=True))
+
+
+def _years(time: np.ndarray) -> np.ndarray:
+    return time.astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def _coarse(subjects: int) -> str:
+    return f"{subjects:,}" if subjects >= FEWEST_SHOWN or not subjects else f"fewer than {FEWEST_SHOWN}"

@@ -1,0 +1,209 @@
+"""A pandas table of events with MEDS columns → Events, every row read, told or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jaxtyping import Bool, Int64
+
+from survlstm.data.encounters import split_shared_encounters
+from survlstm.data.events import Events, Subjects
+from survlstm.data.known_times import DAY_SECONDS
+from survlstm.data.sources.missing_values import WORDS, without_missing
+from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
+from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
+from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, parse_times, to_local
+from survlstm.utils.content import known_and_others
+from survlstm.utils.errors import SourceError
+
+REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounter_id")
+# Names of columns that a message may show: those of MEDS and of Synthea. Any other may be a patient's data, as where a
+# table was read without its header.
+SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "unit", "codes", "birth", "table"} | SYNTHEA_COLUMNS)
+BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
+# Texts of one column share one width in memory, so that the longest sets the room for all.
+LONGEST = {"subject_id": 200, "code": 1000}
+
+
+class EventsTable(NamedTuple):
+    """The events, and sentences about what of the table is not among them."""
+
+    events: Events
+    notes: tuple[str, ...]
+
+
+def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> EventsTable:
+    """MEDS columns: subject_id, time, code, maybe numeric_value and encounter_id; others are told and passed over.
+
+    A time is a datetime64 (one with a zone is taken to UTC) or a text as in 2020-01-31T12:34:56; a day alone stands for
+    an entry of that day. With ``timezone`` times are then converted from UTC to that zone, as in training. Rows of code
+    MEDS_BIRTH and MEDS_DEATH give the day of birth and of death, also with a suffix as in MEDS_DEATH//HOSPITAL; a row
+    without a time is a static fact, left out and told. SourceError names the first row that can't be read.
+    """
+    table = _checked(table)
+    time = _times(table["time"], "time")
+    if timezone is not None:
+        # Midnight and NaT stay what they are: a day, and a static fact.
+        time = to_local(time, timezone, is_timed=time.astype(np.int64) % DAY_SECONDS != 0)
+    names, subject = _texts(table, "subject_id")
+    code_names, code = _texts(table, "code")
+    is_birth, is_death = (_is_kind(code_names, kind)[code] for kind in (BIRTH, DEATH))
+    is_static = np.isnat(time) & ~is_birth & ~is_death
+    born = _days(time, subject, is_birth, subjects=len(names), what=BIRTH)
+    died = _days(time, subject, is_death, subjects=len(names), what=DEATH)
+    kept = ~is_static & ~is_birth & ~is_death
+    present, number = np.unique(code[kept], return_inverse=True)
+    codes, number = code_names[present].astype(np.str_), number.astype(np.int32)
+    # An encounter_id is unique within a subject only.
+    encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
+    events = Events(
+        subjects=Subjects(names.astype(np.str_), born, died),
+        codes=codes,
+        subject=subject[kept].astype(np.int32),
+        code=number,
+        time=time[kept],
+        encounter=encounter,
+        numeric_value=_numbers(table)[kept],
+        day_tolerance=1 if timezone is None else 0,
+    )
+    notes = [*_notes(table, int(is_static.sum())), *warn_of_spreadsheet("events", codes, number)]
+    return EventsTable(events, tuple(notes))
+
+
+def _is_kind(names: np.ndarray, kind: str) -> Bool[np.ndarray, " name"]:
+    """Which codes are ``kind``, alone or with the suffix that MEDS allows."""
+    return np.array([name == kind or name.startswith(f"{kind}//") for name in names], dtype=bool)
+
+
+def _checked(table: pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(table, pd.DataFrame):
+        raise SourceError(f"events must be a pandas DataFrame; found {type(table).__name__}")
+    missing = [name for name in REQUIRED if name not in table.columns]
+    if missing:
+        found = known_and_others(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
+        raise SourceError(
+            f"events must have the columns {', '.join(REQUIRED)} (and may have {', '.join(OPTIONAL)}), as in MEDS; "
+            f"{', '.join(missing)} missing, found {found}. Rename the columns"
+        )
+    twice = [name for name in (*REQUIRED, *OPTIONAL) if list(table.columns).count(name) > 1]
+    if twice:
+        raise SourceError(f"events must name each column once; {', '.join(twice)} stands there twice")
+    if not len(table):
+        raise SourceError("events must hold at least one row; found none")
+    return table
+
+
+def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
+    """Ids or codes as texts, sorted, each once, and which of them each row has; whole numbers have no decimal point."""
+    column = table[name].astype(object)
+    empty = column.isna() | (column.astype(str).str.strip() == "")
+    _refuse(empty, f"events must have a {name} in every row")
+    # An id that is a number has been a float on its way, where another row had none.
+    is_float = column.map(lambda value: isinstance(value, float | np.floating))
+    numbers = column.where(is_float, 0).astype(np.float64)
+    _refuse((numbers % 1 != 0) | (numbers.abs() >= 2**53), f"events must have whole numbers or texts as {name}")
+    column = column.where(~is_float, numbers.astype(np.int64))
+    found, number = _numbered(column.astype(str).str.strip())
+    order = np.argsort(found)
+    names, index = found[order], np.argsort(order)[number]
+    unfit = np.array([len(text) > LONGEST[name] or not text.isprintable() for text in names], dtype=bool)
+    _refuse(
+        pd.Series(unfit[index]), f"events must have printable text of at most {LONGEST[name]:,} characters as {name}"
+    )
+    return names, index
+
+
+def _times(column: pd.Series, name: str) -> np.ndarray:
+    """datetime64[s] in UTC, NaT where there is none; SourceError for what is no time."""
+    if isinstance(column.dtype, pd.ArrowDtype) and pa.types.is_timestamp(column.dtype.pyarrow_dtype):
+        column = pa.chunked_array(column.array.__arrow_array__()).to_pandas().set_axis(column.index)
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    must = (
+        f"events must have a {name} as in 2020-01-31 or 2020-01-31T12:34:56Z, of the years {FIRST_YEAR} to {LAST_YEAR}"
+    )
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        times: np.ndarray = column.to_numpy().astype("datetime64[s]")
+        year = times.astype("datetime64[Y]").astype(np.int64) + 1970
+        _refuse(pd.Series(~np.isnat(times) & ((year < FIRST_YEAR) | (year > LAST_YEAR))), must)
+        return times
+    given = column.notna()
+    texts = [value.isoformat() if hasattr(value, "isoformat") else str(value) for value in column[given]]
+    # No time holds other characters, and a half of a surrogate pair is no text to pyarrow.
+    texts = [text if text.isascii() else "no time" for text in texts]
+    parsed = parse_times(without_missing(pa.array(texts, pa.string()))[0])
+    bad = pd.Series(False, index=column.index)
+    bad[given] = parsed.unparsable | parsed.impossible
+    _refuse(bad, must)
+    time = np.full(len(column), np.datetime64("NaT"), dtype="datetime64[s]")
+    time[given.to_numpy()] = parsed.time
+    return time
+
+
+def _refuse(bad: pd.Series, must: str) -> None:
+    """SourceError with how many rows and the first: never what stands in them."""
+    rows = np.flatnonzero(bad.to_numpy())
+    if len(rows):
+        raise SourceError(
+            f"{must}; {len(rows)} of {len(bad)} rows have none that can be read, the first is row {rows[0] + 1}"
+        )
+
+
+def _days(time: np.ndarray, subject: np.ndarray, here: np.ndarray, *, subjects: int, what: str) -> np.ndarray:
+    """Midnight of each subject's day; NaT where there is none. SourceError where a subject has two days."""
+    here = here & ~np.isnat(time)
+    day = time[here].astype("datetime64[D]").astype("datetime64[s]").astype(np.int64)
+    low, high = np.full(subjects, np.iinfo(np.int64).max), np.full(subjects, np.iinfo(np.int64).min)
+    np.minimum.at(low, subject[here], day)
+    np.maximum.at(high, subject[here], day)
+    known = low <= high
+    differ = int((low[known] != high[known]).sum())
+    if differ:
+        raise SourceError(f"a subject must have one day of {what}; {differ} subjects have several. Remove all but one")
+    return np.where(known, low, np.iinfo(np.int64).min).astype("datetime64[s]")
+
+
+def _encounters(table: pd.DataFrame) -> np.ndarray:
+    """A number for each encounter, -1 where none is named."""
+    if "encounter_id" not in table.columns:
+        return np.full(len(table), -1, dtype=np.int32)
+    column = table["encounter_id"]
+    # Words for "missing" are no encounter: entries of many subjects would meet in it.
+    named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *WORDS})
+    _, number = _numbered(text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
+    return number.astype(np.int32)
+
+
+def _numbered(texts: Iterable[str | None]) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
+    """The texts, each once, and the number of each row's; -1 for None.
+
+    Neither by pandas, whose tables of texts end each at its first NUL, so that two would be one, nor by pyarrow, which
+    takes no half of a surrogate pair.
+    """
+    numbers: dict[str, int] = {}
+    index = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
+    return np.array(list(numbers), dtype=object), np.array(index, dtype=np.int64)
+
+
+def _numbers(table: pd.DataFrame) -> np.ndarray:
+    if "numeric_value" not in table.columns:
+        return np.full(len(table), np.nan, dtype=np.float32)
+    values = pd.to_numeric(table["numeric_value"], errors="coerce")
+    _refuse(values.isna() & table["numeric_value"].notna(), "events must have a number or nothing as numeric_value")
+    return values.to_numpy(dtype=np.float32, na_value=np.nan)
+
+
+def _notes(table: pd.DataFrame, static: int) -> list[str]:
+    others = [str(name) for name in table.columns if name not in {*REQUIRED, *OPTIONAL}]
+    notes = []
+    if others:
+        notes.append(f"columns passed over: {known_and_others(others, SHOWN_COLUMNS)}")
+    if static:
+        notes.append(f"{static} rows without a time are static facts, which the model does not read")
+    if "encounter_id" not in table.columns:
+        notes.append("no column encounter_id: entries of one day make one visit")
+    return notes

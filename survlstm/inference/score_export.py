@@ -1,0 +1,150 @@
+"""An export of any size and a bundle → predictions part by part, in bounded memory, every row accounted for."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from survlstm.data.events import Reading, TableCount
+from survlstm.data.factory import build_source, cache_folder
+from survlstm.data.sources import synthea
+from survlstm.data.sources.shards import check_unusable_shares, merged, shards
+from survlstm.data.vocabulary import UNK
+from survlstm.inference.dates import LastDays
+from survlstm.inference.predictor import AsOf, Predictor, time_of
+from survlstm.inference.score_subjects import Predictions, kind_of
+
+log = logging.getLogger(__name__)
+
+# A code is shown that so many subjects have: any other could be somebody's id in the wrong column.
+SHOWN_CODES, FEWEST_SUBJECTS = 5, 10
+
+
+def score_export(
+    predictor: Predictor,
+    path: Path,
+    *,
+    subjects_at_once: int,
+    cache_dir: str,
+    per_visit: bool = False,
+    horizons: Sequence[float] | None = None,
+    as_of: AsOf = None,
+    max_unusable_share: float | None = None,
+    last_days: LastDays | None = None,
+) -> Iterator[Predictions]:
+    """The predictions of at most ``subjects_at_once`` subjects at a time, in the order of their ids, without notes.
+
+    What there is to note about the dates of all parts together is logged at the end; ``last_days`` gives it to the
+    caller too. Raises SourceError for an export that can't be read, and after the last part, where more than
+    ``max_unusable_share`` of a table's rows were unusable (None: as in training): what was yielded is then void.
+    """
+    data = predictor.bundle.config.data
+    counts: list[tuple[TableCount, ...]] = []
+    done = 0
+    unknown = _Unknown()
+    warnings: list[str] = []
+    last_days = LastDays() if last_days is None else last_days
+    with shards(
+        path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
+    ) as cut:
+        counts.append(cut.malformed)
+        whole = data.source.model_copy(update={"max_unusable_share": 1.0})
+        with tqdm(total=cut.subjects, desc="Scoring", unit=" subjects", disable=None) as bar:
+            for number, folder in enumerate(cut.folders, start=1):
+                part = data.model_copy(update={"path": str(folder), "simulated": None, "source": whole})
+                with _quiet(many=len(cut.folders) > 1):
+                    reading = build_source(part, folder).read()
+                counts.append(reading.tables)
+                warnings += reading.warnings
+                unknown.add(predictor, reading)
+                found = predictor.predict_events(reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of)
+                last_days.add(found.ends)
+                yield dataclasses.replace(found, notes=())
+                done += len(reading.events.subjects)
+                bar.update(len(reading.events.subjects))
+                if len(cut.folders) > 1:
+                    log.info(
+                        "Part %d of %d scored (%s)", number, len(cut.folders), f"{done:,} of {cut.subjects:,} subjects"
+                    )
+    is_landmark = predictor.bundle.about.clock == "landmark"
+    _tell(merged(counts), unknown, [*warnings, *last_days.notes(as_of=time_of(as_of), is_landmark=is_landmark)])
+    _warn_of_missing_tables(merged(counts), predictor.bundle.reference.tables)
+    limit = data.source.max_unusable_share if max_unusable_share is None else max_unusable_share
+    check_unusable_shares(merged(counts), limit=limit)
+
+
+class _Unknown:
+    """The codes that the model does not know: how often each occurs, and how many subjects have it."""
+
+    def __init__(self) -> None:
+        self.entries: Counter[str] = Counter()
+        self._subjects: Counter[str] = Counter()
+
+    def add(self, predictor: Predictor, reading: Reading) -> None:
+        """Count those of a part; no subject is in two parts."""
+        events, vocabulary = reading.events, predictor.bundle.fitted.vocabulary
+        strange = vocabulary.number(events.codes) == vocabulary.entries.index(UNK)
+        rows = strange[events.code]
+        subjects = np.int64(len(events.subjects))
+        pairs = np.unique(events.code[rows] * subjects + events.subject[rows])
+        for counter, codes in ((self.entries, events.code[rows]), (self._subjects, pairs // max(subjects, 1))):
+            numbers, times = np.unique(codes, return_counts=True)
+            counter.update({str(events.codes[number]): int(time) for number, time in zip(numbers, times, strict=True)})
+
+    def sentence(self) -> str:
+        """How many there are, and the most frequent of those that may be shown."""
+        common = [name for name, _ in self.entries.most_common() if self._subjects[name] >= FEWEST_SUBJECTS]
+        shown = ", ".join(f"{name} {self.entries[name]:,}" for name in common[:SHOWN_CODES])
+        return (
+            f"Codes unknown to the model: {len(self.entries):,}, in {self.entries.total():,} entries; the most "
+            f"frequent that at least {FEWEST_SUBJECTS} subjects have: {shown or 'none'}"
+        )
+
+
+def _tell(counts: tuple[TableCount, ...], unknown: _Unknown, warnings: Sequence[str]) -> None:
+    for count in counts:
+        why = "; ".join(f"{reason} {rows:,}" for reason, rows in {**count.left_out, **count.unusable}.items() if rows)
+        log.info(
+            "%s: %s rows read, %s used%s",
+            count.table,
+            f"{count.rows_read:,}",
+            f"{count.rows_used:,}",
+            why and f" ({why})",
+        )
+    parts = Counter(kind_of(warning) for warning in warnings)
+    # Each part says it with its own numbers.
+    for warning in {kind_of(warning): warning for warning in reversed(warnings)}.values():
+        others = parts[kind_of(warning)] - 1
+        log.warning("WARNING: %s%s", warning, f" ({others} other parts say the like)" if others else "")
+    if unknown.entries:
+        log.info("%s", unknown.sentence())
+
+
+def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence[str]) -> None:
+    missing = set(trained_on) - {count.table for count in counts if count.rows_used}
+    if missing:
+        log.warning(
+            "WARNING: the model was trained on %s too, of which this export holds no row: its visits look emptier than "
+            "any that the model has seen. Export these tables as well, or train a model without them "
+            "(data.source.tables)",
+            ", ".join(sorted(missing)),
+        )
+
+
+@contextmanager
+def _quiet(*, many: bool) -> Iterator[None]:
+    """Of many parts none tells what it holds; the sums are told at the end."""
+    level = synthea.log.level
+    if many:
+        synthea.log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        synthea.log.setLevel(level)

@@ -1,0 +1,157 @@
+"""Events whose future is open → the visits that a bundle's model may read of each subject, and who can't be scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from survlstm.data.events import Events, Subjects
+from survlstm.data.known_times import known_times
+from survlstm.data.landmark import landmark_time
+from survlstm.data.outcomes.labels import FollowUp, Outcome, end_of_death_day
+from survlstm.data.prepare import Settings, group_observed
+from survlstm.data.visits import Visits, take_events
+from survlstm.inference.dates import LONGEST_RECORD_YEARS, is_too_long, record_ends
+
+
+@dataclass(frozen=True)
+class Records:
+    """Visits of all subjects, and of each the first ``seen`` that are read: none where ``reason`` says why not.
+
+    ``reason`` is "" for who is scored. ``over`` says that a subject has had the outcome, or died, after the visits that
+    are read: they may be looked at one by one, but nothing is to be predicted any more; ``why_over`` says so.
+    ``landmark`` is NaT on the visit clock. ``ends`` is when each record ends, NaT where it holds nothing.
+    """
+
+    visits: Visits
+    seen: Int64[np.ndarray, " subject"]
+    reason: np.ndarray
+    over: Bool[np.ndarray, " subject"]
+    why_over: np.ndarray
+    landmark: np.ndarray
+    ends: np.ndarray
+
+
+def records_of_events(
+    events: Events, outcome: Outcome, settings: Settings, *, as_of: np.datetime64 | None, reads_age: bool
+) -> Records:
+    """Group and cut as in training (survlstm.data.prepare), without a label.
+
+    Entries that were not known by ``as_of`` are not looked at; one that is dated to the day is known at its end.
+    Without it every entry is read, whenever it is dated: dates of de-identified records may lie in another century.
+    """
+    if as_of is not None:
+        events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
+        # A death is dated to the day, so it is known by the end of that day.
+        died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
+        events = dataclasses.replace(events, subjects=_alive(events, died_later))
+    entries = np.bincount(events.subject, minlength=len(events.subjects))
+    grouped = group_observed(events, outcome, settings)
+    records = records_of_visits(
+        grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
+    )
+    return _with_reasons_of_events(records, entries)
+
+
+def records_of_visits(
+    visits: Visits,
+    outcome: Outcome,
+    settings: Settings,
+    *,
+    as_of: np.datetime64 | None,
+    reads_age: bool,
+    landmark: np.ndarray | None = None,
+) -> Records:
+    """Visits that are made already, each with the time of its last entry; see ``records_of_events``."""
+    follow_up = outcome.follow_up(visits)
+    number = visits.visits_per_subject
+    if settings.landmark is None:
+        seen = np.where(follow_up.event, follow_up.steps, number)
+        over, why_over = _over(visits, follow_up)
+        reason = _too_short(follow_up.visits, settings.min_visits)
+        landmark = np.full(len(seen), np.datetime64("NaT"), dtype="datetime64[s]")
+    else:
+        landmark = landmark_time(visits, settings.landmark) if landmark is None else landmark
+        owner = visits.visit_subject
+        seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(number))
+        reason = _not_at_landmark(visits, follow_up, landmark, settings, as_of=as_of)
+        reason = np.where(reason == "", _too_short(seen, settings.min_visits, by=" by the landmark"), reason)
+        over, why_over = np.zeros(len(seen), dtype=bool), np.full(len(seen), "", dtype=object)
+    if reads_age:
+        no_birth = np.isnat(visits.subjects.birth) & (reason == "")
+        reason = np.where(
+            no_birth, "no date of birth, which the model reads as age (an event of code MEDS_BIRTH)", reason
+        )
+    reason = np.where((reason == "") & (seen == 0), why_over, reason)
+    reason = np.where(
+        is_too_long(visits),
+        f"its visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: mend it, or set as_of",
+        reason,
+    )
+    seen = np.where(reason == "", seen, 0)
+    return Records(visits, seen, reason, over, why_over, landmark, record_ends(visits))
+
+
+def _alive(events: Events, died_later: np.ndarray) -> Subjects:
+    death = events.subjects.death.copy()
+    death[died_later] = np.datetime64("NaT")
+    return dataclasses.replace(events.subjects, death=death)
+
+
+def _over(visits: Visits, follow_up: FollowUp) -> tuple[np.ndarray, np.ndarray]:
+    """Who has had the outcome, or has died, by the end of the record; and the sentences."""
+    died = ~np.isnat(visits.subjects.death)
+    event_day, death_day = (time.astype("datetime64[D]") for time in (follow_up.event_time, visits.subjects.death))
+    why = np.full(len(died), "", dtype=object)
+    for subject in np.flatnonzero(died):
+        why[subject] = f"died on {death_day[subject]}: nothing is to be predicted any more"
+    for subject in np.flatnonzero(follow_up.event):
+        why[subject] = f"the outcome happened on {event_day[subject]}: nothing is to be predicted any more"
+    return died | follow_up.event, why
+
+
+def _too_short(visits: np.ndarray, min_visits: int, *, by: str = "") -> np.ndarray:
+    reason = np.full(len(visits), "", dtype=object)
+    for subject in np.flatnonzero(visits < min_visits):
+        number = int(visits[subject])
+        reason[subject] = (
+            f"{number} visit{'' if number == 1 else 's'}{by}: the model was trained on {min_visits} or more"
+        )
+    return reason
+
+
+def _not_at_landmark(
+    visits: Visits, follow_up: FollowUp, landmark: np.ndarray, settings: Settings, *, as_of: np.datetime64 | None
+) -> np.ndarray:
+    """Why a subject is not at risk at its landmark; "" where it is. Without ``as_of`` its last visit ends a record."""
+    assert settings.landmark is not None, "asked on the landmark clock only"
+    place, number = settings.landmark.place, visits.visits_per_subject
+    reason = np.full(len(number), "", dtype=object)
+    last = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
+    last[number > 0] = visits.visit_time[visits.visit_offsets[1:][number > 0] - 1]
+    known_until = last if as_of is None else np.full(len(number), as_of)
+    for subject in range(len(number)):
+        event = follow_up.event_time[subject]
+        if np.isnat(landmark[subject]):
+            reason[subject] = f"{number[subject]} visits: the landmark ({place}) is not reached"
+        elif event <= landmark[subject] or visits.subjects.death[subject] <= landmark[subject]:
+            reason[subject] = (
+                f"the outcome or death came before the landmark, {landmark[subject].astype('datetime64[D]')}"
+            )
+        elif landmark[subject] > known_until[subject]:
+            reason[subject] = f"the landmark ({place}), {landmark[subject].astype('datetime64[D]')}, is not reached"
+    return reason
+
+
+def _with_reasons_of_events(records: Records, entries: np.ndarray) -> Records:
+    """What is wrong with the entries says more than how few visits they make."""
+    reason = records.reason.copy()
+    number = records.visits.visits_per_subject
+    for subject in np.flatnonzero(number == 0):
+        reason[subject] = (
+            f"none of {entries[subject]} entries makes a visit" if entries[subject] else "no entry that may be read"
+        )
+    return dataclasses.replace(records, reason=reason, seen=np.where(reason == "", records.seen, 0))

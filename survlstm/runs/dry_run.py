@@ -1,0 +1,142 @@
+"""One config → what training would take, without training: subjects, parameters, memory, time, cost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from survlstm.config.schema import RunConfig
+from survlstm.data.batches import Batches
+from survlstm.data.factory import build_batches, build_prepared
+from survlstm.data.split import Split
+from survlstm.models.factory import build_model
+from survlstm.report.console_summary import show_preparation, show_task
+from survlstm.report.task import task_of
+from survlstm.training.budget import Meter, spoken
+from survlstm.training.device import choose_device
+from survlstm.training.distributed import ALONE
+from survlstm.training.factory import build_learner
+from survlstm.training.initial_hazard import starting_hazard
+from survlstm.training.seeding import seed_everything
+from survlstm.training.telemetry import peak_device_bytes, peak_host_bytes
+from survlstm.training.train_step import Learner
+
+log = logging.getLogger(__name__)
+
+# Timed for the estimate: the first step of a process is slower than all others.
+WARM_UP, TIMED = 1, 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one epoch: seconds of training; bytes of weights, gradients and optimizer, and of its largest batch."""
+
+    seconds_per_epoch: float
+    model_bytes: int
+    batch_bytes: int
+    largest: str
+
+
+def rehearse(config: RunConfig) -> Estimate:
+    """Prepare the data, make a few steps with weights that are thrown away, say what a run would take."""
+    meter = Meter(config.trainer.cost_per_hour)
+    device, taken = choose_device(config.trainer.device)
+    show_task(task_of(config))
+    log.info("Dry run: nothing is trained and no folder is made\nDevice: %s", taken)
+    seed_everything(config.seed, deterministic=config.trainer.deterministic)
+    prepared = build_prepared(config)
+    show_preparation(prepared)
+    train = build_batches(config, prepared.tensors, Split.TRAIN)
+    model = build_model(
+        config.model,
+        vocabulary_size=len(prepared.vocabulary),
+        intervals=prepared.fitted.intervals,
+        mean_hazard=starting_hazard(prepared.tensors),
+    ).to(device)
+    found = estimate(build_learner(config, model.train(), device, ALONE), train)
+    _tell(config, found, model=model, train=train, device=device, meter=meter)
+    return found
+
+
+def estimate(learner: Learner, train: Batches) -> Estimate:
+    """From a few steps of an epoch, evenly spread from its shortest to its longest records."""
+    chosen = train.in_order()
+    slots = np.array([train.collate(subjects).slots for subjects in chosen])
+    places = np.unique(np.linspace(0, len(chosen) - 1, TIMED).astype(np.int64))
+    steps = learner.steps(train, [chosen[place] for place in [*places[:1].repeat(WARM_UP), *places]], salt=0)
+    for _ in range(WARM_UP):
+        float(next(steps).loss)
+    started = time.perf_counter()
+    for step in steps:
+        float(step.loss)
+    seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
+    largest = chosen[int(slots.argmax())][: learner.micro_batch_size]
+    batch = train.collate(largest).to(learner.device)
+    kept = saved_bytes(learner.model, lambda: learner.model(*batch.inputs))
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in learner.model.parameters())
+    moments = sum(
+        value.numel() * value.element_size()
+        for state in learner.optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    )
+    said = f"{len(largest)} subjects, {len(batch.slot):,} visits"
+    return Estimate(seconds, 2 * weights + moments, kept, said)
+
+
+def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
+    """Bytes of all tensors that a forward pass keeps for its backward pass, each storage once, parameters left out."""
+    held: dict[int, int] = {}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = forward()
+    # Alive until here: else a freed storage's address would be counted for another.
+    del result
+    return sum(held.values())
+
+
+def _tell(
+    config: RunConfig, found: Estimate, *, model: nn.Module, train: Batches, device: torch.device, meter: Meter
+) -> None:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    per_subject = parameters / len(train.members)
+    log.info("\nModel parameters: %s (%.1f for each training subject)", f"{parameters:,}", per_subject)
+    peak = peak_device_bytes(device)
+    reached = f"; the steps made so far reached {_mebibytes(peak)} there" if peak is not None else ""
+    log.info(
+        "Memory on %s: about %s (weights, gradients and optimizer %s; largest batch, %s, %s)%s",
+        device,
+        _mebibytes(found.model_bytes + found.batch_bytes),
+        _mebibytes(found.model_bytes),
+        found.largest,
+        _mebibytes(found.batch_bytes),
+        reached,
+    )
+    log.info("Memory of this process so far, data and libraries included: %s", _mebibytes(peak_host_bytes()))
+    whole = meter.seconds + config.trainer.epochs * found.seconds_per_epoch
+    log.info(
+        "Time: about %s an epoch, at most %s for %d epochs (validation and judgement come on top)",
+        spoken(found.seconds_per_epoch),
+        spoken(whole),
+        config.trainer.epochs,
+    )
+    cost = meter.cost(whole)
+    if cost is not None:
+        log.info("Cost: at most $%.3f at $%g an hour", cost, meter.cost_per_hour)
+
+
+def _mebibytes(number: int) -> str:
+    return f"{number / 2**20:,.0f} MiB"

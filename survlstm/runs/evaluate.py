@@ -1,0 +1,79 @@
+"""A finished run, and maybe another cohort → its verdict again, in a folder of its own."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from pathlib import Path
+
+from survlstm.config.commands import EvaluateConfig
+from survlstm.config.section import as_yaml
+from survlstm.data.external_cohort import apply_to
+from survlstm.data.factory import build_prepared
+from survlstm.data.prepare import Prepared
+from survlstm.data.split import Split
+from survlstm.evaluation.results import Verdict
+from survlstm.report.console_summary import show_preparation, show_task
+from survlstm.report.task import task_of
+from survlstm.runs.assessment import Assessment, assess
+from survlstm.runs.finished import FinishedRun, open_run
+from survlstm.training.device import choose_device
+from survlstm.training.seeding import seed_everything
+from survlstm.utils.errors import CohortError
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
+    """Judge a run's best model on one of its own splits, or on another cohort, which is then the test split."""
+    started = datetime.datetime.now(datetime.UTC)
+    run = open_run(Path(config.run).expanduser().resolve())
+    device, taken = choose_device(config.device)
+    task = task_of(run.config, config.data)
+    show_task(task)
+    log.info("Run: %s (epoch %d)\nFolder: %s\nDevice: %s", run.folder, run.best["epoch"], folder, taken)
+    (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
+    seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
+    prepared = run.own_data(config.cache_dir)
+    if config.data is None:
+        show_preparation(prepared)
+    else:
+        prepared = _other_cohort(run, config, prepared)
+    evaluated = Split[config.split.upper()]
+    if not len(prepared.tensors.members(evaluated)):
+        raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
+    assessment = Assessment(
+        title=f"{run.folder.name}, judged on {'another cohort' if config.data else f'its {config.split} split'}",
+        task=task,
+        asked=config,
+        config=run.config.model_copy(update={"judgement": config.judgement or run.config.judgement}),
+        prepared=prepared,
+        evaluated=evaluated,
+        model=run.model().to(device),
+        device=device,
+        history=None,
+        another_cohort=config.data is not None,
+        origin={"judged run": str(run.folder), "epoch": str(run.best["epoch"])},
+        started=started,
+    )
+    verdict = assess(assessment, folder)
+    log.info("Evaluation complete! Everything is in %s", folder)
+    return verdict
+
+
+def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: Prepared) -> Prepared:
+    """The other cohort, prepared as the run's was, beside the run's training and validation subjects."""
+    assert config.data is not None, "asked only where another cohort is named"
+    where = {name: getattr(config.data, name) for name in ("path", "simulated", "source")}
+    data = run.config.data.model_copy(update=where)
+    if data != config.data:
+        log.warning("WARNING: visits, min_visits, max_visits and max_codes_per_visit are those of the run")
+    other = build_prepared(
+        run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
+    )
+    # Before the run's own subjects stand beside it: counts and rates are those of the other cohort.
+    show_preparation(other)
+    applied = apply_to(own, other)
+    left_out = applied.flow.subjects_excluded[-1]
+    log.info("Left out, as %s: %d subjects (%d with the event)", *left_out)
+    return applied

@@ -1,0 +1,155 @@
+"""A finished run → which codes move its predicted hazard: tables, figures, a page, and a part of its report."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from survlstm.config.commands import ExplainConfig
+from survlstm.config.schema import RunConfig, SyntheticOutcomeConfig
+from survlstm.data.factory import build_batches
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
+from survlstm.explanation.effects import METHODS, find_effects
+from survlstm.explanation.findings import Explained, Findings, rate_planted
+from survlstm.explanation.gradients import refuse_missing_captum
+from survlstm.explanation.page import write_pages
+from survlstm.explanation.ranking import rank_codes
+from survlstm.explanation.risk_over_time import explain_over_time
+from survlstm.explanation.sanity_checks import check_sanity
+from survlstm.explanation.tables import write_tables
+from survlstm.explanation.text import headline, lines, warnings
+from survlstm.report.formatting import number
+from survlstm.report.task import banner_of
+from survlstm.runs.finished import open_run
+from survlstm.utils.errors import CohortError, ConfigError
+from survlstm.utils.write_access import try_writing
+
+log = logging.getLogger(__name__)
+
+# Of the codes that are shown, those that the log tells.
+TOLD = 10
+
+
+def explain(config: ExplainConfig) -> Findings:
+    """Explain a run's best model on subjects of one split, and write what was found; see docs/explanation.md."""
+    refuse_missing_captum()
+    run = open_run(Path(config.run).expanduser().resolve())
+    folder = _folder(run.folder, config.output)
+    log.info("Run: %s (epoch %d)", run.folder, run.best["epoch"])
+    prepared = run.own_data(config.cache_dir)
+    tensors, split = prepared.tensors, Split[config.split.upper()]
+    batches = build_batches(run.config, tensors, split)
+    subjects = _drawn(batches.members, config)
+    chosen = None if config.subject is None else _subject(tensors, batches.members, str(config.subject), config.split)
+    model = run.model()
+    # Nothing is trained: without gradients of the weights half of the work is saved.
+    model.requires_grad_(False)
+    log.info("Explaining %d of %d subjects of the %s split", len(subjects), len(batches.members), config.split)
+    steps = config.integration_steps
+    effects = find_effects(model, batches, subjects, integration_steps=steps, what="Explaining")
+    rankings = rank_codes(effects, resamples=config.resamples, top=config.top, seed=config.seed)
+    sanity = check_sanity(model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed)
+    subject = int(subjects[effects.log_odds.argmax()]) if chosen is None else chosen
+    described = run.descriptions(config.cache_dir)
+    which = "Some codes" if described.texts else "Codes"
+    notes = (f"{which} stand without descriptions: {described.missing}.",) if described.missing else ()
+    entries = prepared.vocabulary.entries
+    planted = _planted_codes(run.config)
+    found = Findings(
+        about=Explained(
+            run=run.folder.name,
+            split=config.split,
+            members=len(batches.members),
+            subjects=len(subjects),
+            clock=tensors.clock,
+            integration_steps=steps,
+            resamples=config.resamples,
+            top=config.top,
+            seed=config.seed,
+            banner=banner_of(run.config.outcome),
+        ),
+        effects=effects,
+        rankings=rankings,
+        sanity=sanity,
+        names=tuple(entries[code] for code in effects.code),
+        described=described.texts,
+        planted_codes=planted,
+        planted=rate_planted(planted, entries, effects, rankings),
+        over_time=explain_over_time(model, batches, subject, integration_steps=steps),
+        subject_id=str(tensors.subject_id[subject]),
+        notes=notes,
+    )
+    _tell(found)
+    why = "of the highest predicted risk among those explained" if chosen is None else "that was asked for"
+    report = run.folder / "report.html" if config.output is None else None
+    _write(folder, found, entries, report=report, why=why)
+    return found
+
+
+def _drawn(members: Int64[np.ndarray, " member"], config: ExplainConfig) -> Int64[np.ndarray, " subject"]:
+    """The subjects to explain: all, or as many as may be, drawn by the seed."""
+    if not len(members):
+        raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
+    if len(members) <= config.subjects_at_most:
+        return members
+    return np.sort(np.random.default_rng(config.seed).choice(members, config.subjects_at_most, replace=False))
+
+
+def _subject(tensors: Tensors, members: Int64[np.ndarray, " member"], asked: str, split: str) -> int:
+    names = [str(name) for name in tensors.subject_id[members]]
+    if asked in names:
+        return int(members[names.index(asked)])
+    elsewhere = [Split(tensors.split[place]).name.lower() for place in np.flatnonzero(tensors.subject_id == asked)]
+    where = f"an id of the {elsewhere[0]} split: set split={elsewhere[0]}" if elsewhere else "an id of no split"
+    raise ConfigError(
+        f"subject must be the id of one of the {len(names)} subjects of the {split} split; found {where}. Leave it out "
+        "for the subject of the highest risk; the run's predictions.parquet holds the ids of the test split"
+    )
+
+
+def _planted_codes(config: RunConfig) -> tuple[str, ...]:
+    return tuple(config.outcome.planted_codes) if isinstance(config.outcome, SyntheticOutcomeConfig) else ()
+
+
+def _tell(found: Findings) -> None:
+    """The foremost codes and every sentence, in the log."""
+    log.info("\nMean effect on the log-odds of the event (%s, %s), foremost codes:", *METHODS)
+    for place in found.order()[: min(TOLD, found.about.top)]:
+        effects = [number(found.rankings[method].effect[place]) for method in METHODS]
+        mark = "planted " if found.names[place] in found.planted_codes else ""
+        log.info("%9s %9s  %s%s", *effects, mark, found.label(found.names[place]))
+    banner = (found.about.banner,) if found.about.banner else ()
+    log.info("\n%s", "\n".join((*banner, headline(found), *lines(found))))
+    for method in METHODS:
+        log.info("%s", found.sanity.sentence(method))
+    for said in warnings(found):
+        log.warning("%s", said)
+
+
+def _folder(run: Path, output: str | None) -> Path:
+    folder = run / "explanation" if output is None else Path(output).expanduser()
+    try:
+        try_writing(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    except OSError as error:
+        raise ConfigError(
+            f"output must be a folder that can be written; found {folder}: {error}. Set output=DIR"
+        ) from error
+
+
+def _write(folder: Path, found: Findings, entries: tuple[str, ...], *, report: Path | None, why: str) -> None:
+    try:
+        write_tables(folder, found, entries)
+        is_filled = write_pages(folder, found, entries, report=report, why=why)
+    except OSError as error:
+        raise ConfigError(
+            f"the explanation must be written to {folder}; the system says: {error}. Free space, or set output=DIR"
+        ) from error
+    if report is not None and not is_filled:
+        log.info("%s has no place for it: an older survlstm wrote it, or nobody has judged the run", report)
+    log.info("Explanation: %s%s", folder / "explanation.html", ", and in the run's report" if is_filled else "")

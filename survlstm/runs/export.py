@@ -1,0 +1,132 @@
+"""A finished run → a bundle: its model with all that it takes to use it elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from survlstm.config.commands import ExportConfig
+from survlstm.config.schema import RunConfig
+from survlstm.config.training import NoTrackerConfig
+from survlstm.inference.bundle.bundle import About, Bundle, first_line, write_bundle
+from survlstm.inference.bundle.card import STEPS, outcome_in_words, write_card
+from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
+from survlstm.inference.bundle.reported_metrics import Metrics, checked
+from survlstm.report.task import banner_of
+from survlstm.runs.finished import FinishedRun, open_run
+from survlstm.training.seeding import seed_everything
+from survlstm.utils.errors import BundleError
+from survlstm.utils.shell import command
+from survlstm.utils.stored_files import read_json
+from survlstm.utils.version import __version__
+from survlstm.utils.write_access import try_writing
+
+log = logging.getLogger(__name__)
+
+# Figures of groups of subjects; those of examples stay with the run.
+FIGURES = ("groups_*.png", "calibration_*.png", "c_td.png", "loss.png")
+
+
+def export(config: ExportConfig) -> None:
+    """Write the bundle of ``config.run`` to ``config.output``; no record, id or prediction of a subject is in it."""
+    run = open_run(Path(config.run).expanduser().resolve())
+    output = Path(config.output).expanduser()
+    if output.exists():
+        raise BundleError(f"output must be new; {output} is there already. Remove it, or name another output")
+    try:
+        try_writing(output.absolute().parent)
+    except OSError as error:
+        raise BundleError(
+            f"a bundle must be written to {output}; the system says: {error}. Name another output"
+        ) from error
+    metrics = _metrics(run.folder)
+    seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
+    log.info("Run: %s (epoch %d)", run.folder, run.best["epoch"])
+    prepared = run.own_data(config.cache_dir)
+    descriptions = run.descriptions(config.cache_dir).texts
+    model = run.model()
+    reference = make_reference(model, run.config, prepared)
+    cohort = cohort_summary(prepared, descriptions)
+    about = _about(run, model, prepared.tensors.clock, descriptions)
+    public = _without_places(run.config)
+    figures = {file.name: file.read_bytes() for kind in FIGURES for file in sorted(run.folder.glob(f"figures/{kind}"))}
+    card = write_card(
+        about,
+        public,
+        reference=reference,
+        cohort=cohort,
+        metrics=metrics,
+        figures=sorted(figures),
+        has_onnx=config.format == "onnx",
+    )
+    bundle = Bundle(about, public, run.fitted, model, reference, descriptions, cohort, metrics, card)
+    write_bundle(bundle, output, figures=figures, extras=_extras(run, config.format, model))
+    log.info(
+        "Bundle: %s\n%s\nVocabulary: %d codes, %d with a description; %d that fewer than ten training subjects have",
+        output,
+        about.outcome,
+        len(run.fitted.vocabulary),
+        len(set(descriptions) & set(run.fitted.vocabulary.entries)),
+        cohort["codes_of_fewer_than_ten_training_subjects"],
+    )
+    if banner_of(run.config.outcome):
+        log.warning("%s", banner_of(run.config.outcome))
+
+
+def _about(
+    run: FinishedRun, model: torch.nn.Module, clock: Literal["visit", "landmark"], descriptions: dict[str, str]
+) -> About:
+    return About(
+        name=_name(run.folder),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        survlstm=__version__,
+        torch=torch.__version__,
+        run=run.folder.name,
+        epoch=run.best["epoch"],
+        fingerprint=run.best["about"]["data_fingerprint"],
+        clock=clock,
+        unit="visits" if clock == "visit" else "days",
+        outcome=outcome_in_words(run.config.outcome, descriptions),
+        steps=STEPS[clock],
+        parameters=sum(weight.numel() for weight in model.parameters()),
+    )
+
+
+def _name(folder: Path) -> str:
+    """The run's folder, with the day above it: other folders are the machine's."""
+    day = folder.parent.name
+    return f"{day} {folder.name}" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else folder.name
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """The verdict without what it shows of single subjects."""
+    try:
+        metrics = read_json(folder / "metrics.json")
+        judged = {key: value for key, value in metrics["test"].items() if key != "curves"}
+        return checked(Metrics, {"test": judged, "health": metrics["health"], "training": metrics["training"]})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
+            f"({type(error).__name__}: {first_line(error)}). Let the run end: {command('train', f'resume={folder}')}"
+        ) from error
+
+
+def _without_places(config: RunConfig) -> RunConfig:
+    """The config without folders and addresses of the machine that trained the model."""
+    path = config.data.path
+    data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
+    here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
+    return config.model_copy(update={"data": data, "tracker": NoTrackerConfig(_target_=None), **here})
+
+
+def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:
+    if asked == "native":
+        return {}
+    from survlstm.inference.bundle.onnx_export import onnx_bytes  # noqa: PLC0415  (an extra)
+
+    return onnx_bytes(model, visit_features=len(run.config.model.visit_features))

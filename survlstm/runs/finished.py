@@ -1,0 +1,156 @@
+"""The folder of a finished run → its config, its data and its best model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from survlstm.config.schema import RunConfig
+from survlstm.config.validation import validate_stored
+from survlstm.data.factory import build_prepared, cache_folder
+from survlstm.data.prepare import Prepared, load_prepared
+from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.sources.descriptions import read_descriptions
+from survlstm.data.sources.simulated import simulated_cohort
+from survlstm.data.sources.synthea import SyntheaSource
+from survlstm.models.factory import build_trained
+from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.training.checkpoint import load_checkpoint
+from survlstm.training.saved_state import about_of
+from survlstm.utils.errors import CheckpointError, CohortError, ConfigError, SourceError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run as its folder holds it; ``best`` is the checkpoint of its best epoch."""
+
+    folder: Path
+    config: RunConfig
+    best: dict[str, Any]
+
+    @property
+    def fitted(self) -> Fitted:
+        """What preparation fitted on the run's training subjects."""
+        return Fitted.from_plain(self.best["about"]["fitted"])
+
+    def model(self) -> DiscreteTimeSurvivalLSTM:
+        """The best model, on the host and in evaluation mode."""
+        try:
+            return build_trained(
+                self.config.model,
+                vocabulary_size=len(self.fitted.vocabulary),
+                intervals=self.fitted.intervals,
+                weights=self.best["model"],
+            )
+        except ValueError as error:
+            raise _broken(self.folder, str(error)) from error
+
+    def own_data(self, cache_dir: str) -> Prepared:
+        """The data that the run was trained on: from the cache, or prepared again from its source.
+
+        CohortError where its source no longer gives what the model was trained on.
+        """
+        fingerprint = self.best["about"]["data_fingerprint"]
+        kept = load_prepared(cache_folder(cache_dir), fingerprint)
+        if kept is not None:
+            log.info("The run's own data: as prepared for it (cache), whatever its export holds by now")
+            return kept
+        path = self.config.data.path
+        if path is not None and not Path(path).is_dir():
+            raise CohortError(
+                f"a run is judged beside its training subjects, whose export must still stand at {path}, or their "
+                f"prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
+            )
+        prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
+        if prepared.fitted.as_plain() != self.best["about"]["fitted"]:
+            raise CohortError(
+                f"the data of {self.folder} must still be what its model was trained on; its source now gives another "
+                "vocabulary, other feature scales or other edges. Put the old export back, or train again"
+            )
+        if prepared.fingerprint != fingerprint:
+            log.warning(
+                "The export, or survlstm, has changed since the run: what was fitted on the training subjects is the "
+                "same, the evaluated subjects may not be"
+            )
+        return prepared
+
+    def descriptions(self, cache_dir: str) -> Descriptions:
+        """What the run's export calls its codes; a warning says which tables could not be read for it, and why."""
+        data = self.config.data
+        if data.path is not None:
+            path = Path(data.path).expanduser()
+        else:
+            assert data.simulated is not None, "validated: one of path and simulated is set"
+            path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
+        found = _read_descriptions(path, data.source.tables)
+        if found.missing:
+            which = "some codes" if found.texts else "codes"
+            log.warning("WARNING: %s are shown without descriptions: %s", which, found.missing)
+        return found
+
+
+class Descriptions(NamedTuple):
+    """Code to text, and why texts are missing; empty where none is.
+
+    Training reads the columns that it needs and no texts, so that an export may be fit for training whose texts can't
+    be read: a byte that is not UTF-8 in one of them is enough.
+    """
+
+    texts: dict[str, str]
+    missing: str
+
+
+def _read_descriptions(path: Path, tables: Sequence[str]) -> Descriptions:
+    try:
+        present = SyntheaSource(str(path), tables, 1.0).files_by_table()
+    except (SourceError, OSError) as error:
+        return Descriptions({}, str(error).rstrip("."))
+    with suppress(SourceError, OSError):
+        return Descriptions(read_descriptions(path, tables), "")
+    texts: dict[str, str] = {}
+    unread: list[str] = []
+    # One table that can't be read need not cost the texts of the others.
+    for table in (name for name in present if name in tables):
+        try:
+            texts = read_descriptions(path, [table]) | texts
+        except (SourceError, OSError) as error:
+            unread.append(str(error).rstrip("."))
+    return Descriptions(texts, f"{'; '.join(unread)}. Training has read the codes alone, not the texts beside them")
+
+
+def open_run(folder: Path) -> FinishedRun:
+    """Read a run's folder; an error says what is missing in it."""
+    if not folder.is_dir():
+        raise ConfigError(f"a run must be the folder that survlstm train made; found no folder {folder}")
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"a run must hold config.yaml; found none in {folder}: it is not the folder of a run")
+    best = folder / "checkpoints" / "best.pt"
+    if not best.is_file():
+        raise CheckpointError(
+            f"a finished run must hold {best.relative_to(folder)}; found none in {folder}: it has not ended its first "
+            "epoch. Train it again"
+        )
+    checkpoint = load_checkpoint(best)
+    try:
+        about = about_of(checkpoint)
+        # Not from config.yaml, which a person may have edited since.
+        config = validate_stored(about.config, RunConfig, finished=True)
+        if (config.clock.kind == "landmark") != (about.fitted.intervals is not None):
+            raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
+        if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
+            raise ValueError("it must hold the weights of an epoch and the epoch's number")
+    except ConfigError as error:
+        raise _broken(folder, f"its config can't be used: {error}") from error
+    except ValueError as error:
+        raise _broken(folder, str(error)) from error
+    return FinishedRun(folder, config, checkpoint)
+
+
+def _broken(folder: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{folder / 'checkpoints' / 'best.pt'} must be the checkpoint of a run; {why}. Train again")

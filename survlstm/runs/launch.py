@@ -1,0 +1,124 @@
+"""A validated config → a run started: in a new folder, gone on with in its own, in several processes, or rehearsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from survlstm.config.overrides import compose_lines, refuse_words_of_a_sweep
+from survlstm.config.schema import RunConfig
+from survlstm.config.training import MLflowConfig
+from survlstm.report.console_summary import show_task
+from survlstm.report.task import task_of
+from survlstm.runs import train
+from survlstm.runs.dry_run import rehearse
+from survlstm.runs.folder import has_begun, refuse_unusable
+from survlstm.runs.logging_to_services import tracked
+from survlstm.runs.manifest import ending_recorded, write_beginning
+from survlstm.runs.resume import owned, resumed_config, state_to_go_on_from
+from survlstm.training.distributed import ALONE, World, joined
+from survlstm.training.factory import build_tracker
+from survlstm.training.torchrun import launched, refuse_launched_without_asking
+from survlstm.training.trainer import Watcher
+from survlstm.utils.errors import ConfigError
+from survlstm.utils.logs import logging_nothing, logging_to
+from survlstm.utils.write_access import written_whole
+
+RESUME = "resume="
+
+
+def start(
+    config: RunConfig,
+    folder: Path,
+    *,
+    overrides: Sequence[str] = (),
+    resumed: bool = False,
+    world: World = ALONE,
+    watchers: tuple[Watcher, ...] = (),
+    judged: bool = True,
+) -> None:
+    """Train in ``folder``; a run that was stopped there goes on, a finished one only if that was asked for.
+
+    ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
+    """
+    refuse_launched_without_asking(distributed=config.trainer.distributed)
+    config = settled(config, folder)
+    if not world.is_main:
+        with logging_nothing(), world.losses_told():
+            train.train(config, folder, state=world.shared(None), world=world)
+        return
+    if not resumed:
+        refuse_unusable(folder, may_go_on=True)
+    # Before the folder is made: its package may be missing.
+    tracker = build_tracker(config.tracker)
+    with written_whole(folder), owned(folder):
+        # Only now: another process may have begun here, and ended.
+        begun = has_begun(folder)
+        with logging_to(folder / "training.log"):
+            show_task(task_of(config))
+            state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
+            # Of a run that goes on the verdict so far is not its verdict any more.
+            for name in ("report.html", "metrics.json"):
+                (folder / name).unlink(missing_ok=True)
+            write_beginning(
+                folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=state is not None
+            )
+            with ending_recorded(folder), tracked(tracker, config, folder), world.losses_told():
+                told = (*watchers, tracker)
+                train.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
+
+
+def settled(config: RunConfig, folder: Path) -> RunConfig:
+    """With absolute paths: what is judged or gone on with from another working folder must still be found."""
+    data, tracker = config.data, config.tracker
+    if data.path is not None:
+        data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
+    if isinstance(tracker, MLflowConfig):
+        tracker = tracker.model_copy(update={"folder": str(Path(tracker.folder).expanduser().absolute())})
+    return config.model_copy(update={"output_dir": str(folder), "data": data, "tracker": tracker, "resume": None})
+
+
+def resume(words: list[str]) -> None:
+    """Go on with the run that ``resume=RUN`` names; the other words change its config."""
+    refuse_words_of_a_sweep(words, "resume")
+    named = [word for word in words if word.startswith(RESUME)]
+    if len(named) > 1:
+        raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
+    folder = Path(named[0].removeprefix(RESUME)).expanduser().absolute()
+    lines = compose_lines([word for word in words if not word.startswith(RESUME)])
+    _start_or_rehearse(resumed_config(folder, lines), folder, overrides=_of_the_run(lines), resumed=True)
+
+
+def start_without_hydra(config: RunConfig, words: list[str]) -> None:
+    """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
+    refuse_words_of_a_sweep(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
+    folder = Path(config.output_dir).expanduser().absolute()
+    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_lines(words)), resumed=False)
+
+
+def _of_the_run(lines: list[str]) -> list[str]:
+    """Without hydra's own keys, which the manifest of a run that hydra starts does not hold either."""
+    return [line for line in lines if not line.lstrip("+~").startswith(("hydra.", "hydra/"))]
+
+
+def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str], resumed: bool) -> None:
+    if config.trainer.dry_run:
+        with logging_to(None):
+            rehearse(config)
+        return
+    if not config.trainer.distributed:
+        start(config, folder, overrides=overrides, resumed=resumed)
+        return
+    if ":" in config.trainer.device and launched() > 1:
+        raise ConfigError(
+            "with several processes each takes a device of its own; set trainer.device=cuda, not "
+            f"{config.trainer.device}"
+        )
+    wants_cuda = config.trainer.device.startswith("cuda")
+    is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
+    with joined("cuda" if is_cuda else "cpu") as world:
+        # Its name holds the time, of which each process has its own.
+        start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)

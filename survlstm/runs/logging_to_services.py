@@ -1,0 +1,40 @@
+"""A run and its tracker → told of its beginning and of its end, whatever that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from survlstm.config.schema import RunConfig
+from survlstm.training.loggers.logger import State, Tracker
+from survlstm.utils.errors import Interrupted
+
+
+@contextmanager
+def tracked(tracker: Tracker, config: RunConfig, folder: Path) -> Iterator[None]:
+    """Begin before the block, end after it; the epochs between are the trainer's to tell."""
+    tracker.begin(config.model_dump(by_alias=True), name=f"{folder.parent.name}/{folder.name}", folder=folder)
+    state: State = "failed"
+    try:
+        yield
+        state = "finished"
+    except (Interrupted, KeyboardInterrupt):
+        state = "stopped"
+        raise
+    finally:
+        tracker.end(_final(folder) if state == "finished" else {}, folder, state)
+        tracker.close()
+
+
+def _final(folder: Path) -> dict[str, float]:
+    """What metrics.json says of the model on its test and validation subjects; nothing where it was not judged."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    (model,) = [row for row in metrics["test"]["rows"] if row["role"] == "model"]
+    found = {f"test.{name}": model[name]["value"] for name in ("c_td", "nll")}
+    found |= {f"val.{name}": metrics["validation"][name]["value"] for name in ("c_td", "nll")}
+    return {name: value for name, value in found.items() if value is not None}

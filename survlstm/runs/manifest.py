@@ -1,0 +1,178 @@
+"""What a run was made with → manifest.json: enough to make it again, from its beginning on, and how it ended."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from survlstm.evaluation.diagnostics import TIMED
+from survlstm.runs.folder import is_held
+from survlstm.utils.content import sentence_of
+from survlstm.utils.errors import Interrupted, SurvlstmError
+from survlstm.utils.files import write_json
+from survlstm.utils.shell import own_command
+from survlstm.utils.stored_files import read_json
+from survlstm.utils.version import __version__
+
+NAME = "manifest.json"
+# What a page shows; the rest is for programs.
+SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
+# What the latest judgement says, whatever an earlier one said.
+LATEST = ("device", "data fingerprint", TIMED)
+
+
+def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
+    """What is known when a run begins, or goes on."""
+    before = read_manifest(folder) if resumed else {}
+    life = {"started": _now(), "command": own_command(), "overrides": list(overrides)}
+    facts = {
+        "survlstm": __version__,
+        "state": "running",
+        "sentence": "",
+        "exit_code": None,
+        **{key: before.get(key) or value for key, value in life.items()},
+        # A later life says that it goes on, and what has changed.
+        "overrides": _merged(texts_of(before.get("overrides")), overrides),
+        "lives": [*(lives if isinstance(lives := before.get("lives"), list) else []), life],
+        "ended": "",
+        "seed": config["seed"],
+        "split_seed": config["split"]["seed"],
+        "git": _git(),
+        "machine": _machine(),
+        "python": platform.python_version(),
+        "packages": _packages(),
+        "config": config,
+    }
+    write_json(folder / NAME, before | facts)
+
+
+def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
+    """The manifest of a job that failed before its run could say so; not of a run that another process is at."""
+    if is_held(folder):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    before = read_manifest(folder)
+    if before.get("state") not in {"failed", "stopped", "finished"}:
+        beginning = {"overrides": list(overrides), "started": _now()}
+        write_json(folder / NAME, beginning | before)
+        _end(folder, "failed", sentence, exit_code)
+
+
+def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
+    """Add missing facts and replace those of an earlier judgement; make the manifest where there is none."""
+    latest = {name: facts[name] for name in LATEST if name in facts}
+    write_json(folder / NAME, facts | read_manifest(folder) | latest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder; empty where there is none that can be read. Its values may be of any type."""
+    try:
+        found = read_json(folder / NAME)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def texts_of(value: Any) -> list[str]:
+    """The texts of a list that a manifest holds; none where it holds something else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+@contextmanager
+def ending_recorded(folder: Path) -> Iterator[None]:
+    """However the block ends, unless its process is killed, the manifest says so."""
+    try:
+        yield
+    except SurvlstmError as error:
+        state = "stopped" if isinstance(error, Interrupted) else "failed"
+        _end(folder, state, f"{type(error).__name__}: {error}", error.exit_code)
+        raise
+    except KeyboardInterrupt:
+        _end(folder, "stopped", "interrupted; survlstm train resume=RUN goes on", 130)
+        raise
+    except BaseException as error:
+        _end(folder, "failed", sentence_of(error), 1)
+        raise
+    _end(folder, "finished", "", 0)
+
+
+def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
+    """What stands on a page: versions, machine, seed, data and times."""
+    git, installed = _git(), _packages()
+    return {
+        "survlstm": __version__
+        + (f", git {git['revision'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
+        "command": own_command(),
+        "started": started.isoformat(timespec="seconds"),
+        "ended": _now(),
+        "seed": str(seed),
+        "data fingerprint": fingerprint,
+        "device": device,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+    } | {name: installed[name] for name in SHOWN if name in installed}
+
+
+def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Of two lists of overrides the later word for each key."""
+    changed = {word.split("=")[0] for word in now}
+    return [*(word for word in before if word.split("=")[0] not in changed), *now]
+
+
+def _end(folder: Path, state: str, sentence: str, exit_code: int) -> None:
+    # The sentence that ends the run must not be lost to a full disk.
+    try:
+        ending = {"state": state, "sentence": sentence, "exit_code": exit_code, "ended": _now()}
+        write_json(folder / NAME, read_manifest(folder) | ending)
+    except OSError as error:
+        sys.stderr.write(f"manifest.json could not be written: {error}\n")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _machine() -> dict[str, Any]:
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": [torch.cuda.get_device_name(number) for number in devices],
+    }
+
+
+@cache
+def _packages() -> dict[str, str]:
+    return {found.metadata["Name"]: found.version for found in distributions()}
+
+
+# Once a process: it is the revision whose modules were imported that counts.
+@cache
+def _git() -> dict[str, Any] | None:
+    """The revision that survlstm runs from and whether files differ from it; None outside a checkout or without git."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        revision, changed = (
+            subprocess.run(
+                ["git", "-C", str(checkout), *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"revision": revision, "dirty": bool(changed)}

@@ -1,0 +1,98 @@
+"""Predictions ↔ predictions.parquet: one row per subject and step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from survlstm.training.prediction import Predictions
+from survlstm.utils.errors import CheckpointError
+from survlstm.utils.files import create_private
+
+COLUMNS = {
+    "subject_id": "string",
+    "split": "string",
+    "step": "int32",
+    "hazard": "double",
+    "survival": "double",
+    "last_step": "int32",
+    "event": "bool",
+}
+
+
+def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarray, *, split: str, clock: str) -> None:
+    """Write a file that its owner alone can read: it holds ids, hazards and labels of single subjects.
+
+    ``step`` counts as survlstm.survival.steps says; ``last_step`` and ``event`` are the subject's label.
+
+    On the visit clock a subject has rows up to its last at-risk step, on the landmark clock one for every interval.
+    """
+    row, step = np.nonzero(~np.isnan(predictions.hazard))
+    columns = {
+        "subject_id": subject_id[predictions.subject][row],
+        "split": np.full(len(row), split),
+        "step": step.astype(np.int32),
+        "hazard": predictions.hazard[row, step],
+        "survival": predictions.survival[row, step],
+        "last_step": predictions.step[row].astype(np.int32),
+        "event": predictions.event[row],
+    }
+    table = pa.table(columns).replace_schema_metadata({"survlstm.clock": clock})
+    create_private(path)
+    # A changed byte would be another hazard.
+    pq.write_table(table, path, write_page_checksum=True)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """The table as it was written, its clock in ``attrs``; CheckpointError where it is missing, damaged or another."""
+    if not path.is_file():
+        raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
+        # Others may hold what pandas would follow.
+        table = table.replace_schema_metadata(None)
+        wrong = _fault(table, clock)
+        frame = table.to_pandas()
+    # Arrow's own errors, and those of Python where a name or a text is none.
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        # The words of these errors may quote an id.
+        raise CheckpointError(
+            f"{path} must hold the predictions of a finished run; it can't be read ({type(error).__name__}). Judge the "
+            "run again"
+        ) from None
+    if wrong:
+        raise CheckpointError(f"{path} must hold predictions as survlstm writes them; {wrong}. Judge the run again")
+    frame.attrs["clock"] = clock
+    return frame
+
+
+def _fault(table: pa.Table, clock: str) -> str | None:
+    """What is wrong with a table of predictions; None where nothing is."""
+    found = {name: str(table.schema.field(name).type) for name in table.column_names}
+    if found != COLUMNS:
+        return f"the columns must be {COLUMNS}; found {str(found)[:300]}"
+    if clock not in {"visit", "landmark"}:
+        return f"their clock must be visit or landmark; found {clock!r}"
+    nulls = sum(column.null_count for column in table.columns)
+    if nulls or not table.num_rows:
+        return f"every row must be whole and there must be some; found {nulls} empty fields in {table.num_rows} rows"
+    frame = table.to_pandas()
+    for name, figures in (("hazards", frame["hazard"]), ("survival", frame["survival"])):
+        outside = int((~figures.between(0, 1)).sum())
+        if outside:
+            return f"{name} must lie within 0..1; {outside} of {len(frame)} do not"
+    subject = frame.groupby("subject_id", sort=False)
+    number = subject["step"].transform("size")
+    expected = frame["last_step"] + 1 if clock == "visit" else number.max()
+    torn = (frame["step"] != subject.cumcount()) | (number != expected) | (frame["last_step"] >= number)
+    several = subject[["last_step", "event", "split"]].nunique().max(axis=None) > 1
+    if torn.any() or several:
+        return (
+            f"each subject must have steps 0, 1, 2, … and one label; {int(torn.sum())} of {len(frame)} rows do not fit"
+        )
+    return None

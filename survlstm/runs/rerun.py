@@ -1,0 +1,75 @@
+"""The folder of a run → the same run again in another folder, and whether its history is identical."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+from survlstm.config.commands import RerunConfig
+from survlstm.runs.folder import has_begun
+from survlstm.runs.launch import start
+from survlstm.runs.manifest import read_manifest, texts_of
+from survlstm.runs.resume import recorded_config
+from survlstm.training.history import Epoch, read_history
+from survlstm.utils.errors import ConfigError
+from survlstm.utils.logs import logging_to
+from survlstm.utils.stored_files import read_json
+
+log = logging.getLogger(__name__)
+
+# Clocks are not part of a result.
+MEASURED = ("seconds", "subjects_per_second")
+FIGURES = tuple(field.name for field in dataclasses.fields(Epoch) if field.name not in MEASURED)
+
+
+def rerun(run: Path, config: RerunConfig) -> bool:
+    """Train again with the config of ``run``; true where every figure of every epoch is the same to the last bit."""
+    if not has_begun(run):
+        raise ConfigError(f"a run must be the folder that survlstm train made; {run} is not one")
+    before, folder = _epochs(run), Path(config.output_dir).expanduser().absolute()
+    manifest = read_manifest(run)
+    recorded = recorded_config(run).model_copy(update={"cache_dir": config.cache_dir})
+    start(recorded, folder, overrides=texts_of(manifest.get("overrides")))
+    with logging_to(folder / "training.log"):
+        return _tell(before, _epochs(folder), _elsewhere(manifest, read_manifest(folder)))
+
+
+def first_difference(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
+    """Where two histories part, in words; empty where they do not."""
+    for old, new in zip(before, now, strict=False):
+        for name in FIGURES:
+            if old[name] != new[name]:
+                return f"{name} of epoch {old['epoch']}: {old[name]} before, {new[name]} now"
+    if len(before) != len(now):
+        return f"{len(before)} epochs before, {len(now)} now"
+    return ""
+
+
+def _tell(before: list[dict[str, Any]], now: list[dict[str, Any]], elsewhere: str) -> bool:
+    difference = first_difference(before, now)
+    if not difference:
+        log.info("The history is identical: %d epochs, every figure to the last bit", len(now))
+        return True
+    log.warning("WARNING: the history is not identical: %s", difference)
+    log.warning("  different now: %s", elsewhere or "nothing that the manifest tells")
+    return False
+
+
+def _elsewhere(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What of machine, device and packages was another when the run was made."""
+    found = []
+    for name in ("survlstm", "git", "device", "machine", "python", "data fingerprint"):
+        if before.get(name) != now.get(name):
+            found.append(f"{name} {before.get(name)} → {now.get(name)}")
+    old, new = (packages if isinstance(packages := one.get("packages"), dict) else {} for one in (before, now))
+    changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    return ", ".join(found + [f"{name} {old.get(name)} → {new.get(name)}" for name in changed])
+
+
+def _epochs(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of a run as history.json holds them: null, which equals itself, where a figure is not finite."""
+    read_history(folder)
+    found: list[dict[str, Any]] = read_json(folder / "history.json")["epochs"]
+    return found

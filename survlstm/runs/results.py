@@ -1,0 +1,86 @@
+"""A verdict and what led to it → metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from survlstm.data.prepare import Prepared
+from survlstm.evaluation.diagnostics import TIMED
+from survlstm.evaluation.results import Finding, Row, Verdict
+from survlstm.report.console_summary import show_verdict, write_metrics
+from survlstm.report.page import write_report
+from survlstm.report.task import Task
+from survlstm.runs.manifest import complete_manifest
+from survlstm.runs.predictions_table import write_predictions
+from survlstm.runs.validation_file import write_validation
+from survlstm.training.history import History
+from survlstm.training.prediction import Predictions
+from survlstm.utils.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was judged: ``history`` is None where nothing was trained, and so are ``validation``, the model's figures on
+    the subjects that chose its epoch, and ``chosen_by``, the predictions of these.
+    """
+
+    title: str
+    task: Task
+    config_yaml: str
+    prepared: Prepared
+    history: History | None
+    predictions: Predictions
+    verdict: Verdict
+    validation: Row | None
+    chosen_by: Predictions | None
+    findings: tuple[Finding, ...]
+    manifest: dict[str, str]
+
+
+def write_results(folder: Path, judged: Judged) -> None:
+    """Show the verdict and leave everything in ``folder``; CheckpointError where it can't be written."""
+    show_verdict(judged.verdict, judged.findings, banner=judged.task.banner)
+    try:
+        _write(folder, judged)
+    except OSError as error:
+        raise CheckpointError(
+            f"the results must be written to {folder}; the system says: {error}. What stands there is not complete. "
+            "Free space, then judge the run again with survlstm evaluate"
+        ) from error
+
+
+def _write(folder: Path, judged: Judged) -> None:
+    write_predictions(
+        folder / "predictions.parquet",
+        judged.predictions,
+        judged.prepared.tensors.subject_id,
+        split=judged.verdict.split,
+        clock=judged.verdict.clock,
+    )
+    if judged.chosen_by is not None:
+        tensors = judged.prepared.tensors
+        write_validation(folder, judged.chosen_by, tensors.subject_id, clock=tensors.clock)
+    write_metrics(
+        folder / "metrics.json",
+        judged.prepared,
+        judged.history,
+        task=judged.task,
+        verdict=judged.verdict,
+        validation=judged.validation,
+        # Equal runs leave an equal metrics.json: what the clock says stands in the manifest.
+        findings=[finding for finding in judged.findings if finding.check != TIMED],
+    )
+    timed = {one.check: f"{one.level}: {one.evidence}" for one in judged.findings if one.check == TIMED}
+    complete_manifest(folder, judged.manifest | timed)
+    write_report(
+        folder,
+        title=f"{judged.title}: {judged.task.title}",
+        banner=judged.task.banner,
+        verdict=judged.verdict,
+        findings=judged.findings,
+        flow=judged.prepared.flow,
+        history=judged.history,
+        config_yaml=judged.config_yaml,
+        manifest=judged.manifest,
+    )

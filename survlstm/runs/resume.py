@@ -1,0 +1,241 @@
+"""The folder of a run that was stopped, and a config → the state to go on from, or what stands against it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from survlstm.config.compose import composed_values
+from survlstm.config.overrides import search_path_of
+from survlstm.config.schema import RunConfig
+from survlstm.config.training import MLflowConfig
+from survlstm.config.validation import validate_stored
+from survlstm.runs.folder import has_begun, is_finished
+from survlstm.training.checkpoint import Latest, load_latest, tidy
+from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
+from survlstm.training.saved_state import refuse_unsound_state
+from survlstm.utils.errors import CheckpointError, ConfigError
+from survlstm.utils.shell import command
+from survlstm.utils.stored_files import fault_of, read_yaml
+
+log = logging.getLogger(__name__)
+
+# What was computed so far would have come out the same with another value of these; all others are refused.
+SAME_RESULT = frozenset(
+    {
+        "trainer.epochs",
+        "trainer.early_stopping.patience",
+        "trainer.checkpoint",
+        "trainer.cost_per_hour",
+        "trainer.budget",
+        "trainer.on_oom",
+        "trainer.dry_run",
+        "judgement",
+        "tracker",
+        "cache_dir",
+        "output_dir",
+        "resume",
+        "verbose",
+    }
+)
+ROUNDING = frozenset({"trainer.device", "trainer.distributed", "trainer.micro_batch_size"})
+NOT_THERE = "(not there)"
+# Characters of a value in a sentence.
+MOST_SHOWN = 500
+
+
+class Difference(NamedTuple):
+    """A key whose value was another when the run began."""
+
+    key: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {_written(self.before)} → {_written(self.now)}"
+
+
+def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
+    """The config of the run in ``folder``, with what the overrides name and nothing else changed."""
+    if not has_begun(folder):
+        raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
+    recorded = _leaves(_recorded(folder, _latest(folder)))
+    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, search_path_of(overrides)))
+    parser = OverridesParser.create()
+    named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
+    values = dict(recorded)
+    for key, value in asked.items():
+        if value != default.get(key, NOT_THERE) or any(_is_under(key, name) for name in named):
+            values[key] = value
+    # What another choice of a group does not have.
+    gone = [key for key in values if key not in asked and any(_is_under(key, name) for name in named)]
+    for key in {*gone, *(default.keys() - asked.keys())}:
+        values.pop(key, None)
+    values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
+    config = validate_stored(_sections(values), RunConfig)
+    if not any(_is_under(name, "tracker") for name in named):
+        _refuse_unnamed_server(config, folder, "Add tracker.store=ADDRESS, or tracker=none")
+    return config
+
+
+def recorded_config(folder: Path) -> RunConfig:
+    """The config that the run in ``folder`` began with."""
+    config = validate_stored(_recorded(folder, _latest(folder)), RunConfig)
+    _refuse_unnamed_server(config, folder, "Set MLFLOW_TRACKING_URI to that address if it is yours")
+    return config
+
+
+def _refuse_unnamed_server(config: RunConfig, folder: Path, advice: str) -> None:
+    if isinstance(config.tracker, MLflowConfig):
+        refuse_unnamed_server(config.tracker.store, file=f"the run in {folder}", advice=advice)
+
+
+def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:
+    """The last whole state of the run in ``folder``; None where it was stopped before the first.
+
+    Shows what is different now; ConfigError where that would have changed what was computed so far, or where nothing
+    is left to do.
+    """
+    latest = _latest(folder)
+    if latest.state is None:
+        # Nothing was computed yet that another config could change.
+        log.info("The run in %s ended before its first checkpoint: it starts from the beginning", folder)
+        return None
+    differences = compare(_recorded(folder, latest), config.model_dump(by_alias=True))
+    refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
+    if refused:
+        raise ConfigError(
+            f"a run goes on with the config it began with; in {folder} another result would come out of "
+            f"{'; '.join(map(str, refused))}. Leave that out, or set another output_dir to train anew"
+        )
+    for each in differences:
+        log.info("Changed since the run began: %s", each)
+    _refuse_done(folder, config, latest.state)
+    tidy(folder, latest.damaged)
+    log.info("Going on with the run in %s: %s", folder, latest.said)
+    return latest.state
+
+
+def compare(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+    """Every key with another value, in the order of the config."""
+    old, new = _leaves(before), _leaves(now)
+    keys = [*new, *(key for key in old if key not in new)]
+    found = [Difference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
+    return [each for each in found if each.before != each.now and each.key not in {"output_dir", "resume"}]
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Make a run's folder, if it is missing, and hold it for this process alone until it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"a run's folder must be one that can be written; {folder} is not: {error}. Give it back, or set another "
+            "output_dir"
+        ) from error
+    with lock:
+        # Whoever only asks whether it is held holds it for a moment.
+        for wait in (0.0, 0.2, 0.5):
+            time.sleep(wait)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                log.warning("WARNING: %s has no locks (%s): see that no other process trains there", folder, error)
+            break
+        else:
+            raise ConfigError(
+                f"another process is training in {folder}; wait for it, stop it, or set another output_dir"
+            )
+        yield
+
+
+def _latest(folder: Path) -> Latest:
+    latest = load_latest(folder / "checkpoints")
+    if latest.state is not None:
+        refuse_unsound_state(latest.state, f"the checkpoint in {folder}")
+    return latest
+
+
+def _recorded(folder: Path, latest: Latest) -> dict[str, Any]:
+    """The config that a run began with: from its checkpoint, for a person may have edited the file since."""
+    if latest.state is not None:
+        config: dict[str, Any] = latest.state["about"]["config"]
+        fault = fault_of(config)
+        if fault:
+            raise CheckpointError(f"the config in the checkpoints of {folder} can't be used: {fault}. Train again")
+        return config
+    try:
+        return validate_stored(read_yaml(folder / "config.yaml"), RunConfig, finished=True).model_dump(by_alias=True)
+    except (OSError, ValueError, ConfigError) as error:
+        said = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"a run must hold its config.yaml or a checkpoint to go on from; {folder} has neither that can be used "
+            f"({said}). Train again in another folder"
+        ) from error
+
+
+def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None:
+    done, stopping = len(state["history"]["epochs"]), state["stopping"]
+    patience = config.trainer.early_stopping.patience
+    if config.trainer.epochs < done:
+        raise ConfigError(f"trainer.epochs must be at least {done}, which are done; found {config.trainer.epochs}")
+    if patience is not None and stopping["waited"] > patience:
+        raise ConfigError(
+            f"trainer.early_stopping.patience must be at least {stopping['waited']}, the epochs waited so far; "
+            f"found {patience}"
+        )
+    is_over = config.trainer.epochs == done or stopping["waited"] == patience
+    if is_over and is_finished(folder):
+        raise ConfigError(
+            f"the run in {folder} is finished ({done} epochs). {command('evaluate', f'run={folder}')} judges it again, "
+            "a larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
+        )
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key → value; lists are values."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _sections(leaves: dict[str, Any]) -> dict[str, Any]:
+    """What ``_leaves`` was made of; a key replaces the value of a shorter one that it lies below."""
+    values: dict[str, Any] = {}
+    for key, value in leaves.items():
+        *above, last = key.split(".")
+        section = values
+        for name in above:
+            if not isinstance(section.get(name), dict):
+                section[name] = {}
+            section = section[name]
+        section[last] = value
+    return values
+
+
+def _is_under(key: str, section: str) -> bool:
+    return key == section or key.startswith(f"{section}.")
+
+
+def _is_among(key: str, sections: frozenset[str]) -> bool:
+    return any(_is_under(key, section) for section in sections)
+
+
+def _written(value: Any) -> str:
+    said = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return said if len(said) <= MOST_SHOWN else f"{said[:MOST_SHOWN]}…"

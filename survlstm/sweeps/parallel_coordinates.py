@@ -1,0 +1,137 @@
+"""A sweep → parallel coordinates: every finished run a line through its values and its validation metric."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+
+from survlstm.report.figures.canvas import BLUE, MUTED, ORANGE, PAPER, Drawing, new_figure
+from survlstm.report.formatting import counted, number
+from survlstm.sweeps.figures import MOST_KEYS, MOST_VALUES, cut
+from survlstm.sweeps.load_runs import Value
+from survlstm.sweeps.table import Sweep, shown, sort_values, telling_keys
+
+LINE = 66
+
+
+def draw_parallel(sweep: Sweep) -> Drawing | None:
+    """The axes lie, so that their names can be read on a phone; None without two finished runs or a swept key."""
+    scored = [(row, score) for row, score in sweep.scored if row.overrides is not None]
+    keys = _keys(sweep)
+    if len(scored) < 2 or not keys:
+        return None
+    figure = new_figure(LINE * (len(keys) + 1) + 20)
+    axes = figure.add_subplot()
+    axes.set(xlim=(-0.06, 1.06), ylim=(len(keys) + 0.4, -0.62))
+    axes.axis("off")
+    places = {
+        key: _draw_axis(axes, [row.setting(key) for row, _ in scored], key, line) for line, key in enumerate(keys)
+    }
+    scores = [score for _, score in scored]
+    ends = _draw_metric(axes, sweep, scores, len(keys))
+    chosen = set(map(id, sweep.winner.group.finished)) if sweep.winner else set()
+    # The best are drawn last, over the others.
+    for row, score in sorted(scored, key=lambda pair: -sweep.metric.order(pair[1])):
+        across = [places[key][row.setting(key)] for key in keys] + [_between(score, ends)]
+        _draw_run(axes, across, _opacity(sweep, score, scores), is_best=id(row) in chosen)
+    left_out = len(sweep.keys) - len(keys)
+    return Drawing(
+        name="parallel",
+        title="Every finished run",
+        alt=(
+            f"Parallel coordinates of {counted(len(scored), 'finished run')} over {', '.join(keys)} and "
+            f"{sweep.metric.words}, {number(min(scores))} to {number(max(scores))}. {_of_winner(sweep)}"
+        ),
+        caption=(
+            f"A line is a finished run, from its values at the top to its {sweep.metric.words} at the bottom, where "
+            "the better end is right. Deeper blue is better; thick and orange: the winner, dashed so that it is found "
+            "without colour." + (f" Left out: {counted(left_out, 'key')} whose means differ less." if left_out else "")
+        ),
+        figure=figure,
+    )
+
+
+def _keys(sweep: Sweep) -> list[str]:
+    """The swept keys in their order; of too many those whose means differ most."""
+    widest = set(telling_keys(sweep)[:MOST_KEYS])
+    return [key for key in sweep.keys if key in widest]
+
+
+def _draw_axis(axes: Axes, values: list[Value], key: str, line: int) -> dict[Value, float]:
+    """One key's axis with its values; returns where each stands."""
+    found = sort_values(values)
+    numbers = [value for value in found if isinstance(value, int | float)]
+    is_by_size = len(found) > MOST_VALUES and len(numbers) == len(found)
+    places = _by_size(numbers) if is_by_size else _evenly(found)
+    axes.plot([0, 1], [line, line], color=MUTED, linewidth=0.9, zorder=1)
+    axes.text(-0.05, line - 0.34, cut(key, 44), weight="bold", size=10, va="center", zorder=4, bbox=_paper())
+    named = [found[0], found[-1]] if is_by_size else _that_fit(found)
+    for value in named:
+        axes.plot(places[value], line, "|", color=MUTED, markersize=7, zorder=1)
+        side = (
+            "center" if 0.02 < places[value] < 0.98 or len(named) == 1 else "left" if places[value] < 0.5 else "right"
+        )
+        axes.text(
+            places[value], line + 0.22, cut(shown(value), 16), size=9, ha=side, va="center", zorder=4, bbox=_paper()
+        )
+    return places
+
+
+def _that_fit(found: list[Value]) -> list[Value]:
+    """As many values as can be written beside each other, the first and the last always."""
+    longest = max(min(16, len(shown(value))) for value in found)
+    step = math.ceil(len(found) * (longest + 2) / 60)
+    return found if step == 1 else [*found[: -max(1, step // 2) - 1 : step], found[-1]]
+
+
+def _evenly(found: list[Value]) -> dict[Value, float]:
+    steps = max(1, len(found) - 1)
+    return {value: place / steps if len(found) > 1 else 0.5 for place, value in enumerate(found)}
+
+
+def _by_size(numbers: list[int | float]) -> dict[Value, float]:
+    """By size, or by its logarithm where the largest is a hundred times the smallest."""
+    is_wide = numbers[0] > 0 and numbers[-1] / numbers[0] >= 100
+    sizes = [math.log(value) if is_wide else float(value) for value in numbers]
+    return {value: _between(size, (sizes[0], sizes[-1])) for value, size in zip(numbers, sizes, strict=True)}
+
+
+def _draw_metric(axes: Axes, sweep: Sweep, scores: list[float], line: int) -> tuple[float, float]:
+    """The metric's axis, better to the right; returns its worst and best end."""
+    worst, best = sorted((min(scores), max(scores)), key=lambda score: -sweep.metric.order(score))
+    axes.plot([0, 1], [line, line], color=MUTED, linewidth=0.9, zorder=1)
+    name = f"{sweep.metric.words} (better to the right)"
+    axes.text(-0.05, line - 0.34, name, weight="bold", size=10, va="center", zorder=4, bbox=_paper())
+    for end, place, side in ((worst, 0, "left"), (best, 1, "right")):
+        axes.text(place, line + 0.22, number(end), size=9, ha=side, va="center", zorder=4, bbox=_paper())
+    return worst, best
+
+
+def _draw_run(axes: Axes, across: list[float], opacity: float, *, is_best: bool) -> None:
+    down = list(range(len(across)))
+    if is_best:
+        axes.plot(across, down, color=ORANGE, linewidth=2.6, linestyle=(0, (6, 2)), zorder=3)
+        axes.plot(across, down, "o", color=ORANGE, markersize=5, zorder=3)
+    else:
+        axes.plot(across, down, color=BLUE, linewidth=1.3, alpha=opacity, zorder=2)
+
+
+def _opacity(sweep: Sweep, score: float, scores: list[float]) -> float:
+    """The better the deeper; of many runs all but the best are faint, else they hide each other."""
+    order = [sweep.metric.order(value) for value in scores]
+    share = _between(sweep.metric.order(score), (max(order), min(order)))
+    return 0.12 + 0.78 * share ** (1 if len(scores) <= 20 else 3)
+
+
+def _between(value: float, ends: tuple[float, float]) -> float:
+    """How far from the first end to the second; the middle where they are one."""
+    return 0.5 if ends[0] == ends[1] else (value - ends[0]) / (ends[1] - ends[0])
+
+
+def _paper() -> dict[str, object]:
+    return {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
+
+
+def _of_winner(sweep: Sweep) -> str:
+    return f"The winner: {sweep.winner.group.label}." if sweep.winner else "There is no winner."

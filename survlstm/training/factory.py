@@ -1,0 +1,70 @@
+"""Build the trainer's objects from a validated config."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from survlstm.config.instantiate import instantiate
+from survlstm.config.schema import RunConfig
+from survlstm.config.section import SwapPoint
+from survlstm.training.budget import Meter
+from survlstm.training.checkpoint import Checkpointer
+from survlstm.training.distributed import World
+from survlstm.training.early_stopping import EarlyStopping
+from survlstm.training.loggers.background import Guarded
+from survlstm.training.loggers.logger import NoTracker, Tracker
+from survlstm.training.schedule import Schedule
+from survlstm.training.train_step import Learner
+from survlstm.training.trainer import Trainer, Watcher
+
+
+def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
+    """The optimizer over all of the model's parameters."""
+    return instantiate(config, params=list(model.parameters()))
+
+
+def build_learner(config: RunConfig, model: nn.Module, device: torch.device, world: World) -> Learner:
+    """What takes a step of the optimizer."""
+    return Learner(
+        model,
+        build_optimizer(config.optimizer, model),
+        device,
+        config.trainer.grad_clip,
+        precision=getattr(torch, config.trainer.precision),
+        micro_batch_size=config.trainer.micro_batch_size,
+        on_oom=config.trainer.on_oom,
+        world=world,
+    )
+
+
+def build_trainer(
+    config: RunConfig, learner: Learner, checkpointer: Checkpointer, meter: Meter, watchers: tuple[Watcher, ...]
+) -> Trainer:
+    """The training loop."""
+    settings = config.trainer
+    return Trainer(
+        learner=learner,
+        scheduler=build_schedule(config.scheduler, learner.optimizer),
+        stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
+        checkpointer=checkpointer,
+        meter=meter,
+        seed=config.seed,
+        minutes_between_saves=settings.checkpoint.every_minutes,
+        watchers=watchers if learner.world.is_main else (),
+    )
+
+
+def build_tracker(config: SwapPoint) -> Tracker:
+    """What shows the run elsewhere, kept from stopping it; ConfigError where its package is missing."""
+    if config.settings()["_target_"] is None:
+        return NoTracker()
+    return Guarded(instantiate(config))
+
+
+def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:
+    """The learning-rate schedule; ``scheduler=none`` keeps the rate."""
+    if config.settings()["_target_"] is None:
+        return Schedule(None)
+    return Schedule(instantiate(config, optimizer=optimizer))

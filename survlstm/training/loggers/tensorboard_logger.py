@@ -1,0 +1,137 @@
+"""A run → event files in its folder, which ``tensorboard --logdir`` shows."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from survlstm.training.history import History
+from survlstm.training.loggers.logger import State, finite, parameters, require, scalars
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+log = logging.getLogger(__name__)
+
+# The number of an epoch that is written last, and is always finite: an epoch with it is whole.
+LAST = "subjects_per_second"
+
+
+class TensorBoardTracker:
+    """Scalars by epoch, the config and the final metrics, in the run's folder ``tensorboard``.
+
+    A run that goes on writes a further file there; what an earlier life wrote of epochs that come again is hidden.
+    ConfigError where the package is missing.
+    """
+
+    name = "tensorboard"
+
+    def __init__(self, *, patience_seconds: float) -> None:
+        require("torch.utils.tensorboard", extra="tensorboard")
+        self.patience_seconds = patience_seconds
+        self.advice = "See that the run's folder tensorboard can be written and that there is space"
+        self._folder = Path()
+        self._config: dict[str, Any] = {}
+        self._done = 0
+        self._file: _EventFile | None = None
+
+    def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
+        """Make the folder, or see which epochs stand there."""
+        self._folder = folder / "tensorboard"
+        self._folder.mkdir(exist_ok=True)
+        self._config = config
+        self._done = _last_epoch(self._folder)
+        log.info("Tracked for TensorBoard: tensorboard --logdir %s", self._folder)
+
+    def epoch_ended(self, history: History) -> None:
+        """The scalars of the epochs that do not stand there yet."""
+        file = self._file or self._open(history.epochs[-1].epoch)
+        for epoch in history.epochs:
+            if epoch.epoch > self._done:
+                for tag, value in scalars(epoch).items():
+                    file.add_scalar(tag, value, step=epoch.epoch)
+        file.flush()
+        self._done = history.epochs[-1].epoch
+
+    def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
+        """The final metrics at the last epoch: test.c_td becomes test/c_td, the first part its group."""
+        file = self._file or self._open(self._done + 1)
+        for metric, value in finite(metrics).items():
+            file.add_scalar(metric.replace(".", "/", 1), value, step=self._done)
+        file.add_text("state", state, step=self._done)
+        file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self, epoch: int) -> _EventFile:
+        self._done = min(self._done, epoch - 1)
+        self._file = _EventFile(self._folder, first_step=self._done + 1)
+        self._file.add_text("config", _table(parameters(self._config)), step=self._done)
+        return self._file
+
+
+class _EventFile:
+    """Events as torch's SummaryWriter writes them, but in the caller's thread.
+
+    SummaryWriter has a thread of its own for it, which on a full disk dies with a traceback on the console. Readers
+    hide what stands in older files from ``first_step`` on.
+    """
+
+    def __init__(self, folder: Path, *, first_step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # noqa: PLC0415
+        from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
+
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        # Readers take the files in the order of their names.
+        path = folder / f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}.{socket.gethostname()}"
+        self._event: type[Event] = Event
+        self._records = RecordWriter(path.open("xb"))
+        self._write(Event(file_version="brain.Event:2"))
+        self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def add_scalar(self, tag: str, value: float, *, step: int) -> None:
+        """A point of a curve."""
+        from torch.utils.tensorboard.summary import scalar  # noqa: PLC0415
+
+        self._add(scalar(tag, value), step)
+
+    def add_text(self, tag: str, words: str, *, step: int) -> None:
+        """Markdown."""
+        from torch.utils.tensorboard.summary import text  # noqa: PLC0415
+
+        self._add(text(tag, words), step)
+
+    def flush(self) -> None:
+        """Let readers see it."""
+        self._records.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._records.close()
+
+    def _add(self, summary: Summary, step: int) -> None:
+        self._write(self._event(step=step, summary=summary))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+
+def _last_epoch(folder: Path) -> int:
+    """The last epoch that the event files of a folder show; 0 where there is none."""
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator  # noqa: PLC0415
+
+    found = EventAccumulator(str(folder), size_guidance={SCALARS: 1}).Reload()
+    return found.Scalars(LAST)[-1].step if LAST in found.Tags()[SCALARS] else 0
+
+
+def _table(rows: dict[str, str]) -> str:
+    lines = [f"| {key} | {value.replace('|', '&#124;')} |" for key, value in rows.items()]
+    return "\n".join(["| key | value |", "|---|---|", *lines])

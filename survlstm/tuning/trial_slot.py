@@ -1,0 +1,145 @@
+"""A study with several workers → the one trial that this worker makes next, and the trials of dead workers put back."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import logging
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from survlstm.tuning.config import TuneConfig
+from survlstm.tuning.pruning import utc_now
+from survlstm.tuning.study import sampler
+from survlstm.tuning.trial_table import Place, is_fresh, places, slot_of, trial_folder
+from survlstm.utils.files import waited_for
+
+log = logging.getLogger(__name__)
+
+LOCK = ".worker"
+# Between asking for a trial and signing it lie milliseconds.
+UNSIGNED_SECONDS = 60.0
+
+
+@dataclass
+class Claim:
+    """A trial that this process has signed; the lock is let go of when the process dies, however it dies."""
+
+    trial: optuna.Trial
+    slot: int
+    folder: Path
+    values: dict[str, Any]
+    lock: IO[str]
+
+    def release(self) -> None:
+        """Let go of it."""
+        self.lock.close()
+
+
+def claim(study: optuna.Study, config: TuneConfig) -> Claim | None:
+    """The next trial, signed, with its values drawn; None where every place is taken, done or not."""
+    with waited_for(config.folder / ".claims"):
+        put_back_the_dead(study, config)
+        while _has_room(study, config):
+            found = _signed(study, study.ask(), config)
+            if found is not None:
+                return found
+    return None
+
+
+def _has_room(study: optuna.Study, config: TuneConfig) -> bool:
+    trials = study.get_trials(deepcopy=False)
+    return any(trial.state == TrialState.WAITING for trial in trials) or sum(map(is_fresh, trials)) < config.trials
+
+
+def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> Claim | None:
+    trials = study.get_trials(deepcopy=False)
+    slot = slot_of(next(other for other in trials if other.number == trial.number), trials)
+    folder = trial_folder(config.folder, slot)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _taken(folder)
+    # Workers that share the storage but no folder may both have seen the last place free.
+    if lock is None or (slot >= config.trials and "retry" not in trial.user_attrs):
+        trial.set_user_attr("surplus", True)
+        study.tell(trial, state=TrialState.FAIL)
+        if lock is not None:
+            lock.close()
+        return None
+    try:
+        return Claim(trial, slot, folder, _drawn(study, trial, slot, lock, config), lock)
+    except BaseException:
+        # Nobody holds it then, and the trial is put back.
+        lock.close()
+        raise
+
+
+def _drawn(study: optuna.Study, trial: optuna.Trial, slot: int, lock: IO[str], config: TuneConfig) -> dict[str, Any]:
+    """Sign the trial, then draw its values."""
+    token = uuid.uuid4().hex
+    lock.truncate(0)
+    lock.write(token)
+    lock.flush()
+    for name, value in {"slot": slot, "seen": utc_now(), "token": token}.items():
+        trial.set_user_attr(name, value)
+    # By the place, and drawn late: the same values whatever became of the attempts before.
+    study.sampler = sampler(config, slot)
+    return {key: dimension.suggest(key, trial) for key, dimension in config.space.items()}
+
+
+def _taken(folder: Path) -> IO[str] | None:
+    lock = (folder / LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
+def put_back_the_dead(study: optuna.Study, config: TuneConfig) -> None:
+    """End the attempts of dead workers and queue another attempt at each place that was lost."""
+    trials = study.get_trials(deepcopy=False)
+    for trial in trials:
+        if trial.state == TrialState.RUNNING and _is_dead(trial, trials, config):
+            # Another machine may have come first.
+            with suppress(ValueError):
+                study.tell(trial.number, state=TrialState.FAIL)
+    for place in places(study.get_trials(deepcopy=False)):
+        if place.state == "lost":
+            _queue_again(study, place)
+
+
+def _queue_again(study: optuna.Study, place: Place) -> None:
+    log.info("Trial %d was left by its worker: it is tried again, from where it was", place.slot)
+    study.enqueue_trial(place.params, user_attrs={"slot": place.slot, "retry": len(place.attempts)})
+
+
+def _is_dead(trial: FrozenTrial, trials: Sequence[FrozenTrial], config: TuneConfig) -> bool:
+    token = trial.user_attrs.get("token")
+    if token is None:
+        begun = trial.datetime_start or datetime.datetime.now()
+        return (datetime.datetime.now() - begun).total_seconds() > UNSIGNED_SECONDS
+    lock = trial_folder(config.folder, slot_of(trial, trials)) / LOCK
+    with suppress(OSError):
+        if lock.read_text(encoding="utf-8") == token:
+            return _is_free(lock)
+    # Its worker's folder is on another machine.
+    seen = datetime.datetime.fromisoformat(trial.user_attrs["seen"])
+    hours = (datetime.datetime.now(datetime.UTC) - seen).total_seconds() / 3600
+    return hours > config.lost_after_hours
+
+
+def _is_free(path: Path) -> bool:
+    with path.open("r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

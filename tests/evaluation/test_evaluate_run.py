@@ -1,0 +1,189 @@
+"""judge on cohorts whose hazards are known: who is judged, on what, in which order, and what is said to be missing."""
+
+import dataclasses
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from survlstm.config.schema import BaselineName, JudgementConfig, LandmarksConfig
+from survlstm.data.split import Split
+from survlstm.evaluation.baselines import pycox_models
+from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES
+from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
+from survlstm.evaluation.comparators import Contender, LandmarkContender
+from survlstm.evaluation.evaluate_run import _with_hazards, judge
+from survlstm.evaluation.landmarks import reference_of
+from survlstm.evaluation.step_metrics import comparable_pairs, nll_of
+from survlstm.training.prediction import Predictions
+from tests.evaluation.baselines.coded_cohorts import cohort
+from tests.evaluation.cohorts import drawn_cohort
+
+FREE, LENGTH, LOGISTIC = "covariate-free hazard", "record length", "logistic hazard (last visit, counts)"
+COX = "Cox (ridge)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pycox_models, "RIDGE_PENALTIES", (1.0, 0.1))
+        patch.setattr(pycox_models, "COX_EPOCHS", 60)
+        patch.setattr(pycox_models, "EPOCHS", 10)
+        yield
+
+
+def settings(*, visits=(), days=(), horizons=(1, 3), baselines=()):
+    landmarks = LandmarksConfig(visits=list(visits), days=list(days), horizons=list(horizons))
+    return JudgementConfig(
+        resamples=100, confidence=0.95, min_events=30, landmarks=landmarks, baselines=list(baselines)
+    )
+
+
+def predictions_of(tensors, hazard, part):
+    """What a model gives that knows each subject's hazard, the same at every step."""
+    subject = tensors.members(part)
+    step, event = tensors.step[subject], tensors.event[subject]
+    steps = tensors.steps if tensors.clock == "landmark" else int(step.max()) + 1
+    known = np.repeat(hazard[subject][:, None], steps, axis=1)
+    if tensors.clock == "visit":
+        known[np.arange(steps) > step[:, None]] = np.nan
+    return Predictions(subject, step, event, known, np.cumprod(1 - known, axis=1), nll_of(known, step, event))
+
+
+def judged(tensors, hazard, part=Split.TEST, **asked):
+    return judge(
+        predictions_of(tensors, hazard, part),
+        predictions_of(tensors, hazard, reference_of(part)),
+        tensors,
+        part,
+        settings=settings(**asked),
+        seed=0,
+    )
+
+
+def names(rows):
+    return [row.name for row in rows]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """The oracle's hazards are kept in single precision: the model is given the same."""
+    tensors, hazard = drawn_cohort(600)
+    return tensors, hazard.astype(np.float32).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def on_visits(drawn):
+    baselines = ["cox", "logistic_hazard", "record_length"]
+    return judged(*drawn, visits=[1, 500], days=[100.0], baselines=baselines)
+
+
+def test_every_baseline_of_the_config_has_one_maker():
+    assert sorted(get_args(BaselineName)) == sorted([*HAZARD_BASELINES, *LANDMARK_BASELINES])
+
+
+def test_the_split_and_its_labels(drawn, on_visits):
+    tensors, _ = drawn
+    test = tensors.members(Split.TEST)
+    assert (on_visits.clock, on_visits.split) == ("visit", "test")
+    assert (on_visits.subjects, on_visits.events) == (len(test), tensors.event[test].sum())
+    assert on_visits.comparable_pairs == comparable_pairs(tensors.step[test], tensors.event[test])
+    assert not on_visits.notes
+
+
+def test_the_rows_come_in_the_order_asked_behind_model_oracle_and_covariate_free(on_visits):
+    assert names(on_visits.rows) == ["model", "oracle", FREE, LOGISTIC, LENGTH]
+    assert [row.role for row in on_visits.rows] == ["model", "oracle", "baseline", "baseline", "baseline"]
+    assert on_visits.model is on_visits.rows[0]
+    for landmark in (on_visits.landmarks[0], on_visits.landmarks[2]):
+        assert names(landmark.rows) == ["model", "oracle", FREE, LOGISTIC, LENGTH, COX]
+
+
+def test_landmarks_are_named_and_one_that_nobody_reaches_has_no_curves(on_visits):
+    assert names(on_visits.landmarks) == ["visit 1", "visit 500", "day 100"]
+    assert on_visits.landmarks[1].notes == ("no subject is at risk at this landmark",)
+    assert [curves.landmark for curves in on_visits.curves] == ["visit 1", "day 100"]
+
+
+def test_a_model_of_the_true_hazards_is_the_oracle_everywhere(drawn, on_visits):
+    tensors, hazard = drawn
+    test = tensors.members(Split.TEST)
+    model, oracle, free, *_ = on_visits.rows
+    assert model.c_td.value == oracle.c_td.value > 0.6
+    assert model.nll.value == pytest.approx(predictions_of(tensors, hazard, Split.TEST).nll.mean())
+    assert model.nll.value == pytest.approx(oracle.nll.value)
+    assert oracle.c_td_difference == (0.0, (0.0, 0.0), 1.0)
+    assert (free.c_td.value, free.c_td.interval) == (0.5, (0.5, 0.5))
+    assert free.c_td_difference.interval.low > 0
+    assert free.nll_difference.interval.high < 0
+    for landmark in (on_visits.landmarks[0], on_visits.landmarks[2]):
+        ours, theirs = landmark.rows[:2]
+        assert theirs.c_difference.value == 0.0
+        assert ours.ibs.value == pytest.approx(theirs.ibs.value)
+        assert ours.ibs.value < landmark.rows[2].ibs.value
+    assert on_visits.landmarks[0].at_risk == (tensors.step[test] >= 1).sum()
+    assert on_visits.lines[0].startswith("Beats the best baseline")
+
+
+def test_without_baselines_the_covariate_free_hazard_stays(drawn):
+    bare = judged(*drawn, visits=[1])
+    assert names(bare.rows) == names(bare.landmarks[0].rows) == ["model", "oracle", FREE]
+    without = judged(*drawn)
+    assert (without.landmarks, without.curves) == ((), ())
+    assert without.rows == bare.rows
+
+
+@pytest.mark.parametrize("unknown", [slice(None), slice(7, 8)], ids=["all", "one"])
+def test_there_is_an_oracle_only_where_every_hazard_is_known(drawn, unknown):
+    tensors, hazard = drawn
+    oracle = tensors.oracle_hazard.copy()
+    oracle[unknown] = np.nan
+    assert names(judged(dataclasses.replace(tensors, oracle_hazard=oracle), hazard).rows) == ["model", FREE]
+
+
+def test_the_validation_split_is_judged_with_the_training_subjects_as_reference(drawn):
+    tensors, _ = drawn
+    val = tensors.members(Split.VAL)
+    verdict = judged(*drawn, part=Split.VAL, visits=[1])
+    assert (verdict.split, verdict.subjects, verdict.events) == ("val", len(val), tensors.event[val].sum())
+    assert "train" in verdict.conventions["carried hazard"]
+    # Both are carried on by the same drift.
+    model, oracle, _ = verdict.landmarks[0].rows
+    assert model.ibs.value == pytest.approx(oracle.ibs.value)
+
+
+def test_a_baseline_that_cannot_be_fitted_is_noted_and_left_out(drawn):
+    tensors, hazard = drawn
+    event = tensors.event.copy()
+    event[tensors.members(Split.VAL)] = False
+    verdict = judged(dataclasses.replace(tensors, event=event), hazard, visits=[1], baselines=["cox"])
+    (landmark,) = verdict.landmarks
+    assert names(landmark.rows) == ["model", "oracle", FREE]
+    assert landmark.notes[-1].startswith("no Cox (ridge): it is fitted to events of the training subjects")
+
+
+def test_on_the_landmark_clock_what_is_fitted_there_joins_the_main_table():
+    tensors, hazard = cohort(500, clock="landmark")
+    verdict = judged(tensors, hazard, horizons=[2, 10], baselines=["pycox_logistic_hazard", "record_length", "cox"])
+    expected = ["model", FREE, LENGTH, "pycox LogisticHazard", COX]
+    (landmark,) = verdict.landmarks
+    assert names(verdict.rows) == names(landmark.rows) == expected
+    assert (verdict.clock, landmark.name, landmark.unit) == ("landmark", "landmark", "days")
+    assert landmark.at_risk == verdict.subjects == len(tensors.members(Split.TEST))
+    assert "carried hazard" not in verdict.conventions
+    for row in verdict.rows[3:]:
+        assert 0.5 < row.c_td.value < 1
+        assert np.isfinite(row.nll.value)
+
+
+def test_curves_become_hazards_and_curves_again():
+    generator = np.random.default_rng(0)
+    survival = np.cumprod(generator.uniform(0.3, 1.0, (50, 8)), axis=1)
+    # Nobody is left from some step on; and nothing ever happens.
+    survival[0, 4:], survival[1, :] = 0.0, 1.0
+    made = _with_hazards(LandmarkContender("Cox", "baseline", survival))
+    assert made == Contender("Cox", "baseline", made.hazard, known_ahead=True)
+    assert ((made.hazard >= 0) & (made.hazard <= 1)).all()
+    assert made.hazard[0, 4:].tolist() == [1.0] * 4
+    assert made.hazard[1].tolist() == [0.0] * 8
+    np.testing.assert_allclose(made.survival, survival, atol=1e-15)

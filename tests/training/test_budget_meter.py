@@ -1,0 +1,88 @@
+"""Meter: seconds on a clock of the test's own, dollars, budgets in words; durations as people say them."""
+
+import pytest
+
+from survlstm.training.budget import Meter, spoken
+
+
+class Clock:
+    """Shows what it is set to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_seconds_count_from_the_start_on_top_of_earlier_lives(clock):
+    meter = Meter(clock=clock)
+    assert meter.seconds == 0
+    clock.now += 90
+    assert meter.seconds == 90
+    meter.seconds_before = 600.0
+    assert meter.seconds == 690
+
+
+def test_costs(clock):
+    assert Meter(clock=clock).cost(3600.0) is None
+    assert Meter(0.4, clock=clock).cost(900.0) == pytest.approx(0.1)
+    assert Meter(0.0, clock=clock).cost(900.0) == 0.0
+
+
+def test_without_a_budget_nothing_is_ever_spent(clock):
+    meter = Meter(0.4, clock=clock)
+    clock.now += 1e9
+    assert meter.spent is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "dollars", "after", "said"),
+    [
+        (2.0, None, 7199.9, None),
+        (2.0, None, 7200.0, "the budget of 2 hours is spent"),
+        (0.5, None, 1800.0, "the budget of 0.5 hours is spent"),
+        (None, 1.5, 13499.0, None),
+        (None, 1.5, 13500.0, "the budget of $1.5 is spent"),
+        # Whichever is spent first.
+        (2.0, 1.5, 7200.0, "the budget of 2 hours is spent"),
+        (4.0, 1.5, 13500.0, "the budget of $1.5 is spent"),
+    ],
+)
+def test_what_is_spent_and_when(clock, hours, dollars, after, said):
+    meter = Meter(0.4, hours, dollars, clock=clock)
+    clock.now += after
+    assert meter.spent == said
+
+
+def test_what_earlier_lives_used_is_spent_too(clock):
+    meter = Meter(budget_hours=1.0, clock=clock)
+    meter.seconds_before = 3599.0
+    assert meter.spent is None
+    clock.now += 1
+    assert meter.spent == "the budget of 1 hours is spent"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, "0.0 s"),
+        (4.24, "4.2 s"),
+        (9.94, "9.9 s"),
+        (9.95, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200.0, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (7500.0, "2 h 05 min"),
+        (360000.0, "100 h 00 min"),
+    ],
+)
+def test_spoken(seconds, said):
+    assert spoken(seconds) == said

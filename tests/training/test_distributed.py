@@ -1,0 +1,138 @@
+"""World: two real processes over gloo train, predict and decide as one does; this file is what they run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from survlstm.data.split import Split
+from survlstm.training.distributed import ALONE, joined, launched
+from survlstm.training.prediction import predict
+from survlstm.utils.errors import ConfigError
+from tests.learning import CPU, Tight, batches_of, figures, fit, learner_of, model_for, prepared_on
+
+ROOT = Path(__file__).parents[2]
+# With a batch of one subject the second process has nothing to do; 7 can't be halved, and with parts of 2 the first
+# process has two parts and the second two or one.
+CASES = [("visit", 7, None), ("visit", 7, 2), ("visit", 1, None), ("landmark", 7, 2), ("landmark", 1, None)]
+# Measured: 1.3e-7.
+RTOL = 1e-5
+
+
+def trained(case, folder, world):
+    """Figures of a history, and hazards of the validation subjects."""
+    clock, batch_size, micro_batch_size = case
+    prepared = prepared_on(clock)
+    learner = learner_of(model_for(prepared), micro_batch_size=micro_batch_size, world=world)
+    history = fit(prepared, folder, learner, epochs=2, batch_size=batch_size, max_visits=6)
+    found = predict(learner.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, world=world)
+    c_td = [epoch.val_c_td for epoch in history.epochs]
+    return {"figures": figures(history), "c_td": c_td, "hazard": np.nan_to_num(found.hazard, nan=-1.0).tolist()}
+
+
+def in_halves(folder, world):
+    """Only the last process has no memory for its part of a batch."""
+    prepared = prepared_on("visit")
+    model = Tight(model_for(prepared), rows=3 if world.rank == world.size - 1 else 1000)
+    learner = learner_of(model, on_oom="halve", world=world)
+    history = fit(prepared, folder, learner, epochs=1)
+    return {"figures": figures(history), "size": learner.micro_batch_size}
+
+
+def lives(folder):
+    """What each process finds, as JSON."""
+    with joined("cpu") as world:
+        mine = folder / str(world.rank)
+        mine.mkdir()
+        found = {
+            "size": world.size,
+            "sum": world.add(torch.tensor([1.0, 10.0 * world.rank])).tolist(),
+            "most": world.most([2, 1][world.rank]),
+            "shared": world.shared({"rank": world.rank}),
+            "trained": [trained(case, mine / str(number), world) for number, case in enumerate(CASES)],
+            "in_halves": in_halves(mine / "halves", world),
+        }
+        with world.one_first():
+            found["order"] = len(list(folder.glob("*/order")))
+            (mine / "order").touch()
+    found["wrote"] = sorted(path.parent.name for path in mine.glob("*/history.json"))
+    (mine / "found.json").write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(folder)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads((folder / str(rank) / "found.json").read_text()) for rank in range(2)]
+
+
+def test_what_travels_between_them(both):
+    for found in both:
+        assert (found["size"], found["most"], found["shared"]) == (2, 2, {"rank": 0})
+        assert found["sum"] == [2.0, 10.0]
+    assert [found["order"] for found in both] == [0, 1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_histories_and_predictions_are_those_of_one_process(both, tmp_path, case):
+    alone = trained(case, tmp_path / "run", ALONE)
+    for found in both:
+        together = found["trained"][CASES.index(case)]
+        np.testing.assert_allclose(together["figures"], alone["figures"], rtol=RTOL)
+        assert together["c_td"] == pytest.approx(alone["c_td"])
+        np.testing.assert_allclose(together["hazard"], alone["hazard"], rtol=RTOL, atol=1e-7)
+    # Bit for bit: were they to drift apart, each would train a model of its own.
+    assert both[0]["trained"] == both[1]["trained"]
+
+
+def test_one_may_have_to_halve_its_part_alone(both, tmp_path):
+    alone = in_halves(tmp_path / "run", ALONE)
+    for found in both:
+        np.testing.assert_allclose(found["in_halves"]["figures"], alone["figures"], rtol=RTOL)
+    assert both[0]["in_halves"]["size"] is None
+    # Of 16 and 15 subjects the second process has 8 and 7.
+    assert both[1]["in_halves"]["size"] in {2, 3}
+
+
+def test_one_process_writes(both):
+    assert len(both[0]["wrote"]) == len(CASES) + 1
+    assert both[1]["wrote"] == []
+
+
+def test_alone_nothing_travels():
+    values = torch.tensor([1.0])
+    assert ALONE.add(values) is values
+    assert (ALONE.most(3), ALONE.shared("x"), ALONE.is_main) == (3, "x", True)
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert launched() == 1
+    with joined("cpu") as world:
+        assert world is ALONE
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("environment", [{}, {"RANK": "0"}, {"RANK": "zero", "LOCAL_RANK": "0"}])
+def test_half_of_what_torchrun_sets_is_told(monkeypatch, environment):
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "4", **environment}.items():
+        monkeypatch.setenv(name, value)
+    told = r"torchrun, which sets RANK and LOCAL_RANK; .*=4 alone\. Start torchrun"
+    with pytest.raises(ConfigError, match=told), joined("cpu"):
+        pytest.fail("nothing was joined")
+
+
+if __name__ == "__main__":
+    lives(Path(sys.argv[1]))
