@@ -67,7 +67,7 @@ def _one(what: str, overrides: list[str]) -> None:
     from survlstm.config.schema import RunConfig, conf_dir
     from survlstm.config.validation import validate
     from survlstm.data.factory import build_outcome, build_prepared, build_settings, build_source
-    from survlstm.data.prepare import make
+    from survlstm.data.prepare import prepare_uncached
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = validate(compose("train", overrides=overrides), RunConfig)
@@ -82,7 +82,7 @@ def _one(what: str, overrides: list[str]) -> None:
         if what == "bare":
             _bare_read(source.files())
         elif what == "make":
-            make(source, build_outcome(config.outcome), build_settings(config))
+            prepare_uncached(source, build_outcome(config.outcome), build_settings(config))
         seconds = time.perf_counter() - started
     print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

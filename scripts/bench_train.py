@@ -26,7 +26,7 @@ from survlstm.config.schema import RunConfig, conf_dir
 from survlstm.config.validation import validate
 from survlstm.data.batches import Batch, Batches
 from survlstm.data.factory import build_batches, build_prepared
-from survlstm.data.prepare import Prepared
+from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
 from survlstm.models.factory import build_model
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
@@ -34,8 +34,8 @@ from survlstm.survival.concordance import concordance_td
 from survlstm.survival.loss import nll_per_step
 from survlstm.training.device import choose_device
 from survlstm.training.factory import build_optimizer
-from survlstm.training.initial_hazard import starting_hazard
-from survlstm.training.prediction import predict
+from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.prediction import predict_split
 from survlstm.training.seeding import seed_everything
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
 
@@ -62,13 +62,13 @@ def main(words: list[str]) -> None:
     _report(seconds, prepared, batches, taken, _watched(stages[EPOCH], device))
 
 
-def _stages(config: RunConfig, prepared: Prepared, device: torch.device) -> tuple[Stages, Batches]:
+def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> tuple[Stages, Batches]:
     batches, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
         intervals=prepared.fitted.intervals,
-        mean_hazard=starting_hazard(prepared.tensors),
+        mean_hazard=initial_hazard(prepared.tensors),
     )
     assert isinstance(model, DiscreteTimeSurvivalLSTM)
     model = model.to(device).train()
@@ -110,7 +110,7 @@ def _stages(config: RunConfig, prepared: Prepared, device: torch.device) -> tupl
     return stages, batches
 
 
-def _ideal_batches(prepared: Prepared, config: RunConfig, count: int, device: torch.device) -> list[Tensor]:
+def _ideal_batches(prepared: PreparedData, config: RunConfig, count: int, device: torch.device) -> list[Tensor]:
     steps = prepared.tensors.step[prepared.tensors.members(Split.TRAIN)] + 1
     width = config.model.embedding_dim + len(config.model.visit_features)
     subjects = -(-len(steps) // count)
@@ -150,7 +150,7 @@ def _epoch(model: nn.Module, batches: Batches, optimizer: torch.optim.Optimizer,
 
 
 def _validate(model: nn.Module, val: Batches, device: torch.device) -> None:
-    found = predict(model, val, device)
+    found = predict_split(model, val, device)
     concordance_td(found.survival, step=found.step, event=found.event)
 
 
@@ -181,7 +181,9 @@ def _watched(epoch: Callable[[], object], device: torch.device) -> str:
     return f"{peak}, on the device {on_device:,.0f} MiB; device busy {busy}"
 
 
-def _report(seconds: dict[str, list[float]], prepared: Prepared, batches: Batches, taken: str, watched: str) -> None:
+def _report(
+    seconds: dict[str, list[float]], prepared: PreparedData, batches: Batches, taken: str, watched: str
+) -> None:
     subjects = len(batches.members)
     lengths = prepared.tensors.step[batches.members] + 1
     slots = sum(batches.collate(chosen).slots for chosen in batches.in_order())

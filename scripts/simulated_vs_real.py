@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from survlstm.simulation import simulate_cohort
-from survlstm.simulation.cohort_statistics import cohort_figures
+from survlstm.simulation.cohort_statistics import cohort_statistics
 
 LAST_DAY = datetime.date(2024, 4, 30)
 
@@ -31,7 +31,7 @@ def main() -> None:
             history_years=options.history_years or None,
             end_date=LAST_DAY,
         )
-        sys.stdout.write(comparison(cohort_figures(options.real), cohort_figures(simulated)))
+        sys.stdout.write(comparison(cohort_statistics(options.real), cohort_statistics(simulated)))
 
 
 def comparison(real: dict[str, float], simulated: dict[str, float]) -> str:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema import RunConfig
-from survlstm.inference.bundle.bundle import About, Bundle
-from survlstm.inference.bundle.card import STEPS, outcome_in_words
+from survlstm.inference.bundle.bundle import Bundle, BundleInfo
+from survlstm.inference.bundle.card import STEPS, describe_outcome
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
 from survlstm.inference.predictor import Predictor
 from tests.learning import model_for, prepared_on
@@ -73,7 +73,7 @@ def bundle_on(clock: str, *overrides: str) -> Bundle:
     model = model_for(prepared).eval()
     for weight in model.embedding.parameters():
         weight.data *= 3
-    about = About(
+    about = BundleInfo(
         name="small",
         created="2026-01-01T00:00:00+00:00",
         survlstm="0",
@@ -83,7 +83,7 @@ def bundle_on(clock: str, *overrides: str) -> Bundle:
         fingerprint="none",
         clock=prepared.tensors.clock,
         unit="visits" if clock == "visit" else "days",
-        outcome=outcome_in_words(config.outcome, {}),
+        outcome=describe_outcome(config.outcome, {}),
         steps=STEPS[clock],
         parameters=sum(weight.numel() for weight in model.parameters()),
     )

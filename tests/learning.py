@@ -11,17 +11,17 @@ from torch import nn
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import Prepared, make
+from survlstm.data.prepare import PreparedData, prepare_uncached
 from survlstm.data.split import Split
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.training.budget import Meter
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.early_stopping import EarlyStopping
 from survlstm.training.history import History
-from survlstm.training.initial_hazard import starting_hazard
+from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
-from survlstm.training.train_step import Learner
+from survlstm.training.train_step import TrainStep
 from survlstm.training.trainer import Trainer
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
@@ -33,22 +33,24 @@ SAID_BY_CUDA = (
 
 
 @functools.cache
-def prepared_on(clock: str) -> Prepared:
+def prepared_on(clock: str) -> PreparedData:
     """Once a session: no test changes it. 90 subjects train on the visit clock, 50 on the landmark clock."""
     if clock == "visit":
         source = RecordsSource(events_of(random_records(120, seed=0)))
-        return make(source, SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[]), SETTINGS)
+        return prepare_uncached(
+            source, SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[]), SETTINGS
+        )
     source = RecordsSource(events_of(random_records(200, seed=0)))
     # At a day, not at a visit: else all rows are equally long.
     landmark = replace(LANDMARK_SETTINGS.landmark, day=200.0, visit=None, edges="equidistant")
-    return make(source, FirstCodeOutcome(["X/7"]), replace(LANDMARK_SETTINGS, landmark=landmark))
+    return prepare_uncached(source, FirstCodeOutcome(["X/7"]), replace(LANDMARK_SETTINGS, landmark=landmark))
 
 
-def batches_of(prepared: Prepared, part: Split = Split.TRAIN, *, batch_size=32, max_visits=None) -> Batches:
+def batches_of(prepared: PreparedData, part: Split = Split.TRAIN, *, batch_size=32, max_visits=None) -> Batches:
     return Batches(prepared.tensors, prepared.tensors.members(part), batch_size, FEATURES, max_visits)
 
 
-def model_for(prepared: Prepared, *, dropout=0.3, seed=0) -> DiscreteTimeSurvivalLSTM:
+def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSurvivalLSTM:
     seed_everything(seed, deterministic=True)
     return DiscreteTimeSurvivalLSTM(
         vocabulary_size=len(prepared.vocabulary),
@@ -58,12 +60,12 @@ def model_for(prepared: Prepared, *, dropout=0.3, seed=0) -> DiscreteTimeSurviva
         dropout=dropout,
         visit_features=5,
         intervals=prepared.fitted.intervals,
-        mean_hazard=starting_hazard(prepared.tensors),
+        mean_hazard=initial_hazard(prepared.tensors),
     ).train()
 
 
-def learner_of(model, *, lr=0.01, fused=False, grad_clip=1.0, **settings) -> Learner:
-    return Learner(model, torch.optim.AdamW(model.parameters(), lr=lr, fused=fused), CPU, grad_clip, **settings)
+def learner_of(model, *, lr=0.01, fused=False, grad_clip=1.0, **settings) -> TrainStep:
+    return TrainStep(model, torch.optim.AdamW(model.parameters(), lr=lr, fused=fused), CPU, grad_clip, **settings)
 
 
 class Tight(nn.Module):
@@ -80,14 +82,14 @@ class Tight(nn.Module):
         return self.model(*inputs)
 
 
-def gradients_of(learner: Learner, batches: Batches, chosen, *, salt=7):
+def gradients_of(learner: TrainStep, batches: Batches, chosen, *, salt=7):
     """Those of one effective batch, one after the other, its mean loss and their norm; needs lr=0 and no clipping."""
     step = next(learner.steps(batches, [chosen], salt=salt))
     flat = torch.cat([parameter.grad.flatten() for parameter in learner.model.parameters()])
     return flat, float(step.loss), float(step.norm)
 
 
-def fit(prepared: Prepared, folder, learner: Learner, *, epochs=3, batch_size=16, max_visits=None) -> History:
+def fit(prepared: PreparedData, folder, learner: TrainStep, *, epochs=3, batch_size=16, max_visits=None) -> History:
     """A trainer without patience, scheduler or budget, in a folder of its own."""
     folder.mkdir(exist_ok=True)
     checkpointer = Checkpointer(folder, 10, {})
@@ -97,7 +99,7 @@ def fit(prepared: Prepared, folder, learner: Learner, *, epochs=3, batch_size=16
         scheduler=Schedule(None),
         stopping=EarlyStopping(None, 0.0),
         checkpointer=checkpointer,
-        meter=Meter(),
+        meter=BudgetMeter(),
         seed=0,
         minutes_between_saves=5.0,
     )

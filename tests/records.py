@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from survlstm.data.events import Events, Reading, Subjects, TableCount
+from survlstm.data.events import Events, SourceData, Subjects, TableCount
 from survlstm.data.landmark import LandmarkSettings
-from survlstm.data.prepare import Settings
+from survlstm.data.prepare import PreparationSettings
 
-SETTINGS = Settings(
+SETTINGS = PreparationSettings(
     grouping="hybrid",
     window_hours=24.0,
     min_visits=3,
@@ -71,9 +71,9 @@ class RecordsSource:
         """None: it reads nothing."""
         return []
 
-    def read(self) -> Reading:
+    def read(self) -> SourceData:
         """The events, with one table counted."""
-        return Reading(self.events, (TableCount("records", len(self.events), len(self.events), {}, {}),), ())
+        return SourceData(self.events, (TableCount("records", len(self.events), len(self.events), {}, {}),), ())
 
 
 def random_records(subjects: int, *, seed: int, mean_visits: int = 12) -> Records:

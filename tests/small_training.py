@@ -7,16 +7,16 @@ import torch
 
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.training.budget import Meter
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.early_stopping import EarlyStopping
-from survlstm.training.initial_hazard import starting_hazard
+from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
-from survlstm.training.train_step import Learner
+from survlstm.training.train_step import TrainStep
 from survlstm.training.trainer import Trainer
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 def prepared_records():
     outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
-    return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
+    return prepare_uncached(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 
 def plateau(optimizer):
@@ -59,7 +59,7 @@ def made(
         dropout=dropout,
         visit_features=5,
         intervals=prepared.fitted.intervals,
-        mean_hazard=starting_hazard(prepared.tensors),
+        mean_hazard=initial_hazard(prepared.tensors),
     )
     model = wrapped(model) if wrapped else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -71,11 +71,11 @@ def made(
     saves = checkpointer(folder, 2, {"vocabulary": list(prepared.vocabulary.entries)})
     saves.open()
     trainer = Trainer(
-        learner=Learner(model, optimizer, CPU, grad_clip=1.0),
+        learner=TrainStep(model, optimizer, CPU, grad_clip=1.0),
         scheduler=Schedule(scheduler(optimizer) if scheduler else None),
         stopping=EarlyStopping(patience, 0.0),
         checkpointer=saves,
-        meter=meter or Meter(),
+        meter=meter or BudgetMeter(),
         seed=seed,
         minutes_between_saves=minutes_between_saves,
     )

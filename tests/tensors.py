@@ -4,7 +4,7 @@ import numpy as np
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.data.visits import offsets_of
+from survlstm.data.visits import offsets_from_sizes
 
 
 def flat_tensors(
@@ -26,7 +26,7 @@ def flat_tensors(
     A visit comes every ``days_between`` days, and a step lasts as long. All subjects train where no split is given.
     """
     step, visits = np.asarray(step, dtype=np.int64), np.asarray(visits)
-    visit_offsets = offsets_of(visits)
+    visit_offsets = offsets_from_sizes(visits)
     number = np.arange(visit_offsets[-1]) - np.repeat(visit_offsets[:-1], visits)
     seconds = (number * days_between * 86400).astype("timedelta64[s]")
     return Tensors(
@@ -40,7 +40,7 @@ def flat_tensors(
         visit_time=np.datetime64("2010-01-01T00:00:00", "s") + seconds,
         features=np.zeros((len(number), 5), dtype=np.float32) if features is None else features.astype(np.float32),
         oracle_hazard=np.full(len(number), np.nan, dtype=np.float32) if oracle is None else oracle.astype(np.float32),
-        code_offsets=offsets_of(codes_per_visit),
+        code_offsets=offsets_from_sizes(codes_per_visit),
         code=np.asarray(code, dtype=np.int32),
     )
 

@@ -12,7 +12,7 @@ from survlstm.config.overrides import HELP
 from survlstm.config.schema import conf_dir
 from survlstm.config.section import SectionT
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.logs import logging_to, tell
+from survlstm.utils.logs import logging_to, run_reporting_errors
 
 
 def export(arguments: list[str]) -> None:
@@ -85,7 +85,7 @@ def _tell(job: Callable[[SectionT], object], config: SectionT, *, verbose: bool)
     kinds = (signal.SIGTERM, signal.SIGHUP)
     before = {kind: signal.signal(kind, lambda number, _: sys.exit(128 + number)) for kind in kinds}
     try:
-        tell(told, verbose=verbose)
+        run_reporting_errors(told, verbose=verbose)
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)

@@ -19,15 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 from survlstm.cli import completion, deploy
 from survlstm.config.commands import CompareConfig, EvaluateConfig, RerunConfig, SimulateConfig
 from survlstm.config.compose import check_overrides, refuse_sweep
-from survlstm.config.overrides import HELP, compose_lines, normalised, quoted, read_flags, search_path_of
+from survlstm.config.overrides import HELP, compose_lines, normalise_words, quote_word, read_flags, search_path
 from survlstm.config.schema import RunConfig, conf_dir
 from survlstm.config.validation import validate
 from survlstm.runs.folder import refuse_unusable
-from survlstm.sweeps.sweep_overrides import fixed_keys, job_folder_name, read_words, record_words
-from survlstm.training.torchrun import refuse_launched_without_asking
+from survlstm.sweeps.sweep_overrides import fixed_keys, job_folder_name, read_sweep_words, record_words
+from survlstm.training.torchrun import refuse_unrequested_torchrun
 from survlstm.utils.console import lenient_console, lost_output
 from survlstm.utils.errors import ConfigError, SurvlstmError
-from survlstm.utils.logs import in_working_folder, logging_to, tell
+from survlstm.utils.logs import check_working_folder, logging_to, run_reporting_errors
 from survlstm.utils.version import __version__
 
 log = logging.getLogger(__name__)
@@ -59,8 +59,8 @@ survlstm train --help lists the config groups; survlstm train --cfg job shows th
 
 def train(arguments: list[str]) -> None:
     """Train and judge; hydra makes the run folder, unless one is given to go on in or several processes share one."""
-    arguments, completed = read_words(normalised(arguments))
-    arguments = normalised(arguments)
+    arguments, completed = read_sweep_words(normalise_words(arguments))
+    arguments = normalise_words(arguments)
     flags = read_flags(arguments)
     only_shows = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
     is_resumed = any(word.startswith("resume=") for word in arguments)
@@ -81,7 +81,7 @@ def train(arguments: list[str]) -> None:
 
         start_without_hydra(alone[0], arguments)
         return
-    refuse_launched_without_asking(distributed=False)
+    refuse_unrequested_torchrun(distributed=False)
     if completed is None:
         # Before anything is made there.
         refuse_unusable(Path(configs[0].output_dir), sweep=flags.multirun, may_go_on=not flags.multirun)
@@ -102,7 +102,7 @@ def _sweep(arguments: list[str], folder: Path) -> None:
     # Else the jobs of another launcher's processes would outlive this one.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        _run_hydra("train", [*words, quoted(f"output_dir={folder}"), named], _train_job)
+        _run_hydra("train", [*words, quote_word(f"output_dir={folder}"), named], _train_job)
     except BaseException:
         # What ended the sweep is told, and not that there is nothing to summarise yet.
         with suppress(SurvlstmError), logging_to(None):
@@ -118,7 +118,7 @@ def _sweep(arguments: list[str], folder: Path) -> None:
 
 def simulate(arguments: list[str]) -> None:
     """Write a simulated cohort."""
-    arguments = normalised(arguments)
+    arguments = normalise_words(arguments)
     refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)
     _run_hydra("simulate", arguments, _simulate)
@@ -126,7 +126,7 @@ def simulate(arguments: list[str]) -> None:
 
 def evaluate(arguments: list[str]) -> None:
     """Judge a finished run again; hydra makes the folder."""
-    arguments = normalised(arguments)
+    arguments = normalise_words(arguments)
     refuse_sweep("evaluate", "judges one run", arguments)
     overrides = read_flags(arguments).overrides
     if any(word.startswith("data.") for word in overrides) and not any(word.startswith("data=") for word in overrides):
@@ -171,19 +171,19 @@ def rerun(arguments: list[str]) -> None:
 
 def tune(arguments: list[str]) -> None:
     """Search over a space of overrides, choosing by validation."""
-    arguments = normalised(arguments)
+    arguments = normalise_words(arguments)
     refuse_sweep("tune", "is itself many runs", arguments)
     from survlstm.tuning import TuneConfig  # noqa: PLC0415
     from survlstm.tuning import tune as search  # noqa: PLC0415
 
     # What the search finds there its trials must find too.
-    added = search_path_of(compose_lines(arguments))
+    added = search_path(compose_lines(arguments))
 
     def job(composed: DictConfig) -> None:
         config = validate(composed, TuneConfig)
-        if not search_path_of(config.base):
+        if not search_path(config.base):
             config = config.model_copy(update={"base": [*added, *config.base]})
-        tell(lambda: search(config), verbose=config.verbose)
+        run_reporting_errors(lambda: search(config), verbose=config.verbose)
 
     check_overrides("tune", arguments, TuneConfig)
     _run_hydra("tune", arguments, job)
@@ -208,11 +208,11 @@ def runs(arguments: list[str]) -> None:
     parser.add_argument("--sort", help="a column, as in test.c_td; without it the newest come first")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     options = parser.parse_args(arguments)
-    from survlstm.sweeps.listing import as_shown, list_runs  # noqa: PLC0415
+    from survlstm.sweeps.listing import format_listing, list_runs  # noqa: PLC0415
 
     with logging_to(None):
         table = list_runs(options.folder.expanduser(), sort=options.sort, where=tuple(options.where))
-        log.info("%s", as_shown(table).to_string(index=False))
+        log.info("%s", format_listing(table).to_string(index=False))
 
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
@@ -283,7 +283,7 @@ def _command(arguments: list[str]) -> None:
             return
         if arguments[0] not in VERBS:
             raise ConfigError(f"the first word must be one of {', '.join(VERBS)}; found {arguments[0]!r}")
-        with in_working_folder():
+        with check_working_folder():
             VERBS[arguments[0]](arguments[1:])
     except SurvlstmError as error:
         if any(argument.lower() == "verbose=true" for argument in arguments):
@@ -315,7 +315,7 @@ def _train(composed: DictConfig) -> None:
     config = validate(composed, RunConfig)
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
-    tell(lambda: start(config, folder, overrides=overrides), verbose=config.verbose)
+    run_reporting_errors(lambda: start(config, folder, overrides=overrides), verbose=config.verbose)
 
 
 def _train_job(composed: DictConfig) -> None:
@@ -326,7 +326,9 @@ def _train_job(composed: DictConfig) -> None:
     jobs_at_once = int(hydra_config.launcher.get("n_jobs") or 1)
     # Another launcher's process has not come through main.
     with lenient_console():
-        tell(lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False)
+        run_reporting_errors(
+            lambda: run_job(composed, folder, overrides=overrides, jobs_at_once=jobs_at_once), verbose=False
+        )
 
 
 def _simulate(composed: DictConfig) -> None:
@@ -345,7 +347,7 @@ def _simulate(composed: DictConfig) -> None:
                 progress=True,
             )
 
-    tell(job, verbose=config.verbose)
+    run_reporting_errors(job, verbose=config.verbose)
 
 
 def _evaluate(composed: DictConfig) -> None:
@@ -359,4 +361,4 @@ def _evaluate(composed: DictConfig) -> None:
         with logging_to(folder / "evaluation.log"):
             judge_again(config, folder)
 
-    tell(job, verbose=config.verbose)
+    run_reporting_errors(job, verbose=config.verbose)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from survlstm.config.schema import DataConfig, JudgementConfig, SimulatedConfig
+from survlstm.config.schema import DataConfig, EvaluationSettingsConfig, SimulatedConfig
 from survlstm.config.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
 from survlstm.config.training import Device
 
@@ -18,7 +18,7 @@ class EvaluateConfig(Section):
 
     run: Text
     data: DataConfig | None = None
-    judgement: JudgementConfig | None = None
+    judgement: EvaluationSettingsConfig | None = None
     split: Literal["train", "val", "test"]
     device: Device
     cache_dir: Text
@@ -35,7 +35,7 @@ class EvaluateConfig(Section):
 class CompareConfig(Section):
     """``survlstm compare``: of the judgement, what makes intervals."""
 
-    judgement: JudgementConfig
+    judgement: EvaluationSettingsConfig
     output: Text | None
     seed: Seed
     verbose: bool

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from survlstm.config.overrides import SWEEP_FLAGS, added_folders, compose_lines, read_flags
+from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_lines, read_flags
 from survlstm.config.schema import conf_dir
 from survlstm.config.section import SectionT
 from survlstm.config.validation import leaf_keys, nearest_key, validate
@@ -152,7 +152,7 @@ def _explain_key(key: str, config_name: str, lines: list[str]) -> str:
 
 def _choices(group: str, lines: list[str]) -> list[str]:
     """The files of a group, in survlstm's own folder and in those that the search path adds."""
-    folders = [conf_dir(), *(Path(folder) for folder in added_folders(lines))]
+    folders = [conf_dir(), *(Path(folder) for folder in added_config_folders(lines))]
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
@@ -169,7 +169,7 @@ def _first_line(error: BaseException) -> str:
     return _first_line(behind)
 
 
-def composed_values(config_name: str, lines: list[str]) -> dict[str, Any]:
+def compose_values(config_name: str, lines: list[str]) -> dict[str, Any]:
     """What the overrides compose to, resolved; ConfigError as in ``check_overrides``."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         values = OmegaConf.to_container(_compose(config_name, lines), resolve=True)

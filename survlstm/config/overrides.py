@@ -50,7 +50,7 @@ def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return flags
 
 
-def normalised(arguments: Sequence[str]) -> list[str]:
+def normalise_words(arguments: Sequence[str]) -> list[str]:
     """The same words as hydra takes them: its flags first, and paths in quotes where they need some.
 
     Under ``-m`` a ``data.path`` with several folders between commas is a sweep over them. Words that are normalised
@@ -81,17 +81,17 @@ def compose_lines(arguments: Sequence[str]) -> list[str]:
     return [*(line for line in lines if line not in named), _search_path(folders)]
 
 
-def search_path_of(lines: Sequence[str]) -> list[str]:
+def search_path(lines: Sequence[str]) -> list[str]:
     """Those of the overrides that say where hydra looks for config files."""
     return [line for line in lines if _is_search_path(line)]
 
 
-def added_folders(lines: Sequence[str]) -> list[Path]:
+def added_config_folders(lines: Sequence[str]) -> list[Path]:
     """The folders of config files that the overrides add to survlstm's own."""
-    return [_folder(folder) for line in search_path_of(lines) for folder in _named_in(line) if _is_path(folder)]
+    return [_folder(folder) for line in search_path(lines) for folder in _named_in(line) if _is_path(folder)]
 
 
-def refuse_words_of_a_sweep(arguments: Sequence[str], what: str) -> None:
+def refuse_sweep_words(arguments: Sequence[str], what: str) -> None:
     """ConfigError where the words ask for several jobs and ``what`` is about one run."""
     flags = read_flags(arguments)
     found = ["-m"] if flags.multirun else []
@@ -102,7 +102,7 @@ def refuse_words_of_a_sweep(arguments: Sequence[str], what: str) -> None:
         raise ConfigError(f"hydra.run.dir must be left out with {what}; set output_dir for a folder of another name")
 
 
-def quoted(word: str) -> str:
+def quote_word(word: str) -> str:
     """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
     key, _, value = word.partition("=")
     return f"{key}={_quoted(value)}"
@@ -128,7 +128,7 @@ def _as_hydra_reads(flags: argparse.Namespace) -> list[str]:
         elif _is_search_path(word):
             words.append(_search_path(_named_in(word)))
         else:
-            words.append(quoted(word) if word.startswith(PATHS) else word)
+            words.append(quote_word(word) if word.startswith(PATHS) else word)
     return words
 
 
@@ -136,7 +136,7 @@ def _several_folders(word: str, *, sweep: bool) -> str:
     """``data.path=A,B``: one folder of that name where there is one, else a sweep over folders that all exist."""
     value = word.removeprefix(DATA_PATH)
     if value.startswith(("'", '"')) or Path(value).expanduser().is_dir():
-        return quoted(word)
+        return quote_word(word)
     folders = _between_commas(value)
     missing = [folder for folder in folders if not Path(folder).expanduser().is_dir()]
     if missing:

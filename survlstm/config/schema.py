@@ -28,15 +28,15 @@ from survlstm.config.section import (
     SwapPoint,
     Text,
     Weight,
-    written,
+    format_override_value,
 )
 from survlstm.config.training import (
     AdamWConfig,
     CosineConfig,
     LSTMConfig,
     MLflowConfig,
+    NoLoggerConfig,
     NoSchedulerConfig,
-    NoTrackerConfig,
     PlateauConfig,
     TensorBoardConfig,
     TrainerConfig,
@@ -149,7 +149,7 @@ class LandmarkClockConfig(Section):
         if (self.day is None) == (self.visit is None):
             raise ValueError(
                 "one of clock.day and clock.visit must say where the landmark is, and the other be null; found "
-                f"clock.day={written(self.day)} and clock.visit={written(self.visit)}"
+                f"clock.day={format_override_value(self.day)} and clock.visit={format_override_value(self.visit)}"
             )
         return self
 
@@ -232,7 +232,7 @@ class LandmarksConfig(Section):
         return self
 
 
-class JudgementConfig(Section):
+class EvaluationSettingsConfig(Section):
     """Intervals, landmarks and baselines of the verdict."""
 
     resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
@@ -311,11 +311,11 @@ class RunConfig(Section):
         Discriminator(lambda section: _by_target(section) or "none"),
     ]
     trainer: TrainerConfig
-    judgement: JudgementConfig
+    judgement: EvaluationSettingsConfig
     tracker: Annotated[
         Annotated[TensorBoardConfig, Tag("survlstm.training.loggers.tensorboard_logger.TensorBoardTracker")]
         | Annotated[MLflowConfig, Tag("survlstm.training.loggers.mlflow_logger.MLflowTracker")]
-        | Annotated[NoTrackerConfig, Tag("none")],
+        | Annotated[NoLoggerConfig, Tag("none")],
         Discriminator(lambda section: _by_target(section) or "none"),
     ]
     split: SplitConfig

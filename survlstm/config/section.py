@@ -40,7 +40,7 @@ class SwapPoint(Section):
         return self.model_dump(by_alias=True)
 
 
-def written(value: float | None) -> str:
+def format_override_value(value: float | None) -> str:
     """A number as an override would have it."""
     return "null" if value is None else f"{value:g}"
 

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from survlstm.config.section import LARGEST_INT, OpenShare, PositiveInt, Section, Size, SwapPoint, Text, Weight, written
+from survlstm.config.section import (
+    LARGEST_INT,
+    OpenShare,
+    PositiveInt,
+    Section,
+    Size,
+    SwapPoint,
+    Text,
+    Weight,
+    format_override_value,
+)
 
 
 class LSTMConfig(SwapPoint):
@@ -111,7 +121,7 @@ class TrainerConfig(Section):
         if self.budget.dollars is not None and not self.cost_per_hour:
             raise ValueError(
                 f"trainer.budget.dollars={self.budget.dollars:g} needs trainer.cost_per_hour above 0; "
-                f"found {written(self.cost_per_hour)}"
+                f"found {format_override_value(self.cost_per_hour)}"
             )
         return self
 
@@ -119,7 +129,7 @@ class TrainerConfig(Section):
 Patience = Annotated[float, Field(gt=0, le=3600)]
 
 
-class NoTrackerConfig(SwapPoint):
+class NoLoggerConfig(SwapPoint):
     """The run is shown nowhere but in its folder."""
 
     target: None = Field(alias="_target_")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from survlstm.config.section import Section, SectionT
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.stored_files import fault_of
+from survlstm.utils.stored_files import find_fault
 
 
 class _Shown(reprlib.Repr):
@@ -55,7 +55,7 @@ def validate_stored(values: Any, schema: type[SectionT], *, finished: bool = Fal
 
 def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> SectionT:
     if schema.is_plain:
-        fault = fault_of(values)
+        fault = find_fault(values)
         if fault:
             raise ConfigError(fault)
     try:
@@ -73,7 +73,7 @@ def leaf_keys(composed: DictConfig) -> list[str]:
 
 
 @cache
-def keys_of(schema: type[Section]) -> frozenset[str]:
+def leaf_keys_of_schema(schema: type[Section]) -> frozenset[str]:
     """Every dotted key that a config of ``schema`` may have, whichever its groups choose; not a ``_target_``."""
     keys: set[str] = set()
     for name, field in schema.model_fields.items():
@@ -81,7 +81,7 @@ def keys_of(schema: type[Section]) -> frozenset[str]:
             continue
         keys.add(name)
         for section in _sections_in(field.annotation):
-            keys |= {f"{name}.{key}" for key in keys_of(section)}
+            keys |= {f"{name}.{key}" for key in leaf_keys_of_schema(section)}
     return frozenset(keys)
 
 

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor
 
 from survlstm.data.features import FEATURES
-from survlstm.data.packing import Slots, arrange
-from survlstm.data.ragged import ranges
+from survlstm.data.packing import PackedLayout, pack_rows
+from survlstm.data.ragged import flat_positions
 from survlstm.data.tensors import Tensors
 
 
@@ -78,7 +78,8 @@ class Batches:
 
     Records are heavy-tailed, so a batch holds subjects of similar length: padding to the longest of a random batch
     would compute several times the visits there are. ``shuffled`` jitters the lengths before sorting, so that batches
-    differ between epochs. ``max_visits`` is how many visits a hazard may look back on, see ``windows`` and ``latest``.
+    differ between epochs. ``max_visits`` is how many visits a hazard may look back on, see ``make_windows`` and
+    ``latest_windows``.
     """
 
     tensors: Tensors
@@ -104,10 +105,10 @@ class Batches:
     def collate(self, chosen: Int64[np.ndarray, " chosen"], *, salt: int = 0) -> Batch:
         """The named subjects as one batch; ``salt`` makes another noise of it."""
         data = self.tensors
-        read = latest if data.clock == "landmark" else windows
+        read = latest_windows if data.clock == "landmark" else make_windows
         rows = read(self.visits(chosen), self.max_visits)
-        visit = ranges(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
-        slots = arrange(rows.length)
+        visit = flat_positions(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
+        slots = pack_rows(rows.length)
         visit_of = np.zeros(slots.total, dtype=np.int64)
         visit_of[slots.slot] = visit
         codes_per_slot = np.zeros(slots.total, dtype=np.int64)
@@ -118,7 +119,7 @@ class Batches:
         noise = visit_keys(visit_of, slots.slot, np.repeat(rows.start, rows.length), salt)
         at_risk, event = self._labels(chosen, rows, slots)
         return Batch(
-            codes=torch.from_numpy(data.code[ranges(data.code_offsets[visit_of], codes_per_slot)]),
+            codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
             visit_features=torch.from_numpy(features),
             slices=slots.slices,
@@ -134,14 +135,14 @@ class Batches:
         """How many visits each of the subjects has."""
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
-    def _labels(self, chosen: np.ndarray, rows: Windows, slots: Slots) -> tuple[np.ndarray, np.ndarray]:
+    def _labels(self, chosen: np.ndarray, rows: Windows, slots: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
         """``at_risk`` and ``event``, [slot] on the visit clock and [row, step] on the landmark clock."""
         data = self.tensors
         step, event = data.step[chosen][rows.owner], data.event[chosen][rows.owner]
         if data.clock == "landmark":
             number = np.arange(data.steps)
             return number <= step[:, None], (number == step[:, None]) & event[:, None]
-        position = ranges(np.zeros_like(rows.length), rows.length)
+        position = flat_positions(np.zeros_like(rows.length), rows.length)
         counted = position >= np.repeat(rows.counted_from, rows.length)
         happened = np.repeat(event, rows.length) & (position == np.repeat(step - rows.start, rows.length))
         labels = np.zeros((2, slots.total), dtype=np.bool_)
@@ -168,7 +169,7 @@ def visit_keys(
     return (key >> np.uint64(32)).astype(np.uint32).view(np.int32)
 
 
-def windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
+def make_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
     """The rows that subjects with so many visits are read in.
 
     Without ``max_visits`` a subject is one row. With it a record is read in windows of that many visits, each beginning
@@ -182,12 +183,12 @@ def windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Wi
     stride = max_visits // 2
     number_of = 1 + np.maximum(-(-(visits - max_visits) // stride), 0)
     owner = np.repeat(np.arange(len(visits)), number_of)
-    start = stride * ranges(np.zeros_like(number_of), number_of)
+    start = stride * flat_positions(np.zeros_like(number_of), number_of)
     counted_from = np.where(start > 0, max_visits - stride, 0)
     return Windows(owner, start, np.minimum(visits[owner] - start, max_visits), counted_from)
 
 
-def latest(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
+def latest_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
     """One row a subject: the most recent ``max_visits`` visits on or before the landmark, or all of them.
 
     Counted from the record's end they tell nothing here: the record ends at the landmark, wherever the event is.

@@ -17,7 +17,7 @@ def write_sums(folder: Path) -> None:
     write_json(folder / NAME, {path.name: _sum(path) for path in files}, private=True)
 
 
-def fault_of(folder: Path) -> str:
+def find_damage(folder: Path) -> str:
     """Say what is wrong with the files of ``folder``; empty where all are as ``write_sums`` found them.
 
     Files without a sum are passed over. OSError where a file can't be read.

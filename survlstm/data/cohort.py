@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from survlstm.data.outcomes.labels import FollowUp
+from survlstm.data.outcomes.labels import ObservedFollowUp
 from survlstm.data.visits import Visits, cut_visits
 from survlstm.utils.errors import CohortError
 
@@ -29,7 +29,7 @@ class Cohort(NamedTuple):
     exclusions: tuple[Exclusion, ...]
 
 
-def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Cohort:
+def select_cohort(visits: Visits, follow_up: ObservedFollowUp, *, min_visits: int) -> Cohort:
     """Subjects with at least ``min_visits`` *observed* visits, not prevalent, each cut to its observed visits.
 
     Only observed visits count: a rule that counted the whole record would look behind the event. So a subject whose
@@ -43,13 +43,13 @@ def select_cohort(visits: Visits, follow_up: FollowUp, *, min_visits: int) -> Co
         (f"fewer than {min_visits} observed visits", observed < min_visits),
         ("no step at risk: no follow-up", follow_up.steps < 1),
     )
-    eligible, exclusions = leave_out(rules, follow_up.event)
-    refuse_nobody(eligible, exclusions, "Lower data.min_visits or check data.path and the outcome")
+    eligible, exclusions = apply_exclusions(rules, follow_up.event)
+    refuse_empty_cohort(eligible, exclusions, "Lower data.min_visits or check data.path and the outcome")
     subject = np.flatnonzero(eligible)
     return Cohort(cut_visits(visits, subject, stop=observed[subject]), subject, exclusions)
 
 
-def leave_out(
+def apply_exclusions(
     rules: Sequence[tuple[str, Bool[np.ndarray, " subject"]]],
     event: Bool[np.ndarray, " subject"],
     *,
@@ -65,7 +65,7 @@ def leave_out(
     return left, tuple(exclusions)
 
 
-def refuse_nobody(left: Bool[np.ndarray, " subject"], exclusions: tuple[Exclusion, ...], advice: str) -> None:
+def refuse_empty_cohort(left: Bool[np.ndarray, " subject"], exclusions: tuple[Exclusion, ...], advice: str) -> None:
     """CohortError with the exclusions and what to change, where nobody is left."""
     if left.any():
         return

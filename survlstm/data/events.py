@@ -63,7 +63,7 @@ class TableCount:
 
 
 @dataclass(frozen=True)
-class Reading:
+class SourceData:
     """What a source returns: the events, the count of every table, and the sentences worth a warning."""
 
     events: Events

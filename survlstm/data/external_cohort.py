@@ -8,16 +8,16 @@ import numpy as np
 from jaxtyping import Int64
 
 from survlstm.data.cohort import Exclusion
-from survlstm.data.prepare import Flow, Prepared
-from survlstm.data.ragged import ranges
+from survlstm.data.prepare import CohortFlow, PreparedData
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.data.visits import offsets_of
+from survlstm.data.visits import offsets_from_sizes
 from survlstm.data.vocabulary import UNK
 from survlstm.utils.errors import CohortError
 
 
-def apply_to(own: Prepared, cohort: Prepared) -> Prepared:
+def combine_with_cohort(own: PreparedData, cohort: PreparedData) -> PreparedData:
     """``own``'s training and validation subjects, then every subject of ``cohort`` that is none of them as test.
 
     Subjects of ``cohort`` that the model was trained or tuned on, by their ids, are left out and counted in the flow.
@@ -30,12 +30,12 @@ def apply_to(own: Prepared, cohort: Prepared) -> Prepared:
             f"another cohort must hold subjects that the run was not trained on; all {len(other.subject_id)} are its "
             "training and validation subjects. Leave out data= to judge the run on its own test subjects"
         )
-    ours, theirs = take_subjects(own_tensors, used), take_subjects(other, new)
+    ours, theirs = select_subjects(own_tensors, used), select_subjects(other, new)
     theirs = dataclasses.replace(theirs, split=np.full(len(new), Split.TEST, dtype=np.int8))
     return dataclasses.replace(cohort, tensors=_join(ours, theirs), flow=_flow_of(cohort, theirs))
 
 
-def _flow_of(cohort: Prepared, after: Tensors) -> Flow:
+def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
     """The cohort's flow down to those of its subjects that are left."""
     flow, before = cohort.flow, cohort.tensors
     subjects = len(before.step) - len(after.step)
@@ -58,12 +58,12 @@ def _flow_of(cohort: Prepared, after: Tensors) -> Flow:
     )
 
 
-def take_subjects(
+def select_subjects(
     tensors: Tensors, subject: Int64[np.ndarray, " kept"], *, visits: Int64[np.ndarray, " kept"] | None = None
 ) -> Tensors:
     """The named subjects with their first ``visits`` visits (None: all of them) and the codes of those."""
     visits = tensors.visits_per_subject[subject] if visits is None else visits
-    visit = ranges(tensors.visit_offsets[subject], visits)
+    visit = flat_positions(tensors.visit_offsets[subject], visits)
     codes = np.diff(tensors.code_offsets)[visit]
     return dataclasses.replace(
         tensors,
@@ -72,12 +72,12 @@ def take_subjects(
         step=tensors.step[subject],
         event=tensors.event[subject],
         duration_days=tensors.duration_days[subject],
-        visit_offsets=offsets_of(visits),
+        visit_offsets=offsets_from_sizes(visits),
         visit_time=tensors.visit_time[visit],
         features=tensors.features[visit],
         oracle_hazard=tensors.oracle_hazard[visit],
-        code_offsets=offsets_of(codes),
-        code=tensors.code[ranges(tensors.code_offsets[visit], codes)],
+        code_offsets=offsets_from_sizes(codes),
+        code=tensors.code[flat_positions(tensors.code_offsets[visit], codes)],
     )
 
 

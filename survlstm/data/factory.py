@@ -11,15 +11,15 @@ from survlstm.config.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.labels import Outcome
-from survlstm.data.prepare import Prepared, Settings, Source, prepare
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.prepare import PreparationSettings, PreparedData, Source, prepare
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
 from survlstm.utils.errors import ConfigError
 
 
-def build_prepared(config: RunConfig, *, fitted: Fitted | None = None) -> Prepared:
+def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = None) -> PreparedData:
     """The prepared data of a run, from the cache where nothing that shapes it has changed.
 
     With ``fitted``, what a trained model was prepared with, nothing is fitted: see ``survlstm.data.prepare.make``.
@@ -49,9 +49,9 @@ def cache_folder(cache_dir: str) -> Path:
     return folder
 
 
-def build_settings(config: RunConfig) -> Settings:
+def build_settings(config: RunConfig) -> PreparationSettings:
     """What shapes the tensors beside the source and the outcome."""
-    return Settings(
+    return PreparationSettings(
         grouping=config.data.visits.grouping,
         window_hours=config.data.visits.window_hours,
         min_visits=config.data.min_visits,

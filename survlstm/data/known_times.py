@@ -81,7 +81,7 @@ def known_times(events: Events) -> KnownTimes:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RecordLimits:
     """When each subject's record ends: ``moment`` (seconds since 1970) for timed entries, ``day`` for dated ones.
 
     Entries at the limit or after it lie outside; ``NEVER`` means no limit.
@@ -91,12 +91,12 @@ class Limits:
     day: Int64[np.ndarray, " subject"]
 
     @classmethod
-    def none(cls, subjects: int) -> Limits:
+    def none(cls, subjects: int) -> RecordLimits:
         """Return limits that leave nothing out."""
         return cls(np.full(subjects, NEVER), np.full(subjects, NEVER))
 
     @classmethod
-    def from_days(cls, day: np.ndarray, *, tolerance: int) -> Limits:
+    def from_days(cls, day: np.ndarray, *, tolerance: int) -> RecordLimits:
         """Limit dated entries to the days before ``day`` and timed ones to ``tolerance`` days before its midnight.
 
         Args:
@@ -107,7 +107,7 @@ class Limits:
         number = day.astype("datetime64[D]").astype(np.int64)
         return cls(np.where(is_limited, (number - tolerance) * DAY_SECONDS, NEVER), np.where(is_limited, number, NEVER))
 
-    def lowered(self, times: KnownTimes, subject: np.ndarray, *, tolerance: int) -> Limits:
+    def lowered(self, times: KnownTimes, subject: np.ndarray, *, tolerance: int) -> RecordLimits:
         """Lower the limits of the subjects to the earliest time at which one of their entries was known.
 
         Args:
@@ -119,7 +119,7 @@ class Limits:
         moment, day = self.moment.copy(), self.day.copy()
         np.minimum.at(moment, subject, times.earliest - np.where(is_free, tolerance * DAY_SECONDS, 0))
         np.minimum.at(day, subject, times.day - np.where(times.is_dated, 0, tolerance))
-        return Limits(moment, day)
+        return RecordLimits(moment, day)
 
     def contain(self, times: KnownTimes, subject: np.ndarray) -> Bool[np.ndarray, " event"]:
         """Return True for the entries that were known before their subject's limit.

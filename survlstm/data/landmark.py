@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64
 
-from survlstm.data.cohort import leave_out, refuse_nobody
+from survlstm.data.cohort import apply_exclusions, refuse_empty_cohort
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.outcomes.labels import Labels
 from survlstm.data.split import Split
@@ -63,7 +63,7 @@ def landmark_targets(
     """
     owner = visits.visit_subject
     seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(landmark))
-    at_risk, gone = leave_out(
+    at_risk, gone = apply_exclusions(
         (
             # A comparison with NaT is false: who has no landmark is not at risk at it.
             ("event or end of follow-up at or before the landmark", ~(labels.end_time > landmark)),
@@ -71,16 +71,18 @@ def landmark_targets(
         ),
         labels.event,
     )
-    refuse_nobody(at_risk, gone, f"Set another landmark (now {settings.place}) or lower data.min_visits")
+    refuse_empty_cohort(at_risk, gone, f"Set another landmark (now {settings.place}) or lower data.min_visits")
     duration_days = np.where(at_risk, days_between(landmark, labels.end_time), 0.0)
     if edge_days is None:
         is_training = at_risk & (split == Split.TRAIN)
         edge_days = fit_edges(duration_days[is_training], labels.event[is_training], settings)
     step, event = interval_labels(duration_days, labels.event, edge_days)
-    takes_part, unobserved = leave_out(
+    takes_part, unobserved = apply_exclusions(
         (("censored before the first edge: no interval fully observed", step < 0),), labels.event, among=at_risk
     )
-    refuse_nobody(takes_part, gone + unobserved, "Raise clock.intervals: the first one is observed in full by nobody")
+    refuse_empty_cohort(
+        takes_part, gone + unobserved, "Raise clock.intervals: the first one is observed in full by nobody"
+    )
     subject = np.flatnonzero(takes_part)
     return Targets(
         subject=subject,

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 
 # What one more slice costs, in visits computed: an LSTM's fixed work per call (docs/benchmarks.md).
 SLICE_COST = 100
 
 
-class Slots(NamedTuple):
+class PackedLayout(NamedTuple):
     """Slices of time, each (rows, length), and the slot of every visit, row after row.
 
     A slice holds the rows that reach into it and nothing of those that have ended, so a batch of unequal rows is cut
@@ -30,7 +30,7 @@ class Slots(NamedTuple):
         return sum(rows * length for rows, length in self.slices)
 
 
-def arrange(lengths: Int64[np.ndarray, " row"]) -> Slots:
+def pack_rows(lengths: Int64[np.ndarray, " row"]) -> PackedLayout:
     """The slices that cost least: slots, and ``SLICE_COST`` for each slice. Every length must be at least 1."""
     slices = _slices(lengths)
     rows, durations = (np.array(values, dtype=np.int64) for values in zip(*slices, strict=True))
@@ -38,10 +38,10 @@ def arrange(lengths: Int64[np.ndarray, " row"]) -> Slots:
     bases = np.cumsum(rows * durations) - rows * durations
     rank = np.empty(len(lengths), dtype=np.int64)
     rank[np.argsort(-lengths, kind="stable")] = np.arange(len(lengths))
-    position = ranges(np.zeros_like(lengths), lengths)
+    position = flat_positions(np.zeros_like(lengths), lengths)
     place = np.searchsorted(starts, position, side="right") - 1
     slot = bases[place] + (position - starts[place]) * rows[place] + np.repeat(rank, lengths)
-    return Slots(tuple(slices), slot)
+    return PackedLayout(tuple(slices), slot)
 
 
 def _slices(lengths: np.ndarray) -> list[tuple[int, int]]:

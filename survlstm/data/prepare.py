@@ -16,23 +16,23 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from survlstm.data.checksums import fault_of, write_sums
+from survlstm.data.checksums import find_damage, write_sums
 from survlstm.data.cohort import Cohort, Exclusion, select_cohort
 from survlstm.data.death_codes import is_death_code
-from survlstm.data.events import Events, Reading, TableCount
+from survlstm.data.events import Events, SourceData, TableCount
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Fold, Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
-from survlstm.data.tensors import Built, Tensors, build_tensors, refuse_unsound
-from survlstm.data.visits import Visits, group_visits, groupable, take_events
+from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors, check_consistent
+from survlstm.data.visits import Visits, group_visits, groupable_events, take_events
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.utils.atomic_folder import written_aside
+from survlstm.utils.atomic_folder import atomic_folder
 from survlstm.utils.errors import CohortError, ConfigError, SourceError
-from survlstm.utils.files import PRIVATE_FOLDER, create_private, waited_for
-from survlstm.utils.stored_files import built, read_json
+from survlstm.utils.files import PRIVATE_FOLDER, create_private, file_lock
+from survlstm.utils.stored_files import parse_fields, read_json
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,12 @@ class Source(Protocol):
     def files(self) -> list[Path]:
         """Every file that ``read`` opens."""
 
-    def read(self) -> Reading:
+    def read(self) -> SourceData:
         """The events, with every row accounted for."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class PreparationSettings:
     """What shapes the tensors beside the source and the outcome; ``landmark`` is None on the visit clock."""
 
     grouping: str
@@ -65,7 +65,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Flow:
+class CohortFlow:
     """Where rows, visits and subjects went on the way: shown in the log, kept in metrics.json.
 
     What was read or made is what is left out, by reason, and what the tensors hold. ``codes_unknown`` says how many of
@@ -88,12 +88,12 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """What training starts from."""
 
     tensors: Tensors
-    fitted: Fitted
-    flow: Flow
+    fitted: PreprocessingState
+    flow: CohortFlow
     fingerprint: str
 
     @property
@@ -102,7 +102,7 @@ class Prepared:
         return self.fitted.vocabulary
 
 
-class Grouped(NamedTuple):
+class GroupedVisits(NamedTuple):
     """Visits, each subject's landmark (NaT on the visit clock), and the entries that make no visit, by reason."""
 
     visits: Visits
@@ -113,12 +113,12 @@ class Grouped(NamedTuple):
 def prepare(
     source: Source,
     outcome: Outcome,
-    settings: Settings,
+    settings: PreparationSettings,
     *,
     described: dict[str, Any],
     cache: Path,
-    fitted: Fitted | None = None,
-) -> Prepared:
+    fitted: PreprocessingState | None = None,
+) -> PreparedData:
     """Prepared data from the cache, or made anew and kept there.
 
     ``described`` are the settings of source and outcome as plain values. The fingerprint covers them, ``settings``,
@@ -129,25 +129,30 @@ def prepare(
     fingerprint = _fingerprint(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
     # Runs that start together wait for the first of them: it is made once.
-    with waited_for(cache / "locks" / f"prepared-{fingerprint}"):
+    with file_lock(cache / "locks" / f"prepared-{fingerprint}"):
         kept = _load(entry, fingerprint)
         if kept is not None:
             log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)
             return kept
-        prepared = make(source, outcome, settings, fingerprint, fitted=fitted)
+        prepared = prepare_uncached(source, outcome, settings, fingerprint, fitted=fitted)
         _keep(prepared, entry)
     log.info("Prepared data: made anew and kept (%s)", entry)
     return prepared
 
 
-def load_prepared(cache: Path, fingerprint: str) -> Prepared | None:
+def load_prepared(cache: Path, fingerprint: str) -> PreparedData | None:
     """What ``prepare`` kept under a fingerprint, without a look at the source; None where it is no longer there."""
     return _load(cache / "prepared" / fingerprint, fingerprint)
 
 
-def make(
-    source: Source, outcome: Outcome, settings: Settings, fingerprint: str = "", *, fitted: Fitted | None = None
-) -> Prepared:
+def prepare_uncached(
+    source: Source,
+    outcome: Outcome,
+    settings: PreparationSettings,
+    fingerprint: str = "",
+    *,
+    fitted: PreprocessingState | None = None,
+) -> PreparedData:
     """The stages in their leak-proof order: events → visits → cohort → outcome → split → vocabulary → tensors.
 
     With ``fitted`` this is a cohort to apply a model to: vocabulary, features and edges are those, and no split is
@@ -179,10 +184,10 @@ def make(
         fitted=fitted,
     )
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
-    return Prepared(built.tensors, built.fitted, flow, fingerprint)
+    return PreparedData(built.tensors, built.fitted, flow, fingerprint)
 
 
-def _refuse_other_clock(settings: Settings, fitted: Fitted | None) -> None:
+def _refuse_other_clock(settings: PreparationSettings, fitted: PreprocessingState | None) -> None:
     if fitted is not None and (fitted.intervals is None) != (settings.landmark is None):
         trained, found = ("visit", "landmark") if fitted.intervals is None else ("landmark", "visit")
         raise ConfigError(
@@ -190,14 +195,14 @@ def _refuse_other_clock(settings: Settings, fitted: Fitted | None) -> None:
         )
 
 
-def group_observed(events: Events, outcome: Outcome, settings: Settings) -> Grouped:
+def group_observed(events: Events, outcome: Outcome, settings: PreparationSettings) -> GroupedVisits:
     """Visits up to what ends a subject's inputs, of which on the landmark clock none reaches across its landmark."""
-    groupable_events = groupable(events, grouping=settings.grouping)
-    times = known_times(groupable_events)
-    of_death = is_death_code(groupable_events.codes)[groupable_events.code]
-    is_observed = outcome.observed(groupable_events, times)
+    groupable = groupable_events(events, grouping=settings.grouping)
+    times = known_times(groupable)
+    of_death = is_death_code(groupable.codes)[groupable.code]
+    is_observed = outcome.observed(groupable, times)
     is_kept = is_observed & ~of_death
-    kept, known_by = take_events(groupable_events, is_kept), times.latest[is_kept]
+    kept, known_by = take_events(groupable, is_kept), times.latest[is_kept]
     visits, repeated = group_visits(
         kept, grouping=settings.grouping, window_hours=settings.window_hours, known_by=known_by
     )
@@ -212,12 +217,12 @@ def group_observed(events: Events, outcome: Outcome, settings: Settings) -> Grou
             known_by=known_by,
         )
     left_out = {
-        "no encounter": len(events) - len(groupable_events),
+        "no encounter": len(events) - len(groupable),
         "code that only a death brings": int(of_death.sum()),
         "known at or after the event, or after the death": int((~is_observed & ~of_death).sum()),
         "same visit, time, code and value as another row": repeated,
     }
-    return Grouped(visits, landmark, left_out)
+    return GroupedVisits(visits, landmark, left_out)
 
 
 def _targets(
@@ -226,8 +231,8 @@ def _targets(
     split: np.ndarray,
     *,
     landmark: np.ndarray,
-    settings: Settings,
-    fitted: Fitted | None,
+    settings: PreparationSettings,
+    fitted: PreprocessingState | None,
 ) -> Targets:
     if settings.landmark is None:
         return visit_targets(cohort.visits, labels)
@@ -243,12 +248,18 @@ def _targets(
 
 
 def _flow(
-    reading: Reading, grouped: Grouped, cohort: Cohort, *, targets: Targets, labels: Labels, built: Built
-) -> Flow:
+    reading: SourceData,
+    grouped: GroupedVisits,
+    cohort: Cohort,
+    *,
+    targets: Targets,
+    labels: Labels,
+    built: BuiltTensors,
+) -> CohortFlow:
     visits, used = grouped.visits, built.tensors
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())
     unseen = "behind the last at-risk step" if used.clock == "visit" else "behind the landmark"
-    return Flow(
+    return CohortFlow(
         tables=reading.tables,
         entries_read=len(reading.events),
         entries_left_out=grouped.entries_left_out
@@ -285,7 +296,7 @@ def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
     )
 
 
-def refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
+def refuse_empty_split(split: np.ndarray, settings: PreparationSettings) -> None:
     """CohortError where a split has no subject, with the shares that would give it some."""
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
@@ -297,7 +308,7 @@ def refuse_empty_split(split: np.ndarray, settings: Settings) -> None:
         )
 
 
-def _larger(part: str, settings: Settings) -> str:
+def _larger(part: str, settings: PreparationSettings) -> str:
     """The overrides that give one split more subjects: the three shares must still add up to 1."""
     if part == "test" and settings.fold is not None:
         return f"lower split.folds (now {settings.fold.folds})"
@@ -322,7 +333,7 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
     return digest.hexdigest()[:24]
 
 
-def _keep(prepared: Prepared, entry: Path) -> None:
+def _keep(prepared: PreparedData, entry: Path) -> None:
     about = {
         "fingerprint": prepared.fingerprint,
         "fitted": prepared.fitted.as_plain(),
@@ -331,7 +342,7 @@ def _keep(prepared: Prepared, entry: Path) -> None:
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
     try:
-        with written_aside(entry) as aside:
+        with atomic_folder(entry) as aside:
             aside.mkdir(mode=PRIVATE_FOLDER)
             for name in ("tensors.npz", "about.json"):
                 create_private(aside / name)
@@ -344,11 +355,11 @@ def _keep(prepared: Prepared, entry: Path) -> None:
         ) from error
 
 
-def _load(entry: Path, fingerprint: str) -> Prepared | None:
+def _load(entry: Path, fingerprint: str) -> PreparedData | None:
     if not entry.is_dir():
         return None
     try:
-        fault = fault_of(entry)
+        fault = find_damage(entry)
         if fault:
             raise ValueError(fault)
         with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
@@ -356,20 +367,21 @@ def _load(entry: Path, fingerprint: str) -> Prepared | None:
         about = read_json(entry / "about.json")
         if about["fingerprint"] != fingerprint:
             raise ValueError("they were prepared from other files, settings or code")
-        fitted = Fitted.from_plain(about["fitted"])
-        refuse_unsound(tensors, fitted)
-        return Prepared(tensors, fitted, _flow_of(about["flow"]), fingerprint)
+        fitted = PreprocessingState.from_plain(about["fitted"])
+        check_consistent(tensors, fitted)
+        return PreparedData(tensors, fitted, _flow_of(about["flow"]), fingerprint)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         log.warning("WARNING: prepared data in %s can't be used (%s); they are made anew", entry, error)
         return None
 
 
-def _flow_of(plain: dict[str, Any]) -> Flow:
+def _flow_of(plain: dict[str, Any]) -> CohortFlow:
     parts = {
-        "tables": tuple(built(TableCount, table) for table in plain["tables"]),
+        "tables": tuple(parse_fields(TableCount, table) for table in plain["tables"]),
         "subjects_excluded": tuple(
-            built(Exclusion, dict(zip(Exclusion._fields, rule, strict=True))) for rule in plain["subjects_excluded"]
+            parse_fields(Exclusion, dict(zip(Exclusion._fields, rule, strict=True)))
+            for rule in plain["subjects_excluded"]
         ),
         "warnings": tuple(plain["warnings"]),
     }
-    return built(Flow, {**plain, **parts})
+    return parse_fields(CohortFlow, {**plain, **parts})

@@ -16,7 +16,7 @@ LARGEST, SMALLEST = 1e4, 1e-30
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class PreprocessingState:
     """Everything that is fitted; given to ``prepare``, nothing of another cohort is.
 
     ``feature_mean`` and ``feature_spread`` belong to the columns of ``survlstm.data.features.FEATURES``, before they
@@ -43,7 +43,7 @@ class Fitted:
         }
 
     @classmethod
-    def from_plain(cls, plain: Any) -> Fitted:
+    def from_plain(cls, plain: Any) -> PreprocessingState:
         """The value that ``as_plain`` wrote; ValueError where a part is missing or not what preparation fits."""
         names = ("vocabulary", "feature_mean", "feature_spread", "edge_days")
         if not isinstance(plain, dict) or plain.keys() != set(names):

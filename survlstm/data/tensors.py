@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
 
 from survlstm.data.features import standardise, visit_features
-from survlstm.data.preprocessing_state import Fitted
-from survlstm.data.ragged import ranges
+from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
-from survlstm.data.visits import Visits, cut_visits, offsets_of
+from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes
 from survlstm.data.vocabulary import UNK, fit_vocabulary
 
 
@@ -64,7 +64,7 @@ class Tensors:
         return np.flatnonzero(self.split == split)
 
 
-class Built(NamedTuple):
+class BuiltTensors(NamedTuple):
     """What ``build_tensors`` makes.
 
     ``codes_left_out`` counts the entries beyond ``max_codes_per_visit``; ``codes_unknown`` the entries whose code the
@@ -72,7 +72,7 @@ class Built(NamedTuple):
     """
 
     tensors: Tensors
-    fitted: Fitted
+    fitted: PreprocessingState
     codes_left_out: int
     codes_unknown: dict[str, int]
 
@@ -84,8 +84,8 @@ def build_tensors(
     *,
     max_codes_per_visit: int | None,
     min_frequency: int,
-    fitted: Fitted | None = None,
-) -> Built:
+    fitted: PreprocessingState | None = None,
+) -> BuiltTensors:
     """Cut to what may be seen and to the first codes of each visit, then fit what is fitted on the training subjects.
 
     ``visits`` and ``split`` are those of the cohort. Codes are left out here, after labelling: a visit keeps its
@@ -94,7 +94,7 @@ def build_tensors(
     oracle = targets.oracle_hazard
     if oracle is None:
         oracle = np.full(len(visits.visit_time), np.nan, dtype=np.float32)
-    oracle = oracle[ranges(visits.visit_offsets[targets.subject], targets.visits_seen)]
+    oracle = oracle[flat_positions(visits.visit_offsets[targets.subject], targets.visits_seen)]
     split = split[targets.subject]
     visits = cut_visits(visits, targets.subject, stop=targets.visits_seen)
     entries = len(visits.code)
@@ -120,13 +120,13 @@ def build_tensors(
         code=code,
     )
     unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
-    return Built(tensors, fitted, entries - len(visits.code), unknown)
+    return BuiltTensors(tensors, fitted, entries - len(visits.code), unknown)
 
 
 def _first_codes(visits: Visits, max_codes_per_visit: int) -> Visits:
     kept = np.minimum(visits.codes_per_visit, max_codes_per_visit)
-    code = visits.code[ranges(visits.code_offsets[:-1], kept)]
-    return replace(visits, code=code, code_offsets=offsets_of(kept))
+    code = visits.code[flat_positions(visits.code_offsets[:-1], kept)]
+    return replace(visits, code=code, code_offsets=offsets_from_sizes(kept))
 
 
 def _fit(
@@ -135,10 +135,10 @@ def _fit(
     is_training: Bool[np.ndarray, " subject"],
     edge_days: Float64[np.ndarray, " edge"],
     min_frequency: int,
-) -> Fitted:
+) -> PreprocessingState:
     of_training = is_training[visits.visit_subject]
     codes = visits.code[np.repeat(of_training, visits.codes_per_visit)]
-    return Fitted(
+    return PreprocessingState(
         fit_vocabulary(codes, visits.codes, min_frequency=min_frequency),
         features[of_training].mean(axis=0),
         features[of_training].std(axis=0),
@@ -146,7 +146,7 @@ def _fit(
     )
 
 
-def refuse_unsound(tensors: Tensors, fitted: Fitted) -> None:
+def check_consistent(tensors: Tensors, fitted: PreprocessingState) -> None:
     """ValueError unless the arrays of a file hang together as those of ``build_tensors`` do."""
     subjects, visits = len(tensors.subject_id), len(tensors.visit_time)
     lengths = {

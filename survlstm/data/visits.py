@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, Int32, Int64
 
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import DAY_SECONDS, known_times
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 from survlstm.utils.errors import SourceError
 
 
@@ -44,7 +44,7 @@ class Visits:
         return np.repeat(np.arange(len(self.subjects)), self.visits_per_subject)
 
 
-def groupable(events: Events, *, grouping: str) -> Events:
+def groupable_events(events: Events, *, grouping: str) -> Events:
     """The entries that a grouping can place: with *encounter* those that name one, else all.
 
     Taken before an outcome looks at them: an outcome seen in an entry that makes no visit would cut a record at its
@@ -90,16 +90,16 @@ def group_visits(
 
 def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[np.ndarray, " kept"]) -> Visits:
     """The visits 0..``stop``-1 of each of the named subjects, and nothing else."""
-    kept_visits = ranges(visits.visit_offsets[subject], stop)
+    kept_visits = flat_positions(visits.visit_offsets[subject], stop)
     codes = visits.codes_per_visit[kept_visits]
     people = visits.subjects
     return Visits(
         subjects=Subjects(people.subject_id[subject], people.birth[subject], people.death[subject]),
         codes=visits.codes,
-        visit_offsets=offsets_of(stop),
+        visit_offsets=offsets_from_sizes(stop),
         visit_time=visits.visit_time[kept_visits],
-        code_offsets=offsets_of(codes),
-        code=visits.code[ranges(visits.code_offsets[:-1][kept_visits], codes)],
+        code_offsets=offsets_from_sizes(codes),
+        code=visits.code[flat_positions(visits.code_offsets[:-1][kept_visits], codes)],
     )
 
 
@@ -115,7 +115,7 @@ def take_events(events: Events, kept: Bool[np.ndarray, " event"]) -> Events:
     )
 
 
-def offsets_of(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset"]:
+def offsets_from_sizes(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset"]:
     """Where each row begins, and the end of the last."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
@@ -204,9 +204,9 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
     return Visits(
         subjects=events.subjects,
         codes=events.codes,
-        visit_offsets=offsets_of(np.bincount(owner[order], minlength=len(events.subjects))),
+        visit_offsets=offsets_from_sizes(np.bincount(owner[order], minlength=len(events.subjects))),
         visit_time=end[order].astype("datetime64[s]"),
-        code_offsets=offsets_of(np.bincount(visit, minlength=len(order))),
+        code_offsets=offsets_from_sizes(np.bincount(visit, minlength=len(order))),
         code=code,
     ), repeated
 

@@ -15,7 +15,7 @@ BANDS = (
 )
 
 
-def read_c_index(c_index: float) -> str:
+def interpret_c_index(c_index: float) -> str:
     """Reading and clinical utility of the band a C-index falls in; a lower end belongs to its band."""
     if math.isnan(c_index):
         return "undefined: no comparable pair of subjects"

@@ -9,18 +9,18 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.hazard_extrapolation import fit_drift, logit_of
+from survlstm.evaluation.hazard_extrapolation import fit_hazard_extrapolation, log_odds
 from survlstm.evaluation.landmarks import AtRisk, Landmark
 from survlstm.survival.follow_up import check_probability
 
 
 @dataclass(frozen=True)
-class Contender:
+class Comparator:
     """Hazards of one model on the evaluated subjects.
 
     Entries behind a subject's last at-risk step are read only where ``known_ahead`` says that they need no later
     history: for a model that knows no covariates, and on the landmark clock, where every hazard is one of the landmark.
-    ``reference`` are its hazards on the subjects of ``Rows.reference``; only what is not known ahead needs them.
+    ``reference`` are its hazards on the subjects of ``HazardRows.reference``; only what is not known ahead needs them.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Rows:
+class HazardRows:
     """Whom the rows of hazards belong to: numbers of the tensors' subjects, rising."""
 
     evaluated: Int64[np.ndarray, " subject"]
@@ -44,7 +44,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class LandmarkContender:
+class LandmarkComparator:
     """Survival of the subjects at risk at one landmark, at its grid."""
 
     name: str
@@ -55,7 +55,7 @@ class LandmarkContender:
         check_probability(self.survival, subjects=len(self.survival))
 
 
-def from_landmark(contender: Contender, landmark: Landmark, tensors: Tensors, rows: Rows) -> LandmarkContender:
+def from_landmark(contender: Comparator, landmark: Landmark, tensors: Tensors, rows: HazardRows) -> LandmarkComparator:
     """S after the landmark, from what was known there: later hazards of the record would know later visits.
 
     So the hazard of the landmark's own step is carried on, with the drift that is fitted on the reference subjects; at
@@ -68,14 +68,14 @@ def from_landmark(contender: Contender, landmark: Landmark, tensors: Tensors, ro
     else:
         assert contender.reference is not None, "what is not known ahead has a reference"
         reference = landmark.reference
-        drift = fit_drift(
-            logit_of(contender.reference[_place(reference, landmark, tensors, rows.reference)]),
+        drift = fit_hazard_extrapolation(
+            log_odds(contender.reference[_place(reference, landmark, tensors, rows.reference)]),
             step=reference.step,
             event=reference.event,
             steps=steps,
         )
-        hazard = drift.hazard(logit_of(contender.hazard[row, here]), steps=steps)
-    return LandmarkContender(contender.name, contender.role, np.cumprod(1 - hazard, axis=1))
+        hazard = drift.hazard(log_odds(contender.hazard[row, here]), steps=steps)
+    return LandmarkComparator(contender.name, contender.role, np.cumprod(1 - hazard, axis=1))
 
 
 def _place(at_risk: AtRisk, landmark: Landmark, tensors: Tensors, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from survlstm.evaluation.bootstrap import Bootstrap
-from survlstm.evaluation.comparators import Contender
-from survlstm.evaluation.results import Row
-from survlstm.evaluation.step_metrics import judge_steps
+from survlstm.evaluation.comparators import Comparator
+from survlstm.evaluation.results import StepRow
+from survlstm.evaluation.step_metrics import evaluate_steps
 from survlstm.survival.concordance import concordance_td
 from survlstm.utils.errors import CohortError, OutcomeError
 
@@ -23,7 +23,7 @@ class Comparison:
     """
 
     split: str
-    rows: tuple[Row, ...]
+    rows: tuple[StepRow, ...]
     subjects: int
     events: int
     subjects_of: dict[str, int]
@@ -53,12 +53,12 @@ def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Compa
     first, split = next(iter(labels.values())).loc[shared], next(iter(splits.values()))
     step, event = first["last_step"].to_numpy(np.int64), first["event"].to_numpy(bool)
     contenders = [
-        Contender(name, "model", _hazards(table, shared), clocks[name] == "landmark")
+        Comparator(name, "model", _hazards(table, shared), clocks[name] == "landmark")
         for name, table in predictions.items()
     ]
     # The best leads, so that every difference is against it.
     contenders.sort(key=lambda one: -_c_td_or_last(one, step, event))
-    rows, notes = judge_steps(contenders, step=step, event=event, bootstrap=bootstrap)
+    rows, notes = evaluate_steps(contenders, step=step, event=event, bootstrap=bootstrap)
     if len(set(sizes.values())) > 1 or len(shared) < max(sizes.values()):
         found = ", ".join(f"{name} {size}" for name, size in sizes.items())
         notes.insert(
@@ -67,7 +67,7 @@ def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Compa
     return Comparison(split, rows, len(shared), int(event.sum()), sizes, tuple(notes))
 
 
-def _c_td_or_last(contender: Contender, step: np.ndarray, event: np.ndarray) -> float:
+def _c_td_or_last(contender: Comparator, step: np.ndarray, event: np.ndarray) -> float:
     c_td = concordance_td(contender.survival, step=step, event=event).c_td
     return -1.0 if np.isnan(c_td) else c_td
 

@@ -13,7 +13,7 @@ EXAMPLES = (("lowest risk", 0.0), ("median risk", 0.5), ("highest risk", 1.0))
 GROUPS = ("low risk", "medium risk", "high risk")
 
 
-def curves_from(
+def survival_curves(
     landmark: Landmark,
     survival: Float[np.ndarray, "subject horizon"],
     covariate_free: Float[np.ndarray, "subject horizon"],

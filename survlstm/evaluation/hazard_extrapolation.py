@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 
 # Standard deviation of the prior of both coefficients: without subjects to learn from the hazard is held.
 PRIOR = 1.0
 
 
-class Drift(NamedTuple):
+class HazardExtrapolation(NamedTuple):
     """logit h_k = l + log(1 + k) (shift + slope (l - centre)), where l is the logit of the landmark's own hazard."""
 
     shift: float
@@ -29,13 +29,13 @@ class Drift(NamedTuple):
         return expit(logit[:, None] + np.log1p(np.arange(steps)) * further[:, None])
 
 
-def fit_drift(
+def fit_hazard_extrapolation(
     logit: Float[np.ndarray, " subject"],
     *,
     step: Int64[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     steps: int,
-) -> Drift:
+) -> HazardExtrapolation:
     """The likeliest drift over steps 1..steps-1 of subjects whom the model was not fitted to.
 
     ``step`` is the last at-risk step after the landmark. High hazards fall back and low ones rise as a record goes on:
@@ -50,7 +50,7 @@ def fit_drift(
     centre = float(logit.mean()) if len(logit) else 0.0
     later = np.minimum(step, steps - 1)
     row = np.repeat(np.arange(len(logit)), later)
-    number = ranges(np.ones_like(later), later)
+    number = flat_positions(np.ones_like(later), later)
     happened = event[row] & (number == step[row])
     weight = np.log1p(number)
     design = np.column_stack([weight, weight * (logit[row] - centre)])
@@ -61,10 +61,10 @@ def fit_drift(
         return value, design.T @ (expit(at) - happened) + coefficients / PRIOR**2
 
     shift, slope = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
-    return Drift(float(shift), float(slope), centre)
+    return HazardExtrapolation(float(shift), float(slope), centre)
 
 
-def logit_of(hazard: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
+def log_odds(hazard: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
     """Log-odds; infinite where a hazard is 0 or 1."""
     with np.errstate(divide="ignore"):
         return np.log(hazard) - np.log1p(-hazard)

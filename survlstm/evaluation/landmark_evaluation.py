@@ -9,15 +9,15 @@ import numpy as np
 
 from survlstm.evaluation.bootstrap import Bootstrap, Resample
 from survlstm.evaluation.calibration import calibrate, d_calibration_until
-from survlstm.evaluation.comparators import LandmarkContender
-from survlstm.evaluation.landmark_metrics import Figures, Sample, figures_of
+from survlstm.evaluation.comparators import LandmarkComparator
+from survlstm.evaluation.landmark_metrics import LandmarkMetrics, LandmarkSample, landmark_metrics
 from survlstm.evaluation.landmarks import Landmark
-from survlstm.evaluation.results import Cell, Difference, Estimate, LandmarkResult, LandmarkRow
+from survlstm.evaluation.results import Difference, Estimate, LandmarkCell, LandmarkResult, LandmarkRow
 from survlstm.survival.ipcw import supported_horizons
 from survlstm.survival.kaplan_meier import censoring_curve
 
 
-def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], bootstrap: Bootstrap) -> LandmarkResult:
+def evaluate_landmark(landmark: Landmark, contenders: list[LandmarkComparator], bootstrap: Bootstrap) -> LandmarkResult:
     """Every contender on the same subjects and resamples; the first one is the model.
 
     Horizons behind the follow-up are left out and named; integrals run to the last one shown.
@@ -33,7 +33,7 @@ def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], boot
     if not len(shown):
         return _nothing(landmark, "no horizon lies within the follow-up")
     grid = grid[grid <= shown[-1]]
-    sample = Sample(
+    sample = LandmarkSample(
         np.stack([contender.survival[:, : len(grid)] for contender in contenders]), test.duration, test.event
     )
     events_by = (test.event[:, None] & (test.duration[:, None] <= shown)).sum(axis=0)
@@ -41,7 +41,7 @@ def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], boot
         landmark=landmark,
         grid=grid,
         shown=shown,
-        found=figures_of(sample, censoring=censoring, grid=grid, shown=shown),
+        found=landmark_metrics(sample, censoring=censoring, grid=grid, shown=shown),
         resampled=_resample(landmark, sample, grid, shown, bootstrap)
         if events_by[-1] >= bootstrap.min_events
         else None,
@@ -65,7 +65,9 @@ def judge_landmark(landmark: Landmark, contenders: list[LandmarkContender], boot
     )
 
 
-def _resample(landmark: Landmark, sample: Sample, grid: np.ndarray, shown: np.ndarray, bootstrap: Bootstrap) -> Figures:
+def _resample(
+    landmark: Landmark, sample: LandmarkSample, grid: np.ndarray, shown: np.ndarray, bootstrap: Bootstrap
+) -> LandmarkMetrics:
     """Every figure in every resample, axis 0; the censoring curve is estimated again in each."""
     weighing, models = landmark.censoring, len(sample.survival)
     of_its_own = weighing is landmark.test
@@ -73,10 +75,10 @@ def _resample(landmark: Landmark, sample: Sample, grid: np.ndarray, shown: np.nd
     def figures(resample: Resample) -> np.ndarray:
         rows = resample.evaluated
         weighed_by = rows if of_its_own else resample.training
-        again = Sample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
+        again = LandmarkSample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
         censoring = censoring_curve(weighing.duration[weighed_by], weighing.event[weighed_by])
         return np.concatenate(
-            [part.reshape(models, -1) for part in figures_of(again, censoring=censoring, grid=grid, shown=shown)],
+            [part.reshape(models, -1) for part in landmark_metrics(again, censoring=censoring, grid=grid, shown=shown)],
             axis=1,
         )
 
@@ -84,7 +86,7 @@ def _resample(landmark: Landmark, sample: Sample, grid: np.ndarray, shown: np.nd
         figures, subjects=len(sample.duration), training=len(weighing.subject), what=landmark.name
     )
     parts = np.split(values, np.cumsum([len(shown)] * 5 + [1]), axis=2)
-    return Figures(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
+    return LandmarkMetrics(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,13 @@ class _Table:
     landmark: Landmark
     grid: np.ndarray
     shown: np.ndarray
-    found: Figures
-    resampled: Figures | None
+    found: LandmarkMetrics
+    resampled: LandmarkMetrics | None
     has_interval: np.ndarray
     events_by: np.ndarray
     bootstrap: Bootstrap
 
-    def row(self, place: int, contender: LandmarkContender) -> LandmarkRow:
+    def row(self, place: int, contender: LandmarkComparator) -> LandmarkRow:
         last = len(self.shown) - 1
         return LandmarkRow(
             name=contender.name,
@@ -137,11 +139,11 @@ class _Table:
     def _listed(self, horizons: np.ndarray) -> str:
         return f"{self.landmark.unit[:-1]} {', '.join(f'{horizon:g}' for horizon in horizons)}"
 
-    def _cell(self, place: int, horizon: int, contender: LandmarkContender) -> Cell:
+    def _cell(self, place: int, horizon: int, contender: LandmarkComparator) -> LandmarkCell:
         # Without an event a Brier score is near 0 for whoever predicts little: it would read as a good one.
         has_events = bool(self.events_by[horizon])
         steps = int(np.searchsorted(self.grid, self.shown[horizon])) + 1
-        return Cell(
+        return LandmarkCell(
             horizon=float(self.shown[horizon]),
             **{
                 name: self._estimate(name, (place, horizon)) if has_events else None

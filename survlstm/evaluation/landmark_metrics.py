@@ -14,7 +14,7 @@ from survlstm.survival.kaplan_meier import KaplanMeier
 from survlstm.survival.rank_concordance import count_pairs
 
 
-class Sample(NamedTuple):
+class LandmarkSample(NamedTuple):
     """The curves S(t) of every model at every time of ``grid``, and what became of the subjects."""
 
     survival: Float[np.ndarray, "model subject horizon"]
@@ -22,7 +22,7 @@ class Sample(NamedTuple):
     event: Bool[np.ndarray, " subject"]
 
 
-class Figures(NamedTuple):
+class LandmarkMetrics(NamedTuple):
     """NaN where the data can't give a figure; ``ibs`` and ``inbll`` integrate over the whole grid."""
 
     c_harrell: Float[np.ndarray, "model shown"]
@@ -34,13 +34,13 @@ class Figures(NamedTuple):
     inbll: Float[np.ndarray, " model"]
 
 
-def figures_of(
-    sample: Sample,
+def landmark_metrics(
+    sample: LandmarkSample,
     *,
     censoring: KaplanMeier,
     grid: Float64[np.ndarray, " horizon"],
     shown: Float64[np.ndarray, " shown"],
-) -> Figures:
+) -> LandmarkMetrics:
     """All figures at once: what is dear, the pairs and the weights of a horizon, the models share.
 
     C at a horizon compares the risk by then, anchored at the events until then (Uno's with 1/G² and tau behind the
@@ -67,11 +67,11 @@ def figures_of(
         np.array([mean_over(grid, of_one) if len(grid) > 1 else np.nan for of_one in values])
         for values in (brier, nbll)
     )
-    return Figures(harrell, uno, auc, brier[:, place], nbll[:, place], ibs, inbll)
+    return LandmarkMetrics(harrell, uno, auc, brier[:, place], nbll[:, place], ibs, inbll)
 
 
 def _concordance(
-    sample: Sample, risk: np.ndarray, censoring: KaplanMeier, horizon: np.ndarray
+    sample: LandmarkSample, risk: np.ndarray, censoring: KaplanMeier, horizon: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Harrell's and Uno's C, [model, horizon]."""
     models, subjects, _ = risk.shape
@@ -91,7 +91,7 @@ def _concordance(
     return found[0], found[1]
 
 
-def _auc(sample: Sample, risk: np.ndarray, censoring: KaplanMeier, horizon: np.ndarray) -> np.ndarray:
+def _auc(sample: LandmarkSample, risk: np.ndarray, censoring: KaplanMeier, horizon: np.ndarray) -> np.ndarray:
     return np.stack(
         [
             cumulative_dynamic_auc(

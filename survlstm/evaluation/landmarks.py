@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.data.features import DAY_SECONDS
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 
@@ -55,7 +55,7 @@ class Landmark:
     notes: tuple[str, ...] = ()
 
 
-def landmarks_of(
+def make_landmarks(
     tensors: Tensors,
     evaluated: Split,
     *,
@@ -69,7 +69,7 @@ def landmarks_of(
     ``visits`` are visit numbers (0 = the first), ``days`` count from the first visit; ``horizons`` count steps of the
     clock after the landmark. ``another_cohort`` says that the evaluated subjects are not of the training cohort.
     """
-    parts = (Split.TRAIN, Split.VAL, reference_of(evaluated), evaluated)
+    parts = (Split.TRAIN, Split.VAL, reference_split(evaluated), evaluated)
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
         # Horizons behind the last interval are shown at its end, once.
@@ -90,7 +90,7 @@ def landmarks_of(
     return tuple(landmarks)
 
 
-def reference_of(evaluated: Split) -> Split:
+def reference_split(evaluated: Split) -> Split:
     """The split whose subjects show how hazards drift: never the evaluated one, and the training split only then."""
     return Split.TRAIN if evaluated == Split.VAL else Split.VAL
 
@@ -110,7 +110,9 @@ def _visits_by_day(tensors: Tensors, subject: np.ndarray, day: float) -> np.ndar
     first = tensors.visit_offsets[subject]
     visits = tensors.visits_per_subject[subject]
     row = np.repeat(np.arange(len(subject)), visits)
-    seconds = (tensors.visit_time[ranges(first, visits)] - tensors.visit_time[first][row]).astype("timedelta64[s]")
+    seconds = (tensors.visit_time[flat_positions(first, visits)] - tensors.visit_time[first][row]).astype(
+        "timedelta64[s]"
+    )
     known = np.bincount(row, seconds.astype(np.int64) <= day * DAY_SECONDS, minlength=len(subject)).astype(np.int64)
     return np.where(tensors.duration_days[subject] > day, known - 1, -1)
 

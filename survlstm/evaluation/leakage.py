@@ -14,7 +14,7 @@ from survlstm.data.tensors import Tensors
 CHUNK = 2**22
 
 
-class CodeRanks(NamedTuple):
+class CodeDiscrimination(NamedTuple):
     """Per vocabulary entry: ``c_td`` of "has had the code by this step" as a risk, NaN where no pair is comparable.
 
     ``carriers`` counts the subjects that ever have the code, ``carrier_events`` their events. 1 - ``c_td`` is the
@@ -26,7 +26,7 @@ class CodeRanks(NamedTuple):
     carrier_events: Int64[np.ndarray, " code"]
 
 
-class Suspect(NamedTuple):
+class LeakageSuspect(NamedTuple):
     """A code, or its absence, as a risk; ``carriers`` and ``events`` are of those the risk is said to be high in."""
 
     code: str
@@ -44,7 +44,9 @@ class _FirstSeen(NamedTuple):
     visit: Int64[np.ndarray, " pair"]
 
 
-def rank_codes(tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes: int) -> CodeRanks:
+def discrimination_by_code(
+    tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes: int
+) -> CodeDiscrimination:
     """Antolini's ``c_td`` (survlstm.survival.concordance) of every code's indicator, in one pass over the entries.
 
     With an indicator a pair is concordant where the case has the code and the control has not, and tied where both or
@@ -55,7 +57,7 @@ def rank_codes(tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes
     event_steps = np.unique(step[event])
     cases = np.bincount(np.searchsorted(event_steps, step[event]), minlength=len(event_steps))
     at_risk = len(step) - np.searchsorted(np.sort(step), event_steps)
-    ranks = CodeRanks(np.full(codes, np.nan), np.zeros(codes, dtype=np.int64), np.zeros(codes, dtype=np.int64))
+    ranks = CodeDiscrimination(np.full(codes, np.nan), np.zeros(codes, dtype=np.int64), np.zeros(codes, dtype=np.int64))
     comparable = int((cases * (at_risk - cases)).sum())
     for first, stop in _chunks(tensors, codes, len(event_steps)):
         seen = _first_seen(tensors, members, first, stop)
@@ -68,9 +70,15 @@ def rank_codes(tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes
     return ranks
 
 
-def suspects(
-    ranks: CodeRanks, entries: tuple[str, ...], *, threshold: float, min_events: int, subjects: int, events: int
-) -> tuple[Suspect, ...]:
+def find_suspects(
+    ranks: CodeDiscrimination,
+    entries: tuple[str, ...],
+    *,
+    threshold: float,
+    min_events: int,
+    subjects: int,
+    events: int,
+) -> tuple[LeakageSuspect, ...]:
     """Codes, or their absence, with ``c_td`` >= ``threshold`` and ``min_events`` among those who have it; best first.
 
     ``subjects`` and ``events`` are those of the members that were ranked.
@@ -78,7 +86,7 @@ def suspects(
     present = zip(ranks.c_td, ranks.carriers, ranks.carrier_events, strict=True)
     absent = zip(1 - ranks.c_td, subjects - ranks.carriers, events - ranks.carrier_events, strict=True)
     found = [
-        Suspect(entries[code], is_absence, float(c_td), int(carriers), int(carrier_events))
+        LeakageSuspect(entries[code], is_absence, float(c_td), int(carriers), int(carrier_events))
         for is_absence, rows in ((False, present), (True, absent))
         for code, (c_td, carriers, carrier_events) in enumerate(rows)
         if c_td >= threshold and carrier_events >= min_events

@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class StepRow:
     """One contender in the verdict's table; the differences are the model's figure minus this one's."""
 
     name: str
@@ -45,13 +45,13 @@ class Row:
     nll_difference: Difference | None
 
 
-def best_of(rows: Iterable[Row], role: str) -> Row | None:
+def best_by_c_index(rows: Iterable[StepRow], role: str) -> StepRow | None:
     """The contender of a role with the highest c_td, one without a c_td last; None where there is none."""
     held = [row for row in rows if row.role == role]
     return max(held, key=lambda row: -1.0 if math.isnan(row.c_td.value) else row.c_td.value, default=None)
 
 
-def likeliest_of(rows: Iterable[Row], role: str) -> Row | None:
+def best_by_nll(rows: Iterable[StepRow], role: str) -> StepRow | None:
     """The contender of a role with the lowest nll; None where there is none."""
     return min((row for row in rows if row.role == role), key=lambda row: row.nll.value, default=None)
 
@@ -77,7 +77,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Cell:
+class LandmarkCell:
     """One contender at one landmark and horizon; a figure that can't be computed is None.
 
     ``d_calibration`` is the p-value with the follow-up cut at the horizon. ``why_not`` says why there is no figure at
@@ -100,7 +100,7 @@ class LandmarkRow:
 
     name: str
     role: Literal["model", "oracle", "baseline"]
-    cells: tuple[Cell, ...]
+    cells: tuple[LandmarkCell, ...]
     ibs: Estimate | None
     inbll: Estimate | None
     ibs_difference: Difference | None
@@ -169,7 +169,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EvaluationSummary:
     """What is said about a model on one split: the first of ``lines`` is the sentence that people quote."""
 
     clock: Literal["visit", "landmark"]
@@ -177,7 +177,7 @@ class Verdict:
     subjects: int
     events: int
     comparable_pairs: int
-    rows: tuple[Row, ...]
+    rows: tuple[StepRow, ...]
     landmarks: tuple[LandmarkResult, ...]
     curves: tuple[Curves, ...]
     lines: tuple[str, ...]
@@ -185,6 +185,6 @@ class Verdict:
     conventions: dict[str, str]
 
     @property
-    def model(self) -> Row:
+    def model(self) -> StepRow:
         """The judged model's row."""
         return self.rows[0]

@@ -14,10 +14,10 @@ from torch import nn
 
 from survlstm.config.schema import RandomOutcomeConfig, RunConfig
 from survlstm.data.batches import Batches
-from survlstm.data.external_cohort import take_subjects
-from survlstm.evaluation.results import Difference, Finding, Verdict
+from survlstm.data.external_cohort import select_subjects
+from survlstm.evaluation.results import Difference, EvaluationSummary, Finding
 from survlstm.survival.concordance import concordance_td
-from survlstm.training.prediction import predict
+from survlstm.training.prediction import predict_split
 
 SUBJECTS = 32
 # In single precision the sums of a shorter batch run in another order: measured differences stay below 1e-6.
@@ -28,22 +28,22 @@ MOST_LABELS = 1000
 STANDARD_ERRORS = 3
 
 
-def run_canaries(
-    model: nn.Module, batches: Batches, device: torch.device, *, config: RunConfig, verdict: Verdict
+def run_sanity_checks(
+    model: nn.Module, batches: Batches, device: torch.device, *, config: RunConfig, verdict: EvaluationSummary
 ) -> tuple[Finding, ...]:
     """Every canary's finding; ``batches`` are those of the judged split."""
     tensors, members = batches.tensors, batches.members
     step, event = tensors.step[members], tensors.event[members]
     return (
-        causal(model, batches, device),
-        constant_hazards(step, event),
-        random_hazards(step, event, seed=config.seed),
-        random_outcome(verdict, config),
-        oracle_unbeaten(verdict, config.judgement.confidence),
+        hazards_are_causal(model, batches, device),
+        constant_hazards_score_half(step, event),
+        random_hazards_score_half(step, event, seed=config.seed),
+        random_outcome_scores_half(verdict, config),
+        oracle_is_unbeaten(verdict, config.judgement.confidence),
     )
 
 
-def causal(model: nn.Module, batches: Batches, device: torch.device) -> Finding:
+def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device) -> Finding:
     """The hazards of steps 0..m must not change when the visits behind visit m are taken away.
 
     Up to 32 subjects, from the shortest record to the longest, each cut at half its steps.
@@ -58,8 +58,8 @@ def causal(model: nn.Module, batches: Batches, device: torch.device) -> Finding:
     by_length = longer[np.argsort(tensors.step[longer], kind="stable")]
     chosen = np.sort(by_length[np.unique(np.linspace(0, len(longer) - 1, SUBJECTS).astype(np.int64))])
     last = tensors.step[chosen] // 2
-    whole = predict(model, replace(batches, members=chosen), device).hazard
-    short = predict(model, _cut(batches, chosen, last), device).hazard
+    whole = predict_split(model, replace(batches, members=chosen), device).hazard
+    short = predict_split(model, _cut(batches, chosen, last), device).hazard
     differences = np.abs(whole[:, : short.shape[1]] - short)
     largest = float(np.max(differences[np.arange(short.shape[1]) <= last[:, None]]))
     evidence = (
@@ -73,7 +73,7 @@ def causal(model: nn.Module, batches: Batches, device: torch.device) -> Finding:
     return Finding(check, "failure", said, evidence)
 
 
-def constant_hazards(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> Finding:
+def constant_hazards_score_half(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> Finding:
     """Equal hazards for all must score exactly 0.5 on the judged labels."""
     check = "canary: constant hazards score 0.5"
     survival = np.broadcast_to(np.cumprod(np.full(int(step.max()) + 1, 0.9)), (len(step), int(step.max()) + 1))
@@ -86,7 +86,9 @@ def constant_hazards(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray
     return Finding(check, "failure", "Equal hazards for all do not score 0.5: the C-index is biased.", evidence)
 
 
-def random_hazards(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"], *, seed: int) -> Finding:
+def random_hazards_score_half(
+    step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"], *, seed: int
+) -> Finding:
     """Random hazards must score 0.5 within three standard errors on the judged labels, whatever the follow-up.
 
     One run in 400 would fail by chance, so it is said only where a second set of draws fails too.
@@ -102,7 +104,7 @@ def random_hazards(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, 
     return Finding(check, "failure", "Random hazards do not score 0.5: the C-index is biased.", evidence)
 
 
-def random_outcome(verdict: Verdict, config: RunConfig) -> Finding:
+def random_outcome_scores_half(verdict: EvaluationSummary, config: RunConfig) -> Finding:
     """On an outcome that ignores history, a trained model must score 0.5 within three standard errors.
 
     On the landmark clock the random outcome does not ignore history: who comes often has more steps in a year.
@@ -125,7 +127,7 @@ def random_outcome(verdict: Verdict, config: RunConfig) -> Finding:
     return Finding(check, "failure", said, evidence, ("outcome=random seed=1",))
 
 
-def oracle_unbeaten(verdict: Verdict, confidence: float) -> Finding:
+def oracle_is_unbeaten(verdict: EvaluationSummary, confidence: float) -> Finding:
     """No model beats the hazards that drew the outcome beyond noise.
 
     An interval wholly in the model's favour is told; three standard errors are a failure, as for the other canaries:
@@ -158,7 +160,7 @@ def oracle_unbeaten(verdict: Verdict, confidence: float) -> Finding:
 def _cut(batches: Batches, chosen: Int64[np.ndarray, " chosen"], last: Int64[np.ndarray, " chosen"]) -> Batches:
     """The chosen subjects alone, with visits 0..``last`` only, censored there."""
     short = replace(
-        take_subjects(batches.tensors, chosen, visits=last + 1), step=last, event=np.zeros(len(chosen), dtype=bool)
+        select_subjects(batches.tensors, chosen, visits=last + 1), step=last, event=np.zeros(len(chosen), dtype=bool)
     )
     return replace(batches, tensors=short, members=np.arange(len(chosen)))
 
@@ -178,7 +180,7 @@ def _random_scores(
         yield float(np.mean(scores)), float(np.std(scores, ddof=1) / math.sqrt(DRAWS))
 
 
-def _advantages(verdict: Verdict) -> Iterator[tuple[str, Difference]]:
+def _advantages(verdict: EvaluationSummary) -> Iterator[tuple[str, Difference]]:
     """Every difference to the oracle that has an interval, turned so that above 0 is in the model's favour.
 
     At every step only: from a landmark the oracle's hazard is carried on as the model's is, and bounds nothing.

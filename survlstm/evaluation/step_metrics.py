@@ -7,18 +7,18 @@ from jaxtyping import Bool, Float, Int64
 from tqdm import tqdm
 
 from survlstm.evaluation.bootstrap import Bootstrap
-from survlstm.evaluation.comparators import Contender
-from survlstm.evaluation.results import Difference, Estimate, Row
+from survlstm.evaluation.comparators import Comparator
+from survlstm.evaluation.results import Difference, Estimate, StepRow
 from survlstm.survival.concordance import Concordance, concordance_td, weighted_pairs
 
 
-def judge_steps(
-    contenders: list[Contender],
+def evaluate_steps(
+    contenders: list[Comparator],
     *,
     step: Int64[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     bootstrap: Bootstrap,
-) -> tuple[tuple[Row, ...], list[str]]:
+) -> tuple[tuple[StepRow, ...], list[str]]:
     """A row per contender, all on the same resamples, and notes on what is missing; the first one is the model."""
     found = [_figures(contender, step, event) for contender in contenders]
     notes = []
@@ -36,17 +36,17 @@ def judge_steps(
     for place, contender in enumerate(contenders):
         c_td, nll = (_estimate(values[place, figure], resampled, (place, figure), bootstrap) for figure in (0, 1))
         in_c_td, in_nll = (_difference(values, resampled, place, figure, bootstrap) for figure in (0, 1))
-        rows.append(Row(contender.name, contender.role, c_td, nll, in_c_td, in_nll))
+        rows.append(StepRow(contender.name, contender.role, c_td, nll, in_c_td, in_nll))
     return tuple(rows), notes
 
 
-def comparable_pairs(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> int:
+def count_comparable_pairs(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> int:
     """How many pairs ``c_td`` is made of: a property of the labels alone."""
     nothing = np.zeros((len(step), int(step.max()) + 1))
     return concordance_td(nothing, step=step, event=event).comparable
 
 
-def nll_of(
+def nll_by_subject(
     hazard: Float[np.ndarray, "subject step"], step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]
 ) -> Float[np.ndarray, " subject"]:
     """-log likelihood of each subject in nats; infinite where an event had hazard 0."""
@@ -59,12 +59,12 @@ def nll_of(
     return -np.where(at_risk, terms, 0.0).sum(axis=1)
 
 
-def _figures(contender: Contender, step: np.ndarray, event: np.ndarray) -> tuple[Concordance, np.ndarray]:
-    return concordance_td(contender.survival, step=step, event=event), nll_of(contender.hazard, step, event)
+def _figures(contender: Comparator, step: np.ndarray, event: np.ndarray) -> tuple[Concordance, np.ndarray]:
+    return concordance_td(contender.survival, step=step, event=event), nll_by_subject(contender.hazard, step, event)
 
 
 def _resample(
-    contenders: list[Contender], nll: list[np.ndarray], step: np.ndarray, event: np.ndarray, bootstrap: Bootstrap
+    contenders: list[Comparator], nll: list[np.ndarray], step: np.ndarray, event: np.ndarray, bootstrap: Bootstrap
 ) -> Float[np.ndarray, "resample model figure"]:
     curves = [contender.survival for contender in contenders]
     blocks = []

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from survlstm.evaluation.c_index_interpretation import read_c_index
-from survlstm.evaluation.results import Estimate, LandmarkResult, Row, best_of, likeliest_of
+from survlstm.evaluation.c_index_interpretation import interpret_c_index
+from survlstm.evaluation.results import Estimate, LandmarkResult, StepRow, best_by_c_index, best_by_nll
 
 SEEN = {
     "train": "These are the subjects that the model was fitted to: the figures say nothing about new ones.",
@@ -58,8 +58,8 @@ def conventions(*, clock: str, reference: str) -> dict[str, str]:
     return _CONVENTIONS | ({"carried hazard": _CARRIED.format(reference)} if clock == "visit" else {})
 
 
-def conclude(
-    rows: Sequence[Row],
+def summarize_evaluation(
+    rows: Sequence[StepRow],
     landmarks: Sequence[LandmarkResult],
     *,
     split: str,
@@ -71,13 +71,13 @@ def conclude(
     model = rows[0]
     if math.isnan(model.c_td.value):
         return (f"No verdict: {events} events, and no pair of subjects that can be compared.",)
-    best, likeliest = best_of(rows, "baseline"), likeliest_of(rows, "baseline")
+    best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     assert best is not None, "the covariate-free hazard is always there"
     assert likeliest is not None, "as above"
     at = _at_landmarks(landmarks)
     lines = [_first_line(model, best, at, events, min_events)]
     # A band is a claim; without an interval there is nothing to claim.
-    reading = f": {read_c_index(model.c_td.value)}" if model.c_td.interval is not None else ", without an interval"
+    reading = f": {interpret_c_index(model.c_td.value)}" if model.c_td.interval is not None else ", without an interval"
     lines.append(f"C-index (c_td) {_with_interval(model.c_td, confidence)}{reading}.")
     if split in SEEN:
         lines.append(SEEN[split])
@@ -101,7 +101,7 @@ def conclude(
     return tuple(lines)
 
 
-def _first_line(model: Row, best: Row, at: _AtLandmarks, events: int, min_events: int) -> str:
+def _first_line(model: StepRow, best: StepRow, at: _AtLandmarks, events: int, min_events: int) -> str:
     figures = f"c_td {model.c_td.value:.3f} against {best.c_td.value:.3f} of {best.name}"
     if best.c_td_difference is None:
         return f"Undecided with {events} events, where {min_events} are needed: {figures}, the best baseline."

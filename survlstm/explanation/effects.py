@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Int64
 from tqdm import tqdm
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.gradients import Gradients, average_embedding, integrate
-from survlstm.explanation.model_inputs import read_record
-from survlstm.explanation.occlusion import Occlusion, occlude_record
+from survlstm.explanation.gradients import CodeAttribution, average_embedding, integrated_gradients
+from survlstm.explanation.model_inputs import model_input
+from survlstm.explanation.occlusion import Occlusion, occlude_input
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
@@ -40,7 +40,7 @@ class Effects:
         return self.integrated_gradients if method == GRADIENTS else self.occlusion
 
 
-def find_effects(
+def compute_effects(
     model: DiscreteTimeSurvivalLSTM,
     batches: Batches,
     subjects: Int64[np.ndarray, " subject"],
@@ -53,12 +53,12 @@ def find_effects(
     The average embedding, from which integrated gradients start, is that of ``model`` itself.
     """
     baseline = average_embedding(model, batches.tensors)
-    found: list[tuple[Occlusion, Gradients, np.ndarray]] = []
+    found: list[tuple[Occlusion, CodeAttribution, np.ndarray]] = []
     for subject in tqdm(subjects.tolist(), desc=what, unit="subject", disable=None, leave=False):
-        record = read_record(batches, subject)
-        left_out = occlude_record(model, record)
-        gradients = integrate(model, record, baseline=baseline, steps=integration_steps)
-        found.append((left_out, gradients, sum_by_code(gradients, record.code.numpy())))
+        record = model_input(batches, subject)
+        left_out = occlude_input(model, record)
+        gradients = integrated_gradients(model, record, baseline=baseline, steps=integration_steps)
+        found.append((left_out, gradients, attribution_by_code(gradients, record.code.numpy())))
     code = np.unique(np.concatenate([left_out.code for left_out, _, _ in found]))
     shape = (len(subjects), len(code))
     present, by_gradients, by_occlusion = np.zeros(shape, dtype=bool), np.zeros(shape), np.zeros(shape)
@@ -79,7 +79,7 @@ def find_effects(
     )
 
 
-def sum_by_code(gradients: Gradients, code: Int64[np.ndarray, " entry"]) -> Float[np.ndarray, " code"]:
+def attribution_by_code(gradients: CodeAttribution, code: Int64[np.ndarray, " entry"]) -> Float[np.ndarray, " code"]:
     """The attribution of each distinct code of a record, in the order of their numbers."""
     _, place = np.unique(code, return_inverse=True)
     return np.bincount(place, weights=gradients.attribution)

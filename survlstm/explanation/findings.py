@@ -8,17 +8,17 @@ import numpy as np
 
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.effects import METHODS, Effects
-from survlstm.explanation.planted_codes import PlantedFound, find_planted
-from survlstm.explanation.ranking import Ranking, rank_agreement
-from survlstm.explanation.risk_over_time import OverTime
-from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS, Sanity
+from survlstm.explanation.planted_codes import PlantedCodeRanks, rank_planted_codes
+from survlstm.explanation.ranking import CodeRanking, rank_agreement
+from survlstm.explanation.risk_over_time import RiskOverTime
+from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS, RandomizationCheck
 
 # A larger share of what is explained must not be lost in integration.
 MOST_MISSED = 0.05
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplanationSettings:
     """Whom the figures are about, and how they were made; ``banner`` is that of a drawn outcome."""
 
     run: str
@@ -34,15 +34,15 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class PlantedCodes:
+class PlantedCodeResults:
     """How each method ranks the planted codes: by importance, and by mean effect among codes of enough subjects."""
 
-    by_importance: dict[str, PlantedFound]
-    by_effect: dict[str, PlantedFound]
+    by_importance: dict[str, PlantedCodeRanks]
+    by_effect: dict[str, PlantedCodeRanks]
 
 
 @dataclass(frozen=True)
-class Findings:
+class ExplanationResults:
     """The results of ``survlstm explain``.
 
     ``names`` holds the code names in the order of ``effects.code``; ``described`` maps a name to its description, which
@@ -50,15 +50,15 @@ class Findings:
     ``planted`` is None where the outcome was not drawn from planted codes.
     """
 
-    about: Explained
+    about: ExplanationSettings
     effects: Effects
-    rankings: dict[str, Ranking]
-    sanity: Sanity
+    rankings: dict[str, CodeRanking]
+    sanity: RandomizationCheck
     names: tuple[str, ...]
     described: dict[str, str]
     planted_codes: tuple[str, ...]
-    planted: PlantedCodes | None
-    over_time: OverTime
+    planted: PlantedCodeResults | None
+    over_time: RiskOverTime
     subject_id: str
     notes: tuple[str, ...]
 
@@ -85,9 +85,9 @@ class Findings:
         return self.described.get(name) or name
 
 
-def rate_planted(
-    planted: tuple[str, ...], entries: tuple[str, ...], effects: Effects, rankings: dict[str, Ranking]
-) -> PlantedCodes | None:
+def evaluate_planted_codes(
+    planted: tuple[str, ...], entries: tuple[str, ...], effects: Effects, rankings: dict[str, CodeRanking]
+) -> PlantedCodeResults | None:
     """How both methods rank the planted codes; None where there are none."""
     if not planted:
         return None
@@ -97,8 +97,11 @@ def rate_planted(
         order = np.argsort(-np.abs(ranking.effect[common]), kind="stable")
         rank = np.empty_like(order)
         rank[order] = np.arange(1, len(order) + 1)
-        by_effect[method] = find_planted(planted, entries, effects.code[common], rank)
-    return PlantedCodes(
-        {method: find_planted(planted, entries, effects.code, ranking.rank) for method, ranking in rankings.items()},
+        by_effect[method] = rank_planted_codes(planted, entries, effects.code[common], rank)
+    return PlantedCodeResults(
+        {
+            method: rank_planted_codes(planted, entries, effects.code, ranking.rank)
+            for method, ranking in rankings.items()
+        },
         by_effect,
     )

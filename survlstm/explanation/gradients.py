@@ -11,7 +11,7 @@ from torch import Tensor
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.explanation.model_inputs import Record, log_odds, visit_means
+from survlstm.explanation.model_inputs import ModelInput, log_odds, visit_means
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.utils.errors import ConfigError
 
@@ -19,7 +19,7 @@ from survlstm.utils.errors import ConfigError
 MOST_VISITS = 2**13
 
 
-class Gradients(NamedTuple):
+class CodeAttribution(NamedTuple):
     """The attribution of every entry of a record, and the two log-odds that their sum lies between.
 
     Exactly integrated, the attributions add up to ``log_odds`` - ``baseline_log_odds`` (completeness: Sundararajan,
@@ -45,9 +45,9 @@ def average_embedding(model: DiscreteTimeSurvivalLSTM, tensors: Tensors) -> Floa
     return (torch.from_numpy(times / times.sum()) @ weight.double()).to(weight.dtype)
 
 
-def integrate(
-    model: DiscreteTimeSurvivalLSTM, record: Record, *, baseline: Float[Tensor, " embedding"], steps: int
-) -> Gradients:
+def integrated_gradients(
+    model: DiscreteTimeSurvivalLSTM, record: ModelInput, *, baseline: Float[Tensor, " embedding"], steps: int
+) -> CodeAttribution:
     """Integrated gradients from a record whose codes all are ``baseline`` to the record; the features stay as they are.
 
     A visit being the mean of its entries, the gradient of an entry is that of its visit divided by the visit's entries,
@@ -65,7 +65,7 @@ def integrate(
     share = gradient[0][record.visit] / per_visit[record.visit][:, None]
     with torch.no_grad():
         ends = log_odds(model, torch.stack([means, start]), record.features)
-    return Gradients(((embedded - baseline) * share).double().sum(dim=1).numpy(), float(ends[0]), float(ends[1]))
+    return CodeAttribution(((embedded - baseline) * share).double().sum(dim=1).numpy(), float(ends[0]), float(ends[1]))
 
 
 def refuse_missing_captum() -> None:

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from survlstm.data.batches import Batches, latest, windows
-from survlstm.data.ragged import ranges
+from survlstm.data.batches import Batches, latest_windows, make_windows
+from survlstm.data.ragged import flat_positions
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 
-class Record(NamedTuple):
+class ModelInput(NamedTuple):
     """A subject's visits as the model reads them for the hazard behind the last one.
 
     With ``max_visits`` these are the visits of the last window only; ``first_visit`` is how many visits of the subject
@@ -35,25 +35,25 @@ class Record(NamedTuple):
         return len(self.features)
 
 
-def read_record(batches: Batches, subject: int) -> Record:
+def model_input(batches: Batches, subject: int) -> ModelInput:
     """The row of a subject, by its number in ``batches.tensors``: the same that a batch would hold."""
     data = batches.tensors
-    read = latest if data.clock == "landmark" else windows
+    read = latest_windows if data.clock == "landmark" else make_windows
     rows = read(batches.visits(np.array([subject])), batches.max_visits)
     first, length = int(rows.start[-1]), int(rows.length[-1])
     visit = int(data.visit_offsets[subject]) + first + np.arange(length)
     codes = data.code_offsets[visit + 1] - data.code_offsets[visit]
-    return Record(
+    return ModelInput(
         subject=subject,
         first_visit=first,
         time=data.visit_time[visit],
-        code=torch.from_numpy(data.code[ranges(data.code_offsets[visit], codes)].astype(np.int64)),
+        code=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit], codes)].astype(np.int64)),
         visit=torch.from_numpy(np.repeat(np.arange(length), codes)),
         features=torch.from_numpy(data.features[visit][:, batches.features]),
     )
 
 
-def visit_means(embedded: Float[Tensor, "entry embedding"], record: Record) -> Float[Tensor, "visit embedding"]:
+def visit_means(embedded: Float[Tensor, "entry embedding"], record: ModelInput) -> Float[Tensor, "visit embedding"]:
     """The mean embedding of each visit's entries, as the model's own embedding takes it; 0 where a visit has none."""
     total = embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, embedded)
     entries = torch.bincount(record.visit, minlength=record.visits)
@@ -80,10 +80,10 @@ def log_odds(
         place.flatten(),
         torch.full((variants,), visits),
     )
-    return of_logits(logits[-variants:] if model.intervals is None else logits)
+    return score_from_logits(logits[-variants:] if model.intervals is None else logits)
 
 
-def of_logits(
+def score_from_logits(
     logits: Float[Tensor, " row"] | Float[Tensor, "row interval"],
 ) -> Float[Tensor, " row"]:
     """The score that is explained, from the logits of one step or of all intervals; 1-S never rounds to 0."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.model_inputs import Record, log_odds, read_record, visit_means
+from survlstm.explanation.model_inputs import ModelInput, log_odds, model_input, visit_means
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 # Visits computed at once: half a gigabyte for the largest of the models in conf.
@@ -38,11 +38,11 @@ def occlude(model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int) -> 
     the host. Without a code a visit is the mean of its other codes, 0 where it has none; the visit features stay as
     they are.
     """
-    return occlude_record(model, read_record(batches, subject))
+    return occlude_input(model, model_input(batches, subject))
 
 
 @torch.no_grad()
-def occlude_record(model: DiscreteTimeSurvivalLSTM, record: Record) -> Occlusion:
+def occlude_input(model: DiscreteTimeSurvivalLSTM, record: ModelInput) -> Occlusion:
     """``occlude`` of a row that is read already; codes in blocks, so that long records stay within memory."""
     model.eval()
     weight = model.embedding.weight

@@ -9,12 +9,12 @@ import numpy as np
 
 from survlstm.evaluation.results import Estimate, Interval
 from survlstm.explanation.effects import METHODS
-from survlstm.explanation.findings import Findings
+from survlstm.explanation.findings import ExplanationResults
 from survlstm.explanation.tables import days_since_first
-from survlstm.explanation.text import conventions, headline, lines, warnings
-from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
-from survlstm.report.figures.explanation import Bar, CodeLine, CodeStrip, draw_codes, draw_subject
-from survlstm.report.templates import page_environment
+from survlstm.explanation.text import conventions, headline, summary_lines, warnings
+from survlstm.report.figures.canvas import DrawnFigure, SavedFigure, house_style, save
+from survlstm.report.figures.explanation import CodeLine, CodeStrip, ImportanceBar, draw_codes, draw_subject
+from survlstm.report.templates import template_environment
 from survlstm.utils.files import write_text
 
 PAGE = "explanation.html"
@@ -56,11 +56,13 @@ class _Subject(NamedTuple):
 
 
 class _Plates(NamedTuple):
-    codes: Plate
-    subject: Plate
+    codes: SavedFigure
+    subject: SavedFigure
 
 
-def write_pages(folder: Path, found: Findings, entries: tuple[str, ...], *, report: Path | None, why: str) -> bool:
+def write_pages(
+    folder: Path, found: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, why: str
+) -> bool:
     """Write ``folder/explanation.html`` and ``folder/figures``, and fill the places that ``report`` keeps.
 
     ``why`` says how the subject that is explained over time was chosen. False where there is no such report, or it has
@@ -81,7 +83,7 @@ def write_pages(folder: Path, found: Findings, entries: tuple[str, ...], *, repo
         "about": found.about,
         "about_planted": found.planted is not None,
         "headline": headline(found),
-        "lines": lines(found),
+        "lines": summary_lines(found),
         "warnings": [said.removeprefix("WARNING: ") for said in warnings(found)],
         "plates": plates,
         "methods": METHODS,
@@ -96,11 +98,11 @@ def write_pages(folder: Path, found: Findings, entries: tuple[str, ...], *, repo
         ),
         "conventions": conventions(found),
     }
-    environment = page_environment(Path(__file__).parent)
+    environment = template_environment(Path(__file__).parent)
     environment.filters["capitalize_first"] = lambda words: words[:1].upper() + words[1:]
     write_text(folder / PAGE, environment.get_template("page.html.jinja").render(shown_words))
     section = environment.get_template("section.html.jinja").render(
-        shown_words | {"lines": (headline(found), *lines(found))}
+        shown_words | {"lines": (headline(found), *summary_lines(found))}
     )
     return report is not None and _fill(report, {"explanation-link": _LINK, "explanation": section})
 
@@ -121,7 +123,7 @@ def _fill(report: Path, places: dict[str, str]) -> bool:
     return True
 
 
-def _row(found: Findings, place: int) -> _Row:
+def _row(found: ExplanationResults, place: int) -> _Row:
     name = found.names[place]
     methods = []
     for method in METHODS:
@@ -143,11 +145,11 @@ def _estimate(value: float, interval: np.ndarray) -> Estimate:
 
 
 def _line(row: _Row) -> CodeLine:
-    first, second = (Bar(one.importance, one.effect.value) for one in row.methods)
+    first, second = (ImportanceBar(one.importance, one.effect.value) for one in row.methods)
     return CodeLine(row.label, row.is_planted, (first, second))
 
 
-def _subject_rows(found: Findings, entries: tuple[str, ...]) -> tuple[_SubjectRow, ...]:
+def _subject_rows(found: ExplanationResults, entries: tuple[str, ...]) -> tuple[_SubjectRow, ...]:
     """The codes of the subject, the largest attribution first, whatever its sign."""
     story = found.over_time
     days = days_since_first(story.record.time)
@@ -169,7 +171,7 @@ def _subject_rows(found: Findings, entries: tuple[str, ...]) -> tuple[_SubjectRo
     return tuple(rows)
 
 
-def _subject_drawing(found: Findings, entries: tuple[str, ...], rows: tuple[_SubjectRow, ...]) -> Drawing:
+def _subject_drawing(found: ExplanationResults, entries: tuple[str, ...], rows: tuple[_SubjectRow, ...]) -> DrawnFigure:
     story = found.over_time
     strips = []
     for row in rows:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 
-class PlantedFound(NamedTuple):
+class PlantedCodeRanks(NamedTuple):
     """How one method ranks the planted codes.
 
     ``precision`` is the share of planted codes among the first k, k being how many of them the vocabulary knows;
@@ -32,15 +32,15 @@ class PlantedFound(NamedTuple):
         return sum(rank <= self.k for rank in self.ranks.values())
 
 
-def find_planted(
+def rank_planted_codes(
     planted: Sequence[str], entries: Sequence[str], code: Int64[np.ndarray, " code"], rank: Int64[np.ndarray, " code"]
-) -> PlantedFound:
+) -> PlantedCodeRanks:
     """``code`` are the numbers of the ranked codes in the vocabulary's ``entries``, ``rank`` their ranks from 1 on."""
     rank_of = {entries[number]: int(place) for number, place in zip(code, rank, strict=True)}
     known = [name for name in planted if name in entries]
     ranks = {name: rank_of[name] for name in known if name in rank_of}
     k = len(known)
-    return PlantedFound(
+    return PlantedCodeRanks(
         k=k,
         precision=sum(place <= k for place in ranks.values()) / k if k else float("nan"),
         chance=len(ranks) / len(code) if len(code) else float("nan"),

@@ -12,7 +12,7 @@ from survlstm.explanation.effects import METHODS, Effects
 
 
 @dataclass(frozen=True)
-class Ranking:
+class CodeRanking:
     """What one method says of each code, in the order of ``Effects.code``; log-odds of the event.
 
     ``effect`` is the mean over the subjects that have the code, and its sign is that of the risk. ``importance`` is the
@@ -30,7 +30,7 @@ class Ranking:
     top_share: Float[np.ndarray, " code"]
 
 
-def rank_codes(effects: Effects, *, resamples: int, top: int, seed: int) -> dict[str, Ranking]:
+def rank_codes(effects: Effects, *, resamples: int, top: int, seed: int) -> dict[str, CodeRanking]:
     """The ranking by each of ``METHODS``; the resamples are the same for both."""
     return {method: _rank(effects, method, resamples=resamples, top=top, seed=seed) for method in METHODS}
 
@@ -50,7 +50,7 @@ def rank_agreement(first: Float[np.ndarray, " code"], second: Float[np.ndarray, 
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def _rank(effects: Effects, method: str, *, resamples: int, top: int, seed: int) -> Ranking:
+def _rank(effects: Effects, method: str, *, resamples: int, top: int, seed: int) -> CodeRanking:
     found = effects.by(method)
     size, present = np.abs(found), effects.present.astype(np.float64)
     importance = size.mean(axis=0)
@@ -63,7 +63,7 @@ def _rank(effects: Effects, method: str, *, resamples: int, top: int, seed: int)
         means.append(np.divide(weights @ found, holders, out=np.full(holders.shape, np.nan), where=holders > 0))
         is_top += (_ranks(sizes[-1]) <= top).sum(axis=0)
     ends = [0.025, 0.975]
-    return Ranking(
+    return CodeRanking(
         effect=mean_effect(effects, method),
         effect_interval=np.nanquantile(np.concatenate(means), ends, axis=0).T,
         importance=importance,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.effects import METHODS, Effects, find_effects
+from survlstm.explanation.effects import METHODS, Effects, compute_effects
 from survlstm.explanation.ranking import mean_effect, rank_agreement
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
@@ -20,7 +20,7 @@ MOST_CORRELATION = 0.3
 
 
 @dataclass(frozen=True)
-class Sanity:
+class RandomizationCheck:
     """Rank correlations of the codes' mean effects in the model and in each copy of it with shuffled weights.
 
     By method, one value for each copy; ``codes`` is how many were compared.
@@ -58,7 +58,7 @@ class Sanity:
         )
 
 
-def check_sanity(
+def check_randomization(
     model: DiscreteTimeSurvivalLSTM,
     batches: Batches,
     effects: Effects,
@@ -66,14 +66,14 @@ def check_sanity(
     integration_steps: int,
     shuffles: int,
     seed: int,
-) -> Sanity:
+) -> RandomizationCheck:
     """Model randomisation (Adebayo et al. 2018): explain copies of the model that know nothing, and compare."""
     compared = effects.present.sum(axis=0) >= FEWEST_SUBJECTS
     generator = torch.Generator().manual_seed(seed)
     correlations: dict[str, list[float]] = {method: [] for method in METHODS}
     for number in range(shuffles):
-        shuffled = find_effects(
-            shuffled_copy(model, generator),
+        shuffled = compute_effects(
+            copy_with_shuffled_weights(model, generator),
             batches,
             effects.subject,
             integration_steps=integration_steps,
@@ -82,10 +82,10 @@ def check_sanity(
         for method in METHODS:
             ours, theirs = (mean_effect(each, method)[compared] for each in (effects, shuffled))
             correlations[method].append(rank_agreement(ours, theirs))
-    return Sanity(int(compared.sum()), {method: tuple(values) for method, values in correlations.items()})
+    return RandomizationCheck(int(compared.sum()), {method: tuple(values) for method, values in correlations.items()})
 
 
-def shuffled_copy(model: DiscreteTimeSurvivalLSTM, generator: torch.Generator) -> DiscreteTimeSurvivalLSTM:
+def copy_with_shuffled_weights(model: DiscreteTimeSurvivalLSTM, generator: torch.Generator) -> DiscreteTimeSurvivalLSTM:
     """A copy in which the entries of every weight tensor have changed places: the same numbers, and no knowledge."""
     shuffled = copy.deepcopy(model)
     with torch.no_grad():

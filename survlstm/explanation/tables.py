@@ -11,12 +11,12 @@ import pandas as pd
 from jaxtyping import Float64
 
 from survlstm.explanation.effects import METHODS
-from survlstm.explanation.findings import Findings
-from survlstm.explanation.text import conventions, headline, lines, warnings
+from survlstm.explanation.findings import ExplanationResults
+from survlstm.explanation.text import conventions, headline, summary_lines, warnings
 from survlstm.utils.files import write_json, write_text
 
 
-def write_tables(folder: Path, found: Findings, entries: tuple[str, ...]) -> None:
+def write_tables(folder: Path, found: ExplanationResults, entries: tuple[str, ...]) -> None:
     """Write the four files, each whole; ``entries`` are those of the vocabulary.
 
     The subject's own files hold its id and dates, and its owner alone can read them; the others hold neither.
@@ -25,10 +25,10 @@ def write_tables(folder: Path, found: Findings, entries: tuple[str, ...]) -> Non
     write_text(folder / "subject.csv", subject_table(found, entries).to_csv(index=False), private=True)
     times = [str(time) for time in found.over_time.record.time]
     write_json(folder / "subject.json", {"subject_id": found.subject_id, "time": times}, private=True)
-    write_json(folder / "explanation.json", as_plain(found))
+    write_json(folder / "explanation.json", results_as_json(found))
 
 
-def code_table(found: Findings) -> pd.DataFrame:
+def code_table(found: ExplanationResults) -> pd.DataFrame:
     """One row a code, the best mean of both ranks first; effects and importances are log-odds of the event."""
     columns: dict[str, Any] = {
         "code": found.names,
@@ -52,7 +52,7 @@ def code_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(columns).iloc[found.order()]
 
 
-def subject_table(found: Findings, entries: tuple[str, ...]) -> pd.DataFrame:
+def subject_table(found: ExplanationResults, entries: tuple[str, ...]) -> pd.DataFrame:
     """One row for each code of each visit of the subject, in order; visits count from 0 in the subject's record."""
     story = found.over_time
     names = [entries[code] for code in story.cell_code]
@@ -76,7 +76,7 @@ def days_since_first(time: np.ndarray) -> Float64[np.ndarray, " visit"]:
     return (time - time[0]) / np.timedelta64(1, "D")
 
 
-def as_plain(found: Findings) -> dict[str, Any]:
+def results_as_json(found: ExplanationResults) -> dict[str, Any]:
     """Everything in words and numbers but the tables."""
     effects, story = found.effects, found.over_time
     planted = found.planted and {
@@ -85,7 +85,7 @@ def as_plain(found: Findings) -> dict[str, Any]:
     }
     return {
         "headline": headline(found),
-        "lines": lines(found),
+        "lines": summary_lines(found),
         "warnings": warnings(found),
         "conventions": conventions(found),
         "about": asdict(found.about),

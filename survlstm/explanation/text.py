@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from survlstm.explanation.effects import METHODS
-from survlstm.explanation.findings import MOST_MISSED, Findings
+from survlstm.explanation.findings import MOST_MISSED, ExplanationResults
 from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS
-from survlstm.report.formatting import counted, number, short
+from survlstm.report.formatting import format_count, format_number, format_short
 
 _CONVENTIONS = {
     "effect": "log-odds of the event with the code minus without it; above 0 the code raises the predicted risk. It "
@@ -41,18 +41,19 @@ _PLANTED = (
 )
 
 
-def conventions(found: Findings) -> dict[str, str]:
+def conventions(found: ExplanationResults) -> dict[str, str]:
     """What every figure means, by its name."""
     planted = {"planted codes": _PLANTED} if found.planted else {}
     return {"score": _SCORE[found.about.clock], **_CONVENTIONS, **planted}
 
 
-def headline(found: Findings) -> str:
+def headline(found: ExplanationResults) -> str:
     """The one sentence to remember."""
     if found.planted:
         first, second = (found.planted.by_importance[method] for method in METHODS)
         return (
-            f"{first.in_front} of the {counted(first.k, 'planted code')} are among the {first.k} most important by "
+            f"{first.in_front} of the {format_count(first.k, 'planted code')} are among the {first.k} most "
+            f"important by "
             f"{METHODS[0]}, {second.in_front} by {METHODS[1]}."
         )
     foremost = int(found.order()[0])
@@ -63,19 +64,19 @@ def headline(found: Findings) -> str:
     )
 
 
-def lines(found: Findings) -> tuple[str, ...]:
+def summary_lines(found: ExplanationResults) -> tuple[str, ...]:
     """What else is worth a sentence, after the headline."""
     about = found.about
     return (
-        f"{counted(about.subjects, 'subject')} explained, of {about.members:,} in the {about.split} split; "
-        f"{counted(len(found.names), 'code')} ranked, the {about.top} foremost shown.",
-        *planted_lines(found),
-        f"Agreement of the two methods: rank correlation {number(found.agreement, 2)}.",
+        f"{format_count(about.subjects, 'subject')} explained, of {about.members:,} in the {about.split} split; "
+        f"{format_count(len(found.names), 'code')} ranked, the {about.top} foremost shown.",
+        *planted_code_lines(found),
+        f"Agreement of the two methods: rank correlation {format_number(found.agreement, 2)}.",
         *found.notes,
     )
 
 
-def planted_lines(found: Findings) -> tuple[str, ...]:
+def planted_code_lines(found: ExplanationResults) -> tuple[str, ...]:
     """Precision, ranks and what could not be found, where codes were planted."""
     if found.planted is None:
         return ()
@@ -83,10 +84,11 @@ def planted_lines(found: Findings) -> tuple[str, ...]:
     for method in METHODS:
         by_importance, by_effect = found.planted.by_importance[method], found.planted.by_effect[method]
         said.append(
-            f"Planted codes by {method}: precision at {by_importance.k} is {number(by_importance.precision, 2)} "
-            f"(chance {number(by_importance.chance, 3)}), mean rank {short(by_importance.mean_rank)} (at best "
-            f"{short((by_importance.k + 1) / 2)}); ordered by mean effect the precision is "
-            f"{number(by_effect.precision, 2)}."
+            f"Planted codes by {method}: precision at {by_importance.k} is {format_number(by_importance.precision, 2)} "
+            f"(chance {format_number(by_importance.chance, 3)}), mean rank "
+            f"{format_short(by_importance.mean_rank)} (at best "
+            f"{format_short((by_importance.k + 1) / 2)}); ordered by mean effect the precision is "
+            f"{format_number(by_effect.precision, 2)}."
         )
     last = found.planted.by_importance[METHODS[0]]
     if last.unseen:
@@ -96,7 +98,7 @@ def planted_lines(found: Findings) -> tuple[str, ...]:
     return tuple(said)
 
 
-def warnings(found: Findings) -> tuple[str, ...]:
+def warnings(found: ExplanationResults) -> tuple[str, ...]:
     """What makes the figures doubtful, and what to change."""
     said = [
         f"WARNING: {found.sanity.sentence(method)}"
@@ -112,4 +114,4 @@ def warnings(found: Findings) -> tuple[str, ...]:
 
 
 def _signed(value: float) -> str:
-    return number(value) if value < 0 else f"+{number(value)}"
+    return format_number(value) if value < 0 else f"+{format_number(value)}"

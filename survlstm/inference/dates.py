@@ -16,7 +16,7 @@ _YEAR_DAYS = 365.25
 FEWEST_SUBJECTS = 20
 
 
-class LastDays:
+class RecordEndDays:
     """How many records end on each day: that of a subject's last visit, or of its death where that is later.
 
     The data's last day is the one by which all but 1 % of the records end, at least one of them left out, so that one
@@ -76,7 +76,7 @@ class LastDays:
         return tuple(said)
 
 
-def record_ends(visits: Visits) -> np.ndarray:
+def record_end_times(visits: Visits) -> np.ndarray:
     """datetime64[s] [subject]: the last visit or the day of death, whichever is later; NaT where there is neither."""
     ends = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
     some = visits.visits_per_subject > 0
@@ -84,7 +84,7 @@ def record_ends(visits: Visits) -> np.ndarray:
     return np.fmax(ends, visits.subjects.death)
 
 
-def is_too_long(visits: Visits) -> np.ndarray:
+def spans_more_than_a_life(visits: Visits) -> np.ndarray:
     """bool [subject]: visits lie further apart than a life is long; those on the day of birth are not looked at."""
     owner = visits.visit_subject
     # Facts that hold from birth on are often dated to it. A comparison with NaT is false.

@@ -13,11 +13,11 @@ from jaxtyping import Bool, Int64
 from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import DAY_SECONDS
-from survlstm.data.sources.missing_values import WORDS, without_missing
-from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
+from survlstm.data.sources.missing_values import WORDS, blank_missing_values
+from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, parse_times, to_local
-from survlstm.utils.content import known_and_others
+from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import SourceError
 
 REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounter_id")
@@ -70,7 +70,7 @@ def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> Ev
         numeric_value=_numbers(table)[kept],
         day_tolerance=1 if timezone is None else 0,
     )
-    notes = [*_notes(table, int(is_static.sum())), *warn_of_spreadsheet("events", codes, number)]
+    notes = [*_notes(table, int(is_static.sum())), *warn_of_spreadsheet_codes("events", codes, number)]
     return EventsTable(events, tuple(notes))
 
 
@@ -84,7 +84,7 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         raise SourceError(f"events must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
-        found = known_and_others(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
+        found = list_known_names(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
         raise SourceError(
             f"events must have the columns {', '.join(REQUIRED)} (and may have {', '.join(OPTIONAL)}), as in MEDS; "
             f"{', '.join(missing)} missing, found {found}. Rename the columns"
@@ -135,7 +135,7 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
     texts = [value.isoformat() if hasattr(value, "isoformat") else str(value) for value in column[given]]
     # No time holds other characters, and a half of a surrogate pair is no text to pyarrow.
     texts = [text if text.isascii() else "no time" for text in texts]
-    parsed = parse_times(without_missing(pa.array(texts, pa.string()))[0])
+    parsed = parse_times(blank_missing_values(pa.array(texts, pa.string()))[0])
     bad = pd.Series(False, index=column.index)
     bad[given] = parsed.unparsable | parsed.impossible
     _refuse(bad, must)
@@ -201,7 +201,7 @@ def _notes(table: pd.DataFrame, static: int) -> list[str]:
     others = [str(name) for name in table.columns if name not in {*REQUIRED, *OPTIONAL}]
     notes = []
     if others:
-        notes.append(f"columns passed over: {known_and_others(others, SHOWN_COLUMNS)}")
+        notes.append(f"columns passed over: {list_known_names(others, SHOWN_COLUMNS)}")
     if static:
         notes.append(f"{static} rows without a time are static facts, which the model does not read")
     if "encounter_id" not in table.columns:

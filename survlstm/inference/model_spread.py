@@ -19,7 +19,7 @@ SAMPLE = 2000
 BAND = (0.1, 0.9)
 
 
-class Spread:
+class RiskSpread:
     """How the subjects of a cohort spread over risk groups; ``curves`` are those of the table's rows, S at the grid."""
 
     def __init__(self, times: int) -> None:
@@ -80,7 +80,7 @@ class _Group:
         return ordered.iloc[int((rank + 0.5) / self.subjects * len(ordered))]
 
 
-class Ends:
+class ExtremeSubjects:
     """The rows of the lowest and the highest risk."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Ends:
             self.highest = high
 
 
-def curve_of(row: pd.Series, *, name: str, horizons: Sequence[float], chosen_as: str) -> SubjectCurve:
+def subject_curve(row: pd.Series, *, name: str, horizons: Sequence[float], chosen_as: str) -> SubjectCurve:
     """A row of predictions as figures and tables take it, under a name that is no id."""
     return SubjectCurve(
         name=name,

@@ -16,13 +16,13 @@ from survlstm.config.commands import PlotConfig
 from survlstm.data.sources.csv_table import read_csv_table
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
-from survlstm.inference.dates import LastDays
-from survlstm.inference.model_spread import SAMPLE, Ends, Spread, curve_of
-from survlstm.inference.predictor import Predictor, load_bundle, show_bundle, time_of
+from survlstm.inference.dates import RecordEndDays
+from survlstm.inference.model_spread import SAMPLE, ExtremeSubjects, RiskSpread, subject_curve
+from survlstm.inference.predictor import Predictor, load_bundle, log_bundle, parse_as_of
 from survlstm.inference.score_export import score_export
-from survlstm.inference.score_subjects import Predictions, kind_of, undated
-from survlstm.report.figures.survival import Times
-from survlstm.report.survival_page import Scored, write_survival_page
+from survlstm.inference.score_subjects import SubjectPredictions, reason_without_dates, reason_without_values
+from survlstm.report.figures.survival import TimeGrid
+from survlstm.report.survival_page import ScoredCohort, write_survival_page
 from survlstm.utils.errors import BundleError, CohortError, ConfigError
 from survlstm.utils.files import write_text
 from survlstm.utils.write_access import try_writing
@@ -48,9 +48,9 @@ def plot_survival(config: PlotConfig) -> None:
     export = Path(config.data.path).expanduser()
     if asked is not None:
         _refuse_unknown(asked, export, predictor)
-    show_bundle(config.bundle, predictor)
-    gathered = _Gathered(Spread(len(predictor.grid)), frozenset(asked or ()))
-    last_days = LastDays()
+    log_bundle(config.bundle, predictor)
+    gathered = _Gathered(RiskSpread(len(predictor.grid)), frozenset(asked or ()))
+    last_days = RecordEndDays()
     for part in score_export(
         predictor,
         export,
@@ -62,7 +62,7 @@ def plot_survival(config: PlotConfig) -> None:
     ):
         gathered.add(part)
     is_landmark = predictor.bundle.about.clock == "landmark"
-    notes = last_days.notes(as_of=time_of(config.as_of), is_landmark=is_landmark)
+    notes = last_days.notes(as_of=parse_as_of(config.as_of), is_landmark=is_landmark)
     chosen = _chosen(gathered, asked)
     scored = _scored(gathered, chosen, predictor, config, notes)
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
@@ -87,17 +87,17 @@ def _written(output: Path) -> Iterator[None]:
 class _Gathered:
     """What is kept of the parts: nothing that grows with the cohort."""
 
-    spread: Spread
+    spread: RiskSpread
     asked: frozenset[str]
-    ends: Ends = field(default_factory=Ends)
+    ends: ExtremeSubjects = field(default_factory=ExtremeSubjects)
     rows: dict[str, pd.Series] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, part: Predictions) -> None:
+    def add(self, part: SubjectPredictions) -> None:
         self.spread.add(part.table)
         self.ends.add(part.table)
-        self.reasons.update(kind_of(reason) for reason in part.not_scored["reason"])
+        self.reasons.update(reason_without_values(reason) for reason in part.not_scored["reason"])
         for _, row in part.table[part.table["subject_id"].isin(self.asked)].iterrows():
             self.rows[row["subject_id"]] = row
         left_out = part.not_scored[part.not_scored["subject_id"].isin(self.asked)]
@@ -143,7 +143,7 @@ def _chosen(gathered: _Gathered, asked: tuple[str, ...] | None) -> list[_Chosen]
         return _typical(gathered)
     chosen = []
     for place, name in enumerate(asked, start=1):
-        reason = "" if name in gathered.rows else undated(gathered.why_not.get(name, UNUSABLE))
+        reason = "" if name in gathered.rows else reason_without_dates(gathered.why_not.get(name, UNUSABLE))
         chosen.append(_Chosen(f"subject {place}", name, "", gathered.rows.get(name), reason))
     if not gathered.rows:
         why = "; ".join(f"{one.name}: {one.reason}" for one in chosen[:MOST_TOLD])
@@ -188,16 +188,16 @@ def _scored(
     predictor: Predictor,
     config: PlotConfig,
     notes: tuple[str, ...],
-) -> Scored:
+) -> ScoredCohort:
     about = predictor.bundle.about
-    return Scored(
+    return ScoredCohort(
         outcome=about.outcome,
         banner=predictor.banner,
         steps=about.steps,
-        times=Times(predictor.grid, predictor.unit),
+        times=TimeGrid(predictor.grid, predictor.unit),
         horizons=predictor.horizons,
         subjects=tuple(
-            curve_of(one.row, name=one.name, horizons=predictor.horizons, chosen_as=one.chosen_as)
+            subject_curve(one.row, name=one.name, horizons=predictor.horizons, chosen_as=one.chosen_as)
             for one in chosen
             if one.row is not None
         ),

@@ -15,10 +15,15 @@ import pandas as pd
 
 from survlstm.config.commands import PredictConfig
 from survlstm.inference.model_spread import CUTS, GROUPS
-from survlstm.inference.predictions_file import MEANING, opened, schema_of
-from survlstm.inference.predictor import Predictor, load_bundle, show_bundle
+from survlstm.inference.predictions_file import MEANING, open_writer, table_schema
+from survlstm.inference.predictor import Predictor, load_bundle, log_bundle
 from survlstm.inference.score_export import score_export
-from survlstm.inference.score_subjects import NOT_SCORED, Predictions, checked_horizons, kind_of
+from survlstm.inference.score_subjects import (
+    NOT_SCORED,
+    SubjectPredictions,
+    check_horizons_reached,
+    reason_without_values,
+)
 from survlstm.utils.errors import BundleError, ConfigError
 from survlstm.utils.files import create_private, write_json
 
@@ -36,11 +41,11 @@ class _Tally:
     groups: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(GROUPS, 0)))
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, part: Predictions) -> None:
+    def add(self, part: SubjectPredictions) -> None:
         last = part.table.drop_duplicates("subject_id", keep="last")
         self.scored += len(last)
         self.groups.update(GROUPS[number] for number in np.searchsorted(CUTS, last["percentile"], side="right"))
-        self.reasons.update(kind_of(reason) for reason in part.not_scored["reason"])
+        self.reasons.update(reason_without_values(reason) for reason in part.not_scored["reason"])
 
 
 def predict(config: PredictConfig) -> None:
@@ -49,8 +54,8 @@ def predict(config: PredictConfig) -> None:
     output = Path(config.output).expanduser()
     left_out, about = output.with_name(f"{output.stem}.not_scored.csv"), output.with_name(f"{output.stem}.json")
     _refuse_existing(output, left_out, about)
-    horizons = checked_horizons(predictor.bundle, config.horizons)
-    show_bundle(config.bundle, predictor)
+    horizons = check_horizons_reached(predictor.bundle, config.horizons)
+    log_bundle(config.bundle, predictor)
     try:
         with _written_aside(output, left_out) as (predictions, refused):
             tally = _write(predictions, refused, predictor, config, horizons=horizons)
@@ -97,8 +102,8 @@ def _write(
     )
     create_private(refused)
     pd.DataFrame(columns=list(NOT_SCORED)).to_csv(refused, index=False)
-    with opened(
-        predictions, Path(config.output).suffix, schema_of(predictor, horizons, per_visit=config.per_visit)
+    with open_writer(
+        predictions, Path(config.output).suffix, table_schema(predictor, horizons, per_visit=config.per_visit)
     ) as writer:
         for part in parts:
             writer.write(part.table)

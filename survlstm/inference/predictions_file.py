@@ -25,7 +25,7 @@ MEANING = {
 }
 
 
-def schema_of(predictor: Predictor, horizons: Sequence[float], *, per_visit: bool) -> pa.Schema:
+def table_schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: bool) -> pa.Schema:
     """The table's columns: parts without a subject have them too."""
     is_landmark = predictor.bundle.about.clock == "landmark"
     columns = [("subject_id", pa.string())]
@@ -40,13 +40,13 @@ def schema_of(predictor: Predictor, horizons: Sequence[float], *, per_visit: boo
     return pa.schema(columns, metadata=facts)
 
 
-class Writer(Protocol):
+class TableWriter(Protocol):
     """Takes the table of one part after the other; a file that is left by an error is not whole."""
 
     def write(self, table: pd.DataFrame) -> None:
         """Append the rows of a part."""
 
-    def __enter__(self) -> Writer: ...
+    def __enter__(self) -> TableWriter: ...
 
     def __exit__(self, *ended: object) -> None: ...
 
@@ -85,7 +85,7 @@ class _Csv:
         self._stream.close()
 
 
-def opened(file: Path, ending: str, schema: pa.Schema) -> Writer:
+def open_writer(file: Path, ending: str, schema: pa.Schema) -> TableWriter:
     """A file to append parts to, which its owner alone can read; ``ending`` is .parquet or .csv."""
     create_private(file)
     return _Parquet(file, schema) if ending == ".parquet" else _Csv(file, schema)

@@ -17,27 +17,27 @@ from jaxtyping import Float64
 from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.labels import Outcome
-from survlstm.data.prepare import Settings
+from survlstm.data.prepare import PreparationSettings
 from survlstm.data.sources.timestamps import to_local
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.occlusion import occlude
 from survlstm.inference.bundle.bundle import Bundle, read_bundle
-from survlstm.inference.dates import LastDays
+from survlstm.inference.dates import RecordEndDays
 from survlstm.inference.events_table import read_events_table
 from survlstm.inference.score_subjects import (
     CPU,
-    Predictions,
-    batches_of,
-    reasons,
-    refuse_no_numbers,
-    score,
-    tensors_of,
-    undated,
+    SubjectPredictions,
+    check_finite,
+    make_batches,
+    make_tensors,
+    reason_without_dates,
+    reasons_not_scored,
+    score_subjects,
 )
-from survlstm.inference.subject_record import Records, records_of_events, records_of_visits
+from survlstm.inference.subject_record import ScoredRecords, records_of_events, records_of_visits
 from survlstm.inference.visits_table import read_visits_table
-from survlstm.report.task import banner_of
-from survlstm.training.prediction import predict
+from survlstm.report.task import outcome_banner
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import ConfigError, SourceError
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,8 @@ class RecordCurves(NamedTuple):
 class Predictor:
     """A bundle's model, and how records are made ready for it.
 
-    Every ``predict`` takes subjects whose future is open, and tells nobody's outcome: a curve starts at the last visit
+    Every ``predict`` takes subjects whose future is open, and tells nobody's outcome: a curve starts at
+    the last visit
     known (or at the landmark), a risk is the probability of the event by the end of ``grid``, and higher means sooner.
     ``as_of``, a day or a time, hides what was entered later; without it every entry is read, whenever it is dated.
     """
@@ -70,7 +71,7 @@ class Predictor:
     @property
     def banner(self) -> str:
         """What must be said beside every prediction of a drawn outcome; empty for one that the records hold."""
-        return banner_of(self.bundle.config.outcome)
+        return outcome_banner(self.bundle.config.outcome)
 
     @property
     def unit(self) -> Literal["visits", "days"]:
@@ -94,7 +95,7 @@ class Predictor:
         per_visit: bool = False,
         horizons: Sequence[float] | None = None,
         as_of: AsOf = None,
-    ) -> Predictions:
+    ) -> SubjectPredictions:
         """Score the subjects of a table of events with MEDS columns; see ``read_events_table`` for what it may hold.
 
         One row a subject: history_end (time of the last visit read), visits, entries and entries_unknown (of them those
@@ -114,11 +115,11 @@ class Predictor:
         horizons: Sequence[float] | None = None,
         as_of: AsOf = None,
         notes: Sequence[str] = (),
-    ) -> Predictions:
+    ) -> SubjectPredictions:
         """As ``predict``, of events that a source has read."""
         records = self._records(events, as_of)
         notes = (*notes, *self._notes_on_dates(records, as_of))
-        return score(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
+        return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_visits(
         self,
@@ -127,8 +128,11 @@ class Predictor:
         per_visit: bool = False,
         horizons: Sequence[float] | None = None,
         as_of: AsOf = None,
-    ) -> Predictions:
-        """As ``predict``, of visits that are made already: subject_id, time (of its last entry), codes, maybe birth."""
+    ) -> SubjectPredictions:
+        """Predict from visits that are grouped already.
+
+        ``visits`` has the columns subject_id, time (of the visit's last entry), codes and optionally birth.
+        """
         records = records_of_visits(
             read_visits_table(visits, as_of=self._time_of(as_of), timezone=self._timezone),
             self._outcome,
@@ -137,23 +141,23 @@ class Predictor:
             reads_age=self._reads_age,
         )
         notes = self._notes_on_dates(records, as_of)
-        return score(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
+        return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_survival(self, events: pd.DataFrame, *, as_of: AsOf = None) -> RecordCurves:
         """The guide's curves: P(no event through step j) along each record, from what was known at each visit.
 
-        They look back: a curve says how a record's risk has added up, ``predict`` what is to come. Who can't be scored
-        has no row, unless it is only that the record is over.
+        They look back: a curve says how a record's risk has added up, ``predict`` what is to come. Who
+        can't be scored has no row, unless it is only that the record is over.
         """
         records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
-        tensors = tensors_of(records, self.bundle)
-        reason = reasons(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
+        tensors = make_tensors(records, self.bundle)
+        reason = reasons_not_scored(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
         if not (reason == "").any():
             nothing = np.empty((0, 0))
             return RecordCurves((), nothing, nothing)
-        found = predict(self.bundle.model, batches_of(tensors, self.bundle), CPU)
+        found = predict_split(self.bundle.model, make_batches(tensors, self.bundle), CPU)
         kept = np.flatnonzero(reason == "")
-        refuse_no_numbers(found.nll[kept])
+        check_finite(found.nll[kept])
         names = tuple(str(name) for name in tensors.subject_id[kept])
         return RecordCurves(names, found.survival[kept], np.cumsum(found.hazard[kept], axis=1))
 
@@ -169,18 +173,20 @@ class Predictor:
         records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
         if len(records.seen) != 1:
             raise SourceError(f"one subject at a time is explained; found {len(records.seen)} in the table")
-        tensors = tensors_of(records, self.bundle)
-        (reason,) = reasons(records, tensors, self.bundle, looking_back=False)
+        tensors = make_tensors(records, self.bundle)
+        (reason,) = reasons_not_scored(records, tensors, self.bundle, looking_back=False)
         if reason:
-            raise SourceError(f"only who can be scored is explained; the subject can't be: {undated(reason)}")
+            raise SourceError(
+                f"only who can be scored is explained; the subject can't be: {reason_without_dates(reason)}"
+            )
         readings = len(tensors.visit_time) * len(np.unique(tensors.code))
         if most_readings is not None and readings > most_readings:
             raise SourceError(
                 f"a record's visits times its codes must be at most {most_readings:,} to be explained here; found "
                 f"{readings:,}. Send its latest years, or use survlstm explain"
             )
-        found = occlude(self.bundle.model, batches_of(tensors, self.bundle), 0)
-        refuse_no_numbers(found.effect)
+        found = occlude(self.bundle.model, make_batches(tensors, self.bundle), 0)
+        check_finite(found.effect)
         codes = [self.bundle.fitted.vocabulary.entries[number] for number in found.code]
         table = pd.DataFrame(
             {
@@ -197,7 +203,7 @@ class Predictor:
         table.attrs["notes"] = self._notes_on_dates(records, as_of)
         return table
 
-    def _records(self, events: Events, as_of: AsOf) -> Records:
+    def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
         return records_of_events(
             events,
             self._outcome,
@@ -211,10 +217,10 @@ class Predictor:
         return self.bundle.config.data.source.timezone
 
     def _time_of(self, as_of: AsOf) -> np.datetime64 | None:
-        return time_of(as_of, timezone=self._timezone)
+        return parse_as_of(as_of, timezone=self._timezone)
 
-    def _notes_on_dates(self, records: Records, as_of: AsOf) -> tuple[str, ...]:
-        last_days = LastDays()
+    def _notes_on_dates(self, records: ScoredRecords, as_of: AsOf) -> tuple[str, ...]:
+        last_days = RecordEndDays()
         last_days.add(records.ends)
         return last_days.notes(as_of=self._time_of(as_of), is_landmark=self.bundle.about.clock == "landmark")
 
@@ -223,7 +229,7 @@ class Predictor:
         return build_outcome(self.bundle.config.outcome)
 
     @cached_property
-    def _settings(self) -> Settings:
+    def _settings(self) -> PreparationSettings:
         return build_settings(self.bundle.config)
 
     @property
@@ -236,7 +242,7 @@ def load_bundle(path: str | Path) -> Predictor:
     return Predictor(read_bundle(Path(path).expanduser()))
 
 
-def show_bundle(path: str, predictor: Predictor) -> None:
+def log_bundle(path: str, predictor: Predictor) -> None:
     """Which model scores, and for what."""
     about = predictor.bundle.about
     log.info("Bundle: %s (%s)\n%s", path, about.name, about.outcome)
@@ -244,7 +250,7 @@ def show_bundle(path: str, predictor: Predictor) -> None:
         log.warning("%s", predictor.banner)
 
 
-def time_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:
+def parse_as_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:
     """The last second of a day, or the time itself; ConfigError for what is neither.
 
     A time is in UTC unless it states an offset; with ``timezone`` it is converted to that zone.

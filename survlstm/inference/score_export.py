@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from survlstm.data.events import Reading, TableCount
+from survlstm.data.events import SourceData, TableCount
 from survlstm.data.factory import build_source, cache_folder
 from survlstm.data.sources import synthea
-from survlstm.data.sources.shards import check_unusable_shares, merged, shards
+from survlstm.data.sources.shards import check_unusable_shares, merge_counts, split_into_shards
 from survlstm.data.vocabulary import UNK
-from survlstm.inference.dates import LastDays
-from survlstm.inference.predictor import AsOf, Predictor, time_of
-from survlstm.inference.score_subjects import Predictions, kind_of
+from survlstm.inference.dates import RecordEndDays
+from survlstm.inference.predictor import AsOf, Predictor, parse_as_of
+from survlstm.inference.score_subjects import SubjectPredictions, reason_without_values
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def score_export(
     horizons: Sequence[float] | None = None,
     as_of: AsOf = None,
     max_unusable_share: float | None = None,
-    last_days: LastDays | None = None,
-) -> Iterator[Predictions]:
+    last_days: RecordEndDays | None = None,
+) -> Iterator[SubjectPredictions]:
     """The predictions of at most ``subjects_at_once`` subjects at a time, in the order of their ids, without notes.
 
     What there is to note about the dates of all parts together is logged at the end; ``last_days`` gives it to the
@@ -50,8 +50,8 @@ def score_export(
     done = 0
     unknown = _Unknown()
     warnings: list[str] = []
-    last_days = LastDays() if last_days is None else last_days
-    with shards(
+    last_days = RecordEndDays() if last_days is None else last_days
+    with split_into_shards(
         path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
     ) as cut:
         counts.append(cut.malformed)
@@ -74,10 +74,12 @@ def score_export(
                         "Part %d of %d scored (%s)", number, len(cut.folders), f"{done:,} of {cut.subjects:,} subjects"
                     )
     is_landmark = predictor.bundle.about.clock == "landmark"
-    _tell(merged(counts), unknown, [*warnings, *last_days.notes(as_of=time_of(as_of), is_landmark=is_landmark)])
-    _warn_of_missing_tables(merged(counts), predictor.bundle.reference.tables)
+    _tell(
+        merge_counts(counts), unknown, [*warnings, *last_days.notes(as_of=parse_as_of(as_of), is_landmark=is_landmark)]
+    )
+    _warn_of_missing_tables(merge_counts(counts), predictor.bundle.reference.tables)
     limit = data.source.max_unusable_share if max_unusable_share is None else max_unusable_share
-    check_unusable_shares(merged(counts), limit=limit)
+    check_unusable_shares(merge_counts(counts), limit=limit)
 
 
 class _Unknown:
@@ -87,7 +89,7 @@ class _Unknown:
         self.entries: Counter[str] = Counter()
         self._subjects: Counter[str] = Counter()
 
-    def add(self, predictor: Predictor, reading: Reading) -> None:
+    def add(self, predictor: Predictor, reading: SourceData) -> None:
         """Count those of a part; no subject is in two parts."""
         events, vocabulary = reading.events, predictor.bundle.fitted.vocabulary
         strange = vocabulary.number(events.codes) == vocabulary.entries.index(UNK)
@@ -118,10 +120,10 @@ def _tell(counts: tuple[TableCount, ...], unknown: _Unknown, warnings: Sequence[
             f"{count.rows_used:,}",
             why and f" ({why})",
         )
-    parts = Counter(kind_of(warning) for warning in warnings)
+    parts = Counter(reason_without_values(warning) for warning in warnings)
     # Each part says it with its own numbers.
-    for warning in {kind_of(warning): warning for warning in reversed(warnings)}.values():
-        others = parts[kind_of(warning)] - 1
+    for warning in {reason_without_values(warning): warning for warning in reversed(warnings)}.values():
+        others = parts[reason_without_values(warning)] - 1
         log.warning("WARNING: %s%s", warning, f" ({others} other parts say the like)" if others else "")
     if unknown.entries:
         log.info("%s", unknown.sentence())

@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float64, Int64
 
 from survlstm.data.batches import Batches, feature_columns
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
 from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.vocabulary import UNK
-from survlstm.evaluation.hazard_extrapolation import logit_of
+from survlstm.evaluation.hazard_extrapolation import log_odds
 from survlstm.inference.bundle.bundle import Bundle
-from survlstm.inference.subject_record import Records
-from survlstm.training.prediction import predict
+from survlstm.inference.subject_record import ScoredRecords
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ NOT_SCORED = ("subject_id", "reason")
 
 
 @dataclass(frozen=True)
-class Predictions:
+class SubjectPredictions:
     """``table`` has one row a subject, or a visit: what the columns hold is said by ``Predictor.predict``.
 
     ``not_scored`` has subject_id and reason, a sentence. ``notes`` are sentences about the events as a whole.
@@ -41,7 +41,7 @@ class Predictions:
     ends: np.ndarray
 
 
-def tensors_of(records: Records, bundle: Bundle) -> Tensors:
+def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
     """What the model reads of the subjects with visits to read; the labels in it mean nothing."""
     subject = np.flatnonzero(records.seen)
     seen = records.seen[subject]
@@ -67,7 +67,7 @@ def tensors_of(records: Records, bundle: Bundle) -> Tensors:
     ).tensors
 
 
-def batches_of(tensors: Tensors, bundle: Bundle) -> Batches:
+def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
     """All subjects, in batches as in training."""
     return Batches(
         tensors,
@@ -78,16 +78,16 @@ def batches_of(tensors: Tensors, bundle: Bundle) -> Batches:
     )
 
 
-def score(
-    records: Records, bundle: Bundle, *, per_visit: bool, horizons: Sequence[float] | None, notes: Sequence[str]
-) -> Predictions:
+def score_subjects(
+    records: ScoredRecords, bundle: Bundle, *, per_visit: bool, horizons: Sequence[float] | None, notes: Sequence[str]
+) -> SubjectPredictions:
     """Predict what may be predicted, and list the rest; ``horizons`` None: those of the bundle."""
-    horizons = checked_horizons(bundle, horizons)
+    horizons = check_horizons_reached(bundle, horizons)
     if per_visit and bundle.about.clock == "landmark":
         raise ConfigError("per_visit needs a bundle of the visit clock; this one predicts once, at its landmark")
-    tensors = tensors_of(records, bundle)
+    tensors = make_tensors(records, bundle)
     ids = records.visits.subjects.subject_id.astype(np.str_)
-    reason = reasons(records, tensors, bundle, looking_back=per_visit)
+    reason = reasons_not_scored(records, tensors, bundle, looking_back=per_visit)
     subject = np.flatnonzero(records.seen)
     first = bundle.config.data.min_visits - 1 if per_visit else None
     rows = _rows(tensors.visits_per_subject, reason[subject] == "", first=first)
@@ -105,11 +105,11 @@ def score(
     _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
     left_out = np.flatnonzero(reason != "")
     not_scored = pd.DataFrame({"subject_id": ids[left_out], "reason": reason[left_out]}, columns=list(NOT_SCORED))
-    return Predictions(table, not_scored, tuple(notes), records.ends)
+    return SubjectPredictions(table, not_scored, tuple(notes), records.ends)
 
 
-def reasons(records: Records, tensors: Tensors, bundle: Bundle, *, looking_back: bool) -> np.ndarray:
-    """Why each subject is not scored, "" where it is; ``tensors`` are those of ``tensors_of``.
+def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle, *, looking_back: bool) -> np.ndarray:
+    """Why each subject is not scored, "" where it is; ``tensors`` are those of ``make_tensors``.
 
     ``looking_back`` is for what was known at each visit: it matters not then that the record is over.
     """
@@ -123,7 +123,7 @@ def reasons(records: Records, tensors: Tensors, bundle: Bundle, *, looking_back:
     return reason if looking_back else np.where(records.over, records.why_over, reason)
 
 
-def refuse_no_numbers(found: np.ndarray) -> None:
+def check_finite(found: np.ndarray) -> None:
     """BundleError where a model gives something else than numbers: its weights, though finite, are no model's."""
     if not np.isfinite(found).all():
         raise BundleError(
@@ -132,17 +132,17 @@ def refuse_no_numbers(found: np.ndarray) -> None:
         )
 
 
-def kind_of(reason: str) -> str:
+def reason_without_values(reason: str) -> str:
     """A reason without its dates and numbers, so that it can be counted."""
     return re.sub(r"\d[\d-]*", "…", reason)
 
 
-def undated(reason: str) -> str:
+def reason_without_dates(reason: str) -> str:
     """A reason fit for a message: without the dates, which are a patient's."""
     return re.sub(r"\d{4}-\d{2}-\d{2}", "a day not shown here", reason)
 
 
-def checked_horizons(bundle: Bundle, horizons: Sequence[float] | None) -> tuple[float, ...]:
+def check_horizons_reached(bundle: Bundle, horizons: Sequence[float] | None) -> tuple[float, ...]:
     """Sorted, each once; ConfigError where a curve does not reach them."""
     if horizons is None:
         return tuple(bundle.reference.horizons)
@@ -173,7 +173,7 @@ def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _R
     if first is None:
         return _Rows(owner, visits[owner] - 1)
     number = np.maximum(visits[owner] - first, 0)
-    return _Rows(np.repeat(owner, number), ranges(np.full_like(owner, first), number))
+    return _Rows(np.repeat(owner, number), flat_positions(np.full_like(owner, first), number))
 
 
 def _is_unknown(tensors: Tensors, bundle: Bundle) -> np.ndarray:
@@ -190,17 +190,17 @@ def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " vi
 def _curves(bundle: Bundle, tensors: Tensors, rows: _Rows, table: pd.DataFrame) -> Float64[np.ndarray, "row horizon"]:
     """S at the bundle's grid; on the visit clock the table gets the hazard of the row's own step."""
     grid = bundle.reference.grid
-    found = None if not len(rows.owner) else predict(bundle.model, batches_of(tensors, bundle), CPU)
+    found = None if not len(rows.owner) else predict_split(bundle.model, make_batches(tensors, bundle), CPU)
     if bundle.drift is None:
         return np.empty((0, len(grid))) if found is None else found.survival[rows.owner]
     table["hazard"] = np.empty(0) if found is None else found.hazard[rows.owner, rows.number]
-    return np.cumprod(1 - bundle.drift.hazard(logit_of(table["hazard"].to_numpy()), steps=len(grid)), axis=1)
+    return np.cumprod(1 - bundle.drift.hazard(log_odds(table["hazard"].to_numpy()), steps=len(grid)), axis=1)
 
 
 def _add_risk(
     table: pd.DataFrame, curves: Float64[np.ndarray, "row horizon"], bundle: Bundle, horizons: Sequence[float]
 ) -> None:
-    refuse_no_numbers(curves)
+    check_finite(curves)
     table["risk"] = 1 - curves[:, -1]
     table["percentile"] = bundle.reference.percentile(table["risk"].to_numpy())
     grid = np.array([0.0, *bundle.reference.grid])

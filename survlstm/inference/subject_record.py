@@ -11,14 +11,14 @@ from jaxtyping import Bool, Int64
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
-from survlstm.data.outcomes.labels import FollowUp, Outcome, end_of_death_day
-from survlstm.data.prepare import Settings, group_observed
+from survlstm.data.outcomes.labels import ObservedFollowUp, Outcome, end_of_death_day
+from survlstm.data.prepare import PreparationSettings, group_observed
 from survlstm.data.visits import Visits, take_events
-from survlstm.inference.dates import LONGEST_RECORD_YEARS, is_too_long, record_ends
+from survlstm.inference.dates import LONGEST_RECORD_YEARS, record_end_times, spans_more_than_a_life
 
 
 @dataclass(frozen=True)
-class Records:
+class ScoredRecords:
     """Visits of all subjects, and of each the first ``seen`` that are read: none where ``reason`` says why not.
 
     ``reason`` is "" for who is scored. ``over`` says that a subject has had the outcome, or died, after the visits that
@@ -36,8 +36,8 @@ class Records:
 
 
 def records_of_events(
-    events: Events, outcome: Outcome, settings: Settings, *, as_of: np.datetime64 | None, reads_age: bool
-) -> Records:
+    events: Events, outcome: Outcome, settings: PreparationSettings, *, as_of: np.datetime64 | None, reads_age: bool
+) -> ScoredRecords:
     """Group and cut as in training (survlstm.data.prepare), without a label.
 
     Entries that were not known by ``as_of`` are not looked at; one that is dated to the day is known at its end.
@@ -59,12 +59,12 @@ def records_of_events(
 def records_of_visits(
     visits: Visits,
     outcome: Outcome,
-    settings: Settings,
+    settings: PreparationSettings,
     *,
     as_of: np.datetime64 | None,
     reads_age: bool,
     landmark: np.ndarray | None = None,
-) -> Records:
+) -> ScoredRecords:
     """Visits that are made already, each with the time of its last entry; see ``records_of_events``."""
     follow_up = outcome.follow_up(visits)
     number = visits.visits_per_subject
@@ -87,12 +87,12 @@ def records_of_visits(
         )
     reason = np.where((reason == "") & (seen == 0), why_over, reason)
     reason = np.where(
-        is_too_long(visits),
+        spans_more_than_a_life(visits),
         f"its visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: mend it, or set as_of",
         reason,
     )
     seen = np.where(reason == "", seen, 0)
-    return Records(visits, seen, reason, over, why_over, landmark, record_ends(visits))
+    return ScoredRecords(visits, seen, reason, over, why_over, landmark, record_end_times(visits))
 
 
 def _alive(events: Events, died_later: np.ndarray) -> Subjects:
@@ -101,7 +101,7 @@ def _alive(events: Events, died_later: np.ndarray) -> Subjects:
     return dataclasses.replace(events.subjects, death=death)
 
 
-def _over(visits: Visits, follow_up: FollowUp) -> tuple[np.ndarray, np.ndarray]:
+def _over(visits: Visits, follow_up: ObservedFollowUp) -> tuple[np.ndarray, np.ndarray]:
     """Who has had the outcome, or has died, by the end of the record; and the sentences."""
     died = ~np.isnat(visits.subjects.death)
     event_day, death_day = (time.astype("datetime64[D]") for time in (follow_up.event_time, visits.subjects.death))
@@ -124,7 +124,12 @@ def _too_short(visits: np.ndarray, min_visits: int, *, by: str = "") -> np.ndarr
 
 
 def _not_at_landmark(
-    visits: Visits, follow_up: FollowUp, landmark: np.ndarray, settings: Settings, *, as_of: np.datetime64 | None
+    visits: Visits,
+    follow_up: ObservedFollowUp,
+    landmark: np.ndarray,
+    settings: PreparationSettings,
+    *,
+    as_of: np.datetime64 | None,
 ) -> np.ndarray:
     """Why a subject is not at risk at its landmark; "" where it is. Without ``as_of`` its last visit ends a record."""
     assert settings.landmark is not None, "asked on the landmark clock only"
@@ -146,7 +151,7 @@ def _not_at_landmark(
     return reason
 
 
-def _with_reasons_of_events(records: Records, entries: np.ndarray) -> Records:
+def _with_reasons_of_events(records: ScoredRecords, entries: np.ndarray) -> ScoredRecords:
     """What is wrong with the entries says more than how few visits they make."""
     reason = records.reason.copy()
     number = records.visits.visits_per_subject

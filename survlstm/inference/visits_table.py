@@ -8,9 +8,9 @@ import pandas as pd
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Subjects
 from survlstm.data.known_times import known_times
-from survlstm.data.visits import Visits, offsets_of
+from survlstm.data.visits import Visits, offsets_from_sizes
 from survlstm.inference.events_table import SHOWN_COLUMNS, read_events_table
-from survlstm.utils.content import known_and_others
+from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import SourceError
 
 REQUIRED = ("subject_id", "time", "codes")
@@ -28,7 +28,7 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
         raise SourceError(f"visits must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
-        found = known_and_others(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
+        found = list_known_names(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
         raise SourceError(
             f"visits must have the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing, found {found}"
         )
@@ -67,7 +67,7 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
             events.subjects.subject_id, _births(table, events.subjects.subject_id), events.subjects.death
         ),
         codes=events.codes,
-        visit_offsets=offsets_of(np.bincount(events.subject[first], minlength=len(events.subjects))),
+        visit_offsets=offsets_from_sizes(np.bincount(events.subject[first], minlength=len(events.subjects))),
         visit_time=time[first],
         code_offsets=np.append(np.flatnonzero(is_first), len(order)).astype(np.int64),
         code=events.code[order],

@@ -28,7 +28,7 @@ def build_model(
     )
 
 
-def build_trained(
+def build_model_with_weights(
     config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, weights: Mapping[str, torch.Tensor]
 ) -> DiscreteTimeSurvivalLSTM:
     """The model of a file, with the file's weights, in evaluation mode and on the host.

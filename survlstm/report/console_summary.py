@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survlstm.data.prepare import Prepared
+from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.comparison import Comparison
-from survlstm.evaluation.results import Difference, Estimate, Finding, LandmarkResult, Row, Verdict
-from survlstm.report.task import Task
+from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Finding, LandmarkResult, StepRow
+from survlstm.report.task import RunTask
 from survlstm.training.history import History
 from survlstm.utils.files import write_json
 
 log = logging.getLogger(__name__)
 
 
-def show_preparation(prepared: Prepared) -> None:
+def log_preparation(prepared: PreparedData) -> None:
     """Every row and subject accounted for, and what the outcome looks like."""
     flow, tensors = prepared.flow, prepared.tensors
     log.info("%s", reading_table(prepared).to_string(index=False))
@@ -54,7 +54,7 @@ def show_preparation(prepared: Prepared) -> None:
         log.warning("WARNING: %s", warning)
 
 
-def reading_table(prepared: Prepared) -> pd.DataFrame:
+def reading_table(prepared: PreparedData) -> pd.DataFrame:
     """One line a table: rows read, used, left out by design and unusable, with the reasons."""
     return pd.DataFrame(
         {
@@ -69,14 +69,14 @@ def reading_table(prepared: Prepared) -> pd.DataFrame:
     )
 
 
-def show_task(task: Task) -> None:
+def log_task(task: RunTask) -> None:
     """What is predicted and on whose records: the first line of a command."""
     log.info("Outcome: %s; data: %s", task.outcome, task.data)
     if task.banner:
         log.warning("%s", task.banner)
 
 
-def show_verdict(verdict: Verdict, findings: Sequence[Finding], *, banner: str = "") -> None:
+def log_evaluation(verdict: EvaluationSummary, findings: Sequence[Finding], *, banner: str = "") -> None:
     """The sentences, the tables, and what the health checks found; a ``banner`` stands before the sentences."""
     log.info("\nEvaluated subjects (%s): %d, events: %d", verdict.split, verdict.subjects, verdict.events)
     log.info("%s", step_table(verdict).to_string(index=False))
@@ -101,11 +101,11 @@ def show_verdict(verdict: Verdict, findings: Sequence[Finding], *, banner: str =
             log.warning("%s: %s (%s)", finding.level.upper(), finding.finding, finding.evidence)
             if finding.advice:
                 log.warning("  try: %s", "  or  ".join(finding.advice))
-    log.info("Health: %s", health_counts(findings))
+    log.info("Health: %s", count_findings(findings))
     log.info("\n%s", "\n".join([*([banner] if banner else []), *verdict.lines]))
 
 
-def step_table(verdict: Verdict) -> pd.DataFrame:
+def step_table(verdict: EvaluationSummary) -> pd.DataFrame:
     """One line a contender: c_td and nll with intervals, and what the model has over it."""
     return pd.DataFrame(
         {
@@ -152,7 +152,7 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
     )
 
 
-def health_counts(findings: Sequence[Finding]) -> str:
+def count_findings(findings: Sequence[Finding]) -> str:
     """How many checks gave what."""
     counts = Counter(finding.level for finding in findings)
     return ", ".join(f"{counts[level]} {level}" for level in ("failure", "warning", "note", "ok"))
@@ -184,18 +184,18 @@ def _p(value: float | None) -> str:
 
 def write_metrics(
     path: Path,
-    prepared: Prepared,
+    prepared: PreparedData,
     history: History | None,
     *,
-    task: Task,
-    verdict: Verdict,
-    validation: Row | None,
+    task: RunTask,
+    verdict: EvaluationSummary,
+    validation: StepRow | None,
     findings: Sequence[Finding],
 ) -> None:
     """metrics.json: the verdict with its conventions, the health checks, and the way the data took."""
-    content: dict[str, Any] = {"task": plain(task), verdict.split: plain(verdict), "health": plain(findings)}
+    content: dict[str, Any] = {"task": to_json(task), verdict.split: to_json(verdict), "health": to_json(findings)}
     if validation is not None:
-        content["validation"] = {"c_td": plain(validation.c_td), "nll": plain(validation.nll)}
+        content["validation"] = {"c_td": to_json(validation.c_td), "nll": to_json(validation.nll)}
     if history is not None:
         best = history.best
         content["training"] = {
@@ -209,28 +209,28 @@ def write_metrics(
     write_json(path, content | {"data": _data(prepared)})
 
 
-def write_failure(path: Path, prepared: Prepared, finding: Finding, *, task: Task) -> None:
+def write_failure(path: Path, prepared: PreparedData, finding: Finding, *, task: RunTask) -> None:
     """metrics.json of a run that ended without a model: why, and what to try."""
     log.error("%s: %s", finding.level.upper(), finding.finding)
     log.error("  try: %s", "  or  ".join(finding.advice))
-    write_json(path, {"task": plain(task), "health": plain([finding]), "data": _data(prepared)})
+    write_json(path, {"task": to_json(task), "health": to_json([finding]), "data": _data(prepared)})
 
 
-def _data(prepared: Prepared) -> dict[str, Any]:
-    return plain(prepared.flow) | {
+def _data(prepared: PreparedData) -> dict[str, Any]:
+    return to_json(prepared.flow) | {
         "fingerprint": prepared.fingerprint,
         "vocabulary_size": len(prepared.vocabulary),
     }
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Dataclasses, named tuples and arrays as what JSON holds."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: plain(item) for name, item in value._asdict().items()}
+        return {name: to_json(item) for name, item in value._asdict().items()}
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

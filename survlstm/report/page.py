@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from survlstm.data.prepare import Flow
-from survlstm.evaluation.results import Calibration, Finding, LandmarkResult, Verdict, best_of
+from survlstm.data.prepare import CohortFlow
+from survlstm.evaluation.results import Calibration, EvaluationSummary, Finding, LandmarkResult, best_by_c_index
 from survlstm.report import formatting
 from survlstm.report.figures.calibration import draw_calibration
-from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
+from survlstm.report.figures.canvas import DrawnFigure, SavedFigure, house_style, save
 from survlstm.report.figures.cohort import draw_flow
 from survlstm.report.figures.curves import draw_examples, draw_groups
 from survlstm.report.figures.learning import draw_learning
 from survlstm.report.figures.ranking import draw_forest, draw_heat_map
-from survlstm.report.templates import page_environment
+from survlstm.report.templates import template_environment
 from survlstm.training.history import History
 from survlstm.utils.files import write_text
 
@@ -27,24 +27,24 @@ LEVELS = ("failure", "warning", "note", "ok")
 
 
 @dataclass(frozen=True)
-class CalibrationPlate:
+class CalibrationFigure:
     """A landmark's calibration at one horizon, and its plate where groups could be formed."""
 
     horizon: str
     found: Calibration
-    plate: Plate | None
+    plate: SavedFigure | None
 
 
 @dataclass(frozen=True)
-class Plates:
+class ReportFigures:
     """Every figure of the page, None or empty where its values are missing."""
 
-    forest: Plate | None
-    heat_map: Plate | None
-    calibration: tuple[tuple[str, tuple[CalibrationPlate, ...]], ...]
-    curves: tuple[Plate, ...]
-    learning: tuple[Plate, ...]
-    cohort: Plate
+    forest: SavedFigure | None
+    heat_map: SavedFigure | None
+    calibration: tuple[tuple[str, tuple[CalibrationFigure, ...]], ...]
+    curves: tuple[SavedFigure, ...]
+    learning: tuple[SavedFigure, ...]
+    cohort: SavedFigure
 
 
 def write_report(
@@ -52,9 +52,9 @@ def write_report(
     *,
     title: str,
     banner: str = "",
-    verdict: Verdict,
+    verdict: EvaluationSummary,
     findings: tuple[Finding, ...],
-    flow: Flow,
+    flow: CohortFlow,
     history: History | None,
     config_yaml: str,
     manifest: dict[str, str],
@@ -68,7 +68,7 @@ def write_report(
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
         plates = _draw(figures, verdict, flow, history)
-    page = page_environment(Path(__file__).parent).get_template("page.html.jinja")
+    page = template_environment(Path(__file__).parent).get_template("page.html.jinja")
     path = folder / "report.html"
     # Its presence says that the run is finished.
     write_text(
@@ -84,16 +84,16 @@ def write_report(
             config_yaml=config_yaml,
             manifest=manifest,
             plates=plates,
-            best_baseline=best_of(verdict.rows, "baseline"),
-            oracle=best_of(verdict.rows, "oracle"),
+            best_baseline=best_by_c_index(verdict.rows, "baseline"),
+            oracle=best_by_c_index(verdict.rows, "oracle"),
         ),
     )
     log.info("Report: %s", path)
     return path
 
 
-def _draw(folder: Path, verdict: Verdict, flow: Flow, history: History | None) -> Plates:
-    def plate(drawing: Drawing | None) -> Plate | None:
+def _draw(folder: Path, verdict: EvaluationSummary, flow: CohortFlow, history: History | None) -> ReportFigures:
+    def plate(drawing: DrawnFigure | None) -> SavedFigure | None:
         return save(drawing, folder) if drawing else None
 
     curves = [
@@ -101,7 +101,7 @@ def _draw(folder: Path, verdict: Verdict, flow: Flow, history: History | None) -
         for place, found in enumerate(verdict.curves, start=1)
         for draw, name in ((draw_examples, "examples"), (draw_groups, "groups"))
     ]
-    return Plates(
+    return ReportFigures(
         forest=plate(draw_forest(verdict.rows)),
         heat_map=plate(draw_heat_map(verdict.landmarks)),
         calibration=tuple(
@@ -114,12 +114,12 @@ def _draw(folder: Path, verdict: Verdict, flow: Flow, history: History | None) -
     )
 
 
-def _calibration_plates(folder: Path, landmark: LandmarkResult, place: int) -> Iterator[CalibrationPlate]:
+def _calibration_plates(folder: Path, landmark: LandmarkResult, place: int) -> Iterator[CalibrationFigure]:
     for number, calibration in enumerate(landmark.calibration, start=1):
         name = f"calibration_{place}_{number}"
         drawing = draw_calibration(calibration, landmark=landmark.name, unit=landmark.unit, name=name)
-        yield CalibrationPlate(
-            horizon=formatting.time(calibration.horizon, landmark.unit),
+        yield CalibrationFigure(
+            horizon=formatting.format_time(calibration.horizon, landmark.unit),
             found=calibration,
             plate=save(drawing, folder) if drawing else None,
         )

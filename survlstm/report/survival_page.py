@@ -11,16 +11,16 @@ from survlstm.report.figures.survival import (
     UNITS,
     GroupCurve,
     SubjectCurve,
-    Times,
+    TimeGrid,
     draw_risk_groups,
     draw_subjects,
 )
-from survlstm.report.templates import page_environment
+from survlstm.report.templates import template_environment
 from survlstm.utils.files import write_text
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredCohort:
     """What the page shows of a scored cohort.
 
     ``left_out`` are the subjects asked for that can't be drawn, each with its reason; ``not_scored`` counts subjects by
@@ -30,7 +30,7 @@ class Scored:
 
     outcome: str
     steps: str
-    times: Times
+    times: TimeGrid
     horizons: tuple[float, ...]
     subjects: tuple[SubjectCurve, ...]
     groups: tuple[GroupCurve, ...]
@@ -53,12 +53,12 @@ class Scored:
         return 1 - alive / self.number
 
 
-def write_survival_page(folder: Path, scored: Scored) -> Path:
+def write_survival_page(folder: Path, scored: ScoredCohort) -> Path:
     """Write ``folder/survival.html``, ``survival_*.svg`` and ``.png``; equal values give equal bytes."""
     with house_style():
         subjects = [save(drawing, folder) for drawing in draw_subjects(scored.subjects, scored.times)]
         groups = save(draw_risk_groups(scored.groups, scored.times), folder)
-    page = page_environment(Path(__file__).parent).get_template("survival.html.jinja")
+    page = template_environment(Path(__file__).parent).get_template("survival.html.jinja")
     path = folder / "survival.html"
     text = page.render(
         title="Survival curves",

@@ -14,7 +14,7 @@ BANNER = "SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothin
 DRAWN = {"SyntheticOutcome": "synthetic (drawn by a formula)", "RandomOutcome": "random (drawn by chance)"}
 
 
-class Task(NamedTuple):
+class RunTask(NamedTuple):
     """The outcome and the data of a run; ``banner`` is empty unless the outcome is drawn."""
 
     outcome: str
@@ -27,12 +27,12 @@ class Task(NamedTuple):
         return f"outcome {self.outcome}, {self.data}"
 
 
-def task_of(config: RunConfig, data: DataConfig | None = None) -> Task:
+def describe_task(config: RunConfig, data: DataConfig | None = None) -> RunTask:
     """The task of a run, or of its model on other ``data``."""
-    return Task(outcome_name(config.outcome), _data_name(data or config.data), banner_of(config.outcome))
+    return RunTask(outcome_name(config.outcome), _data_name(data or config.data), outcome_banner(config.outcome))
 
 
-def banner_of(outcome: SwapPoint) -> str:
+def outcome_banner(outcome: SwapPoint) -> str:
     """The banner of a drawn outcome; empty for one that the records hold."""
     return BANNER if is_drawn(str(outcome.settings()["_target_"])) else ""
 
@@ -45,10 +45,10 @@ def is_drawn(target: str) -> bool:
 def outcome_name(outcome: SwapPoint) -> str:
     """The outcome in a few words."""
     settings = outcome.settings()
-    return name_of_outcome(str(settings["_target_"]), settings.get("codes", []))
+    return outcome_name_of_class(str(settings["_target_"]), settings.get("codes", []))
 
 
-def name_of_outcome(target: str, codes: Sequence[str] = ()) -> str:
+def outcome_name_of_class(target: str, codes: Sequence[str] = ()) -> str:
     """The same, of the class that a config names and the codes beside it."""
     name = _class_of(target)
     if name == "FirstCodeOutcome" and codes:

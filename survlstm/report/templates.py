@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from survlstm.report import formatting
 
 
-def page_environment(templates: Path) -> Environment:
+def template_environment(templates: Path) -> Environment:
     """Templates of a folder, and page.css of the report; the filters write numbers as the report does."""
     environment = Environment(
         loader=FileSystemLoader([templates, Path(__file__).parent]),
@@ -20,15 +20,15 @@ def page_environment(templates: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "number": formatting.number,
-        "short": formatting.short,
+        "number": formatting.format_number,
+        "short": formatting.format_short,
         "count": "{:,}".format,
-        "counted": formatting.counted,
-        "interval": formatting.interval,
-        "p_value": formatting.p_value,
-        "signed": formatting.signed,
-        "time": formatting.time,
-        "times": formatting.times,
-        "since": formatting.since,
+        "counted": formatting.format_count,
+        "interval": formatting.format_interval,
+        "p_value": formatting.format_p_value,
+        "signed": formatting.format_signed,
+        "time": formatting.format_time,
+        "times": formatting.format_times,
+        "since": formatting.format_since,
     }
     return environment

@@ -12,21 +12,22 @@ from torch import nn
 from survlstm.config.schema import RunConfig
 from survlstm.config.section import Section, as_yaml
 from survlstm.data.factory import build_batches
-from survlstm.data.prepare import Prepared
+from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.bootstrap import Bootstrap
-from survlstm.evaluation.comparators import Contender
-from survlstm.evaluation.diagnostics import HealthFacts, check_health
-from survlstm.evaluation.evaluate_run import judge
-from survlstm.evaluation.landmarks import reference_of
-from survlstm.evaluation.results import Row, Verdict
-from survlstm.evaluation.sanity_checks import run_canaries
-from survlstm.evaluation.step_metrics import judge_steps
-from survlstm.report.task import Task
-from survlstm.runs.manifest import shown_facts
-from survlstm.runs.results import Judged, write_results
+from survlstm.evaluation.comparators import Comparator
+from survlstm.evaluation.diagnostics import run_diagnostics
+from survlstm.evaluation.diagnostics.context import DiagnosticContext
+from survlstm.evaluation.evaluate_run import evaluate_predictions
+from survlstm.evaluation.landmarks import reference_split
+from survlstm.evaluation.results import EvaluationSummary, StepRow
+from survlstm.evaluation.sanity_checks import run_sanity_checks
+from survlstm.evaluation.step_metrics import evaluate_steps
+from survlstm.report.task import RunTask
+from survlstm.runs.manifest import facts_for_page
+from survlstm.runs.results import RunResults, write_results
 from survlstm.training.history import History
-from survlstm.training.prediction import Predictions, predict
+from survlstm.training.prediction import Predictions, predict_split
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class Assessment:
     """
 
     title: str
-    task: Task
+    task: RunTask
     asked: Section
     config: RunConfig
-    prepared: Prepared
+    prepared: PreparedData
     evaluated: Split
     model: nn.Module
     device: torch.device
@@ -51,14 +52,14 @@ class Assessment:
     started: datetime.datetime
 
 
-def assess(assessment: Assessment, folder: Path) -> Verdict:
+def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
     """Predict, judge, check; ``folder`` holds the results afterwards."""
     config, prepared = assessment.config, assessment.prepared
     batches = build_batches(config, prepared.tensors, assessment.evaluated)
-    predictions = predict(assessment.model, batches, assessment.device)
-    others = build_batches(config, prepared.tensors, reference_of(assessment.evaluated))
-    reference = predict(assessment.model, others, assessment.device)
-    verdict = judge(
+    predictions = predict_split(assessment.model, batches, assessment.device)
+    others = build_batches(config, prepared.tensors, reference_split(assessment.evaluated))
+    reference = predict_split(assessment.model, others, assessment.device)
+    verdict = evaluate_predictions(
         predictions,
         reference,
         prepared.tensors,
@@ -70,9 +71,9 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
     chosen_on = None
     if assessment.history is not None:
         chosen_on = _on_validation(reference, config)
-    canaries = run_canaries(assessment.model, batches, assessment.device, config=config, verdict=verdict)
-    findings = check_health(
-        HealthFacts(
+    canaries = run_sanity_checks(assessment.model, batches, assessment.device, config=config, verdict=verdict)
+    findings = run_diagnostics(
+        DiagnosticContext(
             config=config,
             history=assessment.history,
             flow=prepared.flow,
@@ -82,7 +83,7 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
             canaries=canaries,
         )
     )
-    manifest = assessment.origin | shown_facts(
+    manifest = assessment.origin | facts_for_page(
         device=str(assessment.device),
         seed=config.seed,
         fingerprint=prepared.fingerprint,
@@ -90,7 +91,7 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
     )
     write_results(
         folder,
-        Judged(
+        RunResults(
             title=assessment.title,
             task=assessment.task,
             config_yaml=as_yaml(assessment.asked),
@@ -107,10 +108,10 @@ def assess(assessment: Assessment, folder: Path) -> Verdict:
     return verdict
 
 
-def _on_validation(predictions: Predictions, config: RunConfig) -> Row:
+def _on_validation(predictions: Predictions, config: RunConfig) -> StepRow:
     """The model's figures on the subjects that chose its epoch, for choosing among runs; the verdict is not theirs."""
     settings = config.judgement
-    model = Contender("model", "model", predictions.hazard, config.clock.kind == "landmark")
+    model = Comparator("model", "model", predictions.hazard, config.clock.kind == "landmark")
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
-    (row,), _ = judge_steps([model], step=predictions.step, event=predictions.event, bootstrap=bootstrap)
+    (row,), _ = evaluate_steps([model], step=predictions.step, event=predictions.event, bootstrap=bootstrap)
     return row

@@ -12,7 +12,7 @@ import pandas as pd
 from survlstm.config.commands import CompareConfig
 from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.comparison import Comparison, compare
-from survlstm.report.console_summary import comparison_table, plain
+from survlstm.report.console_summary import comparison_table, to_json
 from survlstm.report.task import BANNER
 from survlstm.runs.predictions_table import read_predictions
 from survlstm.utils.errors import ConfigError
@@ -41,7 +41,7 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
     for note in comparison.notes:
         log.info("Note: %s", note)
     if config.output is not None:
-        _write(Path(config.output).expanduser(), plain(comparison) | {"banner": banner}, table)
+        _write(Path(config.output).expanduser(), to_json(comparison) | {"banner": banner}, table)
     return comparison
 
 

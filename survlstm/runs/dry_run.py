@@ -16,16 +16,16 @@ from survlstm.data.batches import Batches
 from survlstm.data.factory import build_batches, build_prepared
 from survlstm.data.split import Split
 from survlstm.models.factory import build_model
-from survlstm.report.console_summary import show_preparation, show_task
-from survlstm.report.task import task_of
-from survlstm.training.budget import Meter, spoken
+from survlstm.report.console_summary import log_preparation, log_task
+from survlstm.report.task import describe_task
+from survlstm.training.budget import BudgetMeter, format_duration
 from survlstm.training.device import choose_device
-from survlstm.training.distributed import ALONE
-from survlstm.training.factory import build_learner
-from survlstm.training.initial_hazard import starting_hazard
+from survlstm.training.distributed import SINGLE_PROCESS
+from survlstm.training.factory import build_train_step
+from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.seeding import seed_everything
 from survlstm.training.telemetry import peak_device_bytes, peak_host_bytes
-from survlstm.training.train_step import Learner
+from survlstm.training.train_step import TrainStep
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ WARM_UP, TIMED = 1, 5
 
 
 @dataclass(frozen=True)
-class Estimate:
+class EpochEstimate:
     """Of one epoch: seconds of training; bytes of weights, gradients and optimizer, and of its largest batch."""
 
     seconds_per_epoch: float
@@ -43,28 +43,28 @@ class Estimate:
     largest: str
 
 
-def rehearse(config: RunConfig) -> Estimate:
+def dry_run(config: RunConfig) -> EpochEstimate:
     """Prepare the data, make a few steps with weights that are thrown away, say what a run would take."""
-    meter = Meter(config.trainer.cost_per_hour)
+    meter = BudgetMeter(config.trainer.cost_per_hour)
     device, taken = choose_device(config.trainer.device)
-    show_task(task_of(config))
+    log_task(describe_task(config))
     log.info("Dry run: nothing is trained and no folder is made\nDevice: %s", taken)
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
     prepared = build_prepared(config)
-    show_preparation(prepared)
+    log_preparation(prepared)
     train = build_batches(config, prepared.tensors, Split.TRAIN)
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
         intervals=prepared.fitted.intervals,
-        mean_hazard=starting_hazard(prepared.tensors),
+        mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
-    found = estimate(build_learner(config, model.train(), device, ALONE), train)
+    found = estimate_epoch(build_train_step(config, model.train(), device, SINGLE_PROCESS), train)
     _tell(config, found, model=model, train=train, device=device, meter=meter)
     return found
 
 
-def estimate(learner: Learner, train: Batches) -> Estimate:
+def estimate_epoch(learner: TrainStep, train: Batches) -> EpochEstimate:
     """From a few steps of an epoch, evenly spread from its shortest to its longest records."""
     chosen = train.in_order()
     slots = np.array([train.collate(subjects).slots for subjects in chosen])
@@ -87,7 +87,7 @@ def estimate(learner: Learner, train: Batches) -> Estimate:
         if isinstance(value, Tensor)
     )
     said = f"{len(largest)} subjects, {len(batch.slot):,} visits"
-    return Estimate(seconds, 2 * weights + moments, kept, said)
+    return EpochEstimate(seconds, 2 * weights + moments, kept, said)
 
 
 def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
@@ -109,7 +109,13 @@ def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
 
 
 def _tell(
-    config: RunConfig, found: Estimate, *, model: nn.Module, train: Batches, device: torch.device, meter: Meter
+    config: RunConfig,
+    found: EpochEstimate,
+    *,
+    model: nn.Module,
+    train: Batches,
+    device: torch.device,
+    meter: BudgetMeter,
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     per_subject = parameters / len(train.members)
@@ -129,8 +135,8 @@ def _tell(
     whole = meter.seconds + config.trainer.epochs * found.seconds_per_epoch
     log.info(
         "Time: about %s an epoch, at most %s for %d epochs (validation and judgement come on top)",
-        spoken(found.seconds_per_epoch),
-        spoken(whole),
+        format_duration(found.seconds_per_epoch),
+        format_duration(whole),
         config.trainer.epochs,
     )
     cost = meter.cost(whole)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from survlstm.config.commands import EvaluateConfig
 from survlstm.config.section import as_yaml
-from survlstm.data.external_cohort import apply_to
+from survlstm.data.external_cohort import combine_with_cohort
 from survlstm.data.factory import build_prepared
-from survlstm.data.prepare import Prepared
+from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
-from survlstm.evaluation.results import Verdict
-from survlstm.report.console_summary import show_preparation, show_task
-from survlstm.report.task import task_of
+from survlstm.evaluation.results import EvaluationSummary
+from survlstm.report.console_summary import log_preparation, log_task
+from survlstm.report.task import describe_task
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.device import choose_device
@@ -24,19 +24,19 @@ from survlstm.utils.errors import CohortError
 log = logging.getLogger(__name__)
 
 
-def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
+def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
     """Judge a run's best model on one of its own splits, or on another cohort, which is then the test split."""
     started = datetime.datetime.now(datetime.UTC)
     run = open_run(Path(config.run).expanduser().resolve())
     device, taken = choose_device(config.device)
-    task = task_of(run.config, config.data)
-    show_task(task)
+    task = describe_task(run.config, config.data)
+    log_task(task)
     log.info("Run: %s (epoch %d)\nFolder: %s\nDevice: %s", run.folder, run.best["epoch"], folder, taken)
     (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
     seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
     prepared = run.own_data(config.cache_dir)
     if config.data is None:
-        show_preparation(prepared)
+        log_preparation(prepared)
     else:
         prepared = _other_cohort(run, config, prepared)
     evaluated = Split[config.split.upper()]
@@ -61,7 +61,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> Verdict:
     return verdict
 
 
-def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: Prepared) -> Prepared:
+def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -> PreparedData:
     """The other cohort, prepared as the run's was, beside the run's training and validation subjects."""
     assert config.data is not None, "asked only where another cohort is named"
     where = {name: getattr(config.data, name) for name in ("path", "simulated", "source")}
@@ -72,8 +72,8 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: Prepared) -> Pr
         run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
     )
     # Before the run's own subjects stand beside it: counts and rates are those of the other cohort.
-    show_preparation(other)
-    applied = apply_to(own, other)
+    log_preparation(other)
+    applied = combine_with_cohort(own, other)
     left_out = applied.flow.subjects_excluded[-1]
     log.info("Left out, as %s: %d subjects (%d with the event)", *left_out)
     return applied

@@ -13,17 +13,17 @@ from survlstm.config.schema import RunConfig, SyntheticOutcomeConfig
 from survlstm.data.factory import build_batches
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.explanation.effects import METHODS, find_effects
-from survlstm.explanation.findings import Explained, Findings, rate_planted
+from survlstm.explanation.effects import METHODS, compute_effects
+from survlstm.explanation.findings import ExplanationResults, ExplanationSettings, evaluate_planted_codes
 from survlstm.explanation.gradients import refuse_missing_captum
 from survlstm.explanation.page import write_pages
 from survlstm.explanation.ranking import rank_codes
-from survlstm.explanation.risk_over_time import explain_over_time
-from survlstm.explanation.sanity_checks import check_sanity
+from survlstm.explanation.risk_over_time import explain_risk_over_time
+from survlstm.explanation.sanity_checks import check_randomization
 from survlstm.explanation.tables import write_tables
-from survlstm.explanation.text import headline, lines, warnings
-from survlstm.report.formatting import number
-from survlstm.report.task import banner_of
+from survlstm.explanation.text import headline, summary_lines, warnings
+from survlstm.report.formatting import format_number
+from survlstm.report.task import outcome_banner
 from survlstm.runs.finished import open_run
 from survlstm.utils.errors import CohortError, ConfigError
 from survlstm.utils.write_access import try_writing
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 TOLD = 10
 
 
-def explain(config: ExplainConfig) -> Findings:
+def explain(config: ExplainConfig) -> ExplanationResults:
     """Explain a run's best model on subjects of one split, and write what was found; see docs/explanation.md."""
     refuse_missing_captum()
     run = open_run(Path(config.run).expanduser().resolve())
@@ -50,17 +50,19 @@ def explain(config: ExplainConfig) -> Findings:
     model.requires_grad_(False)
     log.info("Explaining %d of %d subjects of the %s split", len(subjects), len(batches.members), config.split)
     steps = config.integration_steps
-    effects = find_effects(model, batches, subjects, integration_steps=steps, what="Explaining")
+    effects = compute_effects(model, batches, subjects, integration_steps=steps, what="Explaining")
     rankings = rank_codes(effects, resamples=config.resamples, top=config.top, seed=config.seed)
-    sanity = check_sanity(model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed)
+    sanity = check_randomization(
+        model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed
+    )
     subject = int(subjects[effects.log_odds.argmax()]) if chosen is None else chosen
     described = run.descriptions(config.cache_dir)
     which = "Some codes" if described.texts else "Codes"
     notes = (f"{which} stand without descriptions: {described.missing}.",) if described.missing else ()
     entries = prepared.vocabulary.entries
     planted = _planted_codes(run.config)
-    found = Findings(
-        about=Explained(
+    found = ExplanationResults(
+        about=ExplanationSettings(
             run=run.folder.name,
             split=config.split,
             members=len(batches.members),
@@ -70,7 +72,7 @@ def explain(config: ExplainConfig) -> Findings:
             resamples=config.resamples,
             top=config.top,
             seed=config.seed,
-            banner=banner_of(run.config.outcome),
+            banner=outcome_banner(run.config.outcome),
         ),
         effects=effects,
         rankings=rankings,
@@ -78,8 +80,8 @@ def explain(config: ExplainConfig) -> Findings:
         names=tuple(entries[code] for code in effects.code),
         described=described.texts,
         planted_codes=planted,
-        planted=rate_planted(planted, entries, effects, rankings),
-        over_time=explain_over_time(model, batches, subject, integration_steps=steps),
+        planted=evaluate_planted_codes(planted, entries, effects, rankings),
+        over_time=explain_risk_over_time(model, batches, subject, integration_steps=steps),
         subject_id=str(tensors.subject_id[subject]),
         notes=notes,
     )
@@ -115,15 +117,15 @@ def _planted_codes(config: RunConfig) -> tuple[str, ...]:
     return tuple(config.outcome.planted_codes) if isinstance(config.outcome, SyntheticOutcomeConfig) else ()
 
 
-def _tell(found: Findings) -> None:
+def _tell(found: ExplanationResults) -> None:
     """The foremost codes and every sentence, in the log."""
     log.info("\nMean effect on the log-odds of the event (%s, %s), foremost codes:", *METHODS)
     for place in found.order()[: min(TOLD, found.about.top)]:
-        effects = [number(found.rankings[method].effect[place]) for method in METHODS]
+        effects = [format_number(found.rankings[method].effect[place]) for method in METHODS]
         mark = "planted " if found.names[place] in found.planted_codes else ""
         log.info("%9s %9s  %s%s", *effects, mark, found.label(found.names[place]))
     banner = (found.about.banner,) if found.about.banner else ()
-    log.info("\n%s", "\n".join((*banner, headline(found), *lines(found))))
+    log.info("\n%s", "\n".join((*banner, headline(found), *summary_lines(found))))
     for method in METHODS:
         log.info("%s", found.sanity.sentence(method))
     for said in warnings(found):
@@ -142,7 +144,7 @@ def _folder(run: Path, output: str | None) -> Path:
         ) from error
 
 
-def _write(folder: Path, found: Findings, entries: tuple[str, ...], *, report: Path | None, why: str) -> None:
+def _write(folder: Path, found: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, why: str) -> None:
     try:
         write_tables(folder, found, entries)
         is_filled = write_pages(folder, found, entries, report=report, why=why)

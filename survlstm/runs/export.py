@@ -12,16 +12,16 @@ import torch
 
 from survlstm.config.commands import ExportConfig
 from survlstm.config.schema import RunConfig
-from survlstm.config.training import NoTrackerConfig
-from survlstm.inference.bundle.bundle import About, Bundle, first_line, write_bundle
-from survlstm.inference.bundle.card import STEPS, outcome_in_words, write_card
+from survlstm.config.training import NoLoggerConfig
+from survlstm.inference.bundle.bundle import Bundle, BundleInfo, first_line_of, write_bundle
+from survlstm.inference.bundle.card import STEPS, describe_outcome, write_card
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
-from survlstm.inference.bundle.reported_metrics import Metrics, checked
-from survlstm.report.task import banner_of
+from survlstm.inference.bundle.reported_metrics import ReportedMetrics, validate_reported
+from survlstm.report.task import outcome_banner
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.seeding import seed_everything
 from survlstm.utils.errors import BundleError
-from survlstm.utils.shell import command
+from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import read_json
 from survlstm.utils.version import __version__
 from survlstm.utils.write_access import try_writing
@@ -74,14 +74,14 @@ def export(config: ExportConfig) -> None:
         len(set(descriptions) & set(run.fitted.vocabulary.entries)),
         cohort["codes_of_fewer_than_ten_training_subjects"],
     )
-    if banner_of(run.config.outcome):
-        log.warning("%s", banner_of(run.config.outcome))
+    if outcome_banner(run.config.outcome):
+        log.warning("%s", outcome_banner(run.config.outcome))
 
 
 def _about(
     run: FinishedRun, model: torch.nn.Module, clock: Literal["visit", "landmark"], descriptions: dict[str, str]
-) -> About:
-    return About(
+) -> BundleInfo:
+    return BundleInfo(
         name=_name(run.folder),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         survlstm=__version__,
@@ -91,7 +91,7 @@ def _about(
         fingerprint=run.best["about"]["data_fingerprint"],
         clock=clock,
         unit="visits" if clock == "visit" else "days",
-        outcome=outcome_in_words(run.config.outcome, descriptions),
+        outcome=describe_outcome(run.config.outcome, descriptions),
         steps=STEPS[clock],
         parameters=sum(weight.numel() for weight in model.parameters()),
     )
@@ -108,11 +108,14 @@ def _metrics(folder: Path) -> dict[str, Any]:
     try:
         metrics = read_json(folder / "metrics.json")
         judged = {key: value for key, value in metrics["test"].items() if key != "curves"}
-        return checked(Metrics, {"test": judged, "health": metrics["health"], "training": metrics["training"]})
+        return validate_reported(
+            ReportedMetrics, {"test": judged, "health": metrics["health"], "training": metrics["training"]}
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
-            f"({type(error).__name__}: {first_line(error)}). Let the run end: {command('train', f'resume={folder}')}"
+            f"({type(error).__name__}: {first_line_of(error)}). Let the run end: "
+            f"{format_command('train', f'resume={folder}')}"
         ) from error
 
 
@@ -121,12 +124,12 @@ def _without_places(config: RunConfig) -> RunConfig:
     path = config.data.path
     data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
     here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
-    return config.model_copy(update={"data": data, "tracker": NoTrackerConfig(_target_=None), **here})
+    return config.model_copy(update={"data": data, "tracker": NoLoggerConfig(_target_=None), **here})
 
 
 def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:
     if asked == "native":
         return {}
-    from survlstm.inference.bundle.onnx_export import onnx_bytes  # noqa: PLC0415  (an extra)
+    from survlstm.inference.bundle.onnx_export import export_onnx  # noqa: PLC0415  (an extra)
 
-    return onnx_bytes(model, visit_features=len(run.config.model.visit_features))
+    return export_onnx(model, visit_features=len(run.config.model.visit_features))

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 from survlstm.config.schema import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
-from survlstm.data.prepare import Prepared, load_prepared
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.prepare import PreparedData, load_prepared
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.sources.synthea import SyntheaSource
-from survlstm.models.factory import build_trained
+from survlstm.models.factory import build_model_with_weights
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import load_checkpoint
-from survlstm.training.saved_state import about_of
+from survlstm.training.saved_state import checkpoint_info
 from survlstm.utils.errors import CheckpointError, CohortError, ConfigError, SourceError
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ class FinishedRun:
     best: dict[str, Any]
 
     @property
-    def fitted(self) -> Fitted:
+    def fitted(self) -> PreprocessingState:
         """What preparation fitted on the run's training subjects."""
-        return Fitted.from_plain(self.best["about"]["fitted"])
+        return PreprocessingState.from_plain(self.best["about"]["fitted"])
 
     def model(self) -> DiscreteTimeSurvivalLSTM:
         """The best model, on the host and in evaluation mode."""
         try:
-            return build_trained(
+            return build_model_with_weights(
                 self.config.model,
                 vocabulary_size=len(self.fitted.vocabulary),
                 intervals=self.fitted.intervals,
@@ -51,7 +51,7 @@ class FinishedRun:
         except ValueError as error:
             raise _broken(self.folder, str(error)) from error
 
-    def own_data(self, cache_dir: str) -> Prepared:
+    def own_data(self, cache_dir: str) -> PreparedData:
         """The data that the run was trained on: from the cache, or prepared again from its source.
 
         CohortError where its source no longer gives what the model was trained on.
@@ -80,7 +80,7 @@ class FinishedRun:
             )
         return prepared
 
-    def descriptions(self, cache_dir: str) -> Descriptions:
+    def descriptions(self, cache_dir: str) -> CodeDescriptions:
         """What the run's export calls its codes; a warning says which tables could not be read for it, and why."""
         data = self.config.data
         if data.path is not None:
@@ -95,7 +95,7 @@ class FinishedRun:
         return found
 
 
-class Descriptions(NamedTuple):
+class CodeDescriptions(NamedTuple):
     """Code to text, and why texts are missing; empty where none is.
 
     Training reads the columns that it needs and no texts, so that an export may be fit for training whose texts can't
@@ -106,13 +106,13 @@ class Descriptions(NamedTuple):
     missing: str
 
 
-def _read_descriptions(path: Path, tables: Sequence[str]) -> Descriptions:
+def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
     try:
         present = SyntheaSource(str(path), tables, 1.0).files_by_table()
     except (SourceError, OSError) as error:
-        return Descriptions({}, str(error).rstrip("."))
+        return CodeDescriptions({}, str(error).rstrip("."))
     with suppress(SourceError, OSError):
-        return Descriptions(read_descriptions(path, tables), "")
+        return CodeDescriptions(read_descriptions(path, tables), "")
     texts: dict[str, str] = {}
     unread: list[str] = []
     # One table that can't be read need not cost the texts of the others.
@@ -121,7 +121,7 @@ def _read_descriptions(path: Path, tables: Sequence[str]) -> Descriptions:
             texts = read_descriptions(path, [table]) | texts
         except (SourceError, OSError) as error:
             unread.append(str(error).rstrip("."))
-    return Descriptions(texts, f"{'; '.join(unread)}. Training has read the codes alone, not the texts beside them")
+    return CodeDescriptions(texts, f"{'; '.join(unread)}. Training has read the codes alone, not the texts beside them")
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -138,7 +138,7 @@ def open_run(folder: Path) -> FinishedRun:
         )
     checkpoint = load_checkpoint(best)
     try:
-        about = about_of(checkpoint)
+        about = checkpoint_info(checkpoint)
         # Not from config.yaml, which a person may have edited since.
         config = validate_stored(about.config, RunConfig, finished=True)
         if (config.clock.kind == "landmark") != (about.fitted.intervals is not None):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.shell import command
+from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import read_json
 from survlstm.utils.write_access import refuse_unwritable
 
 
-def has_begun(folder: Path) -> bool:
+def holds_a_run(folder: Path) -> bool:
     """Whether a folder is that of a run, finished or not."""
     return any((folder / name).exists() for name in ("training.log", "history.json", "checkpoints", "metrics.json"))
 
@@ -29,20 +29,20 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
     """
     refuse_unwritable(folder)
     if sweep:
-        begun = [path for path in (folder, *sorted(folder.glob("*/"))) if has_begun(path)]
+        begun = [path for path in (folder, *sorted(folder.glob("*/"))) if holds_a_run(path)]
         if begun or (folder / "sweep.json").exists():
             raise ConfigError(
                 f"output_dir must not hold a run already; found {begun[0] if begun else 'a sweep'} in {folder}. Set "
-                f"another output_dir, or run what is missing: {command('train', f'sweep.resume={folder}')}"
+                f"another output_dir, or run what is missing: {format_command('train', f'sweep.resume={folder}')}"
             )
-    elif has_begun(folder) and not (may_go_on and not is_finished(folder)):
+    elif holds_a_run(folder) and not (may_go_on and not is_finished(folder)):
         raise ConfigError(
             f"output_dir must not hold a run already; found one in {folder}. Set another output_dir, or go on with it: "
-            f"{command('train', f'resume={folder}')}"
+            f"{format_command('train', f'resume={folder}')}"
         )
 
 
-class Record(NamedTuple):
+class RunRecord(NamedTuple):
     """What manifest.json says of a run.
 
     ``state`` is running, finished, failed, stopped (by a signal; it can go on), killed (it says running, and no process
@@ -57,11 +57,11 @@ class Record(NamedTuple):
     ended: str
 
 
-def read_record(folder: Path) -> Record:
+def read_run_record(folder: Path) -> RunRecord:
     """The record of a run; a folder without one, or with a damaged one, is ``unknown``, and the sentence says why."""
     try:
         manifest = read_json(folder / "manifest.json")
-        record = Record(
+        record = RunRecord(
             manifest["state"],
             manifest["sentence"],
             tuple(manifest["overrides"]),
@@ -69,13 +69,13 @@ def read_record(folder: Path) -> Record:
             manifest["ended"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Record("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
-    if record.state == "running" and not is_held(folder):
+        return RunRecord("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
+    if record.state == "running" and not is_locked(folder):
         return record._replace(state="killed", sentence="its process was killed; survlstm train resume=RUN goes on")
     return record
 
 
-def is_held(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a process trains in ``folder`` at this moment, here or, where the file system can tell, elsewhere."""
     try:
         with (folder / ".lock").open("r+") as lock:

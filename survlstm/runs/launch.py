@@ -8,24 +8,24 @@ from typing import Any
 
 import torch
 
-from survlstm.config.overrides import compose_lines, refuse_words_of_a_sweep
+from survlstm.config.overrides import compose_lines, refuse_sweep_words
 from survlstm.config.schema import RunConfig
 from survlstm.config.training import MLflowConfig
-from survlstm.report.console_summary import show_task
-from survlstm.report.task import task_of
+from survlstm.report.console_summary import log_task
+from survlstm.report.task import describe_task
 from survlstm.runs import train
-from survlstm.runs.dry_run import rehearse
-from survlstm.runs.folder import has_begun, refuse_unusable
-from survlstm.runs.logging_to_services import tracked
-from survlstm.runs.manifest import ending_recorded, write_beginning
-from survlstm.runs.resume import owned, resumed_config, state_to_go_on_from
-from survlstm.training.distributed import ALONE, World, joined
-from survlstm.training.factory import build_tracker
-from survlstm.training.torchrun import launched, refuse_launched_without_asking
-from survlstm.training.trainer import Watcher
+from survlstm.runs.dry_run import dry_run
+from survlstm.runs.folder import holds_a_run, refuse_unusable
+from survlstm.runs.logging_to_services import logged
+from survlstm.runs.manifest import record_ending, write_manifest
+from survlstm.runs.resume import resumed_config, run_lock, state_to_go_on_from
+from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup, join_process_group
+from survlstm.training.factory import build_logger
+from survlstm.training.torchrun import launched_processes, refuse_unrequested_torchrun
+from survlstm.training.trainer import Callback
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.logs import logging_nothing, logging_to
-from survlstm.utils.write_access import written_whole
+from survlstm.utils.logs import logging_errors_only, logging_to
+from survlstm.utils.write_access import report_write_errors
 
 RESUME = "resume="
 
@@ -36,42 +36,42 @@ def start(
     *,
     overrides: Sequence[str] = (),
     resumed: bool = False,
-    world: World = ALONE,
-    watchers: tuple[Watcher, ...] = (),
+    world: ProcessGroup = SINGLE_PROCESS,
+    watchers: tuple[Callback, ...] = (),
     judged: bool = True,
 ) -> None:
     """Train in ``folder``; a run that was stopped there goes on, a finished one only if that was asked for.
 
     ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
     """
-    refuse_launched_without_asking(distributed=config.trainer.distributed)
-    config = settled(config, folder)
+    refuse_unrequested_torchrun(distributed=config.trainer.distributed)
+    config = with_absolute_paths(config, folder)
     if not world.is_main:
-        with logging_nothing(), world.losses_told():
+        with logging_errors_only(), world.losses_told():
             train.train(config, folder, state=world.shared(None), world=world)
         return
     if not resumed:
         refuse_unusable(folder, may_go_on=True)
     # Before the folder is made: its package may be missing.
-    tracker = build_tracker(config.tracker)
-    with written_whole(folder), owned(folder):
+    tracker = build_logger(config.tracker)
+    with report_write_errors(folder), run_lock(folder):
         # Only now: another process may have begun here, and ended.
-        begun = has_begun(folder)
+        begun = holds_a_run(folder)
         with logging_to(folder / "training.log"):
-            show_task(task_of(config))
+            log_task(describe_task(config))
             state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
             # Of a run that goes on the verdict so far is not its verdict any more.
             for name in ("report.html", "metrics.json"):
                 (folder / name).unlink(missing_ok=True)
-            write_beginning(
+            write_manifest(
                 folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=state is not None
             )
-            with ending_recorded(folder), tracked(tracker, config, folder), world.losses_told():
+            with record_ending(folder), logged(tracker, config, folder), world.losses_told():
                 told = (*watchers, tracker)
                 train.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
 
 
-def settled(config: RunConfig, folder: Path) -> RunConfig:
+def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     """With absolute paths: what is judged or gone on with from another working folder must still be found."""
     data, tracker = config.data, config.tracker
     if data.path is not None:
@@ -83,7 +83,7 @@ def settled(config: RunConfig, folder: Path) -> RunConfig:
 
 def resume(words: list[str]) -> None:
     """Go on with the run that ``resume=RUN`` names; the other words change its config."""
-    refuse_words_of_a_sweep(words, "resume")
+    refuse_sweep_words(words, "resume")
     named = [word for word in words if word.startswith(RESUME)]
     if len(named) > 1:
         raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
@@ -94,7 +94,7 @@ def resume(words: list[str]) -> None:
 
 def start_without_hydra(config: RunConfig, words: list[str]) -> None:
     """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
-    refuse_words_of_a_sweep(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
+    refuse_sweep_words(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
     folder = Path(config.output_dir).expanduser().absolute()
     _start_or_rehearse(config, folder, overrides=_of_the_run(compose_lines(words)), resumed=False)
 
@@ -107,18 +107,18 @@ def _of_the_run(lines: list[str]) -> list[str]:
 def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str], resumed: bool) -> None:
     if config.trainer.dry_run:
         with logging_to(None):
-            rehearse(config)
+            dry_run(config)
         return
     if not config.trainer.distributed:
         start(config, folder, overrides=overrides, resumed=resumed)
         return
-    if ":" in config.trainer.device and launched() > 1:
+    if ":" in config.trainer.device and launched_processes() > 1:
         raise ConfigError(
             "with several processes each takes a device of its own; set trainer.device=cuda, not "
             f"{config.trainer.device}"
         )
     wants_cuda = config.trainer.device.startswith("cuda")
     is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
-    with joined("cuda" if is_cuda else "cpu") as world:
+    with join_process_group("cuda" if is_cuda else "cpu") as world:
         # Its name holds the time, of which each process has its own.
         start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from survlstm.config.schema import RunConfig
-from survlstm.training.loggers.logger import State, Tracker
+from survlstm.training.loggers.logger import Logger, State
 from survlstm.utils.errors import Interrupted
 
 
 @contextmanager
-def tracked(tracker: Tracker, config: RunConfig, folder: Path) -> Iterator[None]:
+def logged(tracker: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
     """Begin before the block, end after it; the epochs between are the trainer's to tell."""
     tracker.begin(config.model_dump(by_alias=True), name=f"{folder.parent.name}/{folder.name}", folder=folder)
     state: State = "failed"

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from survlstm.evaluation.diagnostics import TIMED
-from survlstm.runs.folder import is_held
-from survlstm.utils.content import sentence_of
+from survlstm.runs.folder import is_locked
+from survlstm.utils.content import describe_error
 from survlstm.utils.errors import Interrupted, SurvlstmError
 from survlstm.utils.files import write_json
-from survlstm.utils.shell import own_command
+from survlstm.utils.shell import this_command
 from survlstm.utils.stored_files import read_json
 from survlstm.utils.version import __version__
 
@@ -32,10 +32,10 @@ SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox"
 LATEST = ("device", "data fingerprint", TIMED)
 
 
-def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
+def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
     """What is known when a run begins, or goes on."""
     before = read_manifest(folder) if resumed else {}
-    life = {"started": _now(), "command": own_command(), "overrides": list(overrides)}
+    life = {"started": _now(), "command": this_command(), "overrides": list(overrides)}
     facts = {
         "survlstm": __version__,
         "state": "running",
@@ -43,7 +43,7 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
         "exit_code": None,
         **{key: before.get(key) or value for key, value in life.items()},
         # A later life says that it goes on, and what has changed.
-        "overrides": _merged(texts_of(before.get("overrides")), overrides),
+        "overrides": _merged(texts_in(before.get("overrides")), overrides),
         "lives": [*(lives if isinstance(lives := before.get("lives"), list) else []), life],
         "ended": "",
         "seed": config["seed"],
@@ -59,7 +59,7 @@ def write_beginning(folder: Path, *, overrides: Sequence[str], config: dict[str,
 
 def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
     """The manifest of a job that failed before its run could say so; not of a run that another process is at."""
-    if is_held(folder):
+    if is_locked(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder)
@@ -84,13 +84,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def texts_of(value: Any) -> list[str]:
+def texts_in(value: Any) -> list[str]:
     """The texts of a list that a manifest holds; none where it holds something else."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 @contextmanager
-def ending_recorded(folder: Path) -> Iterator[None]:
+def record_ending(folder: Path) -> Iterator[None]:
     """However the block ends, unless its process is killed, the manifest says so."""
     try:
         yield
@@ -102,18 +102,18 @@ def ending_recorded(folder: Path) -> Iterator[None]:
         _end(folder, "stopped", "interrupted; survlstm train resume=RUN goes on", 130)
         raise
     except BaseException as error:
-        _end(folder, "failed", sentence_of(error), 1)
+        _end(folder, "failed", describe_error(error), 1)
         raise
     _end(folder, "finished", "", 0)
 
 
-def shown_facts(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
+def facts_for_page(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
     """What stands on a page: versions, machine, seed, data and times."""
     git, installed = _git(), _packages()
     return {
         "survlstm": __version__
         + (f", git {git['revision'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
-        "command": own_command(),
+        "command": this_command(),
         "started": started.isoformat(timespec="seconds"),
         "ended": _now(),
         "seed": str(seed),

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from survlstm.config.commands import RerunConfig
-from survlstm.runs.folder import has_begun
+from survlstm.runs.folder import holds_a_run
 from survlstm.runs.launch import start
-from survlstm.runs.manifest import read_manifest, texts_of
+from survlstm.runs.manifest import read_manifest, texts_in
 from survlstm.runs.resume import recorded_config
 from survlstm.training.history import Epoch, read_history
 from survlstm.utils.errors import ConfigError
@@ -26,12 +26,12 @@ FIGURES = tuple(field.name for field in dataclasses.fields(Epoch) if field.name 
 
 def rerun(run: Path, config: RerunConfig) -> bool:
     """Train again with the config of ``run``; true where every figure of every epoch is the same to the last bit."""
-    if not has_begun(run):
+    if not holds_a_run(run):
         raise ConfigError(f"a run must be the folder that survlstm train made; {run} is not one")
     before, folder = _epochs(run), Path(config.output_dir).expanduser().absolute()
     manifest = read_manifest(run)
     recorded = recorded_config(run).model_copy(update={"cache_dir": config.cache_dir})
-    start(recorded, folder, overrides=texts_of(manifest.get("overrides")))
+    start(recorded, folder, overrides=texts_in(manifest.get("overrides")))
     with logging_to(folder / "training.log"):
         return _tell(before, _epochs(folder), _elsewhere(manifest, read_manifest(folder)))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from survlstm.data.prepare import Prepared
+from survlstm.data.prepare import PreparedData
 from survlstm.evaluation.diagnostics import TIMED
-from survlstm.evaluation.results import Finding, Row, Verdict
-from survlstm.report.console_summary import show_verdict, write_metrics
+from survlstm.evaluation.results import EvaluationSummary, Finding, StepRow
+from survlstm.report.console_summary import log_evaluation, write_metrics
 from survlstm.report.page import write_report
-from survlstm.report.task import Task
+from survlstm.report.task import RunTask
 from survlstm.runs.manifest import complete_manifest
 from survlstm.runs.predictions_table import write_predictions
 from survlstm.runs.validation_file import write_validation
@@ -20,27 +20,27 @@ from survlstm.utils.errors import CheckpointError
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunResults:
     """What was judged: ``history`` is None where nothing was trained, and so are ``validation``, the model's figures on
     the subjects that chose its epoch, and ``chosen_by``, the predictions of these.
     """
 
     title: str
-    task: Task
+    task: RunTask
     config_yaml: str
-    prepared: Prepared
+    prepared: PreparedData
     history: History | None
     predictions: Predictions
-    verdict: Verdict
-    validation: Row | None
+    verdict: EvaluationSummary
+    validation: StepRow | None
     chosen_by: Predictions | None
     findings: tuple[Finding, ...]
     manifest: dict[str, str]
 
 
-def write_results(folder: Path, judged: Judged) -> None:
+def write_results(folder: Path, judged: RunResults) -> None:
     """Show the verdict and leave everything in ``folder``; CheckpointError where it can't be written."""
-    show_verdict(judged.verdict, judged.findings, banner=judged.task.banner)
+    log_evaluation(judged.verdict, judged.findings, banner=judged.task.banner)
     try:
         _write(folder, judged)
     except OSError as error:
@@ -50,7 +50,7 @@ def write_results(folder: Path, judged: Judged) -> None:
         ) from error
 
 
-def _write(folder: Path, judged: Judged) -> None:
+def _write(folder: Path, judged: RunResults) -> None:
     write_predictions(
         folder / "predictions.parquet",
         judged.predictions,

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from survlstm.config.compose import composed_values
-from survlstm.config.overrides import search_path_of
+from survlstm.config.compose import compose_values
+from survlstm.config.overrides import search_path
 from survlstm.config.schema import RunConfig
 from survlstm.config.training import MLflowConfig
 from survlstm.config.validation import validate_stored
-from survlstm.runs.folder import has_begun, is_finished
-from survlstm.training.checkpoint import Latest, load_latest, tidy
+from survlstm.runs.folder import holds_a_run, is_finished
+from survlstm.training.checkpoint import LatestState, load_latest, remove_unfinished
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
-from survlstm.training.saved_state import refuse_unsound_state
+from survlstm.training.saved_state import check_state
 from survlstm.utils.errors import CheckpointError, ConfigError
-from survlstm.utils.shell import command
-from survlstm.utils.stored_files import fault_of, read_yaml
+from survlstm.utils.shell import format_command
+from survlstm.utils.stored_files import find_fault, read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ NOT_THERE = "(not there)"
 MOST_SHOWN = 500
 
 
-class Difference(NamedTuple):
+class ConfigDifference(NamedTuple):
     """A key whose value was another when the run began."""
 
     key: str
@@ -64,10 +64,10 @@ class Difference(NamedTuple):
 
 def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     """The config of the run in ``folder``, with what the overrides name and nothing else changed."""
-    if not has_begun(folder):
+    if not holds_a_run(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
     recorded = _leaves(_recorded(folder, _latest(folder)))
-    asked, default = (_leaves(composed_values("train", lines)) for lines in (overrides, search_path_of(overrides)))
+    asked, default = (_leaves(compose_values("train", lines)) for lines in (overrides, search_path(overrides)))
     parser = OverridesParser.create()
     named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
     values = dict(recorded)
@@ -108,7 +108,7 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
         # Nothing was computed yet that another config could change.
         log.info("The run in %s ended before its first checkpoint: it starts from the beginning", folder)
         return None
-    differences = compare(_recorded(folder, latest), config.model_dump(by_alias=True))
+    differences = compare_configs(_recorded(folder, latest), config.model_dump(by_alias=True))
     refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
     if refused:
         raise ConfigError(
@@ -118,21 +118,21 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
     for each in differences:
         log.info("Changed since the run began: %s", each)
     _refuse_done(folder, config, latest.state)
-    tidy(folder, latest.damaged)
+    remove_unfinished(folder, latest.damaged)
     log.info("Going on with the run in %s: %s", folder, latest.said)
     return latest.state
 
 
-def compare(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigDifference]:
     """Every key with another value, in the order of the config."""
     old, new = _leaves(before), _leaves(now)
     keys = [*new, *(key for key in old if key not in new)]
-    found = [Difference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
+    found = [ConfigDifference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
     return [each for each in found if each.before != each.now and each.key not in {"output_dir", "resume"}]
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """Make a run's folder, if it is missing, and hold it for this process alone until it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,18 +160,18 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
-def _latest(folder: Path) -> Latest:
+def _latest(folder: Path) -> LatestState:
     latest = load_latest(folder / "checkpoints")
     if latest.state is not None:
-        refuse_unsound_state(latest.state, f"the checkpoint in {folder}")
+        check_state(latest.state, f"the checkpoint in {folder}")
     return latest
 
 
-def _recorded(folder: Path, latest: Latest) -> dict[str, Any]:
+def _recorded(folder: Path, latest: LatestState) -> dict[str, Any]:
     """The config that a run began with: from its checkpoint, for a person may have edited the file since."""
     if latest.state is not None:
         config: dict[str, Any] = latest.state["about"]["config"]
-        fault = fault_of(config)
+        fault = find_fault(config)
         if fault:
             raise CheckpointError(f"the config in the checkpoints of {folder} can't be used: {fault}. Train again")
         return config
@@ -198,7 +198,8 @@ def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None
     is_over = config.trainer.epochs == done or stopping["waited"] == patience
     if is_over and is_finished(folder):
         raise ConfigError(
-            f"the run in {folder} is finished ({done} epochs). {command('evaluate', f'run={folder}')} judges it again, "
+            f"the run in {folder} is finished ({done} epochs). {format_command('evaluate', f'run={folder}')} "
+            f"judges it again, "
             "a larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
         )
 

@@ -10,22 +10,22 @@ from typing import Any
 from survlstm.config.schema import RunConfig
 from survlstm.config.section import as_yaml
 from survlstm.data.factory import build_batches, build_prepared
-from survlstm.data.prepare import Prepared
+from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
-from survlstm.evaluation.diagnostics import not_finite
-from survlstm.evaluation.results import Verdict
+from survlstm.evaluation.diagnostics.training_checks import non_finite_loss
+from survlstm.evaluation.results import EvaluationSummary
 from survlstm.models.factory import build_model
-from survlstm.report.console_summary import show_preparation, write_failure
-from survlstm.report.task import task_of
+from survlstm.report.console_summary import log_preparation, write_failure
+from survlstm.report.task import describe_task
 from survlstm.runs.assessment import Assessment, assess
-from survlstm.training.budget import Meter, spoken
+from survlstm.training.budget import BudgetMeter, format_duration
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
-from survlstm.training.distributed import ALONE, World
-from survlstm.training.factory import build_learner, build_trainer
-from survlstm.training.initial_hazard import starting_hazard
+from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
+from survlstm.training.factory import build_train_step, build_trainer
+from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.seeding import seed_everything
-from survlstm.training.trainer import Watcher
+from survlstm.training.trainer import Callback
 from survlstm.utils.errors import ConfigError, NotFiniteError
 from survlstm.utils.files import write_text
 
@@ -37,17 +37,17 @@ def train(
     folder: Path,
     *,
     state: dict[str, Any] | None,
-    world: World = ALONE,
-    watchers: tuple[Watcher, ...] = (),
+    world: ProcessGroup = SINGLE_PROCESS,
+    watchers: tuple[Callback, ...] = (),
     judged: bool = True,
-) -> Verdict | None:
+) -> EvaluationSummary | None:
     """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
 
     ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges and writes;
     the others return None after training. So does a run that is not ``judged``: nobody looks at its test subjects.
     """
     started = datetime.datetime.now(datetime.UTC)
-    meter = Meter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
+    meter = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
     device, taken = choose_device(config.trainer.device, local_rank=world.local_rank)
     log.info("Run folder: %s\nDevice: %s%s", folder, taken, f"; {world.size} processes" if world.size > 1 else "")
     if world.is_main:
@@ -57,10 +57,10 @@ def train(
     with world.one_first():
         prepared = build_prepared(config)
     _refuse_other_data(prepared, world.shared(prepared.fingerprint), state)
-    show_preparation(prepared)
+    log_preparation(prepared)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
-    mean_hazard = starting_hazard(prepared.tensors)
+    mean_hazard = initial_hazard(prepared.tensors)
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
@@ -77,19 +77,19 @@ def train(
             "data_fingerprint": prepared.fingerprint,
         },
     )
-    trainer = build_trainer(config, build_learner(config, model, device, world), checkpointer, meter, watchers)
+    trainer = build_trainer(config, build_train_step(config, model, device, world), checkpointer, meter, watchers)
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
         if world.is_main:
-            found = not_finite(error, config, trainer.history)
-            write_failure(folder / "metrics.json", prepared, found, task=task_of(config))
+            found = non_finite_loss(error, config, trainer.history)
+            write_failure(folder / "metrics.json", prepared, found, task=describe_task(config))
         raise
     if not (world.is_main and judged):
         return None
     assessment = Assessment(
         title=f"Run {folder.name}",
-        task=task_of(config),
+        task=describe_task(config),
         asked=config,
         config=config,
         prepared=prepared,
@@ -103,12 +103,14 @@ def train(
     )
     verdict = assess(assessment, folder)
     cost = meter.cost(meter.seconds)
-    log.info("Time with judgement: %s%s", spoken(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}")
+    log.info(
+        "Time with judgement: %s%s", format_duration(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
+    )
     log.info("Training complete! Everything is in %s", folder)
     return verdict
 
 
-def _refuse_other_data(prepared: Prepared, of_main: str, state: dict[str, Any] | None) -> None:
+def _refuse_other_data(prepared: PreparedData, of_main: str, state: dict[str, Any] | None) -> None:
     if prepared.fingerprint != of_main:
         raise ConfigError(
             "all processes must prepare the same data; this one's differs from the main one's. Give every host the "

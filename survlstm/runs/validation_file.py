@@ -19,7 +19,7 @@ from survlstm.training.prediction import Predictions
 NAME = "validation.npz"
 
 
-class Validation(NamedTuple):
+class ValidationPredictions(NamedTuple):
     """Labels and hazards of the validation subjects; hazards are NaN where no step was predicted.
 
     Equal ``digest`` means the same subjects in the same order with the same labels on the same clock.
@@ -51,7 +51,7 @@ def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndar
         raise
 
 
-def read_validation(folder: Path) -> Validation | None:
+def read_validation(folder: Path) -> ValidationPredictions | None:
     """The file of a run; None where it is missing or damaged."""
     try:
         with (folder / NAME).open("rb") as stream, np.load(stream) as arrays:
@@ -63,7 +63,7 @@ def read_validation(folder: Path) -> Validation | None:
                 return None
             hazard = np.full((len(steps), int(steps.max())), np.nan)
             hazard[np.arange(hazard.shape[1]) < steps[:, None]] = hazards
-            return Validation(str(arrays["digest"]), step, event, hazard)
+            return ValidationPredictions(str(arrays["digest"]), step, event, hazard)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -16,22 +16,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from survlstm.serving.errors import Problem, of_errors, of_status, refusal
+from survlstm.serving.errors import RequestError, error_response, message_for_errors, message_for_status
 from survlstm.serving.example import example_csv
-from survlstm.serving.fields import ExplainQuery, Options
-from survlstm.serving.middleware import BodyLimit, Counted, HeadAsGet, OwnHost, Watched
+from survlstm.serving.fields import ExplainQuery, PredictOptions
+from survlstm.serving.middleware import AccessLog, BodyLimit, HeadAsGet, OriginCheck, RequestFacts
 from survlstm.serving.openapi import EVENTS_BODY, REFUSALS, WITH_BODY, complete_schema
 from survlstm.serving.page import write_page
-from survlstm.serving.request_queue import Desk
-from survlstm.serving.requests import CSV, JSON, Asked, place_in_query, read_asked, typed
+from survlstm.serving.request_queue import RequestQueue
+from survlstm.serving.requests import CSV, JSON, ParsedRequest, parse_media_type, parse_request, place_in_query
 from survlstm.serving.responses import (
-    ExplainAnswer,
-    HealthAnswer,
-    ModelAnswer,
-    PredictAnswer,
-    explain_answer,
-    model_answer,
-    predict_answer,
+    ExplainResponse,
+    HealthResponse,
+    ModelResponse,
+    PredictResponse,
+    explain_response,
+    model_response,
+    predict_response,
 )
 from survlstm.utils.errors import SurvlstmError
 from survlstm.utils.version import __version__
@@ -50,7 +50,7 @@ DOCS = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What a request may cost. ``at_once`` predictions run side by side, ``waiting`` requests more may wait.
 
     One explanation runs at a time, ``explain_waiting`` more may wait; ``explained_visits`` bounds the visits times the
@@ -69,12 +69,12 @@ class Limits:
 class Application(FastAPI):
     """FastAPI that knows what the bodies hold, which are not read by it, and where the jobs are done."""
 
-    def __init__(self, *, limits: Limits, **settings: Any) -> None:
+    def __init__(self, *, limits: RequestLimits, **settings: Any) -> None:
         super().__init__(**settings)
         self._max_events = limits.max_events
-        self.predicting = Desk(at_once=limits.at_once, waiting=limits.waiting)
+        self.predicting = RequestQueue(at_once=limits.at_once, waiting=limits.waiting)
         # Apart, for an explanation reads a record once for each of its codes: predictions would wait behind it.
-        self.explaining = Desk(at_once=1, waiting=limits.explain_waiting)
+        self.explaining = RequestQueue(at_once=1, waiting=limits.explain_waiting)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI description, whole."""
@@ -86,7 +86,7 @@ class Application(FastAPI):
 
 
 def create_app(
-    predictor: Predictor, limits: Limits, *, host: str = "127.0.0.1", names: Sequence[str] = ()
+    predictor: Predictor, limits: RequestLimits, *, host: str = "127.0.0.1", names: Sequence[str] = ()
 ) -> Application:
     """The application; ``host`` is the address that it will be reached at, ``names`` what a proxy calls it.
 
@@ -108,56 +108,56 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _refuse_query)
     # The last one added is the first one asked.
     app.add_middleware(HeadAsGet)
-    app.add_middleware(OwnHost, host=host, names=names)
+    app.add_middleware(OriginCheck, host=host, names=names)
     app.add_middleware(BodyLimit, most_bytes=limits.max_body_bytes)
-    app.add_middleware(Watched, paths=frozenset(route.path for route in app.routes if isinstance(route, Route)))
+    app.add_middleware(AccessLog, paths=frozenset(route.path for route in app.routes if isinstance(route, Route)))
     return app
 
 
-def _add_posts(app: Application, predictor: Predictor, limits: Limits) -> None:
-    @app.post("/predict", response_model=PredictAnswer, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
-    async def predict(request: Request, query: Annotated[Options, Query()]) -> Response:
+def _add_posts(app: Application, predictor: Predictor, limits: RequestLimits) -> None:
+    @app.post("/predict", response_model=PredictResponse, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
+    async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
         """Risk, percentile and survival of every subject of the events. Options may stand in the body or the query."""
 
-        def job(asked: Asked) -> PredictAnswer:
+        def job(asked: ParsedRequest) -> PredictResponse:
             found = predictor.predict(
                 asked.events,
                 per_visit=asked.options.per_visit,
                 horizons=asked.options.horizons,
                 as_of=asked.options.as_of,
             )
-            return predict_answer(predictor, found, asked)
+            return predict_response(predictor, found, asked)
 
         return await _answered(request, query, job, limits=limits, desk=app.predicting)
 
-    @app.post("/explain", response_model=ExplainAnswer, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
+    @app.post("/explain", response_model=ExplainResponse, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def explain(request: Request, query: Annotated[ExplainQuery, Query()]) -> Response:
         """The codes of one subject that move its prediction, the most influential first.
 
         The same body as for /predict; per_visit and horizons make no difference here.
         """
 
-        def job(asked: Asked) -> ExplainAnswer:
+        def job(asked: ParsedRequest) -> ExplainResponse:
             subject = _one_subject(asked, query.subject)
             events = asked.events[asked.events["subject_id"] == subject].reset_index(drop=True)
             table = predictor.explain(events, as_of=asked.options.as_of, most_readings=limits.explained_visits)
             notes = (*asked.notes, *table.attrs["notes"])
-            return explain_answer(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=notes)
+            return explain_response(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=notes)
 
         return await _answered(request, query, job, limits=limits, desk=app.explaining)
 
 
-def _add_gets(app: FastAPI, predictor: Predictor, limits: Limits) -> None:
+def _add_gets(app: FastAPI, predictor: Predictor, limits: RequestLimits) -> None:
     began = time.monotonic()
-    model, example = model_answer(predictor), example_csv(predictor)
+    model, example = model_response(predictor), example_csv(predictor)
     page = write_page(model, max_body_bytes=limits.max_body_bytes)
 
-    @app.get("/health", response_model=HealthAnswer, responses=REFUSALS)
-    async def health() -> HealthAnswer:
+    @app.get("/health", response_model=HealthResponse, responses=REFUSALS)
+    async def health() -> HealthResponse:
         """The server is up, and for how long."""
-        return HealthAnswer(status="ok", model=model.model.name, uptime_seconds=time.monotonic() - began)
+        return HealthResponse(status="ok", model=model.model.name, uptime_seconds=time.monotonic() - began)
 
-    @app.get("/model", responses={**REFUSALS, 200: {"model": ModelAnswer, "content": {MARKDOWN: {}}}})
+    @app.get("/model", responses={**REFUSALS, 200: {"model": ModelResponse, "content": {MARKDOWN: {}}}})
     async def card(request: Request) -> Response:
         """What the bundle says of itself; the card alone for those who accept text/markdown."""
         if MARKDOWN in request.headers.get("accept", "").lower():
@@ -179,7 +179,12 @@ def _add_gets(app: FastAPI, predictor: Predictor, limits: Limits) -> None:
 
 
 async def _answered(
-    request: Request, query: Options, job: Callable[[Asked], BaseModel], *, limits: Limits, desk: Desk
+    request: Request,
+    query: PredictOptions,
+    job: Callable[[ParsedRequest], BaseModel],
+    *,
+    limits: RequestLimits,
+    desk: RequestQueue,
 ) -> Response:
     """Read the body, then do the job in a thread."""
     media_type = _media_type(request)
@@ -190,7 +195,7 @@ async def _answered(
             sentence = (
                 f"a body must arrive within {limits.body_seconds:g} seconds; found it incomplete. Send less at once"
             )
-            raise Problem(408, sentence) from None
+            raise RequestError(408, sentence) from None
         work = partial(_work, request, body, media_type, query, job, max_events=limits.max_events)
         return await desk.run(work)
 
@@ -199,40 +204,42 @@ def _work(
     request: Request,
     body: bytes,
     media_type: str,
-    query: Options,
-    job: Callable[[Asked], BaseModel],
+    query: PredictOptions,
+    job: Callable[[ParsedRequest], BaseModel],
     *,
     max_events: int,
 ) -> Response:
-    asked = read_asked(body, media_type, query, max_events=max_events)
-    request.state.counted = Counted(events=len(asked.events), subjects=len(asked.as_sent))
+    asked = parse_request(body, media_type, query, max_events=max_events)
+    request.state.counted = RequestFacts(events=len(asked.events), subjects=len(asked.as_sent))
     try:
         return _json(job(asked))
     except SurvlstmError as error:
-        raise Problem(422, str(error)) from None
+        raise RequestError(422, str(error)) from None
 
 
 def _media_type(request: Request) -> str:
-    media_type, parameters = typed(request.headers.get("content-type"))
+    media_type, parameters = parse_media_type(request.headers.get("content-type"))
     if media_type not in {JSON, CSV}:
-        raise Problem(415, f"Content-Type must be {JSON} or {CSV}; found {'another' if media_type else 'none'}")
+        raise RequestError(415, f"Content-Type must be {JSON} or {CSV}; found {'another' if media_type else 'none'}")
     if parameters.get("charset", "utf-8") not in {"utf-8", "utf8"}:
-        raise Problem(415, "the charset of a body must be utf-8; found another")
+        raise RequestError(415, "the charset of a body must be utf-8; found another")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(415, "a body must be sent as it is; found a Content-Encoding. Send it uncompressed")
+        raise RequestError(415, "a body must be sent as it is; found a Content-Encoding. Send it uncompressed")
     return media_type
 
 
-def _one_subject(asked: Asked, position: int | None) -> str:
+def _one_subject(asked: ParsedRequest, position: int | None) -> str:
     subjects = list(asked.as_sent)
     if position is None and len(subjects) > 1:
-        raise Problem(
+        raise RequestError(
             422,
             f"one subject at a time is explained; found {len(subjects)}. Say which in the query: subject=0 is the one "
             "that appears first",
         )
     if (position or 0) >= len(subjects):
-        raise Problem(422, f"subject in the query must be below the number of subjects, {len(subjects)}; found more")
+        raise RequestError(
+            422, f"subject in the query must be below the number of subjects, {len(subjects)}; found more"
+        )
     return subjects[position or 0]
 
 
@@ -243,11 +250,13 @@ def _json(answer: BaseModel) -> Response:
 
 async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentence = error.detail if isinstance(error, Problem) else of_status(error.status_code)
-    return refusal(error.status_code, sentence, error.headers)
+    sentence = error.detail if isinstance(error, RequestError) else message_for_status(error.status_code)
+    return error_response(error.status_code, sentence, error.headers)
 
 
 async def _refuse_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    schema = ExplainQuery if request.url.path == "/explain" else Options
-    return refusal(422, of_errors(error.errors(), place=place_in_query, fields=lambda _: schema.model_fields))
+    schema = ExplainQuery if request.url.path == "/explain" else PredictOptions
+    return error_response(
+        422, message_for_errors(error.errors(), place=place_in_query, fields=lambda _: schema.model_fields)
+    )

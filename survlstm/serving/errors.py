@@ -44,22 +44,22 @@ EXPECTED = {
 RANGES = frozenset({"greater_than", "greater_than_equal", "less_than_equal"})
 
 
-class Problem(HTTPException):
+class RequestError(HTTPException):
     """A request that can't be answered; ``detail`` is the sentence that the client gets."""
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """Every answer that is none."""
 
     error: str = Field(description="One sentence: what must hold, what was found, what to do.")
 
 
-def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
     """The one shape of every answer that is none."""
-    return Response(ErrorAnswer(error=sentence).model_dump_json(), status, headers, media_type="application/json")
+    return Response(ErrorResponse(error=sentence).model_dump_json(), status, headers, media_type="application/json")
 
 
-def of_status(status: int) -> str:
+def message_for_status(status: int) -> str:
     """The sentence for what the framework refuses by itself."""
     sentences = {
         404: "the path must be one of /, /predict, /explain, /example, /model, /health, /docs and /openapi.json; found "
@@ -69,7 +69,7 @@ def of_status(status: int) -> str:
     return sentences.get(status, HTTPStatus(status).phrase)
 
 
-def of_errors(
+def message_for_errors(
     errors: Sequence[ErrorDetails] | Sequence[Any],
     *,
     place: Callable[[Place], str],
@@ -84,7 +84,7 @@ def of_errors(
     return "; ".join(told) + (f"; and {more} more" if more else "")
 
 
-def kind_of(value: object) -> str:
+def kind_of_value(value: object) -> str:
     """What a value is, without saying it."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN or an infinity"
@@ -115,4 +115,4 @@ def _found(name: str, value: object) -> str:
         return str(len(value))
     if name == "expected" and isinstance(value, str):
         return "other text"
-    return "a number that is not" if name in RANGES else kind_of(value)
+    return "a number that is not" if name in RANGES else kind_of_value(value)

@@ -124,7 +124,7 @@ class EventRow(BaseModel):
 EventRows = Annotated[list[EventRow], FailFast()]
 
 
-class Options(BaseModel):
+class PredictOptions(BaseModel):
     """What is asked of events."""
 
     model_config = ConfigDict(extra="forbid")
@@ -140,7 +140,7 @@ class Options(BaseModel):
     ] = None
 
 
-class ExplainQuery(Options):
+class ExplainQuery(PredictOptions):
     """What is asked of the events of one subject."""
 
     top: Annotated[int, Field(ge=1, le=100_000)] | None = Field(default=None, description="How many codes at most.")
@@ -150,7 +150,7 @@ class ExplainQuery(Options):
     )
 
 
-class PredictRequest(Options):
+class PredictRequest(PredictOptions):
     """Events and what is asked of them."""
 
     events: EventRows = Field(description="In any order, of one subject or of several.")

@@ -7,7 +7,7 @@ import re
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from survlstm.serving.errors import ErrorAnswer
+from survlstm.serving.errors import ErrorResponse
 from survlstm.serving.middleware import HEADERS
 
 SENTENCE = (
@@ -49,7 +49,7 @@ class StrictProtocol(H11Protocol):
         """Refuse and close; nothing behind the refused request is read."""
         # The body of a request that has been answered already may turn out to be broken.
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            body = ErrorAnswer(error=SENTENCE).model_dump_json().encode()
+            body = ErrorResponse(error=SENTENCE).model_dump_json().encode()
             headers = {
                 **HEADERS,
                 "content-type": "application/json",

@@ -14,9 +14,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from survlstm.report.formatting import counted as in_words
-from survlstm.serving.errors import Problem, refusal
-from survlstm.utils.content import place_of
+from survlstm.report.formatting import format_count as in_words
+from survlstm.serving.errors import RequestError, error_response
+from survlstm.utils.content import last_line_in_package
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +37,18 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Counted:
+class RequestFacts:
     """What the line about a request may tell of its body."""
 
     events: int
     subjects: int
 
 
-class Watched:
+class AccessLog:
     """One line per request, security headers on every answer, and a sentence for what nobody expected.
 
-    The line holds the method, the path where it is one of ``paths``, the status, milliseconds, and ``Counted`` where
-    ``scope["state"]["counted"]`` has it: nothing else that a client sent.
+    The line holds the method, the path where it is one of ``paths``, the status, milliseconds, and
+    ``RequestFacts`` where ``scope["state"]["counted"]`` has it: nothing else that a client sent.
     """
 
     def __init__(self, app: ASGIApp, *, paths: frozenset[str]) -> None:
@@ -78,11 +78,11 @@ class Watched:
             return
         except Exception as error:
             # Not its message, which may hold what was sent.
-            log.error("%s in %s", type(error).__name__, place_of(error.__traceback__))
+            log.error("%s in %s", type(error).__name__, last_line_in_package(error.__traceback__))
             if not status:
-                await refusal(500, "survlstm could not answer this; its log says where it failed. Nothing was kept")(
-                    scope, receive, send_safely
-                )
+                await error_response(
+                    500, "survlstm could not answer this; its log says where it failed. Nothing was kept"
+                )(scope, receive, send_safely)
         self._tell(scope, f"{status} in", milliseconds)
 
     def _tell(self, scope: Scope, outcome: str, milliseconds: float) -> None:
@@ -132,19 +132,19 @@ class BodyLimit:
 
         if announced > self._most_bytes:
             problem = self._problem()
-            await refusal(problem.status_code, problem.detail)(scope, receive, send_and_close)
+            await error_response(problem.status_code, problem.detail)(scope, receive, send_and_close)
         else:
             await self._app(scope, receive_counting, send_and_close)
 
-    def _problem(self) -> Problem:
-        return Problem(
+    def _problem(self) -> RequestError:
+        return RequestError(
             413,
             f"a request must hold at most {self._most_bytes / 2**20:.3g} MiB (max_body_mib); found more. Send the "
             "subjects in several requests",
         )
 
 
-class OwnHost:
+class OriginCheck:
     """Refuses what a page of another origin sends (403), and names that are not this server's (421).
 
     A browser lets any page send requests to localhost, and a name that is made to point here makes it same-origin.
@@ -167,11 +167,11 @@ class OwnHost:
                     "the Host of a request must be the name that survlstm serves under; found another. Set host= or "
                     "names="
                 )
-                await refusal(421, sentence)(scope, receive, send)
+                await error_response(421, sentence)(scope, receive, send)
                 return
             if origin is not None and scope["method"] not in SAFE and origin.lower().partition("://")[2] != host:
                 sentence = "a request must come from survlstm's own page or from no page; found another origin"
-                await refusal(403, sentence)(scope, receive, send)
+                await error_response(403, sentence)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from survlstm.serving.errors import ErrorAnswer
+from survlstm.serving.errors import ErrorResponse
 from survlstm.serving.fields import PredictRequest
 from survlstm.serving.requests import CSV, JSON
 
@@ -35,7 +35,7 @@ EVENTS_BODY: dict[str, Any] = {
 
 
 def _refusals(**why: str) -> dict[int | str, dict[str, Any]]:
-    return {int(name.removeprefix("_")): {"model": ErrorAnswer, "description": text} for name, text in why.items()}
+    return {int(name.removeprefix("_")): {"model": ErrorResponse, "description": text} for name, text in why.items()}
 
 
 REFUSALS = _refusals(

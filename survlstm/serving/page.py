@@ -9,8 +9,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from survlstm.report.templates import page_environment
-from survlstm.serving.responses import ModelAnswer
+from survlstm.report.templates import template_environment
+from survlstm.serving.responses import ModelResponse
 
 HERE = Path(__file__).parent
 
@@ -23,9 +23,9 @@ class Page:
     policy: str
 
 
-def write_page(model: ModelAnswer, *, max_body_bytes: int) -> Page:
+def write_page(model: ModelResponse, *, max_body_bytes: int) -> Page:
     """The page; the same for every visitor, it holds no subject's data."""
-    environment = page_environment(HERE)
+    environment = template_environment(HERE)
     style = environment.get_template("page.css").render() + (HERE / "form.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     html = environment.get_template("page.html.jinja").render(

@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from survlstm.serving.errors import Problem
+from survlstm.serving.errors import RequestError
 
 Result = TypeVar("Result")
 
 
-class Desk:
+class RequestQueue:
     """``at_once`` jobs run in threads of their own, ``waiting`` more requests wait; who comes then is sent away."""
 
     def __init__(self, *, at_once: int, waiting: int) -> None:
@@ -26,7 +26,7 @@ class Desk:
     def place(self) -> Iterator[None]:
         """A place for one request, taken before its body is read: a body in memory is what costs. Problem 503."""
         if self._inside >= self._most:
-            raise Problem(
+            raise RequestError(
                 503,
                 f"at most {self._most} requests can be answered or wait at once; found more. Ask again in a moment",
                 headers={"Retry-After": "1"},

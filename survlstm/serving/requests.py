@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from survlstm.serving.errors import Place, Problem, kind_of, of_errors
-from survlstm.serving.fields import EventRow, EventRows, Options, PredictRequest
-from survlstm.utils.content import known_and_others
+from survlstm.serving.errors import Place, RequestError, kind_of_value, message_for_errors
+from survlstm.serving.fields import EventRow, EventRows, PredictOptions, PredictRequest
+from survlstm.utils.content import list_known_names
 
 JSON, CSV = "application/json", "text/csv"
 COLUMNS = tuple(EventRow.model_fields)
@@ -24,7 +24,7 @@ _ROWS = TypeAdapter(EventRows)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """A request as the predictor takes it.
 
     ``events`` has the columns of ``EventRow``, ids as text. ``as_sent`` gives each id, as text, as the client wrote
@@ -33,11 +33,11 @@ class Asked:
 
     events: pd.DataFrame
     as_sent: dict[str, str | int]
-    options: Options
+    options: PredictOptions
     notes: tuple[str, ...]
 
 
-def read_asked(body: bytes, media_type: str, query: Options, *, max_events: int) -> Asked:
+def parse_request(body: bytes, media_type: str, query: PredictOptions, *, max_events: int) -> ParsedRequest:
     """Read and check a body; Problem (413, 422) with a sentence that holds no value of it."""
     notes: tuple[str, ...] = ()
     options = query
@@ -48,8 +48,8 @@ def read_asked(body: bytes, media_type: str, query: Options, *, max_events: int)
         _refuse_too_many(len(request.events), max_events)
         rows, options = request.events, _options(request, query)
     if not rows:
-        raise Problem(422, "events must hold at least one event; found 0")
-    return Asked(
+        raise RequestError(422, "events must hold at least one event; found 0")
+    return ParsedRequest(
         events=_table(rows),
         as_sent=_as_sent(rows),
         options=options,
@@ -61,15 +61,19 @@ def _read_json(body: bytes) -> PredictRequest:
     try:
         return PredictRequest.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise Problem(422, of_errors(error.errors(include_url=False), place=_place, fields=_fields)) from None
+        raise RequestError(
+            422, message_for_errors(error.errors(include_url=False), place=_place, fields=_fields)
+        ) from None
 
 
-def _options(request: PredictRequest, query: Options) -> Options:
+def _options(request: PredictRequest, query: PredictOptions) -> PredictOptions:
     """Those of the body and of the query together; an option stands in one of them."""
-    asked = {name: value for name, value in query if name in Options.model_fields and name in query.model_fields_set}
+    asked = {
+        name: value for name, value in query if name in PredictOptions.model_fields and name in query.model_fields_set
+    }
     twice = [name for name in asked if name in request.model_fields_set]
     if twice:
-        raise Problem(422, f"{twice[0]} must stand in the body or in the query; found it in both")
+        raise RequestError(422, f"{twice[0]} must stand in the body or in the query; found it in both")
     return request.model_copy(update=asked)
 
 
@@ -79,10 +83,11 @@ def _as_sent(rows: list[EventRow]) -> dict[str, str | int]:
     for number, row in enumerate(rows):
         first = as_sent.setdefault(str(row.subject_id), row.subject_id)
         if first != row.subject_id:
-            raise Problem(
+            raise RequestError(
                 422,
-                f"{_place(('events', number, 'subject_id'))} must be {kind_of(first)}, as an id before it that reads "
-                f"the same; found {kind_of(row.subject_id)}. Write an id in one way, and the ids of two subjects "
+                f"{_place(('events', number, 'subject_id'))} must be {kind_of_value(first)}, as an id before it "
+                f"that reads "
+                f"the same; found {kind_of_value(row.subject_id)}. Write an id in one way, and the ids of two subjects "
                 "differently",
             )
     return as_sent
@@ -90,7 +95,7 @@ def _as_sent(rows: list[EventRow]) -> dict[str, str | int]:
 
 def _refuse_too_many(events: int, most: int) -> None:
     if events > most:
-        raise Problem(
+        raise RequestError(
             413,
             f"a request must hold at most {most:,} events (max_events); found {events:,}. Send the subjects in several "
             "requests",
@@ -111,8 +116,10 @@ def _read_csv(body: bytes, *, max_events: int) -> tuple[list[EventRow], tuple[st
     try:
         checked = _ROWS.validate_python(rows)
     except ValidationError as error:
-        raise Problem(422, of_errors(error.errors(include_url=False), place=in_line, fields=_fields)) from None
-    return checked, ((f"columns that are not looked at: {known_and_others(others, ())}",) if others else ())
+        raise RequestError(
+            422, message_for_errors(error.errors(include_url=False), place=in_line, fields=_fields)
+        ) from None
+    return checked, ((f"columns that are not looked at: {list_known_names(others, ())}",) if others else ())
 
 
 def _cells(body: bytes) -> tuple[list[str], list[list[str]], list[int]]:
@@ -123,31 +130,33 @@ def _cells(body: bytes) -> tuple[list[str], list[list[str]], list[int]]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count), strict=True)
         numbered = [(reader.line_num, row) for row in reader if row and row != [""]]
     except UnicodeDecodeError:
-        raise Problem(422, "a CSV table must be UTF-8 text; found bytes that are not. Save it as UTF-8") from None
+        raise RequestError(422, "a CSV table must be UTF-8 text; found bytes that are not. Save it as UTF-8") from None
     except csv.Error as error:
-        raise Problem(422, f"the body must be a CSV table; it can't be read: {error}") from None
+        raise RequestError(422, f"the body must be a CSV table; it can't be read: {error}") from None
     if not numbered:
-        raise Problem(422, f"a CSV table must have a header with {', '.join(REQUIRED)}; found an empty table")
+        raise RequestError(422, f"a CSV table must have a header with {', '.join(REQUIRED)}; found an empty table")
     header = [name.strip() for name in numbered[0][1]]
     _refuse_header(header)
     for line, row in numbered[1:]:
         if len(row) != len(header):
-            raise Problem(422, f"line {line} must have {len(header)} fields, as the header has; found {len(row)}")
+            raise RequestError(422, f"line {line} must have {len(header)} fields, as the header has; found {len(row)}")
     return header, [row for _, row in numbered[1:]], [line for line, _ in numbered[1:]]
 
 
 def _refuse_header(header: list[str]) -> None:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
-        raise Problem(
+        raise RequestError(
             422,
             f"a CSV table must have the columns {', '.join(REQUIRED)} in its first line; {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing among the {len(header)} found: "
-            f"{known_and_others(header, COLUMNS)}",
+            f"{list_known_names(header, COLUMNS)}",
         )
     twice = [name for name in COLUMNS if header.count(name) > 1]
     if twice:
-        raise Problem(422, f"a CSV table must have each column once; found {twice[0]} {header.count(twice[0])} times")
+        raise RequestError(
+            422, f"a CSV table must have each column once; found {twice[0]} {header.count(twice[0])} times"
+        )
 
 
 def _value(column: str, cell: str) -> str | float | None:
@@ -192,7 +201,7 @@ def place_in_query(where: Place) -> str:
     return f"{_place(where[1:])} in the query" if where[1:] else "the query"
 
 
-def typed(header: str | None) -> tuple[str, dict[str, Any]]:
+def parse_media_type(header: str | None) -> tuple[str, dict[str, Any]]:
     """The media type of a Content-Type header, and its parameters, in small letters."""
     media_type, *rest = (header or "").lower().split(";")
     pairs = (part.partition("=") for part in rest)

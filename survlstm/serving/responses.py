@@ -10,12 +10,12 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from survlstm.inference.bundle.container import FORMAT_VERSION
-from survlstm.inference.score_subjects import checked_horizons
-from survlstm.serving.requests import Asked
+from survlstm.inference.score_subjects import check_horizons_reached
+from survlstm.serving.requests import ParsedRequest
 
 if TYPE_CHECKING:
     from survlstm.inference.predictor import Predictor
-    from survlstm.inference.score_subjects import Predictions
+    from survlstm.inference.score_subjects import SubjectPredictions
 
 POSITION = "The place of the subject in the request, by its first event: 0 for the first."
 
@@ -59,7 +59,7 @@ class NotScored(BaseModel):
     reason: str
 
 
-class PredictAnswer(BaseModel):
+class PredictResponse(BaseModel):
     """Predictions of all subjects of a request, in the order in which they first appear."""
 
     model: ModelName
@@ -85,7 +85,7 @@ class CodeEffect(BaseModel):
     last_time: datetime.datetime | None
 
 
-class ExplainAnswer(BaseModel):
+class ExplainResponse(BaseModel):
     """The known codes of one subject's record, the most influential first."""
 
     model: ModelName
@@ -95,7 +95,7 @@ class ExplainAnswer(BaseModel):
     notes: list[str]
 
 
-class ModelAnswer(BaseModel):
+class ModelResponse(BaseModel):
     """What a bundle says of itself."""
 
     model: ModelName
@@ -107,7 +107,7 @@ class ModelAnswer(BaseModel):
     banner: str = Field(description="Of a model of a drawn outcome: that it says nothing about patients. Else empty.")
 
 
-class HealthAnswer(BaseModel):
+class HealthResponse(BaseModel):
     """The server is up."""
 
     status: Literal["ok"]
@@ -121,12 +121,12 @@ def model_name(predictor: Predictor) -> ModelName:
     return ModelName(name=about.name, format=FORMAT_VERSION, version=about.survlstm, fingerprint=about.fingerprint)
 
 
-def predict_answer(predictor: Predictor, found: Predictions, asked: Asked) -> PredictAnswer:
+def predict_response(predictor: Predictor, found: SubjectPredictions, asked: ParsedRequest) -> PredictResponse:
     """The table in the order of the request, ids as they were sent."""
     positions = {name: position for position, name in enumerate(asked.as_sent)}
-    horizons = checked_horizons(predictor.bundle, asked.options.horizons)
+    horizons = check_horizons_reached(predictor.bundle, asked.options.horizons)
     rows = sorted(_rows(found.table), key=lambda row: positions[str(row["subject_id"])])
-    return PredictAnswer(
+    return PredictResponse(
         model=model_name(predictor),
         unit=predictor.unit,
         grid=[float(time) for time in predictor.grid],
@@ -164,12 +164,12 @@ def predict_answer(predictor: Predictor, found: Predictions, asked: Asked) -> Pr
     )
 
 
-def explain_answer(
+def explain_response(
     predictor: Predictor, table: pd.DataFrame, *, subject_id: str | int, top: int | None, notes: tuple[str, ...]
-) -> ExplainAnswer:
+) -> ExplainResponse:
     """The first ``top`` codes."""
     rows = list(_rows(table if top is None else table.head(top)))
-    return ExplainAnswer(
+    return ExplainResponse(
         model=model_name(predictor),
         subject_id=subject_id,
         codes=[
@@ -187,9 +187,9 @@ def explain_answer(
     )
 
 
-def model_answer(predictor: Predictor) -> ModelAnswer:
+def model_response(predictor: Predictor) -> ModelResponse:
     """The card, and what a client must know to read a prediction."""
-    return ModelAnswer(
+    return ModelResponse(
         model=model_name(predictor),
         unit=predictor.unit,
         grid=[float(time) for time in predictor.grid],

@@ -19,7 +19,7 @@ import uvicorn
 
 from survlstm.config.commands import ServeConfig
 from survlstm.inference.predictor import load_bundle
-from survlstm.serving.app import Limits, create_app
+from survlstm.serving.app import RequestLimits, create_app
 from survlstm.serving.http_protocol import StrictProtocol
 from survlstm.utils.errors import ServingError
 
@@ -72,7 +72,7 @@ def run_server(config: ServeConfig) -> None:
     """
     with _listening(config.host, config.port) as listener:
         predictor = load_bundle(Path(config.bundle))
-        limits = Limits(max_body_bytes=int(config.max_body_mib * 2**20), max_events=config.max_events)
+        limits = RequestLimits(max_body_bytes=int(config.max_body_mib * 2**20), max_events=config.max_events)
         app = create_app(predictor, limits, host=config.host, names=config.names)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from survlstm.simulation import text
 from survlstm.simulation.life_course import Lives
 from survlstm.simulation.population import DAYS_PER_YEAR, RACES, People
-from survlstm.simulation.schedule import SECONDS_PER_DAY, Visits
+from survlstm.simulation.schedule import SECONDS_PER_DAY, PlannedVisits
 from survlstm.simulation.synthea_csv import ChunkText, append
 from survlstm.simulation.tables import diseases, encounter_kinds
 
@@ -89,7 +89,7 @@ def append_deaths(rng: np.random.Generator, folder: Path, lives: Lives, shared: 
     append(folder, "observations", observation, count)
 
 
-def append_life_accounts(folder: Path, people: People, lives: Lives, visits: Visits, shared: ChunkText) -> None:
+def append_life_accounts(folder: Path, people: People, lives: Lives, visits: PlannedVisits, shared: ChunkText) -> None:
     """Append QALY, DALY and QOLS on every birthday of the exported years; they belong to no encounter."""
     dead = np.isfinite(lives.death_day)
     until = np.where(dead, lives.death_day + DAYS_COUNTED_AFTER_DEATH, lives.record_end)

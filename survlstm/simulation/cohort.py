@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from survlstm.simulation import text
 from survlstm.simulation.administrative_tables import append_deaths, append_life_accounts, append_patients
-from survlstm.simulation.life_course import live
+from survlstm.simulation.life_course import simulate_lives
 from survlstm.simulation.population import draw_people
 from survlstm.simulation.records import write_records
 from survlstm.simulation.schedule import plan_visits
@@ -146,7 +146,7 @@ def _write_chunk(
 ) -> int:
     """Simulate and append one chunk; returns its number of visits."""
     people = draw_people(rng, size, end_day=end_day)
-    lives = live(rng, people, end_day=end_day)
+    lives = simulate_lives(rng, people, end_day=end_day)
     visits = plan_visits(rng, people, lives, history_years=history_years)
     records, problems = write_records(rng, people, lives, visits)
     shared = chunk_text(rng, people, visits, payers)

@@ -42,7 +42,7 @@ PREVALENCES = {
 }
 
 
-def cohort_figures(folder: Path) -> dict[str, float]:
+def cohort_statistics(folder: Path) -> dict[str, float]:
     """Every figure of one export, by name: counts as such, shares in per cent, visits per patient as quantiles.
 
     Codes per visit count the rows of all event tables and the encounter itself over the encounters; rows without an

@@ -65,7 +65,7 @@ class _Year:
     stop: np.ndarray
 
 
-def live(rng: np.random.Generator, people: People, *, end_day: int) -> Lives:
+def simulate_lives(rng: np.random.Generator, people: People, *, end_day: int) -> Lives:
     """Let the people live year by year until ``end_day``.
 
     Within a year every disease waits an exponential time at the hazard of those who are at risk (age, sex, the

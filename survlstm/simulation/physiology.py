@@ -6,7 +6,7 @@ import numpy as np
 
 from survlstm.simulation.life_course import Lives, disease_number
 from survlstm.simulation.population import DAYS_PER_YEAR, People
-from survlstm.simulation.schedule import SECONDS_PER_DAY, Visits
+from survlstm.simulation.schedule import SECONDS_PER_DAY, PlannedVisits
 
 HEALTHY_EGFR = 105.0
 # eGFR (mL/min/1.73 m2) at which each stage begins, and where it tends to while the next has not begun.
@@ -19,7 +19,7 @@ EGFR_AFTER_TRANSPLANT = 58.0
 Values = dict[str, np.ndarray]
 
 
-def expected_values(people: People, lives: Lives, visits: Visits) -> Values:
+def expected_values(people: People, lives: Lives, visits: PlannedVisits) -> Values:
     """The expected value [visit] of every LOINC code whose value follows the person's state."""
     state = _State(people, lives, visits)
     egfr = _filtration_rate(state)
@@ -31,7 +31,7 @@ def expected_values(people: People, lives: Lives, visits: Visits) -> Values:
 class _State:
     """Who stands before the nurse: person, day, age in years and latent traits, all [visit]."""
 
-    def __init__(self, people: People, lives: Lives, visits: Visits) -> None:
+    def __init__(self, people: People, lives: Lives, visits: PlannedVisits) -> None:
         self.people, self.lives = people, lives
         self.person = visits.person
         self.day = visits.time / SECONDS_PER_DAY

@@ -10,7 +10,7 @@ import numpy as np
 from survlstm.simulation.life_course import Lives
 from survlstm.simulation.physiology import Values, expected_values
 from survlstm.simulation.population import DAYS_PER_YEAR, People
-from survlstm.simulation.schedule import SECONDS_PER_DAY, Visits, kind_number, onset_day, reasons
+from survlstm.simulation.schedule import SECONDS_PER_DAY, PlannedVisits, kind_number, onset_day, visit_reasons
 from survlstm.simulation.tables import Order, diseases, orders, panel_codes
 
 DIAGNOSIS = "diagnosis"
@@ -24,7 +24,7 @@ FINE_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
-class Rows:
+class TableRows:
     """Rows of one event table, in the order of their visits.
 
     ``code`` numbers ``panel_codes()``; ``stop`` is in seconds from 1970-01-01, ``NO_STOP`` where it lasts; where the
@@ -39,7 +39,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Problems:
+class LastingDiagnoses:
     """Lasting diseases put on the list: visit, disease and ``stop`` [diagnosis]."""
 
     visit: np.ndarray
@@ -53,13 +53,13 @@ class _Scene:
 
     people: People
     lives: Lives
-    visits: Visits
+    visits: PlannedVisits
     age: np.ndarray
 
 
 def write_records(
-    rng: np.random.Generator, people: People, lives: Lives, visits: Visits
-) -> tuple[dict[str, Rows], Problems]:
+    rng: np.random.Generator, people: People, lives: Lives, visits: PlannedVisits
+) -> tuple[dict[str, TableRows], LastingDiagnoses]:
     """Carry out every order of ``orders()`` at the visits it fits, then fill in durations and values."""
     age = (visits.time / SECONDS_PER_DAY - people.birth_day[visits.person]) / DAYS_PER_YEAR
     scene = _Scene(people, lives, visits, age)
@@ -77,7 +77,7 @@ def write_records(
 def _carry_out(rng: np.random.Generator, scene: _Scene) -> tuple[np.ndarray, np.ndarray]:
     """Visit and code of every row, in the order of the rules."""
     visits = scene.visits
-    kinds, reason_numbers = kind_number(), {reason: number for number, reason in enumerate(reasons())}
+    kinds, reason_numbers = kind_number(), {reason: number for number, reason in enumerate(visit_reasons())}
     context = visits.kind.astype(np.int32) * len(reason_numbers) + visits.reason
     by_context = np.argsort(context, kind="stable")
     sorted_context = context[by_context]
@@ -127,7 +127,7 @@ def _disease_row(key: str) -> int:
     return next(row for row, disease in enumerate(diseases()) if disease.key == key)
 
 
-def _fill_in(rng: np.random.Generator, scene: _Scene, values: Values, visit: np.ndarray, code: np.ndarray) -> Rows:
+def _fill_in(rng: np.random.Generator, scene: _Scene, values: Values, visit: np.ndarray, code: np.ndarray) -> TableRows:
     panels = panel_codes()
     days = np.array([np.nan if panel.days is None else panel.days for panel in panels])[code]
     is_open = rng.random(len(code)) < np.array([panel.open_share for panel in panels])[code]
@@ -138,10 +138,12 @@ def _fill_in(rng: np.random.Generator, scene: _Scene, values: Values, visit: np.
         options = np.array([max(len(panel.choices), 1) for panel in panels])[code]
         # The first choice is the usual one: half of the rows, then half of the rest.
         choice = np.minimum(rng.geometric(0.5, size=len(code)) - 1, options - 1).astype(np.int16)
-    return Rows(visit, code, stop, value, choice)
+    return TableRows(visit, code, stop, value, choice)
 
 
-def _stops(rng: np.random.Generator, lives: Lives, visits: Visits, visit: np.ndarray, days: np.ndarray) -> np.ndarray:
+def _stops(
+    rng: np.random.Generator, lives: Lives, visits: PlannedVisits, visit: np.ndarray, days: np.ndarray
+) -> np.ndarray:
     """When it ends: ``days`` (NaN: never) give or take a third, by death at the latest, unknown beyond the record."""
     lasting = np.isnan(days)
     length = np.where(lasting, 0, days) * rng.uniform(0.67, 1.33, size=len(days))
@@ -173,11 +175,11 @@ def _values(rng: np.random.Generator, values: Values, visit: np.ndarray, code: n
     return np.where(fine, np.round(value, 2), np.round(value, 1))
 
 
-def _problem_list(lives: Lives, visits: Visits) -> Problems:
+def _problem_list(lives: Lives, visits: PlannedVisits) -> LastingDiagnoses:
     order = np.argsort(visits.diagnosis_visit, kind="stable")
     visit, disease = visits.diagnosis_visit[order], visits.diagnosis_disease[order]
     days = np.array([np.nan if row.days is None else row.days for row in diseases()])[disease]
     person = visits.person[visit]
     stop = visits.time[visit] + np.floor(np.nan_to_num(days) * SECONDS_PER_DAY).astype(np.int64)
     over = ~np.isnan(days) & (stop < lives.record_end[person] * SECONDS_PER_DAY)
-    return Problems(visit, disease, np.where(over, stop, NO_STOP))
+    return LastingDiagnoses(visit, disease, np.where(over, stop, NO_STOP))

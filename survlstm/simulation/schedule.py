@@ -24,7 +24,7 @@ TIME_BITS, TIME_SHIFT = 40, 6_000_000_000
 
 
 @dataclass(frozen=True)
-class Visits:
+class PlannedVisits:
     """Visits [visit], sorted by person and time.
 
     ``time`` is in seconds from 1970-01-01; ``kind`` numbers ``encounter_kinds()``; ``reason`` numbers ``reasons()``.
@@ -59,13 +59,15 @@ def kind_number() -> dict[str, int]:
     return {kind.kind: number for number, kind in enumerate(encounter_kinds())}
 
 
-def reasons() -> tuple[str, ...]:
+def visit_reasons() -> tuple[str, ...]:
     """Every reason code of a visit; the first is none."""
     at_onset = {disease.code for disease in diseases() if disease.key in ACUTE_ONSETS}
     return ("", DIAGNOSIS_REASON, *sorted((at_onset | {series.reason for series in visit_series()}) - {""}))
 
 
-def plan_visits(rng: np.random.Generator, people: People, lives: Lives, *, history_years: float | None) -> Visits:
+def plan_visits(
+    rng: np.random.Generator, people: People, lives: Lives, *, history_years: float | None
+) -> PlannedVisits:
     """Schedule every visit of the last ``history_years`` of each record, or of the whole life with None.
 
     Of what lies before, only the visits that put a disease on the list which is still there are kept, as Synthea's
@@ -88,7 +90,7 @@ def plan_visits(rng: np.random.Generator, people: People, lives: Lives, *, histo
         visits = _sorted(plans, window_start)
     key = _sort_key(np.concatenate([ill[0], early[0]]), np.concatenate([found, early[1]]))
     order = np.searchsorted(_sort_key(visits.person, visits.time), key)
-    return Visits(
+    return PlannedVisits(
         person=visits.person,
         time=visits.time,
         kind=visits.kind,
@@ -165,7 +167,7 @@ def _visits_at_onset(people: People, lives: Lives, window_start: np.ndarray) -> 
 
 
 def _diagnose(
-    lives: Lives, visits: Visits, people: People
+    lives: Lives, visits: PlannedVisits, people: People
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Who learns when of which disease: at a visit there is, or (``early``) at one before the window.
 
@@ -195,8 +197,8 @@ def _early_visits(people: People, early: tuple[np.ndarray, np.ndarray, np.ndarra
     ]
 
 
-def _sorted(plans: list[_Plan], window_start: np.ndarray) -> Visits:
-    kinds, names = kind_number(), {reason: number for number, reason in enumerate(reasons())}
+def _sorted(plans: list[_Plan], window_start: np.ndarray) -> PlannedVisits:
+    kinds, names = kind_number(), {reason: number for number, reason in enumerate(visit_reasons())}
     person = np.concatenate([plan.person for plan in plans]).astype(np.int32)
     time = np.concatenate([plan.time for plan in plans])
     counts = [len(plan.person) for plan in plans]
@@ -204,7 +206,7 @@ def _sorted(plans: list[_Plan], window_start: np.ndarray) -> Visits:
     reason = np.repeat(np.array([names[plan.reason] for plan in plans], np.int16), counts)
     order = np.argsort(_sort_key(person, time), kind="stable")
     nothing = np.zeros(0, np.int64)
-    return Visits(person[order], time[order], kind[order], reason[order], nothing, nothing, window_start)
+    return PlannedVisits(person[order], time[order], kind[order], reason[order], nothing, nothing, window_start)
 
 
 def _sort_key(person: np.ndarray, time: np.ndarray) -> np.ndarray:

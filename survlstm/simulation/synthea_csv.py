@@ -11,8 +11,8 @@ import pyarrow.csv as pa_csv
 
 from survlstm.simulation import text
 from survlstm.simulation.population import People
-from survlstm.simulation.records import NO_STOP, Problems, Rows
-from survlstm.simulation.schedule import DIAGNOSIS_REASON, SECONDS_PER_DAY, Visits, reasons
+from survlstm.simulation.records import NO_STOP, LastingDiagnoses, TableRows
+from survlstm.simulation.schedule import DIAGNOSIS_REASON, SECONDS_PER_DAY, PlannedVisits, visit_reasons
 from survlstm.simulation.tables import diseases, encounter_kinds, panel_codes
 
 HEADERS = {
@@ -68,11 +68,11 @@ def append(folder: Path, table: str, columns: Columns, count: int) -> None:
         pa_csv.write_csv(chunk, file, options)
 
 
-def chunk_text(rng: np.random.Generator, people: People, visits: Visits, payers: pa.Array) -> ChunkText:
+def chunk_text(rng: np.random.Generator, people: People, visits: PlannedVisits, payers: pa.Array) -> ChunkText:
     """Draw the identifiers of a chunk and format what all its tables repeat."""
     patient = text.uuids(rng, len(people))
     names = _reason_descriptions()
-    codes = ["" if code == DIAGNOSIS_REASON else code for code in reasons()]
+    codes = ["" if code == DIAGNOSIS_REASON else code for code in visit_reasons()]
     return ChunkText(
         patient=patient,
         visit_patient=patient.take(pa.array(visits.person)),
@@ -91,7 +91,7 @@ def _reason_descriptions() -> dict[str, str]:
     return names | {disease.code: disease.description for disease in diseases()}
 
 
-def append_encounters(rng: np.random.Generator, folder: Path, visits: Visits, shared: ChunkText) -> None:
+def append_encounters(rng: np.random.Generator, folder: Path, visits: PlannedVisits, shared: ChunkText) -> None:
     """Append one row per visit."""
     kinds = encounter_kinds()
     kind = pa.array(visits.kind)
@@ -117,7 +117,7 @@ def append_encounters(rng: np.random.Generator, folder: Path, visits: Visits, sh
     append(folder, "encounters", columns, len(visits))
 
 
-def append_problems(folder: Path, problems: Problems, shared: ChunkText) -> None:
+def append_problems(folder: Path, problems: LastingDiagnoses, shared: ChunkText) -> None:
     """Append the lasting diseases to the conditions."""
     visit, disease = pa.array(problems.visit), pa.array(problems.disease)
     columns = {
@@ -131,16 +131,16 @@ def append_problems(folder: Path, problems: Problems, shared: ChunkText) -> None
     append(folder, "conditions", columns, len(problems.visit))
 
 
-def append_rows(rng: np.random.Generator, folder: Path, table: str, rows: Rows, shared: ChunkText) -> None:
+def append_rows(rng: np.random.Generator, folder: Path, table: str, rows: TableRows, shared: ChunkText) -> None:
     """Append the rows of one event table, a slice at a time."""
     for first in range(0, len(rows.visit), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)
-        piece = Rows(rows.visit[part], rows.code[part], rows.stop[part], rows.value[part], rows.choice[part])
+        piece = TableRows(rows.visit[part], rows.code[part], rows.stop[part], rows.value[part], rows.choice[part])
         columns = _event_columns(rng, table, piece, shared)
         append(folder, table, columns, len(piece.visit))
 
 
-def _event_columns(rng: np.random.Generator, table: str, rows: Rows, shared: ChunkText) -> Columns:
+def _event_columns(rng: np.random.Generator, table: str, rows: TableRows, shared: ChunkText) -> Columns:
     visit, code, count = pa.array(rows.visit), pa.array(rows.code), len(rows.visit)
     panels = panel_codes()
     start = (shared.start_day if table in DATED_BY_DAY else shared.start_time).take(visit)
@@ -182,7 +182,7 @@ def _stop_text(table: str, stop: np.ndarray) -> pa.Array:
     return text.blank_where(lasting, column)
 
 
-def _value_text(rows: Rows) -> pa.Array:
+def _value_text(rows: TableRows) -> pa.Array:
     """Numbers where the code has them, otherwise the drawn one of the code's texts."""
     panels = panel_codes()
     widest = max(1, *(len(panel.choices) for panel in panels))

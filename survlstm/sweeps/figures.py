@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, RULE, Drawing, new_figure
-from survlstm.report.formatting import MISSING, counted, number
+from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, RULE, DrawnFigure, new_figure
+from survlstm.report.formatting import MISSING, format_count, format_number
 from survlstm.sweeps.load_runs import Value
-from survlstm.sweeps.table import Sweep, main_effects, shown, sort_values, telling_keys
+from survlstm.sweeps.table import Sweep, format_setting, main_effects, most_influential_keys, sort_values
 
 # More than that is no picture any more; the tables hold everything.
 MOST_KEYS, MOST_VALUES, MOST_COLUMNS, MOST_LINES = 8, 12, 9, 14
@@ -24,7 +24,7 @@ class _Panel(NamedTuple):
     effects: pd.DataFrame
 
 
-def draw_effects(sweep: Sweep) -> Drawing | None:
+def draw_effects(sweep: Sweep) -> DrawnFigure | None:
     """A panel a key: the mean of the metric at each of its values, the runs behind it; None without two means."""
     panels, left_out = _panels(sweep)
     if not panels:
@@ -39,18 +39,27 @@ def draw_effects(sweep: Sweep) -> Drawing | None:
     top = 0.0
     for panel in panels:
         axes.text(
-            0, top + 0.55, cut(panel.key, 44), weight="bold", size=10, va="center", transform=axes.get_yaxis_transform()
+            0,
+            top + 0.55,
+            shorten(panel.key, 44),
+            weight="bold",
+            size=10,
+            va="center",
+            transform=axes.get_yaxis_transform(),
         )
         if top:
             axes.axhline(top - 0.15, color=RULE, linewidth=0.8)
         _draw_panel(axes, sweep, panel, top + 1.4)
-        ticks += [(top + 1.4 + place, cut(shown(value), 16)) for place, value in enumerate(panel.effects["value"])]
+        ticks += [
+            (top + 1.4 + place, shorten(format_setting(value), 16))
+            for place, value in enumerate(panel.effects["value"])
+        ]
         top += len(panel.effects) + 1.6
     axes.set(ylim=(top, 0), xlabel=sweep.metric.axis)
     axes.margins(x=0.06)
     axes.set_yticks([place for place, _ in ticks], [words for _, words in ticks])
     axes.tick_params(axis="y", length=0)
-    return Drawing(
+    return DrawnFigure(
         name="main_effects",
         title="What each key does",
         alt=f"Mean {sweep.metric.words} by value of each swept key. " + "; ".join(map(_said, panels)) + ".",
@@ -69,14 +78,14 @@ def _panels(sweep: Sweep) -> tuple[list[_Panel], str]:
     fine = [key for key in effects if len(effects[key]) > MOST_VALUES]
     panels = [
         _Panel(key, effects[key])
-        for key in telling_keys(sweep)
+        for key in most_influential_keys(sweep)
         if key not in fine and effects[key].iloc[:, 2].count() > 1
     ]
     said = ""
     if len(panels) > MOST_KEYS:
-        said += f" Left out: {counted(len(panels) - MOST_KEYS, 'key')} with smaller differences."
+        said += f" Left out: {format_count(len(panels) - MOST_KEYS, 'key')} with smaller differences."
     if fine:
-        said += f" Left out: {counted(len(fine), 'key')} with more than {MOST_VALUES} values."
+        said += f" Left out: {format_count(len(fine), 'key')} with more than {MOST_VALUES} values."
     return panels[:MOST_KEYS], said
 
 
@@ -98,10 +107,10 @@ def _draw_panel(axes: Axes, sweep: Sweep, panel: _Panel, top: float) -> None:
 
 def _said(panel: _Panel) -> str:
     means = zip(panel.effects["value"], panel.effects.iloc[:, 2], strict=True)
-    return f"{panel.key}: " + ", ".join(f"{shown(value)} {number(mean)}" for value, mean in means)
+    return f"{panel.key}: " + ", ".join(f"{format_setting(value)} {format_number(mean)}" for value, mean in means)
 
 
-def draw_heat_map(sweep: Sweep) -> Drawing | None:
+def draw_heat_map(sweep: Sweep) -> DrawnFigure | None:
     """The mean metric of every pair of values of the two swept keys; None where not two were swept, or too finely."""
     if len(sweep.keys) != 2 or not sweep.scored:
         return None
@@ -127,8 +136,8 @@ def draw_heat_map(sweep: Sweep) -> Drawing | None:
         corner, mean = (columns.index(column), lines.index(line)), means.get((line, column))
         tint = _depth(sweep, mean, list(means.values()))
         _draw_cell(axes, corner, mean, len(found), tint, is_best=(line, column) == chosen, is_narrow=len(columns) > 4)
-        said.append(f"{shown(line)} and {shown(column)}: {number(mean)}")
-    return Drawing(
+        said.append(f"{format_setting(line)} and {format_setting(column)}: {format_number(mean)}")
+    return DrawnFigure(
         name="heat_map",
         title=f"{sweep.keys[down]} and {sweep.keys[across]} together",
         alt=f"Mean {sweep.metric.words} by {sweep.keys[down]} and {sweep.keys[across]}. " + "; ".join(said) + ".",
@@ -142,20 +151,22 @@ def draw_heat_map(sweep: Sweep) -> Drawing | None:
 
 def _label_grid(axes: Axes, columns: list[Value], lines: list[Value], names: tuple[str, str]) -> None:
     axes.set(xlim=(-0.02, len(columns) + 0.02), ylim=(len(lines) + 0.02, -0.02))
-    widest = max(len(shown(value)) for value in columns) * len(columns)
+    widest = max(len(format_setting(value)) for value in columns) * len(columns)
     axes.set_xticks(
         [place + 0.5 for place in range(len(columns))],
-        [cut(shown(value), 14) for value in columns],
+        [shorten(format_setting(value), 14) for value in columns],
         rotation=0 if widest <= 40 else 90,
     )
-    axes.set_yticks([place + 0.5 for place in range(len(lines))], [cut(shown(value), 14) for value in lines])
+    axes.set_yticks(
+        [place + 0.5 for place in range(len(lines))], [shorten(format_setting(value), 14) for value in lines]
+    )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.xaxis.set_ticks_position("top")
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel(cut(names[0], 34), labelpad=8)
+    axes.set_xlabel(shorten(names[0], 34), labelpad=8)
     # The title names the whole key.
-    axes.set_ylabel(cut(names[1].rpartition(".")[2], max(12, 6 * len(lines))), labelpad=8)
+    axes.set_ylabel(shorten(names[1].rpartition(".")[2], max(12, 6 * len(lines))), labelpad=8)
 
 
 def _draw_cell(
@@ -182,10 +193,16 @@ def _draw_cell(
     size = 9 if is_narrow else 13
     alone = is_narrow or runs == 1
     axes.text(
-        left + 0.5, top + (0.5 if alone else 0.38), number(mean), ha="center", va="center", size=size, weight=weight
+        left + 0.5,
+        top + (0.5 if alone else 0.38),
+        format_number(mean),
+        ha="center",
+        va="center",
+        size=size,
+        weight=weight,
     )
     if not alone:
-        axes.text(left + 0.5, top + 0.73, counted(runs, "run"), ha="center", va="center", size=9)
+        axes.text(left + 0.5, top + 0.73, format_count(runs, "run"), ha="center", va="center", size=9)
 
 
 def _depth(sweep: Sweep, mean: float | None, means: list[float]) -> float:
@@ -196,7 +213,7 @@ def _depth(sweep: Sweep, mean: float | None, means: list[float]) -> float:
     return (max(order) - sweep.metric.order(mean)) / (max(order) - min(order))
 
 
-def cut(words: str, length: int) -> str:
+def shorten(words: str, length: int) -> str:
     """Words that fit, their middle left out where they are too long."""
     if len(words) <= length:
         return words

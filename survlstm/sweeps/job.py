@@ -14,13 +14,13 @@ from omegaconf import DictConfig
 from survlstm.config.schema import RunConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import is_finished
-from survlstm.runs.launch import settled, start
+from survlstm.runs.launch import start, with_absolute_paths
 from survlstm.runs.manifest import read_manifest, record_failure
-from survlstm.runs.resume import compare
+from survlstm.runs.resume import compare_configs
 from survlstm.sweeps.summary import summarize
-from survlstm.utils.content import sentence_of, way_of
+from survlstm.utils.content import describe_error, traceback_without_message
 from survlstm.utils.errors import Interrupted, SurvlstmError
-from survlstm.utils.stored_files import fault_of
+from survlstm.utils.stored_files import find_fault
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def run_job(composed: DictConfig, folder: Path, *, overrides: Sequence[str], job
         _record(folder, overrides, error, error.exit_code)
     except Exception as error:
         # A mistake of survlstm's own, or of a library: the night is not to be lost for it.
-        log.error("%s%s", way_of(error), sentence_of(error))
+        log.error("%s%s", traceback_without_message(error), describe_error(error))
         _record(folder, overrides, error, 1)
     finally:
         _summarize(folder.parent)
@@ -55,20 +55,20 @@ def _summarize(sweep: Path) -> None:
     try:
         summarize(sweep, show=False)
     except Exception as error:
-        log.warning("WARNING: no summary could be written: %s", sentence_of(error))
+        log.warning("WARNING: no summary could be written: %s", describe_error(error))
 
 
 def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code: int) -> None:
-    record_failure(folder, overrides=overrides, sentence=sentence_of(error), exit_code=exit_code)
+    record_failure(folder, overrides=overrides, sentence=describe_error(error), exit_code=exit_code)
 
 
 def _tell_another_config(config: RunConfig, folder: Path) -> None:
     """The config files may have changed since a job ended; its results stay what they are."""
     recorded: Any = read_manifest(folder).get("config")
-    fault = fault_of(recorded)
+    fault = find_fault(recorded)
     if fault:
         log.warning("WARNING: %s is finished, and its manifest.json does not say with which config: %s", folder, fault)
         return
-    changed = compare(recorded, settled(config, folder).model_dump(by_alias=True))
+    changed = compare_configs(recorded, with_absolute_paths(config, folder).model_dump(by_alias=True))
     if changed:
         log.warning("WARNING: %s is finished, with another config: %s", folder, "; ".join(map(str, changed)))

@@ -10,11 +10,11 @@ import pandas as pd
 
 from survlstm.config.validation import nearest_key
 from survlstm.evaluation.results import Estimate, Interval
-from survlstm.report.formatting import MISSING, estimate
-from survlstm.report.task import is_drawn, name_of_outcome
+from survlstm.report.formatting import MISSING, format_estimate
+from survlstm.report.task import is_drawn, outcome_name_of_class
 from survlstm.sweeps.load_runs import RunRow, Value, find_runs, parse_value, read_run
-from survlstm.sweeps.table import shown
-from survlstm.sweeps.text import dollars, duration
+from survlstm.sweeps.table import format_setting
+from survlstm.sweeps.text import format_dollars, format_duration
 from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -67,17 +67,18 @@ def list_runs(folder: Path, *, sort: str | None = None, where: tuple[str, ...] =
     )
 
 
-def as_shown(table: pd.DataFrame) -> pd.DataFrame:
+def format_listing(table: pd.DataFrame) -> pd.DataFrame:
     """The table as a terminal shows it: intervals beside their figures, dashes for what is missing."""
     words = table[["run", "state", "data", "outcome", "model"]].fillna(MISSING)
     for name in ("val.nll", "val.c_td", "test.c_td", "test.nll"):
         ends = [table[end] for end in INTERVALS.get(name, ())]
         words[name] = [
-            estimate(_estimate(value, *(end.iloc[place] for end in ends))) for place, value in enumerate(table[name])
+            format_estimate(_estimate(value, *(end.iloc[place] for end in ends)))
+            for place, value in enumerate(table[name])
         ]
     words["epochs"] = [MISSING if pd.isna(value) else f"{value:.0f}" for value in table["epochs"]]
-    words["time"] = [duration(None if pd.isna(value) else value) for value in table["seconds"]]
-    words["cost"] = [dollars(None if pd.isna(value) else value) for value in table["cost"]]
+    words["time"] = [format_duration(None if pd.isna(value) else value) for value in table["seconds"]]
+    words["cost"] = [format_dollars(None if pd.isna(value) else value) for value in table["cost"]]
     words["started"] = [MISSING if pd.isna(value) else value[:16].replace("T", " ") for value in table["started"]]
     return words
 
@@ -113,20 +114,20 @@ def _data(row: RunRow) -> str | None:
     """The group where it was named, else the export's folder, else how many patients were simulated."""
     path, patients = row.config.get("data.path"), row.config.get("data.simulated.patients")
     if row.overrides and "data" in row.overrides:
-        return shown(row.overrides["data"])
+        return format_setting(row.overrides["data"])
     if path not in {None, "null"}:
         return Path(str(path)).name
-    return None if patients is None else f"{shown(patients)} simulated"
+    return None if patients is None else f"{format_setting(patients)} simulated"
 
 
 def _outcome(row: RunRow) -> str | None:
     """The group where it was named, else in words; a drawn outcome always says so."""
     target = row.config.get("outcome._target_")
-    named = shown(row.overrides["outcome"]) if row.overrides and "outcome" in row.overrides else None
+    named = format_setting(row.overrides["outcome"]) if row.overrides and "outcome" in row.overrides else None
     if target is None or (named is not None and not is_drawn(str(target))):
         return named
     codes = str(row.config.get("outcome.codes", "")).strip("[]")
-    return name_of_outcome(str(target), codes.split(",") if codes else ())
+    return outcome_name_of_class(str(target), codes.split(",") if codes else ())
 
 
 def _model(row: RunRow) -> str | None:
@@ -134,7 +135,7 @@ def _model(row: RunRow) -> str | None:
     sizes = [row.config.get(f"model.{name}") for name in ("embedding_dim", "hidden_dim", "num_layers")]
     if any(size is None for size in sizes):
         return None
-    embedding, hidden, layers = map(shown, sizes)
+    embedding, hidden, layers = map(format_setting, sizes)
     count = row.parameters
     size = "" if count is None else f" ({count / 1e6:.1f}M)" if count >= 1e6 else f" ({count / 1e3:.0f}k)"
     return f"{embedding}-{hidden}x{layers}{size}"

@@ -16,7 +16,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from survlstm.evaluation.results import Estimate, Interval
-from survlstm.runs.folder import Record, is_finished, read_record
+from survlstm.runs.folder import RunRecord, is_finished, read_run_record
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_yaml, read_bytes, read_json
 
 STATES = ("finished", "running", "failed", "stopped", "killed", "unknown")
@@ -29,7 +29,7 @@ Value = int | float | str | None
 
 
 @dataclass(frozen=True)
-class Figures:
+class SplitMetrics:
     """The model's figures on one split, None where there are none; nll in nats per subject."""
 
     nll: Estimate | None = None
@@ -48,11 +48,11 @@ class RunRow:
 
     folder: Path
     name: str
-    record: Record
+    record: RunRecord
     overrides: Mapping[str, Value] | None
     config: Mapping[str, Value]
-    val: Figures
-    test: Figures
+    val: SplitMetrics
+    test: SplitMetrics
     subjects: int | None
     events: int | None
     epochs: int | None
@@ -161,9 +161,9 @@ def parse_value(written: str) -> Value:
     return written.lower() if written.lower() in {"true", "false", "null"} else written
 
 
-def _read_record(folder: Path, notes: list[str]) -> tuple[Record, dict[str, Value] | None]:
+def _read_record(folder: Path, notes: list[str]) -> tuple[RunRecord, dict[str, Value] | None]:
     """The record with sound types, and its overrides by key."""
-    record = read_record(folder)
+    record = read_run_record(folder)
     known = record.state in STATES and record.state != "unknown"
     lines = [line for line in record.overrides if isinstance(line, str) and ("=" in line or line.startswith("~"))]
     if len(lines) < len(record.overrides):
@@ -205,23 +205,23 @@ def _read(path: Path, notes: list[str], *, needed: bool) -> Any:
     return None
 
 
-def _validation(metrics: Any, best: Any) -> Figures:
+def _validation(metrics: Any, best: Any) -> SplitMetrics:
     judged = _figures(_at(metrics, "validation"))
     if judged.nll or judged.c_td:
         return judged
     training = _at(metrics, "training")
     source = training if _number(_at(training, "val_loss")) is not None else best
     nll, c_td = _number(_at(source, "val_loss")), _number(_at(source, "val_c_td"))
-    return Figures(None if nll is None else Estimate(nll), None if c_td is None else Estimate(c_td))
+    return SplitMetrics(None if nll is None else Estimate(nll), None if c_td is None else Estimate(c_td))
 
 
-def _test(metrics: Any) -> Figures:
+def _test(metrics: Any) -> SplitMetrics:
     models = _role(_at(metrics, "test", "rows"), "model")
-    return _figures(models[0]) if models else Figures()
+    return _figures(models[0]) if models else SplitMetrics()
 
 
-def _figures(found: Any) -> Figures:
-    return Figures(_estimate(_at(found, "nll")), _estimate(_at(found, "c_td")))
+def _figures(found: Any) -> SplitMetrics:
+    return SplitMetrics(_estimate(_at(found, "nll")), _estimate(_at(found, "c_td")))
 
 
 def _estimate(found: Any) -> Estimate | None:

@@ -12,14 +12,14 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from survlstm.report import formatting
-from survlstm.report.figures.canvas import Plate, house_style, save
-from survlstm.report.templates import page_environment
+from survlstm.report.figures.canvas import SavedFigure, house_style, save
+from survlstm.report.templates import template_environment
 from survlstm.sweeps import text
 from survlstm.sweeps.figures import draw_effects, draw_heat_map
 from survlstm.sweeps.load_runs import STATES, RunRow, parse_override
 from survlstm.sweeps.parallel_coordinates import draw_parallel
-from survlstm.sweeps.table import CONVENTIONS, IDLE_KEYS, Group, Sweep, shown
-from survlstm.utils.shell import command
+from survlstm.sweeps.table import CONVENTIONS, IDLE_KEYS, RepeatGroup, Sweep, format_setting
+from survlstm.utils.shell import format_command
 
 # The other lines of a table are folded away.
 MOST_LINES = 25
@@ -27,12 +27,12 @@ AGAINST = {"beats": "beats it", "not shown": "not shown", "worse": "worse", "und
 
 
 @dataclass(frozen=True)
-class Plates:
+class SummaryFigures:
     """Every figure of the page, None where its values are missing."""
 
-    effects: Plate | None
-    heat_map: Plate | None
-    parallel: Plate | None
+    effects: SavedFigure | None
+    heat_map: SavedFigure | None
+    parallel: SavedFigure | None
 
 
 def write_page(folder: Path, sweep: Sweep) -> None:
@@ -41,17 +41,17 @@ def write_page(folder: Path, sweep: Sweep) -> None:
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
         drawings = [draw(sweep) for draw in (draw_effects, draw_heat_map, draw_parallel)]
-        plates = Plates(*(save(drawing, figures) if drawing else None for drawing in drawings))
+        plates = SummaryFigures(*(save(drawing, figures) if drawing else None for drawing in drawings))
     page = (
         _environment()
         .get_template("summary.html.jinja")
         .render(
             title=f"Sweep {sweep.folder.resolve().name}",
             sweep=sweep,
-            verdict=text.verdict(sweep),
+            verdict=text.summary_sentences(sweep),
             rows=best_first(sweep),
             groups=best_groups_first(sweep),
-            columns=text.columns(sweep),
+            columns=text.table_columns(sweep),
             first=MOST_LINES,
             overridden=_overridden(sweep),
             chosen={row.name for group in _chosen(sweep) for row in group.rows},
@@ -71,7 +71,7 @@ def write_page(folder: Path, sweep: Sweep) -> None:
     (folder / "summary.html").write_text(page, encoding="utf-8")
 
 
-def _chosen(sweep: Sweep) -> list[Group]:
+def _chosen(sweep: Sweep) -> list[RepeatGroup]:
     """The winner, and the second where they are tied."""
     if sweep.winner is None:
         return []
@@ -79,7 +79,7 @@ def _chosen(sweep: Sweep) -> list[Group]:
     return [sweep.winner.group, *([second] if sweep.winner.is_tied and second is not None else [])]
 
 
-class Trouble(NamedTuple):
+class FailureGroup(NamedTuple):
     """Runs that ended in the same state with the same sentence: a fault of many jobs is told once."""
 
     state: str
@@ -87,13 +87,13 @@ class Trouble(NamedTuple):
     rows: tuple[RunRow, ...]
 
 
-def _troubles(sweep: Sweep) -> list[Trouble]:
+def _troubles(sweep: Sweep) -> list[FailureGroup]:
     alike: dict[tuple[str, str], list[RunRow]] = {}
     for row in sweep.rows:
         if row.state not in {"finished", "running"}:
             alike.setdefault((row.state, row.record.sentence), []).append(row)
     return [
-        Trouble(state, text.sentence(rows[0]) if len(rows) == 1 else sentence, tuple(rows))
+        FailureGroup(state, text.failure_sentence(rows[0]) if len(rows) == 1 else sentence, tuple(rows))
         for (state, sentence), rows in alike.items()
     ]
 
@@ -103,7 +103,7 @@ def _completing(sweep: Sweep) -> str:
     is_whole = all(row.is_finished for row in sweep.rows) and not sweep.not_begun
     if sweep.planned is None or is_whole or any(row.state == "running" for row in sweep.rows):
         return ""
-    return command("train", f"sweep.resume={sweep.folder}")
+    return format_command("train", f"sweep.resume={sweep.folder}")
 
 
 def _overridden(sweep: Sweep) -> tuple[str, ...]:
@@ -123,11 +123,11 @@ def best_first(sweep: Sweep) -> list[RunRow]:
     )
 
 
-def best_groups_first(sweep: Sweep) -> list[Group]:
+def best_groups_first(sweep: Sweep) -> list[RepeatGroup]:
     """The groups by their mean, those without one last."""
     means = {id(group): group.spread("val", sweep.metric.figure) for group in sweep.groups}
 
-    def order(group: Group) -> tuple[bool, float]:
+    def order(group: RepeatGroup) -> tuple[bool, float]:
         found = means[id(group)]
         return (found is None, sweep.metric.order(found.mean) if found else 0.0)
 
@@ -145,12 +145,12 @@ def _breakable(name: str) -> Markup:
 
 
 def _environment() -> Environment:
-    environment = page_environment(Path(__file__).parent)
+    environment = template_environment(Path(__file__).parent)
     environment.filters |= {
-        "value": shown,
-        "duration": text.duration,
-        "dollars": text.dollars,
-        "test_words": text.test_words,
+        "value": format_setting,
+        "duration": text.format_duration,
+        "dollars": text.format_dollars,
+        "test_words": text.describe_test,
         "page_of": _page_of,
         "breakable": _breakable,
         "why_no_interval": text.why_no_interval,

@@ -6,16 +6,16 @@ import math
 
 from matplotlib.axes import Axes
 
-from survlstm.report.figures.canvas import BLUE, MUTED, ORANGE, PAPER, Drawing, new_figure
-from survlstm.report.formatting import counted, number
-from survlstm.sweeps.figures import MOST_KEYS, MOST_VALUES, cut
+from survlstm.report.figures.canvas import BLUE, MUTED, ORANGE, PAPER, DrawnFigure, new_figure
+from survlstm.report.formatting import format_count, format_number
+from survlstm.sweeps.figures import MOST_KEYS, MOST_VALUES, shorten
 from survlstm.sweeps.load_runs import Value
-from survlstm.sweeps.table import Sweep, shown, sort_values, telling_keys
+from survlstm.sweeps.table import Sweep, format_setting, most_influential_keys, sort_values
 
 LINE = 66
 
 
-def draw_parallel(sweep: Sweep) -> Drawing | None:
+def draw_parallel(sweep: Sweep) -> DrawnFigure | None:
     """The axes lie, so that their names can be read on a phone; None without two finished runs or a swept key."""
     scored = [(row, score) for row, score in sweep.scored if row.overrides is not None]
     keys = _keys(sweep)
@@ -36,17 +36,18 @@ def draw_parallel(sweep: Sweep) -> Drawing | None:
         across = [places[key][row.setting(key)] for key in keys] + [_between(score, ends)]
         _draw_run(axes, across, _opacity(sweep, score, scores), is_best=id(row) in chosen)
     left_out = len(sweep.keys) - len(keys)
-    return Drawing(
+    return DrawnFigure(
         name="parallel",
         title="Every finished run",
         alt=(
-            f"Parallel coordinates of {counted(len(scored), 'finished run')} over {', '.join(keys)} and "
-            f"{sweep.metric.words}, {number(min(scores))} to {number(max(scores))}. {_of_winner(sweep)}"
+            f"Parallel coordinates of {format_count(len(scored), 'finished run')} over {', '.join(keys)} and "
+            f"{sweep.metric.words}, {format_number(min(scores))} to {format_number(max(scores))}. {_of_winner(sweep)}"
         ),
         caption=(
             f"A line is a finished run, from its values at the top to its {sweep.metric.words} at the bottom, where "
             "the better end is right. Deeper blue is better; thick and orange: the winner, dashed so that it is found "
-            "without colour." + (f" Left out: {counted(left_out, 'key')} whose means differ less." if left_out else "")
+            "without colour."
+            + (f" Left out: {format_count(left_out, 'key')} whose means differ less." if left_out else "")
         ),
         figure=figure,
     )
@@ -54,7 +55,7 @@ def draw_parallel(sweep: Sweep) -> Drawing | None:
 
 def _keys(sweep: Sweep) -> list[str]:
     """The swept keys in their order; of too many those whose means differ most."""
-    widest = set(telling_keys(sweep)[:MOST_KEYS])
+    widest = set(most_influential_keys(sweep)[:MOST_KEYS])
     return [key for key in sweep.keys if key in widest]
 
 
@@ -65,7 +66,7 @@ def _draw_axis(axes: Axes, values: list[Value], key: str, line: int) -> dict[Val
     is_by_size = len(found) > MOST_VALUES and len(numbers) == len(found)
     places = _by_size(numbers) if is_by_size else _evenly(found)
     axes.plot([0, 1], [line, line], color=MUTED, linewidth=0.9, zorder=1)
-    axes.text(-0.05, line - 0.34, cut(key, 44), weight="bold", size=10, va="center", zorder=4, bbox=_paper())
+    axes.text(-0.05, line - 0.34, shorten(key, 44), weight="bold", size=10, va="center", zorder=4, bbox=_paper())
     named = [found[0], found[-1]] if is_by_size else _that_fit(found)
     for value in named:
         axes.plot(places[value], line, "|", color=MUTED, markersize=7, zorder=1)
@@ -73,14 +74,21 @@ def _draw_axis(axes: Axes, values: list[Value], key: str, line: int) -> dict[Val
             "center" if 0.02 < places[value] < 0.98 or len(named) == 1 else "left" if places[value] < 0.5 else "right"
         )
         axes.text(
-            places[value], line + 0.22, cut(shown(value), 16), size=9, ha=side, va="center", zorder=4, bbox=_paper()
+            places[value],
+            line + 0.22,
+            shorten(format_setting(value), 16),
+            size=9,
+            ha=side,
+            va="center",
+            zorder=4,
+            bbox=_paper(),
         )
     return places
 
 
 def _that_fit(found: list[Value]) -> list[Value]:
     """As many values as can be written beside each other, the first and the last always."""
-    longest = max(min(16, len(shown(value))) for value in found)
+    longest = max(min(16, len(format_setting(value))) for value in found)
     step = math.ceil(len(found) * (longest + 2) / 60)
     return found if step == 1 else [*found[: -max(1, step // 2) - 1 : step], found[-1]]
 
@@ -104,7 +112,7 @@ def _draw_metric(axes: Axes, sweep: Sweep, scores: list[float], line: int) -> tu
     name = f"{sweep.metric.words} (better to the right)"
     axes.text(-0.05, line - 0.34, name, weight="bold", size=10, va="center", zorder=4, bbox=_paper())
     for end, place, side in ((worst, 0, "left"), (best, 1, "right")):
-        axes.text(place, line + 0.22, number(end), size=9, ha=side, va="center", zorder=4, bbox=_paper())
+        axes.text(place, line + 0.22, format_number(end), size=9, ha=side, va="center", zorder=4, bbox=_paper())
     return worst, best
 
 

@@ -17,9 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 
-from survlstm.config.overrides import quoted
+from survlstm.config.overrides import quote_word
 from survlstm.config.schema import RunConfig, conf_dir
-from survlstm.config.validation import keys_of
+from survlstm.config.validation import leaf_keys_of_schema
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import write_json
@@ -44,7 +44,7 @@ _CHOICES = re.compile(r"[\w\s,()*='\"-]*", re.ASCII)
 _NOT_RECORDED = frozenset({"output_dir", "resume"})
 
 
-class Recorded(NamedTuple):
+class SweepRecord(NamedTuple):
     """The overrides of a sweep's command, and the folder of further configs that it named."""
 
     overrides: list[str]
@@ -56,18 +56,18 @@ class Recorded(NamedTuple):
         return [*([] if self.config_dir is None else [CONFIG_DIR, self.config_dir]), *self.overrides]
 
 
-def write_record(folder: Path, overrides: Sequence[str], *, config_dir: str | None) -> None:
+def write_sweep_record(folder: Path, overrides: Sequence[str], *, config_dir: str | None) -> None:
     """Keep what a sweep was asked for, so that it can be completed."""
     kept = [word for word in overrides if not word.startswith("output_dir=")]
     named = None if config_dir is None else str(Path(config_dir).absolute())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / NAME, {"words": Recorded(kept, named).words})
+        write_json(folder / NAME, {"words": SweepRecord(kept, named).words})
     except OSError as error:
         raise ConfigError(f"output_dir must be a folder that can be written; found {folder}: {error}") from error
 
 
-def read_record(folder: Path) -> Recorded:
+def read_sweep_record(folder: Path) -> SweepRecord:
     """What the sweep in ``folder`` was asked for, to be compared; ConfigError where that can't be read there."""
     try:
         content = read_json(folder / NAME, most=MOST_BYTES)
@@ -88,7 +88,7 @@ def read_record(folder: Path) -> Recorded:
         raise ConfigError(f"{folder / NAME} must hold overrides of survlstm train; found the flag {flags[0][:50]}")
     for word in overrides:
         _refuse_no_override(folder, word)
-    return Recorded(overrides, named)
+    return SweepRecord(overrides, named)
 
 
 def _refuse_no_override(folder: Path, word: str) -> None:
@@ -100,7 +100,7 @@ def _refuse_no_override(folder: Path, word: str) -> None:
         raise ConfigError(f"{folder / NAME} must hold overrides of survlstm train; found {word[:50]!r}, which is none")
 
 
-def words_to_run(folder: Path, recorded: Recorded, *, config_dir: str | None) -> list[str]:
+def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | None) -> list[str]:
     """The recorded words, where all of them may be run; ConfigError names the first key that may not.
 
     ``config_dir`` is the folder of configs that the command itself names now: hydra runs what stands there, so the
@@ -111,7 +111,7 @@ def words_to_run(folder: Path, recorded: Recorded, *, config_dir: str | None) ->
         if why:
             raise ConfigError(
                 f"{folder / NAME} must hold plain overrides of survlstm's own keys to be completed by; {why}. Give the "
-                f"sweep's words again: survlstm train -m … {quoted(f'{RESUME}{folder}')}"
+                f"sweep's words again: survlstm train -m … {quote_word(f'{RESUME}{folder}')}"
             )
     for word in recorded.overrides:
         key, _, value = word.partition("=")
@@ -153,7 +153,11 @@ def _why_not_key(key: str, value: str) -> str:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra", "tune"}
     if key in groups:
         return "" if _CHOICES.fullmatch(value) else f"found {key}, whose value is no file of that group"
-    return "" if key in keys_of(RunConfig) - _NOT_RECORDED else f"found {key[:80]}, which is not among those keys"
+    return (
+        ""
+        if key in leaf_keys_of_schema(RunConfig) - _NOT_RECORDED
+        else f"found {key[:80]}, which is not among those keys"
+    )
 
 
 def _is_launcher(key: str, value: str) -> bool:

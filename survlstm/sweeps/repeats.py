@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 FEWEST_REPEATS = 3
 
 
-class Spread(NamedTuple):
+class RepeatSpread(NamedTuple):
     """One figure over the finished repeats; ``sd`` needs two of them, ``interval`` FEWEST_REPEATS."""
 
     mean: float
@@ -24,7 +24,7 @@ class Spread(NamedTuple):
     interval: Interval | None
 
 
-def spread(values: Sequence[float], figure: str) -> Spread | None:
+def spread_over_repeats(values: Sequence[float], figure: str) -> RepeatSpread | None:
     """Mean, standard deviation (n - 1) and 95 % t-interval of ``nll`` or ``c_td`` over repeats; None of nothing.
 
     Two repeats make no interval: t has one degree of freedom then, and 12.7 standard errors say nothing.
@@ -33,11 +33,11 @@ def spread(values: Sequence[float], figure: str) -> Spread | None:
         return None
     number, mean = len(values), float(np.mean(values))
     if number < 2:
-        return Spread(mean, None, number, None)
+        return RepeatSpread(mean, None, number, None)
     sd = float(np.std(values, ddof=1))
     if number < FEWEST_REPEATS:
-        return Spread(mean, sd, number, None)
-    return Spread(mean, sd, number, _within_range(mean, half_width(sd, number), figure))
+        return RepeatSpread(mean, sd, number, None)
+    return RepeatSpread(mean, sd, number, _within_range(mean, half_width(sd, number), figure))
 
 
 def half_width(sd: float, number: int) -> float:

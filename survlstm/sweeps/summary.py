@@ -13,18 +13,33 @@ import pandas as pd
 from hydra.errors import HydraException
 
 from survlstm.evaluation.results import Estimate
-from survlstm.report.console_summary import plain
-from survlstm.report.formatting import estimate
-from survlstm.runs.folder import has_begun
+from survlstm.report.console_summary import to_json
+from survlstm.report.formatting import format_estimate
+from survlstm.runs.folder import holds_a_run
 from survlstm.sweeps.load_runs import RunRow, find_runs, read_run
 from survlstm.sweeps.page import write_page
-from survlstm.sweeps.record import read_record
-from survlstm.sweeps.repeats import Spread
+from survlstm.sweeps.record import read_sweep_record
+from survlstm.sweeps.repeats import RepeatSpread
 from survlstm.sweeps.sweep_overrides import planned_jobs
-from survlstm.sweeps.table import CONVENTIONS, Group, Sweep, main_effects, make_sweep, metric_named, shown
-from survlstm.sweeps.text import columns, dollars, duration, sentence, verdict, why_no_interval
+from survlstm.sweeps.table import (
+    CONVENTIONS,
+    RepeatGroup,
+    Sweep,
+    format_setting,
+    main_effects,
+    make_sweep,
+    metric_named,
+)
+from survlstm.sweeps.text import (
+    failure_sentence,
+    format_dollars,
+    format_duration,
+    summary_sentences,
+    table_columns,
+    why_no_interval,
+)
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.files import waited_for, write_json
+from survlstm.utils.files import file_lock, write_json
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +60,7 @@ def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sw
     _runs_below(folder)
     try:
         # Else one that read early could write late, and the last job would be missing for good.
-        with waited_for(folder / ".summary.lock"):
+        with file_lock(folder / ".summary.lock"):
             sweep = read_sweep(folder, metric=metric)
             _write(folder, sweep)
     except OSError as error:
@@ -54,7 +69,7 @@ def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sw
         _show(sweep)
         if sweep.banner:
             log.warning("%s", sweep.banner)
-    log.info("%s", "\n".join(verdict(sweep)) if show else verdict(sweep)[0])
+    log.info("%s", "\n".join(summary_sentences(sweep)) if show else summary_sentences(sweep)[0])
     log.info("Summary: %s", folder / "summary.html")
     return sweep
 
@@ -63,7 +78,7 @@ def _show(sweep: Sweep) -> None:
     log.info("%s", console_table(sweep).to_string(index=False))
     for row in sweep.rows:
         if row.record.sentence:
-            log.info("Run %s %s: %s", row.name, row.state, sentence(row))
+            log.info("Run %s %s: %s", row.name, row.state, failure_sentence(row))
         for note in row.notes:
             log.info("Note: run %s: %s", row.name, note)
 
@@ -77,7 +92,7 @@ def read_sweep(folder: Path, *, metric: str = "val_nll") -> Sweep:
 def _planned(folder: Path) -> int | None:
     """How many jobs the sweep was asked for, those that have not begun included; None where it does not say so."""
     try:
-        return planned_jobs(read_record(folder).words)
+        return planned_jobs(read_sweep_record(folder).words)
     except (ConfigError, HydraException):
         return None
 
@@ -85,7 +100,7 @@ def _planned(folder: Path) -> int | None:
 def _runs_below(folder: Path) -> list[Path]:
     found = find_runs(folder)
     if not found:
-        what = "found that of a run" if has_begun(folder) else "found no run"
+        what = "found that of a run" if holds_a_run(folder) else "found no run"
         raise ConfigError(
             f"a sweep must be a folder with runs below it; {what} in {folder}. Name the folder above them"
         )
@@ -127,28 +142,32 @@ def runs_table(sweep: Sweep) -> pd.DataFrame:
 
 def console_table(sweep: Sweep) -> pd.DataFrame:
     """One line a run, as a terminal shows it; a key that stands in the name of every run has no column."""
-    keys = [key for key in columns(sweep) if not all(f"{key}=" in row.name for row in sweep.rows)]
+    keys = [key for key in table_columns(sweep) if not all(f"{key}=" in row.name for row in sweep.rows)]
     return pd.DataFrame(
         [
             {"run": row.name, "state": row.state}
-            | {key: shown(row.setting(key)) for key in keys}
+            | {key: format_setting(row.setting(key)) for key in keys}
             | {
-                f"{split} {name}": estimate(getattr(getattr(row, split), name))
+                f"{split} {name}": format_estimate(getattr(getattr(row, split), name))
                 for split in ("val", "test")
                 for name in ("nll", "c_td")
             }
-            | {"epochs": shown(row.epochs), "time": duration(row.seconds), "cost": dollars(row.cost)}
+            | {
+                "epochs": format_setting(row.epochs),
+                "time": format_duration(row.seconds),
+                "cost": format_dollars(row.cost),
+            }
             for row in sweep.rows
         ]
     )
 
 
-def as_plain(sweep: Sweep) -> dict[str, Any]:
+def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
     """What summary.json holds: the numbers, and in words what they mean."""
     winner = sweep.winner
     return {
         "banner": sweep.banner,
-        "verdict": list(verdict(sweep)),
+        "verdict": list(summary_sentences(sweep)),
         "metric": {"name": sweep.metric.name, "meaning": sweep.metric.axis},
         "conventions": CONVENTIONS,
         "swept": list(sweep.keys),
@@ -170,7 +189,7 @@ def as_plain(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _plain_group(group: Group) -> dict[str, Any]:
+def _plain_group(group: RepeatGroup) -> dict[str, Any]:
     def over_repeats(split: str) -> dict[str, Any]:
         spreads = {name: group.spread(split, name) for name in ("nll", "c_td")}
         return {name: _plain_spread(spread) for name, spread in spreads.items()}
@@ -185,14 +204,14 @@ def _plain_group(group: Group) -> dict[str, Any]:
     }
 
 
-def _plain_spread(spread: Spread | None) -> dict[str, Any] | None:
+def _plain_spread(spread: RepeatSpread | None) -> dict[str, Any] | None:
     if spread is None:
         return None
     return {
         "mean": spread.mean,
         "sd": spread.sd,
         "repeats": spread.number,
-        "interval_over_repeats": plain(spread.interval),
+        "interval_over_repeats": to_json(spread.interval),
         "why_no_interval": None if spread.interval else why_no_interval(spread),
     }
 
@@ -203,8 +222,8 @@ def _plain_run(row: RunRow) -> dict[str, Any]:
         "state": row.state,
         "sentence": row.record.sentence,
         "overrides": list(row.record.overrides),
-        "val": plain(row.val),
-        "test": plain(row.test) | {"subjects": row.subjects, "events": row.events},
+        "val": to_json(row.val),
+        "test": to_json(row.test) | {"subjects": row.subjects, "events": row.events},
         "best_baseline": row.baseline,
         "against_best_baseline": row.against_baseline,
         "epochs": row.epochs,
@@ -235,7 +254,7 @@ def _write(folder: Path, sweep: Sweep) -> None:
     aside = Path(tempfile.mkdtemp(prefix=".summary.", dir=folder))
     try:
         runs_table(sweep).to_csv(aside / "summary.csv", index=False)
-        write_json(aside / "summary.json", as_plain(sweep))
+        write_json(aside / "summary.json", sweep_as_json(sweep))
         write_page(aside, sweep)
         (folder / "figures").mkdir(exist_ok=True)
         made = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()]

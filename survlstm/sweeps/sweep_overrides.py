@@ -12,8 +12,8 @@ from typing import NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from survlstm.config.overrides import quoted, read_flags
-from survlstm.sweeps.record import RESUME, count_values, read_record, words_to_run, write_record
+from survlstm.config.overrides import quote_word, read_flags
+from survlstm.sweeps.record import RESUME, count_values, read_sweep_record, recorded_words, write_sweep_record
 from survlstm.utils.errors import ConfigError
 
 MOST_CHARACTERS = 120
@@ -26,14 +26,14 @@ class SweepWords(NamedTuple):
     resumed: Path | None
 
 
-def read_words(words: Sequence[str]) -> SweepWords:
+def read_sweep_words(words: Sequence[str]) -> SweepWords:
     """Take ``sweep.resume=SWEEP`` out of a command's words; without others, those that the sweep began with hold."""
     named = [word for word in words if word.startswith(RESUME)]
     rest = [word for word in words if not word.startswith(RESUME)]
     if not named:
         return SweepWords(rest, None)
     folder = Path(named[-1].removeprefix(RESUME)).expanduser().absolute()
-    recorded = read_record(folder)
+    recorded = read_sweep_record(folder)
     asked = [word for word in rest if word not in {"-m", "--multirun"}]
     if any(word.startswith("output_dir=") for word in asked):
         raise ConfigError(f"{RESUME}{folder} goes on in that folder; leave out output_dir")
@@ -41,13 +41,13 @@ def read_words(words: Sequence[str]) -> SweepWords:
         _refuse_another(folder, recorded.words, asked)
     else:
         config_dir = read_flags(asked).config_dir
-        asked = [*asked, *words_to_run(folder, recorded, config_dir=config_dir)]
-    return SweepWords(["-m", *asked, quoted(f"output_dir={folder}")], folder)
+        asked = [*asked, *recorded_words(folder, recorded, config_dir=config_dir)]
+    return SweepWords(["-m", *asked, quote_word(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
     """Keep what a sweep was asked for, so that it can be completed."""
-    write_record(folder, overrides_of(words), config_dir=read_flags(words).config_dir)
+    write_sweep_record(folder, overrides_of(words), config_dir=read_flags(words).config_dir)
 
 
 def overrides_of(words: Sequence[str]) -> list[str]:

@@ -17,8 +17,8 @@ import pandas as pd
 from survlstm.config.validation import nearest_key
 from survlstm.evaluation.results import Estimate
 from survlstm.report.task import BANNER, is_drawn
-from survlstm.sweeps.load_runs import Figures, RunRow, Value
-from survlstm.sweeps.repeats import Spread, spread
+from survlstm.sweeps.load_runs import RunRow, SplitMetrics, Value
+from survlstm.sweeps.repeats import RepeatSpread, spread_over_repeats
 from survlstm.sweeps.ties import Tie, tie_of
 from survlstm.utils.errors import ConfigError
 
@@ -89,7 +89,7 @@ def metric_named(name: str) -> Metric:
 
 
 @dataclass(frozen=True)
-class Group:
+class RepeatGroup:
     """Runs that are the same but for seed, split and fold; a run without a like is a group of one."""
 
     label: str
@@ -101,10 +101,10 @@ class Group:
         """Those whose figures are final."""
         return tuple(row for row in self.rows if row.is_finished)
 
-    def spread(self, split: str, figure: str) -> Spread | None:
+    def spread(self, split: str, figure: str) -> RepeatSpread | None:
         """``nll`` or ``c_td`` on ``val`` or ``test`` over the finished repeats; None where none has it."""
-        splits: list[Figures] = [getattr(row, split) for row in self.finished]
-        return spread([found.value for of in splits if (found := getattr(of, figure)) is not None], figure)
+        splits: list[SplitMetrics] = [getattr(row, split) for row in self.finished]
+        return spread_over_repeats([found.value for of in splits if (found := getattr(of, figure)) is not None], figure)
 
     def shown(self, split: str, figure: str) -> Estimate | None:
         """Of repeats their mean and interval over repeats, of a single run its figure and interval over subjects."""
@@ -121,8 +121,8 @@ class Winner:
     ``tie`` says whether validation tells the two apart; None where there is no second.
     """
 
-    group: Group
-    second: Group | None
+    group: RepeatGroup
+    second: RepeatGroup | None
     notes: tuple[str, ...]
     tie: Tie | None = None
 
@@ -144,7 +144,7 @@ class Sweep:
     rows: tuple[RunRow, ...]
     keys: tuple[str, ...]
     repeats: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[RepeatGroup, ...]
     winner: Winner | None
     planned: int | None = None
 
@@ -185,7 +185,7 @@ def make_sweep(folder: Path, rows: Sequence[RunRow], *, metric: str, planned: in
         keys=keys,
         repeats=tuple(key for key in swept if key in REPEAT_KEYS),
         groups=groups,
-        winner=pick(groups, chosen),
+        winner=pick_best(groups, chosen),
         planned=planned,
     )
 
@@ -197,14 +197,14 @@ def _swept_keys(rows: Sequence[RunRow]) -> list[str]:
     return [key for key in named if len({row.setting(key) for row in told}) > 1]
 
 
-def _groups(rows: Iterable[RunRow], keys: Sequence[str]) -> tuple[Group, ...]:
+def _groups(rows: Iterable[RunRow], keys: Sequence[str]) -> tuple[RepeatGroup, ...]:
     members: dict[tuple[object, ...], list[RunRow]] = {}
     for row in rows:
         # Of a run without a record nothing says whose repeat it is.
         same = (row.folder,) if row.overrides is None else tuple(row.setting(key) for key in keys)
         members.setdefault(same, []).append(row)
     return tuple(
-        Group(_label(found, keys), {key: found[0].setting(key) for key in keys}, tuple(found))
+        RepeatGroup(_label(found, keys), {key: found[0].setting(key) for key in keys}, tuple(found))
         for found in members.values()
     )
 
@@ -212,17 +212,17 @@ def _groups(rows: Iterable[RunRow], keys: Sequence[str]) -> tuple[Group, ...]:
 def _label(rows: Sequence[RunRow], keys: Sequence[str]) -> str:
     if rows[0].overrides is None or not keys:
         return f"run {rows[0].name}" if len(rows) == 1 else "all runs"
-    return ", ".join(f"{key}={shown(rows[0].setting(key))}" for key in keys)
+    return ", ".join(f"{key}={format_setting(rows[0].setting(key))}" for key in keys)
 
 
-def shown(value: Value) -> str:
+def format_setting(value: Value) -> str:
     """A setting in words; a dash where it is not known."""
     if value is None:
         return "\N{EN DASH}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def pick(groups: Sequence[Group], metric: Metric) -> Winner | None:
+def pick_best(groups: Sequence[RepeatGroup], metric: Metric) -> Winner | None:
     """The group with the best mean by validation, the first of equals; None where no run with the metric is finished.
 
     Only groups with all their repeats finished take part, unless there is none.
@@ -240,7 +240,7 @@ def pick(groups: Sequence[Group], metric: Metric) -> Winner | None:
     return Winner(best, second, notes, tie)
 
 
-def _notes(ranked: Sequence[Group], means: Sequence[tuple[Group, float]], is_whole: bool) -> Iterable[str]:
+def _notes(ranked: Sequence[RepeatGroup], means: Sequence[tuple[RepeatGroup, float]], is_whole: bool) -> Iterable[str]:
     if not is_whole:
         yield "No group has all its repeats finished, so those with any finished took part."
     left_out = len(means) - len(ranked)
@@ -255,14 +255,16 @@ def _notes(ranked: Sequence[Group], means: Sequence[tuple[Group, float]], is_who
         yield f"At the end of what was tried, so that better may lie beyond: {', '.join(edges[:3])}{more}."
 
 
-def _at_the_edge(ranked: Sequence[Group]) -> list[str]:
+def _at_the_edge(ranked: Sequence[RepeatGroup]) -> list[str]:
     """The keys whose best value is the smallest or largest of three or more."""
     found = []
     for key, best in ranked[0].values.items():
         values = {group.values[key] for group in ranked}
         tried = sorted(value for value in values if isinstance(value, int | float))
         if len(tried) > 2 and len(tried) == len(values) and best in (tried[0], tried[-1]):
-            found.append(f"{key}={shown(best)} ({'smallest' if best == tried[0] else 'largest'} of {len(tried)})")
+            found.append(
+                f"{key}={format_setting(best)} ({'smallest' if best == tried[0] else 'largest'} of {len(tried)})"
+            )
     return found
 
 
@@ -287,7 +289,7 @@ def main_effects(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["key", "value", f"mean {sweep.metric.name}", "finished runs"])
 
 
-def telling_keys(sweep: Sweep) -> list[str]:
+def most_influential_keys(sweep: Sweep) -> list[str]:
     """The swept keys, those whose means differ most first: what to show where there is no room for all."""
     means = main_effects(sweep).groupby("key", sort=False)[f"mean {sweep.metric.name}"]
     reach = (means.max() - means.min()).fillna(0.0).sort_values(ascending=False, kind="stable")

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 
-from survlstm.report.formatting import MISSING, counted, estimate
+from survlstm.report.formatting import MISSING, format_count, format_estimate
 from survlstm.sweeps.load_runs import STATES, RunRow
-from survlstm.sweeps.repeats import FEWEST_REPEATS, Spread
-from survlstm.sweeps.table import Group, Sweep, telling_keys
-from survlstm.utils.shell import command
+from survlstm.sweeps.repeats import FEWEST_REPEATS, RepeatSpread
+from survlstm.sweeps.table import RepeatGroup, Sweep, most_influential_keys
+from survlstm.utils.shell import format_command
 
 # With more settings neither a sentence nor a table's line is read to its end.
 MOST_COLUMNS = 5
 
 
-def verdict(sweep: Sweep) -> tuple[str, ...]:
+def summary_sentences(sweep: Sweep) -> tuple[str, ...]:
     """How the jobs ended and who is best by validation; then what the test says of it, and what to keep in mind."""
-    jobs = f"{states(sweep)}."
+    jobs = f"{count_states(sweep)}."
     if sweep.winner is None:
         return (f"{jobs} No winner: no run has finished with a {sweep.metric.words}.",)
     best, second, tie = sweep.winner.group, sweep.winner.second, sweep.winner.tie
     first = f"{_named(best)}, {_figure(best, 'val', sweep.metric.figure)}"
-    of_test = f"On test {'the first' if sweep.winner.is_tied else 'it'} has {test_words(best)}. The test columns pick"
+    of_test = (
+        f"On test {'the first' if sweep.winner.is_tied else 'it'} has {describe_test(best)}. The test columns pick"
+    )
     lead = f"{jobs} Best by {sweep.metric.words}: {first}."
     rest: tuple[str, ...] = ()
     if second is not None and tie is not None:
@@ -35,32 +37,32 @@ def verdict(sweep: Sweep) -> tuple[str, ...]:
     return (lead, f"{of_test} nothing.", *rest, *sweep.winner.notes)
 
 
-def _named(group: Group) -> str:
+def _named(group: RepeatGroup) -> str:
     """By its settings, or by its runs where those are too many for a sentence."""
     if len(group.values) <= MOST_COLUMNS:
         return group.label
     return f"run {group.rows[0].name}" + (f" and its {len(group.rows) - 1} repeats" if len(group.rows) > 1 else "")
 
 
-def states(sweep: Sweep) -> str:
+def count_states(sweep: Sweep) -> str:
     """9 jobs: 6 finished, 1 failed, 2 not begun."""
     counts = Counter(row.state for row in sweep.rows)
     parts = [
         f"{counts[state]} {'of unknown state' if state == 'unknown' else state}" for state in STATES if counts[state]
     ]
     parts += [f"{sweep.not_begun} not begun"] if sweep.not_begun else []
-    return f"{counted(len(sweep.rows) + sweep.not_begun, 'job')}: {', '.join(parts)}"
+    return f"{format_count(len(sweep.rows) + sweep.not_begun, 'job')}: {', '.join(parts)}"
 
 
-def test_words(group: Group) -> str:
+def describe_test(group: RepeatGroup) -> str:
     """The test figures of a group."""
     found = [(name, group.shown("test", name)) for name in ("c_td", "nll")]
-    return " and ".join(f"{name} {estimate(figure)}" for name, figure in found if figure) or "no figures"
+    return " and ".join(f"{name} {format_estimate(figure)}" for name, figure in found if figure) or "no figures"
 
 
-def _figure(group: Group, split: str, figure: str) -> str:
+def _figure(group: RepeatGroup, split: str, figure: str) -> str:
     """val_nll 2.21 (2.00 to 2.40), or the mean of it."""
-    found = estimate(group.shown(split, figure))
+    found = format_estimate(group.shown(split, figure))
     repeats = len(group.finished)
     if repeats < 2:
         return f"{split}_{figure} {found}"
@@ -68,26 +70,26 @@ def _figure(group: Group, split: str, figure: str) -> str:
     return f"{split}_{figure} {found}, the mean of {repeats} repeats{few}"
 
 
-def why_no_interval(spread: Spread) -> str:
+def why_no_interval(spread: RepeatSpread) -> str:
     """Why a figure over repeats has no interval."""
-    return f"{counted(spread.number, 'repeat')}, {FEWEST_REPEATS} are needed"
+    return f"{format_count(spread.number, 'repeat')}, {FEWEST_REPEATS} are needed"
 
 
-def columns(sweep: Sweep) -> tuple[str, ...]:
+def table_columns(sweep: Sweep) -> tuple[str, ...]:
     """The swept keys that get a column each in a table of runs: of too many those whose means differ most."""
     swept = (*sweep.keys, *sweep.repeats)
     if len(swept) <= MOST_COLUMNS:
         return swept
-    keys = telling_keys(sweep)[: max(1, MOST_COLUMNS - len(sweep.repeats))]
+    keys = most_influential_keys(sweep)[: max(1, MOST_COLUMNS - len(sweep.repeats))]
     return tuple(key for key in swept if key in {*keys, *sweep.repeats})
 
 
-def sentence(row: RunRow) -> str:
+def failure_sentence(row: RunRow) -> str:
     """Why a run failed or stopped, with its folder where the sentence leaves that open."""
-    return row.record.sentence.replace("survlstm train resume=RUN", command("train", f"resume={row.folder}"))
+    return row.record.sentence.replace("survlstm train resume=RUN", format_command("train", f"resume={row.folder}"))
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """4.2 s, 43 s, 12 min, 3.4 h."""
     if seconds is None:
         return MISSING
@@ -96,7 +98,7 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def dollars(cost: float | None) -> str:
+def format_dollars(cost: float | None) -> str:
     """$12.30, and two digits of what is less than a cent."""
     if cost is None:
         return MISSING

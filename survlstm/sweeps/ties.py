@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from survlstm.evaluation.bootstrap import Bootstrap
-from survlstm.evaluation.comparators import Contender
+from survlstm.evaluation.comparators import Comparator
 from survlstm.evaluation.results import Difference
-from survlstm.evaluation.step_metrics import judge_steps, nll_of
-from survlstm.report.formatting import counted, number
-from survlstm.runs.validation_file import Validation, read_validation
+from survlstm.evaluation.step_metrics import evaluate_steps, nll_by_subject
+from survlstm.report.formatting import format_count, format_number
+from survlstm.runs.validation_file import ValidationPredictions, read_validation
 from survlstm.sweeps.load_runs import RunRow, Value
 from survlstm.sweeps.repeats import CONFIDENCE, FEWEST_REPEATS, half_width
 
@@ -48,12 +48,13 @@ def _by_key(rows: Sequence[RunRow], figure: str, repeat_keys: Sequence[str]) -> 
 def _by_repeats(best: dict[tuple[Value, ...], float], second: dict[tuple[Value, ...], float], figure: str) -> Tie:
     shared = [key for key in best if key in second]
     if len(shared) < FEWEST_REPEATS:
-        return Tie(None, f"not told apart: {counted(len(shared), 'pair')} of repeats, {FEWEST_REPEATS} are needed")
+        return Tie(None, f"not told apart: {format_count(len(shared), 'pair')} of repeats, {FEWEST_REPEATS} are needed")
     sign = -1 if figure == "nll" else 1
     lead = sign * np.array([best[key] - second[key] for key in shared])
     mean, half = float(lead.mean()), half_width(float(lead.std(ddof=1)), len(shared))
     digits = _digits(half)
-    said = f"leads by {number(mean, digits)} ± {number(half, digits)} (95%, paired over {len(shared)} repeats)"
+    margin = f"{format_number(mean, digits)} ± {format_number(half, digits)}"
+    said = f"leads by {margin} (95%, paired over {len(shared)} repeats)"
     return Tie(abs(mean) <= half, said)
 
 
@@ -73,7 +74,8 @@ def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
     low, high = sorted(sign * end for end in found.interval)
     digits = _digits((high - low) / 2)
     said = (
-        f"leads by {number(sign * found.value, digits)} (95% {number(low, digits)} to {number(high, digits)}, paired "
+        f"leads by {format_number(sign * found.value, digits)} (95% {format_number(low, digits)} to "
+        f"{format_number(high, digits)}, paired "
         f"over {len(ours.step)} validation subjects)"
     )
     return Tie(low <= 0 <= high, said)
@@ -84,14 +86,14 @@ def _digits(half: float) -> int:
     return 3 if half <= 0 else max(3, 1 - math.floor(math.log10(half)))
 
 
-def _difference(ours: Validation, theirs: Validation, figure: str) -> Difference | None:
+def _difference(ours: ValidationPredictions, theirs: ValidationPredictions, figure: str) -> Difference | None:
     bootstrap = Bootstrap(RESAMPLES, CONFIDENCE, FEWEST_EVENTS, seed=0)
     if figure == "nll":
         # Of a mean the resamples cost nothing; those of a rank do, and are made where they are asked for.
-        nll = [nll_of(one.hazard, ours.step, ours.event) for one in (ours, theirs)]
+        nll = [nll_by_subject(one.hazard, ours.step, ours.event) for one in (ours, theirs)]
         weights = list(bootstrap.weights(len(ours.step)))
         first, second = (np.concatenate([weight @ one / len(one) for weight in weights]) for one in nll)
         return bootstrap.difference(float(nll[0].mean() - nll[1].mean()), first, second)
-    contenders = [Contender("", "model", one.hazard, known_ahead=False) for one in (ours, theirs)]
-    rows, _ = judge_steps(contenders, step=ours.step, event=ours.event, bootstrap=bootstrap)
+    contenders = [Comparator("", "model", one.hazard, known_ahead=False) for one in (ours, theirs)]
+    rows, _ = evaluate_steps(contenders, step=ours.step, event=ours.event, bootstrap=bootstrap)
     return rows[1].c_td_difference

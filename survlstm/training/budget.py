@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Meter:
+class BudgetMeter:
     """Runs from the moment it is made, on top of ``seconds_before``, those of the run's earlier lives."""
 
     cost_per_hour: float | None = None
@@ -41,7 +41,7 @@ class Meter:
         return None
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as people say it: 4.2 s, 3 min 20 s, 2 h 05 min."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"

@@ -15,7 +15,7 @@ import torch
 
 from survlstm.training.history import History
 from survlstm.utils.errors import CheckpointError
-from survlstm.utils.write_access import unwritable
+from survlstm.utils.write_access import write_error
 
 # A checkpoint is a zip archive; its sum stands in the archive's comment, which torch.load passes over.
 SEAL = b"survlstm sha256 "
@@ -45,7 +45,7 @@ class Checkpointer:
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise unwritable(SAVED, self.folder, error) from error
+            raise write_error(SAVED, self.folder, error) from error
 
     def save_best(self, model: dict[str, Any], *, epoch: int) -> None:
         """The weights of the best epoch so far."""
@@ -65,7 +65,7 @@ class Checkpointer:
         try:
             history.write(path)
         except OSError as error:
-            raise unwritable(SAVED, path, error) from error
+            raise write_error(SAVED, path, error) from error
 
     def best(self) -> dict[str, Any]:
         """The checkpoint of the best epoch."""
@@ -85,7 +85,7 @@ class Checkpointer:
                 last.replace(aside)
             aside.replace(previous)
         except OSError as error:
-            raise unwritable(SAVED, previous, error) from error
+            raise write_error(SAVED, previous, error) from error
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def _refuse_compressed(content: bytes) -> None:
             raise ValueError("its parts are compressed")
 
 
-class Latest(NamedTuple):
+class LatestState(NamedTuple):
     """The last whole state of a run, None where none was saved yet; which file it is; the files that are damaged."""
 
     state: dict[str, Any] | None
@@ -135,7 +135,7 @@ class Latest(NamedTuple):
     damaged: tuple[Path, ...]
 
 
-def load_latest(folder: Path) -> Latest:
+def load_latest(folder: Path) -> LatestState:
     """The last state saved in a folder of checkpoints, or the one before it where that is damaged.
 
     CheckpointError where there are some and none is whole.
@@ -150,13 +150,13 @@ def load_latest(folder: Path) -> Latest:
             damaged.append(path)
             said.append(str(error))
         else:
-            return Latest(state, "; ".join([*said, f"{path.name} is used"]), tuple(damaged))
+            return LatestState(state, "; ".join([*said, f"{path.name} is used"]), tuple(damaged))
     if damaged:
         raise CheckpointError("; ".join(said) + ". Nothing is left to go on from; train again in another folder")
-    return Latest(None, "no checkpoint was saved yet", ())
+    return LatestState(None, "no checkpoint was saved yet", ())
 
 
-def tidy(run_folder: Path, damaged: tuple[Path, ...]) -> None:
+def remove_unfinished(run_folder: Path, damaged: tuple[Path, ...]) -> None:
     """Remove what killed processes left half written, and set damaged checkpoints aside; for the run's owner only."""
     for path in [*run_folder.glob("checkpoints/.*.pt.*"), *run_folder.glob(".*.json.*"), *run_folder.glob(".*.yaml.*")]:
         path.unlink()
@@ -198,7 +198,7 @@ def _write(path: Path, content: _Sealed) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink()
-        raise unwritable(SAVED, path, error) from error
+        raise write_error(SAVED, path, error) from error
 
 
 def _sync(folder: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from survlstm.training.distributed import World
+from survlstm.training.distributed import ProcessGroup
 
 
-def computing_place(device: torch.device, world: World) -> dict[str, str]:
+def compute_environment(device: torch.device, world: ProcessGroup) -> dict[str, str]:
     """What must be the same for the same rounding."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
@@ -18,7 +18,7 @@ def computing_place(device: torch.device, world: World) -> dict[str, str]:
     }
 
 
-def moved(before: dict[str, str], now: dict[str, str]) -> str:
+def environment_diff(before: dict[str, str], now: dict[str, str]) -> str:
     """What is different now, in words; empty where nothing is."""
     changed = [f"{name} {before.get(name)} → {value}" for name, value in now.items() if before.get(name) != value]
     return ", ".join(changed)

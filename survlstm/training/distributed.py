@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from survlstm.training.torchrun import launched
+from survlstm.training.torchrun import launched_processes
 from survlstm.utils.errors import ConfigError, ProcessLostError
 
 # A process may wait that long for another one that prepares data; one that dies is noticed by torchrun at once.
@@ -24,7 +24,7 @@ GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", 
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """One of ``size`` processes. Numbers and decisions travel over gloo, gradients on CUDA over NCCL."""
 
     rank: int = 0
@@ -99,25 +99,26 @@ class World:
             dist.barrier()
 
 
-ALONE = World()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def joined(device_type: str) -> Iterator[World]:
+def join_process_group(device_type: str) -> Iterator[ProcessGroup]:
     """The world of this process, joined until the block ends."""
-    if launched() == 1:
-        yield ALONE
+    if launched_processes() == 1:
+        yield SINGLE_PROCESS
         return
     try:
         rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     except (KeyError, ValueError) as error:
         raise ConfigError(
             f"several processes must be started by torchrun, which sets RANK and LOCAL_RANK; found WORLD_SIZE="
-            f"{launched()} alone. Start torchrun --nproc-per-node={launched()} -m survlstm train trainer=ddp"
+            f"{launched_processes()} alone. Start torchrun --nproc-per-node={launched_processes()} -m survlstm "
+            f"train trainer=ddp"
         ) from error
     dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         group = dist.new_group(backend="nccl", timeout=PATIENCE) if device_type == "cuda" else None
-        yield World(rank, dist.get_world_size(), local_rank, group)
+        yield ProcessGroup(rank, dist.get_world_size(), local_rank, group)
     finally:
         dist.destroy_process_group()

@@ -9,15 +9,15 @@ from torch.optim import Optimizer
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema import RunConfig
 from survlstm.config.section import SwapPoint
-from survlstm.training.budget import Meter
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
-from survlstm.training.distributed import World
+from survlstm.training.distributed import ProcessGroup
 from survlstm.training.early_stopping import EarlyStopping
-from survlstm.training.loggers.background import Guarded
-from survlstm.training.loggers.logger import NoTracker, Tracker
+from survlstm.training.loggers.background import BackgroundLogger
+from survlstm.training.loggers.logger import Logger, NoLogger
 from survlstm.training.schedule import Schedule
-from survlstm.training.train_step import Learner
-from survlstm.training.trainer import Trainer, Watcher
+from survlstm.training.train_step import TrainStep
+from survlstm.training.trainer import Callback, Trainer
 
 
 def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
@@ -25,9 +25,9 @@ def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
     return instantiate(config, params=list(model.parameters()))
 
 
-def build_learner(config: RunConfig, model: nn.Module, device: torch.device, world: World) -> Learner:
+def build_train_step(config: RunConfig, model: nn.Module, device: torch.device, world: ProcessGroup) -> TrainStep:
     """What takes a step of the optimizer."""
-    return Learner(
+    return TrainStep(
         model,
         build_optimizer(config.optimizer, model),
         device,
@@ -40,7 +40,11 @@ def build_learner(config: RunConfig, model: nn.Module, device: torch.device, wor
 
 
 def build_trainer(
-    config: RunConfig, learner: Learner, checkpointer: Checkpointer, meter: Meter, watchers: tuple[Watcher, ...]
+    config: RunConfig,
+    learner: TrainStep,
+    checkpointer: Checkpointer,
+    meter: BudgetMeter,
+    watchers: tuple[Callback, ...],
 ) -> Trainer:
     """The training loop."""
     settings = config.trainer
@@ -56,11 +60,11 @@ def build_trainer(
     )
 
 
-def build_tracker(config: SwapPoint) -> Tracker:
+def build_logger(config: SwapPoint) -> Logger:
     """What shows the run elsewhere, kept from stopping it; ConfigError where its package is missing."""
     if config.settings()["_target_"] is None:
-        return NoTracker()
-    return Guarded(instantiate(config))
+        return NoLogger()
+    return BackgroundLogger(instantiate(config))
 
 
 def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:

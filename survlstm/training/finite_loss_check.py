@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from survlstm.training.train_step import Step
+from survlstm.training.train_step import StepResult
 from survlstm.utils.errors import NotFiniteError
 
 NORMS_TOLD = 5
 
 
 @dataclass
-class LossWatch:
+class FiniteLossCheck:
     """Keeps the losses of the last steps and looks at them once in ``every``: each look makes the host wait."""
 
     epoch: int
     every: int
     advice: str
-    unseen: list[tuple[int, Step]] = field(default_factory=list)
+    unseen: list[tuple[int, StepResult]] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
 
-    def see(self, number: int, step: Step) -> None:
+    def see(self, number: int, step: StepResult) -> None:
         """Take note of a step; see ``look``."""
         self.unseen.append((number, step))
         if len(self.unseen) >= self.every:

@@ -10,7 +10,7 @@ from typing import Any
 
 from survlstm.utils.errors import CheckpointError
 from survlstm.utils.files import write_json
-from survlstm.utils.stored_files import built, read_json
+from survlstm.utils.stored_files import parse_fields, read_json
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class History:
         """From what ``as_plain`` gave; ValueError where a part is missing, unknown or not of its type."""
         if not (isinstance(plain, dict) and isinstance(plain.get("epochs"), list)):
             raise ValueError("a history must hold a list of epochs")
-        epochs = [built(Epoch, epoch) for epoch in plain["epochs"]]
-        return built(cls, {**plain, "epochs": epochs, "usage": built(Usage, plain.get("usage"))})
+        epochs = [parse_fields(Epoch, epoch) for epoch in plain["epochs"]]
+        return parse_fields(cls, {**plain, "epochs": epochs, "usage": parse_fields(Usage, plain.get("usage"))})
 
     def write(self, path: Path) -> None:
         """Replace the file as a whole: a reader never sees half a history."""

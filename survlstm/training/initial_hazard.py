@@ -9,7 +9,7 @@ from survlstm.data.tensors import Tensors
 from survlstm.utils.errors import OutcomeError
 
 
-def starting_hazard(tensors: Tensors) -> tuple[float, ...]:
+def initial_hazard(tensors: Tensors) -> tuple[float, ...]:
     """Events over at-risk steps of the training subjects: one figure on the visit clock, one a step on the landmark's.
 
     A step's figure counts one subject more, with the mean hazard: no step has a hazard of 0 or 1. Raises OutcomeError

@@ -20,14 +20,14 @@ ON_HOST = (
 )
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """True for what torch and numpy raise where memory runs out, on the host or on a device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in ON_HOST)
 
 
-def needed(error: BaseException) -> str:
+def requested_memory(error: BaseException) -> str:
     """What the allocator says it could not give."""
     said = str(error) or type(error).__name__
     lines = [line for line in said.splitlines() if "llocate" in line] or said.splitlines()
@@ -35,7 +35,7 @@ def needed(error: BaseException) -> str:
     return re.sub(r"^\[.*?\] (err == 0)?[. ]*", "", lines[0]).strip().rstrip(".")
 
 
-def described(batches: Batches, subjects: np.ndarray) -> str:
+def describe_batch(batches: Batches, subjects: np.ndarray) -> str:
     """What was to be computed at once."""
     visits = batches.visits(subjects)
     many = f"{len(subjects)} subject{'s' if len(subjects) > 1 else ''}"

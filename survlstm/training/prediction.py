@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from survlstm.data.batches import Batch, Batches
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 from survlstm.survival.hazard import hazard, survival
 from survlstm.survival.loss import nll_per_subject
 from survlstm.survival.steps import at_risk_mask, event_mask
-from survlstm.training.distributed import ALONE, World
-from survlstm.training.out_of_memory import is_shortage, needed
-from survlstm.utils.errors import MemoryShortageError
+from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
+from survlstm.training.out_of_memory import is_out_of_memory, requested_memory
+from survlstm.utils.errors import OutOfMemoryError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,9 @@ class Predictions(NamedTuple):
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: Batches, device: torch.device, *, world: World = ALONE) -> Predictions:
+def predict_split(
+    model: nn.Module, batches: Batches, device: torch.device, *, world: ProcessGroup = SINGLE_PROCESS
+) -> Predictions:
     """Hazard, survival and negative log-likelihood of every subject of a split, in double precision on the host.
 
     Of several processes each computes some batches, and has all the hazards in the end.
@@ -66,7 +68,7 @@ def predict(model: nn.Module, batches: Batches, device: torch.device, *, world: 
         # The counted visits are, row after row, steps 0..step of one chosen subject after the other.
         steps = torch.from_numpy(step[row_of[chosen]] + 1)
         row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
-        number = torch.from_numpy(ranges(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
+        number = torch.from_numpy(flat_positions(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
         logits[row, number] = found.double().cpu()[batch.slot][batch.at_risk[batch.slot]]
     # Each hazard comes from one process, the others have 0 there.
     logits = world.add(logits)
@@ -94,11 +96,12 @@ def _read(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.
         batch = batches.collate(chosen)
         return [_Part(chosen, batch, model(*batch.to(device).inputs))]
     except (RuntimeError, MemoryError) as error:
-        if not is_shortage(error):
+        if not is_out_of_memory(error):
             raise
         if len(chosen) == 1:
-            raise MemoryShortageError(
-                f"out of memory with one subject of {batches.visits(chosen)[0]:,} visits on {device}: {needed(error)}. "
+            raise OutOfMemoryError(
+                f"out of memory with one subject of {batches.visits(chosen)[0]:,} visits on {device}: "
+                f"{requested_memory(error)}. "
                 "Try data.max_visits=50 or model=lstm_small"
             ) from error
     log.warning("WARNING: out of memory while evaluating %d subjects at once; halves are tried", len(chosen))

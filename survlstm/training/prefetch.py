@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+def prefetch(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """``make`` of every item, in order, the next one in a thread while the caller works on this one."""
     with ThreadPoolExecutor(1) as thread:
         coming = None

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.models.weights import is_complete
 from survlstm.training.history import History, Progress
 from survlstm.utils.errors import CheckpointError
-from survlstm.utils.stored_files import built
+from survlstm.utils.stored_files import parse_fields
 
 ABOUT = ("config", "fitted", "mean_hazard", "data_fingerprint")
 # Between epochs and in them, a state has these parts; of the best epoch only the first, the epoch and ABOUT are kept.
@@ -31,17 +31,17 @@ PARTS = frozenset(
 )
 
 
-class About(NamedTuple):
+class CheckpointInfo(NamedTuple):
     """What a checkpoint says of its run; ``config`` is not validated yet."""
 
     config: Any
-    fitted: Fitted
+    fitted: PreprocessingState
     mean_hazard: tuple[float, ...]
     data_fingerprint: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Stopped:
+class EarlyStoppingState:
     """Early stopping's own part of a state."""
 
     best_loss: float
@@ -50,23 +50,23 @@ class Stopped:
     waited: int
 
 
-def about_of(checkpoint: Any) -> About:
+def checkpoint_info(checkpoint: Any) -> CheckpointInfo:
     """Return what a checkpoint says of its run; ValueError where a part is missing or not what it must be."""
     about = checkpoint.get("about") if isinstance(checkpoint, dict) else None
     missing = [name for name in ABOUT if not (isinstance(about, dict) and name in about)]
     if missing or not isinstance(about, dict):
         raise ValueError(f"it does not say {', '.join(missing)} of its run: an older survlstm wrote it")
-    fitted = Fitted.from_plain(about["fitted"])
+    fitted = PreprocessingState.from_plain(about["fitted"])
     hazards, steps = about["mean_hazard"], fitted.intervals or 1
     if not (isinstance(hazards, list | tuple) and len(hazards) == steps and all(map(_is_open_share, hazards))):
         raise ValueError(f"mean_hazard must hold {steps} numbers between 0 and 1, one a step")
     if not isinstance(about["data_fingerprint"], str):
         raise ValueError("data_fingerprint must be text")
-    return About(about["config"], fitted, tuple(hazards), about["data_fingerprint"])
+    return CheckpointInfo(about["config"], fitted, tuple(hazards), about["data_fingerprint"])
 
 
 @contextmanager
-def readable(where: str) -> Iterator[None]:
+def state_errors(where: str) -> Iterator[None]:
     """CheckpointError, naming ``where`` it stands, for what is checked in the block and is not as it must be."""
     try:
         yield
@@ -76,18 +76,18 @@ def readable(where: str) -> Iterator[None]:
         ) from error
 
 
-def refuse_unsound_state(state: Any, where: str) -> None:
+def check_state(state: Any, where: str) -> None:
     """CheckpointError, naming ``where`` it stands, for a state that training can't go on from."""
-    with readable(where):
+    with state_errors(where):
         _check_state(state)
 
 
 def _check_state(state: Any) -> None:
     if not isinstance(state, dict) or state.keys() != PARTS:
         raise ValueError(f"it must have the parts {', '.join(sorted(PARTS))}")
-    about_of(state)
-    history, stopped = History.from_plain(state["history"]), built(Stopped, state["stopping"])
-    progress, done = built(Progress, state["progress"]), len(history.epochs)
+    checkpoint_info(state)
+    history, stopped = History.from_plain(state["history"]), parse_fields(EarlyStoppingState, state["stopping"])
+    progress, done = parse_fields(Progress, state["progress"]), len(history.epochs)
     if [epoch.epoch for epoch in history.epochs] != list(range(1, done + 1)):
         raise ValueError("its epochs must be numbered from 1 on")
     if not (min(done, 1) <= history.best_epoch <= done and stopped.best_epoch == history.best_epoch):
@@ -123,7 +123,7 @@ def _check_random(states: Any) -> None:
         raise ValueError(f"the states of its generators can't be used ({type(error).__name__})") from error
 
 
-def checked_optimizer(optimizer: Optimizer, found: Any, *, same_torch: bool) -> dict[str, Any]:
+def check_optimizer_state(optimizer: Optimizer, found: Any, *, same_torch: bool) -> dict[str, Any]:
     """Return an optimizer's state for ``load_state_dict``; ValueError unless it is one of this optimizer's.
 
     A setting that another torch did not write stays as it is now.
@@ -146,8 +146,9 @@ def checked_optimizer(optimizer: Optimizer, found: Any, *, same_torch: bool) -> 
     return {"state": found["state"], "param_groups": [one | other for one, other in zip(own, groups, strict=True)]}
 
 
-def checked_schedule(own: dict[str, Any], found: Any, *, same_torch: bool) -> dict[str, Any]:
-    """Return a scheduler's state for ``load_state_dict``, as ``checked_optimizer`` does; ``own`` is its state now."""
+def check_scheduler_state(own: dict[str, Any], found: Any, *, same_torch: bool) -> dict[str, Any]:
+    """Return a scheduler's state for ``load_state_dict``, as ``check_optimizer_state`` does; ``own`` is its "
+    "state now."""
     _check_settings("scheduler", own, found, same_torch=same_torch)
     return {name: found.get(name, value) for name, value in own.items()}
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @dataclass
-class StopRequest:
+class SignalHandler:
     """``signal_number`` is that of the first signal that came, 0 so far."""
 
     signal_number: int = 0

@@ -16,15 +16,15 @@ from torch.optim import Optimizer
 
 from survlstm.data.batches import Batch, Batches
 from survlstm.survival.loss import nll_per_step
-from survlstm.training.distributed import ALONE, World
-from survlstm.training.out_of_memory import described, is_shortage, needed
-from survlstm.training.prefetch import ahead
-from survlstm.utils.errors import MemoryShortageError
+from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
+from survlstm.training.out_of_memory import describe_batch, is_out_of_memory, requested_memory
+from survlstm.training.prefetch import prefetch
+from survlstm.utils.errors import OutOfMemoryError
 
 log = logging.getLogger(__name__)
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """Mean loss over the effective batch's subjects, and the gradient norm before clipping; on the device."""
 
     loss: Tensor
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     subjects: int
 
 
-class Work(NamedTuple):
+class StepInput(NamedTuple):
     """One step's work: the effective batch's subjects, and this process's part of them, put together or not yet."""
 
     subjects: int
@@ -41,7 +41,7 @@ class Work(NamedTuple):
 
 
 @dataclass
-class Learner:
+class TrainStep:
     """Everything that one step of the optimizer takes.
 
     Gradients are sums over subjects, divided by the effective batch's subjects: parts (``micro_batch_size`` subjects
@@ -56,43 +56,43 @@ class Learner:
     precision: torch.dtype = torch.float32
     micro_batch_size: int | None = None
     on_oom: Literal["stop", "halve"] = "stop"
-    world: World = ALONE
+    world: ProcessGroup = SINGLE_PROCESS
     events: list[str] = field(default_factory=list, init=False)
 
-    def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[Step]:
+    def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[StepResult]:
         """One step for each effective batch, in order."""
 
-        def work(subjects: np.ndarray) -> Work:
+        def work(subjects: np.ndarray) -> StepInput:
             return self._work(batches, subjects, salt)
 
         # On the host's own cores a thread would only be in the way.
-        for ready in ahead(work, chosen) if self.device.type == "cuda" else map(work, chosen):
+        for ready in prefetch(work, chosen) if self.device.type == "cuda" else map(work, chosen):
             yield self._step(batches, ready, salt)
 
-    def _work(self, batches: Batches, subjects: np.ndarray, salt: int) -> Work:
+    def _work(self, batches: Batches, subjects: np.ndarray, salt: int) -> StepInput:
         own = subjects[self.world.rank :: self.world.size]
         in_parts = self.micro_batch_size is not None and self.micro_batch_size < len(own)
         if in_parts or not len(own):
-            return Work(len(subjects), own, None)
+            return StepInput(len(subjects), own, None)
         try:
             batch = batches.collate(own, salt=salt)
-            return Work(len(subjects), own, batch.pinned() if self.device.type == "cuda" else batch)
+            return StepInput(len(subjects), own, batch.pinned() if self.device.type == "cuda" else batch)
         except (RuntimeError, MemoryError) as error:
-            if not is_shortage(error):
+            if not is_out_of_memory(error):
                 raise
             # The step will try again, and tell what fails there.
-            return Work(len(subjects), own, None)
+            return StepInput(len(subjects), own, None)
 
-    def _step(self, batches: Batches, work: Work, salt: int) -> Step:
+    def _step(self, batches: Batches, work: StepInput, salt: int) -> StepResult:
         while True:
             try:
                 loss = self._gradients(batches, work, salt)
                 break
             # Memory errors of torch are RuntimeErrors.
             except (RuntimeError, MemoryError) as error:
-                if not is_shortage(error):
+                if not is_out_of_memory(error):
                     raise
-                shortage, where = needed(error), described(batches, self._largest_part(batches, work))
+                shortage, where = requested_memory(error), describe_batch(batches, self._largest_part(batches, work))
             # Behind the except clause, whose traceback holds on to the tensors of the failed part.
             self._halve(work, shortage, where)
             work = work._replace(first=None)
@@ -100,9 +100,9 @@ class Learner:
         limit = math.inf if self.grad_clip is None else self.grad_clip
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.optimizer.step()
-        return Step(loss, norm, work.subjects)
+        return StepResult(loss, norm, work.subjects)
 
-    def _gradients(self, batches: Batches, work: Work, salt: int) -> Tensor:
+    def _gradients(self, batches: Batches, work: StepInput, salt: int) -> Tensor:
         """The sum of all parts' gradients, left in the parameters, and of their losses."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
@@ -117,7 +117,7 @@ class Learner:
             total += loss.detach()
         return total
 
-    def _parts(self, batches: Batches, work: Work, salt: int) -> Iterator[Batch]:
+    def _parts(self, batches: Batches, work: StepInput, salt: int) -> Iterator[Batch]:
         if work.first is not None:
             yield work.first
             return
@@ -125,20 +125,20 @@ class Learner:
         for begin in range(0, len(work.own), size):
             yield batches.collate(work.own[begin : begin + size], salt=salt)
 
-    def _largest_part(self, batches: Batches, work: Work) -> np.ndarray:
+    def _largest_part(self, batches: Batches, work: StepInput) -> np.ndarray:
         size = self._at_once(work)
         parts = [work.own[begin : begin + size] for begin in range(0, len(work.own), size)]
         return max(parts, key=lambda part: batches.visits(part).sum())
 
-    def _at_once(self, work: Work) -> int:
+    def _at_once(self, work: StepInput) -> int:
         return max(1, min(len(work.own), self.micro_batch_size or len(work.own)))
 
-    def _halve(self, work: Work, shortage: str, where: str) -> None:
+    def _halve(self, work: StepInput, shortage: str, where: str) -> None:
         at_once = self._at_once(work)
         said = f"Out of memory with {where} at once on {self.device}: {shortage}."
         if self.on_oom == "stop" or at_once == 1:
             half = f"trainer.micro_batch_size={at_once // 2} (the same result in two parts), trainer.on_oom=halve, "
-            raise MemoryShortageError(f"{said} Try {half if at_once > 1 else ''}model=lstm_small or data.max_visits=50")
+            raise OutOfMemoryError(f"{said} Try {half if at_once > 1 else ''}model=lstm_small or data.max_visits=50")
         self.micro_batch_size = at_once // 2
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":

@@ -16,21 +16,21 @@ from tqdm import tqdm
 from survlstm.data.batches import Batches
 from survlstm.models.weights import check_weights
 from survlstm.survival.concordance import concordance_td
-from survlstm.training.budget import Meter, spoken
+from survlstm.training.budget import BudgetMeter, format_duration
 from survlstm.training.checkpoint import Checkpointer
-from survlstm.training.compute_environment import computing_place, moved
+from survlstm.training.compute_environment import compute_environment, environment_diff
 from survlstm.training.early_stopping import EarlyStopping
-from survlstm.training.finite_loss_check import LossWatch
+from survlstm.training.finite_loss_check import FiniteLossCheck
 from survlstm.training.history import Epoch, History, Progress, Usage
-from survlstm.training.prediction import predict
-from survlstm.training.saved_state import checked_optimizer, checked_schedule, readable
+from survlstm.training.prediction import predict_split
+from survlstm.training.saved_state import check_optimizer_state, check_scheduler_state, state_errors
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import random_states, restore_random_states
-from survlstm.training.signal_handler import StopRequest
+from survlstm.training.signal_handler import SignalHandler
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
-from survlstm.training.train_step import Learner
+from survlstm.training.train_step import TrainStep
 from survlstm.utils.errors import Interrupted, NotFiniteError, TrainingError
-from survlstm.utils.shell import command
+from survlstm.utils.shell import format_command
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ GO_ON, OUT_OF_BUDGET, SIGNALLED = 0, 1, 2
 
 
 @runtime_checkable
-class Watcher(Protocol):
+class Callback(Protocol):
     """Somebody who is told of every epoch, after it was saved; what it raises ends training."""
 
     def epoch_ended(self, history: History) -> None:
@@ -52,17 +52,17 @@ class Watcher(Protocol):
 class Trainer:
     """The loop; it knows no config, no file but through the checkpointer, and no test set."""
 
-    learner: Learner
+    learner: TrainStep
     scheduler: Schedule
     stopping: EarlyStopping
     checkpointer: Checkpointer
-    meter: Meter
+    meter: BudgetMeter
     seed: int
     minutes_between_saves: float
-    watchers: tuple[Watcher, ...] = ()
+    watchers: tuple[Callback, ...] = ()
     history: History = field(init=False)
     progress: Progress = field(default_factory=Progress, init=False)
-    request: StopRequest = field(default_factory=StopRequest, init=False)
+    request: SignalHandler = field(default_factory=SignalHandler, init=False)
     telemetry: Telemetry = field(init=False)
     saved: float = field(init=False)
     asked_at_once: int | None = field(default=None, init=False)
@@ -128,7 +128,7 @@ class Trainer:
         return history
 
     def _best_weights(self) -> dict[str, Any]:
-        with readable("best.pt"):
+        with state_errors("best.pt"):
             weights: dict[str, Any] = self.checkpointer.best().get("model", {})
             check_weights(self._shapes(), weights)
             return weights
@@ -169,7 +169,7 @@ class Trainer:
         # Both fit in 32 bits.
         salt = self.seed << 32 | progress.epoch
         sums = torch.tensor([progress.loss_sum, progress.norm_sum], dtype=torch.float64, device=device)
-        watch = LossWatch(progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS, self._advice())
+        watch = FiniteLossCheck(progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS, self._advice())
         started, seconds_before = time.perf_counter(), progress.seconds
         # Written to stderr, on a terminal only: a log file gets the lines of each epoch instead.
         bar = tqdm(
@@ -207,7 +207,7 @@ class Trainer:
         # One process may have had to halve its parts alone, and all must cut the subjects alike.
         at_once = -self.learner.world.most(-(self.learner.micro_batch_size or val.batch_size))
         val = dataclasses.replace(val, batch_size=min(val.batch_size, at_once))
-        found = predict(self.learner.model, val, self.learner.device, world=self.learner.world)
+        found = predict_split(self.learner.model, val, self.learner.device, world=self.learner.world)
         c_td = concordance_td(found.survival, step=found.step, event=found.event).c_td
         val_loss = float(found.nll.mean())
         log.info("Val loss: %.4f, C-index (c_td): %.4f", val_loss, c_td)
@@ -245,7 +245,7 @@ class Trainer:
         number = self.request.signal_number or signal.SIGTERM
         return Interrupted(
             f"stopped by signal {number} in epoch {progress.epoch} after {progress.steps} steps; all of it is saved. "
-            f"{command('train', f'resume={folder}')} goes on there",
+            f"{format_command('train', f'resume={folder}')} goes on there",
             signal_number=number,
         )
 
@@ -260,7 +260,7 @@ class Trainer:
             "asked_at_once": self.asked_at_once,
             "micro_batch_size": self.learner.micro_batch_size,
             "random": random_states(),
-            "place": computing_place(self.learner.device, self.learner.world),
+            "place": compute_environment(self.learner.device, self.learner.world),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -275,7 +275,7 @@ class Trainer:
         self.meter.seconds_before = self.history.usage.seconds
         restore_random_states(state["random"])
         where = f"epoch {self.progress.epoch} after {self.progress.steps} steps"
-        changed = moved(state["place"], computing_place(self.learner.device, self.learner.world))
+        changed = environment_diff(state["place"], compute_environment(self.learner.device, self.learner.world))
         if changed:
             log.warning("WARNING: not the same place as before (%s): results may differ by rounding", changed)
         self.history.events.append(f"went on in {where}" + (f", with {changed}" if changed else ""))
@@ -284,10 +284,10 @@ class Trainer:
     def _load(self, state: dict[str, Any]) -> None:
         """Take over weights, moments and the schedule, once all of them are those of this model and config."""
         optimizer, same_torch = self.learner.optimizer, state["place"].get("torch") == str(torch.__version__)
-        with readable("last.pt"):
+        with state_errors("last.pt"):
             check_weights(self._shapes(), state["model"])
-            moments = checked_optimizer(optimizer, state["optimizer"], same_torch=same_torch)
-            schedule = checked_schedule(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
+            moments = check_optimizer_state(optimizer, state["optimizer"], same_torch=same_torch)
+            schedule = check_scheduler_state(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
         self.learner.model.load_state_dict(state["model"])
         optimizer.load_state_dict(moments)
         self.scheduler.load_state_dict(schedule)
@@ -313,7 +313,7 @@ class Trainer:
     def _tell_usage(self) -> None:
         usage = self.history.usage
         left = (usage.seconds_at_most or usage.seconds) - usage.seconds
-        said = f"Time: {spoken(usage.seconds)} so far, at most {spoken(left)} to go"
+        said = f"Time: {format_duration(usage.seconds)} so far, at most {format_duration(left)} to go"
         if usage.cost is not None and usage.cost_at_most is not None:
             said += f"; cost: ${usage.cost:.3f} so far, at most ${usage.cost_at_most:.3f}"
         if usage.device_busy is not None and usage.peak_device_bytes is not None:

@@ -27,7 +27,7 @@ def check_trials(config: TuneConfig) -> None:
     twice = [key for key in keys if key in config.space]
     if twice:
         raise ConfigError(f"an override must stand in base or in space; found {', '.join(twice)} in both")
-    check_base(config.base)
+    compose_base(config.base)
     ends = {key: dimension.ends() for key, dimension in config.space.items()}
     for place in range(max(len(values) for values in ends.values())):
         lines = overrides({key: values[min(place, len(values) - 1)] for key, values in ends.items()})
@@ -37,7 +37,7 @@ def check_trials(config: TuneConfig) -> None:
             raise ConfigError(f"space must hold what survlstm train takes; with {' '.join(lines)}: {error}") from error
 
 
-def check_base(base: list[str]) -> RunConfig:
+def compose_base(base: list[str]) -> RunConfig:
     """The config of a run without what is searched."""
     (config,) = check_overrides("train", base, RunConfig)
     if config.trainer.distributed or config.trainer.dry_run:

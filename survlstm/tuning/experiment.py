@@ -7,10 +7,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from survlstm.config.overrides import search_path_of
+from survlstm.config.overrides import search_path
 from survlstm.config.schema import conf_dir
 from survlstm.tuning.config import TuneConfig
-from survlstm.utils.shell import command
+from survlstm.utils.shell import format_command
 
 
 def experiment_yaml(lines: list[str], *, about: str) -> str:
@@ -28,7 +28,7 @@ def experiment_yaml(lines: list[str], *, about: str) -> str:
             if not str(group).startswith("hydra/") and group != "experiment"
         }
         chosen = compose(
-            "train", overrides=[*search_path_of(lines), *(f"{group}={choice}" for group, choice in choices.items())]
+            "train", overrides=[*search_path(lines), *(f"{group}={choice}" for group, choice in choices.items())]
         )
     values = _differing(_plain(chosen), _plain(asked))
     content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **values}
@@ -38,8 +38,8 @@ def experiment_yaml(lines: list[str], *, about: str) -> str:
 
 def train_command(config: TuneConfig) -> str:
     """The command line that trains and judges a search's best trial by its experiment file."""
-    added = search_path_of(config.base)
-    return command("train", f"experiment={config.name}", *added, "--config-dir", str(config.folder))
+    added = search_path(config.base)
+    return format_command("train", f"experiment={config.name}", *added, "--config-dir", str(config.folder))
 
 
 def _plain(composed: DictConfig) -> dict[str, Any]:

@@ -10,17 +10,27 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from survlstm.report.figures.canvas import BLUE, INK, MUTED, ORANGE, PAPER, Drawing, legend_above, new_axes, new_figure
-from survlstm.report.formatting import counted, number, short
+from survlstm.report.figures.canvas import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    DrawnFigure,
+    legend_above,
+    new_axes,
+    new_figure,
+)
+from survlstm.report.formatting import format_count, format_number, format_short
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.space import Choice, Dimension, IntRange
-from survlstm.tuning.trial_table import Place
+from survlstm.tuning.trial_table import TrialSlot
 
 METRIC_NAMES = {"val_nll": "validation loss (nats per subject)", "val_c_td": "validation c_td"}
 HEIGHT = 290
 
 
-class Shown(NamedTuple):
+class MetricAxis(NamedTuple):
     """What of the metric's axis is drawn, and how many trials lie beyond it."""
 
     low: float
@@ -29,7 +39,7 @@ class Shown(NamedTuple):
     edge: float
 
 
-def draw_trials(found: list[Place], best: Place | None, config: TuneConfig) -> Drawing | None:
+def draw_trials(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> DrawnFigure | None:
     """Every trial with a value in the order of the search, and the best so far; None where there is none."""
     known = _known(found, config)
     if not known or best is None:
@@ -46,11 +56,11 @@ def draw_trials(found: list[Place], best: Place | None, config: TuneConfig) -> D
     axes.set(xlabel="trial", ylabel=METRIC_NAMES[config.metric], ylim=(shown.low, shown.high))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     legend_above(figure, axes, 3)
-    value = number(best.figure(config.metric), 4)
-    return Drawing(
+    value = format_number(best.figure(config.metric), 4)
+    return DrawnFigure(
         name="trials",
         title="The search, trial by trial",
-        alt=f"{counted(len(known), 'trial')} by number; the best is trial {best.slot} with {value}.",
+        alt=f"{format_count(len(known), 'trial')} by number; the best is trial {best.slot} with {value}.",
         caption=(
             f"{_better(config)}. The best is trial {best.slot} with {value}. A line that has been flat for the last "
             "third says that more trials would bring little. Hollow: pruned, at the best of its epochs."
@@ -60,7 +70,7 @@ def draw_trials(found: list[Place], best: Place | None, config: TuneConfig) -> D
     )
 
 
-def draw_importances(shares: dict[str, float], config: TuneConfig) -> Drawing:
+def draw_importances(shares: dict[str, float], config: TuneConfig) -> DrawnFigure:
     """A bar for each dimension, the most important on top."""
     figure = new_figure(44 * len(shares) + 40)
     axes = figure.add_subplot()
@@ -72,7 +82,7 @@ def draw_importances(shares: dict[str, float], config: TuneConfig) -> Drawing:
     axes.set(xlim=(0, 1.12), ylim=(len(ordered) - 0.4, -0.6), yticks=[], xticks=[])
     axes.set_xlabel(f"share of the variance of the {METRIC_NAMES[config.metric].split(' (')[0]}")
     axes.spines["bottom"].set_visible(False)
-    return Drawing(
+    return DrawnFigure(
         name="importances",
         title="What mattered",
         alt="Importances: " + "; ".join(f"{key} {share:.0%}" for key, share in ordered) + ".",
@@ -85,7 +95,7 @@ def draw_importances(shares: dict[str, float], config: TuneConfig) -> Drawing:
     )
 
 
-def draw_slices(found: list[Place], best: Place | None, config: TuneConfig) -> list[Drawing]:
+def draw_slices(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> list[DrawnFigure]:
     """The metric along each dimension, one figure each; none where no trial has a value."""
     known = [place for place in _known(found, config) if config.space.keys() <= place.params.keys()]
     if not known:
@@ -93,7 +103,7 @@ def draw_slices(found: list[Place], best: Place | None, config: TuneConfig) -> l
     return [_draw_slice(key, known, best, config) for key in config.space]
 
 
-def _draw_slice(key: str, known: list[Place], best: Place | None, config: TuneConfig) -> Drawing:
+def _draw_slice(key: str, known: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> DrawnFigure:
     dimension, shown = config.space[key], _shown(known, config)
     figure, axes = new_axes(HEIGHT)
     options = dimension.options if isinstance(dimension, Choice) else []
@@ -106,10 +116,10 @@ def _draw_slice(key: str, known: list[Place], best: Place | None, config: TuneCo
     axes.set(xlabel=key, ylabel=METRIC_NAMES[config.metric], ylim=(shown.low, shown.high))
     legend_above(figure, axes, 3)
     said = "" if best is None else f" The best trial has {_said(best.params[key])}."
-    return Drawing(
+    return DrawnFigure(
         name=f"slice_{re.sub(r'[^A-Za-z0-9_]+', '_', key)}",
         title=key,
-        alt=f"{METRIC_NAMES[config.metric]} of {counted(len(known), 'trial')} along {key}.{said}",
+        alt=f"{METRIC_NAMES[config.metric]} of {format_count(len(known), 'trial')} along {key}.{said}",
         caption=(
             f"{_better(config)}; the other keys vary as well.{said} A best trial at the edge asks for a wider range."
             f"{_beyond(shown)}"
@@ -135,11 +145,11 @@ def _scale(axes: Axes, dimension: Dimension) -> None:
     axes.set_xlim(low / margin, high * margin)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 100 else (1.0, 2.0, 5.0), numticks=8))
     # Matplotlib writes powers as formulas, which the house style doesn't read.
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_short(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _points(axes: Axes, known: list[Place], across: list[float], shown: Shown, config: TuneConfig) -> None:
+def _points(axes: Axes, known: list[TrialSlot], across: list[float], shown: MetricAxis, config: TuneConfig) -> None:
     """Full: complete; hollow: pruned; a triangle at the edge: worse than what is shown."""
     looks = {"complete": (BLUE, BLUE), "pruned": (MUTED, PAPER)}
     for state, (edge, filling) in looks.items():
@@ -164,13 +174,13 @@ def _points(axes: Axes, known: list[Place], across: list[float], shown: Shown, c
             )
 
 
-def _known(found: list[Place], config: TuneConfig) -> list[Place]:
+def _known(found: list[TrialSlot], config: TuneConfig) -> list[TrialSlot]:
     return [
         place for place in found if place.state in {"complete", "pruned"} and math.isfinite(place.figure(config.metric))
     ]
 
 
-def _shown(known: list[Place], config: TuneConfig) -> Shown:
+def _shown(known: list[TrialSlot], config: TuneConfig) -> MetricAxis:
     """From the best to what 90% are not worse than: one diverged trial would press all others into a line."""
     sign = -1 if config.maximised else 1
     worse = np.sort([sign * place.figure(config.metric) for place in known])
@@ -179,10 +189,10 @@ def _shown(known: list[Place], config: TuneConfig) -> Shown:
     limit = max(value for value in worse.tolist() if value <= limit + 0.5 * (limit - worse[0]) or value == limit)
     span = limit - float(worse[0]) or abs(limit) * 0.1 or 0.1
     ends = sign * (float(worse[0]) - 0.08 * span), sign * (limit + 0.08 * span)
-    return Shown(min(ends), max(ends), int(np.sum(worse > limit)), sign * (limit + 0.05 * span))
+    return MetricAxis(min(ends), max(ends), int(np.sum(worse > limit)), sign * (limit + 0.05 * span))
 
 
-def _across(place: Place, key: str, options: list[str], place_number: int) -> float:
+def _across(place: TrialSlot, key: str, options: list[str], place_number: int) -> float:
     value = place.params[key]
     if not options:
         return float(value)
@@ -194,9 +204,19 @@ def _better(config: TuneConfig) -> str:
     return f"{'Higher' if config.maximised else 'Lower'} is better"
 
 
-def _beyond(shown: Shown) -> str:
-    return f" {counted(shown.beyond, 'trial')} worse than what is shown: triangles at the edge." if shown.beyond else ""
+def _beyond(shown: MetricAxis) -> str:
+    return (
+        f" {format_count(shown.beyond, 'trial')} worse than what is shown: triangles at the edge."
+        if shown.beyond
+        else ""
+    )
 
 
 def _said(value: object) -> str:
-    return value if isinstance(value, str) else short(float(value)) if isinstance(value, int | float) else str(value)
+    return (
+        value
+        if isinstance(value, str)
+        else format_short(float(value))
+        if isinstance(value, int | float)
+        else str(value)
+    )

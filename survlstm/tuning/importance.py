@@ -8,15 +8,15 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from survlstm.report.formatting import counted
+from survlstm.report.formatting import format_count
 from survlstm.tuning.config import TuneConfig
-from survlstm.tuning.trial_table import Place
+from survlstm.tuning.trial_table import TrialSlot
 
 # A forest on fewer says more of the draw than of the dimensions.
 FEWEST = 10
 
 
-def why_no_importances(found: list[Place]) -> str:
+def why_no_importances(found: list[TrialSlot]) -> str:
     """One sentence; empty where they can be computed."""
     complete = [place for place in found if place.state == "complete"]
     if len(complete) < FEWEST:
@@ -24,7 +24,7 @@ def why_no_importances(found: list[Place]) -> str:
             f"Importances need {FEWEST} complete trials; there {'is' if len(complete) == 1 else 'are'} {len(complete)}."
         )
     if len({place.deciding.value for place in complete}) == 1:
-        return f"Importances need trials that differ; all {counted(len(complete), 'trial')} came out the same."
+        return f"Importances need trials that differ; all {format_count(len(complete), 'trial')} came out the same."
     return ""
 
 

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import optuna
 
-from survlstm.report.figures.canvas import Drawing, Plate, house_style, save
-from survlstm.report.task import task_of
-from survlstm.report.templates import page_environment
-from survlstm.tuning.check_space import check_base
+from survlstm.report.figures.canvas import DrawnFigure, SavedFigure, house_style, save
+from survlstm.report.task import describe_task
+from survlstm.report.templates import template_environment
+from survlstm.tuning.check_space import compose_base
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import train_command
 from survlstm.tuning.figures import draw_importances, draw_slices, draw_trials
 from survlstm.tuning.importance import importances, why_no_importances
 from survlstm.tuning.space import overrides
-from survlstm.tuning.trial_table import SETTLED, Place
+from survlstm.tuning.trial_table import SETTLED, TrialSlot
 
 PAGE = "tune.html"
 FIGURES = "figures"
 
 
-def write_page(study: optuna.Study, config: TuneConfig, found: list[Place], best: Place | None) -> None:
+def write_page(study: optuna.Study, config: TuneConfig, found: list[TrialSlot], best: TrialSlot | None) -> None:
     """Write ``tune.html`` and ``figures/*.svg`` and ``*.png`` into the study's folder, each file whole."""
     why_not = why_no_importances(found)
     with house_style():
@@ -34,12 +34,12 @@ def write_page(study: optuna.Study, config: TuneConfig, found: list[Place], best
         slices = draw_slices(found, best, config)
         plates = _saved([*drawings.values(), *slices], config.folder / FIGURES)
     page = (
-        page_environment(Path(__file__).parent)
+        template_environment(Path(__file__).parent)
         .get_template("page.html.jinja")
         .render(
             config=config,
             command=train_command(config),
-            task=task_of(check_base(config.base)),
+            task=describe_task(compose_base(config.base)),
             best=best,
             lines=[] if best is None else overrides({key: best.params[key] for key in config.space}),
             found=sorted(found, key=lambda place: _order(place, config)),
@@ -55,14 +55,14 @@ def write_page(study: optuna.Study, config: TuneConfig, found: list[Place], best
     aside.replace(config.folder / PAGE)
 
 
-def _order(place: Place, config: TuneConfig) -> tuple[int, float]:
+def _order(place: TrialSlot, config: TuneConfig) -> tuple[int, float]:
     """Complete ones by what they reached, then the others by number."""
     if place.state != "complete":
         return 1, place.slot
     return 0, (-1 if config.maximised else 1) * place.figure(config.metric)
 
 
-def _saved(drawings: list[Drawing | None], folder: Path) -> dict[str, Plate]:
+def _saved(drawings: list[DrawnFigure | None], folder: Path) -> dict[str, SavedFigure]:
     aside = folder.with_name(f".{FIGURES}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()

@@ -11,7 +11,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from survlstm.training.history import Epoch, History
-from survlstm.tuning.storage import STORAGE_ERRORS, first_line
+from survlstm.tuning.storage import STORAGE_ERRORS, first_line_of
 from survlstm.tuning.trial import TrialOutcome, outcome_of
 from survlstm.utils.errors import SurvlstmError
 
@@ -25,11 +25,11 @@ class Pruned(SurvlstmError):  # noqa: N818  (no error: the search asked for it)
     """A trial is stopped because others were better at the same epoch."""
 
 
-class GivenUp(SurvlstmError):  # noqa: N818  (no error: the trial has gone to another worker)
+class TrialTakenOver(SurvlstmError):  # noqa: N818  (no error: the trial has gone to another worker)
     """Other workers took this one for dead and try its trial again."""
 
 
-class PruningWatcher:
+class PruningCallback:
     """Told of every epoch that ends; ``outcome`` is that of the epochs so far, None before the first.
 
     The values are those of each epoch and no running best: the median of others at an epoch is that of what they had
@@ -53,10 +53,12 @@ class PruningWatcher:
             self._show_life()
             is_hopeless = self.trial.should_prune()
         except UpdateFinishedTrialError as error:
-            raise GivenUp("other workers have given this trial up and try it again; see lost_after_hours") from error
+            raise TrialTakenOver(
+                "other workers have given this trial up and try it again; see lost_after_hours"
+            ) from error
         except STORAGE_ERRORS as error:
             # A curve with a gap is better than a trial lost: the storage must be back for its result only.
-            log.warning("Epoch %d could not be reported: %s", len(history.epochs), first_line(error))
+            log.warning("Epoch %d could not be reported: %s", len(history.epochs), first_line_of(error))
             return
         if is_hopeless:
             raise Pruned(f"worse after {len(history.epochs)} epochs than half of the complete trials")

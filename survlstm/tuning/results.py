@@ -15,10 +15,10 @@ from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import experiment_yaml
 from survlstm.tuning.page import write_page
 from survlstm.tuning.space import overrides
-from survlstm.tuning.storage import masked
+from survlstm.tuning.storage import mask_password
 from survlstm.tuning.study import RECORD
-from survlstm.tuning.trial_table import Place, best_place, places, trial_folder
-from survlstm.utils.files import waited_for, write_json, write_text
+from survlstm.tuning.trial_table import TrialSlot, best_slot, trial_folder, trial_slots
+from survlstm.utils.files import file_lock, write_json, write_text
 from survlstm.utils.stored_files import read_json
 
 log = logging.getLogger(__name__)
@@ -30,9 +30,9 @@ STATES = ("complete", "pruned", "failed", "running", "waiting", "lost")
 def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: bool) -> None:
     """Write what the study holds now. It can be written again at any time: what goes wrong here stops no search."""
     try:
-        with waited_for(config.folder / ".results"):
-            found = places(study.get_trials(deepcopy=False))
-            best = best_place(found, config.metric, maximised=config.maximised)
+        with file_lock(config.folder / ".results"):
+            found = trial_slots(study.get_trials(deepcopy=False))
+            best = best_slot(found, config.metric, maximised=config.maximised)
             write_text(config.folder / "trials.csv", _table(found, config))
             if best is not None:
                 _write_experiment(best, config)
@@ -49,7 +49,7 @@ def experiment_path(config: TuneConfig) -> Path:
     return config.folder / "experiment" / f"{config.name}.yaml"
 
 
-def _table(found: list[Place], config: TuneConfig) -> str:
+def _table(found: list[TrialSlot], config: TuneConfig) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["trial", "state", *FIGURES, *config.space, "attempts", "folder", "failure"])
@@ -68,12 +68,12 @@ def _cell(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _record(found: list[Place], best: Place | None, config: TuneConfig) -> dict[str, Any]:
+def _record(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> dict[str, Any]:
     return {
         "name": config.name,
         **config.identity(),
         "trials": config.trials,
-        "storage": None if config.storage is None else masked(config.storage),
+        "storage": None if config.storage is None else mask_password(config.storage),
         "states": {state: sum(place.state == state for place in found) for state in STATES},
         "best": None
         if best is None
@@ -87,7 +87,7 @@ def _record(found: list[Place], best: Place | None, config: TuneConfig) -> dict[
     }
 
 
-def _write_experiment(best: Place, config: TuneConfig) -> None:
+def _write_experiment(best: TrialSlot, config: TuneConfig) -> None:
     path = experiment_path(config)
     if path.exists() and _recorded_best(config) == best.slot:
         return

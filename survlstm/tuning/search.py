@@ -14,20 +14,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from survlstm.config.overrides import compose_lines
-from survlstm.report.console_summary import show_task
-from survlstm.report.task import task_of
-from survlstm.tuning.check_space import check_base, check_trials
+from survlstm.report.console_summary import log_task
+from survlstm.report.task import describe_task
+from survlstm.tuning.check_space import check_trials, compose_base
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.experiment import train_command
-from survlstm.tuning.pruning import GivenUp, Pruned, PruningWatcher
+from survlstm.tuning.pruning import Pruned, PruningCallback, TrialTakenOver
 from survlstm.tuning.results import experiment_path, write_results
 from survlstm.tuning.space import overrides
-from survlstm.tuning.storage import patiently
-from survlstm.tuning.study import opened_study
+from survlstm.tuning.storage import retry
+from survlstm.tuning.study import open_study
 from survlstm.tuning.trial import RunTrial, TrialOutcome
-from survlstm.tuning.trial_slot import Claim, claim
-from survlstm.tuning.trial_table import SETTLED, best_place, places
-from survlstm.utils.content import sentence_of, way_of
+from survlstm.tuning.trial_slot import ClaimedTrial, claim_trial
+from survlstm.tuning.trial_table import SETTLED, best_slot, trial_slots
+from survlstm.utils.content import describe_error, traceback_without_message
 from survlstm.utils.errors import Interrupted, SurvlstmError, TrainingError
 from survlstm.utils.logs import logging_to
 from survlstm.utils.write_access import refuse_unwritable
@@ -69,21 +69,21 @@ class Worker:
         if with_pictures:
             self.pictured = time.monotonic()
 
-    def _claim(self) -> Claim | None:
-        found = self._patiently(lambda: claim(self.study, self.config))
+    def _claim(self) -> ClaimedTrial | None:
+        found = self._patiently(lambda: claim_trial(self.study, self.config))
         if found is not None:
             log.info("Trial %d: %s", found.slot, " ".join(overrides(found.values)))
         return found
 
-    def _make(self, claimed: Claim) -> None:
-        watcher = PruningWatcher(claimed.trial, self.config.metric)
+    def _make(self, claimed: ClaimedTrial) -> None:
+        watcher = PruningCallback(claimed.trial, self.config.metric)
         words = [*self.config.base, *overrides(claimed.values)]
         try:
             # Its own lines stand in its own log.
             outcome = self.run_trial(words, claimed.folder, watcher)
         except Pruned as reason:
             self._tell(claimed, TrialState.PRUNED, watcher.outcome, f"pruned: {reason}")
-        except GivenUp as reason:
+        except TrialTakenOver as reason:
             said = f"Trial {claimed.slot}: {reason}"
             self._in_log(lambda: log.warning("%s", said))
         except Interrupted as error:
@@ -97,29 +97,29 @@ class Worker:
             self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
         # A driver's or a library's error in one trial: the night has others.
         except Exception as error:
-            passed = way_of(error)
+            passed = traceback_without_message(error)
             self._in_log(lambda: log.warning("Trial %d ended in an error\n%s", claimed.slot, passed))
-            self._fail(claimed, watcher.outcome, sentence_of(error))
+            self._fail(claimed, watcher.outcome, describe_error(error))
         except BaseException:
             self._hand_back(claimed)
             raise
         else:
             self._complete(claimed, outcome)
 
-    def _complete(self, claimed: Claim, outcome: TrialOutcome) -> None:
+    def _complete(self, claimed: ClaimedTrial, outcome: TrialOutcome) -> None:
         value = getattr(outcome, self.config.metric)
         if not math.isfinite(value):
             self._fail(claimed, outcome, f"{self.config.metric} must be finite to be compared; found {value}")
             return
         self._tell(claimed, TrialState.COMPLETE, outcome, f"{self.config.metric} {value:.4f}")
 
-    def _fail(self, claimed: Claim, outcome: TrialOutcome | None, sentence: str) -> None:
+    def _fail(self, claimed: ClaimedTrial, outcome: TrialOutcome | None, sentence: str) -> None:
         self._tell(claimed, TrialState.FAIL, outcome, f"failed: {sentence}", failure=sentence)
         self.failures.append(sentence)
 
     def _tell(
         self,
-        claimed: Claim,
+        claimed: ClaimedTrial,
         state: TrialState,
         outcome: TrialOutcome | None,
         said: str,
@@ -147,15 +147,15 @@ class Worker:
             self.failures.clear()
         self._in_log(lambda: self._say(claimed, outcome, said))
 
-    def _say(self, claimed: Claim, outcome: TrialOutcome | None, said: str) -> None:
-        found = places(self.study.get_trials(deepcopy=False))
+    def _say(self, claimed: ClaimedTrial, outcome: TrialOutcome | None, said: str) -> None:
+        found = trial_slots(self.study.get_trials(deepcopy=False))
         done = sum(place.state in SETTLED for place in found)
         took = "" if outcome is None else f", {outcome.epochs} epochs in {outcome.seconds:.0f} s"
-        best = best_place(found, self.config.metric, maximised=self.config.maximised)
+        best = best_slot(found, self.config.metric, maximised=self.config.maximised)
         mark = "" if best is None else f"; best: trial {best.slot}, {best.figure(self.config.metric):.4f}"
         log.info("Trial %d (%d of %d done): %s%s%s", claimed.slot, done, self.config.trials, said, took, mark)
 
-    def _hand_back(self, claimed: Claim) -> None:
+    def _hand_back(self, claimed: ClaimedTrial) -> None:
         def told() -> None:
             claimed.trial.set_user_attr("handed_back", True)
             self.study.tell(claimed.trial, state=TrialState.FAIL)
@@ -174,7 +174,7 @@ class Worker:
         )
 
     def _patiently(self, job: Callable[[], T]) -> T:
-        return patiently(job, url=self.config.storage, folder=self.config.folder)
+        return retry(job, url=self.config.storage, folder=self.config.folder)
 
     def _in_log(self, job: Callable[[], T]) -> T:
         """Between trials only: a trial's lines go to its own log, and would stand here twice."""
@@ -188,7 +188,7 @@ def search(config: TuneConfig, run_trial: RunTrial) -> None:
     config = config.model_copy(update={"base": compose_lines(config.base)})
     refuse_unwritable(config.folder)
     config.folder.mkdir(parents=True, exist_ok=True)
-    with opened_study(config) as study:
+    with open_study(config) as study:
         with logging_to(config.folder / "tune.log"):
             _say_start(study, config)
         try:
@@ -201,21 +201,21 @@ def search(config: TuneConfig, run_trial: RunTrial) -> None:
 
 
 def _say_start(study: optuna.Study, config: TuneConfig) -> None:
-    found = places(study.get_trials(deepcopy=False))
+    found = trial_slots(study.get_trials(deepcopy=False))
     done = sum(place.state in SETTLED for place in found)
-    show_task(task_of(check_base(config.base)))
+    log_task(describe_task(compose_base(config.base)))
     what = "Going on with the search" if found else "Search"
     log.info("%s %s in %s: %d of %d trials done", what, config.name, config.folder, done, config.trials)
     log.info("%s over %s", config.metric, ", ".join(config.space))
 
 
 def _say_end(study: optuna.Study, config: TuneConfig) -> None:
-    found = places(study.get_trials(deepcopy=False))
+    found = trial_slots(study.get_trials(deepcopy=False))
     counts = {state: sum(place.state == state for place in found) for state in (*SETTLED, "running")}
     log.info("\nDone here: %s", ", ".join(f"{count} {state}" for state, count in counts.items() if count))
     if counts["running"]:
         log.info("The last trials are being made by other workers")
-    best = best_place(found, config.metric, maximised=config.maximised)
+    best = best_slot(found, config.metric, maximised=config.maximised)
     if best is not None:
         log.info("Best: trial %d, %s %.4f", best.slot, config.metric, best.figure(config.metric))
         log.info("%s", " ".join(overrides({key: best.params[key] for key in config.space})))

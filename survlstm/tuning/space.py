@@ -89,7 +89,7 @@ class Choice(Section):
     @property
     def options(self) -> list[str]:
         """The values as overrides write them: what a storage can keep, and what 1, true and 1.0 differ in."""
-        return [written(choice) for choice in self.choices]
+        return [format_choice(choice) for choice in self.choices]
 
     def suggest(self, key: str, trial: Trial) -> str:
         """A value for the trial, as an override writes it."""
@@ -134,17 +134,17 @@ def read_space(raw: Any) -> Space:
 
 def overrides(values: dict[str, Any]) -> list[str]:
     """A trial's values as the words of ``survlstm train``."""
-    return [f"{key}={written(value)}" for key, value in values.items()]
+    return [f"{key}={format_choice(value)}" for key, value in values.items()]
 
 
-def written(value: Any) -> str:
+def format_choice(value: Any) -> str:
     """A value as an override writes it; a text stands for itself, in hydra's grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{','.join(written(item) for item in value)}]"
+        return f"[{','.join(format_choice(item) for item in value)}]"
     return value if isinstance(value, str) else repr(value)
 
 

@@ -32,7 +32,7 @@ JOURNAL = "study.journal"
 T = TypeVar("T")
 
 
-class DyingLock(JournalFileOpenLock):
+class ProcessLock(JournalFileOpenLock):
     """An flock, let go of by whoever dies: optuna's own locks outlive their process by half a minute.
 
     Whoever takes it mends what a process killed in the middle of a line has left, or the next line would be appended
@@ -75,7 +75,7 @@ def _torn_tail(journal: IO[bytes]) -> int:
 
 
 @contextmanager
-def opened_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
+def open_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
     """The storage behind ``url``, or the journal in ``folder``; ConfigError in one sentence where it is broken."""
     if url is None:
         yield _journal(folder / JOURNAL)
@@ -94,7 +94,7 @@ def opened_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
             storage = RDBStorage(url, engine_kwargs=settings)
     # Whatever a driver raises: the database is another's, and the user can't mend more than it.
     except Exception as error:
-        raise unusable(url, folder, error) from error
+        raise storage_error(url, folder, error) from error
     try:
         yield storage
     finally:
@@ -102,62 +102,64 @@ def opened_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
         storage.engine.dispose()
 
 
-def unusable(url: str | None, folder: Path, error: Exception) -> ConfigError:
+def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigError:
     """One sentence on a storage, without the password in its address."""
     behind: BaseException = error
     while isinstance(behind, StorageInternalError) and behind.__cause__ is not None:
         behind = behind.__cause__
-    said = masked(first_line(behind))
+    said = mask_password(first_line_of(behind))
     if isinstance(behind, ImportError):
         advice = "Install the driver of that database, or set storage=null"
     elif "locked" in said:
         advice = "Another process holds it: wait for that, or end it"
     else:
         advice = "Mend it, or set another storage"
-    where = place_of(url, folder)
+    where = storage_location(url, folder)
     return ConfigError(f"storage must be one that can be read and written; {where} can't be: {said}. {advice}")
 
 
-def place_of(url: str | None, folder: Path) -> str:
+def storage_location(url: str | None, folder: Path) -> str:
     """Where a storage is, without the password in its address."""
-    return str(folder / JOURNAL) if url is None else masked(url)
+    return str(folder / JOURNAL) if url is None else mask_password(url)
 
 
-def masked(text: str) -> str:
+def mask_password(text: str) -> str:
     """An address without its password."""
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
-def first_line(error: BaseException) -> str:
+def first_line_of(error: BaseException) -> str:
     """What an error of a library says, without its pages of advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = re.sub(r"^\([\w.]+\)\s*", "", lines[0]) if lines else type(error).__name__
     return said.rstrip(".")
 
 
-def patiently(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
+def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
     """Do it, again and again for minutes while the storage is away; then ConfigError. Doing it twice must not hurt."""
     for wait in WAITS:
         try:
             return job()
         except STORAGE_ERRORS as error:
-            log.warning("The storage does not answer (%s); trying again in %g s", masked(first_line(error)), wait)
+            log.warning(
+                "The storage does not answer (%s); trying again in %g s", mask_password(first_line_of(error)), wait
+            )
             time.sleep(wait)
     try:
         return job()
     except STORAGE_ERRORS as error:
-        raise unusable(url, folder, error) from error
+        raise storage_error(url, folder, error) from error
 
 
 def _journal(path: Path) -> JournalStorage:
     try:
         _refuse_no_journal(path)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=DyingLock(path)))
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=ProcessLock(path)))
     except ConfigError:
         raise
     # Lines that are JSON and yet no operations raise anything.
     except Exception as error:
-        raise unusable(None, path.parent, error) from error
+        raise storage_error(None, path.parent, error) from error
 
 
 def _refuse_no_journal(path: Path) -> None:

@@ -14,13 +14,13 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 
-from survlstm.runs.resume import compare
+from survlstm.runs.resume import compare_configs
 from survlstm.tuning.config import TuneConfig
-from survlstm.tuning.storage import masked, opened_storage, place_of, unusable
-from survlstm.tuning.study_checks import refuse_unsound
+from survlstm.tuning.storage import mask_password, open_storage, storage_error, storage_location
+from survlstm.tuning.study_checks import check_study
 from survlstm.utils.errors import ConfigError, SurvlstmError
-from survlstm.utils.files import waited_for
-from survlstm.utils.stored_files import fault_of, read_json
+from survlstm.utils.files import file_lock
+from survlstm.utils.stored_files import find_fault, read_json
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +28,14 @@ RECORD = "study.json"
 
 
 @contextmanager
-def opened_study(config: TuneConfig) -> Iterator[optuna.Study]:
+def open_study(config: TuneConfig) -> Iterator[optuna.Study]:
     """The study, for as long as the block lasts; ConfigError where it is another search's, or its storage is broken."""
     with _optuna_speaks_through(log):
         _refuse_anothers_folder(config)
         with ExitStack() as stack:
             # Two workers that begin together must not both make the tables.
-            with waited_for(config.folder / ".claims"):
-                storage = stack.enter_context(opened_storage(config.storage, config.folder))
+            with file_lock(config.folder / ".claims"):
+                storage = stack.enter_context(open_storage(config.storage, config.folder))
                 study = _soundly(config, storage)
             yield study
 
@@ -43,16 +43,16 @@ def opened_study(config: TuneConfig) -> Iterator[optuna.Study]:
 def _soundly(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
     try:
         study = _study(config, storage)
-        refuse_unsound(study.get_trials(deepcopy=False), config, place_of(config.storage, config.folder))
+        check_study(study.get_trials(deepcopy=False), config, storage_location(config.storage, config.folder))
         return study
     except SurvlstmError:
         raise
     # optuna and a driver raise anything where the content is not what they wrote.
     except Exception as error:
-        raise unusable(config.storage, config.folder, error) from error
+        raise storage_error(config.storage, config.folder, error) from error
 
 
-def sampler(config: TuneConfig, slot: int) -> TPESampler:
+def make_sampler(config: TuneConfig, slot: int) -> TPESampler:
     """TPE over all dimensions together, seeded by the place: resumed or shared, each place has numbers of its own.
 
     The constant liar takes a running trial for a bad one, so that workers don't all try the same corner.
@@ -64,7 +64,7 @@ def sampler(config: TuneConfig, slot: int) -> TPESampler:
         return TPESampler(n_startup_trials=config.startup_trials, multivariate=True, constant_liar=True, seed=seed)
 
 
-def pruner(config: TuneConfig) -> BasePruner:
+def make_pruner(config: TuneConfig) -> BasePruner:
     """A trial ends when its best so far is worse than the median of the complete trials at the same epoch.
 
     Not Hyperband: its brackets want hundreds of trials, give some configs a handful of epochs only, and depend on the
@@ -81,8 +81,8 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
         storage=storage,
         study_name=config.name,
         direction="maximize" if config.maximised else "minimize",
-        sampler=sampler(config, 0),
-        pruner=pruner(config),
+        sampler=make_sampler(config, 0),
+        pruner=make_pruner(config),
         load_if_exists=True,
     )
     identity = config.identity()
@@ -95,10 +95,10 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
             )
         study.set_user_attr("search", identity)
     search = study.user_attrs["search"]
-    fault = fault_of(search, words_allowed=True)
+    fault = find_fault(search, words_allowed=True)
     if fault:
         raise ConfigError(f"storage must say what the search {config.name} is; it does not: {fault}. Set another name")
-    differences = compare(search, identity)
+    differences = compare_configs(search, identity)
     if differences:
         raise ConfigError(
             f"a search goes on with the config it began with; in {config.name} these are others: "
@@ -125,7 +125,7 @@ def _refuse_trials_of_no_study(config: TuneConfig) -> None:
     """Where the storage was lost, new trials would meet the runs of old ones in their folders."""
     left = sorted(path for path in (config.folder / "trials").glob("[0-9]*") if any(path.glob("[!.]*")))
     if left:
-        where = "its journal" if config.storage is None else masked(config.storage)
+        where = "its journal" if config.storage is None else mask_password(config.storage)
         raise ConfigError(
             f"a search that begins must have a folder without trials; {config.folder} holds {len(left)}, and {where} "
             f"knows nothing of them. Give the old storage back, or set another name"

@@ -23,7 +23,7 @@ COUNTS = ("slot", "retry", "best_epoch", "epochs")
 TEXTS = ("token", "failure")
 
 
-def refuse_unsound(trials: Sequence[FrozenTrial], config: TuneConfig, where: str) -> None:
+def check_study(trials: Sequence[FrozenTrial], config: TuneConfig, where: str) -> None:
     """ConfigError, naming the trial and what is wrong with it, where a storage holds what this search can't have made.
 
     ``where`` names the storage.

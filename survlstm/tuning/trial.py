@@ -13,7 +13,7 @@ from survlstm.training.history import History, read_history
 from survlstm.utils.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from survlstm.tuning.pruning import PruningWatcher
+    from survlstm.tuning.pruning import PruningCallback
 
 
 class TrialOutcome(NamedTuple):
@@ -29,10 +29,10 @@ class TrialOutcome(NamedTuple):
     seconds: float
 
 
-RunTrial = Callable[[list[str], Path, "PruningWatcher"], TrialOutcome]
+RunTrial = Callable[[list[str], Path, "PruningCallback"], TrialOutcome]
 
 
-def train_trial(overrides: list[str], folder: Path, watcher: PruningWatcher) -> TrialOutcome:
+def train_trial(overrides: list[str], folder: Path, watcher: PruningCallback) -> TrialOutcome:
     """Train in ``folder``, or go on there; the test subjects are never looked at.
 
     A trial whose training had ended before its worker was killed is not trained again. SurvlstmError as of a run, and
@@ -62,7 +62,7 @@ def _has_ended(folder: Path) -> bool:
     return bool(history.stopped and history.epochs)
 
 
-def _start(config: RunConfig, folder: Path, watcher: PruningWatcher, overrides: list[str]) -> None:
+def _start(config: RunConfig, folder: Path, watcher: PruningCallback, overrides: list[str]) -> None:
     # torch comes with it.
     from survlstm.runs import launch  # noqa: PLC0415
 

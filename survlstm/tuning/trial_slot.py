@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.pruning import utc_now
-from survlstm.tuning.study import sampler
-from survlstm.tuning.trial_table import Place, is_fresh, places, slot_of, trial_folder
-from survlstm.utils.files import waited_for
+from survlstm.tuning.study import make_sampler
+from survlstm.tuning.trial_table import TrialSlot, opened_slot, slot_index, trial_folder, trial_slots
+from survlstm.utils.files import file_lock
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ UNSIGNED_SECONDS = 60.0
 
 
 @dataclass
-class Claim:
+class ClaimedTrial:
     """A trial that this process has signed; the lock is let go of when the process dies, however it dies."""
 
     trial: optuna.Trial
@@ -43,10 +43,10 @@ class Claim:
         self.lock.close()
 
 
-def claim(study: optuna.Study, config: TuneConfig) -> Claim | None:
+def claim_trial(study: optuna.Study, config: TuneConfig) -> ClaimedTrial | None:
     """The next trial, signed, with its values drawn; None where every place is taken, done or not."""
-    with waited_for(config.folder / ".claims"):
-        put_back_the_dead(study, config)
+    with file_lock(config.folder / ".claims"):
+        requeue_dead_trials(study, config)
         while _has_room(study, config):
             found = _signed(study, study.ask(), config)
             if found is not None:
@@ -56,12 +56,12 @@ def claim(study: optuna.Study, config: TuneConfig) -> Claim | None:
 
 def _has_room(study: optuna.Study, config: TuneConfig) -> bool:
     trials = study.get_trials(deepcopy=False)
-    return any(trial.state == TrialState.WAITING for trial in trials) or sum(map(is_fresh, trials)) < config.trials
+    return any(trial.state == TrialState.WAITING for trial in trials) or sum(map(opened_slot, trials)) < config.trials
 
 
-def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> Claim | None:
+def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> ClaimedTrial | None:
     trials = study.get_trials(deepcopy=False)
-    slot = slot_of(next(other for other in trials if other.number == trial.number), trials)
+    slot = slot_index(next(other for other in trials if other.number == trial.number), trials)
     folder = trial_folder(config.folder, slot)
     folder.mkdir(parents=True, exist_ok=True)
     lock = _taken(folder)
@@ -73,7 +73,7 @@ def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> Cla
             lock.close()
         return None
     try:
-        return Claim(trial, slot, folder, _drawn(study, trial, slot, lock, config), lock)
+        return ClaimedTrial(trial, slot, folder, _drawn(study, trial, slot, lock, config), lock)
     except BaseException:
         # Nobody holds it then, and the trial is put back.
         lock.close()
@@ -89,7 +89,7 @@ def _drawn(study: optuna.Study, trial: optuna.Trial, slot: int, lock: IO[str], c
     for name, value in {"slot": slot, "seen": utc_now(), "token": token}.items():
         trial.set_user_attr(name, value)
     # By the place, and drawn late: the same values whatever became of the attempts before.
-    study.sampler = sampler(config, slot)
+    study.sampler = make_sampler(config, slot)
     return {key: dimension.suggest(key, trial) for key, dimension in config.space.items()}
 
 
@@ -103,7 +103,7 @@ def _taken(folder: Path) -> IO[str] | None:
     return lock
 
 
-def put_back_the_dead(study: optuna.Study, config: TuneConfig) -> None:
+def requeue_dead_trials(study: optuna.Study, config: TuneConfig) -> None:
     """End the attempts of dead workers and queue another attempt at each place that was lost."""
     trials = study.get_trials(deepcopy=False)
     for trial in trials:
@@ -111,12 +111,12 @@ def put_back_the_dead(study: optuna.Study, config: TuneConfig) -> None:
             # Another machine may have come first.
             with suppress(ValueError):
                 study.tell(trial.number, state=TrialState.FAIL)
-    for place in places(study.get_trials(deepcopy=False)):
+    for place in trial_slots(study.get_trials(deepcopy=False)):
         if place.state == "lost":
             _queue_again(study, place)
 
 
-def _queue_again(study: optuna.Study, place: Place) -> None:
+def _queue_again(study: optuna.Study, place: TrialSlot) -> None:
     log.info("Trial %d was left by its worker: it is tried again, from where it was", place.slot)
     study.enqueue_trial(place.params, user_attrs={"slot": place.slot, "retry": len(place.attempts)})
 
@@ -126,7 +126,7 @@ def _is_dead(trial: FrozenTrial, trials: Sequence[FrozenTrial], config: TuneConf
     if token is None:
         begun = trial.datetime_start or datetime.datetime.now()
         return (datetime.datetime.now() - begun).total_seconds() > UNSIGNED_SECONDS
-    lock = trial_folder(config.folder, slot_of(trial, trials)) / LOCK
+    lock = trial_folder(config.folder, slot_index(trial, trials)) / LOCK
     with suppress(OSError):
         if lock.read_text(encoding="utf-8") == token:
             return _is_free(lock)

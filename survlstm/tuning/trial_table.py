@@ -28,7 +28,7 @@ SETTLED = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
-class Place:
+class TrialSlot:
     """One of the search's trials: its attempts, in the order of their beginning."""
 
     slot: int
@@ -43,7 +43,7 @@ class Place:
     @property
     def state(self) -> str:
         """complete, pruned, failed, running, waiting (for a worker), or lost (with its worker, to be tried again)."""
-        state = state_of(self.deciding)
+        state = trial_state(self.deciding)
         return "failed" if state == "lost" and self._barren >= MOST_BARREN else state
 
     @property
@@ -71,46 +71,48 @@ class Place:
         count, furthest = 0, 0
         for attempt in self.attempts:
             reached = attempt.last_step or 0
-            is_barren = state_of(attempt) == "lost" and reached <= furthest and "handed_back" not in attempt.user_attrs
+            is_barren = (
+                trial_state(attempt) == "lost" and reached <= furthest and "handed_back" not in attempt.user_attrs
+            )
             count = count + 1 if is_barren else 0
             furthest = max(furthest, reached)
         return count
 
 
-def places(trials: Sequence[FrozenTrial]) -> list[Place]:
+def trial_slots(trials: Sequence[FrozenTrial]) -> list[TrialSlot]:
     """Every place that was ever taken, by number."""
     attempts: dict[int, list[FrozenTrial]] = {}
     for trial in trials:
         if "surplus" not in trial.user_attrs:
-            attempts.setdefault(slot_of(trial, trials), []).append(trial)
-    return [Place(slot, tuple(attempts[slot])) for slot in sorted(attempts)]
+            attempts.setdefault(slot_index(trial, trials), []).append(trial)
+    return [TrialSlot(slot, tuple(attempts[slot])) for slot in sorted(attempts)]
 
 
-def slot_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+def slot_index(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
     """The place of an attempt; one whose worker has not come to write it down is counted out."""
     if "slot" in trial.user_attrs:
         return int(trial.user_attrs["slot"])
-    return sum(is_fresh(other) for other in trials if other.number < trial.number)
+    return sum(opened_slot(other) for other in trials if other.number < trial.number)
 
 
-def is_fresh(trial: FrozenTrial) -> bool:
+def opened_slot(trial: FrozenTrial) -> bool:
     """Whether it took a place of its own."""
     return "retry" not in trial.user_attrs and "surplus" not in trial.user_attrs
 
 
-def state_of(attempt: FrozenTrial) -> str:
-    """As ``Place.state``, of one attempt."""
+def trial_state(attempt: FrozenTrial) -> str:
+    """As ``TrialSlot.state``, of one attempt."""
     if attempt.state == TrialState.FAIL:
         return "failed" if "failure" in attempt.user_attrs else "lost"
     return attempt.state.name.lower()
 
 
 def _rank(attempt: FrozenTrial) -> int:
-    state = state_of(attempt)
+    state = trial_state(attempt)
     return 0 if state in SETTLED else 1 if state == "running" else 2 if state == "waiting" else 3
 
 
-def best_place(found: Sequence[Place], metric: str, *, maximised: bool) -> Place | None:
+def best_slot(found: Sequence[TrialSlot], metric: str, *, maximised: bool) -> TrialSlot | None:
     """The complete place with the best metric, the first of equals; None where none is complete."""
     complete = [place for place in found if place.state == "complete"]
     sign = -1 if maximised else 1

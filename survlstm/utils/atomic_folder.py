@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_aside(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """The path to write to; it becomes ``folder`` when the block ends well, and goes when it does not.
 
     Where another run was first, its folder stays: both wrote the same.

@@ -28,7 +28,7 @@ PLAIN = str.maketrans(
 )
 
 
-class Lenient:
+class LenientStream:
     """A text stream whose ``write`` and ``flush`` never raise; all else is the stream's own.
 
     A character that its encoding lacks is replaced. Once the reader has gone (``| head``) or nothing more can be
@@ -71,9 +71,9 @@ class Lenient:
         return getattr(self._stream, name)
 
 
-def lenient(stream: TextIO) -> Lenient:
+def lenient(stream: TextIO) -> LenientStream:
     """The stream, made lenient once."""
-    return stream if isinstance(stream, Lenient) else Lenient(stream)
+    return stream if isinstance(stream, LenientStream) else LenientStream(stream)
 
 
 @contextlib.contextmanager

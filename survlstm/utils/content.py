@@ -45,7 +45,7 @@ def kinds_of_content(texts: Iterable[str]) -> str:
     return ", ".join(f"{number:,} {kind}{'' if number == 1 else 's'}" for kind, number in kinds.most_common())
 
 
-def known_and_others(names: Sequence[str], known: Iterable[str]) -> str:
+def list_known_names(names: Sequence[str], known: Iterable[str]) -> str:
     """List the names that are ``known`` and count the others by kind: anything else may be a patient's data."""
     listed = set(known)
     shown = [name for name in dict.fromkeys(names) if name in listed]
@@ -56,18 +56,22 @@ def known_and_others(names: Sequence[str], known: Iterable[str]) -> str:
     return f"{', '.join(shown)} and {said}" if shown else said
 
 
-def sentence_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What may be kept of an error: its type and its words, or its place in the code where its words may quote data."""
     kind = type(error).__name__
-    return f"{kind}: {error}" if isinstance(error, _SAYS_NO_DATA) else f"{kind} in {place_of(error.__traceback__)}"
+    return (
+        f"{kind}: {error}"
+        if isinstance(error, _SAYS_NO_DATA)
+        else f"{kind} in {last_line_in_package(error.__traceback__)}"
+    )
 
 
-def way_of(error: BaseException) -> str:
+def traceback_without_message(error: BaseException) -> str:
     """A traceback without the words of the error."""
     return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__))
 
 
-def place_of(passed: TracebackType | None) -> str:
+def last_line_in_package(passed: TracebackType | None) -> str:
     """The last line of this package that an error passed through."""
     place = "unknown code"
     while passed is not None:

@@ -45,7 +45,7 @@ class NotFiniteError(TrainingError):
     """A loss or a gradient is not finite."""
 
 
-class MemoryShortageError(TrainingError):
+class OutOfMemoryError(TrainingError):
     """A batch does not fit into memory."""
 
 

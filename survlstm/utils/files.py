@@ -61,7 +61,7 @@ def _finite(value: Any) -> Any:
 
 
 @contextmanager
-def waited_for(lock_file: Path) -> Iterator[None]:
+def file_lock(lock_file: Path) -> Iterator[None]:
     """Hold ``lock_file`` alone, as soon as others have let go of it; who dies lets go.
 
     Where the file system has no locks nobody waits: whatever is made behind it must be whole all the same.

@@ -58,7 +58,7 @@ def logging_to(file: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def logging_nothing() -> Iterator[None]:
+def logging_errors_only() -> Iterator[None]:
     """Only survlstm's errors, on the console: of several processes one tells what all do."""
     root = logging.getLogger("survlstm")
     level = root.level
@@ -73,7 +73,7 @@ def logging_nothing() -> Iterator[None]:
 
 
 @contextmanager
-def in_working_folder() -> Iterator[None]:
+def check_working_folder() -> Iterator[None]:
     """ConfigError where the working folder is gone: packages ask for it as they are imported."""
     try:
         Path.cwd()
@@ -96,10 +96,10 @@ def _has_working_folder() -> bool:
         return False
 
 
-def tell(job: Callable[[], object], *, verbose: bool) -> None:
+def run_reporting_errors(job: Callable[[], object], *, verbose: bool) -> None:
     """Run a job; an error that the user can mend ends the process with its code, its sentence told once."""
     try:
-        with in_working_folder():
+        with check_working_folder():
             job()
     except SurvlstmError as error:
         if verbose:

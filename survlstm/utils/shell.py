@@ -6,12 +6,12 @@ import shlex
 import sys
 
 
-def command(*words: str) -> str:
+def format_command(*words: str) -> str:
     """``survlstm`` with these words; pasted into a POSIX shell, it gives survlstm exactly these words."""
     return shlex.join(["survlstm", *words])
 
 
-def own_command() -> str:
+def this_command() -> str:
     """The command line that started this process."""
     program, *words = sys.argv
     # Hydra's parser gets the verb as a part of the program's name.

@@ -105,7 +105,7 @@ _PlainLoader.add_implicit_resolver(
 )
 
 
-def fault_of(values: Any, *, words_allowed: bool = False) -> str:
+def find_fault(values: Any, *, words_allowed: bool = False) -> str:
     """Say what keeps ``values`` from being a stored config, with the key; empty where nothing does.
 
     A config is a mapping of plain values, neither deep nor endless, and no text in it is an interpolation, unless
@@ -140,7 +140,7 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else type(value).__name__
 
 
-def built(kind: type[T], plain: Any) -> T:
+def parse_fields(kind: type[T], plain: Any) -> T:
     """A dataclass or named tuple of exactly the fields that ``plain`` holds, each of its type.
 
     ValueError names the field that is missing, unknown or of another type.

@@ -38,17 +38,17 @@ def try_writing(folder: Path) -> None:
 
 
 @contextmanager
-def written_whole(folder: Path) -> Iterator[None]:
+def report_write_errors(folder: Path) -> Iterator[None]:
     """CheckpointError where the system does not take what is written to a run's folder."""
     try:
         yield
     except OSError as error:
         if error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG} and not str(error.filename).startswith(str(folder)):
             raise
-        raise unwritable("a run's files must be written", folder, error) from error
+        raise write_error("a run's files must be written", folder, error) from error
 
 
-def unwritable(must: str, path: Path, error: OSError) -> CheckpointError:
+def write_error(must: str, path: Path, error: OSError) -> CheckpointError:
     """What to say where a running run can't write: nothing that was saved is lost."""
     return CheckpointError(
         f"{must} to {path}; the system says: {error}. What was saved before is whole. Free space there, or give the "

@@ -9,17 +9,17 @@ import torch
 from survlstm.data.batches import Batches
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
-from survlstm.data.outcomes.labels import Labels, end_of_steps
+from survlstm.data.outcomes.labels import Labels, step_end_times
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import visit_targets
 from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.concordance import concordance_td
-from survlstm.training.initial_hazard import starting_hazard
-from survlstm.training.prediction import predict
+from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.prediction import predict_split
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
@@ -31,7 +31,7 @@ CLOCKS = pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=
 
 
 def prepared_from(records, outcome, settings=SETTINGS, *, deaths=None):
-    return make(RecordsSource(events_of(records, deaths=deaths)), outcome, settings)
+    return prepare_uncached(RecordsSource(events_of(records, deaths=deaths)), outcome, settings)
 
 
 def by_subject(prepared):
@@ -73,10 +73,10 @@ def assert_same_predictions(one, other):
             dropout=0.0,
             visit_features=5,
             intervals=prepared.fitted.intervals,
-            mean_hazard=starting_hazard(prepared.tensors),
+            mean_hazard=initial_hazard(prepared.tensors),
         )
         batches = Batches(prepared.tensors, np.arange(len(prepared.tensors.step)), 32, tuple(range(5)))
-        found.append(predict(model, batches, torch.device("cpu")).hazard)
+        found.append(predict_split(model, batches, torch.device("cpu")).hazard)
     np.testing.assert_array_equal(*found)
 
 
@@ -142,7 +142,7 @@ def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
     found = []
     for kept in (records, grown):
         visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0)
-        targets = visit_targets(visits, Labels(step, event, end_time=end_of_steps(visits, step)))
+        targets = visit_targets(visits, Labels(step, event, end_time=step_end_times(visits, step)))
         found.append(build_tensors(visits, targets, split, max_codes_per_visit=None, min_frequency=2))
     assert_same_tensors(found[0].tensors, found[1].tensors)
     assert found[0].fitted.as_plain() == found[1].fitted.as_plain()
@@ -197,7 +197,7 @@ def test_4_the_order_of_subjects_and_rows_changes_nothing(outcome, settings):
     events = events_of(records)
     order = np.random.default_rng(0).permutation(len(events))
     parts = {name: getattr(events, name)[order] for name in ("subject", "code", "time", "encounter", "numeric_value")}
-    mixed = make(RecordsSource(replace(events, **parts)), outcome, settings)
+    mixed = prepare_uncached(RecordsSource(replace(events, **parts)), outcome, settings)
     assert_same_tensors(prepared_from(records, outcome, settings).tensors, mixed.tensors)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import group_observed, make
+from survlstm.data.prepare import group_observed, prepare_uncached
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.data.sources.timestamps import to_local
@@ -57,7 +57,8 @@ def differing(one, other):
 @pytest.mark.parametrize("name", ["first_code", "synthetic"])
 def test_days_of_another_zone_change_no_visit_label_or_input(export, rewritten, name):
     before, after = (
-        make(RecordsSource(read(folder).events), OUTCOMES[name], SETTINGS) for folder in (export, rewritten[1])
+        prepare_uncached(RecordsSource(read(folder).events), OUTCOMES[name], SETTINGS)
+        for folder in (export, rewritten[1])
     )
     assert before.tensors.event.sum() > 20
     assert before.fitted.as_plain() == after.fitted.as_plain()
@@ -155,10 +156,10 @@ def test_two_hundred_patients_whose_drug_comes_with_the_diagnosis(grouping):
             visits.append((str(evening + np.timedelta64(1, "D"))[:10], encounter, [finding]))
         records[f"s{number:03d}"] = visits
     source, settings = RecordsSource(events_of(records)), replace(SETTINGS, grouping=grouping)
-    found = make(source, FirstCodeOutcome(["X/diabetes"]), settings)
+    found = prepare_uncached(source, FirstCodeOutcome(["X/diabetes"]), settings)
     assert found.tensors.event.sum() > 100
     assert "X/metformin" not in found.vocabulary.entries
-    assert make(source, SYNTHETIC, settings).flow.visits_made == 1600
+    assert prepare_uncached(source, SYNTHETIC, settings).flow.visits_made == 1600
 
 
 @pytest.mark.parametrize("outcome", [DeathOutcome(), SYNTHETIC, FirstCodeOutcome(["X/0"])])
@@ -172,12 +173,14 @@ def test_codes_that_only_a_death_brings_are_no_inputs(outcome):
             records[name].append(("2020-03-31T22:00:00", "c", ["SNOMED/308646001", "LOINC/69453-9"]))
             records[name].append(("2019-12-15T10:00:00", "d", ["SNOMED/308646001"]))
     source = RecordsSource(events_of(records, deaths=deaths))
-    found = make(source, outcome, SETTINGS)
+    found = prepare_uncached(source, outcome, SETTINGS)
     assert found.flow.entries_left_out["code that only a death brings"] == 60
     assert not {"SNOMED/308646001", "LOINC/69453-9"} & set(found.vocabulary.entries)
     without = {name: [row for row in rows if row[1] not in "cd"] for name, rows in records.items()}
     assert (
-        differing(found.tensors, make(RecordsSource(events_of(without, deaths=deaths)), outcome, SETTINGS).tensors)
+        differing(
+            found.tensors, prepare_uncached(RecordsSource(events_of(without, deaths=deaths)), outcome, SETTINGS).tensors
+        )
         == set()
     )
 
@@ -187,4 +190,4 @@ def test_an_outcome_that_only_a_death_brings_is_refused():
     with pytest.raises(
         OutcomeError, match=r"must not name codes that only a death brings.*SNOMED/308646001.*outcome=death"
     ):
-        make(source, FirstCodeOutcome(["SNOMED/308646001"]), SETTINGS)
+        prepare_uncached(source, FirstCodeOutcome(["SNOMED/308646001"]), SETTINGS)

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from survlstm.data.external_cohort import apply_to, take_subjects
-from survlstm.data.prepare import Flow, Prepared
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.external_cohort import combine_with_cohort, select_subjects
+from survlstm.data.prepare import CohortFlow, PreparedData
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Split
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.errors import CohortError
@@ -20,9 +20,9 @@ def named(tensors, names):
 
 def prepared(tensors, names):
     vocabulary = Vocabulary(("[PAD]", "[UNK]", "A/1", "A/2", "A/3", "A/4", "A/5", "A/6"))
-    fitted = Fitted(vocabulary, np.zeros(5), np.ones(5), np.zeros(0))
+    fitted = PreprocessingState(vocabulary, np.zeros(5), np.ones(5), np.zeros(0))
     visits = len(tensors.visit_time)
-    flow = Flow(
+    flow = CohortFlow(
         tables=(),
         entries_read=len(tensors.code),
         entries_left_out={},
@@ -37,13 +37,13 @@ def prepared(tensors, names):
         outcome_facts={},
         warnings=(),
     )
-    return Prepared(dataclasses.replace(tensors, subject_id=np.array(names)), fitted, flow, "")
+    return PreparedData(dataclasses.replace(tensors, subject_id=np.array(names)), fitted, flow, "")
 
 
 def test_own_training_subjects_and_the_other_cohort_as_test():
     own = tensors_of([1, 2, 0], [1, 0, 1], [Split.TRAIN, Split.TEST, Split.VAL], code=[2, 3, 4])
     other = tensors_of([3, 0, 1], [1, 1, 1], [0, 1, 2], code=[1, 6, 1])
-    applied = apply_to(prepared(own, ["a", "b", "c"]), prepared(other, ["a", "b", "zebra"]))
+    applied = combine_with_cohort(prepared(own, ["a", "b", "c"]), prepared(other, ["a", "b", "zebra"]))
     joined, flow = applied.tensors, applied.flow
     # "a" was trained on; "b" was only tested on, and its record is the other cohort's.
     assert joined.subject_id.tolist() == ["a", "c", "b", "zebra"]
@@ -63,7 +63,7 @@ def test_own_training_subjects_and_the_other_cohort_as_test():
 
 def test_taking_all_subjects_changes_nothing():
     tensors = tensors_of([1, 2, 0], [1, 0, 1], [0, 1, 2], code=[2, 3, 4])
-    again = take_subjects(tensors, np.arange(3))
+    again = select_subjects(tensors, np.arange(3))
     for field in dataclasses.fields(tensors):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(tensors, field.name))
 
@@ -71,4 +71,4 @@ def test_taking_all_subjects_changes_nothing():
 def test_a_cohort_of_training_subjects_only_is_refused():
     own = prepared(tensors_of([1, 2], [1, 0], [Split.TRAIN, Split.VAL]), ["a", "b"])
     with pytest.raises(CohortError, match="all 2 are its training and validation subjects"):
-        apply_to(own, own)
+        combine_with_cohort(own, own)

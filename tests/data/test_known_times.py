@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survlstm.data.known_times import FURTHER, NEVER, UNTIED, Limits, known_times
+from survlstm.data.known_times import FURTHER, NEVER, UNTIED, RecordLimits, known_times
 from tests.records import events_of
 
 
@@ -92,7 +92,7 @@ ROWS = [
 )
 def test_limits_from_a_day(tolerance, inside):
     """Dated entries are compared by day, entries with a time or with that of their encounter by time."""
-    limits = Limits.from_days(np.array(["2019-04-03"], dtype="datetime64[s]"), tolerance=tolerance)
+    limits = RecordLimits.from_days(np.array(["2019-04-03"], dtype="datetime64[s]"), tolerance=tolerance)
     assert limits.contain(times_of(*ROWS), np.zeros(len(ROWS), dtype=int)).tolist() == inside
 
 
@@ -106,14 +106,14 @@ def test_limits_from_a_day(tolerance, inside):
     ],
 )
 def test_limits_lowered_to_an_entry(row, tolerance, moment, day):
-    limits = Limits.none(1).lowered(times_of(row), np.zeros(1, dtype=int), tolerance=tolerance)
+    limits = RecordLimits.none(1).lowered(times_of(row), np.zeros(1, dtype=int), tolerance=tolerance)
     assert text(limits.moment[0]) == moment
     assert str(np.datetime64(int(limits.day[0]), "D")) == day
 
 
 def test_limits_lowered_to_the_first_of_several_entries_and_never_raised():
     rows = [("2019-04-05T10:00:00", None), ("2019-04-03", "e"), ("2019-04-02T22:00:00", "e")]
-    limits = Limits.none(2).lowered(times_of(*rows), np.zeros(3, dtype=int), tolerance=1)
+    limits = RecordLimits.none(2).lowered(times_of(*rows), np.zeros(3, dtype=int), tolerance=1)
     assert text(limits.moment[0]) == "2019-04-02T22:00:00"
     assert str(np.datetime64(int(limits.day[0]), "D")) == "2019-04-01"
     assert limits.moment[1] == limits.day[1] == NEVER

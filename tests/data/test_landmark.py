@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from survlstm.data.landmark import LandmarkSettings, fit_edges, interval_labels, landmark_time
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome
-from survlstm.data.prepare import make
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.prepare import prepare_uncached
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Split
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary
@@ -35,9 +35,11 @@ def record(*days, hit=None):
 
 def made(records, *, landmark=DAY_30, outcome=HIT, deaths=None, min_visits=1, edges=(0.0, 30.0, 60.0), **settings):
     """The tensors of records that are no cohort to train on, with the edges given."""
-    fitted = Fitted(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array(edges))
+    fitted = PreprocessingState(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array(edges))
     source = RecordsSource(events_of(records, deaths=deaths))
-    return make(source, outcome, replace(SETTINGS, landmark=landmark, min_visits=min_visits, **settings), fitted=fitted)
+    return prepare_uncached(
+        source, outcome, replace(SETTINGS, landmark=landmark, min_visits=min_visits, **settings), fitted=fitted
+    )
 
 
 def labels_of(prepared):
@@ -249,7 +251,7 @@ def test_no_training_event_within_the_horizon(edges):
 
 def on_landmark(outcome=SYNTHETIC, *, settings=LANDMARK_SETTINGS, deaths=None, records=None, **options):
     records = records or random_records(150, seed=3)
-    return make(RecordsSource(events_of(records, deaths=deaths)), outcome, settings, **options)
+    return prepare_uncached(RecordsSource(events_of(records, deaths=deaths)), outcome, settings, **options)
 
 
 def test_quantile_edges_are_those_of_the_training_subjects_at_risk():

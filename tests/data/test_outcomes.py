@@ -9,7 +9,7 @@ from scipy.stats import pearsonr
 from survlstm.data.cohort import select_cohort
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
-from survlstm.data.prepare import group_observed, make
+from survlstm.data.prepare import group_observed, prepare_uncached
 from survlstm.data.visits import group_visits
 from survlstm.utils.errors import CohortError, OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
@@ -122,7 +122,7 @@ def test_history_factors_of_a_record_worked_by_hand():
 
 @pytest.fixture(scope="module")
 def synthetic():
-    return make(RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), SYNTHETIC, SETTINGS)
+    return prepare_uncached(RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), SYNTHETIC, SETTINGS)
 
 
 def test_synthetic_event_rate_is_the_one_asked_for(synthetic):
@@ -147,7 +147,7 @@ def test_events_come_as_often_as_the_hazards_say(synthetic):
 
 def test_censoring_is_as_frequent_as_asked(synthetic):
     lengths = np.diff(
-        make(
+        prepare_uncached(
             RecordsSource(events_of(random_records(600, seed=0, mean_visits=25))), DeathLess(), SETTINGS
         ).tensors.visit_offsets
     )
@@ -170,8 +170,8 @@ class DeathLess(RandomOutcome):
 def test_the_draws_of_a_subject_do_not_hang_on_the_others():
     records = random_records(300, seed=4)
     outcome = RandomOutcome(0.7, 1 / 60, seed=0)
-    whole = make(RecordsSource(events_of(records)), outcome, SETTINGS).tensors
-    without = make(
+    whole = prepare_uncached(RecordsSource(events_of(records)), outcome, SETTINGS).tensors
+    without = prepare_uncached(
         RecordsSource(events_of({k: v for k, v in records.items() if k != "s0007"})), outcome, SETTINGS
     ).tensors
     both = np.isin(whole.subject_id, without.subject_id)
@@ -180,20 +180,22 @@ def test_the_draws_of_a_subject_do_not_hang_on_the_others():
 
 
 def test_random_hazards_know_no_history():
-    found = make(RecordsSource(events_of(random_records(300, seed=4))), RandomOutcome(0.7, 1 / 60, seed=0), SETTINGS)
+    found = prepare_uncached(
+        RecordsSource(events_of(random_records(300, seed=4))), RandomOutcome(0.7, 1 / 60, seed=0), SETTINGS
+    )
     assert np.ptp(found.tensors.oracle_hazard) == 0
 
 
 def test_a_weak_effect_is_warned_of():
     weak = SyntheticOutcome(0.7, 0.0, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
-    found = make(RecordsSource(events_of(random_records(300, seed=4))), weak, SETTINGS)
+    found = prepare_uncached(RecordsSource(events_of(random_records(300, seed=4))), weak, SETTINGS)
     assert any("must be below -0.3" in warning and "outcome.effect" in warning for warning in found.flow.warnings)
 
 
 def test_an_event_rate_out_of_reach_is_warned_of():
     """The rate is met on the training subjects; eighteen others may differ from it by more than the tolerance."""
     short = random_records(60, seed=4, mean_visits=0)
-    found = make(RecordsSource(events_of(short)), RandomOutcome(0.8, 0.5, seed=3), SETTINGS)
+    found = prepare_uncached(RecordsSource(events_of(short)), RandomOutcome(0.8, 0.5, seed=3), SETTINGS)
     assert abs(found.flow.outcome_facts["event_rate"] - 0.8) > 0.02
     assert any("the event rate must lie within 2% of outcome.event_rate=0.8" in text for text in found.flow.warnings)
 
@@ -202,7 +204,7 @@ def test_a_risk_that_never_varies_is_refused():
     same = {f"s{n}": record("X/a", "X/b", "X/c", "X/d") for n in range(40)}
     only_repetition = SyntheticOutcome(0.7, 1.7, 0.0, 0.0, 1.0, 1 / 60, seed=0, planted_codes=[])
     with pytest.raises(OutcomeError, match=r"risk must differ .* found the same everywhere"):
-        make(RecordsSource(events_of(same)), only_repetition, SETTINGS)
+        prepare_uncached(RecordsSource(events_of(same)), only_repetition, SETTINGS)
 
 
 def test_an_entry_behind_the_event_moves_no_visit_of_the_same_day():
@@ -253,7 +255,7 @@ def test_the_flow_accounts_for_every_entry_visit_and_subject(outcome, grouping):
             records[name] = records[name][:2]
     deaths = {name: "2015-01-01" for name in list(records)[::3]}
     settings = replace(SETTINGS, grouping=grouping, max_codes_per_visit=3)
-    flow = make(RecordsSource(events_of(records, deaths=deaths)), outcome, settings).flow
+    flow = prepare_uncached(RecordsSource(events_of(records, deaths=deaths)), outcome, settings).flow
     assert flow.entries_read == flow.entries_used + sum(flow.entries_left_out.values())
     assert flow.visits_made == flow.visits_used + sum(flow.visits_left_out.values())
     assert flow.subjects_read == flow.subjects_used + sum(rule.subjects for rule in flow.subjects_excluded)

@@ -16,7 +16,7 @@ slice_costs = st.sampled_from([0, 1, 5, 30, 100, 10**9])
 def arranged(lengths, cost):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slots, "SLICE_COST", cost)
-        return packing.arrange(np.array(lengths))
+        return packing.pack_rows(np.array(lengths))
 
 
 # Rows 1, 0, 3, 2 from the longest to the shortest; row 2 ends first.
@@ -103,6 +103,6 @@ def test_slices_that_cost_too_much_are_one(lengths):
 
 def test_a_heavy_tail_is_computed_with_little_padding():
     lengths = np.random.default_rng(0).geometric(0.02, 64)
-    found = packing.arrange(lengths)
+    found = packing.pack_rows(lengths)
     assert 1 < len(found.slices) < 20
     assert found.total < 1.2 * lengths.sum() < 64 * lengths.max() / 2

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from survlstm.data.outcomes.synthetic import SyntheticOutcome, distinct_so_far
-from survlstm.data.prepare import make
+from survlstm.data.outcomes.synthetic import SyntheticOutcome, distinct_code_counts
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.visits import group_visits
 from survlstm.utils.errors import OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
@@ -33,7 +33,7 @@ WORKED = {
 def test_the_risk_of_a_record_worked_by_hand_counts_each_planted_code_once():
     visits = visits_of(WORKED)
     is_planted = np.isin(visits.codes, PLANTED.planted_codes)[visits.code]
-    counts = distinct_so_far(visits, is_planted)
+    counts = distinct_code_counts(visits, is_planted)
     np.testing.assert_array_equal(counts, [1, 2, 2, 0, 1, 3])
     # Two subjects of three visits each: a visit weighs 1/3 of a subject, and half a subject lies at either end.
     below = {0: 0, 1: 1 / 3, 2: 1, 3: 5 / 3}
@@ -59,7 +59,7 @@ def test_visits_behind_change_no_risk_before_them():
 
 
 def test_the_hazards_follow_the_planted_codes_alone():
-    prepared = make(RecordsSource(events_of(random_records(200, seed=3))), PLANTED, SETTINGS)
+    prepared = prepare_uncached(RecordsSource(events_of(random_records(200, seed=3))), PLANTED, SETTINGS)
     tensors, entries = prepared.tensors, np.array(prepared.vocabulary.entries)
     planted = np.flatnonzero(np.isin(entries, PLANTED.planted_codes))
     hazards = {}
@@ -78,17 +78,17 @@ def test_the_hazards_follow_the_planted_codes_alone():
 def test_planted_codes_that_the_export_does_not_know_are_told():
     records = random_records(60, seed=2)
     some = replace(PLANTED, planted_codes=["X/1", "X/typo", "Y/2"])
-    warnings = make(RecordsSource(events_of(records)), some, SETTINGS).flow.warnings
+    warnings = prepare_uncached(RecordsSource(events_of(records)), some, SETTINGS).flow.warnings
     assert warnings[0] == "outcome.planted_codes: X/typo, Y/2 occur nowhere in the export"
     none = replace(PLANTED, planted_codes=["Y/12"])
     with pytest.raises(
         OutcomeError,
         match=r"found none of Y/12 among .* Its coding systems: X\. Set other codes in outcome.planted_codes",
     ):
-        make(RecordsSource(events_of(records)), none, SETTINGS)
+        prepare_uncached(RecordsSource(events_of(records)), none, SETTINGS)
 
 
 def test_a_planted_code_that_everybody_has_from_the_start_is_refused():
     records = {f"s{n}": [(day(n), f"e{n}", ["X/1"]) for n in range(4)] for n in range(30)}
     with pytest.raises(OutcomeError, match=r"found the same everywhere\. Name in outcome\.planted_codes what some"):
-        make(RecordsSource(events_of(records)), PLANTED, SETTINGS)
+        prepare_uncached(RecordsSource(events_of(records)), PLANTED, SETTINGS)

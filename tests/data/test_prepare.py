@@ -15,7 +15,7 @@ import pytest
 
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import load_prepared, make, prepare, refuse_empty_split
+from survlstm.data.prepare import load_prepared, prepare, prepare_uncached, refuse_empty_split
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
@@ -233,9 +233,9 @@ def strange(records):
 
 @pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=["visit", "landmark"])
 def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settings):
-    own = make(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
+    own = prepare_uncached(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
     other_records = strange(random_records(30, seed=2))
-    applied = make(RecordsSource(events_of(other_records)), OUTCOME, settings, fitted=own.fitted)
+    applied = prepare_uncached(RecordsSource(events_of(other_records)), OUTCOME, settings, fitted=own.fitted)
     assert applied.fitted is own.fitted
     assert applied.tensors.edge_days.tolist() == own.tensors.edge_days.tolist()
     visits = len(applied.tensors.visit_time)
@@ -251,20 +251,20 @@ def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settin
 
 @pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=["visit", "landmark"])
 def test_another_cohort_may_leave_a_split_empty(settings):
-    own = make(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
+    own = prepare_uncached(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
     few = RecordsSource(events_of(random_records(4, seed=2)))
-    applied = make(few, OUTCOME, settings, fitted=own.fitted)
+    applied = prepare_uncached(few, OUTCOME, settings, fitted=own.fitted)
     assert min(len(applied.tensors.members(part)) for part in Split) == 0
     with pytest.raises(CohortError, match="each of train, val and test needs a subject"):
-        make(few, OUTCOME, settings)
+        prepare_uncached(few, OUTCOME, settings)
 
 
 def test_another_clock_than_the_one_of_the_training_is_refused():
     source = RecordsSource(events_of(random_records(120, seed=1)))
     for trained, asked in ((SETTINGS, LANDMARK_SETTINGS), (LANDMARK_SETTINGS, SETTINGS)):
-        fitted = make(source, OUTCOME, trained).fitted
+        fitted = prepare_uncached(source, OUTCOME, trained).fitted
         with pytest.raises(ConfigError, match=r"clock must be the one of the training, clock=(visit|landmark); found"):
-            make(source, OUTCOME, asked, fitted=fitted)
+            prepare_uncached(source, OUTCOME, asked, fitted=fitted)
 
 
 def test_a_landmark_makes_another_entry(tmp_path):

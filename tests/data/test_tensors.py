@@ -8,18 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survlstm.data.batches import Batches, feature_columns, latest, windows
+from survlstm.data.batches import Batches, feature_columns, latest_windows, make_windows
 from survlstm.data.features import standardise, visit_features
-from survlstm.data.outcomes.labels import Labels, end_of_steps
+from survlstm.data.outcomes.labels import Labels, step_end_times
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import make
-from survlstm.data.ragged import ranges
+from survlstm.data.prepare import prepare_uncached
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import visit_targets
 from survlstm.data.tensors import build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
-from survlstm.training.prediction import predict
+from survlstm.training.prediction import predict_split
 from tests.records import LANDMARK_SETTINGS, RecordsSource, events_of, random_records
 
 RECORDS = random_records(60, seed=0)
@@ -29,7 +29,7 @@ def built(*, step=None, max_codes_per_visit=None, min_frequency=2, records=RECOR
     visits, _ = group_visits(events_of(records), grouping="hybrid", window_hours=24.0)
     subjects = len(records)
     step = visits.visits_per_subject - 2 if step is None else np.minimum(step, visits.visits_per_subject - 2)
-    labels = Labels(step, np.arange(subjects) % 2 == 0, end_time=end_of_steps(visits, step))
+    labels = Labels(step, np.arange(subjects) % 2 == 0, end_time=step_end_times(visits, step))
     split = np.array([0, 0, 0, 1, 2] * (subjects // 5), dtype=np.int8)
     found = build_tensors(
         visits,
@@ -61,7 +61,7 @@ def test_max_codes_per_visit_keeps_the_first_codes_and_counts_the_rest():
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(2, 20))
 def test_windows_count_every_visit_once_and_look_back_half_a_window(lengths, max_visits):
     visits = np.array(lengths)
-    found = windows(visits, max_visits)
+    found = make_windows(visits, max_visits)
     for subject, length in enumerate(lengths):
         rows = np.flatnonzero(found.owner == subject)
         counted = []
@@ -77,7 +77,7 @@ def test_windows_count_every_visit_once_and_look_back_half_a_window(lengths, max
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(2, 20))
 def test_the_window_of_a_step_does_not_hang_on_how_long_the_record_is(length, more, max_visits):
-    short, long = windows(np.array([length]), max_visits), windows(np.array([length + more]), max_visits)
+    short, long = make_windows(np.array([length]), max_visits), make_windows(np.array([length + more]), max_visits)
     rows = len(short.start)
     assert long.start[:rows].tolist() == short.start.tolist()
     assert long.counted_from[:rows].tolist() == short.counted_from.tolist()
@@ -95,8 +95,8 @@ def test_windows_give_the_hazards_of_the_whole_record_to_a_model_that_looks_at_o
 
     _, tensors, _, _ = built()
     members = tensors.members(Split.TRAIN)
-    whole = predict(Memoryless(), Batches(tensors, members, 8, (0, 1)), torch.device("cpu"))
-    cut = predict(Memoryless(), Batches(tensors, members, 8, (0, 1), max_visits=5), torch.device("cpu"))
+    whole = predict_split(Memoryless(), Batches(tensors, members, 8, (0, 1)), torch.device("cpu"))
+    cut = predict_split(Memoryless(), Batches(tensors, members, 8, (0, 1), max_visits=5), torch.device("cpu"))
     assert whole.step.max() > 10
     np.testing.assert_array_equal(whole.hazard, cut.hazard)
     np.testing.assert_array_equal(whole.nll, cut.nll)
@@ -171,7 +171,7 @@ def test_batches_hold_every_subject_once_and_its_own_visits(monkeypatch, max_vis
         seen += chosen.tolist()
         batch = batches.collate(chosen)
         assert batch.subjects == len(chosen)
-        found = windows(np.diff(tensors.visit_offsets)[chosen], max_visits)
+        found = make_windows(np.diff(tensors.visit_offsets)[chosen], max_visits)
         assert batch.visits_per_row.tolist() == found.length.tolist()
         ends = torch.cat([batch.code_offsets, torch.tensor([len(batch.codes)])])
         counted = [[] for _ in chosen]
@@ -233,7 +233,7 @@ def test_an_epoch_is_the_same_whatever_came_before():
 def test_ranges(rows):
     starts, sizes = (np.array([row[part] for row in rows], dtype=np.int64) for part in (0, 1))
     expected = [value for start, size in rows for value in range(start, start + size)]
-    assert ranges(starts, sizes).tolist() == expected
+    assert flat_positions(starts, sizes).tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["log_days_since_last", "age"])
@@ -245,7 +245,7 @@ def test_feature_columns(name):
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.one_of(st.none(), st.integers(2, 20)))
 def test_the_latest_visits_are_one_row_a_subject_that_ends_with_its_record(lengths, max_visits):
     visits = np.array(lengths)
-    found = latest(visits, max_visits)
+    found = latest_windows(visits, max_visits)
     assert found.owner.tolist() == list(range(len(lengths)))
     assert (found.start + found.length).tolist() == lengths
     assert found.length.tolist() == [min(length, max_visits or length) for length in lengths]
@@ -254,7 +254,9 @@ def test_the_latest_visits_are_one_row_a_subject_that_ends_with_its_record(lengt
 @pytest.mark.parametrize("max_visits", [None, 3])
 def test_batches_on_the_landmark_clock_hold_the_most_recent_visits_and_every_interval(max_visits):
     outcome = RandomOutcome(0.7, 1 / 60, seed=0)
-    tensors = make(RecordsSource(events_of(random_records(100, seed=0))), outcome, LANDMARK_SETTINGS).tensors
+    tensors = prepare_uncached(
+        RecordsSource(events_of(random_records(100, seed=0))), outcome, LANDMARK_SETTINGS
+    ).tensors
     members = tensors.members(Split.TRAIN)
     batches = Batches(tensors, members, 8, (0, 1), max_visits)
     seen = []

@@ -7,7 +7,7 @@ import pytest
 
 from survlstm.data.batches import Batches, visit_keys
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
@@ -21,7 +21,9 @@ def keys_of(salt, *, start=0, visits=VISITS):
 
 @pytest.fixture(scope="module", params=[SETTINGS, LANDMARK_SETTINGS], ids=["visit clock", "landmark clock"])
 def tensors(request):
-    return make(RecordsSource(events_of(random_records(60, seed=0))), RandomOutcome(0.7, 1 / 60, seed=0), request.param)
+    return prepare_uncached(
+        RecordsSource(events_of(random_records(60, seed=0))), RandomOutcome(0.7, 1 / 60, seed=0), request.param
+    )
 
 
 def batches_of(tensors, max_visits):

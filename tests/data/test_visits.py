@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survlstm.data.visits import cut_visits, group_visits, groupable
+from survlstm.data.visits import cut_visits, group_visits, groupable_events
 from tests.records import events_of, random_records
 
 
@@ -54,7 +54,7 @@ DAY = {
     ],
 )
 def test_groupings(grouping, expected):
-    events = groupable(events_of(DAY), grouping=grouping)
+    events = groupable_events(events_of(DAY), grouping=grouping)
     assert len(events) == (3 if grouping == "encounter" else 5)
     assert shown(group(events, grouping)[0])["a"] == expected
 

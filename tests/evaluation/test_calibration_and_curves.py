@@ -7,8 +7,8 @@ import pytest
 
 from survlstm.data.split import Split
 from survlstm.evaluation.calibration import calibrate, d_calibration_until
-from survlstm.evaluation.curves import curves_from
-from survlstm.evaluation.landmarks import landmarks_of
+from survlstm.evaluation.curves import survival_curves
+from survlstm.evaluation.landmarks import make_landmarks
 from survlstm.survival.kaplan_meier import censoring_curve, kaplan_meier
 from tests.evaluation.cohorts import drawn_cohort
 
@@ -16,7 +16,7 @@ from tests.evaluation.cohorts import drawn_cohort
 @pytest.fixture(scope="module")
 def judged():
     tensors, hazard = drawn_cohort(3000, seed=2)
-    (landmark,) = landmarks_of(tensors, Split.TEST, visits=[1], days=[], horizons=[3, 6])
+    (landmark,) = make_landmarks(tensors, Split.TEST, visits=[1], days=[], horizons=[3, 6])
     true = (1 - hazard[landmark.test.subject])[:, None] ** landmark.grid
     return landmark, true, censoring_curve(landmark.train.duration, landmark.train.event)
 
@@ -55,7 +55,7 @@ def test_too_few_subjects_for_groups_are_said(judged):
 def test_examples_and_groups_run_from_low_to_high_risk(judged):
     landmark, true, _ = judged
     free = np.broadcast_to(true.mean(axis=0), true.shape)
-    curves = curves_from(landmark, true, free, 0.95)
+    curves = survival_curves(landmark, true, free, 0.95)
     assert curves.example_name == ("lowest risk", "median risk", "highest risk")
     assert (np.diff(curves.example_survival[:, -1]) < 0).all()
     assert curves.example_survival[0, -1] == true[:, -1].max()
@@ -66,7 +66,7 @@ def test_examples_and_groups_run_from_low_to_high_risk(judged):
 
 def test_a_groups_observed_curve_is_its_kaplan_meier_curve(judged):
     landmark, true, _ = judged
-    curves = curves_from(landmark, true, true, 0.95)
+    curves = survival_curves(landmark, true, true, 0.95)
     lowest = np.argsort(-true[:, -1], kind="stable")[: -(-len(true) // 3)]
     curve = kaplan_meier(landmark.test.duration[lowest], landmark.test.event[lowest])
     assert curves.group_observed[0] == pytest.approx(curve.at(landmark.grid))
@@ -79,7 +79,7 @@ def test_two_subjects_make_no_groups(judged):
     landmark, true, _ = judged
     two = type(landmark.test)(*(column[:2] for column in landmark.test))
     few = dataclasses.replace(landmark, test=two)
-    assert curves_from(few, true[:2], true[:2], 0.95) is None
+    assert survival_curves(few, true[:2], true[:2], 0.95) is None
 
 
 def test_the_calibration_test_keeps_its_level():
@@ -87,7 +87,7 @@ def test_the_calibration_test_keeps_its_level():
     rejected = tested = 0
     for seed in range(150):
         tensors, hazard = drawn_cohort(420, seed=seed, low=0.01, high=0.25)
-        (landmark,) = landmarks_of(tensors, Split.TEST, visits=[0], days=[], horizons=[5])
+        (landmark,) = make_landmarks(tensors, Split.TEST, visits=[0], days=[], horizons=[5])
         true = (1 - hazard[landmark.test.subject]) ** 5
         curve = censoring_curve(landmark.train.duration, landmark.train.event)
         p_value = calibrate(true, landmark.test, 5.0, curve, 0.95).p_value

@@ -6,15 +6,15 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from survlstm.config.schema import BaselineName, JudgementConfig, LandmarksConfig
+from survlstm.config.schema import BaselineName, EvaluationSettingsConfig, LandmarksConfig
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES
 from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
-from survlstm.evaluation.comparators import Contender, LandmarkContender
-from survlstm.evaluation.evaluate_run import _with_hazards, judge
-from survlstm.evaluation.landmarks import reference_of
-from survlstm.evaluation.step_metrics import comparable_pairs, nll_of
+from survlstm.evaluation.comparators import Comparator, LandmarkComparator
+from survlstm.evaluation.evaluate_run import _with_hazards, evaluate_predictions
+from survlstm.evaluation.landmarks import reference_split
+from survlstm.evaluation.step_metrics import count_comparable_pairs, nll_by_subject
 from survlstm.training.prediction import Predictions
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.evaluation.cohorts import drawn_cohort
@@ -34,7 +34,7 @@ def quick():
 
 def settings(*, visits=(), days=(), horizons=(1, 3), baselines=()):
     landmarks = LandmarksConfig(visits=list(visits), days=list(days), horizons=list(horizons))
-    return JudgementConfig(
+    return EvaluationSettingsConfig(
         resamples=100, confidence=0.95, min_events=30, landmarks=landmarks, baselines=list(baselines)
     )
 
@@ -47,13 +47,13 @@ def predictions_of(tensors, hazard, part):
     known = np.repeat(hazard[subject][:, None], steps, axis=1)
     if tensors.clock == "visit":
         known[np.arange(steps) > step[:, None]] = np.nan
-    return Predictions(subject, step, event, known, np.cumprod(1 - known, axis=1), nll_of(known, step, event))
+    return Predictions(subject, step, event, known, np.cumprod(1 - known, axis=1), nll_by_subject(known, step, event))
 
 
 def judged(tensors, hazard, part=Split.TEST, **asked):
-    return judge(
+    return evaluate_predictions(
         predictions_of(tensors, hazard, part),
-        predictions_of(tensors, hazard, reference_of(part)),
+        predictions_of(tensors, hazard, reference_split(part)),
         tensors,
         part,
         settings=settings(**asked),
@@ -87,7 +87,7 @@ def test_the_split_and_its_labels(drawn, on_visits):
     test = tensors.members(Split.TEST)
     assert (on_visits.clock, on_visits.split) == ("visit", "test")
     assert (on_visits.subjects, on_visits.events) == (len(test), tensors.event[test].sum())
-    assert on_visits.comparable_pairs == comparable_pairs(tensors.step[test], tensors.event[test])
+    assert on_visits.comparable_pairs == count_comparable_pairs(tensors.step[test], tensors.event[test])
     assert not on_visits.notes
 
 
@@ -181,8 +181,8 @@ def test_curves_become_hazards_and_curves_again():
     survival = np.cumprod(generator.uniform(0.3, 1.0, (50, 8)), axis=1)
     # Nobody is left from some step on; and nothing ever happens.
     survival[0, 4:], survival[1, :] = 0.0, 1.0
-    made = _with_hazards(LandmarkContender("Cox", "baseline", survival))
-    assert made == Contender("Cox", "baseline", made.hazard, known_ahead=True)
+    made = _with_hazards(LandmarkComparator("Cox", "baseline", survival))
+    assert made == Comparator("Cox", "baseline", made.hazard, known_ahead=True)
     assert ((made.hazard >= 0) & (made.hazard <= 1)).all()
     assert made.hazard[0, 4:].tolist() == [1.0] * 4
     assert made.hazard[1].tolist() == [0.0] * 8

@@ -9,11 +9,11 @@ import pytest
 from survlstm.data.split import Split
 from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.calibration import calibrate, d_calibration_until
-from survlstm.evaluation.comparators import LandmarkContender
-from survlstm.evaluation.landmark_evaluation import judge_landmark
-from survlstm.evaluation.landmark_metrics import Sample, figures_of
-from survlstm.evaluation.landmarks import AtRisk, Landmark, landmarks_of
-from survlstm.report.console_summary import landmark_table, plain
+from survlstm.evaluation.comparators import LandmarkComparator
+from survlstm.evaluation.landmark_evaluation import evaluate_landmark
+from survlstm.evaluation.landmark_metrics import LandmarkSample, landmark_metrics
+from survlstm.evaluation.landmarks import AtRisk, Landmark, make_landmarks
+from survlstm.report.console_summary import landmark_table, to_json
 from survlstm.survival.kaplan_meier import censoring_curve
 from tests.evaluation.cohorts import drawn_cohort
 
@@ -46,7 +46,7 @@ def landmark_of(part, *, horizons, censoring=None, unit="steps"):
 def contender(name, hazard, *, steps):
     """A hazard for each subject, the same at every step."""
     role = "model" if name == "model" else "baseline"
-    return LandmarkContender(name, role, (1 - hazard)[:, None] ** np.arange(1, steps + 1))
+    return LandmarkComparator(name, role, (1 - hazard)[:, None] ** np.arange(1, steps + 1))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def worked():
     landmark = landmark_of(at_risk(STEP, EVENT), horizons=[1, 3, 10])
     by_event = np.repeat([0.6, 0.05, 0.3, 0.05, 0.05], [12, 6, 18, 12, 6])
     contenders = [contender("model", by_event, steps=10), contender("free", np.full(54, 0.2), steps=10)]
-    return judge_landmark(landmark, contenders, BOOTSTRAP)
+    return evaluate_landmark(landmark, contenders, BOOTSTRAP)
 
 
 def test_who_is_counted_at_each_horizon(worked):
@@ -93,7 +93,7 @@ def test_an_interval_is_given_only_where_enough_events_have_come(worked):
             assert low <= getattr(late, name).value <= high
     assert worked.notes[0] == "no interval by step 1: fewer than 20 events until then"
     few = dataclasses.replace(BOOTSTRAP, min_events=31)
-    without = judge_landmark(
+    without = evaluate_landmark(
         landmark_of(at_risk(STEP, EVENT), horizons=[1, 3]), [contender("model", np.full(54, 0.2), steps=3)] * 2, few
     )
     assert without.notes == ("no interval by step 1, 3: fewer than 31 events until then",)
@@ -110,18 +110,18 @@ def test_a_difference_is_the_model_minus_the_row_at_the_last_horizon(worked):
 @pytest.fixture(scope="module")
 def drawn():
     tensors, hazard = drawn_cohort(1200, seed=3)
-    (landmark,) = landmarks_of(tensors, Split.TEST, visits=[1], days=[], horizons=[2, 5])
+    (landmark,) = make_landmarks(tensors, Split.TEST, visits=[1], days=[], horizons=[2, 5])
     known = hazard[landmark.test.subject]
     noisy = np.clip(known * np.random.default_rng(0).uniform(0.2, 1.8, len(known)), 0.01, 0.9)
     contenders = [contender("model", known, steps=5), contender("noisy", noisy, steps=5)]
-    return landmark, contenders, judge_landmark(landmark, contenders, BOOTSTRAP)
+    return landmark, contenders, evaluate_landmark(landmark, contenders, BOOTSTRAP)
 
 
 def test_rows_hold_the_figures_of_the_whole_sample(drawn):
     landmark, contenders, result = drawn
     censoring = censoring_curve(landmark.train.duration, landmark.train.event)
-    sample = Sample(np.stack([one.survival for one in contenders]), landmark.test.duration, landmark.test.event)
-    figures = figures_of(sample, censoring=censoring, grid=landmark.grid, shown=landmark.horizons)
+    sample = LandmarkSample(np.stack([one.survival for one in contenders]), landmark.test.duration, landmark.test.event)
+    figures = landmark_metrics(sample, censoring=censoring, grid=landmark.grid, shown=landmark.horizons)
     for place, row in enumerate(result.rows):
         for name in ("c_harrell", "c_uno", "auc", "brier", "nbll"):
             assert [getattr(cell, name).value for cell in row.cells] == getattr(figures, name)[place].tolist()
@@ -144,13 +144,13 @@ def test_intervals_are_those_of_subjects_resampled_with_their_censoring_curve(dr
     def brier(resample):
         rows, others = resample.evaluated, resample.training
         weighing, own = (test, rows) if another_cohort else (train, others)
-        again = Sample(contenders[0].survival[None, rows], test.duration[rows], test.event[rows])
+        again = LandmarkSample(contenders[0].survival[None, rows], test.duration[rows], test.event[rows])
         censoring = censoring_curve(weighing.duration[own], weighing.event[own])
-        return figures_of(again, censoring=censoring, grid=landmark.grid, shown=landmark.horizons).brier[0]
+        return landmark_metrics(again, censoring=censoring, grid=landmark.grid, shown=landmark.horizons).brier[0]
 
     training = len(landmark.censoring.subject)
     values = BOOTSTRAP.values(brier, subjects=len(test.subject), training=training, what="a test")
-    found = judge_landmark(landmark, contenders[:1], BOOTSTRAP).rows[0]
+    found = evaluate_landmark(landmark, contenders[:1], BOOTSTRAP).rows[0]
     for place, cell in enumerate(found.cells):
         assert cell.brier.interval == pytest.approx(BOOTSTRAP.interval(values[:, place]))
 
@@ -167,7 +167,7 @@ def test_the_better_model_has_the_lower_brier_score_and_the_higher_c(drawn):
 
 def test_the_same_curves_differ_by_nothing(drawn):
     landmark, (model, _), _ = drawn
-    same = judge_landmark(landmark, [model, dataclasses.replace(model, name="same")], BOOTSTRAP).rows[1]
+    same = evaluate_landmark(landmark, [model, dataclasses.replace(model, name="same")], BOOTSTRAP).rows[1]
     assert same.ibs_difference == same.c_difference == (0.0, (0.0, 0.0), 1.0)
 
 
@@ -176,7 +176,7 @@ def test_an_undefined_resample_gives_no_interval_and_a_note():
     step, event = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
     step[0], event[0] = 3, False
     hazard = np.where(event, 0.5, 0.1)
-    result = judge_landmark(
+    result = evaluate_landmark(
         landmark_of(at_risk(step, event), horizons=[1, 2]), [contender("model", hazard, steps=2)], BOOTSTRAP
     )
     for cell in result.rows[0].cells:
@@ -192,7 +192,7 @@ def test_a_landmark_with_nobody_at_risk_says_so():
     nobody, somebody = at_risk(STEP[:0], EVENT[:0]), at_risk(STEP, EVENT)
     for test, censoring in ((nobody, somebody), (somebody, nobody)):
         landmark = landmark_of(test, horizons=[1, 3], censoring=censoring)
-        result = judge_landmark(landmark, [contender("model", np.full(len(test.step), 0.2), steps=3)], BOOTSTRAP)
+        result = evaluate_landmark(landmark, [contender("model", np.full(len(test.step), 0.2), steps=3)], BOOTSTRAP)
         assert result.notes == ("no subject is at risk at this landmark",)
         assert result.rows == result.calibration == result.horizons == result.events_by == ()
         assert result.unsupported == (1.0, 3.0)
@@ -201,7 +201,7 @@ def test_a_landmark_with_nobody_at_risk_says_so():
 
 def test_a_landmark_without_follow_up_says_so():
     step, event = np.zeros(5, dtype=int), np.array([True, True, False, False, False])
-    result = judge_landmark(
+    result = evaluate_landmark(
         landmark_of(at_risk(step, event), horizons=[2, 3]), [contender("model", np.full(5, 0.2), steps=3)], BOOTSTRAP
     )
     assert result.notes == ("no horizon lies within the follow-up",)
@@ -211,7 +211,7 @@ def test_a_landmark_without_follow_up_says_so():
 def test_follow_up_in_days_is_that_of_the_durations():
     part = at_risk(STEP, EVENT)._replace(duration=np.linspace(10, 116, 54))
     landmark = landmark_of(part, horizons=[1], unit="days")
-    result = judge_landmark(landmark, [contender("model", np.full(54, 0.2), steps=1)], BOOTSTRAP)
+    result = evaluate_landmark(landmark, [contender("model", np.full(54, 0.2), steps=1)], BOOTSTRAP)
     assert (result.follow_up, result.longest) == (63.0, 116.0)
 
 
@@ -219,7 +219,7 @@ def test_a_horizon_without_an_event_has_no_figures_but_a_reason():
     """Nobody has the event in the first two steps: whoever predicts little has a Brier score near 0 there."""
     step, event = np.repeat([2, 3], [25, 25]), np.repeat([True, False], [25, 25])
     contenders = [contender("model", np.full(50, 0.01), steps=3), contender("free", np.full(50, 0.2), steps=3)]
-    found = judge_landmark(landmark_of(at_risk(step, event), horizons=[1, 2, 3]), contenders, BOOTSTRAP)
+    found = evaluate_landmark(landmark_of(at_risk(step, event), horizons=[1, 2, 3]), contenders, BOOTSTRAP)
     assert found.events_by == (0, 0, 25)
     assert found.notes == ("no figures by step 1, 2: no event until then",)
     for row in found.rows:
@@ -230,10 +230,12 @@ def test_a_horizon_without_an_event_has_no_figures_but_a_reason():
         assert row.cells[2].brier.interval is not None
         assert row.cells[2].why_not is None
         assert row.ibs is not None
-    written = plain(found)["rows"][0]["cells"][0]
+    written = to_json(found)["rows"][0]["cells"][0]
     assert (written["brier"], written["why_not"]) == (None, "no event until then")
 
-    never = judge_landmark(landmark_of(at_risk(step, np.zeros(50, dtype=bool)), horizons=[1, 3]), contenders, BOOTSTRAP)
+    never = evaluate_landmark(
+        landmark_of(at_risk(step, np.zeros(50, dtype=bool)), horizons=[1, 3]), contenders, BOOTSTRAP
+    )
     assert never.notes == ("no figures by step 1, 3: no event until then",)
     assert [(row.ibs, row.inbll, row.cells[-1].brier) for row in never.rows] == [(None, None, None)] * 2
     assert landmark_table(never).iloc[0].tolist() == ["model", "-", "-", "-", "-", "-"]

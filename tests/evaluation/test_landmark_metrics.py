@@ -5,7 +5,7 @@ import pytest
 from sksurv.metrics import concordance_index_censored, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
-from survlstm.evaluation.landmark_metrics import Sample, figures_of
+from survlstm.evaluation.landmark_metrics import LandmarkSample, landmark_metrics
 from survlstm.survival.brier import brier, integrated_brier, integrated_nbll, nbll
 from survlstm.survival.kaplan_meier import censoring_curve
 
@@ -21,7 +21,7 @@ def sample():
     event = (generator.random(250) < 0.6) & (duration < 14)
     # Rounded, so that predictions are tied.
     hazard = np.round(generator.uniform(0.02, 0.4, (3, 250)), 2)
-    return Sample((1 - hazard)[:, :, None] ** GRID, duration, event)
+    return LandmarkSample((1 - hazard)[:, :, None] ** GRID, duration, event)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def censoring():
 
 def test_concordance_and_auc_agree_with_scikit_survival(sample):
     own = censoring_curve(sample.duration, sample.event)
-    found = figures_of(sample, censoring=own, grid=GRID, shown=SHOWN)
+    found = landmark_metrics(sample, censoring=own, grid=GRID, shown=SHOWN)
     outcome = Surv.from_arrays(sample.event, sample.duration)
     for model in range(3):
         for place, horizon in enumerate(SHOWN):
@@ -48,7 +48,7 @@ def test_concordance_and_auc_agree_with_scikit_survival(sample):
 
 
 def test_scores_are_those_of_the_survival_statistics(sample, censoring):
-    found = figures_of(sample, censoring=censoring, grid=GRID, shown=SHOWN)
+    found = landmark_metrics(sample, censoring=censoring, grid=GRID, shown=SHOWN)
     labels = {"duration": sample.duration, "event": sample.event, "censoring": censoring}
     for model, curves in enumerate(sample.survival):
         assert found.brier[model] == pytest.approx(brier(curves[:, [1, 4, 7]], horizon=SHOWN, **labels))
@@ -58,14 +58,14 @@ def test_scores_are_those_of_the_survival_statistics(sample, censoring):
 
 
 def test_what_no_data_can_give_is_nan(sample, censoring):
-    early = Sample(sample.survival[:, :4], np.array([2.0, 3.0, 6.0, 6.5]), np.array([True, False, True, False]))
-    found = figures_of(early, censoring=censoring, grid=GRID, shown=SHOWN)
+    early = LandmarkSample(sample.survival[:, :4], np.array([2.0, 3.0, 6.0, 6.5]), np.array([True, False, True, False]))
+    found = landmark_metrics(early, censoring=censoring, grid=GRID, shown=SHOWN)
     # Nobody is followed behind 6.5, so that 8 has no figure and no integral; by 2 and 5 there is one event.
     for figure in found[:5]:
         assert np.isnan(figure[:, 2]).all()
         assert np.isfinite(figure[:, :2]).all()
     assert np.isnan(found.ibs).all()
-    nobody = Sample(early.survival, early.duration, np.zeros(4, dtype=bool))
-    without = figures_of(nobody, censoring=censoring, grid=GRID, shown=SHOWN)
+    nobody = LandmarkSample(early.survival, early.duration, np.zeros(4, dtype=bool))
+    without = landmark_metrics(nobody, censoring=censoring, grid=GRID, shown=SHOWN)
     assert np.isnan(without.c_harrell).all()
     assert np.isfinite(without.brier[:, :2]).all()

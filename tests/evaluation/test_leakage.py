@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from survlstm.evaluation import leakage
-from survlstm.evaluation.leakage import rank_codes, suspects
+from survlstm.evaluation.leakage import discrimination_by_code, find_suspects
 from survlstm.survival.concordance import concordance_td
 from tests.tensors import flat_tensors, tensors_from
 
@@ -46,7 +46,7 @@ def test_every_code_ranks_as_its_indicator_does(monkeypatch, seed, chunk, clock)
     tensors = random_tensors(seed, clock=clock)
     members = np.flatnonzero(np.random.default_rng(seed).random(len(tensors.step)) < 0.8)
     step, event = tensors.step[members], tensors.event[members]
-    ranks = rank_codes(tensors, members, codes=CODES)
+    ranks = discrimination_by_code(tensors, members, codes=CODES)
     for code in range(CODES):
         risk = np.array([indicator(tensors, subject, code, int(step.max()) + 1) for subject in members])
         expected = concordance_td(1.0 - risk, step=step, event=event)
@@ -68,7 +68,7 @@ def test_a_worked_example():
     """
     records = [[[], [1]], [[], [], [1, 1]], [[], [], []]]
     tensors = tensors_from(records, step=[1, 2, 2], event=[True, False, True])
-    ranks = rank_codes(tensors, np.arange(3), codes=2)
+    ranks = discrimination_by_code(tensors, np.arange(3), codes=2)
     assert ranks.c_td.tolist() == [0.5, 2 / 3]
     assert (ranks.carriers.tolist(), ranks.carrier_events.tolist()) == ([0, 2], [0, 1])
 
@@ -76,18 +76,18 @@ def test_a_worked_example():
 def test_without_a_comparable_pair_no_code_ranks():
     tensors = random_tensors(0)
     for members in (np.flatnonzero(~tensors.event), np.array([], dtype=np.int64)):
-        ranks = rank_codes(tensors, members, codes=CODES)
+        ranks = discrimination_by_code(tensors, members, codes=CODES)
         assert np.isnan(ranks.c_td).all()
-        assert suspects(ranks, ("x",) * CODES, threshold=0.0, min_events=0, subjects=3, events=0) == ()
+        assert find_suspects(ranks, ("x",) * CODES, threshold=0.0, min_events=0, subjects=3, events=0) == ()
 
 
 def test_suspects_are_codes_and_absences_that_reach_the_threshold_with_enough_events():
-    ranks = leakage.CodeRanks(
+    ranks = leakage.CodeDiscrimination(
         np.array([0.95, 0.99, 0.03, 0.02, 0.89, np.nan]),
         np.array([40, 12, 60, 95, 50, 0]),
         np.array([20, 9, 10, 48, 50, 0]),
     )
-    found = suspects(ranks, tuple("abcdef"), threshold=0.9, min_events=10, subjects=100, events=50)
+    found = find_suspects(ranks, tuple("abcdef"), threshold=0.9, min_events=10, subjects=100, events=50)
     assert [(one.code, one.absent, one.carriers, one.events) for one in found] == [
         ("c", True, 40, 40),
         ("a", False, 40, 20),

@@ -11,18 +11,26 @@ from survlstm.config.compose import check_overrides
 from survlstm.config.schema import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import make
-from survlstm.data.ragged import ranges
+from survlstm.data.prepare import prepare_uncached
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.evaluation import sanity_checks
-from survlstm.evaluation.results import Difference, Estimate, Interval, LandmarkResult, LandmarkRow, Row, Verdict
+from survlstm.evaluation.results import (
+    Difference,
+    Estimate,
+    EvaluationSummary,
+    Interval,
+    LandmarkResult,
+    LandmarkRow,
+    StepRow,
+)
 from survlstm.evaluation.sanity_checks import (
-    causal,
-    constant_hazards,
-    oracle_unbeaten,
-    random_hazards,
-    random_outcome,
-    run_canaries,
+    constant_hazards_score_half,
+    hazards_are_causal,
+    oracle_is_unbeaten,
+    random_hazards_score_half,
+    random_outcome_scores_half,
+    run_sanity_checks,
 )
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.concordance import Concordance
@@ -56,7 +64,7 @@ def config_of(*words):
 @pytest.fixture(scope="module")
 def prepared():
     outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
-    return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
+    return prepare_uncached(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +90,9 @@ def batches_of(prepared, *, part=Split.TEST, batch_size=8, max_visits=None):
 @pytest.mark.parametrize("batch_size", [1, 8, 64])
 @pytest.mark.parametrize("max_visits", [None, 2, 3, 4, 7])
 def test_a_causal_model_is_found_to_be_one(prepared, model, max_visits, batch_size, part):
-    finding = causal(model, batches_of(prepared, part=part, batch_size=batch_size, max_visits=max_visits), CPU)
+    finding = hazards_are_causal(
+        model, batches_of(prepared, part=part, batch_size=batch_size, max_visits=max_visits), CPU
+    )
     assert finding.level == "ok", finding
     assert finding.evidence.startswith("32 subjects, ")
     # Single precision alone stays well under the tolerance.
@@ -91,7 +101,7 @@ def test_a_causal_model_is_found_to_be_one(prepared, model, max_visits, batch_si
 
 @pytest.mark.parametrize("strength", [1e-3, 1.0, np.nan])
 def test_a_model_that_knows_the_length_of_the_record_is_caught(prepared, model, strength):
-    finding = causal(Peeking(model, strength), batches_of(prepared), CPU)
+    finding = hazards_are_causal(Peeking(model, strength), batches_of(prepared), CPU)
     assert finding.level == "failure"
     assert "reads the future" in finding.finding
 
@@ -104,13 +114,13 @@ def test_windows_counted_from_the_end_of_the_record_are_caught(prepared, model, 
     def from_the_end(visits, max_visits):
         number_of = -(-visits // max_visits)
         owner = np.repeat(np.arange(len(visits)), number_of)
-        number = ranges(np.zeros_like(number_of), number_of)
+        number = flat_positions(np.zeros_like(number_of), number_of)
         start = np.maximum(visits[owner] - (number_of[owner] - number) * max_visits, 0)
         stop = visits[owner] - (number_of[owner] - number - 1) * max_visits
         return Windows(owner, start, stop - start, np.zeros_like(owner))
 
     monkeypatch.setattr(batches, "windows", from_the_end)
-    finding = causal(model, batches_of(prepared, max_visits=4), CPU)
+    finding = hazards_are_causal(model, batches_of(prepared, max_visits=4), CPU)
     assert finding.level == "failure"
 
 
@@ -119,7 +129,7 @@ def test_subjects_of_one_step_decide_nothing(prepared, model):
     single = Batches(prepared.tensors, batches.members[prepared.tensors.step[batches.members] == 0], 8, FEATURES)
     if not len(single.members):
         pytest.fail("the records must hold a subject with one step")
-    finding = causal(model, single, CPU)
+    finding = hazards_are_causal(model, single, CPU)
     assert (finding.level, finding.finding) == ("note", "Not decidable: no subject has a second step.")
 
 
@@ -132,21 +142,21 @@ def labels(seed=0, subjects=200):
 
 
 def test_constant_hazards():
-    assert constant_hazards(*labels()).level == "ok"
-    nobody = constant_hazards(np.array([3, 4]), np.array([False, False]))
+    assert constant_hazards_score_half(*labels()).level == "ok"
+    nobody = constant_hazards_score_half(np.array([3, 4]), np.array([False, False]))
     assert (nobody.level, nobody.finding) == ("note", "Not decidable: no two subjects can be compared.")
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_random_hazards(seed):
-    finding = random_hazards(*labels(seed), seed=seed)
+    finding = random_hazards_score_half(*labels(seed), seed=seed)
     assert finding.level == "ok"
     assert "over 100 draws" in finding.evidence
 
 
 @pytest.mark.parametrize(("step", "event"), [([3, 4], [False, False]), ([3, 3], [True, True])])
 def test_random_hazards_without_a_pair(step, event):
-    finding = random_hazards(np.array(step), np.array(event), seed=0)
+    finding = random_hazards_score_half(np.array(step), np.array(event), seed=0)
     assert (finding.level, finding.finding) == ("note", "Not decidable: no two subjects can be compared.")
 
 
@@ -156,20 +166,20 @@ def test_a_biased_c_index_kills_both(monkeypatch):
         return Concordance(float(0.52 + 0.001 * survival[0, 0]), 100, 52, 0)
 
     monkeypatch.setattr(canaries, "concordance_td", biased)
-    assert constant_hazards(*labels()).level == "failure"
-    finding = random_hazards(*labels(), seed=0)
+    assert constant_hazards_score_half(*labels()).level == "failure"
+    finding = random_hazards_score_half(*labels(), seed=0)
     assert finding.level == "failure"
     assert "the C-index is biased" in finding.finding
 
 
 def verdict_of(c_td=0.7, *, half=0.06, clock="visit", c_gain=None, nll_gain=None, ibs_gain=None, oracle=True):
     interval = None if half is None else Interval(c_td - half, c_td + half)
-    rows = [Row("model", "model", Estimate(c_td, interval), Estimate(2.3), None, None)]
+    rows = [StepRow("model", "model", Estimate(c_td, interval), Estimate(2.3), None, None)]
     if oracle:
-        rows.append(Row("oracle", "oracle", Estimate(0.8), Estimate(2.2), c_gain, nll_gain))
+        rows.append(StepRow("oracle", "oracle", Estimate(0.8), Estimate(2.2), c_gain, nll_gain))
     landmark_row = LandmarkRow("oracle", "oracle", (), None, None, ibs_gain, None)
     landmark = LandmarkResult("visit 5", "steps", 100, 60, 8.0, 40.0, (), (), (), (), (landmark_row,), (), ())
-    return Verdict(clock, "test", 180, 120, 9000, tuple(rows), (landmark,) if oracle else (), (), (), (), {})
+    return EvaluationSummary(clock, "test", 180, 120, 9000, tuple(rows), (landmark,) if oracle else (), (), (), (), {})
 
 
 def gain(value, half):
@@ -186,7 +196,7 @@ def gain(value, half):
     ],
 )
 def test_a_random_outcome(c_td, level, words):
-    finding = random_outcome(verdict_of(c_td), config_of("outcome=random"))
+    finding = random_outcome_scores_half(verdict_of(c_td), config_of("outcome=random"))
     assert finding.level == level
     assert words in finding.finding
     assert "standard error 0.031" in finding.evidence
@@ -196,14 +206,14 @@ def test_a_random_outcome(c_td, level, words):
 
 def test_the_standard_error_follows_the_confidence_of_the_interval():
     words = ("outcome=random", "judgement.confidence=0.6826894921370859")
-    assert "standard error 0.060" in random_outcome(verdict_of(0.5), config_of(*words)).evidence
+    assert "standard error 0.060" in random_outcome_scores_half(verdict_of(0.5), config_of(*words)).evidence
 
 
 def test_a_random_outcome_is_asked_for_only_where_it_is_one():
-    assert random_outcome(verdict_of(0.9), config_of()).finding.startswith("Does not apply")
+    assert random_outcome_scores_half(verdict_of(0.9), config_of()).finding.startswith("Does not apply")
     # Counted in days it does not ignore history: who comes often has more steps in a year.
-    assert random_outcome(verdict_of(0.9, clock="landmark"), config_of("outcome=random")).level == "ok"
-    finding = random_outcome(verdict_of(0.9, half=None), config_of("outcome=random"))
+    assert random_outcome_scores_half(verdict_of(0.9, clock="landmark"), config_of("outcome=random")).level == "ok"
+    finding = random_outcome_scores_half(verdict_of(0.9, half=None), config_of("outcome=random"))
     assert (finding.level, finding.finding) == ("note", "Not decidable: there is no interval.")
 
 
@@ -224,25 +234,25 @@ def test_a_random_outcome_is_asked_for_only_where_it_is_one():
     ],
 )
 def test_the_oracle(gains, level, words):
-    finding = oracle_unbeaten(verdict_of(**gains), 0.95)
+    finding = oracle_is_unbeaten(verdict_of(**gains), 0.95)
     assert finding.level == level, finding
     assert words in finding.finding
     assert "advantage" in finding.evidence
 
 
 def test_an_advantage_is_written_in_the_models_favour():
-    finding = oracle_unbeaten(verdict_of(nll_gain=gain(-0.05, 0.02)), 0.95)
+    finding = oracle_is_unbeaten(verdict_of(nll_gain=gain(-0.05, 0.02)), 0.95)
     assert finding.evidence == "nll: advantage +0.0500 (+0.0300 to +0.0700)"
 
 
 def test_without_an_oracle_or_an_interval():
-    assert oracle_unbeaten(verdict_of(oracle=False), 0.95).level == "ok"
-    finding = oracle_unbeaten(verdict_of(), 0.95)
+    assert oracle_is_unbeaten(verdict_of(oracle=False), 0.95).level == "ok"
+    finding = oracle_is_unbeaten(verdict_of(), 0.95)
     assert (finding.level, finding.finding) == ("note", "Not decidable: there is no interval.")
 
 
 def test_all_of_them(prepared, model):
-    found = run_canaries(
+    found = run_sanity_checks(
         model, batches_of(prepared), CPU, config=config_of(), verdict=verdict_of(c_gain=gain(-0.1, 0.02))
     )
     assert [one.level for one in found] == ["ok"] * 5

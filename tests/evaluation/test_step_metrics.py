@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from survlstm.evaluation.bootstrap import Bootstrap
-from survlstm.evaluation.comparators import Contender
-from survlstm.evaluation.step_metrics import comparable_pairs, judge_steps, nll_of
+from survlstm.evaluation.comparators import Comparator
+from survlstm.evaluation.step_metrics import count_comparable_pairs, evaluate_steps, nll_by_subject
 from survlstm.survival.covariate_free import covariate_free_hazard
 
 BOOTSTRAP = Bootstrap(resamples=200, confidence=0.95, min_events=30, seed=0)
@@ -22,13 +22,13 @@ def cohort():
 
 def free_of(step, event):
     hazard = np.broadcast_to(covariate_free_hazard(step, event, steps=12), (len(step), 12))
-    return Contender("free", "baseline", hazard, True)
+    return Comparator("free", "baseline", hazard, True)
 
 
 def test_the_model_beside_a_baseline(cohort):
     true, step, event = cohort
-    (model, free), notes = judge_steps(
-        [Contender("model", "model", true, False), free_of(step, event)], step=step, event=event, bootstrap=BOOTSTRAP
+    (model, free), notes = evaluate_steps(
+        [Comparator("model", "model", true, False), free_of(step, event)], step=step, event=event, bootstrap=BOOTSTRAP
     )
     assert not notes
     assert model.c_td.interval.low < model.c_td.value < model.c_td.interval.high
@@ -44,8 +44,8 @@ def test_the_model_beside_a_baseline(cohort):
 def test_no_interval_under_thirty_events(cohort):
     true, step, event = cohort
     few = slice(0, 30)
-    (model,), notes = judge_steps(
-        [Contender("model", "model", true[few], False)], step=step[few], event=event[few], bootstrap=BOOTSTRAP
+    (model,), notes = evaluate_steps(
+        [Comparator("model", "model", true[few], False)], step=step[few], event=event[few], bootstrap=BOOTSTRAP
     )
     assert model.c_td.interval is None
     assert model.nll.interval is None
@@ -57,8 +57,8 @@ def test_an_interval_that_cannot_be_had_is_noted():
     step, event = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
     step[0] = 1
     hazard = np.full((40, 2), 0.5)
-    (model,), notes = judge_steps(
-        [Contender("model", "model", hazard, False)], step=step, event=event, bootstrap=BOOTSTRAP
+    (model,), notes = evaluate_steps(
+        [Comparator("model", "model", hazard, False)], step=step, event=event, bootstrap=BOOTSTRAP
     )
     assert model.c_td.interval is None
     assert notes[0].startswith("no interval: c_td is undefined in ")
@@ -66,12 +66,12 @@ def test_an_interval_that_cannot_be_had_is_noted():
 
 def test_resamples_are_the_same_whatever_is_asked(cohort):
     true, step, event = cohort
-    one = Contender("model", "model", true, False)
-    (alone,), _ = judge_steps([one], step=step, event=event, bootstrap=BOOTSTRAP)
-    (beside, _), _ = judge_steps([one, free_of(step, event)], step=step, event=event, bootstrap=BOOTSTRAP)
+    one = Comparator("model", "model", true, False)
+    (alone,), _ = evaluate_steps([one], step=step, event=event, bootstrap=BOOTSTRAP)
+    (beside, _), _ = evaluate_steps([one, free_of(step, event)], step=step, event=event, bootstrap=BOOTSTRAP)
     assert alone.c_td == beside.c_td
     other = Bootstrap(200, 0.95, 30, seed=1)
-    (again,), _ = judge_steps([one], step=step, event=event, bootstrap=other)
+    (again,), _ = evaluate_steps([one], step=step, event=event, bootstrap=other)
     assert alone.c_td.interval != again.c_td.interval
 
 
@@ -92,23 +92,23 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_an_event_of_hazard_zero_is_infinitely_surprising():
     step, event = np.array([1, 0]), np.array([True, False])
     hazard = np.array([[0.5, 0.0], [0.25, np.nan]])
-    assert nll_of(hazard, step, event) == pytest.approx([np.inf, -np.log(0.75)])
+    assert nll_by_subject(hazard, step, event) == pytest.approx([np.inf, -np.log(0.75)])
 
 
 def test_what_lies_behind_the_last_step_does_not_matter():
     step, event = np.array([0, 2]), np.array([True, True])
     hazard = np.array([[0.1, 0.9, 1.0], [0.2, 0.2, 0.2]])
     known = np.array([[0.1, np.nan, np.nan], [0.2, 0.2, 0.2]])
-    assert np.array_equal(nll_of(hazard, step, event), nll_of(known, step, event))
+    assert np.array_equal(nll_by_subject(hazard, step, event), nll_by_subject(known, step, event))
 
 
 def test_comparable_pairs_are_counted():
-    assert comparable_pairs(np.array([0, 0, 1, 2]), np.array([True, True, False, False])) == 4
+    assert count_comparable_pairs(np.array([0, 0, 1, 2]), np.array([True, True, False, False])) == 4
 
 
 def test_nll_is_the_likelihood_of_the_worked_table():
     hazard = np.array([[0.1, 0.2, 0.3, 0.4], [0.2] * 4, [0.5, 0.1, 0.1, 0.1]])
-    found = nll_of(hazard, np.array([2, 1, 0]), np.array([True, False, True]))
+    found = nll_by_subject(hazard, np.array([2, 1, 0]), np.array([True, False, True]))
     assert found == pytest.approx([1.532477, 0.446287, 0.693147], abs=5e-7)
 
 

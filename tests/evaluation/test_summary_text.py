@@ -4,9 +4,17 @@ import dataclasses
 
 import pytest
 
-from survlstm.evaluation.c_index_interpretation import read_c_index
-from survlstm.evaluation.results import Cell, Difference, Estimate, Interval, LandmarkResult, LandmarkRow, Row
-from survlstm.evaluation.summary_text import conclude, conventions
+from survlstm.evaluation.c_index_interpretation import interpret_c_index
+from survlstm.evaluation.results import (
+    Difference,
+    Estimate,
+    Interval,
+    LandmarkCell,
+    LandmarkResult,
+    LandmarkRow,
+    StepRow,
+)
+from survlstm.evaluation.summary_text import conventions, summarize_evaluation
 
 
 def difference(low, high):
@@ -15,11 +23,11 @@ def difference(low, high):
 
 def row(name, role, c_td, nll, *, low=None, high=None):
     interval = Interval(c_td - 0.05, c_td + 0.05) if low is not None or role == "model" else None
-    return Row(name, role, Estimate(c_td, interval), Estimate(nll), difference(low, high), None)
+    return StepRow(name, role, Estimate(c_td, interval), Estimate(nll), difference(low, high), None)
 
 
 def landmark(name, *, low, high=0.2):
-    cells = [(Cell(5.0, Estimate(c), None, None, None, None, 0.5),) for c in (0.7, 0.6, 0.65)]
+    cells = [(LandmarkCell(5.0, Estimate(c), None, None, None, None, 0.5),) for c in (0.7, 0.6, 0.65)]
     return LandmarkResult(
         name=name,
         unit="steps",
@@ -51,7 +59,7 @@ def test_a_model_that_beats_the_best_baseline():
         row("covariate-free hazard", "baseline", 0.5, 2.6, low=0.2, high=0.3),
         row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1),
     ]
-    lines = conclude(rows, [landmark("visit 2", low=0.01)], **SETTINGS)
+    lines = summarize_evaluation(rows, [landmark("visit 2", low=0.01)], **SETTINGS)
     assert lines == (
         "Beats the best baseline: c_td 0.780 against 0.720 of logistic hazard.",
         "C-index (c_td) 0.780 (95% interval 0.730 to 0.830): good discrimination; a C-index alone is no ground for "
@@ -67,7 +75,7 @@ def test_a_model_that_does_not_is_said_not_to_in_the_first_line():
         row("covariate-free hazard", "baseline", 0.5, 2.2, low=-0.03, high=0.07),
         row("logistic hazard", "baseline", 0.51, 2.6, low=-0.04, high=0.06),
     ]
-    lines = conclude(rows, [], **SETTINGS)
+    lines = summarize_evaluation(rows, [], **SETTINGS)
     assert lines[0] == "Does not beat the best baseline: c_td 0.520 against 0.510 of logistic hazard."
     assert "The interval holds 0.5: no evidence that it ranks better than chance." in lines
     assert any("no better than that of covariate-free hazard (nll 2.300 against 2.200)" in line for line in lines)
@@ -76,7 +84,7 @@ def test_a_model_that_does_not_is_said_not_to_in_the_first_line():
 def test_landmarks_where_it_is_not_shown_to_be_better_are_in_the_first_line():
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
     landmarks = [landmark("visit 2", low=0.01), landmark("visit 5", low=-0.01), landmark("visit 9", low=None)]
-    lines = conclude(rows, landmarks, **SETTINGS)
+    lines = summarize_evaluation(rows, landmarks, **SETTINGS)
     assert "Undecided, with too few events, at: visit 9." in lines
     assert lines[0].endswith("(c_td 0.780 against 0.720 of logistic hazard), but not at visit 5 (Cox).")
     assert "Ranks better than every baseline at: visit 2." in lines
@@ -84,7 +92,7 @@ def test_landmarks_where_it_is_not_shown_to_be_better_are_in_the_first_line():
 
 def test_a_landmark_that_decides_nothing_is_not_passed_over():
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
-    first = conclude(rows, [landmark("visit 9", low=None)], **SETTINGS)[0]
+    first = summarize_evaluation(rows, [landmark("visit 9", low=None)], **SETTINGS)[0]
     assert first == (
         "Beats the best baseline at every step (c_td 0.780 against 0.720 of logistic hazard); undecided at visit 9."
     )
@@ -94,14 +102,16 @@ def test_every_baseline_must_be_beaten_not_only_the_best():
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
     close = landmark("visit 5", low=0.01)
     weaker = dataclasses.replace(close.rows[1], c_difference=difference(-0.02, 0.14))
-    lines = conclude(rows, [dataclasses.replace(close, rows=(close.rows[0], weaker, close.rows[2]))], **SETTINGS)
+    lines = summarize_evaluation(
+        rows, [dataclasses.replace(close, rows=(close.rows[0], weaker, close.rows[2]))], **SETTINGS
+    )
     assert "Not shown to rank better at: visit 5 (covariate-free hazard)." in lines
     assert not any(line.startswith("Ranks better") for line in lines)
 
 
 def test_a_model_that_is_worse_beyond_noise_is_said_to_be_worse():
     rows = [row("model", "model", 0.70, 2.3), row("logistic hazard", "baseline", 0.75, 2.2, low=-0.09, high=-0.01)]
-    assert conclude(rows, [], **SETTINGS)[0] == (
+    assert summarize_evaluation(rows, [], **SETTINGS)[0] == (
         "Is worse than the best baseline: c_td 0.700 against 0.750 of logistic hazard."
     )
 
@@ -109,7 +119,7 @@ def test_a_model_that_is_worse_beyond_noise_is_said_to_be_worse():
 def test_too_few_events_decide_nothing():
     model = dataclasses.replace(row("model", "model", 0.78, 2.0), c_td=Estimate(0.78))
     rows = [model, row("logistic hazard", "baseline", 0.72, 2.2)]
-    first, second = conclude(rows, [], split="test", events=12, min_events=30, confidence=0.95)[:2]
+    first, second = summarize_evaluation(rows, [], split="test", events=12, min_events=30, confidence=0.95)[:2]
     # No band of the guide's table without an interval: that would be a claim.
     assert second == "C-index (c_td) 0.780, without an interval."
     assert first.startswith("Undecided with 12 events, where 30 are needed: c_td 0.780 against 0.720")
@@ -117,7 +127,7 @@ def test_too_few_events_decide_nothing():
 
 def test_without_a_comparable_pair_there_is_no_verdict():
     rows = [row("model", "model", float("nan"), 0.1), row("free", "baseline", float("nan"), 0.1)]
-    lines = conclude(rows, [], split="test", events=0, min_events=30, confidence=0.95)
+    lines = summarize_evaluation(rows, [], split="test", events=0, min_events=30, confidence=0.95)
     assert lines == ("No verdict: 0 events, and no pair of subjects that can be compared.",)
 
 
@@ -134,13 +144,13 @@ def test_without_a_comparable_pair_there_is_no_verdict():
     ],
 )
 def test_the_guides_reading_of_a_c_index(c_index, reading):
-    assert reading in read_c_index(c_index)
+    assert reading in interpret_c_index(c_index)
 
 
 @pytest.mark.parametrize(("split", "said"), [("train", "fitted to"), ("val", "chosen on these"), ("test", None)])
 def test_a_split_that_the_model_has_seen_is_said_to_be_one(split, said):
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
-    lines = conclude(rows, [], **(SETTINGS | {"split": split}))
+    lines = summarize_evaluation(rows, [], **(SETTINGS | {"split": split}))
     assert any(said in line for line in lines) if said else not any("these subjects" in line for line in lines)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from survlstm.utils.console import Lenient, lenient_console
+from survlstm.utils.console import LenientStream, lenient_console
 from tests.lives import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -32,18 +32,18 @@ def stream(encoding):
 def test_what_a_stream_cannot_encode_is_replaced(encoding, arrived):
     inner = stream(encoding)
     written = "0.5 \u2013 1 \u2212 2\u2026 \u2192 \U0001f642 \u00e9"
-    assert Lenient(inner).write(written) == len(written)
+    assert LenientStream(inner).write(written) == len(written)
     inner.flush()
     assert inner.buffer.getvalue().decode(encoding) == arrived
     # The name of a file that is no text.
-    Lenient(inner).write("\udcff")
+    LenientStream(inner).write("\udcff")
 
 
 def test_a_pipe_that_nobody_reads_is_left_alone():
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w", encoding="utf-8") as inner:
-        lenient = Lenient(inner)
+        lenient = LenientStream(inner)
         lenient.write("lost")
         lenient.flush()
         assert lenient.lost.errno == errno.EPIPE
@@ -57,9 +57,9 @@ def test_the_console_is_as_before_afterwards_and_may_be_missing(monkeypatch):
     before = sys.stderr
     with lenient_console():
         sys.stdout.write("nobody sees it")
-        assert isinstance(sys.stderr, Lenient)
+        assert isinstance(sys.stderr, LenientStream)
         with lenient_console():
-            assert not isinstance(sys.stderr._stream, Lenient)
+            assert not isinstance(sys.stderr._stream, LenientStream)
     assert sys.stdout is None
     assert sys.stderr is before
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from survlstm.runs.dry_run import estimate, saved_bytes
+from survlstm.runs.dry_run import estimate_epoch, saved_bytes
 from tests.learning import batches_of, figures, fit, learner_of, model_for, prepared_on
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_an_estimate_leaves_what_is_drawn_from_alone(tmp_path):
     prepared = prepared_on("visit")
     expected = figures(fit(prepared, tmp_path / "one", learner_of(model_for(prepared)), epochs=2))
     learner = learner_of(model_for(prepared))
-    estimate(learner_of(model_for(prepared)), batches_of(prepared))
+    estimate_epoch(learner_of(model_for(prepared)), batches_of(prepared))
     assert figures(fit(prepared, tmp_path / "other", learner, epochs=2)) == expected
 
 
@@ -99,7 +99,7 @@ def test_bytes_of_weights_gradients_and_moments():
     prepared = prepared_on("visit")
     model = model_for(prepared)
     parameters = sum(weights.numel() for weights in model.parameters())
-    found = estimate(learner_of(model), batches_of(prepared))
+    found = estimate_epoch(learner_of(model), batches_of(prepared))
     # AdamW counts its steps in one float32 a parameter tensor.
     assert found.model_bytes == 4 * (4 * parameters + len(list(model.parameters())))
 
@@ -107,7 +107,8 @@ def test_bytes_of_weights_gradients_and_moments():
 def test_a_smaller_part_keeps_less():
     prepared = prepared_on("visit")
     whole, part = (
-        estimate(learner_of(model_for(prepared), micro_batch_size=size), batches_of(prepared)) for size in (None, 8)
+        estimate_epoch(learner_of(model_for(prepared), micro_batch_size=size), batches_of(prepared))
+        for size in (None, 8)
     )
     assert re.fullmatch(r"30 subjects, [\d,]+ visits", whole.largest)
     assert re.fullmatch(r"8 subjects, [\d,]+ visits", part.largest)
@@ -126,7 +127,7 @@ def peak_of_training():
     before = resident("VmRSS")
     list(learner.steps(batches, batches.in_order(), salt=0))
     grown = resident("VmHWM") - before
-    sys.stdout.write(json.dumps({"grown": grown, "estimated": estimate(learner, batches).batch_bytes}))
+    sys.stdout.write(json.dumps({"grown": grown, "estimated": estimate_epoch(learner, batches).batch_bytes}))
 
 
 def resident(what):
@@ -162,7 +163,7 @@ def test_time_is_that_of_the_timed_steps_by_their_share_of_the_visits(monkeypatc
     step = learner.optimizer.step
     monkeypatch.setattr(learner.optimizer, "step", lambda: (taken.append(1), step())[1])
     monkeypatch.setattr("survlstm.runs.dry_run.time.perf_counter", lambda: float(len(taken)))
-    found = estimate(learner, batches)
+    found = estimate_epoch(learner, batches)
     assert len(taken) == 6
     slots = np.array([batches.collate(chosen).slots for chosen in batches.in_order()])
     timed = slots[[0, 7, 14, 21, 29]]

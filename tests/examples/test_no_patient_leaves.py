@@ -16,7 +16,7 @@ import pytest
 
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.inference.predictor import load_bundle
-from survlstm.serving.app import Limits, create_app
+from survlstm.serving.app import RequestLimits, create_app
 from tests.sentinels import BREAKS, TABLES, Table
 from tests.serving.asking import ask
 
@@ -127,7 +127,7 @@ def check_modes(folder: Path):
 
 def ask_server(bundle: Path, events: pd.DataFrame):
     """Every answer that is no prediction."""
-    app = create_app(load_bundle(bundle), Limits(max_body_bytes=2_000_000, max_events=50_000))
+    app = create_app(load_bundle(bundle), RequestLimits(max_body_bytes=2_000_000, max_events=50_000))
     table = events.to_csv(index=False)
     headers = {"content-type": "text/csv"}
     assert ask(app, "POST", "/predict", content=table, headers=headers).json()["predictions"]

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from survlstm.inference.score_subjects import undated
+from survlstm.inference.score_subjects import reason_without_dates
 from survlstm.report.task import BANNER
 
 FILES = [
@@ -88,7 +88,7 @@ def test_the_named_are_drawn_and_who_cannot_be_is_told(survlstm, trained, scored
     assert [" ".join(row[:2]) for row in rows_of(page)] == [f"subject {number}" for number in range(1, 10)]
     assert pd.read_csv(tmp_path / "a/b/subjects.csv")["subject_id"].tolist() == names[:10]
     assert (tmp_path / "a/b/survival_subjects_2.png").is_file()
-    reason = undated(left_out[names[9]])
+    reason = reason_without_dates(left_out[names[9]])
     assert reason in page
     assert "1 of the 10 subjects asked for" in page
     said = capsys.readouterr().out
@@ -115,7 +115,9 @@ def test_only_subjects_that_cannot_be_scored(survlstm, trained, scored, tmp_path
     name, reason = next(iter(scored[1].items()))
     assert survlstm("plot", "survival", f"bundle={bundle}", f"data.path={export}", f"subjects=[{name}]") == 4
     said = " ".join(capsys.readouterr())
-    assert f"one of the subjects asked for must be scored; found none (subject 1: {undated(reason)})" in said
+    assert (
+        f"one of the subjects asked for must be scored; found none (subject 1: {reason_without_dates(reason)})" in said
+    )
     assert name not in said
     assert list(tmp_path.iterdir()) == []
 

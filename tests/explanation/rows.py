@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from survlstm.data.packing import arrange
+from survlstm.data.packing import pack_rows
 from survlstm.data.split import Split
-from survlstm.explanation.model_inputs import of_logits
+from survlstm.explanation.model_inputs import score_from_logits
 from tests.learning import batches_of, model_for, prepared_on
 
 
@@ -23,7 +23,7 @@ def forward(model, record, *, kept=None):
     """The log-odds of a record by the model's own forward, of the entries where ``kept`` is true."""
     kept = np.ones(len(record.code), dtype=bool) if kept is None else kept
     codes, visit = record.code.numpy()[kept], record.visit.numpy()[kept]
-    slots = arrange(np.array([record.visits]))
+    slots = pack_rows(np.array([record.visits]))
     logits = model(
         torch.from_numpy(codes),
         torch.from_numpy(np.searchsorted(visit, np.arange(record.visits))),
@@ -32,4 +32,4 @@ def forward(model, record, *, kept=None):
         torch.from_numpy(slots.slot),
         torch.tensor([record.visits]),
     )
-    return float(of_logits(logits[-1:] if model.intervals is None else logits))
+    return float(score_from_logits(logits[-1:] if model.intervals is None else logits))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from survlstm.explanation.effects import find_effects
-from survlstm.explanation.findings import Explained, Findings, rate_planted
+from survlstm.explanation.effects import compute_effects
+from survlstm.explanation.findings import ExplanationResults, ExplanationSettings, evaluate_planted_codes
 from survlstm.explanation.page import write_pages
 from survlstm.explanation.ranking import rank_codes
-from survlstm.explanation.risk_over_time import explain_over_time
-from survlstm.explanation.sanity_checks import check_sanity
-from survlstm.explanation.text import headline, lines, warnings
+from survlstm.explanation.risk_over_time import explain_risk_over_time
+from survlstm.explanation.sanity_checks import check_randomization
+from survlstm.explanation.text import headline, summary_lines, warnings
 from survlstm.report.figures.canvas import house_style
 from survlstm.report.figures.explanation import CodeStrip, draw_subject
 from tests.explanation.rows import case
@@ -30,19 +30,19 @@ def findings_of(clock, *, planted=(), described=None):
     """What a model that knows nothing gives, of all test subjects."""
     model, batches = case(clock)
     entries = prepared_on(clock).vocabulary.entries
-    effects = find_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
+    effects = compute_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
     rankings = rank_codes(effects, resamples=100, top=12, seed=0)
     longest = int(batches.members[batches.visits(batches.members).argmax()])
-    return Findings(
-        about=Explained("run", "test", len(batches.members), len(batches.members), clock, 4, 100, 12, 0),
+    return ExplanationResults(
+        about=ExplanationSettings("run", "test", len(batches.members), len(batches.members), clock, 4, 100, 12, 0),
         effects=effects,
         rankings=rankings,
-        sanity=check_sanity(model, batches, effects, integration_steps=4, shuffles=2, seed=0),
+        sanity=check_randomization(model, batches, effects, integration_steps=4, shuffles=2, seed=0),
         names=tuple(entries[code] for code in effects.code),
         described={name: f"{LONG} {name}" for name in entries[2::2]} if described is None else described,
         planted_codes=tuple(planted),
-        planted=rate_planted(tuple(planted), entries, effects, rankings),
-        over_time=explain_over_time(model, batches, longest, integration_steps=4),
+        planted=evaluate_planted_codes(tuple(planted), entries, effects, rankings),
+        over_time=explain_risk_over_time(model, batches, longest, integration_steps=4),
         subject_id=f"{batches.tensors.subject_id[longest]}",
         notes=(),
     ), entries
@@ -157,12 +157,12 @@ def test_what_is_said():
         "of the 2 planted codes are among the 2 most important by integrated gradients, "
         + (f"{found.planted.by_importance['occlusion'].in_front} by occlusion.")
     )
-    said = lines(found)
+    said = summary_lines(found)
     assert any("precision at 2 is" in line and "by occlusion" in line for line in said)
     assert "The vocabulary of the training subjects does not know: Y/none." in said
     plain, _ = findings_of("landmark")
     assert "moves the predicted risk most" in headline(plain)
-    assert not any("lanted" in line for line in lines(plain))
+    assert not any("lanted" in line for line in summary_lines(plain))
 
 
 def test_gradients_that_miss_much_are_warned_of():

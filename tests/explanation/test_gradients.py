@@ -9,8 +9,8 @@ from captum.attr import IntegratedGradients
 
 from survlstm.data.split import Split
 from survlstm.explanation import gradients
-from survlstm.explanation.gradients import average_embedding, integrate, refuse_missing_captum
-from survlstm.explanation.model_inputs import log_odds, read_record, visit_means
+from survlstm.explanation.gradients import average_embedding, integrated_gradients, refuse_missing_captum
+from survlstm.explanation.model_inputs import log_odds, model_input, visit_means
 from survlstm.utils.errors import ConfigError
 from tests.explanation.rows import case
 from tests.explanation.test_model_inputs import CASES
@@ -22,8 +22,8 @@ def test_attributions_add_up_to_the_difference_from_the_baseline(clock, max_visi
     baseline = average_embedding(model, batches.tensors)
     explained = []
     for subject in batches.members[:5].tolist():
-        record = read_record(batches, subject)
-        found = integrate(model, record, baseline=baseline, steps=64)
+        record = model_input(batches, subject)
+        found = integrated_gradients(model, record, baseline=baseline, steps=64)
         means = visit_means(model.embedding.weight[record.code], record)
         ends = [float(log_odds(model, one[None], record.features)) for one in (means, baseline.expand_as(means))]
         assert (found.log_odds, found.baseline_log_odds) == pytest.approx(ends, abs=1e-5)
@@ -38,7 +38,7 @@ def test_attributions_add_up_to_the_difference_from_the_baseline(clock, max_visi
 def test_integrating_over_visits_is_integrating_over_entries(clock):
     model, batches = case(clock)
     baseline = average_embedding(model, batches.tensors)
-    record = read_record(batches, int(batches.members[1]))
+    record = model_input(batches, int(batches.members[1]))
 
     def of_entries(embedded):
         means = torch.stack([visit_means(one, record) for one in embedded])
@@ -48,17 +48,17 @@ def test_integrating_over_visits_is_integrating_over_entries(clock):
     theirs = IntegratedGradients(of_entries).attribute(
         entries[None], baselines=baseline.expand_as(entries)[None], n_steps=20
     )
-    ours = integrate(model, record, baseline=baseline, steps=20)
+    ours = integrated_gradients(model, record, baseline=baseline, steps=20)
     np.testing.assert_allclose(ours.attribution, theirs[0].sum(dim=1), atol=1e-6)
 
 
 def test_few_visits_at_once_change_nothing(monkeypatch):
     model, batches = case("visit")
     baseline = average_embedding(model, batches.tensors)
-    record = read_record(batches, int(batches.members[0]))
-    whole = integrate(model, record, baseline=baseline, steps=16)
+    record = model_input(batches, int(batches.members[0]))
+    whole = integrated_gradients(model, record, baseline=baseline, steps=16)
     monkeypatch.setattr(gradients, "MOST_VISITS", 3 * record.visits)
-    cut = integrate(model, record, baseline=baseline, steps=16)
+    cut = integrated_gradients(model, record, baseline=baseline, steps=16)
     np.testing.assert_allclose(cut.attribution, whole.attribution, atol=1e-6)
 
 

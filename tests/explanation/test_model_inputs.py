@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from survlstm.explanation.model_inputs import log_odds, of_logits, read_record, visit_means
+from survlstm.explanation.model_inputs import log_odds, model_input, score_from_logits, visit_means
 from tests.explanation.rows import case, forward
 
 CASES = pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def predicted(model, batches, subject):
     logits = model(*batch.inputs)
     if model.intervals is None:
         return float(logits[batch.slot][batch.at_risk[batch.slot]][-1])
-    return float(of_logits(logits))
+    return float(score_from_logits(logits))
 
 
 @CASES
@@ -28,7 +28,7 @@ def test_the_explained_log_odds_are_those_of_the_prediction(clock, max_visits):
     model, batches = case(clock, max_visits=max_visits)
     cut = 0
     for subject in batches.members:
-        record = read_record(batches, int(subject))
+        record = model_input(batches, int(subject))
         means = visit_means(model.embedding.weight[record.code], record)
         found = float(log_odds(model, means[None], record.features))
         assert found == pytest.approx(predicted(model, batches, int(subject)), abs=1e-5)
@@ -41,7 +41,7 @@ def test_the_explained_log_odds_are_those_of_the_prediction(clock, max_visits):
 @CASES
 def test_variants_of_a_record_do_not_touch_each_other(clock, max_visits):
     model, batches = case(clock, max_visits=max_visits)
-    record = read_record(batches, int(batches.members[0]))
+    record = model_input(batches, int(batches.members[0]))
     means = torch.randn(4, record.visits, 8, generator=torch.Generator().manual_seed(0))
     together = log_odds(model, means, record.features)
     alone = torch.cat([log_odds(model, one[None], record.features) for one in means])
@@ -53,4 +53,4 @@ def test_log_odds_of_intervals_worked_by_hand():
     logits = torch.tensor([[0.0, math.log(1 / 3)], [-40.0, -41.0], [30.0, 30.0]])
     # S = 1/2 · 3/4; S = 1 - (e^-40 + e^-41), which rounds to 1; S = e^-60.
     expected = [math.log((1 - 3 / 8) / (3 / 8)), math.log(math.exp(-40) + math.exp(-41)), 60.0]
-    np.testing.assert_allclose(of_logits(logits), expected, rtol=1e-5)
+    np.testing.assert_allclose(score_from_logits(logits), expected, rtol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from survlstm.explanation import occlusion
-from survlstm.explanation.model_inputs import read_record
+from survlstm.explanation.model_inputs import model_input
 from survlstm.explanation.occlusion import occlude
 from tests.explanation.rows import case, forward
 from tests.explanation.test_model_inputs import CASES
@@ -15,7 +15,7 @@ def test_an_effect_is_the_record_with_the_code_minus_the_record_without_it(clock
     model, batches = case(clock, max_visits=max_visits)
     emptied = 0
     for subject in batches.members[:8].tolist():
-        record = read_record(batches, subject)
+        record = model_input(batches, subject)
         found = occlude(model, batches, subject)
         codes, visit = record.code.numpy(), record.visit.numpy()
         np.testing.assert_array_equal(found.code, np.unique(codes))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
-from survlstm.explanation.effects import METHODS, find_effects
-from survlstm.explanation.findings import rate_planted
-from survlstm.explanation.planted_codes import find_planted
+from survlstm.explanation.effects import METHODS, compute_effects
+from survlstm.explanation.findings import evaluate_planted_codes
+from survlstm.explanation.planted_codes import rank_planted_codes
 from survlstm.explanation.ranking import rank_codes
 from tests.learning import batches_of
 from tests.records import SETTINGS, RecordsSource, events_of
@@ -21,7 +21,7 @@ ENTRIES = ("[PAD]", "[UNK]", "X/a", "X/b", "X/c", "X/d", "X/e")
 
 def test_precision_and_ranks_worked_by_hand():
     # X/a is ranked 4th, X/b 1st, X/d 2nd, X/e 3rd; nobody explained has X/c.
-    found = find_planted(["X/a", "X/b", "X/c", "Y/9"], ENTRIES, np.array([2, 3, 5, 6]), np.array([4, 1, 2, 3]))
+    found = rank_planted_codes(["X/a", "X/b", "X/c", "Y/9"], ENTRIES, np.array([2, 3, 5, 6]), np.array([4, 1, 2, 3]))
     assert found.k == 3
     assert found.precision == pytest.approx(1 / 3)
     assert found.in_front == 1
@@ -32,14 +32,14 @@ def test_precision_and_ranks_worked_by_hand():
 
 
 def test_planted_codes_that_no_record_has():
-    found = find_planted(["Y/9"], ENTRIES, np.array([2]), np.array([1]))
+    found = rank_planted_codes(["Y/9"], ENTRIES, np.array([2]), np.array([1]))
     assert found.k == 0
     assert np.isnan([found.precision, found.mean_rank]).all()
     assert found.unknown == ("Y/9",)
 
 
 def test_no_ranked_codes_at_all():
-    found = find_planted(["X/a"], ENTRIES, np.array([], dtype=int), np.array([], dtype=int))
+    found = rank_planted_codes(["X/a"], ENTRIES, np.array([], dtype=int), np.array([], dtype=int))
     assert (found.k, found.precision, found.unseen) == (1, 0.0, ("X/a",))
     assert np.isnan(found.chance)
 
@@ -69,7 +69,9 @@ PLANTED = ["X/3", "X/11", "X/27"]
 def learned(tmp_path_factory):
     """A small model that has learned an outcome drawn from three planted codes."""
     outcome = SyntheticOutcome(0.6, 2.5, 0.0, 0.0, 0.0, 1 / 60, seed=0, planted_codes=PLANTED)
-    prepared = make(RecordsSource(events_of(records_with_rare_codes(900))), outcome, replace(SETTINGS, min_visits=2))
+    prepared = prepare_uncached(
+        RecordsSource(events_of(records_with_rare_codes(900))), outcome, replace(SETTINGS, min_visits=2)
+    )
     model, _ = fit(prepared, tmp_path_factory.mktemp("run"), epochs=12, dropout=0.1)
     return prepared, model.requires_grad_(False)
 
@@ -77,9 +79,9 @@ def learned(tmp_path_factory):
 def test_the_planted_codes_come_out_on_top(learned):
     prepared, model = learned
     batches = batches_of(prepared, Split.TEST)
-    effects = find_effects(model, batches, batches.members, integration_steps=16, what="Explaining")
+    effects = compute_effects(model, batches, batches.members, integration_steps=16, what="Explaining")
     rankings = rank_codes(effects, resamples=100, top=3, seed=0)
-    planted = rate_planted(tuple(PLANTED), prepared.vocabulary.entries, effects, rankings)
+    planted = evaluate_planted_codes(tuple(PLANTED), prepared.vocabulary.entries, effects, rankings)
     for method in METHODS:
         found = planted.by_importance[method]
         assert (found.k, found.precision) == (3, 1.0)

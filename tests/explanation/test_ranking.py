@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from survlstm.explanation.effects import GRADIENTS, METHODS, OCCLUSION, Effects, find_effects
-from survlstm.explanation.model_inputs import read_record
+from survlstm.explanation.effects import GRADIENTS, METHODS, OCCLUSION, Effects, compute_effects
+from survlstm.explanation.model_inputs import model_input
 from survlstm.explanation.ranking import mean_effect, rank_agreement, rank_codes
 from tests.explanation.rows import case
 
@@ -81,9 +81,9 @@ def test_rank_agreement_is_spearmans():
 def test_effects_of_a_cohort_are_those_of_its_subjects():
     model, batches = case("visit")
     subjects = batches.members[:4]
-    found = find_effects(model, batches, subjects, integration_steps=8, what="Explaining")
+    found = compute_effects(model, batches, subjects, integration_steps=8, what="Explaining")
     for row, subject in enumerate(subjects.tolist()):
-        has = np.unique(read_record(batches, subject).code.numpy())
+        has = np.unique(model_input(batches, subject).code.numpy())
         np.testing.assert_array_equal(found.code[found.present[row]], has)
         assert (found.occlusion[row][~found.present[row]] == 0).all()
     # Completeness of every subject, code by code.

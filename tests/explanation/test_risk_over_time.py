@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from survlstm.explanation.model_inputs import Record
-from survlstm.explanation.risk_over_time import explain_over_time
+from survlstm.explanation.model_inputs import ModelInput
+from survlstm.explanation.risk_over_time import explain_risk_over_time
 from tests.explanation.rows import case, forward
 from tests.explanation.test_model_inputs import CASES
 
 
-def first_visits(record: Record, visits):
+def first_visits(record: ModelInput, visits):
     kept = record.visit < visits
     return record._replace(
         time=record.time[:visits], code=record.code[kept], visit=record.visit[kept], features=record.features[:visits]
@@ -20,7 +20,7 @@ def first_visits(record: Record, visits):
 def test_the_trajectory_knows_nothing_of_later_visits(clock, max_visits):
     model, batches = case(clock, max_visits=max_visits)
     subject = int(batches.members[batches.visits(batches.members).argmax()])
-    found = explain_over_time(model, batches, subject, integration_steps=8)
+    found = explain_risk_over_time(model, batches, subject, integration_steps=8)
     assert len(found.trajectory) == found.record.visits > 2
     assert found.trajectory[-1] == pytest.approx(found.occlusion.log_odds, abs=1e-5)
     # Earlier hazards of a window count in the windows before it, which look further back.
@@ -34,7 +34,7 @@ def test_the_trajectory_knows_nothing_of_later_visits(clock, max_visits):
 def test_with_windows_the_trajectory_is_what_is_predicted():
     model, batches = case("visit", max_visits=6)
     subject = int(batches.members[batches.visits(batches.members).argmax()])
-    found = explain_over_time(model, batches, subject, integration_steps=8)
+    found = explain_risk_over_time(model, batches, subject, integration_steps=8)
     batch = batches.collate(np.array([subject]))
     predicted = model(*batch.inputs)[batch.slot][batch.at_risk[batch.slot]]
     assert found.record.first_visit > 0
@@ -43,7 +43,7 @@ def test_with_windows_the_trajectory_is_what_is_predicted():
 
 def test_cells_hold_every_entry_once():
     model, batches = case("visit")
-    found = explain_over_time(model, batches, int(batches.members[0]), integration_steps=8)
+    found = explain_risk_over_time(model, batches, int(batches.members[0]), integration_steps=8)
     assert found.cell_entries.sum() == len(found.record.code)
     assert found.cell_attribution.sum() == pytest.approx(found.gradients.attribution.sum())
     cells = np.stack([found.cell_visit, found.cell_code])

@@ -4,15 +4,15 @@ import copy
 
 import torch
 
-from survlstm.explanation.effects import GRADIENTS, METHODS, OCCLUSION, find_effects
-from survlstm.explanation.sanity_checks import Sanity, check_sanity, shuffled_copy
+from survlstm.explanation.effects import GRADIENTS, METHODS, OCCLUSION, compute_effects
+from survlstm.explanation.sanity_checks import RandomizationCheck, check_randomization, copy_with_shuffled_weights
 from tests.explanation.rows import case
 
 
 def test_a_shuffled_copy_has_the_same_numbers_in_other_places():
     model, _ = case("visit")
     before = copy.deepcopy(model.state_dict())
-    shuffled = shuffled_copy(model, torch.Generator().manual_seed(0)).state_dict()
+    shuffled = copy_with_shuffled_weights(model, torch.Generator().manual_seed(0)).state_dict()
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, before[name])
         assert torch.equal(weight.flatten().sort().values, shuffled[name].flatten().sort().values)
@@ -22,20 +22,20 @@ def test_a_shuffled_copy_has_the_same_numbers_in_other_places():
 def test_shuffled_copies_agree_with_no_model_but_themselves():
     model, batches = case("visit")
     settings = {"integration_steps": 4, "shuffles": 3, "seed": 5}
-    found = find_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
-    sanity = check_sanity(model, batches, found, **settings)
+    found = compute_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
+    sanity = check_randomization(model, batches, found, **settings)
     assert sanity.codes == ((found.present.sum(axis=0) >= 5).sum())
     assert all(len(sanity.correlations[method]) == 3 for method in METHODS)
     assert max(abs(value) for method in METHODS for value in sanity.correlations[method]) < 0.8
     # Its own effects are those of a model that was shuffled: the first copy is that model again.
-    first = shuffled_copy(model, torch.Generator().manual_seed(5))
-    same = find_effects(first, batches, batches.members, integration_steps=4, what="Explaining")
-    again = check_sanity(model, batches, same, **settings)
+    first = copy_with_shuffled_weights(model, torch.Generator().manual_seed(5))
+    same = compute_effects(first, batches, batches.members, integration_steps=4, what="Explaining")
+    again = check_randomization(model, batches, same, **settings)
     assert all(again.correlations[method][0] > 0.999 for method in METHODS)
 
 
 def test_what_the_check_says():
-    sanity = Sanity(40, {GRADIENTS: (0.1, -0.2, 0.25), OCCLUSION: (-0.6, -0.5, -0.4)})
+    sanity = RandomizationCheck(40, {GRADIENTS: (0.1, -0.2, 0.25), OCCLUSION: (-0.6, -0.5, -0.4)})
     assert sanity.passes(GRADIENTS)
     assert not sanity.passes(OCCLUSION)
     assert sanity.sentence(GRADIENTS) == (
@@ -47,6 +47,6 @@ def test_what_the_check_says():
 
 
 def test_too_few_codes_to_compare_are_told():
-    sanity = Sanity(2, {GRADIENTS: (float("nan"),)})
+    sanity = RandomizationCheck(2, {GRADIENTS: (float("nan"),)})
     assert not sanity.passes(GRADIENTS)
     assert "no check against shuffled weights: 2 codes" in sanity.sentence(GRADIENTS)

@@ -17,18 +17,18 @@ import yaml
 from survlstm.config.commands import RerunConfig
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema import RunConfig
-from survlstm.config.validation import keys_of
+from survlstm.config.validation import leaf_keys_of_schema
 from survlstm.data.checksums import write_sums
-from survlstm.data.prepare import Prepared, load_prepared
+from survlstm.data.prepare import PreparedData, load_prepared
 from survlstm.runs.finished import open_run
-from survlstm.runs.launch import settled, start
+from survlstm.runs.launch import start, with_absolute_paths
 from survlstm.runs.predictions_table import read_predictions, write_predictions
 from survlstm.runs.rerun import rerun
 from survlstm.runs.resume import recorded_config, resumed_config, state_to_go_on_from
 from survlstm.runs.train import train
-from survlstm.sweeps.listing import as_shown, list_runs
+from survlstm.sweeps.listing import format_listing, list_runs
 from survlstm.sweeps.summary import summarize
-from survlstm.sweeps.sweep_overrides import planned_jobs, read_words, record_words
+from survlstm.sweeps.sweep_overrides import planned_jobs, read_sweep_words, record_words
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from survlstm.training.prediction import Predictions
 from survlstm.utils.errors import CheckpointError, SurvlstmError
@@ -45,7 +45,7 @@ def trained(tmp_path_factory, shared_cache):
     (config,) = check_overrides("train", [*SMALL, f"cache_dir={shared_cache}"], RunConfig)
     start(config, folder, judged=False)
     (folder / "report.html").unlink(missing_ok=True)
-    return folder, settled(config, folder)
+    return folder, with_absolute_paths(config, folder)
 
 
 def test_no_changed_byte_of_a_checkpoint_becomes_data(trained, tmp_path, times):
@@ -137,7 +137,7 @@ def test_no_changed_file_of_a_sweep_gives_a_traceback(tmp_path, times):
         sweep = shutil.copytree(whole, tmp_path / "sweep")
         for _ in range(12):
             changed_text(dice.choice([path for path in sorted(sweep.glob("*/*")) if path.name in FILES]), dice)
-        table = as_shown(list_runs(sweep, sort=dice.choice([None, "test.c_td", "val.nll", "seconds"])))
+        table = format_listing(list_runs(sweep, sort=dice.choice([None, "test.c_td", "val.nll", "seconds"])))
         assert SECRET not in table.to_string()
         try:
             # The pictures take most of the time.
@@ -154,12 +154,12 @@ def test_no_changed_record_of_a_sweep_gives_a_traceback_or_runs_anything(tmp_pat
         record_words(tmp_path, ["-m", "--config-dir", str(tmp_path), *words])
         changed_text(tmp_path / "sweep.json", dice)
         try:
-            found, _ = read_words([f"sweep.resume={tmp_path}", "--config-dir", str(tmp_path)])
+            found, _ = read_sweep_words([f"sweep.resume={tmp_path}", "--config-dir", str(tmp_path)])
             planned_jobs(found)
         except SurvlstmError as error:
             refused += sound(error)
             continue
-        allowed = keys_of(RunConfig) | {"-m", "--config-dir", str(tmp_path)}
+        allowed = leaf_keys_of_schema(RunConfig) | {"-m", "--config-dir", str(tmp_path)}
         assert {word.split("=")[0] for word in found} <= allowed
         assert not any("${" in word or "_target_" in word for word in found)
     assert refused > 60 * times
@@ -212,6 +212,6 @@ def test_no_changed_value_of_prepared_data_gives_a_traceback(trained, tmp_path, 
         (entry / "about.json").write_text(json.dumps(changed_value(json.loads(about), dice)))
         write_sums(entry)
         found = load_prepared(tmp_path, fingerprint)
-        assert found is None or isinstance(found, Prepared)
+        assert found is None or isinstance(found, PreparedData)
         refused += found is None
     assert refused > 50 * times

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 
 from survlstm.tuning.results import write_results
 from survlstm.tuning.space import overrides
-from survlstm.tuning.study import opened_study
-from survlstm.tuning.trial_slot import claim
-from survlstm.tuning.trial_table import best_place, places
+from survlstm.tuning.study import open_study
+from survlstm.tuning.trial_slot import claim_trial
+from survlstm.tuning.trial_table import best_slot, trial_slots
 from survlstm.utils.errors import SurvlstmError
 from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, sound
 from tests.tuning.bowl import config_of, make_bare, tuned
@@ -33,7 +33,7 @@ def searched(tmp_path, bare):
     folder, words = tmp_path / "whole", ["trials=6", "startup_trials=2", "+space.seed={kind:choice,choices:[1,2]}"]
     tuned(folder, *words, epochs=3)
     config = config_of(folder, *words)
-    with opened_study(config) as study:
+    with open_study(config) as study:
         study.enqueue_trial(study.trials[0].params, user_attrs={"slot": 0, "retry": 1})
     return folder, words
 
@@ -68,11 +68,11 @@ def test_no_changed_journal_gives_a_traceback_or_words_of_others(searched, tmp_p
         (folder / "study.journal").write_bytes(changed_journal(content, dice))
         config = config_of(folder, *words)
         try:
-            with opened_study(config) as study:
-                found = places(study.get_trials(deepcopy=False))
-                best = best_place(found, config.metric, maximised=config.maximised)
+            with open_study(config) as study:
+                found = trial_slots(study.get_trials(deepcopy=False))
+                best = best_slot(found, config.metric, maximised=config.maximised)
                 write_results(study, config, with_pictures=False)
-                claimed = claim(study, config)
+                claimed = claim_trial(study, config)
         except SurvlstmError as error:
             refused += sound(error)
             shutil.rmtree(folder)

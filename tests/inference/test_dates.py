@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survlstm.inference.dates import LastDays
-from survlstm.inference.predictor import time_of
+from survlstm.inference.dates import RecordEndDays
+from survlstm.inference.predictor import parse_as_of
 from tests.bundles import cohort_of, meds, predictor_on
 
 ROUNDING = 1e-6
@@ -120,7 +120,7 @@ def ends(*days):
 
 
 def late_of(*groups):
-    last_days = LastDays()
+    last_days = RecordEndDays()
     for group in groups:
         last_days.add(group)
     return last_days.late
@@ -168,4 +168,4 @@ def test_an_explanation_has_the_note_too():
 
 
 def test_a_time_without_a_year_before_it_is_refused_and_any_other_is_a_time():
-    assert str(time_of("2250-01-31")) == "2250-01-31T23:59:59"
+    assert str(parse_as_of("2250-01-31")) == "2250-01-31T23:59:59"

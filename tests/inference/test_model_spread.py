@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from survlstm.inference import model_spread
-from survlstm.inference.model_spread import Ends, Spread, curve_of
+from survlstm.inference.model_spread import ExtremeSubjects, RiskSpread, subject_curve
 
 
 def predictions(subjects, *, seed=0, times=4):
@@ -30,7 +30,7 @@ def predictions(subjects, *, seed=0, times=4):
 
 
 def added(table, *, at_once):
-    found, ends = Spread(4), Ends()
+    found, ends = RiskSpread(4), ExtremeSubjects()
     for start in range(0, len(table), at_once):
         found.add(table.iloc[start : start + at_once])
         ends.add(table.iloc[start : start + at_once])
@@ -75,7 +75,7 @@ def test_of_a_large_cohort_a_sample_is_kept_that_does_not_hang_on_its_parts(monk
 
 
 def test_groups_without_a_subject_have_no_curve():
-    found = Spread(4)
+    found = RiskSpread(4)
     found.add(predictions(0))
     assert [group.subjects for group in found.groups()] == [0, 0, 0]
     assert all(np.isnan(group.mean).all() for group in found.groups())
@@ -90,7 +90,7 @@ def test_a_third_begins_at_its_cut():
 
 def test_a_row_becomes_a_curve():
     row = predictions(1).iloc[0]
-    found = curve_of(row, name="subject 1", horizons=(2.0,), chosen_as="lowest risk")
+    found = subject_curve(row, name="subject 1", horizons=(2.0,), chosen_as="lowest risk")
     assert (found.name, found.visits, found.entries, found.entries_unknown) == ("subject 1", 3, 20, 2)
     assert found.at_horizons == (row["survival_2"],)
     # What a page shows holds neither the id nor a date of the row.

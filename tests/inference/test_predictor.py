@@ -9,8 +9,8 @@ import pytest
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema import RunConfig
 from survlstm.data.split import Split
-from survlstm.inference.predictor import Predictor, time_of
-from survlstm.training.prediction import predict
+from survlstm.inference.predictor import Predictor, parse_as_of
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import ConfigError
 from tests.bundles import bundle_on, cohort_of, config_on, meds, predictor_on
 from tests.learning import CPU, batches_of, prepared_on
@@ -35,7 +35,7 @@ def test_on_the_visit_clock_hazards_are_those_of_the_trained_run(windows):
     found = predictor_on("visit", *windows).predict_events(events_of(random_records(120, seed=0)), per_visit=True)
     table = found.table.set_index(["subject_id", "visit"])["hazard"]
     batches = batches_of(prepared, Split.TEST, max_visits=6 if windows else None)
-    own = predict(bundle_on("visit", *windows).model, batches, CPU)
+    own = predict_split(bundle_on("visit", *windows).model, batches, CPU)
     compared = 0
     for row, subject in enumerate(own.subject):
         name = str(prepared.tensors.subject_id[subject])
@@ -52,7 +52,7 @@ def test_on_the_landmark_clock_curves_are_those_of_the_trained_run():
     prepared = prepared_on("landmark")
     found = predictor_on("landmark").predict_events(events_of(random_records(200, seed=0)))
     curve = found.table.set_index("subject_id")["curve"]
-    own = predict(bundle_on("landmark").model, batches_of(prepared, Split.TEST), CPU)
+    own = predict_split(bundle_on("landmark").model, batches_of(prepared, Split.TEST), CPU)
     for row, subject in enumerate(own.subject):
         np.testing.assert_allclose(curve[str(prepared.tensors.subject_id[subject])], own.survival[row], atol=ROUNDING)
     assert len(own.subject) > 5
@@ -320,7 +320,7 @@ def test_a_row_of_a_visit_is_the_prediction_of_that_day():
     ],
 )
 def test_a_day_is_meant_to_its_end(asked, found):
-    assert str(time_of(asked)) == found
+    assert str(parse_as_of(asked)) == found
 
 
 def test_a_bundle_trained_in_local_time_reads_tables_and_as_of_in_local_time():
@@ -335,8 +335,8 @@ def test_a_bundle_trained_in_local_time_reads_tables_and_as_of_in_local_time():
     # Half a year of ten hours' difference: the model reads the same visits and the same distances between them.
     plain = predictor_on("visit").predict(meds(records))
     assert plain.table["visits"].tolist() == found.table["visits"].tolist()
-    assert str(time_of("2020-06-10T22:00", timezone="Australia/Melbourne")) == "2020-06-11T08:00:00"
-    assert str(time_of("2020-06-10", timezone="Australia/Melbourne")) == "2020-06-10T23:59:59"
+    assert str(parse_as_of("2020-06-10T22:00", timezone="Australia/Melbourne")) == "2020-06-11T08:00:00"
+    assert str(parse_as_of("2020-06-10", timezone="Australia/Melbourne")) == "2020-06-10T23:59:59"
     assert len(predictor_on("visit", zone).predict(meds(records), as_of="2020-06-10").table) == 2
     last = predictor_on("visit", zone).predict(meds(records), as_of="2020-06-10T21:00").table["history_end"]
     assert last.astype(str).tolist() == ["2020-05-11 08:00:00", "2020-06-10 12:00:00"]

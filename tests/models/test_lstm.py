@@ -32,7 +32,7 @@ def inputs_of(rows, *, noise=None, padding=()):
     ``noise`` has a key for each visit, row after row; ``padding`` are the codes in every slot that no visit stands in.
     """
     lengths = np.array([len(visits) for visits in rows])
-    found = packing.arrange(lengths)
+    found = packing.pack_rows(lengths)
     codes_of = [list(padding)] * found.total
     for place, codes in zip(found.slot.tolist(), [visit for visits in rows for visit in visits], strict=True):
         codes_of[place] = codes

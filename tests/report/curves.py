@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from survlstm.report.figures.survival import GroupCurve, SubjectCurve, Times
-from survlstm.report.survival_page import Scored
+from survlstm.report.figures.survival import GroupCurve, SubjectCurve, TimeGrid
+from survlstm.report.survival_page import ScoredCohort
 
-VISITS = Times(np.arange(1.0, 11.0), "visits")
-DAYS = Times(np.array([182.5, 365, 730, 1095, 1460, 1825]), "days")
+VISITS = TimeGrid(np.arange(1.0, 11.0), "visits")
+DAYS = TimeGrid(np.array([182.5, 365, 730, 1095, 1460, 1825]), "days")
 
 
 def survival(times, *, hazard):
@@ -60,4 +60,4 @@ def scored(times=VISITS, **changed):
         "sample": None,
         "origin": {"Bundle": "small, epoch 1", "Data": "cohort", "As of": "everything that the data hold"},
     }
-    return Scored(**(values | changed))
+    return ScoredCohort(**(values | changed))

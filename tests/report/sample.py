@@ -6,19 +6,19 @@ import numpy as np
 
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
-from survlstm.data.prepare import Flow
+from survlstm.data.prepare import CohortFlow
 from survlstm.evaluation.results import (
     Calibration,
-    Cell,
     Curves,
     Difference,
     Estimate,
+    EvaluationSummary,
     Finding,
     Interval,
+    LandmarkCell,
     LandmarkResult,
     LandmarkRow,
-    Row,
-    Verdict,
+    StepRow,
 )
 from survlstm.training.history import Epoch, History
 
@@ -77,9 +77,11 @@ def difference(value, half=0.05, p=0.002):
 def rows():
     """The model, the oracle and three baselines."""
     return (
-        Row("model", "model", estimate(0.732, 0.048), estimate(1.871, 0.16), None, None),
-        Row("oracle", "oracle", estimate(0.781, 0.041), estimate(1.702, 0.15), difference(-0.049), difference(0.169)),
-        Row(
+        StepRow("model", "model", estimate(0.732, 0.048), estimate(1.871, 0.16), None, None),
+        StepRow(
+            "oracle", "oracle", estimate(0.781, 0.041), estimate(1.702, 0.15), difference(-0.049), difference(0.169)
+        ),
+        StepRow(
             "number of visits so far",
             "baseline",
             estimate(0.614, 0.055),
@@ -87,8 +89,8 @@ def rows():
             difference(0.118),
             difference(-0.23),
         ),
-        Row("age at landmark", "baseline", estimate(0.583, 0.06), estimate(2.12, 0.17), difference(0.149), None),
-        Row("covariate-free hazard", "baseline", Estimate(0.5), estimate(2.14, 0.17), None, difference(-0.269)),
+        StepRow("age at landmark", "baseline", estimate(0.583, 0.06), estimate(2.12, 0.17), difference(0.149), None),
+        StepRow("covariate-free hazard", "baseline", Estimate(0.5), estimate(2.14, 0.17), None, difference(-0.269)),
     )
 
 
@@ -101,7 +103,7 @@ def landmark(name, horizons, *, unit="steps", at_risk=141, unsupported=(), shift
         for place, horizon in enumerate(horizons):
             value = round(level + shift - 0.02 * place, 3) if role != "baseline" else 0.5
             cells.append(
-                Cell(
+                LandmarkCell(
                     float(horizon),
                     estimate(value - 0.01) if role != "baseline" else Estimate(0.5),
                     None if role == "baseline" else estimate(value - 0.015),
@@ -197,7 +199,7 @@ def visit_verdict(**changes):
         "notes": ("covariate-free hazard: no interval for a constant.",),
         "conventions": CONVENTIONS,
     }
-    return Verdict(**{**values, **changes})
+    return EvaluationSummary(**{**values, **changes})
 
 
 def landmark_verdict():
@@ -216,15 +218,15 @@ def landmark_verdict():
 
 def bare_verdict():
     """A split without one event: no interval, no landmark, no curve."""
-    return Verdict(
+    return EvaluationSummary(
         clock="visit",
         split="test",
         subjects=9,
         events=0,
         comparable_pairs=0,
         rows=(
-            Row("model", "model", Estimate(float("nan")), Estimate(0.21), None, None),
-            Row("covariate-free hazard", "baseline", Estimate(float("nan")), Estimate(float("inf")), None, None),
+            StepRow("model", "model", Estimate(float("nan")), Estimate(0.21), None, None),
+            StepRow("covariate-free hazard", "baseline", Estimate(float("nan")), Estimate(float("inf")), None, None),
         ),
         landmarks=(),
         curves=(),
@@ -262,7 +264,7 @@ def flow(**changes):
         "outcome_facts": {"oracle_c_td": 0.79, "risk_time_correlation": -0.41},
         "warnings": ("Histories are cut on the left: 38 % of the subjects start with an active condition.",),
     }
-    return Flow(**{**values, **changes})
+    return CohortFlow(**{**values, **changes})
 
 
 def history(epochs=34, best_epoch=24):

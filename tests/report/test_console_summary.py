@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from survlstm.evaluation.results import Difference, Estimate, Finding, Interval, Row
-from survlstm.report.console_summary import health_counts, landmark_table, plain, step_table
+from survlstm.evaluation.results import Difference, Estimate, Finding, Interval, StepRow
+from survlstm.report.console_summary import count_findings, landmark_table, step_table, to_json
 from tests.report import sample
 
 
@@ -28,16 +28,16 @@ from tests.report import sample
     ],
 )
 def test_plain_values(value, expected):
-    found = plain(value)
+    found = to_json(value)
     assert (list(found) if isinstance(value, Finding) else found) == expected
     json.dumps(found)
 
 
 def test_a_dataclass_is_plain_all_the_way_down():
-    row = Row(
+    row = StepRow(
         "model", "model", Estimate(0.7), Estimate(1.5, Interval(1, 2)), None, Difference(0.1, Interval(0, 1), 0.2)
     )
-    assert plain(row) == {
+    assert to_json(row) == {
         "name": "model",
         "role": "model",
         "c_td": {"value": 0.7, "interval": None},
@@ -45,7 +45,7 @@ def test_a_dataclass_is_plain_all_the_way_down():
         "c_td_difference": None,
         "nll_difference": {"value": 0.1, "interval": {"low": 0, "high": 1}, "p": 0.2},
     }
-    json.dumps(plain(sample.landmark_verdict()), allow_nan=True)
+    json.dumps(to_json(sample.landmark_verdict()), allow_nan=True)
 
 
 def test_the_step_table_has_a_line_for_each_contender():
@@ -92,5 +92,5 @@ def test_a_figure_that_cannot_be_computed_is_a_dash():
 
 
 def test_findings_are_counted_by_level():
-    assert health_counts(sample.FINDINGS) == "1 failure, 1 warning, 1 note, 2 ok"
-    assert health_counts(()) == "0 failure, 0 warning, 0 note, 0 ok"
+    assert count_findings(sample.FINDINGS) == "1 failure, 1 warning, 1 note, 2 ok"
+    assert count_findings(()) == "0 failure, 0 warning, 0 note, 0 ok"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from survlstm.data.cohort import Exclusion
-from survlstm.evaluation.results import Cell, Estimate, Finding
+from survlstm.evaluation.results import Estimate, Finding, LandmarkCell
 from survlstm.report.figures.canvas import PALETTE
 from survlstm.report.page import write_report
 from survlstm.training.history import History
@@ -176,7 +176,7 @@ def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c
     model = landmark.rows[0]
     cells = (
         dataclasses.replace(model.cells[0], auc=None),
-        Cell(5.0, None, None, None, None, None, 0.5),
+        LandmarkCell(5.0, None, None, None, None, None, 0.5),
         *model.cells[2:],
     )
     rows = (dataclasses.replace(model, cells=cells, ibs=None, inbll=None), *landmark.rows[1:])
@@ -191,7 +191,7 @@ def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c
 def test_a_horizon_without_an_event_says_why_it_has_no_figures(tmp_path):
     verdict = sample.visit_verdict()
     landmark = verdict.landmarks[0]
-    nothing = Cell(1.0, None, None, None, None, None, None, "no event until then")
+    nothing = LandmarkCell(1.0, None, None, None, None, None, None, "no event until then")
     rows = tuple(dataclasses.replace(row, cells=(nothing, *row.cells[1:])) for row in landmark.rows)
     changed = dataclasses.replace(landmark, rows=rows, events_by=(0, *landmark.events_by[1:]))
     path = report(tmp_path, dataclasses.replace(verdict, landmarks=(changed,)))

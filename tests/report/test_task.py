@@ -4,12 +4,12 @@ import pytest
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema import RunConfig
-from survlstm.report.task import BANNER, task_of
+from survlstm.report.task import BANNER, describe_task
 
 
 def task(*words):
     (config,) = check_overrides("train", list(words), RunConfig)
-    return task_of(config)
+    return describe_task(config)
 
 
 @pytest.mark.parametrize(

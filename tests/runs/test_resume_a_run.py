@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from survlstm.cli.main import main
-from survlstm.runs.resume import compare, owned, recorded_config, resumed_config, state_to_go_on_from
+from survlstm.runs.resume import compare_configs, recorded_config, resumed_config, run_lock, state_to_go_on_from
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from survlstm.utils.errors import CheckpointError, ConfigError
 from tests.lives import SAVING, SMALL, Life
@@ -52,7 +52,7 @@ def state_with(folder, *overrides):
 
 def test_a_run_goes_on_with_its_own_config(runs, stopped):
     config = resumed_config(stopped, [])
-    assert compare(last_of(stopped)["about"]["config"], config.model_dump(by_alias=True)) == []
+    assert compare_configs(last_of(stopped)["about"]["config"], config.model_dump(by_alias=True)) == []
     assert config.output_dir == str(stopped)
     assert config.trainer.batch_size == 16
     said = gone_on(stopped, "train", "resume=HERE")
@@ -308,7 +308,7 @@ def test_two_processes_never_train_in_one_folder(survlstm, tmp_path, shared_cach
     finally:
         said = first.killed()
     assert "another process" not in said + (folder / "training.log").read_text()
-    with owned(folder):
+    with run_lock(folder):
         pass
 
 

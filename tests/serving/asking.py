@@ -8,7 +8,7 @@ import logging
 
 import httpx
 
-from survlstm.serving.app import Limits, create_app
+from survlstm.serving.app import RequestLimits, create_app
 from tests.bundles import meds, predictor_on
 from tests.records import random_records
 
@@ -16,7 +16,7 @@ from tests.records import random_records
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 HERE = "http://127.0.0.1:8000"
-ENOUGH = Limits(max_body_bytes=2_000_000, max_events=5000)
+ENOUGH = RequestLimits(max_body_bytes=2_000_000, max_events=5000)
 
 
 def app_on(clock="visit", *, predictor=None, limits=ENOUGH, host="127.0.0.1", names=()):

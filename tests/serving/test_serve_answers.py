@@ -13,8 +13,8 @@ import pytest
 
 from survlstm.inference.predictor import Predictor
 from survlstm.report.task import BANNER
-from survlstm.serving.errors import ErrorAnswer
-from survlstm.serving.responses import ExplainAnswer, HealthAnswer, ModelAnswer, PredictAnswer
+from survlstm.serving.errors import ErrorResponse
+from survlstm.serving.responses import ExplainResponse, HealthResponse, ModelResponse, PredictResponse
 from tests.bundles import meds, predictor_on
 from tests.serving.asking import app_on, as_csv, as_json, ask, some_events
 
@@ -203,10 +203,10 @@ def test_the_example_is_scored_and_all_of_its_codes_are_known(clock):
 
 
 PATHS = {
-    ("/predict", "post"): PredictAnswer,
-    ("/explain", "post"): ExplainAnswer,
-    ("/model", "get"): ModelAnswer,
-    ("/health", "get"): HealthAnswer,
+    ("/predict", "post"): PredictResponse,
+    ("/explain", "post"): ExplainResponse,
+    ("/model", "get"): ModelResponse,
+    ("/health", "get"): HealthResponse,
     ("/example", "get"): None,
 }
 
@@ -226,7 +226,8 @@ def test_the_description_is_whole():
         )
         for told in refusals.values():
             assert (
-                told["content"]["application/json"]["schema"]["$ref"] == f"#/components/schemas/{ErrorAnswer.__name__}"
+                told["content"]["application/json"]["schema"]["$ref"]
+                == f"#/components/schemas/{ErrorResponse.__name__}"
             )
     body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "text/csv"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survlstm.serving.app import Limits
+from survlstm.serving.app import RequestLimits
 from tests.serving.asking import app_on, ask
 
 PATHS = st.sampled_from(["/predict", "/explain"])
@@ -56,7 +56,7 @@ BODIES = (
 @pytest.fixture(scope="module")
 def app():
     """One server for all that is sent."""
-    return app_on(limits=Limits(max_body_bytes=20_000, max_events=50))
+    return app_on(limits=RequestLimits(max_body_bytes=20_000, max_events=50))
 
 
 def assert_answered(answered):

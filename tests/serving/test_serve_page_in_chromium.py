@@ -13,7 +13,7 @@ import uvicorn
 from playwright.sync_api import expect
 
 from survlstm.inference.predictor import Predictor
-from survlstm.serving.app import Limits
+from survlstm.serving.app import RequestLimits
 from tests.browser import (
     DESKTOP,
     NEEDS_CHROMIUM,
@@ -42,7 +42,7 @@ def pages():
         # As long as some that exports hold.
         long = {code: f"{text} of the {'cardiovascular ' * 8}system" for code, text in bundle.descriptions.items()}
         predictor = Predictor(dataclasses.replace(bundle, descriptions=long))
-        app = app_on(clock, predictor=predictor, limits=Limits(max_body_bytes=500_000, max_events=5000))
+        app = app_on(clock, predictor=predictor, limits=RequestLimits(max_body_bytes=500_000, max_events=5000))
         servers.append(uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none")))
         threads.append(threading.Thread(target=servers[-1].run, kwargs={"sockets": [listener]}))
         threads[-1].start()

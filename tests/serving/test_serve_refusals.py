@@ -10,13 +10,13 @@ import threading
 import pytest
 
 from survlstm.inference.predictor import Predictor
-from survlstm.serving.app import Limits
+from survlstm.serving.app import RequestLimits
 from survlstm.serving.middleware import LINGER_SECONDS
 from tests.bundles import predictor_on
 from tests.serving.asking import ENOUGH, HERE, answer, app_on, as_csv, as_json, ask, some_events
 
 MARKER = "MARKER-7f3a"
-FEW = Limits(max_body_bytes=2**16, max_events=200)
+FEW = RequestLimits(max_body_bytes=2**16, max_events=200)
 EVENT = {"subject_id": MARKER, "time": "2020-01-01T10:00:00", "code": "X/1"}
 JSON, CSV = {"content-type": "application/json"}, {"content-type": "text/csv"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from survlstm.simulation import simulate_cohort
-from survlstm.simulation.cohort_statistics import cohort_figures
+from survlstm.simulation.cohort_statistics import cohort_statistics
 from survlstm.utils.errors import SourceError
 
 # Measured with cohort_figures on a Synthea export of April 2024: Massachusetts, 1,123 patients (950 living), ten
@@ -71,7 +71,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     folder = tmp_path_factory.mktemp("calibration") / "cohort"
     last_day = datetime.date(2024, 4, 30)
     simulate_cohort(folder, patients=1123, seed=0, history_years=10.0, end_date=last_day)
-    return cohort_figures(folder)
+    return cohort_statistics(folder)
 
 
 @pytest.mark.parametrize("figure", REAL)
@@ -81,4 +81,4 @@ def test_every_figure_is_within_a_factor_of_two(simulated: dict[str, float], fig
 
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"must hold patients\.csv or patients\.csv\.gz; found neither"):
-        cohort_figures(tmp_path)
+        cohort_statistics(tmp_path)

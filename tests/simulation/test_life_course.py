@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from survlstm.simulation.life_course import Lives, disease_number, live
+from survlstm.simulation.life_course import Lives, disease_number, simulate_lives
 from survlstm.simulation.physiology import expected_values
 from survlstm.simulation.population import People, draw_people
 from survlstm.simulation.schedule import plan_visits
@@ -21,7 +21,7 @@ def people() -> People:
 
 @pytest.fixture(scope="module")
 def lives(people: People) -> Lives:
-    return live(np.random.default_rng(1), people, end_day=END_DAY)
+    return simulate_lives(np.random.default_rng(1), people, end_day=END_DAY)
 
 
 def ever(lives: Lives, name: str) -> np.ndarray:

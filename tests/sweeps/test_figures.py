@@ -6,7 +6,7 @@ import pytest
 
 from survlstm.report.figures.canvas import house_style, save
 from survlstm.report.formatting import MISSING
-from survlstm.sweeps.figures import cut, draw_effects, draw_heat_map
+from survlstm.sweeps.figures import draw_effects, draw_heat_map, shorten
 from survlstm.sweeps.parallel_coordinates import draw_parallel
 from tests.sweeps import sample
 from tests.sweeps.test_table import jobs, sweep_of
@@ -99,5 +99,5 @@ def test_equal_figures_are_drawn(tmp_path, draw):
 
 
 def test_long_words_are_cut_in_the_middle():
-    assert cut("short", 8) == "short"
-    assert cut("optimizer.weight_decay", 11) == "optim…decay"
+    assert shorten("short", 8) == "short"
+    assert shorten("optimizer.weight_decay", 11) == "optim…decay"

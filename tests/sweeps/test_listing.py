@@ -6,7 +6,7 @@ import math
 import pytest
 
 from survlstm.report.formatting import MISSING
-from survlstm.sweeps.listing import COLUMNS, as_shown, list_runs
+from survlstm.sweeps.listing import COLUMNS, format_listing, list_runs
 from survlstm.utils.errors import ConfigError
 from tests.sweeps import sample
 
@@ -119,11 +119,11 @@ def test_a_missing_folder_is_a_sentence(tmp_path):
 def test_an_empty_folder_is_an_empty_table(tmp_path):
     table = list_runs(tmp_path, sort="val.nll", where=("a=1",))
     assert table.empty
-    assert list(as_shown(table).columns)[-2:] == ["cost", "started"]
+    assert list(format_listing(table).columns)[-2:] == ["cost", "started"]
 
 
 def test_shown_with_intervals_and_dashes(outputs):
-    shown = as_shown(list_runs(outputs))
+    shown = format_listing(list_runs(outputs))
     assert list(shown.loc[2, ["test.c_td", "test.nll", "epochs", "time", "cost", "started"]]) == [
         "0.700 (0.650 to 0.750)",
         "2.400",
@@ -142,4 +142,4 @@ def test_broken_runs_are_listed(tmp_path):
     (line,) = list_runs(tmp_path).to_dict("records")
     assert line["state"] == "finished"
     assert math.isnan(line["val.nll"]) if line["val.nll"] is not None else True
-    assert set(as_shown(list_runs(tmp_path)).loc[0, ["data", "model", "started"]]) == {MISSING}
+    assert set(format_listing(list_runs(tmp_path)).loc[0, ["data", "model", "started"]]) == {MISSING}

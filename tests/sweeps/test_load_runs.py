@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from survlstm.evaluation.results import Estimate, Interval
-from survlstm.sweeps.load_runs import Figures, find_runs, parse_override, parse_value, read_run
+from survlstm.sweeps.load_runs import SplitMetrics, find_runs, parse_override, parse_value, read_run
 from tests.sweeps import sample
 
 FILES = ("manifest.json", "metrics.json", "history.json", "config.yaml")
@@ -27,8 +27,8 @@ def approx(value, half=0.05):
 def test_a_finished_run_says_everything(run):
     row = read_run(run)
     assert (row.name, row.state, row.is_finished, row.notes) == ("7", "finished", True, ())
-    assert row.val == Figures(nll=approx(2.2), c_td=approx(0.8))
-    assert row.test == Figures(nll=approx(2.3), c_td=approx(0.78))
+    assert row.val == SplitMetrics(nll=approx(2.2), c_td=approx(0.8))
+    assert row.test == SplitMetrics(nll=approx(2.3), c_td=approx(0.78))
     assert (row.subjects, row.events, row.parameters) == (188, 127, 1098625)
     assert (row.epochs, row.best_epoch, row.seconds, row.cost) == (3, 2, 90.0, 0.25)
     assert row.overrides == {"model.dropout": 0.1, "data": "cohort_1000"}
@@ -58,7 +58,7 @@ def test_without_an_interval_of_the_difference_nothing_is_decided(run):
 
 def test_validation_without_intervals_comes_from_the_training(tmp_path):
     sample.write_run(tmp_path, val=(2.2, 0.8), validation=False)
-    assert read_run(tmp_path).val == Figures(Estimate(2.2), Estimate(0.8))
+    assert read_run(tmp_path).val == SplitMetrics(Estimate(2.2), Estimate(0.8))
 
 
 def test_a_running_run_shows_its_best_epoch_so_far(tmp_path):
@@ -67,11 +67,11 @@ def test_a_running_run_shows_its_best_epoch_so_far(tmp_path):
         row = read_run(tmp_path)
     assert (row.state, row.val, row.epochs, row.best_epoch) == (
         "running",
-        Figures(Estimate(2.5), Estimate(0.7)),
+        SplitMetrics(Estimate(2.5), Estimate(0.7)),
         3,
         2,
     )
-    assert (row.test, row.notes) == (Figures(), ())
+    assert (row.test, row.notes) == (SplitMetrics(), ())
     assert read_run(tmp_path).state == "killed"
 
 
@@ -90,7 +90,7 @@ def test_a_run_that_failed_before_training_has_no_figures_and_needs_none(tmp_pat
     sample.write_unfinished(tmp_path, ["seed=1"], "failed", "CohortError: no subject is left", epochs=0)
     row = read_run(tmp_path)
     assert (row.state, row.record.sentence) == ("failed", "CohortError: no subject is left")
-    assert (row.val, row.test, row.epochs, row.seconds, row.notes) == (Figures(), Figures(), None, None, ())
+    assert (row.val, row.test, row.epochs, row.seconds, row.notes) == (SplitMetrics(), SplitMetrics(), None, None, ())
 
 
 BROKEN = {

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from survlstm.config.overrides import quoted
+from survlstm.config.overrides import quote_word
 from survlstm.sweeps.sweep_overrides import (
     fixed_keys,
     job_folder_name,
-    read_words,
+    read_sweep_words,
     record_words,
     swept_keys,
 )
@@ -41,34 +41,34 @@ def test_swept_and_fixed_keys():
 
 def test_a_sweep_is_completed_with_the_words_it_began_with(tmp_path):
     record_words(tmp_path, ["-m", "data=tiny", "seed=1,2", f"output_dir={tmp_path}"])
-    words, resumed = read_words([f"sweep.resume={tmp_path}"])
+    words, resumed = read_sweep_words([f"sweep.resume={tmp_path}"])
     assert resumed == tmp_path
     assert words == ["-m", "data=tiny", "seed=1,2", f"output_dir={tmp_path}"]
     # Another seed is another job of the same sweep.
-    words, _ = read_words(["-m", "seed=1,2,3", "data=tiny", f"sweep.resume={tmp_path}"])
+    words, _ = read_sweep_words(["-m", "seed=1,2,3", "data=tiny", f"sweep.resume={tmp_path}"])
     assert words == ["-m", "seed=1,2,3", "data=tiny", f"output_dir={tmp_path}"]
-    assert read_words(["data=tiny"]) == (["data=tiny"], None)
+    assert read_sweep_words(["data=tiny"]) == (["data=tiny"], None)
 
 
 def test_another_sweep_is_no_completion(tmp_path):
     record_words(tmp_path, ["-m", "data=tiny", "seed=1,2"])
     with pytest.raises(ConfigError, match=r"run otherwise \(without data=tiny, data=cohort_106\)"):
-        read_words(["-m", "data=cohort_106", "seed=1,2", f"sweep.resume={tmp_path}"])
+        read_sweep_words(["-m", "data=cohort_106", "seed=1,2", f"sweep.resume={tmp_path}"])
     with pytest.raises(ConfigError, match="leave out output_dir"):
-        read_words([f"sweep.resume={tmp_path}", "output_dir=x"])
+        read_sweep_words([f"sweep.resume={tmp_path}", "output_dir=x"])
     with pytest.raises(ConfigError, match=r"must name the folder of a sweep, which holds sweep.json; .*nowhere"):
-        read_words([f"sweep.resume={tmp_path / 'nowhere'}"])
+        read_sweep_words([f"sweep.resume={tmp_path / 'nowhere'}"])
     (tmp_path / "sweep.json").write_text("torn")
     with pytest.raises(ConfigError, match="has none that can be read"):
-        read_words([f"sweep.resume={tmp_path}"])
+        read_sweep_words([f"sweep.resume={tmp_path}"])
 
 
 def test_the_keys_that_are_swept_are_the_same_when_it_is_completed(tmp_path):
     record_words(tmp_path, ["-m", "data=tiny", "seed=0,1"])
     with pytest.raises(ConfigError, match=r"swept then: seed; now: nothing"):
-        read_words(["-m", "data=tiny", "seed=0", f"sweep.resume={tmp_path}"])
+        read_sweep_words(["-m", "data=tiny", "seed=0", f"sweep.resume={tmp_path}"])
     with pytest.raises(ConfigError, match=r"\(trainer.epochs=2,3\)|run otherwise"):
-        read_words(["-m", "data=tiny", "seed=0,1", "trainer.epochs=2,3", f"sweep.resume={tmp_path}"])
+        read_sweep_words(["-m", "data=tiny", "seed=0,1", "trainer.epochs=2,3", f"sweep.resume={tmp_path}"])
 
 
 def test_a_folder_of_configs_is_kept_with_the_words_and_has_to_be_named_again(tmp_path):
@@ -76,20 +76,20 @@ def test_a_folder_of_configs_is_kept_with_the_words_and_has_to_be_named_again(tm
     record_words(tmp_path / "sweep", ["-m", "--config-dir", configs, "seed=0,1"])
     resume = f"sweep.resume={tmp_path / 'sweep'}"
     with pytest.raises(ConfigError, match=r"took configs from .*my configs; hydra runs what such a folder says, so it"):
-        read_words([resume])
+        read_sweep_words([resume])
     with pytest.raises(ConfigError, match=r"completed with the configs it began with, from .*my configs; found"):
-        read_words([resume, "--config-dir", str(tmp_path)])
-    words, _ = read_words(["--config-dir", configs, resume])
+        read_sweep_words([resume, "--config-dir", str(tmp_path)])
+    words, _ = read_sweep_words(["--config-dir", configs, resume])
     assert words[:4] == ["-m", "--config-dir", configs, "seed=0,1"]
     assert swept_keys(words) == ["seed"]
     record_words(tmp_path / "other", ["-m", "seed=0,1"])
     with pytest.raises(ConfigError, match=r"from no further folder; found --config-dir .*\. Leave it out"):
-        read_words([f"sweep.resume={tmp_path / 'other'}", "--config-dir", configs])
+        read_sweep_words([f"sweep.resume={tmp_path / 'other'}", "--config-dir", configs])
 
 
 @pytest.mark.parametrize("path", ["/a/seed=0,model.dropout=0.1", "/tmp/My (work)/é", "it's", "a b", "C:\\x"])
 def test_a_path_is_read_as_it_is_whatever_it_holds(path):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    assert OverridesParser.create().parse_override(quoted(f"run={path}")).value() == path
-    assert quoted("output_dir=outputs/${now:%Y}/x") == "output_dir=outputs/${now:%Y}/x"
+    assert OverridesParser.create().parse_override(quote_word(f"run={path}")).value() == path
+    assert quote_word("output_dir=outputs/${now:%Y}/x") == "output_dir=outputs/${now:%Y}/x"

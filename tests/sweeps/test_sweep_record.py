@@ -8,9 +8,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from survlstm.config.schema import RunConfig
-from survlstm.config.validation import keys_of
-from survlstm.sweeps.record import MOST_WORDS, count_values, read_record, words_to_run
-from survlstm.sweeps.sweep_overrides import planned_jobs, read_words, record_words
+from survlstm.config.validation import leaf_keys_of_schema
+from survlstm.sweeps.record import MOST_WORDS, count_values, read_sweep_record, recorded_words
+from survlstm.sweeps.sweep_overrides import planned_jobs, read_sweep_words, record_words
 from survlstm.utils.errors import ConfigError
 
 
@@ -35,7 +35,7 @@ def recorded(folder, *words):
 )
 def test_what_people_sweep_over_is_completed_without_saying_it_again(tmp_path, words):
     record_words(tmp_path / "sweep", ["-m", *words])
-    found, _ = read_words([f"sweep.resume={tmp_path / 'sweep'}"])
+    found, _ = read_sweep_words([f"sweep.resume={tmp_path / 'sweep'}"])
     assert found == ["-m", *words, f"output_dir={tmp_path / 'sweep'}"]
 
 
@@ -90,7 +90,7 @@ def test_what_people_sweep_over_is_completed_without_saying_it_again(tmp_path, w
 def test_no_other_word_of_a_record_is_run(tmp_path, word, said):
     recorded(tmp_path / "sweep", "data=tiny", word, "seed=0,1")
     with pytest.raises(ConfigError, match=said) as caught:
-        read_words([f"sweep.resume={tmp_path / 'sweep'}"])
+        read_sweep_words([f"sweep.resume={tmp_path / 'sweep'}"])
     assert "Give the sweep's words again: survlstm train -m" in str(caught.value)
 
 
@@ -98,7 +98,7 @@ def test_no_other_word_of_a_record_is_run(tmp_path, word, said):
 def test_a_flag_in_a_record_is_refused(tmp_path, word):
     recorded(tmp_path / "sweep", "data=tiny", word, "seed=0,1")
     with pytest.raises(ConfigError, match=r"must hold overrides of survlstm train; found the flag"):
-        read_words([f"sweep.resume={tmp_path / 'sweep'}"])
+        read_sweep_words([f"sweep.resume={tmp_path / 'sweep'}"])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_flag_in_a_record_is_refused(tmp_path, word):
 def test_a_record_that_is_none_says_so_in_one_sentence(tmp_path, content):
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(ConfigError, match=r"has none that can be read|must hold overrides of survlstm train") as caught:
-        read_record(tmp_path)
+        read_sweep_record(tmp_path)
     assert len(str(caught.value)) < 600
 
 
@@ -134,11 +134,11 @@ def test_the_users_own_words_may_hold_anything_and_the_record_is_only_compared(t
     record_words(tmp_path / "sweep", ["-m", *words])
     resume = f"sweep.resume={tmp_path / 'sweep'}"
     with pytest.raises(ConfigError, match="which adds, deletes or moves a key"):
-        read_words([resume])
-    found, _ = read_words(["-m", *words, resume])
+        read_sweep_words([resume])
+    found, _ = read_sweep_words(["-m", *words, resume])
     assert found[1:-1] == words
     with pytest.raises(ConfigError, match="completed with the overrides it began with"):
-        read_words(["-m", *words[1:], resume])
+        read_sweep_words(["-m", *words[1:], resume])
 
 
 @pytest.fixture
@@ -153,16 +153,16 @@ def test_a_server_that_only_the_record_names_does_not_get_credentials(tmp_path, 
     resume = f"sweep.resume={tmp_path / 'sweep'}"
     for mine in ("null", "https://mine.example", "sqlite:////tmp/x.db", "'sqlite:////tmp/x.db'"):
         recorded(tmp_path / "sweep", "tracker=mlflow", f"tracker.store={mine}", "seed=0,1")
-        assert read_words([resume]).words[2] == f"tracker.store={mine}"
+        assert read_sweep_words([resume]).words[2] == f"tracker.store={mine}"
     recorded(tmp_path / "sweep", "tracker=mlflow", "tracker.store=https://evil.example", "seed=0,1")
     with pytest.raises(
         ConfigError, match=r"there are credentials \(MLFLOW_TRACKING_TOKEN\); found it only in"
     ) as caught:
-        read_words([resume])
+        read_sweep_words([resume])
     assert "hunter2" not in str(caught.value)
     # Without credentials nothing is sent that the user would not send to anybody.
     monkeypatch.delenv("MLFLOW_TRACKING_TOKEN")
-    assert read_words([resume]).words[2] == "tracker.store=https://evil.example"
+    assert read_sweep_words([resume]).words[2] == "tracker.store=https://evil.example"
 
 
 class Mischief:
@@ -222,12 +222,16 @@ def test_the_jobs_of_endless_words_are_counted_at_once():
 
 
 def test_the_keys_are_those_of_all_groups():
-    assert {"clock.day", "outcome.codes", "scheduler.T_max", "tracker.store", "trainer.budget.hours"} <= keys_of(
-        RunConfig
-    )
-    assert not any("_target_" in key or "target" in key.split(".") for key in keys_of(RunConfig))
+    assert {
+        "clock.day",
+        "outcome.codes",
+        "scheduler.T_max",
+        "tracker.store",
+        "trainer.budget.hours",
+    } <= leaf_keys_of_schema(RunConfig)
+    assert not any("_target_" in key or "target" in key.split(".") for key in leaf_keys_of_schema(RunConfig))
 
 
 def test_words_to_run_come_as_they_were(tmp_path):
     record_words(tmp_path, ["data=tiny", "seed=0,1"])
-    assert words_to_run(tmp_path, read_record(tmp_path), config_dir=None) == ["data=tiny", "seed=0,1"]
+    assert recorded_words(tmp_path, read_sweep_record(tmp_path), config_dir=None) == ["data=tiny", "seed=0,1"]

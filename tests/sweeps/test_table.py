@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from survlstm.sweeps.load_runs import find_runs, read_run
-from survlstm.sweeps.table import main_effects, make_sweep, sort_values, spread, telling_keys
+from survlstm.sweeps.table import main_effects, make_sweep, most_influential_keys, sort_values, spread_over_repeats
 from survlstm.utils.errors import ConfigError
 from tests.sweeps import sample
 
@@ -27,7 +27,7 @@ def jobs(folder, *runs):
 
 @pytest.mark.parametrize("values", [[2.30, 2.32, 2.34, 2.36, 2.38], [0.1, 0.5, 7.25], [1.0, 1.0, 1.0]])
 def test_the_interval_over_repeats_is_student_s_on_the_logarithm_of_nll(values):
-    found = spread(values, "nll")
+    found = spread_over_repeats(values, "nll")
     assert found.number == len(values)
     assert found.mean == pytest.approx(sum(values) / len(values))
     assert found.sd == pytest.approx(math.sqrt(sum((v - found.mean) ** 2 for v in values) / (len(values) - 1)))
@@ -42,7 +42,7 @@ def test_the_interval_over_repeats_is_student_s_on_the_logarithm_of_nll(values):
 
 @pytest.mark.parametrize("values", [[0.7, 0.71, 0.72], [0.5, 0.9, 0.99], [1.0, 0.2, 0.0, 1.0], [1.0, 1.0, 1.0]])
 def test_the_interval_over_repeats_is_student_s_on_the_logit_of_c_td(values):
-    found = spread(values, "c_td")
+    found = spread_over_repeats(values, "c_td")
     mean = sum(values) / len(values)
     expected = (mean, mean)
     if found.sd:
@@ -55,22 +55,22 @@ def test_the_interval_over_repeats_is_student_s_on_the_logit_of_c_td(values):
 
 def test_a_worked_interval():
     # t(4, 0.975) = 2.776; sd = sqrt(0.001); 2.776 x 0.0316 / sqrt(5) = 0.0393; 2.34 e^(0.0393 / 2.34) = 2.3796
-    found = spread([2.30, 2.32, 2.34, 2.36, 2.38], "nll")
+    found = spread_over_repeats([2.30, 2.32, 2.34, 2.36, 2.38], "nll")
     assert (round(found.mean, 4), round(found.sd, 4)) == (2.34, 0.0316)
     assert [round(end, 4) for end in found.interval] == [2.3011, 2.3796]
     # t(2, 0.975) = 4.303; 4.303 x 0.23 / sqrt(3) = 0.5714, beyond both ends of c_td; 0.5714 / (0.555 x 0.445) = 2.3136
-    low, high = spread([0.325, 0.785, 0.555], "c_td").interval
+    low, high = spread_over_repeats([0.325, 0.785, 0.555], "c_td").interval
     assert (round(low, 3), round(high, 3)) == (0.110, 0.927)
 
 
 def test_fewer_than_three_values_have_no_interval_and_none_no_mean():
-    assert spread([2.5], "nll") == (2.5, None, 1, None)
-    assert spread([], "nll") is None
-    two = spread([0.325, 0.785], "c_td")
+    assert spread_over_repeats([2.5], "nll") == (2.5, None, 1, None)
+    assert spread_over_repeats([], "nll") is None
+    two = spread_over_repeats([0.325, 0.785], "c_td")
     assert (two.mean, two.interval) == (pytest.approx(0.555), None)
     assert two.sd == pytest.approx(0.3253, abs=1e-4)
     # What no c_td can be, from a damaged file.
-    assert spread([1.5, 2.0, 2.5], "c_td").interval is None
+    assert spread_over_repeats([1.5, 2.0, 2.5], "c_td").interval is None
 
 
 def test_folds_are_repeats(tmp_path):
@@ -208,7 +208,7 @@ def test_a_value_with_no_finished_run_has_no_mean(tmp_path):
 
 def test_the_keys_that_tell_most_come_first(tmp_path):
     runs = ((f"a=1 b={b} c={c}", 2 + c + 0.1 * b, 0.8, 0.7) for b in (0, 1) for c in (0, 1))
-    assert telling_keys(sweep_of(jobs(tmp_path, *runs))) == ["c", "b"]
+    assert most_influential_keys(sweep_of(jobs(tmp_path, *runs))) == ["c", "b"]
 
 
 def test_numbers_stand_before_words_and_both_before_the_unknown():

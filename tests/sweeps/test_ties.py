@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from survlstm.runs.validation_file import NAME, read_validation, write_validation
-from survlstm.sweeps.summary import as_plain, read_sweep
-from survlstm.sweeps.text import verdict
+from survlstm.sweeps.summary import read_sweep, sweep_as_json
+from survlstm.sweeps.text import summary_sentences
 from survlstm.training.prediction import Predictions
 from tests.sweeps import sample
 
@@ -35,12 +35,12 @@ def test_repeats_are_paired_by_seed(tmp_path, differences, is_tied):
         low, high = stats.t.interval(0.95, 2, loc=np.mean(differences), scale=stats.sem(differences))
     assert bool(low <= 0 <= high) is is_tied
     assert "paired over 3 repeats" in tie.sentence
-    lead, *others = verdict(sweep)
+    lead, *others = summary_sentences(sweep)
     # Unpaired nothing could be told: the seeds differ by 0.3.
     assert lead.startswith(f"6 jobs: 6 finished. {'Tied' if is_tied else 'Best'} by validation nll: model.dropout=0.1")
     assert ("model.dropout=0.5" in lead) is is_tied
     assert any(("too little to tell the two apart" if is_tied else "the best leads by") in line for line in others)
-    assert as_plain(sweep)["winner"]["tied_with_second"] is is_tied
+    assert sweep_as_json(sweep)["winner"]["tied_with_second"] is is_tied
 
 
 def test_a_worked_lead(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from survlstm.training.budget import Meter, spoken
+from survlstm.training.budget import BudgetMeter, format_duration
 
 
 class Clock:
@@ -21,7 +21,7 @@ def clock():
 
 
 def test_seconds_count_from_the_start_on_top_of_earlier_lives(clock):
-    meter = Meter(clock=clock)
+    meter = BudgetMeter(clock=clock)
     assert meter.seconds == 0
     clock.now += 90
     assert meter.seconds == 90
@@ -30,13 +30,13 @@ def test_seconds_count_from_the_start_on_top_of_earlier_lives(clock):
 
 
 def test_costs(clock):
-    assert Meter(clock=clock).cost(3600.0) is None
-    assert Meter(0.4, clock=clock).cost(900.0) == pytest.approx(0.1)
-    assert Meter(0.0, clock=clock).cost(900.0) == 0.0
+    assert BudgetMeter(clock=clock).cost(3600.0) is None
+    assert BudgetMeter(0.4, clock=clock).cost(900.0) == pytest.approx(0.1)
+    assert BudgetMeter(0.0, clock=clock).cost(900.0) == 0.0
 
 
 def test_without_a_budget_nothing_is_ever_spent(clock):
-    meter = Meter(0.4, clock=clock)
+    meter = BudgetMeter(0.4, clock=clock)
     clock.now += 1e9
     assert meter.spent is None
 
@@ -55,13 +55,13 @@ def test_without_a_budget_nothing_is_ever_spent(clock):
     ],
 )
 def test_what_is_spent_and_when(clock, hours, dollars, after, said):
-    meter = Meter(0.4, hours, dollars, clock=clock)
+    meter = BudgetMeter(0.4, hours, dollars, clock=clock)
     clock.now += after
     assert meter.spent == said
 
 
 def test_what_earlier_lives_used_is_spent_too(clock):
-    meter = Meter(budget_hours=1.0, clock=clock)
+    meter = BudgetMeter(budget_hours=1.0, clock=clock)
     meter.seconds_before = 3599.0
     assert meter.spent is None
     clock.now += 1
@@ -85,4 +85,4 @@ def test_what_earlier_lives_used_is_spent_too(clock):
     ],
 )
 def test_spoken(seconds, said):
-    assert spoken(seconds) == said
+    assert format_duration(seconds) == said

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from survlstm.training.checkpoint import Checkpointer, load_checkpoint, load_latest, tidy
+from survlstm.training.checkpoint import Checkpointer, load_checkpoint, load_latest, remove_unfinished
 from survlstm.training.history import History
 from survlstm.utils.errors import CheckpointError
 from tests.lives import done_by, forked
@@ -196,7 +196,7 @@ def test_in_place_of_a_damaged_last_one_the_one_before_is_used_and_said(folder, 
     assert latest.said.endswith("; previous.pt is used")
     assert latest.damaged == (folder / "last.pt",)
 
-    tidy(folder.parent, latest.damaged)
+    remove_unfinished(folder.parent, latest.damaged)
     assert names(folder) == ["last.damaged", "previous.pt"]
     assert (folder / "last.damaged").read_bytes() == damage
     # The damaged one is not kept as the one before.
@@ -224,7 +224,7 @@ def test_what_killed_writers_left_is_removed(folder):
         (folder / name).write_bytes(b"half")
     for name in (".history.json.12", ".config.yaml.12", ".manifest.json.3"):
         (folder.parent / name).write_bytes(b"half")
-    tidy(folder.parent, ())
+    remove_unfinished(folder.parent, ())
     assert names(folder) == ["last.pt", "previous.pt"]
     assert not list(folder.parent.glob(".*.*.*"))
 
@@ -268,7 +268,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_checkpoints(tmp_path):
     assert seen > 25
     found = epochs_in(last.parent)
     assert found["last"] - found["previous"] in {0, 1}
-    tidy(last.parent.parent, ())
+    remove_unfinished(last.parent.parent, ())
     assert all(name.endswith(".pt") and not name.startswith(".") for name in names(last.parent))
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from survlstm.data.split import Split
-from survlstm.training.distributed import ALONE, joined, launched
-from survlstm.training.prediction import predict
+from survlstm.training.distributed import SINGLE_PROCESS, join_process_group, launched_processes
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import ConfigError
 from tests.learning import CPU, Tight, batches_of, figures, fit, learner_of, model_for, prepared_on
 
@@ -30,7 +30,7 @@ def trained(case, folder, world):
     prepared = prepared_on(clock)
     learner = learner_of(model_for(prepared), micro_batch_size=micro_batch_size, world=world)
     history = fit(prepared, folder, learner, epochs=2, batch_size=batch_size, max_visits=6)
-    found = predict(learner.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, world=world)
+    found = predict_split(learner.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, world=world)
     c_td = [epoch.val_c_td for epoch in history.epochs]
     return {"figures": figures(history), "c_td": c_td, "hazard": np.nan_to_num(found.hazard, nan=-1.0).tolist()}
 
@@ -46,7 +46,7 @@ def in_halves(folder, world):
 
 def lives(folder):
     """What each process finds, as JSON."""
-    with joined("cpu") as world:
+    with join_process_group("cpu") as world:
         mine = folder / str(world.rank)
         mine.mkdir()
         found = {
@@ -85,7 +85,7 @@ def test_what_travels_between_them(both):
 
 @pytest.mark.parametrize("case", CASES)
 def test_histories_and_predictions_are_those_of_one_process(both, tmp_path, case):
-    alone = trained(case, tmp_path / "run", ALONE)
+    alone = trained(case, tmp_path / "run", SINGLE_PROCESS)
     for found in both:
         together = found["trained"][CASES.index(case)]
         np.testing.assert_allclose(together["figures"], alone["figures"], rtol=RTOL)
@@ -96,7 +96,7 @@ def test_histories_and_predictions_are_those_of_one_process(both, tmp_path, case
 
 
 def test_one_may_have_to_halve_its_part_alone(both, tmp_path):
-    alone = in_halves(tmp_path / "run", ALONE)
+    alone = in_halves(tmp_path / "run", SINGLE_PROCESS)
     for found in both:
         np.testing.assert_allclose(found["in_halves"]["figures"], alone["figures"], rtol=RTOL)
     assert both[0]["in_halves"]["size"] is None
@@ -111,15 +111,15 @@ def test_one_process_writes(both):
 
 def test_alone_nothing_travels():
     values = torch.tensor([1.0])
-    assert ALONE.add(values) is values
-    assert (ALONE.most(3), ALONE.shared("x"), ALONE.is_main) == (3, "x", True)
+    assert SINGLE_PROCESS.add(values) is values
+    assert (SINGLE_PROCESS.most(3), SINGLE_PROCESS.shared("x"), SINGLE_PROCESS.is_main) == (3, "x", True)
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert launched() == 1
-    with joined("cpu") as world:
-        assert world is ALONE
+    assert launched_processes() == 1
+    with join_process_group("cpu") as world:
+        assert world is SINGLE_PROCESS
     assert not torch.distributed.is_initialized()
 
 
@@ -130,7 +130,7 @@ def test_half_of_what_torchrun_sets_is_told(monkeypatch, environment):
     for name, value in {"WORLD_SIZE": "4", **environment}.items():
         monkeypatch.setenv(name, value)
     told = r"torchrun, which sets RANK and LOCAL_RANK; .*=4 alone\. Start torchrun"
-    with pytest.raises(ConfigError, match=told), joined("cpu"):
+    with pytest.raises(ConfigError, match=told), join_process_group("cpu"):
         pytest.fail("nothing was joined")
 
 

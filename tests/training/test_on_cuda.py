@@ -8,20 +8,20 @@ import torch
 
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
 from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.training.budget import Meter
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint
 from survlstm.training.early_stopping import EarlyStopping
-from survlstm.training.initial_hazard import starting_hazard
-from survlstm.training.prediction import predict
+from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.prediction import predict_split
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
-from survlstm.training.train_step import Learner
+from survlstm.training.train_step import TrainStep
 from survlstm.training.trainer import Trainer
-from survlstm.utils.errors import MemoryShortageError
+from survlstm.utils.errors import OutOfMemoryError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -31,7 +31,7 @@ HOST = torch.device("cpu")
 @pytest.fixture(scope="module")
 def prepared():
     outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
-    return make(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
+    return prepare_uncached(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 
 def learner_of(prepared, device, **settings):
@@ -44,9 +44,9 @@ def learner_of(prepared, device, **settings):
         dropout=0.3,
         visit_features=5,
         intervals=None,
-        mean_hazard=starting_hazard(prepared.tensors),
+        mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
-    return Learner(model, torch.optim.AdamW(model.parameters(), lr=0.01, fused=True), device, 1.0, **settings)
+    return TrainStep(model, torch.optim.AdamW(model.parameters(), lr=0.01, fused=True), device, 1.0, **settings)
 
 
 def batches_of(prepared, part):
@@ -60,7 +60,7 @@ def fit(prepared, folder, device, *, state=None, epochs=4, **settings):
         scheduler=Schedule(None),
         stopping=EarlyStopping(None, 0.0),
         checkpointer=Checkpointer(folder, 1, {}),
-        meter=Meter(),
+        meter=BudgetMeter(),
         seed=0,
         minutes_between_saves=60.0,
     )
@@ -101,8 +101,8 @@ def test_dropout_falls_on_the_same_units_as_on_the_host():
 def test_predictions_are_the_hosts_within_rounding(prepared, tmp_path):
     trainer, _ = fit(prepared, tmp_path / "run", torch.device("cuda"), epochs=1)
     model, batches = trainer.learner.model, batches_of(prepared, Split.TEST)
-    cuda = predict(model, batches, torch.device("cuda"))
-    np.testing.assert_allclose(cuda.hazard, predict(model.cpu(), batches, HOST).hazard, atol=1e-5)
+    cuda = predict_split(model, batches, torch.device("cuda"))
+    np.testing.assert_allclose(cuda.hazard, predict_split(model.cpu(), batches, HOST).hazard, atol=1e-5)
 
 
 def test_in_bfloat16_it_learns_as_well(prepared, tmp_path):
@@ -120,7 +120,7 @@ def test_out_of_memory_is_a_sentence_and_halves_help(prepared):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.6 * reached / torch.cuda.get_device_properties(device).total_memory)
     try:
-        with pytest.raises(MemoryShortageError, match=r"subjects, .* visits .*trainer.micro_batch_size="):
+        with pytest.raises(OutOfMemoryError, match=r"subjects, .* visits .*trainer.micro_batch_size="):
             list(learner_of(prepared, device).steps(batches, batches.in_order(), salt=0))
         patient = learner_of(prepared, device, on_oom="halve")
         (step,) = patient.steps(batches, batches.in_order(), salt=0)

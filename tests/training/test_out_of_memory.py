@@ -15,9 +15,9 @@ import torch
 from survlstm.data.batches import Batches
 from survlstm.data.split import Split
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.training.out_of_memory import is_shortage, needed
-from survlstm.training.prediction import predict
-from survlstm.utils.errors import MemoryShortageError, TrainingError
+from survlstm.training.out_of_memory import is_out_of_memory, requested_memory
+from survlstm.training.prediction import predict_split
+from survlstm.utils.errors import OutOfMemoryError, TrainingError
 from tests.learning import (
     CPU,
     FEATURES,
@@ -58,7 +58,7 @@ RTOL = 1e-6
     ],
 )
 def test_what_is_for_want_of_memory(error, holds):
-    assert is_shortage(error) == holds
+    assert is_out_of_memory(error) == holds
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_what_is_for_want_of_memory(error, holds):
     ],
 )
 def test_what_was_asked_for(error, said):
-    assert said in needed(error)
-    assert "\n" not in needed(error)
+    assert said in requested_memory(error)
+    assert "\n" not in requested_memory(error)
 
 
 def test_too_large_a_batch_stops_with_what_to_try():
@@ -84,9 +84,9 @@ def test_too_large_a_batch_stops_with_what_to_try():
         r"Tried to allocate 2.00 GiB.* Try trainer.micro_batch_size=11 \(the same result in two parts\), "
         r"trainer.on_oom=halve, model=lstm_small or data.max_visits=50$"
     )
-    with pytest.raises(MemoryShortageError, match=sentence):
+    with pytest.raises(OutOfMemoryError, match=sentence):
         gradients_of(learner, batches, batches.members[:23])
-    assert issubclass(MemoryShortageError, TrainingError)
+    assert issubclass(OutOfMemoryError, TrainingError)
 
 
 @pytest.mark.parametrize("on_oom", ["stop", "halve"])
@@ -94,7 +94,7 @@ def test_one_subject_can_not_be_halved(on_oom):
     prepared = prepared_on("visit")
     learner = learner_of(Tight(model_for(prepared), rows=0), on_oom=on_oom)
     batches = batches_of(prepared)
-    with pytest.raises(MemoryShortageError, match=r"^Out of memory with 1 subject.*Try model=lstm_small or data.max_v"):
+    with pytest.raises(OutOfMemoryError, match=r"^Out of memory with 1 subject.*Try model=lstm_small or data.max_v"):
         gradients_of(learner, batches, batches.members[:1])
 
 
@@ -144,7 +144,7 @@ def test_another_error_passes_through_unchanged():
     with pytest.raises(RuntimeError, match=r"^an error of the model's own$"):
         gradients_of(learner_of(model, on_oom="halve"), batches, batches.members)
     with pytest.raises(RuntimeError, match=r"^an error of the model's own$"):
-        predict(model, batches, CPU)
+        predict_split(model, batches, CPU)
 
 
 @pytest.mark.parametrize("clock", ["visit", "landmark"])
@@ -152,8 +152,8 @@ def test_another_error_passes_through_unchanged():
 def test_predictions_in_halves_are_the_same(clock, rows, caplog):
     prepared = prepared_on(clock)
     batches = batches_of(prepared, batch_size=16)
-    whole = predict(model_for(prepared), batches, CPU)
-    halves = predict(Tight(model_for(prepared), rows=rows), batches, CPU)
+    whole = predict_split(model_for(prepared), batches, CPU)
+    halves = predict_split(Tight(model_for(prepared), rows=rows), batches, CPU)
     assert "WARNING: out of memory while evaluating" in caplog.text
     np.testing.assert_array_equal(halves.subject, whole.subject)
     np.testing.assert_allclose(halves.hazard, whole.hazard, rtol=RTOL)
@@ -162,8 +162,8 @@ def test_predictions_in_halves_are_the_same(clock, rows, caplog):
 
 def test_a_prediction_for_one_subject_can_not_be_halved():
     prepared = prepared_on("visit")
-    with pytest.raises(MemoryShortageError, match=r"^out of memory with one subject of [\d,]+ visits on cpu: CUDA out"):
-        predict(Tight(model_for(prepared), rows=0), batches_of(prepared), CPU)
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory with one subject of [\d,]+ visits on cpu: CUDA out"):
+        predict_split(Tight(model_for(prepared), rows=0), batches_of(prepared), CPU)
 
 
 def wide():

@@ -8,7 +8,7 @@ import torch
 
 from survlstm.models.weights import check_weights
 from survlstm.training.checkpoint import load_checkpoint
-from survlstm.training.saved_state import about_of, checked_optimizer, checked_schedule, refuse_unsound_state
+from survlstm.training.saved_state import check_optimizer_state, check_scheduler_state, check_state, checkpoint_info
 from survlstm.utils.errors import CheckpointError
 from tests.small_training import fit, made, plateau, prepared_records
 
@@ -52,8 +52,8 @@ def without(state, *path):
 
 
 def test_a_state_that_a_run_has_left_is_sound(saved):
-    refuse_unsound_state(saved, "last.pt")
-    assert about_of(saved).mean_hazard == (0.1,)
+    check_state(saved, "last.pt")
+    assert checkpoint_info(saved).mean_hazard == (0.1,)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_state_that_a_run_has_left_is_sound(saved):
 )
 def test_an_unsound_part_is_named(saved, path, value, said):
     with pytest.raises(CheckpointError, match=rf"^last\.pt must hold what a run has saved; .*{said}"):
-        refuse_unsound_state(changed(saved, *path, value=value), "last.pt")
+        check_state(changed(saved, *path, value=value), "last.pt")
 
 
 @pytest.mark.parametrize("name", ["model", "optimizer", "stopping", "random", "about"])
 def test_a_part_that_is_missing_is_told(saved, name):
     with pytest.raises(CheckpointError, match="it must have the parts about"):
-        refuse_unsound_state(without(saved, name), "last.pt")
+        check_state(without(saved, name), "last.pt")
 
 
 def shapes_of(state):
@@ -170,10 +170,10 @@ def trainer(prepared, tmp_path):
 )
 def test_another_optimizers_state_is_refused(saved, trainer, path, value):
     optimizer = trainer.learner.optimizer
-    assert checked_optimizer(optimizer, saved["optimizer"], same_torch=True) == saved["optimizer"]
+    assert check_optimizer_state(optimizer, saved["optimizer"], same_torch=True) == saved["optimizer"]
     other = changed(saved, "optimizer", *path, value=value)["optimizer"]
     with pytest.raises(ValueError, match="optimizer"):
-        checked_optimizer(optimizer, other, same_torch=True)
+        check_optimizer_state(optimizer, other, same_torch=True)
 
 
 @pytest.mark.parametrize(
@@ -182,24 +182,24 @@ def test_another_optimizers_state_is_refused(saved, trainer, path, value):
 )
 def test_another_schedulers_state_is_refused(saved, trainer, path, value):
     own = trainer.scheduler.state_dict()
-    assert checked_schedule(own, saved["scheduler"], same_torch=True) == saved["scheduler"]
+    assert check_scheduler_state(own, saved["scheduler"], same_torch=True) == saved["scheduler"]
     other = changed(saved, "scheduler", *path, value=value)["scheduler"]
     with pytest.raises(ValueError, match="scheduler"):
-        checked_schedule(own, other, same_torch=True)
+        check_scheduler_state(own, other, same_torch=True)
 
 
 def test_a_setting_that_another_torch_does_not_know_stays_as_it_is_now(saved, trainer):
     optimizer, own = trainer.learner.optimizer, trainer.scheduler.state_dict()
     less = without(saved, "optimizer", "param_groups", 0, "decoupled_weight_decay")["optimizer"]
-    found = checked_optimizer(optimizer, less, same_torch=False)
+    found = check_optimizer_state(optimizer, less, same_torch=False)
     assert found["param_groups"][0]["decoupled_weight_decay"] is True
     with pytest.raises(ValueError, match="must have the settings of the config's optimizer"):
-        checked_optimizer(optimizer, less, same_torch=True)
+        check_optimizer_state(optimizer, less, same_torch=True)
     # What is no setting of the scheduler does not become an attribute of it.
-    found = checked_schedule(own, saved["scheduler"] | {"step": "x", "verbose": False}, same_torch=False)
+    found = check_scheduler_state(own, saved["scheduler"] | {"step": "x", "verbose": False}, same_torch=False)
     assert found == saved["scheduler"]
     with pytest.raises(ValueError, match="must have the settings of the config's scheduler"):
-        checked_schedule(own, {}, same_torch=True)
+        check_scheduler_state(own, {}, same_torch=True)
 
 
 def test_a_run_does_not_go_on_with_the_moments_of_another_model(prepared, saved, tmp_path):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from survlstm.training.signal_handler import StopRequest
+from survlstm.training.signal_handler import SignalHandler
 
 KINDS = [signal.SIGTERM, signal.SIGINT]
 
@@ -22,7 +22,7 @@ def came():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_signal_is_kept_as_a_request(came, kind):
-    request = StopRequest()
+    request = SignalHandler()
     with request.listening():
         assert request.signal_number == 0
         os.kill(os.getpid(), kind)
@@ -32,7 +32,7 @@ def test_the_first_signal_is_kept_as_a_request(came, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_second_of_a_kind_acts_as_it_would_have(came, kind):
-    request = StopRequest()
+    request = SignalHandler()
     with request.listening():
         os.kill(os.getpid(), kind)
         os.kill(os.getpid(), kind)
@@ -42,7 +42,7 @@ def test_the_second_of_a_kind_acts_as_it_would_have(came, kind):
 def test_a_second_ctrl_c_interrupts_at_once():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), StopRequest().listening():  # noqa: PT012  (one press, then another)
+        with pytest.raises(KeyboardInterrupt), SignalHandler().listening():  # noqa: PT012  (one press, then another)
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -51,7 +51,7 @@ def test_a_second_ctrl_c_interrupts_at_once():
 
 
 def test_of_two_kinds_the_first_is_remembered(came):
-    request = StopRequest()
+    request = SignalHandler()
     with request.listening():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
@@ -61,9 +61,9 @@ def test_of_two_kinds_the_first_is_remembered(came):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_outside_of_the_block_all_is_as_before(came, kind):
-    with StopRequest().listening():
+    with SignalHandler().listening():
         os.kill(os.getpid(), kind)
-    with pytest.raises(ZeroDivisionError, match="division"), StopRequest().listening():
+    with pytest.raises(ZeroDivisionError, match="division"), SignalHandler().listening():
         1 / 0  # noqa: B018
     os.kill(os.getpid(), kind)
     assert came == [kind]

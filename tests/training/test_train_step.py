@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from survlstm.training.prefetch import ahead
+from survlstm.training.prefetch import prefetch
 from tests.learning import batches_of, figures, fit, gradients_of, learner_of, model_for, prepared_on
 
 CLOCKS = ["visit", "landmark"]
@@ -102,7 +102,7 @@ def test_a_whole_history_is_the_same_however_time_is_cut(plain, tmp_path, monkey
 def test_batches_made_ahead_are_the_batches():
     batches = batches_of(prepared_on("visit"))
     chosen = batches.shuffled(seed=0, epoch=1)
-    for made, subjects in zip(ahead(lambda each: batches.collate(each, salt=5), chosen), chosen, strict=True):
+    for made, subjects in zip(prefetch(lambda each: batches.collate(each, salt=5), chosen), chosen, strict=True):
         for found, expected in zip(made, batches.collate(subjects, salt=5), strict=True):
             assert torch.equal(found, expected) if isinstance(found, torch.Tensor) else found == expected
 

@@ -11,11 +11,11 @@ import torch
 
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
 from survlstm.training.checkpoint import load_checkpoint
-from survlstm.training.initial_hazard import starting_hazard
-from survlstm.training.prediction import predict
+from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import NotFiniteError, OutcomeError
 from tests.records import LANDMARK_SETTINGS, RecordsSource, events_of, random_records
 from tests.small_training import fit, plateau, prepared_records
@@ -141,8 +141,8 @@ def test_of_the_gradient_norms_the_last_five_are_told(prepared, tmp_path):
 def test_predictions_do_not_hang_on_the_batch_size(prepared, tmp_path):
     model, _ = fit(prepared, tmp_path, epochs=1)
     members, columns = prepared.tensors.members(Split.VAL), tuple(range(5))
-    small = predict(model, Batches(prepared.tensors, members, 3, columns), CPU)
-    large = predict(model, Batches(prepared.tensors, members, 1000, columns), CPU)
+    small = predict_split(model, Batches(prepared.tensors, members, 3, columns), CPU)
+    large = predict_split(model, Batches(prepared.tensors, members, 1000, columns), CPU)
     np.testing.assert_allclose(small.hazard, large.hazard, atol=1e-6)
     np.testing.assert_allclose(small.nll, large.nll, rtol=1e-4)
     assert np.isnan(small.hazard).any()
@@ -150,7 +150,9 @@ def test_predictions_do_not_hang_on_the_batch_size(prepared, tmp_path):
 
 def test_the_epochs_loss_is_the_mean_over_subjects(prepared, tmp_path):
     model, history = fit(prepared, tmp_path, epochs=2)
-    found = predict(model, Batches(prepared.tensors, prepared.tensors.members(Split.VAL), 7, tuple(range(5))), CPU)
+    found = predict_split(
+        model, Batches(prepared.tensors, prepared.tensors.members(Split.VAL), 7, tuple(range(5))), CPU
+    )
     assert history.epochs[history.best_epoch - 1].val_loss == pytest.approx(found.nll.mean(), rel=1e-5)
 
 
@@ -170,7 +172,7 @@ def test_with_windows_too_the_loss_is_the_mean_over_subjects_whatever_the_batch_
 def landmark_prepared():
     """Who comes often has the outcome soon: on the landmark clock the history tells."""
     outcome = FirstCodeOutcome(["X/7"])
-    return make(RecordsSource(events_of(random_records(500, seed=0))), outcome, LANDMARK_SETTINGS)
+    return prepare_uncached(RecordsSource(events_of(random_records(500, seed=0))), outcome, LANDMARK_SETTINGS)
 
 
 def test_it_learns_on_the_landmark_clock(landmark_prepared, tmp_path):
@@ -183,7 +185,7 @@ def test_the_whole_curve_is_predicted_on_the_landmark_clock(landmark_prepared, t
     model, _ = fit(landmark_prepared, tmp_path, epochs=1)
     tensors = landmark_prepared.tensors
     members = tensors.members(Split.VAL)
-    small, large = (predict(model, Batches(tensors, members, size, tuple(range(5))), CPU) for size in (3, 1000))
+    small, large = (predict_split(model, Batches(tensors, members, size, tuple(range(5))), CPU) for size in (3, 1000))
     assert small.hazard.shape == small.survival.shape == (len(members), tensors.steps)
     assert np.isfinite(small.hazard).all()
     np.testing.assert_allclose(small.hazard, large.hazard, atol=1e-6)
@@ -199,7 +201,7 @@ def test_the_whole_curve_is_predicted_on_the_landmark_clock(landmark_prepared, t
 def test_starting_hazards(prepared, landmark_prepared):
     tensors = prepared.tensors
     training = tensors.members(Split.TRAIN)
-    (mean,) = starting_hazard(tensors)
+    (mean,) = initial_hazard(tensors)
     assert mean == tensors.event[training].sum() / (tensors.step[training] + 1).sum()
     # Interval 1 has no event; what is added is one subject with the mean hazard, 2 events over 7 steps.
     others = len(landmark_prepared.tensors.step) - 3
@@ -211,6 +213,6 @@ def test_starting_hazards(prepared, landmark_prepared):
         edge_days=np.array([0.0, 1.0, 2.0, 3.0]),
     )
     mean = 2 / 7
-    np.testing.assert_allclose(starting_hazard(few), [(1 + mean) / 4, mean / 3, (1 + mean) / 3])
+    np.testing.assert_allclose(initial_hazard(few), [(1 + mean) / 4, mean / 3, (1 + mean) / 3])
     with pytest.raises(OutcomeError, match="found 0 events in 7 at-risk steps"):
-        starting_hazard(replace(few, event=np.zeros(others + 3, dtype=bool)))
+        initial_hazard(replace(few, event=np.zeros(others + 3, dtype=bool)))

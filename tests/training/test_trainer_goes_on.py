@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from survlstm.data.split import Split
-from survlstm.training.budget import Meter
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer, load_checkpoint
 from survlstm.utils.errors import Interrupted, TrainingError
 from tests.lives import done_by
@@ -144,7 +144,7 @@ def test_a_signal_stops_it_after_the_step_and_nothing_is_lost(prepared, tmp_path
 
 def ticking(**budget):
     """A meter whose clock ticks once a look."""
-    return Meter(clock=itertools.count().__next__, **budget)
+    return BudgetMeter(clock=itertools.count().__next__, **budget)
 
 
 def test_a_spent_budget_ends_it_within_an_epoch_and_a_larger_one_goes_on(prepared, tmp_path, caplog):
@@ -224,6 +224,6 @@ def test_what_was_used_adds_up_over_the_lives(prepared, tmp_path, state):
     before = state["history"]["usage"]["seconds"]
     assert before > 0
     state["history"]["usage"]["seconds"] = 1000.0
-    _, history = fit(prepared, tmp_path, epochs=2, state=state, meter=Meter(cost_per_hour=3.6))
+    _, history = fit(prepared, tmp_path, epochs=2, state=state, meter=BudgetMeter(cost_per_hour=3.6))
     assert 1000.0 < history.usage.seconds < 1060.0
     assert history.usage.cost == pytest.approx(history.usage.seconds / 1000)

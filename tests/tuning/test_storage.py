@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from survlstm.tuning import storage
-from survlstm.tuning.storage import DyingLock, masked, patiently
+from survlstm.tuning.storage import ProcessLock, mask_password, retry
 from survlstm.utils.errors import ConfigError
 from tests.tuning.bowl import tuned
 
@@ -88,7 +88,7 @@ def test_a_torn_last_line_is_left_out_and_the_journal_stays_readable(tmp_path):
 def test_the_lock_mends_what_a_killed_holder_left(tmp_path, before, after):
     journal = tmp_path / "journal"
     journal.write_bytes(before)
-    lock = DyingLock(journal)
+    lock = ProcessLock(journal)
     lock.acquire()
     lock.release()
     assert journal.read_bytes() == after
@@ -104,12 +104,12 @@ def test_a_storage_that_comes_back_is_waited_for(tmp_path, monkeypatch):
             raise error
         return "there"
 
-    assert patiently(job, url=None, folder=tmp_path) == "there"
+    assert retry(job, url=None, folder=tmp_path) == "there"
     answers = iter([OSError("gone")] * 3)
     with pytest.raises(ConfigError, match=r"study\.journal can't be: gone\."):
-        patiently(job, url=None, folder=tmp_path)
+        retry(job, url=None, folder=tmp_path)
 
 
 def test_passwords_are_not_told():
-    assert masked("postgresql://ann:secret@host/db") == "postgresql://ann:***@host/db"
-    assert masked("sqlite:////tmp/a.db") == "sqlite:////tmp/a.db"
+    assert mask_password("postgresql://ann:secret@host/db") == "postgresql://ann:***@host/db"
+    assert mask_password("sqlite:////tmp/a.db") == "sqlite:////tmp/a.db"

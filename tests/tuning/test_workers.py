@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from survlstm.tuning import tune
-from survlstm.tuning.trial_table import places, trial_folder
+from survlstm.tuning.trial_table import trial_folder, trial_slots
 from tests.lives import forked
 from tests.tuning.bowl import EPOCHS, Bowl, config_of, tuned, work
 
@@ -137,6 +137,6 @@ def test_surplus_trials_of_machines_without_a_common_folder_are_ended_at_once(tm
         tune(config, bowl)
     assert bowl.asked == []
     study = optuna.load_study(study_name=config.name, storage=config.storage)
-    assert [place.state for place in places(study.trials)] == ["complete", "complete"]
+    assert [place.state for place in trial_slots(study.trials)] == ["complete", "complete"]
     study._storage._backend.engine.dispose()
     assert len(tuned(tmp_path / "two", "trials=3", url).asked) == 1

@@ -4,8 +4,15 @@ import json
 
 import pytest
 
-from survlstm.runs.manifest import ending_recorded
-from survlstm.utils.content import is_words, kind_of_content, kinds_of_content, known_and_others, sentence_of, way_of
+from survlstm.runs.manifest import record_ending
+from survlstm.utils.content import (
+    describe_error,
+    is_words,
+    kind_of_content,
+    kinds_of_content,
+    list_known_names,
+    traceback_without_message,
+)
 from survlstm.utils.errors import Interrupted, SourceError
 
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -41,12 +48,12 @@ def test_kinds_are_counted():
 
 
 def test_only_known_names_are_shown():
-    assert known_and_others(["START", "CODE"], ["CODE", "START"]) == "START, CODE"
-    assert known_and_others(["START", "Anna", "CODE", "5"], ["CODE", "START"]) == (
+    assert list_known_names(["START", "CODE"], ["CODE", "START"]) == "START, CODE"
+    assert list_known_names(["START", "Anna", "CODE", "5"], ["CODE", "START"]) == (
         "START, CODE and 2 names not shown here (1 text, 1 number)"
     )
-    assert known_and_others(["Anna"], ["CODE"]) == "1 name not shown here (1 text)"
-    assert known_and_others([], ["CODE"]) == "nothing"
+    assert list_known_names(["Anna"], ["CODE"]) == "1 name not shown here (1 text)"
+    assert list_known_names([], ["CODE"]) == "nothing"
 
 
 def raised(error):
@@ -67,8 +74,8 @@ def raised(error):
     ],
 )
 def test_the_words_of_an_error_that_may_quote_data_are_not_kept(error, sentence):
-    assert sentence_of(raised(error)) == sentence
-    assert "secret" not in way_of(raised(error))
+    assert describe_error(raised(error)) == sentence
+    assert "secret" not in traceback_without_message(raised(error))
 
 
 def test_a_manifest_says_where_an_unexpected_error_came_from(tmp_path):
@@ -77,11 +84,11 @@ def test_a_manifest_says_where_an_unexpected_error_came_from(tmp_path):
             raise KeyError("secret")
 
     # Through a line of the package.
-    with pytest.raises(KeyError, match="secret"), ending_recorded(tmp_path):
+    with pytest.raises(KeyError, match="secret"), record_ending(tmp_path):
         kind_of_content(Text())
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["sentence"].startswith("KeyError in survlstm/utils/content.py:")
     assert "secret" not in json.dumps(manifest)
-    with pytest.raises(Interrupted), ending_recorded(tmp_path):
+    with pytest.raises(Interrupted), record_ending(tmp_path):
         raise Interrupted("stopped by signal 15", signal_number=15)
     assert json.loads((tmp_path / "manifest.json").read_text())["sentence"] == "Interrupted: stopped by signal 15"

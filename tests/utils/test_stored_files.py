@@ -13,7 +13,7 @@ from survlstm.config.schema import RunConfig
 from survlstm.config.validation import validate, validate_stored
 from survlstm.training.history import Epoch, History, Usage
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.stored_files import MOST_LEVELS, built, fault_of, parse_json, parse_yaml, read_bytes
+from survlstm.utils.stored_files import MOST_LEVELS, find_fault, parse_fields, parse_json, parse_yaml, read_bytes
 
 TINY = ["data=tiny", "trainer=smoke"]
 
@@ -106,7 +106,7 @@ def doubling(levels):
 )
 def test_what_is_no_plain_config_says_so(values, said):
     began = time.monotonic()
-    found = fault_of(values)
+    found = find_fault(values)
     assert time.monotonic() - began < 5
     assert said in found
 
@@ -195,8 +195,8 @@ EPOCH = {
 
 
 def test_a_value_is_built_from_exactly_its_fields():
-    assert built(Epoch, EPOCH).train_loss == 2.0
-    history = History(10, 1.5, epochs=[built(Epoch, EPOCH)], best_epoch=1, usage=Usage(seconds=3.0))
+    assert parse_fields(Epoch, EPOCH).train_loss == 2.0
+    history = History(10, 1.5, epochs=[parse_fields(Epoch, EPOCH)], best_epoch=1, usage=Usage(seconds=3.0))
     assert str(History.from_plain(history.as_plain())) == str(history)
 
 
@@ -212,11 +212,11 @@ def test_a_value_is_built_from_exactly_its_fields():
 )
 def test_a_field_of_another_type_is_named(changes, said):
     with pytest.raises(ValueError, match=said):
-        built(Epoch, EPOCH | changes)
+        parse_fields(Epoch, EPOCH | changes)
     with pytest.raises(ValueError, match="must have the fields"):
-        built(Epoch, {key: value for key, value in EPOCH.items() if key != "lr"})
+        parse_fields(Epoch, {key: value for key, value in EPOCH.items() if key != "lr"})
     with pytest.raises(ValueError, match=r"must have the fields .*; found nothing"):
-        built(Usage, None)
+        parse_fields(Usage, None)
 
 
 def test_validate_resolves_and_validate_stored_does_not():

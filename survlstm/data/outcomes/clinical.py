@@ -9,8 +9,14 @@ from jaxtyping import Bool, Int64
 
 from survlstm.data.death_codes import DEATH_CODES
 from survlstm.data.events import Events
-from survlstm.data.known_times import KnownTimes, Limits
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_steps, limits_of_life, refuse_unknown_codes
+from survlstm.data.known_times import KnownTimes, RecordLimits
+from survlstm.data.outcomes.labels import (
+    Labels,
+    ObservedFollowUp,
+    limits_at_death,
+    refuse_unknown_codes,
+    step_end_times,
+)
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
 
@@ -21,16 +27,18 @@ class DeathOutcome:
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
         """Dated entries before the day of death; timed ones before the earliest moment at which that day can begin."""
-        limits = Limits.from_days(events.subjects.death, tolerance=events.day_tolerance)
+        limits = RecordLimits.from_days(events.subjects.death, tolerance=events.day_tolerance)
         is_before = limits.contain(times, events.subject)
         return is_before & ~(times.is_dated & (times.day >= limits.day[events.subject]))
 
-    def follow_up(self, visits: Visits) -> FollowUp:
+    def follow_up(self, visits: Visits) -> ObservedFollowUp:
         """Every visit before the day of death."""
         died = ~np.isnat(visits.subjects.death)
         steps = visits.visits_per_subject - np.where(died, 0, 1)
         never = np.zeros(len(died), dtype=bool)
-        return FollowUp(visits.visits_per_subject, steps, died, prevalent=never, event_time=visits.subjects.death)
+        return ObservedFollowUp(
+            visits.visits_per_subject, steps, died, prevalent=never, event_time=visits.subjects.death
+        )
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """n visits: the dead have the event at step n-1, on the day they died; the living are censored at step n-2."""
@@ -41,7 +49,7 @@ class DeathOutcome:
                 "Use a larger cohort or another outcome"
             )
         step = visits.visits_per_subject - np.where(died, 1, 2)
-        return Labels(step, died, end_time=np.where(died, visits.subjects.death, end_of_steps(visits, step)))
+        return Labels(step, died, end_time=np.where(died, visits.subjects.death, step_end_times(visits, step)))
 
 
 @dataclass(frozen=True)
@@ -55,21 +63,21 @@ class FirstCodeOutcome:
 
         A treatment entered together with the diagnosis is thus no input of the step that predicts the diagnosis.
         """
-        limits = limits_of_life(events)
+        limits = limits_at_death(events)
         is_qualifying = np.isin(events.codes, self.codes)[events.code] & limits.contain(times, events.subject)
         limits = limits.lowered(
             times.take(is_qualifying), events.subject[is_qualifying], tolerance=events.day_tolerance
         )
         return is_qualifying | limits.contain(times, events.subject)
 
-    def follow_up(self, visits: Visits) -> FollowUp:
+    def follow_up(self, visits: Visits) -> ObservedFollowUp:
         """Up to and including the first visit with a qualifying code; prevalent where that is visit 0."""
         first = self._first_qualifying_visit(visits)
         event = first < visits.visits_per_subject
         observed = np.where(event, first + 1, visits.visits_per_subject)
         event_time = np.full(len(event), np.datetime64("NaT"), dtype="datetime64[s]")
         event_time[event] = visits.visit_time[(visits.visit_offsets[:-1] + first)[event]]
-        return FollowUp(observed, observed - 1, event, prevalent=event & (first == 0), event_time=event_time)
+        return ObservedFollowUp(observed, observed - 1, event, prevalent=event & (first == 0), event_time=event_time)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """The event, where the last observed visit records it, and the censored both end at step n-2."""
@@ -87,7 +95,7 @@ class FirstCodeOutcome:
         said = f"of the outcome's {len(self.codes)} codes these occur nowhere in the export: {', '.join(absent)}"
         warnings = (said,) if absent else ()
         step = visits.visits_per_subject - 2
-        return Labels(step, event, end_time=end_of_steps(visits, step), warnings=warnings)
+        return Labels(step, event, end_time=step_end_times(visits, step), warnings=warnings)
 
     def _first_qualifying_visit(self, visits: Visits) -> Int64[np.ndarray, " subject"]:
         """Number of the first visit with a qualifying code; the subject's number of visits where there is none."""

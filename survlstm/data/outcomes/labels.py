@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from survlstm.data.events import Events, Subjects
-from survlstm.data.known_times import KnownTimes, Limits
+from survlstm.data.known_times import KnownTimes, RecordLimits
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
 
 
 @dataclass(frozen=True)
-class FollowUp:
+class ObservedFollowUp:
     """Visits 0..``visits``-1 of each subject are observed, and ``event`` says whether the outcome ends them.
 
     ``steps`` is how many steps a subject is at risk in: none means no follow-up. ``prevalent`` subjects had the
@@ -59,7 +59,7 @@ class Outcome(Protocol):
         neither be an input nor move a visit.
         """
 
-    def follow_up(self, visits: Visits) -> FollowUp:
+    def follow_up(self, visits: Visits) -> ObservedFollowUp:
         """How many visits of each subject are observed."""
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
@@ -69,15 +69,15 @@ class Outcome(Protocol):
         """
 
 
-def end_of_steps(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.ndarray:
+def step_end_times(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.ndarray:
     """datetime64[s] [subject]: the time of visit ``step``+1, which ends that step; of the last visit where none is."""
     last = np.minimum(visits.visit_offsets[:-1] + step + 1, visits.visit_offsets[1:] - 1)
     return visits.visit_time[last]
 
 
-def limits_of_life(events: Events) -> Limits:
+def limits_at_death(events: Events) -> RecordLimits:
     """Limit each record to the day of death: later entries are no care."""
-    return Limits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
+    return RecordLimits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
 
 
 def end_of_death_day(subjects: Subjects) -> np.ndarray:

@@ -9,7 +9,13 @@ from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes
-from survlstm.data.outcomes.labels import FollowUp, Labels, end_of_steps, limits_of_life, refuse_unknown_codes
+from survlstm.data.outcomes.labels import (
+    Labels,
+    ObservedFollowUp,
+    limits_at_death,
+    refuse_unknown_codes,
+    step_end_times,
+)
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
 from survlstm.survival.concordance import concordance_td
@@ -25,13 +31,13 @@ class _DrawnOutcome:
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
         """Everything up to the day of death."""
-        return limits_of_life(events).contain(times, events.subject)
+        return limits_at_death(events).contain(times, events.subject)
 
-    def follow_up(self, visits: Visits) -> FollowUp:
+    def follow_up(self, visits: Visits) -> ObservedFollowUp:
         """The whole record: the outcome is drawn on it afterwards."""
         none = np.zeros(len(visits.subjects), dtype=bool)
         never = np.full(len(none), np.datetime64("NaT"), dtype="datetime64[s]")
-        return FollowUp(
+        return ObservedFollowUp(
             visits.visits_per_subject, visits.visits_per_subject - 1, event=none, prevalent=none, event_time=never
         )
 
@@ -138,7 +144,7 @@ class SyntheticOutcome(_DrawnOutcome):
     def _planted(self, visits: Visits) -> list[tuple[float, np.ndarray]]:
         refuse_unknown_codes(self.planted_codes, visits.codes, key="outcome.planted_codes")
         is_planted = np.isin(visits.codes, self.planted_codes)[visits.code]
-        return [(1.0, distinct_so_far(visits, is_planted))]
+        return [(1.0, distinct_code_counts(visits, is_planted))]
 
 
 def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,11 +159,11 @@ def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     codes = visits.code_offsets[1:] - codes_before
     seconds = visits.visit_time.astype("datetime64[s]").astype(np.int64)
     years = (seconds - seconds[first_visit]) / YEAR_SECONDS
-    distinct = distinct_so_far(visits, np.ones(len(visits.code), dtype=bool))
+    distinct = distinct_code_counts(visits, np.ones(len(visits.code), dtype=bool))
     return codes / number, number / (1 + years), 1 - distinct / codes
 
 
-def distinct_so_far(visits: Visits, counted: Bool[np.ndarray, " code"]) -> Float[np.ndarray, " visit"]:
+def distinct_code_counts(visits: Visits, counted: Bool[np.ndarray, " code"]) -> Float[np.ndarray, " visit"]:
     """How many different codes the history up to each visit holds, of the entries that are ``counted``."""
     owner = visits.visit_subject
     entry = np.flatnonzero(counted)
@@ -211,7 +217,7 @@ def draw_labels(
         "intercept": intercept,
     }
     oracle_hazard = expit(intercept + effect).astype(np.float32)
-    return Labels(step, event, end_of_steps(visits, step), oracle_hazard, facts)
+    return Labels(step, event, step_end_times(visits, step), oracle_hazard, facts)
 
 
 def oracle_concordance(visits: Visits, labels: Labels) -> float:

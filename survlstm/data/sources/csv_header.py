@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from survlstm.data.sources.csv_stream import open_bytes
 from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
-from survlstm.utils.content import kinds_of_content, known_and_others
+from survlstm.utils.content import kinds_of_content, list_known_names
 from survlstm.utils.errors import SourceError
 
 _HEAD_BYTES = 1 << 16
@@ -164,6 +164,6 @@ def _no_header(path: Path, text: str, lines: Sequence[bytes], fields: Sequence[F
             advice = f"The line looks like a row of data ({kinds_of_content(cells)}): put the header line before it"
     return SourceError(
         f"{path.name} must have the columns of a Synthea CSV export (2019 or later) in its first line; {missing} "
-        f"missing, found {known_and_others(cells, SYNTHEA_COLUMNS)}, separated by {_SEPARATORS[separator]}. {advice} "
+        f"missing, found {list_known_names(cells, SYNTHEA_COLUMNS)}, separated by {_SEPARATORS[separator]}. {advice} "
         f"({path})."
     )

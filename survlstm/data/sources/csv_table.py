@@ -16,7 +16,7 @@ from jaxtyping import Int32
 
 from survlstm.data.sources.csv_header import Field, Header, line_of_row, read_header
 from survlstm.data.sources.csv_stream import NOT_UTF8, Utf8Stream, open_bytes
-from survlstm.data.sources.missing_values import without_missing
+from survlstm.data.sources.missing_values import blank_missing_values
 from survlstm.utils.errors import SourceError
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -37,7 +37,7 @@ class Column:
     spelled_missing: int = 0
 
 
-class Part(NamedTuple):
+class TableFile(NamedTuple):
     """One file of a table, and how many rows were read from it."""
 
     path: Path
@@ -52,7 +52,7 @@ class CsvTable(NamedTuple):
     columns: dict[str, Column]
     rows: int
     malformed: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TableFile, ...] = ()
 
     def place(self, row: int) -> str:
         """Say in which line of which file a row stands, for a message; reads that file again."""
@@ -145,7 +145,7 @@ def _read_file(path: Path, fields: Sequence[Field]) -> CsvTable:
         header = read_header(path, fields)
         if not header.has_rows:
             nothing = Column(np.empty(0, np.int32), pa.array([], pa.string()))
-            return CsvTable(path, dict.fromkeys(header.names, nothing), 0, 0, (Part(path, header, 0),))
+            return CsvTable(path, dict.fromkeys(header.names, nothing), 0, 0, (TableFile(path, header, 0),))
         parser = _Parser(path, header)
         table = pa_csv.read_csv(parser.file, **parser.options(_TEXT)).unify_dictionaries()
         parser.check(table.num_rows)
@@ -156,7 +156,7 @@ def _read_file(path: Path, fields: Sequence[Field]) -> CsvTable:
         if parser.stream.is_marked:
             _refuse_not_utf8(path, header, field, column.values, column.index, rows_before=0)
         columns[field.name] = column
-    return CsvTable(path, columns, table.num_rows, parser.malformed, (Part(path, header, table.num_rows),))
+    return CsvTable(path, columns, table.num_rows, parser.malformed, (TableFile(path, header, table.num_rows),))
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def _column(chunks: pa.ChunkedArray, field: Field) -> Column:
     index, values = np.concatenate(indices), chunks.chunk(0).dictionary
     if field.free_text:
         return Column(index, values)
-    values, spelled = without_missing(values)
+    values, spelled = blank_missing_values(values)
     return Column(index, values, 0 if spelled is None else int(np.count_nonzero(spelled[index])))
 
 

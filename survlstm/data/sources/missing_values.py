@@ -30,7 +30,7 @@ _LONGEST = max(map(len, WORDS))
 _SPACE, _TILDE = ord(" "), ord("~")
 
 
-def without_missing(values: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, " value"] | None]:
+def blank_missing_values(values: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, " value"] | None]:
     """Trim every text and empty those that say "missing"; the mask tells which did, None where none does."""
     lowest, highest = _lowest_and_highest_byte(values)
     if lowest <= _SPACE or highest > _TILDE:

@@ -30,7 +30,7 @@ _NO_CODE = (
 )
 
 
-class Fate(IntEnum):
+class RowStatus(IntEnum):
     """Used, left out by design, or unusable; a row has the first that applies."""
 
     USED = 0
@@ -52,72 +52,74 @@ class Fate(IntEnum):
 _MALFORMED = "malformed row"
 # A patient's defect is counted once, in patients; the rows that go with the patient are no defects of their own.
 _LEFT_OUT = {
-    Fate.BOOK_KEEPING: "book-keeping (QALY, DALY, QOLS)",
-    Fate.PATIENT_LEFT_OUT: "patient left out",
+    RowStatus.BOOK_KEEPING: "book-keeping (QALY, DALY, QOLS)",
+    RowStatus.PATIENT_LEFT_OUT: "patient left out",
 }
 _UNUSABLE = {
-    Fate.NO_PATIENT: "no patient id",
-    Fate.TOO_LONG: f"id longer than {LONGEST_ID} characters, or code longer than {LONGEST_CODE}",
-    Fate.CONTROL_CHARACTER: "control character in an id or a code",
-    Fate.UNKNOWN_PATIENT: "unknown patient",
-    Fate.NO_CODE: "no code",
-    Fate.NOT_A_CODE: "a UUID or a date in place of a code",
-    Fate.NO_DATE: "no date",
-    Fate.UNPARSABLE_DATE: "unparsable date",
-    Fate.IMPOSSIBLE_DATE: "impossible date",
-    Fate.UNUSABLE_DEATH: "unparsable or impossible date of death",
-    Fate.DEATH_BEFORE_BIRTH: "death before birth",
+    RowStatus.NO_PATIENT: "no patient id",
+    RowStatus.TOO_LONG: f"id longer than {LONGEST_ID} characters, or code longer than {LONGEST_CODE}",
+    RowStatus.CONTROL_CHARACTER: "control character in an id or a code",
+    RowStatus.UNKNOWN_PATIENT: "unknown patient",
+    RowStatus.NO_CODE: "no code",
+    RowStatus.NOT_A_CODE: "a UUID or a date in place of a code",
+    RowStatus.NO_DATE: "no date",
+    RowStatus.UNPARSABLE_DATE: "unparsable date",
+    RowStatus.IMPOSSIBLE_DATE: "impossible date",
+    RowStatus.UNUSABLE_DEATH: "unparsable or impossible date of death",
+    RowStatus.DEATH_BEFORE_BIRTH: "death before birth",
 }
 # Left out for their date of death: who is left then depends on who died.
-BY_DEATH = tuple(_UNUSABLE[fate] for fate in (Fate.UNUSABLE_DEATH, Fate.DEATH_BEFORE_BIRTH))
+BY_DEATH = tuple(_UNUSABLE[fate] for fate in (RowStatus.UNUSABLE_DEATH, RowStatus.DEATH_BEFORE_BIRTH))
 
 
-class Check(NamedTuple):
+class RowCheck(NamedTuple):
     """``hits`` tells which of a column's texts mean ``fate``, and ``rows`` which text each row has.
 
     Without ``rows`` the hits are row by row.
     """
 
-    fate: Fate
+    fate: RowStatus
     hits: Bool[np.ndarray, " value"]
     rows: Int32[np.ndarray, " row"] | None = None
 
 
-def name_checks(table: CsvTable, longest: Mapping[str, int]) -> list[Check]:
+def name_checks(table: CsvTable, longest: Mapping[str, int]) -> list[RowCheck]:
     """Checks of columns of ids and codes: each text must be printable, and no longer than ``longest`` says."""
     checks = []
     for name, length in longest.items():
         column = table.columns[name]
-        checks.append(Check(Fate.TOO_LONG, _mask(pc.greater(pc.utf8_length(column.values), length)), column.index))
+        checks.append(
+            RowCheck(RowStatus.TOO_LONG, _mask(pc.greater(pc.utf8_length(column.values), length)), column.index)
+        )
         if not is_printable_ascii(column.values):
             control = _mask(pc.match_substring_regex(column.values, _CONTROL))
-            checks.append(Check(Fate.CONTROL_CHARACTER, control, column.index))
+            checks.append(RowCheck(RowStatus.CONTROL_CHARACTER, control, column.index))
     return checks
 
 
-def no_code(codes: pa.Array) -> Bool[np.ndarray, " value"]:
+def is_not_a_code(codes: pa.Array) -> Bool[np.ndarray, " value"]:
     """Which texts are a UUID or a date."""
     return _mask(pc.match_substring_regex(codes, _NO_CODE))
 
 
-def judge_rows(rows: int, checks: Iterable[Check]) -> Int8[np.ndarray, " row"]:
-    """The ``Fate`` of every row: that of the first check that hits it."""
+def check_rows(rows: int, checks: Iterable[RowCheck]) -> Int8[np.ndarray, " row"]:
+    """The ``RowStatus`` of every row: that of the first check that hits it."""
     fates = np.zeros(rows, np.int8)
     for check in checks:
         # Nearly every check of a sound export hits no text at all, and then no row is looked at.
         if check.hits.any():
             hits = check.hits if check.rows is None else check.hits[check.rows]
-            fates[hits & (fates == Fate.USED)] = check.fate
+            fates[hits & (fates == RowStatus.USED)] = check.fate
     return fates
 
 
 def count_rows(table: str, fates: Int8[np.ndarray, " row"], *, malformed: int) -> TableCount:
     """Count the rows of a table, the malformed ones among those read."""
-    counts = np.bincount(fates, minlength=len(Fate))
+    counts = np.bincount(fates, minlength=len(RowStatus))
     left_out = {reason: int(counts[fate]) for fate, reason in _LEFT_OUT.items() if counts[fate]}
     unusable = {_MALFORMED: malformed} if malformed else {}
     unusable |= {reason: int(counts[fate]) for fate, reason in _UNUSABLE.items() if counts[fate]}
-    return TableCount(table, len(fates) + malformed, int(counts[Fate.USED]), left_out, unusable)
+    return TableCount(table, len(fates) + malformed, int(counts[RowStatus.USED]), left_out, unusable)
 
 
 def count_malformed(table: str, malformed: int) -> TableCount:
@@ -125,7 +127,7 @@ def count_malformed(table: str, malformed: int) -> TableCount:
     return count_rows(table, np.empty(0, np.int8), malformed=malformed)
 
 
-def first_cell(table: CsvTable, column: str, fates: Int8[np.ndarray, " row"], *wrong: Fate) -> str:
+def describe_first_cell(table: CsvTable, column: str, fates: Int8[np.ndarray, " row"], *wrong: RowStatus) -> str:
     """Say where the first row with one of these fates stands, and what kind of content its cell is; "" without one."""
     rows = np.flatnonzero(np.isin(fates, wrong))
     if not len(rows):
@@ -162,7 +164,7 @@ def check_unusable_share(count: TableCount, *, limit: float, example: Callable[[
     )
 
 
-def selected_by_death(count: TableCount, *, limit: float = 0.01) -> str | None:
+def warn_of_selection_by_death(count: TableCount, *, limit: float = 0.01) -> str | None:
     """A warning where more than ``limit`` of the patients are left out for their date of death; else None."""
     lost = sum(count.unusable.get(reason, 0) for reason in BY_DEATH)
     if lost <= limit * count.rows_read:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvStream, read_csv_table
-from survlstm.data.sources.missing_values import without_missing
+from survlstm.data.sources.missing_values import blank_missing_values
 from survlstm.data.sources.row_checks import check_unusable_share, count_malformed
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
@@ -38,8 +38,8 @@ class Shards(NamedTuple):
     """``folders`` are exports that ``SyntheaSource`` reads; ``subjects`` is how many usable ones they hold together.
 
     The subjects of one folder after the other stand in the order of the whole export. Each folder is to be read with
-    ``max_unusable_share`` 1, and ``merged`` adds up what became of the rows, ``malformed`` among them: rows of the
-    wrong width stand in no folder.
+    ``max_unusable_share`` 1, and ``merge_counts`` adds up what became of the rows, ``malformed`` among them:
+    rows of the wrong width stand in no folder.
     """
 
     subjects: int
@@ -48,7 +48,7 @@ class Shards(NamedTuple):
 
 
 @contextmanager
-def shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Path) -> Iterator[Shards]:
+def split_into_shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Path) -> Iterator[Shards]:
     """Split the export's patients and ``tables`` into parts of at most ``subjects_at_once`` usable subjects.
 
     An export that is no larger is its own only part, and nothing is written. Else the parts stand in a folder below
@@ -76,7 +76,7 @@ def shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Pa
         yield Shards(subjects, folders, tuple(count for count in malformed if count.rows_read))
 
 
-def merged(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, ...]:
+def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, ...]:
     """The counts of all parts added up table by table, in the order in which ``SyntheaSource`` gives them."""
     sums: dict[str, TableCount] = {}
     for count in (count for part in counts for count in part):
@@ -120,7 +120,7 @@ def _parts(ids: pa.Array, starts: list[str]) -> Int64[np.ndarray, " row"]:
     """The part of each row's patient, or the part in which a patient of that id would be."""
     encoded = ids.dictionary_encode()
     # As they are read there, without spaces around them.
-    names, _ = without_missing(encoded.dictionary)
+    names, _ = blank_missing_values(encoded.dictionary)
     parts = np.array([bisect_right(starts, text) for text in names.to_pylist()], dtype=np.int64)
     return parts[encoded.indices.to_numpy()]
 

@@ -9,8 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
-from survlstm.data.checksums import fault_of, write_sums
-from survlstm.utils.atomic_folder import written_aside
+from survlstm.data.checksums import find_damage, write_sums
+from survlstm.utils.atomic_folder import atomic_folder
 from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
     try:
         _remove_broken(folder)
-        with written_aside(folder) as aside:
+        with atomic_folder(folder) as aside:
             simulate_cohort(
                 aside,
                 patients=patients,
@@ -53,14 +53,14 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
 
 def _remove_broken(folder: Path) -> None:
     # Looked at again: another run may have finished the cohort while the simulator was imported.
-    if folder.exists() and fault_of(folder):
+    if folder.exists() and find_damage(folder):
         broken = folder.with_name(f".{folder.name}-broken-{os.getpid()}")
         folder.rename(broken)
         shutil.rmtree(broken)
 
 
 def _is_whole(folder: Path) -> bool:
-    fault = fault_of(folder) if folder.is_dir() else ""
+    fault = find_damage(folder) if folder.is_dir() else ""
     if fault:
         log.warning("WARNING: the simulated cohort in %s can't be used (%s); it is made anew", folder, fault)
     return folder.is_dir() and not fault

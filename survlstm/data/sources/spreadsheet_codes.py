@@ -14,7 +14,7 @@ _FLOAT = re.compile(r"\d+\.0+")
 _DIGITS_KEPT = 15
 
 
-def warn_of_spreadsheet(table: str, names: Iterable[str], code: Int32[np.ndarray, " event"]) -> list[str]:
+def warn_of_spreadsheet_codes(table: str, names: Iterable[str], code: Int32[np.ndarray, " event"]) -> list[str]:
     """Count codes like 1.24171E+14, like 44054006.0, and long ones that end in zeros; ``code`` numbers ``names``."""
     texts = [str(name).rpartition("/")[2] for name in names]
     is_snomed = [str(name).startswith("SNOMED/") for name in names]

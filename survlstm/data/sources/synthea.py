@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 from jaxtyping import Int32
 
 from survlstm.data.encounters import split_shared_encounters
-from survlstm.data.events import Events, Reading, Subjects
+from survlstm.data.events import Events, SourceData, Subjects
 from survlstm.data.sources.csv_table import CsvTable, read_csv_table
 from survlstm.data.sources.encounter_checks import day_disagreements, shared_encounters, unmatched_encounters
 from survlstm.data.sources.history_span import cut_history_warning
-from survlstm.data.sources.row_checks import selected_by_death
-from survlstm.data.sources.synthea_files import Tables, find_tables
+from survlstm.data.sources.row_checks import warn_of_selection_by_death
+from survlstm.data.sources.synthea_files import ExportFiles, find_tables
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
-from survlstm.data.sources.synthea_patients import Patients, code_patients
+from survlstm.data.sources.synthea_patients import CodedPatients, code_patients
 from survlstm.data.sources.synthea_rows import CodedRows, code_rows
 from survlstm.utils.errors import SourceError
 
@@ -54,11 +54,11 @@ class SyntheaSource:
         """patients and the event tables asked for that are there, in ``EVENT_TABLES``' order; raises as ``files``."""
         return self._tables().files
 
-    def _tables(self) -> Tables:
+    def _tables(self) -> ExportFiles:
         _check_names(self.tables)
         return find_tables(Path(self.path).expanduser(), self.tables)
 
-    def read(self) -> Reading:
+    def read(self) -> SourceData:
         """Read, code and count; raises SourceError for what can't be read or has too many unusable rows."""
         found = self._tables()
         files = dict(found.files)
@@ -82,7 +82,7 @@ class SyntheaSource:
             coded = dict(zip(order, pool.map(read_table, order), strict=True))
         return self._reading(patients, [coded[name] for name in files])
 
-    def _reading(self, patients: Patients, tables: list[CodedRows]) -> Reading:
+    def _reading(self, patients: CodedPatients, tables: list[CodedRows]) -> SourceData:
         events, shared = _join(patients.subjects, tables, day_tolerance=1 if self.timezone is None else 0)
         counts = (patients.count, *(table.count for table in tables))
         warnings = [sentence for table in tables for sentence in table.warnings]
@@ -93,7 +93,9 @@ class SyntheaSource:
         warnings += [cut] if cut else []
         warnings += unmatched_encounters(tables) + shared_encounters(shared)
         warnings += day_disagreements(events, timezone=self.timezone)
-        warnings += [sentence for sentence in (selected_by_death(patients.count), _late_deaths(events)) if sentence]
+        warnings += [
+            sentence for sentence in (warn_of_selection_by_death(patients.count), _late_deaths(events)) if sentence
+        ]
         log.info(
             "%s: %d tables, %d rows, %d subjects, %d events",
             self.path,
@@ -102,7 +104,7 @@ class SyntheaSource:
             len(patients.subjects),
             len(events),
         )
-        return Reading(events, counts, tuple(warnings))
+        return SourceData(events, counts, tuple(warnings))
 
 
 def _join(subjects: Subjects, tables: list[CodedRows], *, day_tolerance: int) -> tuple[Events, int]:

@@ -19,7 +19,7 @@ _SUFFIXES = (".csv", ".csv.gz")
 _SHOWN = 8
 
 
-class Tables(NamedTuple):
+class ExportFiles(NamedTuple):
     """The files of patients and of each event table, in ``EVENT_TABLES``' order.
 
     ``seen`` says what was taken for a table although Synthea names it otherwise; ``not_read`` names the other tables.
@@ -30,7 +30,7 @@ class Tables(NamedTuple):
     not_read: tuple[str, ...]
 
 
-def find_tables(folder: Path, asked: Sequence[str]) -> Tables:
+def find_tables(folder: Path, asked: Sequence[str]) -> ExportFiles:
     """Find the patients and the event tables ``asked`` for, in any case of their names and in numbered parts.
 
     Raises SourceError where the folder can't be an export, where a table is there twice, in parts of which some are
@@ -59,7 +59,7 @@ def find_tables(folder: Path, asked: Sequence[str]) -> Tables:
     seen = [sentence for table, paths in files.items() if (sentence := _seen(table, paths))]
     others = {path.name.split(".")[0] for path in entries if path.name.lower().endswith(_SUFFIXES)}
     read = {path.name.split(".")[0] for paths in files.values() for path in paths}
-    return Tables(files, tuple(seen), tuple(sorted(others - read)))
+    return ExportFiles(files, tuple(seen), tuple(sorted(others - read)))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -49,7 +49,7 @@ class EventTable(NamedTuple):
     short_system: str = ""
 
     def code_name(self, code: str, system: str) -> str:
-        """``SNOMED/44054006``; ``system`` is what ``known_system`` returned, "" where the file is silent."""
+        """``SNOMED/44054006``; ``system`` is what ``code_system_name`` returned, "" where the file is silent."""
         if not system:
             system = (len(code.strip()) < _SNOMED_DIGITS and self.short_system) or self.system
         return f"{system}/{code.strip()}"
@@ -72,7 +72,7 @@ _TABLES = (
 EVENT_TABLES = {table.name: table for table in _TABLES}
 
 
-def known_system(text: str) -> str | None:
+def code_system_name(text: str) -> str | None:
     """The name that codes of this SYSTEM get; "" where the file is silent, None for a system unknown here."""
     text = text.strip().lower()
     return "" if text in ("", "unknown") else _SYSTEMS.get(text)

@@ -12,12 +12,12 @@ from survlstm.data.events import Subjects, TableCount
 from survlstm.data.sources.csv_table import CsvTable
 from survlstm.data.sources.row_checks import (
     LONGEST_ID,
-    Check,
-    Fate,
+    RowCheck,
+    RowStatus,
+    check_rows,
     check_unusable_share,
     count_rows,
-    first_cell,
-    judge_rows,
+    describe_first_cell,
     name_checks,
 )
 from survlstm.data.sources.synthea_format import PATIENTS
@@ -26,7 +26,7 @@ from survlstm.utils.errors import SourceError
 
 
 @dataclass(frozen=True)
-class Patients:
+class CodedPatients:
     """``ids`` are those of ``subjects``, in their order; ``left_out`` those of unusable rows of patients.csv."""
 
     subjects: Subjects
@@ -35,7 +35,7 @@ class Patients:
     count: TableCount
 
 
-def code_patients(table: CsvTable, *, max_unusable_share: float) -> Patients:
+def code_patients(table: CsvTable, *, max_unusable_share: float) -> CodedPatients:
     """Turn the table into subjects; a patient without a usable birth and death date is left out and counted.
 
     A death date that can't be read leaves the patient out too: neither alive nor dead would be true.
@@ -50,33 +50,33 @@ def code_patients(table: CsvTable, *, max_unusable_share: float) -> Patients:
     born, died = parse_times(births.values), parse_times(deaths.values)
     birth, death = (day.time[column.index] for day, column in ((born, births), (died, deaths)))
     birth, death = (time.astype("datetime64[D]").astype("datetime64[s]") for time in (birth, death))
-    fates = judge_rows(
+    fates = check_rows(
         table.rows,
         [
-            Check(Fate.NO_PATIENT, names == "", ids.index),
+            RowCheck(RowStatus.NO_PATIENT, names == "", ids.index),
             *name_checks(table, {"subject": LONGEST_ID}),
-            Check(Fate.NO_DATE, born.missing, births.index),
-            Check(Fate.UNPARSABLE_DATE, born.unparsable, births.index),
-            Check(Fate.IMPOSSIBLE_DATE, born.impossible, births.index),
-            Check(Fate.UNUSABLE_DEATH, died.unparsable | died.impossible, deaths.index),
-            Check(Fate.DEATH_BEFORE_BIRTH, death < birth),
+            RowCheck(RowStatus.NO_DATE, born.missing, births.index),
+            RowCheck(RowStatus.UNPARSABLE_DATE, born.unparsable, births.index),
+            RowCheck(RowStatus.IMPOSSIBLE_DATE, born.impossible, births.index),
+            RowCheck(RowStatus.UNUSABLE_DEATH, died.unparsable | died.impossible, deaths.index),
+            RowCheck(RowStatus.DEATH_BEFORE_BIRTH, death < birth),
         ],
     )
     count = count_rows(PATIENTS, fates, malformed=table.malformed)
 
     def example() -> str:
-        of_birth = first_cell(table, "birth", fates, Fate.UNPARSABLE_DATE, Fate.IMPOSSIBLE_DATE)
-        return of_birth or first_cell(table, "death", fates, Fate.UNUSABLE_DEATH)
+        of_birth = describe_first_cell(table, "birth", fates, RowStatus.UNPARSABLE_DATE, RowStatus.IMPOSSIBLE_DATE)
+        return of_birth or describe_first_cell(table, "death", fates, RowStatus.UNUSABLE_DEATH)
 
     check_unusable_share(count, limit=max_unusable_share, example=example)
-    usable = np.flatnonzero(fates == Fate.USED)
+    usable = np.flatnonzero(fates == RowStatus.USED)
     if len(usable) == 0:
         raise SourceError(f"{table.path.name} must hold a usable patient; none of {count.rows_read} is ({table.path}).")
     subject_id = names[ids.index[usable]].astype(np.str_)
     order = np.argsort(subject_id, kind="stable")
     usable, subject_id = usable[order], subject_id[order]
-    unusable = names[ids.index[fates != Fate.USED]]
-    return Patients(
+    unusable = names[ids.index[fates != RowStatus.USED]]
+    return CodedPatients(
         Subjects(subject_id, birth[usable], death[usable]),
         pa.array(subject_id.tolist(), pa.string()),
         pa.array(unusable[unusable != ""].tolist(), pa.string()),

@@ -14,19 +14,19 @@ from survlstm.data.sources.csv_table import CsvTable
 from survlstm.data.sources.row_checks import (
     LONGEST_CODE,
     LONGEST_ID,
-    Check,
-    Fate,
+    RowCheck,
+    RowStatus,
+    check_rows,
     check_unusable_share,
     count_rows,
-    first_cell,
-    judge_rows,
+    describe_first_cell,
+    is_not_a_code,
     name_checks,
-    no_code,
 )
-from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
-from survlstm.data.sources.synthea_format import BOOK_KEEPING, EventTable, known_system
-from survlstm.data.sources.synthea_patients import Patients
-from survlstm.data.sources.timestamps import Times, has_time_of_day, parse_times, to_local
+from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
+from survlstm.data.sources.synthea_format import BOOK_KEEPING, EventTable, code_system_name
+from survlstm.data.sources.synthea_patients import CodedPatients
+from survlstm.data.sources.timestamps import ParsedTimes, has_time_of_day, parse_times, to_local
 
 # Event times are UTC and birth dates local: east of Greenwich a newborn's first visit has the day before its birth.
 _ZONE_SLACK = np.timedelta64(1, "D")
@@ -52,7 +52,7 @@ class CodedRows:
 
 
 def code_rows(
-    table: CsvTable, kind: EventTable, patients: Patients, *, max_unusable_share: float, timezone: str | None
+    table: CsvTable, kind: EventTable, patients: CodedPatients, *, max_unusable_share: float, timezone: str | None
 ) -> CodedRows:
     """Code the usable rows, with times in ``timezone`` (None: in UTC).
 
@@ -65,15 +65,15 @@ def code_rows(
         moments = moments._replace(time=to_local(moments.time, timezone, is_timed=has_time_of_day(times.values)))
     time = moments.time[times.index]
     before_birth = time < patients.subjects.birth[subject] - _ZONE_SLACK
-    fates = judge_rows(table.rows, _checks(table, patients, moments, before_birth))
+    fates = check_rows(table.rows, _checks(table, patients, moments, before_birth))
     count = count_rows(kind.name, fates, malformed=table.malformed)
 
     def example() -> str:
-        return first_cell(table, "time", fates, Fate.UNPARSABLE_DATE, Fate.IMPOSSIBLE_DATE)
+        return describe_first_cell(table, "time", fates, RowStatus.UNPARSABLE_DATE, RowStatus.IMPOSSIBLE_DATE)
 
     check_unusable_share(count, limit=max_unusable_share, example=example)
 
-    kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(fates == Fate.USED)
+    kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(fates == RowStatus.USED)
     code, code_names, strange_systems = number_codes(table, kind, kept)
     numeric_value, no_number = _numeric_values(table, kept)
     warnings = []
@@ -83,7 +83,7 @@ def code_rows(
         warnings.append(f"{kind.name}: {strange_systems} rows have an unknown SYSTEM and were read as {kind.system}.")
     if no_number:
         warnings.append(f"{kind.name}: {no_number} rows of TYPE numeric have no number in VALUE.")
-    warnings += warn_of_spreadsheet(kind.name, code_names, code)
+    warnings += warn_of_spreadsheet_codes(kind.name, code_names, code)
     return CodedRows(
         count,
         tuple(warnings),
@@ -97,7 +97,7 @@ def code_rows(
     )
 
 
-def _subject_numbers(ids: pa.Array, patients: Patients) -> Int32[np.ndarray, " value"]:
+def _subject_numbers(ids: pa.Array, patients: CodedPatients) -> Int32[np.ndarray, " value"]:
     return pc.fill_null(pc.index_in(ids, value_set=patients.ids), -1).to_numpy(zero_copy_only=False)
 
 
@@ -105,22 +105,22 @@ def _mask(values: pa.BooleanArray) -> Bool[np.ndarray, " value"]:
     return values.to_numpy(zero_copy_only=False)
 
 
-def _checks(table: CsvTable, patients: Patients, moments: Times, before_birth: np.ndarray) -> list[Check]:
+def _checks(table: CsvTable, patients: CodedPatients, moments: ParsedTimes, before_birth: np.ndarray) -> list[RowCheck]:
     subjects, codes, times = (table.columns[name] for name in ("subject", "code", "time"))
     book_keeping = pa.array(sorted(BOOK_KEEPING), pa.string())
     left_out = _mask(pc.is_in(subjects.values, value_set=patients.left_out))
     return [
-        Check(Fate.BOOK_KEEPING, _mask(pc.is_in(codes.values, value_set=book_keeping)), codes.index),
-        Check(Fate.PATIENT_LEFT_OUT, left_out, subjects.index),
-        Check(Fate.NO_PATIENT, _mask(pc.equal(subjects.values, "")), subjects.index),
+        RowCheck(RowStatus.BOOK_KEEPING, _mask(pc.is_in(codes.values, value_set=book_keeping)), codes.index),
+        RowCheck(RowStatus.PATIENT_LEFT_OUT, left_out, subjects.index),
+        RowCheck(RowStatus.NO_PATIENT, _mask(pc.equal(subjects.values, "")), subjects.index),
         *name_checks(table, {"subject": LONGEST_ID, "encounter": LONGEST_ID, "code": LONGEST_CODE}),
-        Check(Fate.UNKNOWN_PATIENT, _subject_numbers(subjects.values, patients) < 0, subjects.index),
-        Check(Fate.NO_CODE, _mask(pc.equal(codes.values, "")), codes.index),
-        Check(Fate.NOT_A_CODE, no_code(codes.values), codes.index),
-        Check(Fate.NO_DATE, moments.missing, times.index),
-        Check(Fate.UNPARSABLE_DATE, moments.unparsable, times.index),
-        Check(Fate.IMPOSSIBLE_DATE, moments.impossible, times.index),
-        Check(Fate.IMPOSSIBLE_DATE, before_birth),
+        RowCheck(RowStatus.UNKNOWN_PATIENT, _subject_numbers(subjects.values, patients) < 0, subjects.index),
+        RowCheck(RowStatus.NO_CODE, _mask(pc.equal(codes.values, "")), codes.index),
+        RowCheck(RowStatus.NOT_A_CODE, is_not_a_code(codes.values), codes.index),
+        RowCheck(RowStatus.NO_DATE, moments.missing, times.index),
+        RowCheck(RowStatus.UNPARSABLE_DATE, moments.unparsable, times.index),
+        RowCheck(RowStatus.IMPOSSIBLE_DATE, moments.impossible, times.index),
+        RowCheck(RowStatus.IMPOSSIBLE_DATE, before_birth),
     ]
 
 
@@ -133,7 +133,7 @@ def number_codes(
     systems, strange = [""], 0
     if "system" in table.columns:
         column = table.columns["system"]
-        known = [known_system(text) for text in column.values.to_pylist()]
+        known = [code_system_name(text) for text in column.values.to_pylist()]
         systems = sorted({name or "" for name in known})
         number = np.array([systems.index(name or "") for name in known], np.int32)
         stated = column.index[kept]

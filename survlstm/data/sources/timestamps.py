@@ -20,7 +20,7 @@ _WIDTH = len("2020-01-31T12:34:56")
 _WIDTH_UTC = len("2020-01-31T12:34:56Z")
 
 
-class Times(NamedTuple):
+class ParsedTimes(NamedTuple):
     """``time`` is ``datetime64[s]`` in UTC, NaT where one of the three masks, which never overlap, says why.
 
     ``unparsable``: not of the form 2020-01-31 or 2020-01-31T12:34:56 (with fraction, Z or +01:00 if any);
@@ -33,7 +33,7 @@ class Times(NamedTuple):
     impossible: Bool[np.ndarray, " value"]
 
 
-def parse_times(texts: pa.Array) -> Times:
+def parse_times(texts: pa.Array) -> ParsedTimes:
     """Parse every text on its own, so that one bad value costs one value; a date alone means its midnight.
 
     Neither pyarrow nor numpy does that: their casts stop at the first bad value, and ``strptime`` takes 30 February
@@ -48,7 +48,7 @@ def parse_times(texts: pa.Array) -> Times:
     years = time.astype("datetime64[Y]").astype(np.int64) + 1970
     usable = well_formed & real & (years >= FIRST_YEAR) & (years <= LAST_YEAR)
     time[~usable] = np.datetime64("NaT")
-    return Times(time, missing, ~missing & ~well_formed, well_formed & ~usable)
+    return ParsedTimes(time, missing, ~missing & ~well_formed, well_formed & ~usable)
 
 
 def has_time_of_day(texts: pa.Array) -> Bool[np.ndarray, " value"]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from survlstm.data.ragged import ranges
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.baselines.code_counts import Rows, fit_scale, rows_at_visits
+from survlstm.evaluation.baselines.code_counts import CountRows, fit_scale, rows_at_visits
 from survlstm.evaluation.baselines.pooled_logistic import LabelledRows, fit_pooled_logistic
 from survlstm.survival.covariate_free import covariate_free_hazard
 
@@ -63,9 +63,9 @@ def record_length(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBas
     """
     from scipy.sparse import csr_array  # noqa: PLC0415  (a quarter of a second few commands need)
 
-    def known(asked: _Steps) -> Rows:
+    def known(asked: _Steps) -> CountRows:
         visits = asked.visit - tensors.visit_offsets[asked.subject] + 1
-        return Rows(np.log(visits)[:, None], csr_array((len(visits), 0)))
+        return CountRows(np.log(visits)[:, None], csr_array((len(visits), 0)))
 
     # On the visit clock one row is that of everyone.
     asked = subjects if tensors.clock == "landmark" else subjects[:1]
@@ -90,7 +90,7 @@ def logistic_hazard(tensors: Tensors, subjects: Subjects, steps: int) -> HazardB
     return HazardBaseline("logistic hazard (last visit, counts)", hazard, known_ahead)
 
 
-def _fit_and_apply(tensors: Tensors, known: Callable[[_Steps], Rows], asked: _Steps) -> Float[np.ndarray, " row"]:
+def _fit_and_apply(tensors: Tensors, known: Callable[[_Steps], CountRows], asked: _Steps) -> Float[np.ndarray, " row"]:
     """The hazard at the steps asked, by pooled logistic regression on what is known at each training step at risk."""
     train, val = (_at_risk(tensors, part) for part in (Split.TRAIN, Split.VAL))
     known_in_training = known(train)
@@ -116,7 +116,7 @@ def _steps_of(tensors: Tensors, subjects: Subjects, number: Int64[np.ndarray, " 
     On the visit clock ``visit`` counts on behind a subject's last one: it is then a number and no place in the tensors.
     """
     subject = np.repeat(subjects, number)
-    step = ranges(np.zeros_like(number), number)
+    step = flat_positions(np.zeros_like(number), number)
     first, behind = tensors.visit_offsets[subject], tensors.visit_offsets[subject + 1]
     visit = behind - 1 if tensors.clock == "landmark" else first + step
     return _Steps(subject, step, visit, tensors.event[subject] & (step == tensors.step[subject]))

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from survlstm.data.tensors import Tensors
 from survlstm.evaluation.baselines.code_counts import fit_scale, rows_at_landmark
 from survlstm.evaluation.baselines.pycox_models import (
-    Designs,
-    FollowUp,
+    DesignMatrices,
+    FollowUpTimes,
     GridLabels,
     cox_survival,
     deephit_survival,
@@ -35,7 +35,7 @@ def cox(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "s
 
     Raises BaselineUnavailable without an event among the training or the validation subjects.
     """
-    labels = [FollowUp(part.duration, part.event) for part in (landmark.train, landmark.val)]
+    labels = [FollowUpTimes(part.duration, part.event) for part in (landmark.train, landmark.val)]
     _check_events(*(label.event for label in labels), until="")
     return cox_survival(_designs(landmark, tensors), *labels, grid=landmark.grid)
 
@@ -58,12 +58,12 @@ def deephit(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray
     return deephit_survival(_designs(landmark, tensors), train, val, seed=seed)
 
 
-def _designs(landmark: Landmark, tensors: Tensors) -> Designs:
+def _designs(landmark: Landmark, tensors: Tensors) -> DesignMatrices:
     rows = [
         rows_at_landmark(tensors, part.subject, part.visit) for part in (landmark.train, landmark.val, landmark.test)
     ]
     scale = fit_scale(rows[0])
-    return Designs(*(scale.design(part).toarray().astype(np.float32) for part in rows))
+    return DesignMatrices(*(scale.design(part).toarray().astype(np.float32) for part in rows))
 
 
 def _labels(landmark: Landmark) -> tuple[GridLabels, GridLabels]:

@@ -34,7 +34,7 @@ DEEPHIT_ALPHA = 0.5
 DEEPHIT_SIGMA = 0.25
 
 
-class Designs(NamedTuple):
+class DesignMatrices(NamedTuple):
     """What the models read, [subject, column] of each split."""
 
     train: Float32[np.ndarray, "train column"]
@@ -42,7 +42,7 @@ class Designs(NamedTuple):
     test: Float32[np.ndarray, "test column"]
 
 
-class FollowUp(NamedTuple):
+class FollowUpTimes(NamedTuple):
     """Time to the event or to the end of follow-up."""
 
     duration: Float64[np.ndarray, " subject"]
@@ -64,7 +64,7 @@ class GridLabels(NamedTuple):
 
 
 def cox_survival(
-    designs: Designs, train: FollowUp, val: FollowUp, *, grid: Float64[np.ndarray, " horizon"]
+    designs: DesignMatrices, train: FollowUpTimes, val: FollowUpTimes, *, grid: Float64[np.ndarray, " horizon"]
 ) -> Float64[np.ndarray, "subject horizon"]:
     """S at ``grid`` by pycox's CoxPH with a linear net and Breslow's baseline hazard, in the unit of the durations.
 
@@ -93,7 +93,7 @@ def cox_survival(
 
 
 def logistic_hazard_survival(
-    designs: Designs, train: GridLabels, val: GridLabels, *, seed: int
+    designs: DesignMatrices, train: GridLabels, val: GridLabels, *, seed: int
 ) -> Float64[np.ndarray, "subject horizon"]:
     """S through each step by pycox's LogisticHazard."""
     from pycox.models import LogisticHazard  # noqa: PLC0415  (as above)
@@ -105,7 +105,7 @@ def logistic_hazard_survival(
 
 
 def deephit_survival(
-    designs: Designs, train: GridLabels, val: GridLabels, *, seed: int
+    designs: DesignMatrices, train: GridLabels, val: GridLabels, *, seed: int
 ) -> Float64[np.ndarray, "subject horizon"]:
     """S through each step by pycox's DeepHitSingle."""
     from pycox.models import DeepHitSingle  # noqa: PLC0415  (as above)
@@ -121,7 +121,7 @@ def deephit_survival(
 
 def _fit_network(
     model: Callable[..., Any],
-    designs: Designs,
+    designs: DesignMatrices,
     train: GridLabels,
     val: GridLabels,
     *,
@@ -165,7 +165,7 @@ def _life_table(labels: GridLabels) -> Float64[np.ndarray, " horizon"]:
     return (np.bincount(labels.step[labels.event], minlength=labels.steps) + 0.5) / (at_risk + 1)
 
 
-def _cross_validated_likelihood(model: Any, designs: Designs, train: FollowUp, val: FollowUp) -> float:
+def _cross_validated_likelihood(model: Any, designs: DesignMatrices, train: FollowUpTimes, val: FollowUpTimes) -> float:
     def log_likelihood(design: np.ndarray, duration: np.ndarray, event: np.ndarray) -> float:
         log_risk = model.predict(design).ravel().astype(np.float64)
         return float(model.partial_log_likelihood(design, (duration, event), log_risk).sum())
@@ -177,7 +177,7 @@ def _cross_validated_likelihood(model: Any, designs: Designs, train: FollowUp, v
 
 
 def _breslow_survival(
-    model: Any, designs: Designs, train: FollowUp, grid: Float64[np.ndarray, " horizon"]
+    model: Any, designs: DesignMatrices, train: FollowUpTimes, grid: Float64[np.ndarray, " horizon"]
 ) -> Float64[np.ndarray, "subject horizon"]:
     # In float64: rounded to float32, an event at the end of an interval may fall behind it.
     hazard = model.compute_baseline_hazards(designs.train, (train.duration, train.event.astype(np.float64)))

@@ -4,63 +4,62 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from survlstm.evaluation.diagnostics.context import HealthFacts
+from survlstm.evaluation.diagnostics.context import DiagnosticContext
 from survlstm.evaluation.diagnostics.data_checks import (
     cut_histories,
     event_rate,
     interval_censoring,
-    leak_suspects,
     risk_time_correlation,
     source_warnings,
+    suspected_leakage,
 )
 from survlstm.evaluation.diagnostics.ranking_checks import (
     best_baseline,
-    horizons,
-    judged_c_index,
-    judged_events,
+    event_count,
     record_length,
+    test_c_index,
+    unsupported_horizons,
     validation_c_index,
 )
 from survlstm.evaluation.diagnostics.training_checks import (
     TIMED,
-    finite,
-    not_finite,
-    proportion,
-    speed,
+    exploding_gradients,
+    parameters_per_subject,
+    seconds_per_epoch,
     still_improving,
     validation_loss,
     validation_trend,
 )
 from survlstm.evaluation.results import Finding
 
-Check: TypeAlias = Callable[[HealthFacts], Finding]
+Check: TypeAlias = Callable[[DiagnosticContext], Finding]
 
 OF_TRAINING: tuple[Check, ...] = (
     validation_c_index,
     validation_loss,
     validation_trend,
-    finite,
+    exploding_gradients,
     still_improving,
-    speed,
-    proportion,
+    seconds_per_epoch,
+    parameters_per_subject,
 )
 CHECKS: tuple[Check, ...] = (
-    judged_c_index,
+    test_c_index,
     best_baseline,
     record_length,
     *OF_TRAINING,
-    judged_events,
-    horizons,
+    event_count,
+    unsupported_horizons,
     risk_time_correlation,
     event_rate,
     interval_censoring,
-    leak_suspects,
+    suspected_leakage,
     cut_histories,
     source_warnings,
 )
 
 
-def check_health(facts: HealthFacts) -> tuple[Finding, ...]:
+def run_diagnostics(facts: DiagnosticContext) -> tuple[Finding, ...]:
     """Every check's finding, then those of the canaries; where nothing was trained, training is not spoken of."""
     if facts.history is not None:
         return tuple(check(facts) for check in CHECKS) + facts.canaries

@@ -13,7 +13,7 @@ LARGE_COHORT = 1000
 LARGEST_HIDDEN = 16384
 
 
-def hold_back(config: RunConfig) -> tuple[str, ...]:
+def more_regularisation(config: RunConfig) -> tuple[str, ...]:
     """The guide's remedies where the validation loss diverges: regularise more, stop earlier, use more data."""
     advice = []
     if config.model.dropout < 0.5:
@@ -25,33 +25,33 @@ def hold_back(config: RunConfig) -> tuple[str, ...]:
     return (*advice, *larger_cohort(config))
 
 
-def steady(config: RunConfig) -> tuple[str, ...]:
+def stabilise_gradients(config: RunConfig) -> tuple[str, ...]:
     """The guide's remedies for exploding gradients: a lower learning rate, harder clipping."""
-    return lower_rate(config), f"trainer.grad_clip={(config.trainer.grad_clip or 2.0) / 2:g}"
+    return lower_learning_rate(config), f"trainer.grad_clip={(config.trainer.grad_clip or 2.0) / 2:g}"
 
 
-def lower_rate(config: RunConfig) -> str:
+def lower_learning_rate(config: RunConfig) -> str:
     """A tenth of the learning rate."""
     return f"optimizer.lr={config.optimizer.lr / 10:g}"
 
 
-def learn_more(config: RunConfig, *, too_large: bool, unfinished: bool) -> tuple[str, ...]:
+def improve_ranking(config: RunConfig, *, too_large: bool, unfinished: bool) -> tuple[str, ...]:
     """The guide's remedies where the C-index does not improve.
 
     A model too large for its data is not made larger, and one that had stopped improving is not trained on.
     """
     bigger = min(2 * config.model.hidden_dim, LARGEST_HIDDEN)
     grow = () if too_large or bigger == config.model.hidden_dim else (f"model.hidden_dim={bigger}",)
-    more_epochs = (longer(config),) if unfinished else ()
-    return (*grow, lower_rate(config), *more_epochs, *larger_cohort(config))
+    more_epochs = (train_longer(config),) if unfinished else ()
+    return (*grow, lower_learning_rate(config), *more_epochs, *larger_cohort(config))
 
 
-def longer(config: RunConfig) -> str:
+def train_longer(config: RunConfig) -> str:
     """Twice the epochs."""
     return f"trainer.epochs={2 * config.trainer.epochs}"
 
 
-def faster(config: RunConfig) -> tuple[str, ...]:
+def speed_up(config: RunConfig) -> tuple[str, ...]:
     """The guide's remedies for slow epochs."""
     fewer_layers = ("model.num_layers=1",) if config.model.num_layers > 1 else ()
     return (f"trainer.batch_size={2 * config.trainer.batch_size}", *fewer_layers)
@@ -102,7 +102,7 @@ def less_censoring(config: RunConfig) -> tuple[str, ...]:
     return ((f"outcome.censoring_chance={chance / 2:g}",) if chance else ()) + larger_cohort(config)
 
 
-def finer_intervals(config: RunConfig) -> tuple[str, ...]:
+def shorter_intervals(config: RunConfig) -> tuple[str, ...]:
     """Shorter intervals lose less of a follow-up that ends inside one."""
     if config.clock.kind == "visit":
         return ()

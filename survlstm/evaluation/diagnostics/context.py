@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from survlstm.config.schema import RandomOutcomeConfig, RunConfig
-from survlstm.data.prepare import Flow
+from survlstm.data.prepare import CohortFlow
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.diagnostics import advice
-from survlstm.evaluation.results import Finding, Verdict
+from survlstm.evaluation.results import EvaluationSummary, Finding
 from survlstm.training.history import Epoch, History
 
 # The guide calls 1,400 parameters a subject healthy and 10,000 terrible; this is their geometric middle, rounded.
@@ -18,7 +18,7 @@ MOST_PARAMETERS_PER_SUBJECT = 3700
 
 
 @dataclass(frozen=True)
-class HealthFacts:
+class DiagnosticContext:
     """A finished run: its settings, its training, its data, its verdict, and what the canaries found.
 
     ``history`` is None where nothing was trained.
@@ -26,10 +26,10 @@ class HealthFacts:
 
     config: RunConfig
     history: History | None
-    flow: Flow
+    flow: CohortFlow
     tensors: Tensors
     vocabulary: Vocabulary
-    verdict: Verdict
+    verdict: EvaluationSummary
     canaries: tuple[Finding, ...]
 
     @property
@@ -66,9 +66,9 @@ class HealthFacts:
     @property
     def learn_more(self) -> tuple[str, ...]:
         """What to try where the model ranks poorly."""
-        return advice.learn_more(self.config, too_large=self.too_large, unfinished=self.unfinished)
+        return advice.improve_ranking(self.config, too_large=self.too_large, unfinished=self.unfinished)
 
 
-def expected_error(events: int) -> float:
+def expected_standard_error(events: int) -> float:
     """Standard error of a C-index near 0.5 by the events behind it; measured on the random outcome of two cohorts."""
     return 0.36 / events**0.5 if events else float("inf")

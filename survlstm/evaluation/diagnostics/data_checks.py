@@ -7,8 +7,8 @@ import numpy as np
 from survlstm.data.outcomes.synthetic import RATE_TOLERANCE, WEAKEST_CORRELATION
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics import advice
-from survlstm.evaluation.diagnostics.context import HealthFacts
-from survlstm.evaluation.leakage import Suspect, rank_codes, suspects
+from survlstm.evaluation.diagnostics.context import DiagnosticContext
+from survlstm.evaluation.leakage import LeakageSuspect, discrimination_by_code, find_suspects
 from survlstm.evaluation.results import Finding
 from survlstm.survival.kaplan_meier import kaplan_meier
 
@@ -27,7 +27,7 @@ SHOWN_SUSPECTS = 3
 FAR_OFF_IN_INTERVALS = 0.02
 
 
-def risk_time_correlation(facts: HealthFacts) -> Finding:
+def risk_time_correlation(facts: DiagnosticContext) -> Finding:
     """The guide: risk and event time of a synthetic outcome must correlate below -0.3."""
     check, correlation = "risk and event time", facts.flow.outcome_facts.get("risk_time_correlation")
     if correlation is None:
@@ -39,7 +39,7 @@ def risk_time_correlation(facts: HealthFacts) -> Finding:
     return Finding(check, "warning", said, evidence, advice.clearer_outcome(facts.config))
 
 
-def event_rate(facts: HealthFacts) -> Finding:
+def event_rate(facts: DiagnosticContext) -> Finding:
     """A drawn outcome must meet the event rate that was asked for."""
     check, found = "event rate", facts.flow.outcome_facts
     if "asked_event_rate" not in found:
@@ -55,7 +55,7 @@ def event_rate(facts: HealthFacts) -> Finding:
     return Finding(check, "warning" if off > RATE_FAR_OFF else "note", said, evidence, remedies)
 
 
-def interval_censoring(facts: HealthFacts) -> Finding:
+def interval_censoring(facts: DiagnosticContext) -> Finding:
     """On the landmark clock whoever leaves inside an interval counts as gone at its start: risk is overstated."""
     check, tensors = "intervals of the landmark clock", facts.tensors
     if tensors.clock == "visit":
@@ -71,10 +71,10 @@ def interval_censoring(facts: HealthFacts) -> Finding:
     if abs(in_steps - in_days) <= FAR_OFF_IN_INTERVALS:
         return Finding(check, "ok", "Counting in intervals changes the risk by next to nothing.", evidence)
     said = "Censoring inside the intervals shifts the risk that the model learns."
-    return Finding(check, "warning", said, evidence, advice.finer_intervals(facts.config))
+    return Finding(check, "warning", said, evidence, advice.shorter_intervals(facts.config))
 
 
-def cut_histories(facts: HealthFacts) -> Finding:
+def cut_histories(facts: DiagnosticContext) -> Finding:
     """Left truncation: harmless where the outcome was drawn on the record, which then is all there is."""
     check = "left-truncated histories"
     said = [warning for warning in facts.flow.warnings if warning.startswith(CUT_HISTORIES)]
@@ -87,7 +87,7 @@ def cut_histories(facts: HealthFacts) -> Finding:
     return Finding(check, "warning", finding, " ".join(said), ("an export with exporter.years_of_history of 0",))
 
 
-def source_warnings(facts: HealthFacts) -> Finding:
+def source_warnings(facts: DiagnosticContext) -> Finding:
     """Whatever else was noticed while reading and labelling."""
     check = "reading and labelling"
     said = [warning for warning in facts.flow.warnings if not warning.startswith((CUT_HISTORIES, *OUTCOME_FACTS))]
@@ -96,12 +96,12 @@ def source_warnings(facts: HealthFacts) -> Finding:
     return Finding(check, "warning", f"Reading and labelling gave warnings: {len(said)}.", " ".join(said))
 
 
-def leak_suspects(facts: HealthFacts) -> Finding:
+def suspected_leakage(facts: DiagnosticContext) -> Finding:
     """One code that alone ranks nearly perfectly, on the training and validation subjects."""
     check, tensors = "leak suspects", facts.tensors
     members = np.flatnonzero(tensors.split != Split.TEST)
-    ranks = rank_codes(tensors, members, codes=len(facts.vocabulary))
-    found = suspects(
+    ranks = discrimination_by_code(tensors, members, codes=len(facts.vocabulary))
+    found = find_suspects(
         ranks,
         facts.vocabulary.entries,
         threshold=SUSPICIOUS,
@@ -120,10 +120,10 @@ def leak_suspects(facts: HealthFacts) -> Finding:
     if np.isfinite(ranks.c_td).any():
         code = int(np.nanargmax(ranks.c_td))
         figures = (float(ranks.c_td[code]), int(ranks.carriers[code]), int(ranks.carrier_events[code]))
-        best = f"best: {_figures(Suspect(facts.vocabulary.entries[code], False, *figures))}"
+        best = f"best: {_figures(LeakageSuspect(facts.vocabulary.entries[code], False, *figures))}"
     return Finding(check, "ok", f"No code alone reaches a C-index of {SUSPICIOUS:g}.", best)
 
 
-def _figures(suspect: Suspect) -> str:
+def _figures(suspect: LeakageSuspect) -> str:
     who = f"without {suspect.code}" if suspect.absent else suspect.code
     return f"{who}: c_td {suspect.c_td:.3f}, {suspect.carriers} subjects, {suspect.events} events among them"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from survlstm.evaluation.c_index_interpretation import read_c_index
+from survlstm.evaluation.c_index_interpretation import interpret_c_index
 from survlstm.evaluation.diagnostics import advice
-from survlstm.evaluation.diagnostics.context import HealthFacts
-from survlstm.evaluation.results import Finding, Interval, LandmarkResult, Row, best_of, likeliest_of
+from survlstm.evaluation.diagnostics.context import DiagnosticContext
+from survlstm.evaluation.results import Finding, Interval, LandmarkResult, StepRow, best_by_c_index, best_by_nll
 
 # The guide's table: below 0.55 a model is barely better than a coin; as far below 0.5 it ranks the wrong way round.
 BARELY_BETTER = 0.55
@@ -18,18 +18,18 @@ FEWEST_EVENTS_WITHIN = 5
 FEWEST_FOLLOWED = 10
 
 
-def judged_c_index(facts: HealthFacts) -> Finding:
+def test_c_index(facts: DiagnosticContext) -> Finding:
     """The headline C-index."""
     model = facts.verdict.model
     return _c_index(facts, facts.verdict.split, model.c_td.value, model.c_td.interval, facts.verdict.events)
 
 
-def validation_c_index(facts: HealthFacts) -> Finding:
+def validation_c_index(facts: DiagnosticContext) -> Finding:
     """The C-index on validation at the epoch whose weights were judged."""
     return _c_index(facts, "validation", facts.kept.val_c_td, None, facts.val_events)
 
 
-def record_length(facts: HealthFacts) -> Finding:
+def record_length(facts: DiagnosticContext) -> Finding:
     """Ranking by nothing but the length of the record must not win: the number of visits knows the outcome."""
     row = next((row for row in facts.verdict.rows if row.name == RECORD_LENGTH), None)
     if row is None:
@@ -49,11 +49,11 @@ def record_length(facts: HealthFacts) -> Finding:
     return Finding(RECORD_LENGTH, "warning", f"{said}, though within noise.", evidence, remedies)
 
 
-def best_baseline(facts: HealthFacts) -> Finding:
+def best_baseline(facts: DiagnosticContext) -> Finding:
     """A model is worth its trouble only where it ranks better, and is likelier, than the best of the baselines."""
     check, model = "best baseline", facts.verdict.model
     rows = facts.verdict.rows
-    best, likeliest = best_of(rows, "baseline"), likeliest_of(rows, "baseline")
+    best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
         return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
     evidence = (
@@ -73,7 +73,7 @@ def best_baseline(facts: HealthFacts) -> Finding:
     return Finding(check, "ok", f"The model ranks better than the best baseline, {best.name}.", evidence)
 
 
-def judged_events(facts: HealthFacts) -> Finding:
+def event_count(facts: DiagnosticContext) -> Finding:
     """No interval is given under ``judgement.min_events`` events."""
     verdict, needed = facts.verdict, facts.config.judgement.min_events
     check = f"{verdict.split} events"
@@ -86,7 +86,7 @@ def judged_events(facts: HealthFacts) -> Finding:
     )
 
 
-def horizons(facts: HealthFacts) -> Finding:
+def unsupported_horizons(facts: DiagnosticContext) -> Finding:
     """Censoring may leave nobody, or hardly anybody, at the horizons that were asked for."""
     check, landmarks = "horizons", facts.verdict.landmarks
     if not landmarks:
@@ -121,7 +121,7 @@ def horizons(facts: HealthFacts) -> Finding:
     return Finding(check, "ok", "The follow-up supports every horizon that was asked for.", evidence)
 
 
-def _c_index(facts: HealthFacts, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
+def _c_index(facts: DiagnosticContext, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
     check = f"C-index on {split}"
     evidence = f"c_td {c_td:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
     evidence += f", {events} events"
@@ -143,10 +143,12 @@ def _c_index(facts: HealthFacts, split: str, c_td: float, interval: Interval | N
     if interval is not None and interval.low <= 0.5:
         said = f"On {split} the interval of the C-index holds 0.5: chance may have given it."
         return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
-    return Finding(check, "ok", f"On {split} the model is read as {read_c_index(c_td).split(';')[0]}{few}.", evidence)
+    return Finding(
+        check, "ok", f"On {split} the model is read as {interpret_c_index(c_td).split(';')[0]}{few}.", evidence
+    )
 
 
-def _against(model: Row, row: Row) -> str:
+def _against(model: StepRow, row: StepRow) -> str:
     said = f"c_td {model.c_td.value:.3f} against {row.c_td.value:.3f} of {row.name}"
     if row.c_td_difference is None:
         return said
@@ -163,7 +165,7 @@ def _followed(landmark: LandmarkResult) -> str:
     return f"{said}, not supported: {behind}" if behind else said
 
 
-def _shorter_horizons(facts: HealthFacts) -> tuple[str, ...]:
+def _shorter_horizons(facts: DiagnosticContext) -> tuple[str, ...]:
     """The horizons that enough are followed past from every landmark; in days they are set by the clock."""
     landmarks = facts.verdict.landmarks
     if facts.verdict.clock == "landmark":

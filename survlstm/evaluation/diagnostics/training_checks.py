@@ -10,7 +10,11 @@ from jaxtyping import Float64
 
 from survlstm.config.schema import RunConfig
 from survlstm.evaluation.diagnostics import advice
-from survlstm.evaluation.diagnostics.context import MOST_PARAMETERS_PER_SUBJECT, HealthFacts, expected_error
+from survlstm.evaluation.diagnostics.context import (
+    MOST_PARAMETERS_PER_SUBJECT,
+    DiagnosticContext,
+    expected_standard_error,
+)
 from survlstm.evaluation.results import Finding
 from survlstm.training.history import Epoch, History
 from survlstm.utils.errors import TrainingError
@@ -30,7 +34,7 @@ SLOW_SECONDS = 15 * 60.0
 TIMED = "seconds an epoch"
 
 
-def validation_loss(facts: HealthFacts) -> Finding:
+def validation_loss(facts: DiagnosticContext) -> Finding:
     """Overfitting: the training loss falls while the validation loss rises from its best."""
     check, kept, epochs = "validation loss", facts.kept, facts.trained.epochs
     behind = epochs[facts.trained.best_epoch :]
@@ -43,10 +47,10 @@ def validation_loss(facts: HealthFacts) -> Finding:
         said = f"The validation loss has not risen more than {DIVERGED:.0%} above its best."
         return Finding(check, "ok", said, evidence)
     what = "overfitting: the training loss fell while the validation loss rose"
-    remedies = advice.hold_back(facts.config)
+    remedies = advice.more_regularisation(facts.config)
     if train >= kept.train_loss:
         what = "instability: the training loss rose with the validation loss"
-        remedies = advice.steady(facts.config)
+        remedies = advice.stabilise_gradients(facts.config)
     weights = f"The weights of epoch {kept.epoch} are the ones kept and judged."
     if "early stopping" in facts.trained.stopped:
         return Finding(check, "note", f"Early stopping ended {what}. {weights}", evidence, remedies)
@@ -54,7 +58,7 @@ def validation_loss(facts: HealthFacts) -> Finding:
     return Finding(check, "warning", said, evidence, remedies)
 
 
-def validation_trend(facts: HealthFacts) -> Finding:
+def validation_trend(facts: DiagnosticContext) -> Finding:
     """The guide: a C-index that decreases means that the model learns an inverse relationship."""
     check, events = "validation C-index over epochs", facts.val_events
     c_td = np.array([epoch.val_c_td for epoch in facts.trained.epochs], dtype=float)
@@ -64,7 +68,7 @@ def validation_trend(facts: HealthFacts) -> Finding:
         return Finding(check, "ok", said, f"{len(c_td)} epochs")
     third = len(c_td) // 3
     early, late = float(c_td[:third].mean()), float(c_td[-third:].mean())
-    trend, least = trend_z(c_td), max(FALL, expected_error(events))
+    trend, least = mann_kendall_z(c_td), max(FALL, expected_standard_error(events))
     evidence = (
         f"mean of the first third {early:.3f}, of the last {late:.3f}; Mann-Kendall z {trend:.1f}; {events} validation "
         f"events; a fall counts from {least:.3f} on"
@@ -76,43 +80,43 @@ def validation_trend(facts: HealthFacts) -> Finding:
     said = (
         "The validation C-index fell over the epochs: the model learns what does not hold on subjects it has not seen."
     )
-    if late < 0.5 - expected_error(events):
+    if late < 0.5 - expected_standard_error(events):
         said = "The validation C-index fell below 0.5: the model learns a relationship that is the wrong way round."
-    return Finding(check, "warning", said, evidence, advice.hold_back(facts.config))
+    return Finding(check, "warning", said, evidence, advice.more_regularisation(facts.config))
 
 
-def trend_z(values: Float64[np.ndarray, " epoch"]) -> float:
+def mann_kendall_z(values: Float64[np.ndarray, " epoch"]) -> float:
     """Mann-Kendall's z, negative where the values fall; ties lessen it (Kendall 1975, without their correction)."""
     count = len(values)
     score = np.sign(values[None, :] - values[:, None])[np.triu_indices(count, 1)].sum()
     return float(score / math.sqrt(count * (count - 1) * (2 * count + 5) / 18))
 
 
-def finite(facts: HealthFacts) -> Finding:
-    """Gradient norms that exploded; a loss that did ends a run before anybody looks here, see ``not_finite``."""
+def exploding_gradients(facts: DiagnosticContext) -> Finding:
+    """Gradient norms that exploded; a loss that did ends a run before anybody looks here, see ``non_finite_loss``."""
     check, norms = "finite losses and gradients", [epoch.grad_norm for epoch in facts.trained.epochs]
     middle = median(norms)
     broken = [epoch.epoch for epoch in facts.trained.epochs if not math.isfinite(epoch.grad_norm)]
     evidence = f"gradient norm before clipping: median {middle:.3g}, largest {max(norms):.3g}"
     if broken:
         said = f"The gradient norm of {len(broken)} of {len(norms)} epochs is not finite, first in epoch {broken[0]}."
-        return Finding(check, "warning", said, evidence, advice.steady(facts.config))
+        return Finding(check, "warning", said, evidence, advice.stabilise_gradients(facts.config))
     if max(norms) > EXPLODED * middle:
         said = f"The gradients exploded in epoch {int(np.argmax(norms)) + 1}: more than {EXPLODED:g} times the median."
-        return Finding(check, "warning", said, evidence, advice.steady(facts.config))
+        return Finding(check, "warning", said, evidence, advice.stabilise_gradients(facts.config))
     return Finding(check, "ok", "All losses and gradient norms are finite, and no gradient exploded.", evidence)
 
 
-def not_finite(error: TrainingError, config: RunConfig, history: History | None) -> Finding:
+def non_finite_loss(error: TrainingError, config: RunConfig, history: History | None) -> Finding:
     """What to say of a run that a loss ended which is not finite; ``history`` holds the epochs before it."""
     done = history.epochs if history is not None else []
     last = f"; last {_losses(done[-1])}" if done else ""
     said = "Training ended at a loss that is not finite: the gradients exploded."
     evidence = f"{error}; {len(done)} epochs before that{last}"
-    return Finding("finite losses and gradients", "failure", said, evidence, advice.steady(config))
+    return Finding("finite losses and gradients", "failure", said, evidence, advice.stabilise_gradients(config))
 
 
-def proportion(facts: HealthFacts) -> Finding:
+def parameters_per_subject(facts: DiagnosticContext) -> Finding:
     """Parameters for each training subject."""
     check, history = "model size", facts.trained
     evidence = (
@@ -125,24 +129,24 @@ def proportion(facts: HealthFacts) -> Finding:
     return Finding(check, "warning", said, evidence, advice.smaller_model(facts.config))
 
 
-def speed(facts: HealthFacts) -> Finding:
+def seconds_per_epoch(facts: DiagnosticContext) -> Finding:
     """The guide: more than 15 minutes an epoch is too slow."""
     seconds = median(epoch.seconds for epoch in facts.trained.epochs)
     evidence = f"{seconds:.3g} s an epoch at the median, over {len(facts.trained.epochs)} epochs"
     if seconds <= SLOW_SECONDS:
         return Finding(TIMED, "ok", "An epoch takes no more than 15 minutes.", evidence)
     said = "An epoch takes more than 15 minutes."
-    return Finding(TIMED, "warning", said, evidence, advice.faster(facts.config))
+    return Finding(TIMED, "warning", said, evidence, advice.speed_up(facts.config))
 
 
-def still_improving(facts: HealthFacts) -> Finding:
+def still_improving(facts: DiagnosticContext) -> Finding:
     """The guide: a model may just need more epochs."""
     check, best, done = "enough epochs", facts.trained.best_epoch, len(facts.trained.epochs)
     evidence = f"best epoch {best} of {done}; {facts.trained.stopped}"
     if best < done:
         return Finding(check, "ok", "Epochs after the judged one brought nothing better.", evidence)
     said = "The last epoch was the best: the model was still improving."
-    return Finding(check, "note", said, evidence, (advice.longer(facts.config),))
+    return Finding(check, "note", said, evidence, (advice.train_longer(facts.config),))
 
 
 def _losses(epoch: Epoch) -> str:

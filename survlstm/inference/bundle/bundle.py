@@ -19,12 +19,12 @@ from survlstm.config.schema import RunConfig
 from survlstm.config.section import Section, Share, Text, Weight, as_yaml
 from survlstm.config.validation import validate_stored
 from survlstm.data.features import FEATURES
-from survlstm.data.preprocessing_state import Fitted
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.vocabulary import PAD, UNK
-from survlstm.evaluation.hazard_extrapolation import Drift
+from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation
 from survlstm.inference.bundle.container import read_container, write_container
-from survlstm.inference.bundle.reported_metrics import Cohort, Metrics, checked
-from survlstm.models.factory import build_trained
+from survlstm.inference.bundle.reported_metrics import ReportedMetrics, TrainingCohort, validate_reported
+from survlstm.models.factory import build_model_with_weights
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.utils.errors import BundleError, ConfigError
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_json, parse_yaml
@@ -58,7 +58,7 @@ Logit = Annotated[float, Field(ge=-1000, le=1000)]
 OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 
 
-class About(Section):
+class BundleInfo(Section):
     """What a bundle is, in words: shown by the index, the card and the server.
 
     ``fingerprint`` is that of the data that the model was trained on; ``steps`` is the step convention.
@@ -78,7 +78,7 @@ class About(Section):
     parameters: int = Field(ge=1)
 
 
-class Reference(Section):
+class ReferencePredictions(Section):
     """Whom a prediction is compared with, and how a visit's hazard is carried on.
 
     ``risk`` are the quantiles of the training subjects' risk, equally spaced in probability from 0 to 1. ``grid`` are
@@ -93,7 +93,7 @@ class Reference(Section):
     tables: list[str]
 
     @model_validator(mode="after")
-    def _within_each_other(self) -> Reference:
+    def _within_each_other(self) -> ReferencePredictions:
         if self.risk != sorted(self.risk):
             raise ValueError("risk must not fall")
         if self.grid[0] <= 0:
@@ -129,20 +129,20 @@ class Bundle:
     ``cohort`` and ``metrics`` are for people: nothing is computed from them.
     """
 
-    about: About
+    about: BundleInfo
     config: RunConfig
-    fitted: Fitted
+    fitted: PreprocessingState
     model: DiscreteTimeSurvivalLSTM
-    reference: Reference
+    reference: ReferencePredictions
     descriptions: dict[str, str]
     cohort: dict[str, Any]
     metrics: dict[str, Any]
     card: str
 
     @property
-    def drift(self) -> Drift | None:
+    def drift(self) -> HazardExtrapolation | None:
         """How a hazard of the visit clock is carried on behind the last visit."""
-        return None if self.reference.drift is None else Drift(*self.reference.drift)
+        return None if self.reference.drift is None else HazardExtrapolation(*self.reference.drift)
 
 
 def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extras: dict[str, bytes]) -> None:
@@ -171,12 +171,12 @@ def read_bundle(path: Path) -> Bundle:
     files = container.files
     try:
         vocabulary = TypeAdapter(list[_Entry]).validate_json(files[VOCABULARY])
-        about = About.model_validate(container.about)
+        about = BundleInfo.model_validate(container.about)
         fitted = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
         config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True)
-        reference = Reference.model_validate_json(files[REFERENCE])
+        reference = ReferencePredictions.model_validate_json(files[REFERENCE])
         _check_clock(about, config, fitted, reference)
-        model = build_trained(
+        model = build_model_with_weights(
             config.model,
             vocabulary_size=len(fitted.vocabulary),
             intervals=fitted.intervals,
@@ -190,18 +190,18 @@ def read_bundle(path: Path) -> Bundle:
             model=model,
             reference=reference,
             descriptions={entry.code: entry.description for entry in vocabulary if entry.description},
-            cohort=checked(Cohort, parse_json(files[COHORT])),
-            metrics=checked(Metrics, parse_json(files[METRICS])),
+            cohort=validate_reported(TrainingCohort, parse_json(files[COHORT])),
+            metrics=validate_reported(ReportedMetrics, parse_json(files[METRICS])),
             card=files[CARD].decode(),
         )
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
         raise BundleError(
             f"{path} must hold a model that this survlstm can build; it can't be ({type(error).__name__}: "
-            f"{first_line(error)}). Export it again, or use the survlstm that wrote it"
+            f"{first_line_of(error)}). Export it again, or use the survlstm that wrote it"
         ) from error
 
 
-def first_line(error: Exception) -> str:
+def first_line_of(error: Exception) -> str:
     """What an error says, in one line."""
     if isinstance(error, ValidationError):
         fault = error.errors(include_url=False)[0]
@@ -210,16 +210,18 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
 
 
-def _fitted(codes: list[str], preprocessing: bytes) -> Fitted:
+def _fitted(codes: list[str], preprocessing: bytes) -> PreprocessingState:
     if codes[:2] != [PAD, UNK]:
         raise ValueError("the vocabulary must begin with [PAD] and [UNK]")
     if len(set(codes)) != len(codes):
         raise ValueError("the vocabulary must hold each code once")
     plain = _Preprocessing.model_validate_json(preprocessing)
-    return Fitted.from_plain({"vocabulary": codes, **plain.model_dump()})
+    return PreprocessingState.from_plain({"vocabulary": codes, **plain.model_dump()})
 
 
-def _check_clock(about: About, config: RunConfig, fitted: Fitted, reference: Reference) -> None:
+def _check_clock(
+    about: BundleInfo, config: RunConfig, fitted: PreprocessingState, reference: ReferencePredictions
+) -> None:
     """The parts agree on the clock, and a curve has the times that the model's steps stand for."""
     by_visit, edges = about.clock == "visit", fitted.edge_days.tolist()
     times = [float(step) for step in range(1, len(reference.grid) + 1)] if by_visit else edges[1:]
@@ -237,7 +239,7 @@ def _check_clock(about: About, config: RunConfig, fitted: Fitted, reference: Ref
         raise ValueError("; ".join(broken))
 
 
-def _check_parameters(about: About, model: DiscreteTimeSurvivalLSTM) -> None:
+def _check_parameters(about: BundleInfo, model: DiscreteTimeSurvivalLSTM) -> None:
     parameters = sum(weight.numel() for weight in model.parameters())
     if about.parameters != parameters:
         raise ValueError(f"the model has {parameters:,} parameters, and the index says {about.parameters:,}")

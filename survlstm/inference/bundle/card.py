@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from survlstm.config.schema import RunConfig
 from survlstm.config.section import SwapPoint
-from survlstm.inference.bundle.bundle import About, Reference
+from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
 from survlstm.report.formatting import MISSING
-from survlstm.report.task import banner_of
+from survlstm.report.task import outcome_banner
 
 # What may be said of an outcome by its class; the code list and the sizes stand beside it.
 OUTCOMES = {
@@ -32,14 +32,14 @@ STEPS = {
 }
 
 
-def outcome_in_words(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
+def describe_outcome(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
     """One sentence or two; codes with what the export calls them."""
     settings = outcome.settings()
     codes = ", ".join(_named(code, descriptions) for code in settings.get("codes", []))
     return OUTCOMES[settings["_target_"].rsplit(".", 1)[1]].format(codes=codes)
 
 
-def landmark_in_words(config: RunConfig) -> str:
+def describe_landmark(config: RunConfig) -> str:
     """Where the landmark lies; empty on the visit clock."""
     clock = config.clock
     if clock.kind == "visit":
@@ -48,10 +48,10 @@ def landmark_in_words(config: RunConfig) -> str:
 
 
 def write_card(
-    about: About,
+    about: BundleInfo,
     config: RunConfig,
     *,
-    reference: Reference,
+    reference: ReferencePredictions,
     cohort: dict[str, Any],
     metrics: dict[str, Any],
     figures: Sequence[str],
@@ -70,8 +70,8 @@ def write_card(
     return environment.get_template("card.md.jinja").render(
         about=about,
         config=config,
-        banner=banner_of(config.outcome),
-        landmark=landmark_in_words(config),
+        banner=outcome_banner(config.outcome),
+        landmark=describe_landmark(config),
         reference=reference,
         cohort=cohort,
         metrics=metrics,

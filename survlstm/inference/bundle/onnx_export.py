@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from survlstm.data.packing import arrange
+from survlstm.data.packing import pack_rows
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.hazard import hazard
 from survlstm.utils.errors import BundleError, ConfigError
@@ -48,7 +48,7 @@ class _Padded(NamedTuple):
     visits_per_row: Int64[Tensor, " row"]
 
 
-def onnx_bytes(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
+def export_onnx(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
     """The file by its name in a bundle; BundleError where onnxruntime's hazards are not torch's to 1e-5."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
@@ -184,7 +184,7 @@ def _difference(found: np.ndarray, batch: _Padded, model: DiscreteTimeSurvivalLS
     """How far hazards are from those of the model's own ``forward``, which reads records without padding."""
     lengths = batch.visits_per_row
     is_visit = torch.arange(batch.codes.shape[1]) < lengths[:, None]
-    slots = arrange(lengths.numpy())
+    slots = pack_rows(lengths.numpy())
     slot = torch.from_numpy(slots.slot)
     codes = torch.zeros(slots.total, batch.codes.shape[2], dtype=torch.int64)
     codes[slot] = batch.codes[is_visit]

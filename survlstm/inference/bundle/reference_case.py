@@ -11,12 +11,12 @@ from torch import nn
 
 from survlstm.config.schema import RunConfig
 from survlstm.data.factory import build_batches
-from survlstm.data.prepare import Prepared
-from survlstm.data.ragged import ranges
+from survlstm.data.prepare import PreparedData
+from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
-from survlstm.evaluation.hazard_extrapolation import Drift, fit_drift, logit_of
-from survlstm.inference.bundle.bundle import Reference
-from survlstm.training.prediction import Predictions, predict
+from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation, fit_hazard_extrapolation, log_odds
+from survlstm.inference.bundle.bundle import ReferencePredictions
+from survlstm.training.prediction import Predictions, predict_split
 
 # A percentile needs no finer ones, and coarse figures of few subjects are nobody's own.
 QUANTILES, DIGITS = 101, 4
@@ -25,7 +25,7 @@ FEWEST_SHOWN = 10
 SHOWN_CODES = 20
 
 
-def make_reference(model: nn.Module, config: RunConfig, prepared: Prepared) -> Reference:
+def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) -> ReferencePredictions:
     """Predict the training and validation subjects, and keep what later predictions are read against.
 
     On the visit clock the reference risks are those after every visit at risk of the training subjects, each subject
@@ -33,17 +33,19 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: Prepared) -> R
     """
     device, tensors = torch.device("cpu"), prepared.tensors
     tables = [count.table for count in prepared.flow.tables if count.rows_used]
-    train, val = (predict(model, build_batches(config, tensors, part), device) for part in (Split.TRAIN, Split.VAL))
+    train, val = (
+        predict_split(model, build_batches(config, tensors, part), device) for part in (Split.TRAIN, Split.VAL)
+    )
     steps = config.judgement.landmarks.horizons
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
         shown = sorted({float(ends[min(step, len(ends)) - 1]) for step in steps})
         risk = _quantiles(1 - train.survival[:, -1], np.ones(len(train.subject)))
-        return Reference(risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables)
+        return ReferencePredictions(risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables)
     drift = _drift(val, steps=max(steps))
     hazard = train.hazard[np.isfinite(train.hazard)]
-    survival = np.cumprod(1 - drift.hazard(logit_of(hazard), steps=max(steps)), axis=1)
-    return Reference(
+    survival = np.cumprod(1 - drift.hazard(log_odds(hazard), steps=max(steps)), axis=1)
+    return ReferencePredictions(
         risk=_quantiles(1 - survival[:, -1], np.repeat(1 / (train.step + 1), train.step + 1)),
         grid=[float(step) for step in range(1, max(steps) + 1)],
         horizons=[float(step) for step in sorted(steps)],
@@ -52,13 +54,13 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: Prepared) -> R
     )
 
 
-def _drift(predictions: Predictions, *, steps: int) -> Drift:
+def _drift(predictions: Predictions, *, steps: int) -> HazardExtrapolation:
     """From each visit of each subject: what its hazard was, and in which step counted from there its record ends."""
     at_risk = predictions.step + 1
-    number = ranges(np.zeros_like(at_risk), at_risk)
+    number = flat_positions(np.zeros_like(at_risk), at_risk)
     row = np.repeat(np.arange(len(at_risk)), at_risk)
-    return fit_drift(
-        logit_of(predictions.hazard[row, number]),
+    return fit_hazard_extrapolation(
+        log_odds(predictions.hazard[row, number]),
         step=predictions.step[row] - number,
         event=predictions.event[row],
         steps=steps,
@@ -73,15 +75,15 @@ def _quantiles(risk: Float64[np.ndarray, " row"], weight: Float64[np.ndarray, " 
     return [float(f"{value:.{DIGITS}g}") for value in found]
 
 
-def cohort_summary(prepared: Prepared, descriptions: dict[str, str]) -> dict[str, Any]:
+def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict[str, Any]:
     """The training cohort for people who must judge whether theirs is like it; no count of fewer than ten subjects."""
     tensors = prepared.tensors
     members = tensors.members(Split.TRAIN)
     visits = tensors.visits_per_subject[members]
-    rows = ranges(tensors.visit_offsets[members], visits)
+    rows = flat_positions(tensors.visit_offsets[members], visits)
     owner = np.repeat(np.arange(len(members)), visits)
     codes = tensors.code_offsets[rows + 1] - tensors.code_offsets[rows]
-    code = tensors.code[ranges(tensors.code_offsets[rows], codes)]
+    code = tensors.code[flat_positions(tensors.code_offsets[rows], codes)]
     pairs = np.unique(np.repeat(owner, codes) * len(prepared.vocabulary) + code) % len(prepared.vocabulary)
     having = np.bincount(pairs, minlength=len(prepared.vocabulary))
     common = [number for number in np.argsort(-having, kind="stable") if number > 1 and having[number] >= FEWEST_SHOWN]

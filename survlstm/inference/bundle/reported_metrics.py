@@ -108,7 +108,7 @@ class _Training(_Told):
     stopped: str
 
 
-class Metrics(_Told):
+class ReportedMetrics(_Told):
     """metrics.json of a bundle: how good the model is, and how it was trained."""
 
     test: _Judged
@@ -149,7 +149,7 @@ class _Excluded(_Told):
     events: str
 
 
-class Cohort(_Told):
+class TrainingCohort(_Told):
     """cohort.json of a bundle: the subjects that trained the model."""
 
     subjects: _Subjects
@@ -162,7 +162,7 @@ class Cohort(_Told):
     warnings: list[str]
 
 
-def checked(kind: type[Metrics | Cohort], plain: Any) -> dict[str, Any]:
+def validate_reported(kind: type[ReportedMetrics | TrainingCohort], plain: Any) -> dict[str, Any]:
     """Return ``plain`` as it is; pydantic's ValidationError, a ValueError, where it is not of this kind."""
     kind.model_validate(plain)
     found: dict[str, Any] = plain

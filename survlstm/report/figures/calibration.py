@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from survlstm.evaluation.results import Calibration
-from survlstm.report.figures.canvas import BLUE, INK, PAPER, Drawing, new_figure
-from survlstm.report.formatting import number, p_value, since, time
+from survlstm.report.figures.canvas import BLUE, INK, PAPER, DrawnFigure, new_figure
+from survlstm.report.formatting import format_number, format_p_value, format_since, format_time
 
 
-def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name: str) -> Drawing | None:
+def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name: str) -> DrawnFigure | None:
     """Groups of subjects by predicted risk against what became of them; None where there are no groups."""
     if not calibration.predicted:
         return None
@@ -25,14 +25,16 @@ def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name
     axes.plot([0, end], [0, end], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
     axes.vlines(predicted, low, high, color=BLUE, linewidth=1.6)
     axes.plot(predicted, observed, "o", color=BLUE, markersize=7, markerfacecolor=PAPER, mew=1.8, clip_on=False)
-    horizon = time(calibration.horizon, unit)
+    horizon = format_time(calibration.horizon, unit)
     axes.set(xlabel=f"predicted risk by {horizon}", ylabel="observed risk")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    pairs = ", ".join(f"{number(x, 2)} and {number(y, 2)}" for x, y in zip(predicted, observed, strict=True))
-    return Drawing(
+    pairs = ", ".join(
+        f"{format_number(x, 2)} and {format_number(y, 2)}" for x, y in zip(predicted, observed, strict=True)
+    )
+    return DrawnFigure(
         name=name,
-        title=f"Calibration {since(landmark)} by {horizon}",
+        title=f"Calibration {format_since(landmark)} by {horizon}",
         alt=f"Predicted and observed risk by {horizon} in {len(predicted)} groups: {pairs}.",
         caption=_caption(calibration, int(np.isnan(low).sum())),
         figure=figure,
@@ -49,7 +51,8 @@ def _caption(calibration: Calibration, without_bar: int) -> str:
     if without_bar:
         said += f"Without an interval, as all or none had the event: {without_bar}. "
     said += (
-        f"Slope {number(calibration.slope, 2)}, intercept {number(calibration.intercept, 2)}, in the large "
-        f"{number(calibration.in_the_large, 2)}; test of calibration: p {p_value(calibration.p_value)}."
+        f"Slope {format_number(calibration.slope, 2)}, intercept {format_number(calibration.intercept, 2)}, in "
+        f"the large "
+        f"{format_number(calibration.in_the_large, 2)}; test of calibration: p {format_p_value(calibration.p_value)}."
     )
     return said + (f" Missing: {calibration.why_not}." if calibration.why_not else "")

@@ -69,7 +69,7 @@ STYLE = {
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnFigure:
     """A figure and its words: ``alt`` for those who can't see it, ``caption`` for all. ``name`` is the files' stem."""
 
     name: str
@@ -80,7 +80,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Plate:
+class SavedFigure:
     """A drawing as the page shows it."""
 
     name: str
@@ -125,7 +125,7 @@ def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
     )
 
 
-def save(drawing: Drawing, folder: Path) -> Plate:
+def save(drawing: DrawnFigure, folder: Path) -> SavedFigure:
     """Write ``folder/name.svg`` and ``.png``, equal bytes for equal values, and return the plate for the page."""
     stream = io.StringIO()
     FigureCanvasSVG(drawing.figure).print_svg(
@@ -137,10 +137,10 @@ def save(drawing: Drawing, folder: Path) -> Plate:
     drawing.figure.set_layout_engine("none")
     drawing.figure.set_dpi(200)
     FigureCanvasAgg(drawing.figure).print_png(folder / f"{drawing.name}.png", metadata={"Software": None})
-    return Plate(drawing.name, drawing.title, drawing.alt, drawing.caption, Markup(_inline(svg, drawing)))
+    return SavedFigure(drawing.name, drawing.title, drawing.alt, drawing.caption, Markup(_inline(svg, drawing)))
 
 
-def _inline(svg: str, drawing: Drawing) -> str:
+def _inline(svg: str, drawing: DrawnFigure) -> str:
     """Without the file's head and style sheet, ids of its own, colours and type of the page, and a spoken name."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)

@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from survlstm.data.prepare import Flow
-from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, WIDTH, Drawing
+from survlstm.data.prepare import CohortFlow
+from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, WIDTH, DrawnFigure
 
 LINE = 15
 GAP = 14
 LEFT, RIGHT = (4, 152), (186, WIDTH - 4)
 
 
-def draw_flow(flow: Flow, *, judged: tuple[str, int, int]) -> Drawing:
+def draw_flow(flow: CohortFlow, *, judged: tuple[str, int, int]) -> DrawnFigure:
     """Subjects read, each exclusion with its events, subjects used, and the split judged (name, subjects, events)."""
     excluded = [
         [*textwrap.wrap(rule.reason, 32), f"{rule.subjects:,} left out, {rule.events:,} with the event"]
@@ -39,7 +39,7 @@ def draw_flow(flow: Flow, *, judged: tuple[str, int, int]) -> Drawing:
     for lines in ends:
         _arrow(axes, (sum(LEFT) / 2, foot), (sum(LEFT) / 2, top + GAP))
         foot = top = _box(axes, lines, LEFT, top + GAP, bold=True)
-    return Drawing(
+    return DrawnFigure(
         name="cohort",
         title="From the subjects read to the subjects judged",
         alt=f"Flow diagram: {flow.subjects_read:,} subjects read; "

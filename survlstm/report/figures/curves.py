@@ -15,12 +15,12 @@ from survlstm.report.figures.canvas import (
     ORANGE,
     PAPER,
     PURPLE,
-    Drawing,
+    DrawnFigure,
     legend_above,
     new_axes,
     new_figure,
 )
-from survlstm.report.formatting import number, since, time
+from survlstm.report.formatting import format_number, format_since, format_time
 
 # Line by line: colour, dashes and marker differ.
 LOOKS = ((BLUE, "-", "o"), (PURPLE, (0, (6, 2)), "s"), (ORANGE, (0, (2, 1.5)), "^"))
@@ -28,7 +28,7 @@ LOOKS = ((BLUE, "-", "o"), (PURPLE, (0, (6, 2)), "s"), (ORANGE, (0, (2, 1.5)), "
 MOST_MARKERS = 25
 
 
-def draw_examples(curves: Curves, *, name: str) -> Drawing | None:
+def draw_examples(curves: Curves, *, name: str) -> DrawnFigure | None:
     """S(t) of the example subjects, their event or end of follow-up marked; None where there is none."""
     if not curves.example_name or not len(curves.time):
         return None
@@ -52,12 +52,13 @@ def draw_examples(curves: Curves, *, name: str) -> Drawing | None:
         for who, duration, event in zip(curves.example_name, curves.example_duration, curves.example_event, strict=True)
     )
     finals = ", ".join(
-        f"{who} {number(curve[-1], 2)}" for who, curve in zip(curves.example_name, curves.example_survival, strict=True)
+        f"{who} {format_number(curve[-1], 2)}"
+        for who, curve in zip(curves.example_name, curves.example_survival, strict=True)
     )
-    return Drawing(
+    return DrawnFigure(
         name=name,
-        title=f"Three subjects {since(curves.landmark)}",
-        alt=f"Predicted survival of three subjects up to {time(last, curves.unit)}: {finals}. {ends}.",
+        title=f"Three subjects {format_since(curves.landmark)}",
+        alt=f"Predicted survival of three subjects up to {format_time(last, curves.unit)}: {finals}. {ends}.",
         caption=(
             "Predicted probability of no event, each curve from what was known of one subject at the "
             "landmark. "
@@ -87,10 +88,14 @@ def _mark_end(axes: Axes, at_time: float, survival: float, colour: str, *, event
 
 def _end(duration: float, *, event: bool, unit: str) -> str:
     # Counted in steps, a censored subject stands half a step behind the last one that it survived.
-    return f"event at {time(round(duration), unit)}" if event else f"no event for {time(math.floor(duration), unit)}"
+    return (
+        f"event at {format_time(round(duration), unit)}"
+        if event
+        else f"no event for {format_time(math.floor(duration), unit)}"
+    )
 
 
-def draw_groups(curves: Curves, *, name: str) -> Drawing | None:
+def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
     """Mean predicted survival of each risk group beside its Kaplan-Meier curve; None where there is no group."""
     if not curves.group_name or not len(curves.time):
         return None
@@ -104,15 +109,15 @@ def draw_groups(curves: Curves, *, name: str) -> Drawing | None:
     _numbers_at_risk(table, curves)
     legend_above(figure, axes, 2)
     said = "; ".join(
-        f"{group} predicted {number(predicted[-1], 2)}, observed {number(observed[-1], 2)}"
+        f"{group} predicted {format_number(predicted[-1], 2)}, observed {format_number(observed[-1], 2)}"
         for group, predicted, observed in zip(
             curves.group_name, curves.group_survival, curves.group_observed, strict=True
         )
     )
-    return Drawing(
+    return DrawnFigure(
         name=name,
-        title=f"Risk groups {since(curves.landmark)}, predicted and observed",
-        alt=f"Survival of {groups} risk groups at {time(float(curves.time[-1]), curves.unit)}: {said}.",
+        title=f"Risk groups {format_since(curves.landmark)}, predicted and observed",
+        alt=f"Survival of {groups} risk groups at {format_time(float(curves.time[-1]), curves.unit)}: {said}.",
         caption=(
             "Thirds of the subjects by predicted risk: mean prediction (solid, filled markers) and what was observed "
             "(Kaplan-Meier; dashed steps, open markers, confidence band). Groups that lie apart show discrimination, "

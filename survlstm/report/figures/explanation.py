@@ -12,8 +12,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from survlstm.evaluation.results import Estimate
-from survlstm.report.figures.canvas import BLUE, INK, ORANGE, PAPER, RULE, Drawing, new_figure
-from survlstm.report.formatting import counted, number
+from survlstm.report.figures.canvas import BLUE, INK, ORANGE, PAPER, RULE, DrawnFigure, new_figure
+from survlstm.report.formatting import format_count, format_number
 
 # What fits across a figure in the widest face, and what fits beside a number.
 LONGEST_LABEL, LONGEST_BESIDE = 58, 42
@@ -21,7 +21,7 @@ MOST_COLUMNS = 60
 PLANTED = "\N{BLACK DIAMOND} "
 
 
-class Bar(NamedTuple):
+class ImportanceBar(NamedTuple):
     """What one method says of a code: its importance with an interval, and the mean effect that gives the sign."""
 
     importance: Estimate
@@ -33,7 +33,7 @@ class CodeLine(NamedTuple):
 
     label: str
     is_planted: bool
-    bars: tuple[Bar, Bar]
+    bars: tuple[ImportanceBar, ImportanceBar]
 
 
 class CodeStrip(NamedTuple):
@@ -44,7 +44,7 @@ class CodeStrip(NamedTuple):
     attribution: Float[np.ndarray, " visit"]
 
 
-def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> Drawing:
+def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> DrawnFigure:
     """The importance of codes by two methods side by side; triangles point to where the code moves the risk."""
     figure = new_figure(36 * len(lines) + 62)
     panels = figure.subplots(1, 2, sharey=True)
@@ -69,7 +69,7 @@ def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> Drawing
         f"{_marked(line.label, line.is_planted)} {_signed(line.bars[0].effect)} and {_signed(line.bars[1].effect)}"
         for line in lines
     )
-    return Drawing(
+    return DrawnFigure(
         name="explanation_codes",
         title="The codes that move the predicted hazard most",
         alt=f"Mean effect on the log-odds of the event by {methods[0]} and by {methods[1]}: {said}.",
@@ -86,7 +86,7 @@ def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> Drawing
 
 def draw_subject(
     days: Float[np.ndarray, " visit"], log_odds: Float[np.ndarray, " visit"], strips: tuple[CodeStrip, ...]
-) -> Drawing:
+) -> DrawnFigure:
     """One subject: the log-odds after each visit, and below it what each code of each visit adds to the last of them.
 
     ``days`` counts from the first visit. More than ``MOST_COLUMNS`` visits are drawn in groups of neighbours.
@@ -115,12 +115,13 @@ def draw_subject(
         _draw_strip(lower, values, position, deepest)
     shown = np.unique(np.linspace(0, columns - 1, min(columns, 3)).round().astype(int))
     lower.set_xticks(shown, [f"day {days[last_of[place]]:,.0f}" for place in shown])
-    return Drawing(
+    return DrawnFigure(
         name="explanation_subject",
         title="One subject over time",
         alt=(
-            f"Log-odds of the event from {number(float(log_odds[0]))} after the first of {counted(len(days), 'visit')} "
-            f"to {number(float(log_odds[-1]))} after the last. Codes by what they add to the last: "
+            f"Log-odds of the event from {format_number(float(log_odds[0]))} after the first of "
+            f"{format_count(len(days), 'visit')} "
+            f"to {format_number(float(log_odds[-1]))} after the last. Codes by what they add to the last: "
             + "; ".join(f"{x.label} {_signed(float(x.attribution.sum()))}" for x in strips)
             + "."
         ),
@@ -129,7 +130,7 @@ def draw_subject(
     )
 
 
-def _draw_bar(axes: Axes, bar: Bar, position: int) -> None:
+def _draw_bar(axes: Axes, bar: ImportanceBar, position: int) -> None:
     colour, marker = (ORANGE, "^") if bar.effect >= 0 else (BLUE, "v")
     if bar.importance.interval:
         low, high = bar.importance.interval
@@ -183,10 +184,11 @@ def _subject_caption(visits: int, columns: int, deepest: float) -> str:
     return (
         f"Above: the log-odds of the event after each {each}, from it and the visits before. Below: what each code "
         "adds to the log-odds after the last visit, by integrated gradients, at the visits that record it; orange "
-        f"raises, blue lowers, the deepest cell is {number(deepest)}; on the right the sum. Columns stand at equal "
+        f"raises, blue lowers, the deepest cell is {format_number(deepest)}; on the right the sum. Columns stand "
+        f"at equal "
         "distances, whatever the time between them; days count from the first visit that the model reads."
     )
 
 
 def _signed(value: float) -> str:
-    return number(value) if value < 0 else f"+{number(value)}"
+    return format_number(value) if value < 0 else f"+{format_number(value)}"

@@ -6,20 +6,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from survlstm.report.figures.canvas import BLUE, INK, MUTED, ORANGE, Drawing, legend_above, new_axes
+from survlstm.report.figures.canvas import BLUE, INK, MUTED, ORANGE, DrawnFigure, legend_above, new_axes
 from survlstm.report.figures.curves import MOST_MARKERS
-from survlstm.report.formatting import number, short
+from survlstm.report.formatting import format_number, format_short
 from survlstm.training.history import History
 
 
-def draw_learning(history: History) -> list[Drawing]:
+def draw_learning(history: History) -> list[DrawnFigure]:
     """Two figures, or none where no epoch was finished."""
     if not history.epochs:
         return []
     return [_draw_loss(history), _draw_c_td(history)]
 
 
-def _draw_loss(history: History) -> Drawing:
+def _draw_loss(history: History) -> DrawnFigure:
     figure, axes = new_axes(290)
     _line(axes, history, [epoch.train_loss for epoch in history.epochs], (BLUE, "-", "o", "training"))
     _line(axes, history, [epoch.val_loss for epoch in history.epochs], (ORANGE, (0, (5, 2)), "s", "validation"))
@@ -27,13 +27,14 @@ def _draw_loss(history: History) -> Drawing:
     _finish(axes, history)
     legend_above(figure, axes, 3)
     first, last, kept = history.epochs[0], history.epochs[-1], history.best
-    said = f"Best at epoch {kept.epoch} with validation loss {number(kept.val_loss)}. "
-    return Drawing(
+    said = f"Best at epoch {kept.epoch} with validation loss {format_number(kept.val_loss)}. "
+    return DrawnFigure(
         name="loss",
         title="Loss by epoch",
         alt=(
-            f"Training loss from {number(first.train_loss)} to {number(last.train_loss)}, validation loss from "
-            f"{number(first.val_loss)} to {number(last.val_loss)} in {len(history.epochs)} epochs."
+            f"Training loss from {format_number(first.train_loss)} to {format_number(last.train_loss)}, "
+            f"validation loss from "
+            f"{format_number(first.val_loss)} to {format_number(last.val_loss)} in {len(history.epochs)} epochs."
         ),
         caption=(
             f"Mean over subjects, lower is better. {said}The weights of the best epoch are the ones judged. Validation "
@@ -43,7 +44,7 @@ def _draw_loss(history: History) -> Drawing:
     )
 
 
-def _draw_c_td(history: History) -> Drawing:
+def _draw_c_td(history: History) -> DrawnFigure:
     figure, axes = new_axes(290)
     values = [epoch.val_c_td for epoch in history.epochs]
     _line(axes, history, values, (ORANGE, (0, (5, 2)), "s", "validation"))
@@ -52,15 +53,15 @@ def _draw_c_td(history: History) -> Drawing:
     _finish(axes, history)
     legend_above(figure, axes, 3)
     kept, last = history.best, history.epochs[-1]
-    said = f"{number(kept.val_c_td)} at the best epoch. "
-    return Drawing(
+    said = f"{format_number(kept.val_c_td)} at the best epoch. "
+    return DrawnFigure(
         name="validation_c_td",
         title="Validation c_td by epoch",
-        alt=f"Validation c_td from {number(values[0])} to {number(values[-1])}, {said}".rstrip(", "),
+        alt=f"Validation c_td from {format_number(values[0])} to {format_number(values[-1])}, {said}".rstrip(", "),
         caption=(
             f"Ranking of the validation subjects, higher is better: {said}The epoch is chosen on validation subjects, "
             "so this figure flatters a little; the verdict's comes from subjects that chose nothing. Learning rate at "
-            f"the end: {short(last.lr)}."
+            f"the end: {format_short(last.lr)}."
         ),
         figure=figure,
     )

@@ -8,15 +8,15 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from survlstm.evaluation.results import Cell, Estimate, LandmarkResult, Row
-from survlstm.report.figures.canvas import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RULE, WIDTH, Drawing, new_figure
-from survlstm.report.formatting import MISSING, counted, estimate, number, time
+from survlstm.evaluation.results import Estimate, LandmarkCell, LandmarkResult, StepRow
+from survlstm.report.figures.canvas import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RULE, WIDTH, DrawnFigure, new_figure
+from survlstm.report.formatting import MISSING, format_count, format_estimate, format_number, format_time
 
 # Colour, marker and filling by role: none of them carries the meaning alone.
 LOOKS = {"model": (BLUE, "o", BLUE), "oracle": (GREEN, "D", PAPER), "baseline": (MUTED, "s", PAPER)}
 
 
-def draw_forest(rows: tuple[Row, ...]) -> Drawing | None:
+def draw_forest(rows: tuple[StepRow, ...]) -> DrawnFigure | None:
     """The c_td of every contender on one axis; None where no contender has one."""
     known = [row for row in rows if math.isfinite(row.c_td.value)]
     if not known:
@@ -31,10 +31,10 @@ def draw_forest(rows: tuple[Row, ...]) -> Drawing | None:
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     for position, row in enumerate(rows):
         _forest_line(axes, row, position)
-    return Drawing(
+    return DrawnFigure(
         name="c_td",
         title="How well each contender ranks subjects",
-        alt="Forest plot of c_td: " + "; ".join(f"{row.name} {estimate(row.c_td)}" for row in rows) + ".",
+        alt="Forest plot of c_td: " + "; ".join(f"{row.name} {format_estimate(row.c_td)}" for row in rows) + ".",
         caption=(
             "The marker is c_td on the judged subjects, the bar its interval; without a bar there is no interval. "
             "Further right ranks better. A bar that crosses the dashed line at 0.5 is compatible with a coin flip. "
@@ -44,7 +44,7 @@ def draw_forest(rows: tuple[Row, ...]) -> Drawing | None:
     )
 
 
-def _forest_line(axes: Axes, row: Row, position: int) -> None:
+def _forest_line(axes: Axes, row: StepRow, position: int) -> None:
     colour, marker, filling = LOOKS[row.role]
     value, bounds = row.c_td
     if bounds:
@@ -55,13 +55,13 @@ def _forest_line(axes: Axes, row: Row, position: int) -> None:
     paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}
     weight = "bold" if row.role == "model" else "normal"
     across = axes.get_yaxis_transform()
-    for place, words, side in ((0, row.name, "left"), (1, estimate(row.c_td), "right")):
+    for place, words, side in ((0, row.name, "left"), (1, format_estimate(row.c_td), "right")):
         axes.text(
             place, position - 0.38, words, ha=side, va="center", weight=weight, bbox=dict(paper), transform=across
         )
 
 
-def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> Drawing | None:
+def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> DrawnFigure | None:
     """The model's AUC, or Harrell's C where there is none, by landmark and horizon; None without a landmark."""
     if not landmarks:
         return None
@@ -70,7 +70,7 @@ def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> Drawing | None:
         return None
     unit = landmarks[0].unit
     names = [found.name for found in landmarks]
-    times = [time(horizon, unit) for horizon in asked]
+    times = [format_time(horizon, unit) for horizon in asked]
     # The shorter list goes across, which keeps the cells wide enough to read on a phone; one line of four is.
     alone = len(names) == 1
     turned = len(asked) > max(len(names), 4 if alone else 0)
@@ -83,9 +83,9 @@ def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> Drawing | None:
     for row, landmark in enumerate(landmarks):
         for column, horizon in enumerate(asked):
             shown = _cell_words(landmark, horizon)
-            said.append(f"{landmark.name}, {time(horizon, unit)}: {', '.join(shown.words)}")
+            said.append(f"{landmark.name}, {format_time(horizon, unit)}: {', '.join(shown.words)}")
             _draw_cell(axes, shown, (row, column) if turned else (column, row))
-    return Drawing(
+    return DrawnFigure(
         name="discrimination",
         title="The model's discrimination by landmark and horizon",
         alt="Heat map of the model's AUC. " + "; ".join(said) + ".",
@@ -123,15 +123,15 @@ def _cell_words(landmark: LandmarkResult, horizon: float) -> _Words:
         behind = horizon in landmark.unsupported
         return _Words(None, (MISSING, "behind the", "follow-up") if behind else (MISSING, "not asked", "here"))
     place = landmark.horizons.index(horizon)
-    counts = (f"{landmark.at_risk_after[place]:,} at risk", counted(landmark.events_by[place], "event"))
+    counts = (f"{landmark.at_risk_after[place]:,} at risk", format_count(landmark.events_by[place], "event"))
     cells = [row.cells[place] for row in landmark.rows if row.role == "model" and len(row.cells) > place]
     figure, name = _ranking(cells[0]) if cells else (None, "")
     if figure is None:
         return _Words(None, (MISSING, *counts))
-    return _Words(figure.value, (name + number(figure.value), *counts))
+    return _Words(figure.value, (name + format_number(figure.value), *counts))
 
 
-def _ranking(cell: Cell) -> tuple[Estimate | None, str]:
+def _ranking(cell: LandmarkCell) -> tuple[Estimate | None, str]:
     for figure, name in ((cell.auc, ""), (cell.c_harrell, "C ")):
         if figure is not None and math.isfinite(figure.value):
             return figure, name

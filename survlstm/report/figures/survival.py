@@ -18,11 +18,11 @@ from survlstm.report.figures.canvas import (
     ORANGE,
     PAPER,
     PURPLE,
-    Drawing,
+    DrawnFigure,
     legend_above,
     new_axes,
 )
-from survlstm.report.formatting import number, time
+from survlstm.report.formatting import format_number, format_time
 
 # More lines than these can't be told apart on one figure.
 MOST_LINES = 8
@@ -85,7 +85,7 @@ class GroupCurve:
 
 
 @dataclass(frozen=True)
-class Times:
+class TimeGrid:
     """The grid of the curves, 0 not among its times, and what it counts."""
 
     grid: Float64[np.ndarray, " horizon"]
@@ -97,25 +97,25 @@ class Times:
         return float(self.grid[-1])
 
 
-def draw_subjects(subjects: Sequence[SubjectCurve], times: Times) -> list[Drawing]:
+def draw_subjects(subjects: Sequence[SubjectCurve], times: TimeGrid) -> list[DrawnFigure]:
     """S(t) of the subjects, the lowest risk first; a figure for each ``MOST_LINES`` of them."""
     ordered = sorted(subjects, key=lambda subject: subject.risk)
     parts = [ordered[start : start + MOST_LINES] for start in range(0, len(ordered), MOST_LINES)]
     return [_draw_some(part, times, place, len(parts)) for place, part in enumerate(parts, start=1)]
 
 
-def _draw_some(subjects: list[SubjectCurve], times: Times, place: int, places: int) -> Drawing:
+def _draw_some(subjects: list[SubjectCurve], times: TimeGrid, place: int, places: int) -> DrawnFigure:
     figure, axes = new_axes(300 + 17 * len(subjects))
     for look, subject in zip(LOOKS, subjects, strict=False):
         _line(axes, times, subject.survival, look, _legend_entry(subject))
     lowest = _axes(axes, times, min(float(subject.survival.min()) for subject in subjects))
     legend_above(figure, axes, 1)
-    said = "; ".join(f"{subject.name} {number(float(subject.survival[-1]), 2)}" for subject in subjects)
+    said = "; ".join(f"{subject.name} {format_number(float(subject.survival[-1]), 2)}" for subject in subjects)
     what = "Survival of one subject" if len(subjects) == 1 else f"Survival of {len(subjects)} subjects"
-    return Drawing(
+    return DrawnFigure(
         name="survival_subjects" if place == 1 else f"survival_subjects_{place}",
         title=what + (f", {place} of {places}" if places > 1 else ""),
-        alt=f"Predicted probability of no event by {time(times.last, times.unit)}: {said}.",
+        alt=f"Predicted probability of no event by {format_time(times.last, times.unit)}: {said}.",
         caption=(
             "Each curve is predicted from what is known of one subject, and starts at 1 "
             f"{STARTS[times.unit]}. The lowest risk stands first.{_cut(lowest)}"
@@ -124,7 +124,7 @@ def _draw_some(subjects: list[SubjectCurve], times: Times, place: int, places: i
     )
 
 
-def draw_risk_groups(groups: Sequence[GroupCurve], times: Times) -> Drawing:
+def draw_risk_groups(groups: Sequence[GroupCurve], times: TimeGrid) -> DrawnFigure:
     """The mean curve of every group that has a subject, and the band that holds the middle 80 % of them."""
     figure, axes = new_axes(340)
     drawn = [(look, group) for look, group in zip(LOOKS, groups, strict=False) if group.subjects]
@@ -138,15 +138,16 @@ def draw_risk_groups(groups: Sequence[GroupCurve], times: Times) -> Drawing:
     lowest = _axes(axes, times, min(float(group.low.min()) for _, group in drawn))
     legend_above(figure, axes, 1)
     said = "; ".join(
-        f"{group.name} {number(float(group.mean[-1]), 2)} "
-        f"({number(float(group.low[-1]), 2)} to {number(float(group.high[-1]), 2)})"
+        f"{group.name} {format_number(float(group.mean[-1]), 2)} "
+        f"({format_number(float(group.low[-1]), 2)} to {format_number(float(group.high[-1]), 2)})"
         for _, group in drawn
     )
     missing = [group.name for group in groups if not group.subjects]
-    return Drawing(
+    return DrawnFigure(
         name="survival_groups",
         title="Survival by risk group",
-        alt=f"Mean predicted probability of no event by {time(times.last, times.unit)}, and its middle 80 %: {said}.",
+        alt=f"Mean predicted probability of no event by {format_time(times.last, times.unit)}, "
+        f"and its middle 80 %: {said}.",
         caption=(
             "Groups are thirds of the training distribution of risk, so they need not be equally large here. Mean of "
             "the predicted curves; the band, between thin lines, holds the middle 80 % of the group's subjects (10 % "
@@ -158,7 +159,7 @@ def draw_risk_groups(groups: Sequence[GroupCurve], times: Times) -> Drawing:
     )
 
 
-def _line(axes: Axes, times: Times, survival: np.ndarray, look: _Look, label: str) -> None:
+def _line(axes: Axes, times: TimeGrid, survival: np.ndarray, look: _Look, label: str) -> None:
     axes.plot(
         [0, *times.grid],
         _from_0(survival),
@@ -174,14 +175,14 @@ def _line(axes: Axes, times: Times, survival: np.ndarray, look: _Look, label: st
 
 
 def _legend_entry(subject: SubjectCurve) -> str:
-    return f"{subject.name}: risk {number(subject.risk)}, percentile {subject.percentile:.0f}"
+    return f"{subject.name}: risk {format_number(subject.risk)}, percentile {subject.percentile:.0f}"
 
 
 def _from_0(survival: np.ndarray) -> np.ndarray:
     return np.concatenate([[1.0], survival])
 
 
-def _axes(axes: Axes, times: Times, lowest: float) -> float:
+def _axes(axes: Axes, times: TimeGrid, lowest: float) -> float:
     """The scales; returns where the one of S begins."""
     begins = next((1 - room for room in ROOMS if 1 - lowest <= 0.95 * room), 0.0)
     top = 1 + 0.03 * (1 - begins)

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from survlstm.training.history import History
-from survlstm.training.loggers.logger import State, Tracker, first_line
+from survlstm.training.loggers.logger import Logger, State, first_line
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class _Ask(NamedTuple):
     answered: threading.Event
 
 
-class Guarded:
+class BackgroundLogger:
     """A tracker in a thread of its own: the run waits for it at its beginning and at its end only.
 
     It waits ``patience_seconds`` each time and no longer, whatever hangs: a server, a name look-up, a locked database,
@@ -32,7 +32,7 @@ class Guarded:
     as one WARNING; then the tracker is off until the run is gone on with.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Logger) -> None:
         self.tracker = tracker
         self.name, self.patience_seconds = tracker.name, tracker.patience_seconds
         self._asked: SimpleQueue[_Ask | None] = SimpleQueue()

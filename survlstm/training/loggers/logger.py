@@ -16,7 +16,7 @@ State = Literal["finished", "failed", "stopped"]
 
 
 @runtime_checkable
-class Tracker(Protocol):
+class Logger(Protocol):
     """Told of a run by its main process, in this order; a run that was stopped begins once more in its own folder.
 
     ``name`` is the choice in conf/tracker, ``advice`` what to do when it fails, ``patience_seconds`` how long a run
@@ -43,7 +43,7 @@ class Tracker(Protocol):
         """Nothing more comes; also called where a method has failed."""
 
 
-class NoTracker:
+class NoLogger:
     """Nobody is told anything."""
 
     name = "none"
@@ -63,7 +63,7 @@ class NoTracker:
         """Nothing."""
 
 
-def require(package: str, *, extra: str) -> None:
+def require_package(package: str, *, extra: str) -> None:
     """ConfigError where the package that an extra brings can't be imported."""
     try:
         importlib.import_module(package)
@@ -75,22 +75,22 @@ def require(package: str, *, extra: str) -> None:
         ) from error
 
 
-def scalars(epoch: Epoch) -> dict[str, float]:
+def epoch_scalars(epoch: Epoch) -> dict[str, float]:
     """The numbers of an epoch under the names of history.json, without those that are not finite."""
-    return finite({name: value for name, value in dataclasses.asdict(epoch).items() if name != "epoch"})
+    return finite_only({name: value for name, value in dataclasses.asdict(epoch).items() if name != "epoch"})
 
 
-def finite(metrics: dict[str, float]) -> dict[str, float]:
+def finite_only(metrics: dict[str, float]) -> dict[str, float]:
     """Without what is not finite: an undefined c_td is a gap in the curve, where a store would make a number of it."""
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
-def parameters(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def flat_parameters(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Dotted key → value as config.yaml has it; lists are values."""
     found: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, dict) and value:
-            found |= parameters(value, f"{prefix}{name}.")
+            found |= flat_parameters(value, f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return found

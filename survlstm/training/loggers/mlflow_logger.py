@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from survlstm.training.history import Epoch, History
-from survlstm.training.loggers.logger import State, finite, parameters, require, scalars
+from survlstm.training.loggers.logger import State, epoch_scalars, finite_only, flat_parameters, require_package
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import write_json
 from survlstm.utils.version import __version__
@@ -70,7 +70,7 @@ def refuse_unnamed_server(store: str | None, *, file: str, advice: str) -> None:
         )
 
 
-class MLflowTracker:
+class MLflowLogger:
     """Params, the metrics of every epoch with the epoch as step, final metrics, and the results as artifacts.
 
     ``store`` is the address of a server or of a SQLite file; None is ``folder``/mlflow.db. The artifacts of a SQLite
@@ -86,7 +86,7 @@ class MLflowTracker:
     ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        require("mlflow", extra="mlflow")
+        require_package("mlflow", extra="mlflow")
         # It would tell of the first try, which the second may mend.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self.store = store or f"sqlite:///{Path(folder).expanduser().absolute() / 'mlflow.db'}"
@@ -128,7 +128,7 @@ class MLflowTracker:
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
         """The final metrics at the last epoch, how the run ended, and of its results what is there."""
-        self._log_metrics(_metrics(finite(metrics), step=self._done))
+        self._log_metrics(_metrics(finite_only(metrics), step=self._done))
         # First: a store of artifacts that can't be reached must not leave the run running for ever.
         self._client.set_terminated(self._run_id, STATUS[state])
         for path in (folder / file for file in FILES):
@@ -187,7 +187,7 @@ class MLflowTracker:
     def _log_params(self, config: dict[str, Any], there: dict[str, str]) -> None:
         from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
-        values = parameters(config)
+        values = flat_parameters(config)
         long = [key for key, value in values.items() if len(value) > LONGEST_VALUE]
         values |= {key: _cut(values[key]) for key in long}
         if long:
@@ -205,7 +205,7 @@ class MLflowTracker:
 
 
 def _of_epoch(epoch: Epoch) -> dict[str, float]:
-    return {"epoch": float(epoch.epoch)} | scalars(epoch)
+    return {"epoch": float(epoch.epoch)} | epoch_scalars(epoch)
 
 
 def _metrics(values: dict[str, float], *, step: int) -> list[Metric]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from survlstm.training.history import History
-from survlstm.training.loggers.logger import State, finite, parameters, require, scalars
+from survlstm.training.loggers.logger import State, epoch_scalars, finite_only, flat_parameters, require_package
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 LAST = "subjects_per_second"
 
 
-class TensorBoardTracker:
+class TensorBoardLogger:
     """Scalars by epoch, the config and the final metrics, in the run's folder ``tensorboard``.
 
     A run that goes on writes a further file there; what an earlier life wrote of epochs that come again is hidden.
@@ -31,7 +31,7 @@ class TensorBoardTracker:
     name = "tensorboard"
 
     def __init__(self, *, patience_seconds: float) -> None:
-        require("torch.utils.tensorboard", extra="tensorboard")
+        require_package("torch.utils.tensorboard", extra="tensorboard")
         self.patience_seconds = patience_seconds
         self.advice = "See that the run's folder tensorboard can be written and that there is space"
         self._folder = Path()
@@ -52,7 +52,7 @@ class TensorBoardTracker:
         file = self._file or self._open(history.epochs[-1].epoch)
         for epoch in history.epochs:
             if epoch.epoch > self._done:
-                for tag, value in scalars(epoch).items():
+                for tag, value in epoch_scalars(epoch).items():
                     file.add_scalar(tag, value, step=epoch.epoch)
         file.flush()
         self._done = history.epochs[-1].epoch
@@ -60,7 +60,7 @@ class TensorBoardTracker:
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
         """The final metrics at the last epoch: test.c_td becomes test/c_td, the first part its group."""
         file = self._file or self._open(self._done + 1)
-        for metric, value in finite(metrics).items():
+        for metric, value in finite_only(metrics).items():
             file.add_scalar(metric.replace(".", "/", 1), value, step=self._done)
         file.add_text("state", state, step=self._done)
         file.flush()
@@ -73,7 +73,7 @@ class TensorBoardTracker:
     def _open(self, epoch: int) -> _EventFile:
         self._done = min(self._done, epoch - 1)
         self._file = _EventFile(self._folder, first_step=self._done + 1)
-        self._file.add_text("config", _table(parameters(self._config)), step=self._done)
+        self._file.add_text("config", _table(flat_parameters(self._config)), step=self._done)
         return self._file
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from survlstm.data.events import Reading
+from survlstm.data.events import SourceData
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 
@@ -39,7 +39,7 @@ class Export:
     def source(self, *tables: str, max_unusable_share: float = 0.01, timezone: str | None = None) -> SyntheaSource:
         return SyntheaSource(str(self.folder), tables or tuple(EVENT_TABLES), max_unusable_share, timezone)
 
-    def read(self, *tables: str, max_unusable_share: float = 0.01) -> Reading:
+    def read(self, *tables: str, max_unusable_share: float = 0.01) -> SourceData:
         return self.source(*tables, max_unusable_share=max_unusable_share).read()
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from survlstm.data.events import Reading
+from survlstm.data.events import SourceData
 from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.row_checks import LONGEST_CODE, LONGEST_ID
-from survlstm.data.sources.shards import merged, shards
+from survlstm.data.sources.shards import merge_counts, split_into_shards
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.utils.errors import SourceError
@@ -82,7 +82,7 @@ def lines_after_the_header(folder: Path, table: str) -> int | None:
     return sum(1 for line in content.splitlines() if line) - 1
 
 
-def check_reading(reading: Reading, folder: Path) -> None:
+def check_reading(reading: SourceData, folder: Path) -> None:
     patients, *tables = reading.tables
     for count in reading.tables:
         assert count.rows_read == count.rows_used + sum(count.left_out.values()) + sum(count.unusable.values())
@@ -101,8 +101,10 @@ def check_reading(reading: Reading, folder: Path) -> None:
 
 
 def read_in_parts(folder: Path, into: Path):
-    with shards(folder, tables=ALL, subjects_at_once=5, into=into) as cut:
-        return merged([cut.malformed, *(SyntheaSource(str(part), ALL, 1.0).read().tables for part in cut.folders)])
+    with split_into_shards(folder, tables=ALL, subjects_at_once=5, into=into) as cut:
+        return merge_counts(
+            [cut.malformed, *(SyntheaSource(str(part), ALL, 1.0).read().tables for part in cut.folders)]
+        )
 
 
 def fuzz_once(seed: int, folder: Path, caplog) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from survlstm.data.sources.descriptions import read_descriptions
-from survlstm.data.sources.shards import merged, shards
+from survlstm.data.sources.shards import merge_counts, split_into_shards
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.utils.errors import SourceError
@@ -33,9 +33,9 @@ def refusal_of(job, said):
 
 
 def split_and_read(folder, into):
-    with shards(folder, tables=ALL, subjects_at_once=2, into=into) as cut:
+    with split_into_shards(folder, tables=ALL, subjects_at_once=2, into=into) as cut:
         readings = [SyntheaSource(str(part), ALL, 1.0).read() for part in cut.folders]
-    return merged([cut.malformed, *(reading.tables for reading in readings)])
+    return merge_counts([cut.malformed, *(reading.tables for reading in readings)])
 
 
 def counts_and_warnings(source):

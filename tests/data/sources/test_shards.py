@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from survlstm.data.events import Events, Reading, TableCount
+from survlstm.data.events import Events, SourceData, TableCount
 from survlstm.data.sources.csv_table import CsvStream
-from survlstm.data.sources.shards import check_unusable_shares, merged, shards
+from survlstm.data.sources.shards import check_unusable_shares, merge_counts, split_into_shards
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.utils.errors import SourceError
@@ -22,14 +22,14 @@ TABLES = tuple(EVENT_TABLES)
 HEADER = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
 
 
-def whole(path: Path) -> Reading:
+def whole(path: Path) -> SourceData:
     return SyntheaSource(str(path), TABLES, 1.0).read()
 
 
 def read_in_parts(path: Path, into: Path, *, subjects_at_once: int):
-    with shards(path, tables=TABLES, subjects_at_once=subjects_at_once, into=into) as split:
+    with split_into_shards(path, tables=TABLES, subjects_at_once=subjects_at_once, into=into) as split:
         readings = [whole(folder) for folder in split.folders]
-        return split, readings, merged([*(reading.tables for reading in readings), split.malformed])
+        return split, readings, merge_counts([*(reading.tables for reading in readings), split.malformed])
 
 
 def columns(events: Events):
@@ -115,7 +115,7 @@ def test_an_empty_table_is_told_once_and_subjects_without_events_are_no_error(se
 
 
 def test_an_export_that_is_small_enough_is_its_own_only_part(several, tmp_path):
-    with shards(several.folder, tables=TABLES, subjects_at_once=4, into=tmp_path / "no") as split:
+    with split_into_shards(several.folder, tables=TABLES, subjects_at_once=4, into=tmp_path / "no") as split:
         assert split == (4, (several.folder,), ())
     assert not (tmp_path / "no").exists()
 
@@ -140,7 +140,7 @@ def test_a_share_is_judged_over_all_parts(several, tmp_path_factory):
 def test_counts_are_added_up_by_table():
     first = (TableCount("devices", 3, 2, {"a": 1}, {}), TableCount("patients", 1, 1, {}, {}))
     second = (TableCount("devices", 4, 1, {"a": 1}, {"b": 2}),)
-    assert merged([first, (), second]) == (
+    assert merge_counts([first, (), second]) == (
         TableCount("patients", 1, 1, {}, {}),
         TableCount("devices", 7, 3, {"a": 2}, {"b": 2}),
     )
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_says_so_as_reading_does(export, tmp_path_factory, c
         whole(export.folder)
     with (
         pytest.raises(SourceError, match=match) as split,
-        shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
+        split_into_shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
     ):
         pass
     # Reading block by block, pyarrow can say which row it is.
@@ -181,7 +181,7 @@ def test_cut_short_gzip(export, tmp_path_factory):
     into = tmp_path_factory.mktemp("into")
     with (
         pytest.raises(SourceError, match=r"conditions\.csv\.gz is cut short: its gzip data ends too early"),
-        shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
+        split_into_shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
     ):
         pass
     assert list(into.iterdir()) == []
@@ -192,7 +192,7 @@ def test_repeated_patients_are_named_in_their_own_file(export, tmp_path_factory)
     export.patients("anna,1950-01-01,,A", "bert,1950-01-01,,B", "anna,1951-01-01,,A")
     with (
         pytest.raises(SourceError, match=rf"name every patient once; 1 ids .*\({export.folder}"),
-        shards(export.folder, tables=TABLES, subjects_at_once=1, into=tmp_path_factory.mktemp("into")),
+        split_into_shards(export.folder, tables=TABLES, subjects_at_once=1, into=tmp_path_factory.mktemp("into")),
     ):
         pass
 
@@ -201,7 +201,7 @@ def test_nothing_is_left_behind_by_an_error_of_the_reader(several, tmp_path_fact
     into = tmp_path_factory.mktemp("into")
     with (
         pytest.raises(KeyError, match="mine, in 4 parts"),
-        shards(several.folder, tables=TABLES, subjects_at_once=1, into=into) as split,
+        split_into_shards(several.folder, tables=TABLES, subjects_at_once=1, into=into) as split,
     ):
         raise KeyError(f"mine, in {len(split.folders)} parts")
     assert list(into.iterdir()) == []
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_written(several, tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(SourceError, match=r"is split in a folder that can be written; .*file can't: .*Set cache_dir"),
-        shards(several.folder, tables=TABLES, subjects_at_once=1, into=tmp_path / "file"),
+        split_into_shards(several.folder, tables=TABLES, subjects_at_once=1, into=tmp_path / "file"),
     ):
         pass
 
@@ -224,7 +224,7 @@ def test_a_full_disk(export, tmp_path_factory):
     try:
         with (
             pytest.raises(SourceError, match=r"which must have room .*Make room there, set cache_dir"),
-            shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
+            split_into_shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
         ):
             pass
     finally:
@@ -253,7 +253,7 @@ def test_memory_does_not_grow_with_the_export(export, tmp_path_factory):
     export.conditions(*rows)
 
     def in_parts():
-        with shards(export.folder, tables=TABLES, subjects_at_once=20, into=into) as split:
+        with split_into_shards(export.folder, tables=TABLES, subjects_at_once=20, into=into) as split:
             assert len(split.folders) == 50
             assert sum(len(whole(folder).events) for folder in split.folders) == 300_000
 
@@ -299,7 +299,7 @@ def test_other_spellings_are_split_as_they_are_read(several, tmp_path, words):
 
 
 def test_parts_can_be_read_by_their_owner_alone(several, tmp_path):
-    with shards(several.folder, tables=TABLES, subjects_at_once=1, into=tmp_path / "cache") as split:
+    with split_into_shards(several.folder, tables=TABLES, subjects_at_once=1, into=tmp_path / "cache") as split:
         parts = [split.folders[0].parent, *split.folders[0].parent.rglob("*")]
         modes = {path.name: path.stat().st_mode & 0o777 for path in parts if not path.name.startswith(".")}
         assert {mode for name, mode in modes.items() if name.endswith(".csv")} == {0o600}

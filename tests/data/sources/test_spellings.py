@@ -11,7 +11,7 @@ import pytest
 
 from survlstm.data.sources.missing_values import WORDS
 from survlstm.data.sources.row_checks import LONGEST_CODE, LONGEST_ID
-from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet
+from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.utils.errors import SourceError
 
 HEADER = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
@@ -211,4 +211,6 @@ def test_codes_that_a_spreadsheet_made_are_counted(export, codes, said):
 def test_sound_codes_are_no_work_of_a_spreadsheet():
     # Real identifiers of SNOMED with 16 and 17 digits; the third ends in zero, as its check digit has it.
     names = [f"SNOMED/{code}" for code in ("10939881000119105", "16335031000119103", "1010311000000100", "44054006")]
-    assert warn_of_spreadsheet("conditions", [*names, "LOINC/1-1", "RxNorm/310"], np.arange(6, dtype=np.int32)) == []
+    assert (
+        warn_of_spreadsheet_codes("conditions", [*names, "LOINC/1-1", "RxNorm/310"], np.arange(6, dtype=np.int32)) == []
+    )

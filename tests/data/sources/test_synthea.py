@@ -7,19 +7,19 @@ import logging
 import numpy as np
 import pytest
 
-from survlstm.data.events import Reading
+from survlstm.data.events import SourceData
 
 ROW = "2001-02-03,,anna,e1,44054006,Diabetes"
 
 
-def rows(reading: Reading) -> list[tuple[str, str, str, int]]:
+def rows(reading: SourceData) -> list[tuple[str, str, str, int]]:
     """Subject, code, time and encounter of every event, in a fixed order."""
     events = reading.events
     names = events.subjects.subject_id[events.subject], events.codes[events.code]
     return sorted(zip(*(array.tolist() for array in names), events.time.astype(str), events.encounter, strict=True))
 
 
-def count(reading: Reading, table: str):
+def count(reading: SourceData, table: str):
     return next(entry for entry in reading.tables if entry.table == table)
 
 

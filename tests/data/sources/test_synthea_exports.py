@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from survlstm.data.events import Reading
+from survlstm.data.events import SourceData
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 
@@ -57,7 +57,7 @@ real = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real exports are not a
 
 
 @cache
-def reading(name: str) -> Reading:
+def reading(name: str) -> SourceData:
     return SyntheaSource(str(DATA / name), tuple(EVENT_TABLES), 0.0).read()
 
 

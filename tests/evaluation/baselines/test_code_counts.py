@@ -5,7 +5,13 @@ import pytest
 
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import code_counts
-from survlstm.evaluation.baselines.code_counts import Rows, counts_so_far, fit_scale, rows_at_landmark, rows_at_visits
+from survlstm.evaluation.baselines.code_counts import (
+    CountRows,
+    cumulative_counts,
+    fit_scale,
+    rows_at_landmark,
+    rows_at_visits,
+)
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.tensors import tensors_from
 
@@ -19,7 +25,7 @@ def tensors():
 
 
 def test_counts_so_far_are_those_of_the_subject_up_to_the_visit(tensors):
-    codes, visits, distinct = np.exp(counts_so_far(tensors)).T
+    codes, visits, distinct = np.exp(cumulative_counts(tensors)).T
     np.testing.assert_allclose(codes, [3, 4, 6, 1, 3])
     np.testing.assert_allclose(visits, [1, 2, 3, 1, 2])
     np.testing.assert_allclose(distinct, [2, 2, 3, 1, 1])
@@ -57,9 +63,9 @@ def test_the_scale_is_fitted_to_the_rows_given(tensors, monkeypatch):
 
 def test_a_number_that_never_varies_in_training_is_zero_everywhere(tensors):
     rows = rows_at_visits(tensors)
-    constant = Rows(np.full((5, 1), 0.1), rows.bag)
+    constant = CountRows(np.full((5, 1), 0.1), rows.bag)
     scale = fit_scale(constant)
-    assert scale.design(Rows(np.full((5, 1), 7.0), rows.bag))[:, [0]].nnz == 0
+    assert scale.design(CountRows(np.full((5, 1), 7.0), rows.bag))[:, [0]].nnz == 0
 
 
 def test_the_training_rows_alone_decide():

@@ -10,8 +10,14 @@ import torch
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
-from survlstm.evaluation.baselines.pycox_models import Designs, FollowUp, GridLabels, cox_survival, deephit_survival
-from survlstm.evaluation.landmarks import landmarks_of
+from survlstm.evaluation.baselines.pycox_models import (
+    DesignMatrices,
+    FollowUpTimes,
+    GridLabels,
+    cox_survival,
+    deephit_survival,
+)
+from survlstm.evaluation.landmarks import make_landmarks
 from survlstm.survival.follow_up import check_probability
 from survlstm.survival.loss import nll_per_subject
 from survlstm.survival.rank_concordance import c_harrell
@@ -23,7 +29,7 @@ ON_A_GRID = pytest.mark.parametrize("name", [name for name in LANDMARK_BASELINES
 
 
 def landmark_in(tensors, *, visit=1, horizons=(1, 5)):
-    return landmarks_of(tensors, Split.TEST, visits=[visit], days=[], horizons=horizons)[0]
+    return make_landmarks(tensors, Split.TEST, visits=[visit], days=[], horizons=horizons)[0]
 
 
 def fit(name, tensors, landmark, seed=0):
@@ -172,7 +178,7 @@ def test_deephit_survival_is_what_pycox_calls_so(drawn, monkeypatch):
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     monkeypatch.setattr(pycox_models, "_fit_network", lambda *_, **__: logits)
     labels = GridLabels(np.array([0, 1, 2]), np.array([True, False, False]), 3)
-    survival = deephit_survival(Designs(*[np.zeros((3, 1), np.float32)] * 3), labels, labels, seed=0)
+    survival = deephit_survival(DesignMatrices(*[np.zeros((3, 1), np.float32)] * 3), labels, labels, seed=0)
     pmf = torch.nn.functional.pad(logits, (0, 1)).softmax(dim=1)[:, :3]
     np.testing.assert_allclose(survival, 1 - pmf.cumsum(dim=1))
 
@@ -187,11 +193,11 @@ def test_cox_is_the_ridge_regression_of_scikit_survival(monkeypatch):
     duration = generator.exponential(np.exp(-design @ np.array([1.0, -0.5, 0.0, 0.3])))
     event = generator.random(300) < 0.7
     parts = [slice(0, 200), slice(200, 250), slice(250, 300)]
-    train, val = (FollowUp(duration[part], event[part]) for part in parts[:2])
+    train, val = (FollowUpTimes(duration[part], event[part]) for part in parts[:2])
     grid = np.quantile(duration, [0.2, 0.5, 0.8])
     monkeypatch.setattr(pycox_models, "RIDGE_PENALTIES", (0.3,))
     monkeypatch.setattr(pycox_models, "COX_EPOCHS", 400)
-    found = cox_survival(Designs(*(design[part] for part in parts)), train, val, grid=grid)
+    found = cox_survival(DesignMatrices(*(design[part] for part in parts)), train, val, grid=grid)
     theirs = CoxPHSurvivalAnalysis(alpha=0.3 * train.event.sum()).fit(design[:200], Surv.from_arrays(*train[::-1]))
     expected = [curve(grid) for curve in theirs.predict_survival_function(design[250:])]
     np.testing.assert_allclose(found, expected, atol=1e-5)

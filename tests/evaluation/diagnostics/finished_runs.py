@@ -6,10 +6,10 @@ import numpy as np
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema import RunConfig
-from survlstm.data.prepare import Flow
+from survlstm.data.prepare import CohortFlow
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.evaluation.diagnostics import HealthFacts, check_health
-from survlstm.evaluation.results import Difference, Estimate, Interval, LandmarkResult, Row, Verdict
+from survlstm.evaluation.diagnostics import DiagnosticContext, run_diagnostics
+from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Interval, LandmarkResult, StepRow
 from survlstm.training.history import Epoch, History
 from tests.tensors import flat_tensors
 
@@ -56,7 +56,7 @@ def tensors_of(*, events=0.7, code=None, subjects=400):
 
 
 def flow_of(warnings=(), **facts):
-    return Flow((), 0, {}, 0, {}, 0, {}, 0, 400, (), 400, facts, tuple(warnings))
+    return CohortFlow((), 0, {}, 0, {}, 0, {}, 0, 400, (), 400, facts, tuple(warnings))
 
 
 def gain(value, half=0.02):
@@ -65,7 +65,7 @@ def gain(value, half=0.02):
 
 def row_of(name, role, c_td, nll, *, c_gain=None, nll_gain=None, half=0.05):
     interval = None if half is None else Interval(c_td - half, c_td + half)
-    return Row(name, role, Estimate(c_td, interval), Estimate(nll), c_gain, nll_gain)
+    return StepRow(name, role, Estimate(c_td, interval), Estimate(nll), c_gain, nll_gain)
 
 
 def verdict_of(c_td=0.78, nll=2.3, *, half=0.05, events=120, baselines=None, landmarks=()):
@@ -75,7 +75,7 @@ def verdict_of(c_td=0.78, nll=2.3, *, half=0.05, events=120, baselines=None, lan
             row_of("record length", "baseline", 0.6, 2.6, c_gain=gain(c_td - 0.6), nll_gain=gain(nll - 2.6)),
         )
     rows = (row_of("model", "model", c_td, nll, half=half), *baselines)
-    return Verdict("visit", "test", 180, events, 9000, rows, tuple(landmarks), (), (), (), {})
+    return EvaluationSummary("visit", "test", 180, events, 9000, rows, tuple(landmarks), (), (), (), {})
 
 
 def landmark_of(name="visit 5", *, horizons=(1.0, 5.0), unsupported=(), after=(90, 40), unit="steps"):
@@ -93,12 +93,12 @@ def facts_of(*words, **parts):
         "verdict": verdict_of(landmarks=(landmark_of(),)),
         "canaries": (),
     }
-    return HealthFacts(**(made | parts))
+    return DiagnosticContext(**(made | parts))
 
 
 def found(check, facts, *words):
     """One check's finding; its advice composes with the words that the run was started by."""
-    (finding,) = (one for one in check_health(facts) if one.check == check)
+    (finding,) = (one for one in run_diagnostics(facts) if one.check == check)
     for said in finding.advice:
         if "=" in said:
             config_of(*(words or GUIDE_1000), *said.split())

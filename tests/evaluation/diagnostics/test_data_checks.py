@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
 from tests.evaluation.diagnostics.finished_runs import (
     DRAWN,
@@ -74,7 +74,7 @@ def test_other_warnings_of_the_source():
 
 def test_the_warnings_of_an_outcome_are_left_to_their_own_checks():
     outcome = SyntheticOutcome(0.9, 0.01, 0.4, 0.4, 0.2, 0.3, seed=0, planted_codes=[])
-    flow = make(RecordsSource(events_of(random_records(80, seed=0))), outcome, SETTINGS).flow
+    flow = prepare_uncached(RecordsSource(events_of(random_records(80, seed=0))), outcome, SETTINGS).flow
     assert len(flow.warnings) == 2
     facts = facts_of(flow=flow)
     assert found("reading and labelling", facts).level == "ok"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from survlstm.evaluation.diagnostics import check_health
+from survlstm.evaluation.diagnostics import run_diagnostics
 from tests.evaluation.diagnostics.finished_runs import (
     GUIDE_1000,
     assert_finding,
@@ -167,6 +167,6 @@ def test_horizons_before_nearly_all_events_are_said_to_see_none():
 
 def test_where_nothing_was_trained_advice_is_of_the_next_training():
     poor = verdict_of(landmarks=(landmark_of(unsupported=(20.0,)),))
-    advice = [said for finding in check_health(facts_of(verdict=poor, history=None)) for said in finding.advice]
+    advice = [said for finding in run_diagnostics(facts_of(verdict=poor, history=None)) for said in finding.advice]
     assert any(said.startswith("train again with ") for said in advice)
     assert not any("=" in said and not said.startswith(("train again with ", "judgement")) for said in advice)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survlstm.evaluation.diagnostics import not_finite
-from survlstm.evaluation.diagnostics.training_checks import trend_z
+from survlstm.evaluation.diagnostics import non_finite_loss
+from survlstm.evaluation.diagnostics.training_checks import mann_kendall_z
 from survlstm.utils.errors import TrainingError
 from tests.evaluation.diagnostics.finished_runs import (
     GUIDE_106,
@@ -64,8 +64,8 @@ def test_a_trend_needs_epochs_and_something_to_learn():
 
 def test_mann_kendall_worked_by_hand():
     # 10 pairs, 2 of them falling: S = 6, variance 5 * 4 * 15 / 18.
-    assert trend_z(np.array([1.0, 2.0, 5.0, 3.0, 4.0])) == pytest.approx(6 / math.sqrt(300 / 18))
-    assert trend_z(np.full(8, 0.5)) == 0.0
+    assert mann_kendall_z(np.array([1.0, 2.0, 5.0, 3.0, 4.0])) == pytest.approx(6 / math.sqrt(300 / 18))
+    assert mann_kendall_z(np.full(8, 0.5)) == 0.0
 
 
 def test_the_guides_own_story_is_overfitting():
@@ -103,12 +103,12 @@ def test_losses_that_rise_together_are_instability():
 
 def test_a_loss_that_is_not_finite():
     error = TrainingError("the training loss must be finite; found nan in epoch 3")
-    finding = not_finite(error, config_of(*GUIDE_1000), history_of([2.5, 2.4]))
+    finding = non_finite_loss(error, config_of(*GUIDE_1000), history_of([2.5, 2.4]))
     assert finding.check == "finite losses and gradients"
     assert_finding(finding, "failure", "not finite", "found nan in epoch 3; 2 epochs before that; last epoch 2")
     assert finding.advice == ("optimizer.lr=0.0001", "trainer.grad_clip=0.5")
     config_of(*GUIDE_1000, *finding.advice)
-    unclipped = not_finite(error, config_of(*GUIDE_1000, "trainer.grad_clip=null"), None)
+    unclipped = non_finite_loss(error, config_of(*GUIDE_1000, "trainer.grad_clip=null"), None)
     assert "trainer.grad_clip=1" in unclipped.advice
     assert "0 epochs before that" in unclipped.evidence
 

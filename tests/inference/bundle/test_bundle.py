@@ -25,13 +25,13 @@ from survlstm.inference.bundle.bundle import (
     REFERENCE,
     VOCABULARY,
     WEIGHTS,
-    Reference,
+    ReferencePredictions,
     read_bundle,
     write_bundle,
 )
 from survlstm.inference.bundle.container import INDEX, read_container, write_container
 from survlstm.inference.predictor import Predictor
-from survlstm.training.prediction import predict
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError
 from tests.bundles import bundle_on, config_on, meds
 from tests.learning import CPU, batches_of, prepared_on
@@ -51,7 +51,7 @@ def written(tmp_path, clock):
 
 def test_the_model_that_comes_back_predicts_the_same_to_the_last_bit(written, clock):
     batches = batches_of(prepared_on(clock), Split.TEST)
-    one, other = (predict(bundle.model, batches, CPU) for bundle in (bundle_on(clock), read_bundle(written)))
+    one, other = (predict_split(bundle.model, batches, CPU) for bundle in (bundle_on(clock), read_bundle(written)))
     np.testing.assert_array_equal(one.hazard, other.hazard)
 
 
@@ -367,7 +367,7 @@ def test_a_part_that_is_missing_is_named(written, tmp_path):
 
 
 def reference_of(risk):
-    return Reference(risk=risk, grid=[1.0], horizons=[1.0], drift=None, tables=[])
+    return ReferencePredictions(risk=risk, grid=[1.0], horizons=[1.0], drift=None, tables=[])
 
 
 @pytest.mark.parametrize(

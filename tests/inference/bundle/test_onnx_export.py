@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from survlstm.data.split import Split
-from survlstm.inference.bundle.onnx_export import onnx_bytes, write_onnx
+from survlstm.inference.bundle.onnx_export import export_onnx, write_onnx
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.training.prediction import predict
+from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
 from tests.learning import CPU, batches_of, model_for, prepared_on
 
@@ -56,7 +56,7 @@ def test_hazards_are_those_of_the_trained_model(clock, tmp_path):
     torch.nn.init.normal_(model.head[3].weight, std=0.5)
     assert write_onnx(model, tmp_path / "model.onnx", visit_features=5) < 1e-6
     assert model.training
-    expected = predict(model, batches_of(prepared, Split.TRAIN), CPU)
+    expected = predict_split(model, batches_of(prepared, Split.TRAIN), CPU)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     [hazard] = session.run(["hazard"], padded(prepared.tensors, expected.subject))
     known = np.isfinite(expected.hazard)
@@ -147,7 +147,7 @@ def test_the_file_says_what_it_takes_and_nothing_of_this_machine(tmp_path):
 
 def test_a_bundle_gets_the_file_by_its_name(tmp_path):
     write_onnx(model_of(), tmp_path / "model.onnx", visit_features=5)
-    assert onnx_bytes(model_of(), visit_features=5) == {"model.onnx": (tmp_path / "model.onnx").read_bytes()}
+    assert export_onnx(model_of(), visit_features=5) == {"model.onnx": (tmp_path / "model.onnx").read_bytes()}
 
 
 class Shifted(DiscreteTimeSurvivalLSTM):
@@ -161,7 +161,7 @@ def test_a_file_that_gives_other_hazards_is_refused():
     model = model_of()
     model.__class__ = Shifted
     with pytest.raises(BundleError, match=r"must give torch's hazards to 1e-05; it is off by up to .*format=native"):
-        onnx_bytes(model, visit_features=5)
+        export_onnx(model, visit_features=5)
 
 
 def test_another_kind_of_model(tmp_path):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import make
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
-from survlstm.evaluation.hazard_extrapolation import fit_drift
+from survlstm.evaluation.hazard_extrapolation import fit_hazard_extrapolation
 from survlstm.inference.bundle.reference_case import cohort_summary
-from survlstm.training.prediction import predict
+from survlstm.training.prediction import predict_split
 from tests.bundles import bundle_on
 from tests.learning import CPU, batches_of, prepared_on
 from tests.records import SETTINGS, RecordsSource, events_of
@@ -17,7 +17,7 @@ from tests.records import SETTINGS, RecordsSource, events_of
 @pytest.mark.parametrize("clock", ["visit", "landmark"])
 def test_the_training_subjects_themselves_stand_evenly_among_the_percentiles(clock):
     bundle, prepared = bundle_on(clock), prepared_on(clock)
-    found = predict(bundle.model, batches_of(prepared), CPU)
+    found = predict_split(bundle.model, batches_of(prepared), CPU)
     if clock == "visit":
         at_risk = np.isfinite(found.hazard)
         logit = np.log(found.hazard[at_risk]) - np.log1p(-found.hazard[at_risk])
@@ -73,26 +73,28 @@ def test_rare_codes_are_not_shown_though_there_is_room():
         ]
         for number in range(40)
     }
-    prepared = make(RecordsSource(events_of(records)), RandomOutcome(0.5, 0.05, seed=0), SETTINGS)
+    prepared = prepare_uncached(RecordsSource(events_of(records)), RandomOutcome(0.5, 0.05, seed=0), SETTINGS)
     assert "X/2" in prepared.vocabulary.entries
     assert [code["code"] for code in cohort_summary(prepared, {})["most_common_codes"]] == ["X/1"]
 
 
 def test_the_drift_is_that_of_every_visit_of_the_validation_subjects():
     bundle = bundle_on("visit")
-    found = predict(bundle.model, batches_of(prepared_on("visit"), Split.VAL), CPU)
+    found = predict_split(bundle.model, batches_of(prepared_on("visit"), Split.VAL), CPU)
     visits = [
         (found.hazard[row, number], step - number, event)
         for row, (step, event) in enumerate(zip(found.step, found.event, strict=True))
         for number in range(step + 1)
     ]
     hazard, step, event = (np.array(column) for column in zip(*visits, strict=True))
-    assert bundle.drift == fit_drift(np.log(hazard) - np.log1p(-hazard), step=step, event=event, steps=10)
+    assert bundle.drift == fit_hazard_extrapolation(
+        np.log(hazard) - np.log1p(-hazard), step=step, event=event, steps=10
+    )
 
 
 def test_few_subjects_are_not_told_one_by_one():
     prepared, bundle = prepared_on("landmark"), bundle_on("landmark")
-    risks = 1 - predict(bundle.model, batches_of(prepared), CPU).survival[:, -1]
+    risks = 1 - predict_split(bundle.model, batches_of(prepared), CPU).survival[:, -1]
     # Coarse, and between subjects.
     assert len(set(bundle.reference.risk) & set(risks.tolist())) == 0
     assert all(risk == float(f"{risk:.4g}") for risk in bundle.reference.risk)

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
-from survlstm.training.loggers.background import Guarded
-from survlstm.training.loggers.mlflow_logger import MLflowTracker
+from survlstm.training.loggers.background import BackgroundLogger
+from survlstm.training.loggers.mlflow_logger import MLflowLogger
 from tests.training.loggers.histories import CONFIG, METRICS
 
 
@@ -28,7 +28,7 @@ def needs_mlflow():
 
 
 def tracker_of(*, store=None, folder="", experiment="survlstm", log_checkpoint=False, patience_seconds=60.0):
-    return MLflowTracker(
+    return MLflowLogger(
         store=store,
         folder=str(folder),
         experiment=experiment,
@@ -51,7 +51,7 @@ def life(tracker, folder, histories, *, config=CONFIG, metrics=METRICS, state="f
 def guarded_run(tracker, folder, histories, *, between=lambda guarded: None):
     """The same with a guard; ``between`` is called before the epochs. Gives the seconds that the run was held up."""
     folder.mkdir(exist_ok=True)
-    guarded = Guarded(tracker)
+    guarded = BackgroundLogger(tracker)
     started = time.monotonic()
     guarded.begin(CONFIG, name=folder.name, folder=folder)
     held = time.monotonic() - started

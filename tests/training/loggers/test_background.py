@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from survlstm.training.loggers.background import Guarded
-from survlstm.training.loggers.logger import NoTracker, finite, parameters, require, scalars
+from survlstm.training.loggers.background import BackgroundLogger
+from survlstm.training.loggers.logger import NoLogger, epoch_scalars, finite_only, flat_parameters, require_package
 from survlstm.utils.errors import ConfigError
 from tests.training.loggers.histories import CONFIG, METRICS, history, warnings_in
 
@@ -42,7 +42,7 @@ class Tracker:
 def run_of(tracker, folder, *, epochs=3):
     """A whole run; the seconds that it took."""
     started = time.monotonic()
-    guarded = Guarded(tracker)
+    guarded = BackgroundLogger(tracker)
     guarded.begin(CONFIG, name="a run", folder=folder)
     for number in range(1, epochs + 1):
         guarded.epoch_ended(history(number))
@@ -71,7 +71,7 @@ def test_a_tracker_is_told_all_in_order(tmp_path, caplog):
 def test_epochs_are_passed_on_as_they_were(tmp_path):
     held = threading.Event()
     tracker = Tracker(lambda method: held.wait(10) if method == "epoch_ended" else None)
-    guarded = Guarded(tracker)
+    guarded = BackgroundLogger(tracker)
     guarded.begin(CONFIG, name="a run", folder=tmp_path)
     changing = history(2)
     guarded.epoch_ended(changing)
@@ -91,7 +91,7 @@ def test_a_tracker_slower_than_the_epochs_gets_the_last_of_those_that_wait(tmp_p
             held.wait(10)
 
     tracker = Tracker(does)
-    guarded = Guarded(tracker)
+    guarded = BackgroundLogger(tracker)
     guarded.begin(CONFIG, name="a run", folder=tmp_path)
     guarded.epoch_ended(history(1))
     assert begun.wait(10)
@@ -152,7 +152,7 @@ def test_a_call_that_never_returns_does_not_keep_the_process(tmp_path):
 
 
 def test_without_a_tracker_nothing_is_done(tmp_path, caplog):
-    tracker = NoTracker()
+    tracker = NoLogger()
     tracker.begin(CONFIG, name="a run", folder=tmp_path)
     tracker.epoch_ended(history(1))
     tracker.end(METRICS, tmp_path, "finished")
@@ -165,11 +165,11 @@ def test_a_missing_package_is_named_with_its_extra():
     with pytest.raises(
         ConfigError, match=r"tracker=mlflow needs the extra mlflow: pip install 'survlstm\[mlflow\]' \("
     ):
-        require("no_such_package_at_all", extra="mlflow")
+        require_package("no_such_package_at_all", extra="mlflow")
 
 
 def test_parameters_are_dotted_and_written_as_in_the_config():
-    assert parameters({**CONFIG, "clock": {"kind": "visit", "none": {}}}) == {
+    assert flat_parameters({**CONFIG, "clock": {"kind": "visit", "none": {}}}) == {
         "seed": "0",
         "model.hidden_dim": "16",
         "model.dropout": "0.3",
@@ -182,7 +182,7 @@ def test_parameters_are_dotted_and_written_as_in_the_config():
 
 
 def test_numbers_that_are_not_finite_are_left_out():
-    assert finite({"a": 1, "b": float("nan"), "c": float("inf"), "d": -0.5}) == {"a": 1.0, "d": -0.5}
-    named = scalars(history(1, val_c_td=float("nan")).epochs[0])
+    assert finite_only({"a": 1, "b": float("nan"), "c": float("inf"), "d": -0.5}) == {"a": 1.0, "d": -0.5}
+    named = epoch_scalars(history(1, val_c_td=float("nan")).epochs[0])
     assert json.loads(json.dumps(named, allow_nan=False)) == named
     assert sorted(named) == ["grad_norm", "lr", "seconds", "subjects_per_second", "train_loss", "val_loss"]

@@ -5,7 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from survlstm.config.schema import conf_dir
-from survlstm.training.loggers.background import Guarded
+from survlstm.training.loggers.background import BackgroundLogger
 from tests.training.loggers.mlflow_life import needs_mlflow
 
 needs_mlflow()
@@ -21,7 +21,7 @@ def test_the_choices_are_the_ones_promised():
 
 @pytest.mark.parametrize("choice", ["tensorboard", "mlflow"])
 def test_a_choice_makes_the_tracker_of_its_name(choice):
-    tracker = Guarded(instantiate(settings(choice)))
+    tracker = BackgroundLogger(instantiate(settings(choice)))
     assert tracker.name == choice
     assert tracker.patience_seconds == 30
 
