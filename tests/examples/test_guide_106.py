@@ -35,5 +35,7 @@ def test_thirty_epochs_show_it(survlstm, tmp_path):
 def test_the_whole_run(survlstm, tmp_path):
     health = health_of(survlstm, tmp_path / "run")
     assert_told(health, epochs=100)
-    assert health["validation C-index over epochs"]["level"] == "warning"
-    assert health["C-index on test"]["level"] == "warning"
+    # The C-index falls over the epochs too, but by less than 13 validation events can show.
+    assert "Mann-Kendall z -" in health["validation C-index over epochs"]["evidence"]
+    for check in ("C-index on validation", "C-index on test"):
+        assert "the wrong way round" in health[check]["finding"]
