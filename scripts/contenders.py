@@ -32,7 +32,7 @@ def main(words: list[str]) -> None:
             continue
         _print_verdict(found["test"])
         print()
-        raised = [finding for finding in found["health"] if finding["level"] in {"failure", "warning"}]
+        raised = [finding for finding in found["diagnostics"] if finding["level"] in {"failure", "warning"}]
         for finding in raised:
             print(f"- {finding['level']}: {finding['finding']} ({finding['evidence']})")
         print("\n" if raised else "", end="", flush=True)

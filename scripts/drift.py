@@ -2,7 +2,7 @@
 
     python scripts/drift.py RUN [CACHE_DIR]
 
-*own* is fitted at the landmark, as the verdict does; *bundle* is the one that a bundle carries, of every visit; *held*
+*own* is fitted at the landmark, as the summary does; *bundle* is the one that a bundle carries, of every visit; *held*
 holds the hazard where it stands. Test subjects of a run on the visit clock, at the landmarks and horizons of its
 config.
 """
@@ -30,7 +30,7 @@ from survlstm.training.prediction import Predictions, predict_split
 def main(folder: str, cache_dir: str = "~/.cache/survlstm") -> None:
     """Print a line for each landmark."""
     run = open_run(Path(folder))
-    prepared, model, asked = run.own_data(cache_dir), run.model(), run.config.judgement.landmarks
+    prepared, model, asked = run.own_data(cache_dir), run.model(), run.config.evaluation.landmarks
     tensors = prepared.tensors
     found = make_reference(model, run.config, prepared).drift
     if found is None:

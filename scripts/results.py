@@ -19,8 +19,8 @@ OPTIONS = {
     "outcomes": "synthetic,random,death,ckd_progression",
     "seeds": "0,1,2",
 }
-# What the table shows needs no more of the judgement.
-JUDGEMENT = ["judgement.baselines=[record_length,logistic_hazard]", "judgement.landmarks.visits=[]"]
+# What the table shows needs no more of the evaluation.
+JUDGEMENT = ["evaluation.baselines=[record_length,logistic_hazard]", "evaluation.landmarks.visits=[]"]
 Z95 = 1.959964
 COLUMNS = (
     "cohort",

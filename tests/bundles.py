@@ -54,7 +54,7 @@ def metrics_on(clock: str, parameters: int) -> dict[str, object]:
             "notes": [],
             "conventions": {"c_td": "the C-index of every line"},
         },
-        "health": [],
+        "diagnostics": [],
         "training": {
             "best_epoch": 1,
             "val_loss": 2.0,

@@ -23,9 +23,9 @@ SMALL = [
     "trainer.early_stopping.patience=null",
     "model.embedding_dim=16",
     "model.hidden_dim=16",
-    "judgement.baselines=[]",
-    "judgement.landmarks.visits=[]",
-    "judgement.resamples=100",
+    "evaluation.baselines=[]",
+    "evaluation.landmarks.visits=[]",
+    "evaluation.resamples=100",
 ]
 # After every step.
 SAVING = "trainer.checkpoint.every_minutes=1e-9"

@@ -29,6 +29,6 @@ def trained(folder, *, without=frozenset()):
 
 
 def judged(folder):
-    """The predictions and the verdict of a run."""
+    """The predictions and the summary of a run."""
     predictions = pd.read_parquet(folder / "predictions.parquet")
     return {"predictions": predictions.to_csv(), "test": json.loads((folder / "metrics.json").read_text())["test"]}

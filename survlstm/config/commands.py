@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from survlstm.config.schema import DataConfig, EvaluationSettingsConfig, SimulatedConfig
+from survlstm.config.schema import DataConfig, EvaluationConfig, SimulatedConfig
 from survlstm.config.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
 from survlstm.config.training import Device
 
 
 class EvaluateConfig(Section):
-    """``survlstm evaluate``; without ``data`` or ``judgement`` those of the run hold."""
+    """``survlstm evaluate``; without ``data`` or ``evaluation`` those of the run hold."""
 
     run: Text
     data: DataConfig | None = None
-    judgement: EvaluationSettingsConfig | None = None
+    evaluation: EvaluationConfig | None = None
     split: Literal["train", "val", "test"]
     device: Device
     cache_dir: Text
@@ -33,9 +33,9 @@ class EvaluateConfig(Section):
 
 
 class CompareConfig(Section):
-    """``survlstm compare``: of the judgement, what makes intervals."""
+    """``survlstm compare``: of the evaluation, what makes intervals."""
 
-    judgement: EvaluationSettingsConfig
+    evaluation: EvaluationConfig
     output: Text | None
     seed: Seed
     verbose: bool

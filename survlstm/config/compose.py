@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_lines, read_flags
 from survlstm.config.schema import conf_dir
 from survlstm.config.section import SectionT
-from survlstm.config.validation import leaf_keys, nearest_key, validate
+from survlstm.config.validation import leaf_keys, nearest_key, renamed, validate
 from survlstm.utils.errors import ConfigError
 
 # Composing takes a twentieth of a second.
@@ -125,6 +125,9 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
         return f"hydra/launcher needs the extra {launcher[1]} here: pip install 'survlstm[{launcher[1]}]'"
     if choice:
         group, found = choice.groups()
+        present = renamed(group)
+        if present:
+            return f"{group}={found} is now called {present}={found}; write {present}={found} instead"
         choices = _choices(group, lines)
         nearest = nearest_key(found, choices)
         hint = f"; the nearest is {group}={nearest}" if nearest else ""
@@ -140,6 +143,9 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
 
 def _explain_key(key: str, config_name: str, lines: list[str]) -> str:
     known = leaf_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
+    present = renamed(key)
+    if present:
+        return f"{key} is now called {present}; write {present} instead"
     groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
     section = key.split(".", maxsplit=1)[0]
     if section in groups and not any(name.startswith(f"{section}.") for name in known):

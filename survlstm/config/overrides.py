@@ -17,7 +17,7 @@ from survlstm.utils.errors import ConfigError
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 HELP = frozenset({"-h", "--help"})
 # Keys whose value is a path, whatever characters it holds.
-PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "tracker.folder=")
+PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
 DATA_PATH = "data.path="
 SEARCH_PATH = "hydra.searchpath"
 SWITCHES = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completion")

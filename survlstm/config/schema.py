@@ -228,12 +228,12 @@ class LandmarksConfig(Section):
         for name in ("visits", "days", "horizons"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise ValueError(f"judgement.landmarks.{name} must name each value once; found {values}")
+                raise ValueError(f"evaluation.landmarks.{name} must name each value once; found {values}")
         return self
 
 
-class EvaluationSettingsConfig(Section):
-    """Intervals, landmarks and baselines of the verdict."""
+class EvaluationConfig(Section):
+    """Intervals, landmarks and baselines of the summary."""
 
     resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
     confidence: OpenShare
@@ -311,10 +311,10 @@ class RunConfig(Section):
         Discriminator(lambda section: _by_target(section) or "none"),
     ]
     trainer: TrainerConfig
-    judgement: EvaluationSettingsConfig
-    tracker: Annotated[
-        Annotated[TensorBoardConfig, Tag("survlstm.training.loggers.tensorboard_logger.TensorBoardTracker")]
-        | Annotated[MLflowConfig, Tag("survlstm.training.loggers.mlflow_logger.MLflowTracker")]
+    evaluation: EvaluationConfig
+    logger: Annotated[
+        Annotated[TensorBoardConfig, Tag("survlstm.training.loggers.tensorboard_logger.TensorBoardLogger")]
+        | Annotated[MLflowConfig, Tag("survlstm.training.loggers.mlflow_logger.MLflowLogger")]
         | Annotated[NoLoggerConfig, Tag("none")],
         Discriminator(lambda section: _by_target(section) or "none"),
     ]

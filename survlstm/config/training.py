@@ -138,14 +138,14 @@ class NoLoggerConfig(SwapPoint):
 class TensorBoardConfig(SwapPoint):
     """Event files in the run's folder."""
 
-    target: Literal["survlstm.training.loggers.tensorboard_logger.TensorBoardTracker"] = Field(alias="_target_")
+    target: Literal["survlstm.training.loggers.tensorboard_logger.TensorBoardLogger"] = Field(alias="_target_")
     patience_seconds: Patience
 
 
 class MLflowConfig(SwapPoint):
     """A run of an MLflow experiment, on a server or in a SQLite file."""
 
-    target: Literal["survlstm.training.loggers.mlflow_logger.MLflowTracker"] = Field(alias="_target_")
+    target: Literal["survlstm.training.loggers.mlflow_logger.MLflowLogger"] = Field(alias="_target_")
     store: Text | None
     folder: Text
     experiment: Annotated[str, Field(min_length=1, max_length=500)]
@@ -157,7 +157,7 @@ class MLflowConfig(SwapPoint):
     def _address_without_a_password(cls, store: str | None) -> str | None:
         if store is not None and not re.fullmatch(r"https?://[^@/\s]+(/[^@\s]*)?|sqlite:////.+", store):
             raise ValueError(
-                "must be http://HOST:PORT, https://HOST or sqlite:////FILE, or null for tracker.folder/mlflow.db; a "
+                "must be http://HOST:PORT, https://HOST or sqlite:////FILE, or null for logger.folder/mlflow.db; a "
                 "password is given in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for config.yaml would "
                 f"show it. Found {re.sub(r'//[^@]*@', '//…@', store)!r}"
             )

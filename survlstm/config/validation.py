@@ -65,6 +65,21 @@ def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> Sectio
         raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
 
 
+# Keys that had another name in versions before 0.2.
+RENAMED = {"judgement": "evaluation", "tracker": "logger"}
+
+
+def renamed(key: str) -> str | None:
+    """Return the present name of a key of an earlier version; None for any other key.
+
+    Example:
+        >>> renamed("judgement.baselines")
+        'evaluation.baselines'
+    """
+    first, dot, rest = key.partition(".")
+    return f"{RENAMED[first]}{dot}{rest}" if first in RENAMED else None
+
+
 def leaf_keys(composed: DictConfig) -> list[str]:
     """Every dotted key of a composed config, sections included."""
     values = OmegaConf.to_container(composed, resolve=False)
@@ -125,6 +140,9 @@ def _sentence(fault: dict[str, Any], known: list[str]) -> str:
     key = ".".join(parts) or "config"
     found = fault["input"]
     if fault["type"] == "extra_forbidden":
+        present = renamed(key)
+        if present:
+            return f"{key} is now called {present}; write {present} instead"
         section = key.rpartition(".")[0]
         valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
         nearest = nearest_key(key, valid)

@@ -1,4 +1,4 @@
-"""Predictions of a model on one split → the verdict: one sentence, the tables, and what stands behind both."""
+"""Predictions of a model on one split → the summary: one sentence, the tables, and what stands behind both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from survlstm.config.schema import EvaluationSettingsConfig
+from survlstm.config.schema import EvaluationConfig
 from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
@@ -39,7 +39,7 @@ def evaluate_predictions(
     tensors: Tensors,
     evaluated: Split,
     *,
-    settings: EvaluationSettingsConfig,
+    settings: EvaluationConfig,
     seed: int,
     another_cohort: bool = False,
 ) -> EvaluationSummary:
@@ -93,7 +93,7 @@ def evaluate_predictions(
 
 
 def _contenders(
-    predictions: Predictions, reference: Predictions, tensors: Tensors, settings: EvaluationSettingsConfig
+    predictions: Predictions, reference: Predictions, tensors: Tensors, settings: EvaluationConfig
 ) -> list[Comparator]:
     """Model, oracle, covariate-free hazard, and the baselines that have a hazard at every step."""
     ahead = tensors.clock == "landmark"
@@ -120,7 +120,7 @@ def _judge_from(
     tensors: Tensors,
     rows: HazardRows,
     *,
-    settings: EvaluationSettingsConfig,
+    settings: EvaluationConfig,
     bootstrap: Bootstrap,
 ) -> _FromLandmark:
     here = [from_landmark(contender, landmark, tensors, rows) for contender in contenders]
@@ -132,7 +132,7 @@ def _judge_from(
 
 
 def _fit(
-    landmark: Landmark, tensors: Tensors, settings: EvaluationSettingsConfig, seed: int
+    landmark: Landmark, tensors: Tensors, settings: EvaluationConfig, seed: int
 ) -> tuple[list[LandmarkComparator], list[str]]:
     """The baselines that are fitted at the landmark, and why some are missing."""
     fitted, missing = [], []
@@ -145,7 +145,7 @@ def _fit(
         try:
             fitted.append(LandmarkComparator(title, "baseline", fit(landmark, tensors, seed)))
         except ValueError as error:
-            # Unavailable, or curves that are no probabilities: one broken baseline must not cost the verdict.
+            # Unavailable, or curves that are no probabilities: one broken baseline must not cost the summary.
             missing.append(f"no {title}: {error}")
     return fitted, missing
 

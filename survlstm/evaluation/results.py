@@ -1,4 +1,4 @@
-"""What a judgement says, as plain values: the verdict's tables, landmarks, curves and findings."""
+"""What an evaluation says, as plain values: the summary's tables, landmarks, curves and findings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class StepRow:
-    """One contender in the verdict's table; the differences are the model's figure minus this one's."""
+    """One contender in the summary's table; the differences are the model's figure minus this one's."""
 
     name: str
     role: Literal["model", "oracle", "baseline"]

@@ -1,4 +1,4 @@
-"""A trained model and its verdict → canaries: each dies where a leak or a wrong convention got in."""
+"""A trained model and its summary → sanity_checks: each dies where a leak or a wrong convention got in."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STANDARD_ERRORS = 3
 
 
 def run_sanity_checks(
-    model: nn.Module, batches: Batches, device: torch.device, *, config: RunConfig, verdict: EvaluationSummary
+    model: nn.Module, batches: Batches, device: torch.device, *, config: RunConfig, summary: EvaluationSummary
 ) -> tuple[Finding, ...]:
     """Every canary's finding; ``batches`` are those of the judged split."""
     tensors, members = batches.tensors, batches.members
@@ -38,8 +38,8 @@ def run_sanity_checks(
         hazards_are_causal(model, batches, device),
         constant_hazards_score_half(step, event),
         random_hazards_score_half(step, event, seed=config.seed),
-        random_outcome_scores_half(verdict, config),
-        oracle_is_unbeaten(verdict, config.judgement.confidence),
+        random_outcome_scores_half(summary, config),
+        oracle_is_unbeaten(summary, config.evaluation.confidence),
     )
 
 
@@ -48,7 +48,7 @@ def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device)
 
     Up to 32 subjects, from the shortest record to the longest, each cut at half its steps.
     """
-    check, tensors = "canary: no later visit is read", batches.tensors
+    check, tensors = "sanity check: no later visit is read", batches.tensors
     if tensors.clock == "landmark":
         said = "Does not apply: on the landmark clock the tensors end at the landmark."
         return Finding(check, "ok", said, "landmark clock")
@@ -75,7 +75,7 @@ def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device)
 
 def constant_hazards_score_half(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> Finding:
     """Equal hazards for all must score exactly 0.5 on the judged labels."""
-    check = "canary: constant hazards score 0.5"
+    check = "sanity check: constant hazards score 0.5"
     survival = np.broadcast_to(np.cumprod(np.full(int(step.max()) + 1, 0.9)), (len(step), int(step.max()) + 1))
     found = concordance_td(survival, step=step, event=event)
     evidence = f"c_td {found.c_td}, {found.comparable} comparable pairs"
@@ -93,7 +93,7 @@ def random_hazards_score_half(
 
     One run in 400 would fail by chance, so it is said only where a second set of draws fails too.
     """
-    check = "canary: random hazards score 0.5"
+    check = "sanity check: random hazards score 0.5"
     step, event = step[:MOST_LABELS], event[:MOST_LABELS]
     for mean, error in _random_scores(step, event, seed):
         evidence = f"mean c_td {mean:.4f}, standard error {error:.4f} over {DRAWS} draws"
@@ -104,22 +104,22 @@ def random_hazards_score_half(
     return Finding(check, "failure", "Random hazards do not score 0.5: the C-index is biased.", evidence)
 
 
-def random_outcome_scores_half(verdict: EvaluationSummary, config: RunConfig) -> Finding:
+def random_outcome_scores_half(summary: EvaluationSummary, config: RunConfig) -> Finding:
     """On an outcome that ignores history, a trained model must score 0.5 within three standard errors.
 
     On the landmark clock the random outcome does not ignore history: who comes often has more steps in a year.
     """
-    check, c_td = "canary: nothing is found in a random outcome", verdict.model.c_td
-    if verdict.split != "test":
-        return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={verdict.split}")
-    if not isinstance(config.outcome, RandomOutcomeConfig) or verdict.clock != "visit":
+    check, c_td = "sanity check: nothing is found in a random outcome", summary.model.c_td
+    if summary.split != "test":
+        return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={summary.split}")
+    if not isinstance(config.outcome, RandomOutcomeConfig) or summary.clock != "visit":
         return Finding(
             check, "ok", "Does not apply: not the random outcome on the visit clock.", "outcome=random asks it"
         )
     if c_td.interval is None:
         said = "Not decidable: there is no interval."
-        return Finding(check, "note", said, f"c_td {c_td.value:.3f}, {verdict.events} events")
-    error = _error(c_td.interval, config.judgement.confidence)
+        return Finding(check, "note", said, f"c_td {c_td.value:.3f}, {summary.events} events")
+    error = _error(c_td.interval, config.evaluation.confidence)
     evidence = f"c_td {c_td.value:.3f}, standard error {error:.3f}"
     if abs(c_td.value - 0.5) <= STANDARD_ERRORS * error:
         return Finding(check, "ok", "The model finds nothing in a random outcome, as it must.", evidence)
@@ -127,21 +127,21 @@ def random_outcome_scores_half(verdict: EvaluationSummary, config: RunConfig) ->
     return Finding(check, "failure", said, evidence, ("outcome=random seed=1",))
 
 
-def oracle_is_unbeaten(verdict: EvaluationSummary, confidence: float) -> Finding:
+def oracle_is_unbeaten(summary: EvaluationSummary, confidence: float) -> Finding:
     """No model beats the hazards that drew the outcome beyond noise.
 
-    An interval wholly in the model's favour is told; three standard errors are a failure, as for the other canaries:
+    An interval wholly in the model's favour is told; three standard errors are a failure, as for the other checks:
     of the intervals of several scores and landmarks, one in forty lies there by chance where a model is as good.
     """
-    check, found = "canary: the oracle is not beaten", dict(_advantages(verdict))
-    if verdict.split != "test":
-        return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={verdict.split}")
+    check, found = "sanity check: the oracle is not beaten", dict(_advantages(summary))
+    if summary.split != "test":
+        return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={summary.split}")
     if not found:
-        has_oracle = any(row.role == "oracle" for row in verdict.rows)
+        has_oracle = any(row.role == "oracle" for row in summary.rows)
         said = (
             "Not decidable: there is no interval." if has_oracle else "Does not apply: the true hazards are not known."
         )
-        return Finding(check, "note" if has_oracle else "ok", said, f"{verdict.events} events")
+        return Finding(check, "note" if has_oracle else "ok", said, f"{summary.events} events")
     evidence = "; ".join(
         f"{name}: advantage {gain.value:+.4f} ({gain.interval.low:+.4f} to {gain.interval.high:+.4f})"
         for name, gain in found.items()
@@ -180,12 +180,12 @@ def _random_scores(
         yield float(np.mean(scores)), float(np.std(scores, ddof=1) / math.sqrt(DRAWS))
 
 
-def _advantages(verdict: EvaluationSummary) -> Iterator[tuple[str, Difference]]:
+def _advantages(summary: EvaluationSummary) -> Iterator[tuple[str, Difference]]:
     """Every difference to the oracle that has an interval, turned so that above 0 is in the model's favour.
 
     At every step only: from a landmark the oracle's hazard is carried on as the model's is, and bounds nothing.
     """
-    for row in verdict.rows:
+    for row in summary.rows:
         if row.role == "oracle" and row.c_td_difference is not None:
             yield "c_td", row.c_td_difference
         if row.role == "oracle" and row.nll_difference is not None:

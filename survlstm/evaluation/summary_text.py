@@ -1,4 +1,4 @@
-"""The tables of a judgement → the sentences that people read first."""
+"""The tables of an evaluation → the sentences that people read first."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def summarize_evaluation(
     min_events: int,
     confidence: float,
 ) -> tuple[str, ...]:
-    """The verdict in its first line, what it is made of in those behind; the first row is the model's."""
+    """The summary in its first line, what it is made of in those behind; the first row is the model's."""
     model = rows[0]
     if math.isnan(model.c_td.value):
-        return (f"No verdict: {events} events, and no pair of subjects that can be compared.",)
+        return (f"No summary: {events} events, and no pair of subjects that can be compared.",)
     best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     assert best is not None, "the covariate-free hazard is always there"
     assert likeliest is not None, "as above"

@@ -1,4 +1,4 @@
-"""Preparation and verdict → lines that people read, and metrics.json."""
+"""Preparation and summary → lines that people read, and metrics.json."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def log_task(task: RunTask) -> None:
         log.warning("%s", task.banner)
 
 
-def log_evaluation(verdict: EvaluationSummary, findings: Sequence[Finding], *, banner: str = "") -> None:
+def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, banner: str = "") -> None:
     """The sentences, the tables, and what the health checks found; a ``banner`` stands before the sentences."""
-    log.info("\nEvaluated subjects (%s): %d, events: %d", verdict.split, verdict.subjects, verdict.events)
-    log.info("%s", step_table(verdict).to_string(index=False))
-    for landmark in verdict.landmarks:
+    log.info("\nEvaluated subjects (%s): %d, events: %d", summary.split, summary.subjects, summary.events)
+    log.info("%s", step_table(summary).to_string(index=False))
+    for landmark in summary.landmarks:
         log.info(
             "\nFrom %s: %d at risk, %d events; follow-up median %g, longest %g %s",
             landmark.name,
@@ -94,18 +94,18 @@ def log_evaluation(verdict: EvaluationSummary, findings: Sequence[Finding], *, b
             log.info("%s", landmark_table(landmark).to_string(index=False))
         for note in landmark.notes:
             log.info("Note: %s", note)
-    for note in verdict.notes:
+    for note in summary.notes:
         log.info("Note: %s", note)
     for finding in findings:
         if finding.level in {"warning", "failure"}:
             log.warning("%s: %s (%s)", finding.level.upper(), finding.finding, finding.evidence)
             if finding.advice:
                 log.warning("  try: %s", "  or  ".join(finding.advice))
-    log.info("Health: %s", count_findings(findings))
-    log.info("\n%s", "\n".join([*([banner] if banner else []), *verdict.lines]))
+    log.info("Diagnostics: %s", count_findings(findings))
+    log.info("\n%s", "\n".join([*([banner] if banner else []), *summary.lines]))
 
 
-def step_table(verdict: EvaluationSummary) -> pd.DataFrame:
+def step_table(summary: EvaluationSummary) -> pd.DataFrame:
     """One line a contender: c_td and nll with intervals, and what the model has over it."""
     return pd.DataFrame(
         {
@@ -115,7 +115,7 @@ def step_table(verdict: EvaluationSummary) -> pd.DataFrame:
             "nll": _estimate(row.nll, 4),
             "model has less": _difference(row.nll_difference, sign=-1),
         }
-        for row in verdict.rows
+        for row in summary.rows
     )
 
 
@@ -188,12 +188,12 @@ def write_metrics(
     history: History | None,
     *,
     task: RunTask,
-    verdict: EvaluationSummary,
+    summary: EvaluationSummary,
     validation: StepRow | None,
     findings: Sequence[Finding],
 ) -> None:
-    """metrics.json: the verdict with its conventions, the health checks, and the way the data took."""
-    content: dict[str, Any] = {"task": to_json(task), verdict.split: to_json(verdict), "health": to_json(findings)}
+    """metrics.json: the summary with its conventions, the health checks, and the way the data took."""
+    content: dict[str, Any] = {"task": to_json(task), summary.split: to_json(summary), "diagnostics": to_json(findings)}
     if validation is not None:
         content["validation"] = {"c_td": to_json(validation.c_td), "nll": to_json(validation.nll)}
     if history is not None:
@@ -213,7 +213,7 @@ def write_failure(path: Path, prepared: PreparedData, finding: Finding, *, task:
     """metrics.json of a run that ended without a model: why, and what to try."""
     log.error("%s: %s", finding.level.upper(), finding.finding)
     log.error("  try: %s", "  or  ".join(finding.advice))
-    write_json(path, {"task": to_json(task), "health": to_json([finding]), "data": _data(prepared)})
+    write_json(path, {"task": to_json(task), "diagnostics": to_json([finding]), "data": _data(prepared)})
 
 
 def _data(prepared: PreparedData) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A verdict and all that led to it → report.html, one file that needs nothing else, and its figures beside it."""
+"""A summary and all that led to it → report.html, one file that needs nothing else, and its figures beside it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_report(
     *,
     title: str,
     banner: str = "",
-    verdict: EvaluationSummary,
+    summary: EvaluationSummary,
     findings: tuple[Finding, ...],
     flow: CohortFlow,
     history: History | None,
@@ -67,7 +67,7 @@ def write_report(
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
-        plates = _draw(figures, verdict, flow, history)
+        plates = _draw(figures, summary, flow, history)
     page = template_environment(Path(__file__).parent).get_template("page.html.jinja")
     path = folder / "report.html"
     # Its presence says that the run is finished.
@@ -76,7 +76,7 @@ def write_report(
         page.render(
             title=title,
             banner=banner,
-            verdict=verdict,
+            summary=summary,
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,
             history=history,
@@ -84,33 +84,33 @@ def write_report(
             config_yaml=config_yaml,
             manifest=manifest,
             plates=plates,
-            best_baseline=best_by_c_index(verdict.rows, "baseline"),
-            oracle=best_by_c_index(verdict.rows, "oracle"),
+            best_baseline=best_by_c_index(summary.rows, "baseline"),
+            oracle=best_by_c_index(summary.rows, "oracle"),
         ),
     )
     log.info("Report: %s", path)
     return path
 
 
-def _draw(folder: Path, verdict: EvaluationSummary, flow: CohortFlow, history: History | None) -> ReportFigures:
+def _draw(folder: Path, summary: EvaluationSummary, flow: CohortFlow, history: History | None) -> ReportFigures:
     def plate(drawing: DrawnFigure | None) -> SavedFigure | None:
         return save(drawing, folder) if drawing else None
 
     curves = [
         draw(found, name=f"{name}_{place}")
-        for place, found in enumerate(verdict.curves, start=1)
+        for place, found in enumerate(summary.curves, start=1)
         for draw, name in ((draw_examples, "examples"), (draw_groups, "groups"))
     ]
     return ReportFigures(
-        forest=plate(draw_forest(verdict.rows)),
-        heat_map=plate(draw_heat_map(verdict.landmarks)),
+        forest=plate(draw_forest(summary.rows)),
+        heat_map=plate(draw_heat_map(summary.landmarks)),
         calibration=tuple(
             (landmark.name, tuple(_calibration_plates(folder, landmark, place)))
-            for place, landmark in enumerate(verdict.landmarks, start=1)
+            for place, landmark in enumerate(summary.landmarks, start=1)
         ),
         curves=tuple(save(drawing, folder) for drawing in curves if drawing),
         learning=tuple(save(drawing, folder) for drawing in draw_learning(history)) if history else (),
-        cohort=save(draw_flow(flow, judged=(verdict.split, verdict.subjects, verdict.events)), folder),
+        cohort=save(draw_flow(flow, judged=(summary.split, summary.subjects, summary.events)), folder),
     )
 
 

@@ -1,4 +1,4 @@
-"""A trained model and a split → its verdict with health checks, shown and written."""
+"""A trained model and a split → its summary with health checks, shown and written."""
 
 from __future__ import annotations
 
@@ -59,28 +59,28 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
     predictions = predict_split(assessment.model, batches, assessment.device)
     others = build_batches(config, prepared.tensors, reference_split(assessment.evaluated))
     reference = predict_split(assessment.model, others, assessment.device)
-    verdict = evaluate_predictions(
+    summary = evaluate_predictions(
         predictions,
         reference,
         prepared.tensors,
         assessment.evaluated,
-        settings=config.judgement,
+        settings=config.evaluation,
         seed=config.seed,
         another_cohort=assessment.another_cohort,
     )
     chosen_on = None
     if assessment.history is not None:
         chosen_on = _on_validation(reference, config)
-    canaries = run_sanity_checks(assessment.model, batches, assessment.device, config=config, verdict=verdict)
+    sanity_checks = run_sanity_checks(assessment.model, batches, assessment.device, config=config, summary=summary)
     findings = run_diagnostics(
         DiagnosticContext(
             config=config,
             history=assessment.history,
             flow=prepared.flow,
             tensors=prepared.tensors,
-            verdict=verdict,
+            summary=summary,
             vocabulary=prepared.vocabulary,
-            canaries=canaries,
+            sanity_checks=sanity_checks,
         )
     )
     manifest = assessment.origin | facts_for_page(
@@ -98,19 +98,19 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
             prepared=prepared,
             history=assessment.history,
             predictions=predictions,
-            verdict=verdict,
+            summary=summary,
             validation=chosen_on,
             chosen_by=None if assessment.history is None else reference,
             findings=findings,
             manifest=manifest,
         ),
     )
-    return verdict
+    return summary
 
 
 def _on_validation(predictions: Predictions, config: RunConfig) -> StepRow:
-    """The model's figures on the subjects that chose its epoch, for choosing among runs; the verdict is not theirs."""
-    settings = config.judgement
+    """The model's figures on the subjects that chose its epoch, for choosing among runs; the summary is not theirs."""
+    settings = config.evaluation
     model = Comparator("model", "model", predictions.hazard, config.clock.kind == "landmark")
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
     (row,), _ = evaluate_steps([model], step=predictions.step, event=predictions.event, bootstrap=bootstrap)

@@ -29,7 +29,7 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
     if config.output is not None:
         refuse_unwritable(Path(config.output).expanduser(), key="output")
     named = {_name(folder, folders): folder for folder in folders}
-    settings = config.judgement
+    settings = config.evaluation
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
     comparison = compare({name: _predictions(folder) for name, folder in named.items()}, bootstrap)
     banner = BANNER if any(_is_drawn(folder) for folder in folders) else ""

@@ -134,7 +134,7 @@ def _tell(
     log.info("Memory of this process so far, data and libraries included: %s", _mebibytes(peak_host_bytes()))
     whole = meter.seconds + config.trainer.epochs * found.seconds_per_epoch
     log.info(
-        "Time: about %s an epoch, at most %s for %d epochs (validation and judgement come on top)",
+        "Time: about %s an epoch, at most %s for %d epochs (validation and evaluation come on top)",
         format_duration(found.seconds_per_epoch),
         format_duration(whole),
         config.trainer.epochs,

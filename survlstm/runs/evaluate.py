@@ -1,4 +1,4 @@
-"""A finished run, and maybe another cohort → its verdict again, in a folder of its own."""
+"""A finished run, and maybe another cohort → its summary again, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
         title=f"{run.folder.name}, judged on {'another cohort' if config.data else f'its {config.split} split'}",
         task=task,
         asked=config,
-        config=run.config.model_copy(update={"judgement": config.judgement or run.config.judgement}),
+        config=run.config.model_copy(update={"evaluation": config.evaluation or run.config.evaluation}),
         prepared=prepared,
         evaluated=evaluated,
         model=run.model().to(device),
@@ -56,9 +56,9 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
         origin={"judged run": str(run.folder), "epoch": str(run.best["epoch"])},
         started=started,
     )
-    verdict = assess(assessment, folder)
+    summary = assess(assessment, folder)
     log.info("Evaluation complete! Everything is in %s", folder)
-    return verdict
+    return summary
 
 
 def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -> PreparedData:

@@ -104,16 +104,16 @@ def _name(folder: Path) -> str:
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
-    """The verdict without what it shows of single subjects."""
+    """The summary without what it shows of single subjects."""
     try:
         metrics = read_json(folder / "metrics.json")
         judged = {key: value for key, value in metrics["test"].items() if key != "curves"}
         return validate_reported(
-            ReportedMetrics, {"test": judged, "health": metrics["health"], "training": metrics["training"]}
+            ReportedMetrics, {"test": judged, "diagnostics": metrics["diagnostics"], "training": metrics["training"]}
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
-            f"a bundle must say how good its model is; {folder} holds no verdict of its test subjects "
+            f"a bundle must say how good its model is; {folder} holds no summary of its test subjects "
             f"({type(error).__name__}: {first_line_of(error)}). Let the run end: "
             f"{format_command('train', f'resume={folder}')}"
         ) from error
@@ -124,7 +124,7 @@ def _without_places(config: RunConfig) -> RunConfig:
     path = config.data.path
     data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
     here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
-    return config.model_copy(update={"data": data, "tracker": NoLoggerConfig(_target_=None), **here})
+    return config.model_copy(update={"data": data, "logger": NoLoggerConfig(_target_=None), **here})
 
 
 def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:

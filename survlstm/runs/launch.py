@@ -53,32 +53,32 @@ def start(
     if not resumed:
         refuse_unusable(folder, may_go_on=True)
     # Before the folder is made: its package may be missing.
-    tracker = build_logger(config.tracker)
+    logger = build_logger(config.logger)
     with report_write_errors(folder), run_lock(folder):
         # Only now: another process may have begun here, and ended.
         begun = holds_a_run(folder)
         with logging_to(folder / "training.log"):
             log_task(describe_task(config))
             state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
-            # Of a run that goes on the verdict so far is not its verdict any more.
+            # Of a run that goes on the summary so far is not its summary any more.
             for name in ("report.html", "metrics.json"):
                 (folder / name).unlink(missing_ok=True)
             write_manifest(
                 folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=state is not None
             )
-            with record_ending(folder), logged(tracker, config, folder), world.losses_told():
-                told = (*watchers, tracker)
+            with record_ending(folder), logged(logger, config, folder), world.losses_told():
+                told = (*watchers, logger)
                 train.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
 
 
 def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     """With absolute paths: what is judged or gone on with from another working folder must still be found."""
-    data, tracker = config.data, config.tracker
+    data, logger = config.data, config.logger
     if data.path is not None:
         data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
-    if isinstance(tracker, MLflowConfig):
-        tracker = tracker.model_copy(update={"folder": str(Path(tracker.folder).expanduser().absolute())})
-    return config.model_copy(update={"output_dir": str(folder), "data": data, "tracker": tracker, "resume": None})
+    if isinstance(logger, MLflowConfig):
+        logger = logger.model_copy(update={"folder": str(Path(logger.folder).expanduser().absolute())})
+    return config.model_copy(update={"output_dir": str(folder), "data": data, "logger": logger, "resume": None})
 
 
 def resume(words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A run and its tracker → told of its beginning and of its end, whatever that is."""
+"""A run and its logger → told of its beginning and of its end, whatever that is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from survlstm.utils.errors import Interrupted
 
 
 @contextmanager
-def logged(tracker: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
+def logged(logger: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
     """Begin before the block, end after it; the epochs between are the trainer's to tell."""
-    tracker.begin(config.model_dump(by_alias=True), name=f"{folder.parent.name}/{folder.name}", folder=folder)
+    logger.begin(config.model_dump(by_alias=True), name=f"{folder.parent.name}/{folder.name}", folder=folder)
     state: State = "failed"
     try:
         yield
@@ -24,8 +24,8 @@ def logged(tracker: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
         state = "stopped"
         raise
     finally:
-        tracker.end(_final(folder) if state == "finished" else {}, folder, state)
-        tracker.close()
+        logger.end(_final(folder) if state == "finished" else {}, folder, state)
+        logger.close()
 
 
 def _final(folder: Path) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from survlstm.evaluation.diagnostics import TIMED
+from survlstm.evaluation.diagnostics.training_checks import TIMED
 from survlstm.runs.folder import is_locked
 from survlstm.utils.content import describe_error
 from survlstm.utils.errors import Interrupted, SurvlstmError
@@ -28,7 +28,7 @@ from survlstm.utils.version import __version__
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
 SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
-# What the latest judgement says, whatever an earlier one said.
+# What the latest evaluation says, whatever an earlier one said.
 LATEST = ("device", "data fingerprint", TIMED)
 
 
@@ -70,7 +70,7 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
-    """Add missing facts and replace those of an earlier judgement; make the manifest where there is none."""
+    """Add missing facts and replace those of an earlier evaluation; make the manifest where there is none."""
     latest = {name: facts[name] for name in LATEST if name in facts}
     write_json(folder / NAME, facts | read_manifest(folder) | latest)
 

@@ -1,4 +1,4 @@
-"""A verdict and what led to it → metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
+"""A summary and what led to it → metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from survlstm.data.prepare import PreparedData
-from survlstm.evaluation.diagnostics import TIMED
+from survlstm.evaluation.diagnostics.training_checks import TIMED
 from survlstm.evaluation.results import EvaluationSummary, Finding, StepRow
 from survlstm.report.console_summary import log_evaluation, write_metrics
 from survlstm.report.page import write_report
@@ -31,7 +31,7 @@ class RunResults:
     prepared: PreparedData
     history: History | None
     predictions: Predictions
-    verdict: EvaluationSummary
+    summary: EvaluationSummary
     validation: StepRow | None
     chosen_by: Predictions | None
     findings: tuple[Finding, ...]
@@ -39,8 +39,8 @@ class RunResults:
 
 
 def write_results(folder: Path, judged: RunResults) -> None:
-    """Show the verdict and leave everything in ``folder``; CheckpointError where it can't be written."""
-    log_evaluation(judged.verdict, judged.findings, banner=judged.task.banner)
+    """Show the summary and leave everything in ``folder``; CheckpointError where it can't be written."""
+    log_evaluation(judged.summary, judged.findings, banner=judged.task.banner)
     try:
         _write(folder, judged)
     except OSError as error:
@@ -55,8 +55,8 @@ def _write(folder: Path, judged: RunResults) -> None:
         folder / "predictions.parquet",
         judged.predictions,
         judged.prepared.tensors.subject_id,
-        split=judged.verdict.split,
-        clock=judged.verdict.clock,
+        split=judged.summary.split,
+        clock=judged.summary.clock,
     )
     if judged.chosen_by is not None:
         tensors = judged.prepared.tensors
@@ -66,7 +66,7 @@ def _write(folder: Path, judged: RunResults) -> None:
         judged.prepared,
         judged.history,
         task=judged.task,
-        verdict=judged.verdict,
+        summary=judged.summary,
         validation=judged.validation,
         # Equal runs leave an equal metrics.json: what the clock says stands in the manifest.
         findings=[finding for finding in judged.findings if finding.check != TIMED],
@@ -77,7 +77,7 @@ def _write(folder: Path, judged: RunResults) -> None:
         folder,
         title=f"{judged.title}: {judged.task.title}",
         banner=judged.task.banner,
-        verdict=judged.verdict,
+        summary=judged.summary,
         findings=judged.findings,
         flow=judged.prepared.flow,
         history=judged.history,

@@ -37,8 +37,8 @@ SAME_RESULT = frozenset(
         "trainer.budget",
         "trainer.on_oom",
         "trainer.dry_run",
-        "judgement",
-        "tracker",
+        "evaluation",
+        "logger",
         "cache_dir",
         "output_dir",
         "resume",
@@ -80,8 +80,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
         values.pop(key, None)
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
     config = validate_stored(_sections(values), RunConfig)
-    if not any(_is_under(name, "tracker") for name in named):
-        _refuse_unnamed_server(config, folder, "Add tracker.store=ADDRESS, or tracker=none")
+    if not any(_is_under(name, "logger") for name in named):
+        _refuse_unnamed_server(config, folder, "Add logger.store=ADDRESS, or logger=none")
     return config
 
 
@@ -93,8 +93,8 @@ def recorded_config(folder: Path) -> RunConfig:
 
 
 def _refuse_unnamed_server(config: RunConfig, folder: Path, advice: str) -> None:
-    if isinstance(config.tracker, MLflowConfig):
-        refuse_unnamed_server(config.tracker.store, file=f"the run in {folder}", advice=advice)
+    if isinstance(config.logger, MLflowConfig):
+        refuse_unnamed_server(config.logger.store, file=f"the run in {folder}", advice=advice)
 
 
 def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:

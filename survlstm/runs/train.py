@@ -101,13 +101,13 @@ def train(
         origin={},
         started=started,
     )
-    verdict = assess(assessment, folder)
+    summary = assess(assessment, folder)
     cost = meter.cost(meter.seconds)
     log.info(
-        "Time with judgement: %s%s", format_duration(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
+        "Time with evaluation: %s%s", format_duration(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
     )
     log.info("Training complete! Everything is in %s", folder)
-    return verdict
+    return summary
 
 
 def _refuse_other_data(prepared: PreparedData, of_main: str, state: dict[str, Any] | None) -> None:

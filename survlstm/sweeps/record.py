@@ -116,7 +116,7 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
     for word in recorded.overrides:
         key, _, value = word.partition("=")
         store = value.strip("'\"")
-        if key == "tracker.store" and store != "null":
+        if key == "logger.store" and store != "null":
             advice = "Give the sweep's words again, or set MLFLOW_TRACKING_URI to that address"
             refuse_unnamed_server(store, file=str(folder / NAME), advice=advice)
     if recorded.config_dir is not None and config_dir is None:

@@ -32,10 +32,10 @@ class Usage:
     """What a run has used up to its last save, in all its processes' lives.
 
     ``seconds`` run from the start of the command, and leave out what a killed process did after its last save.
-    ``seconds_at_most`` are those of a run in which all epochs are trained, validation and judgement left out. Costs are
-    dollars, None without a price. ``peak_bytes`` is the
-    most memory of the main process, ``peak_device_bytes`` that allocated on its CUDA device, both of the latest life;
-    ``device_busy`` the share of time that the device was busy while training, where its driver tells.
+    ``seconds_at_most`` are those of a run in which all epochs are trained, validation and evaluation left out. Costs
+    are dollars, None without a price. ``peak_bytes`` is the most memory of the main process and ``peak_device_bytes``
+    the most allocated on its CUDA device, both since the run was last started. ``device_busy`` is the share of the
+    training time in which the device was busy, where its driver reports it.
     """
 
     seconds: float = 0.0

@@ -40,7 +40,7 @@ def test_the_groups_are_the_ones_promised():
         "scheduler": {"reduce_on_plateau", "cosine", "none"},
         "trainer": {"a40", "cpu", "ddp", "smoke"},
         "experiment": {"smoke", "guide_106", "guide_1000"},
-        "tracker": {"none", "tensorboard", "mlflow"},
+        "logger": {"none", "tensorboard", "mlflow"},
     }
     for group, files in promised.items():
         assert files <= {file for name, file in FILES if name == group}

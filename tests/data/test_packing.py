@@ -15,7 +15,7 @@ slice_costs = st.sampled_from([0, 1, 5, 30, 100, 10**9])
 
 def arranged(lengths, cost):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slots, "SLICE_COST", cost)
+        patch.setattr(packing, "SLICE_COST", cost)
         return packing.pack_rows(np.array(lengths))
 
 

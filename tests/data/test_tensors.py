@@ -162,7 +162,7 @@ def test_the_split_has_its_shares_and_no_subject_moves_when_others_come():
 @pytest.mark.parametrize("cost", [0, 100, 10**9])
 @pytest.mark.parametrize("max_visits", [None, 5])
 def test_batches_hold_every_subject_once_and_its_own_visits(monkeypatch, max_visits, cost):
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     _, tensors, _, _ = built()
     members = tensors.members(Split.TRAIN)
     batches = Batches(tensors, members, 8, feature_columns(["age", "log_codes"]), max_visits)

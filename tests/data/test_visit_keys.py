@@ -87,5 +87,5 @@ def test_a_visit_has_its_key_whoever_else_is_in_the_batch(tensors, max_visits):
 def test_a_visit_has_its_key_wherever_it_stands(tensors, monkeypatch, cost):
     batches = batches_of(tensors, None)
     expected = keys_by_row(batches.collate(batches.members))
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     assert keys_by_row(batches.collate(batches.members)) == expected

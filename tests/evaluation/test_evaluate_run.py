@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from survlstm.config.schema import BaselineName, EvaluationSettingsConfig, LandmarksConfig
+from survlstm.config.schema import BaselineName, EvaluationConfig, LandmarksConfig
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES
@@ -34,7 +34,7 @@ def quick():
 
 def settings(*, visits=(), days=(), horizons=(1, 3), baselines=()):
     landmarks = LandmarksConfig(visits=list(visits), days=list(days), horizons=list(horizons))
-    return EvaluationSettingsConfig(
+    return EvaluationConfig(
         resamples=100, confidence=0.95, min_events=30, landmarks=landmarks, baselines=list(baselines)
     )
 
@@ -144,11 +144,11 @@ def test_there_is_an_oracle_only_where_every_hazard_is_known(drawn, unknown):
 def test_the_validation_split_is_judged_with_the_training_subjects_as_reference(drawn):
     tensors, _ = drawn
     val = tensors.members(Split.VAL)
-    verdict = judged(*drawn, part=Split.VAL, visits=[1])
-    assert (verdict.split, verdict.subjects, verdict.events) == ("val", len(val), tensors.event[val].sum())
-    assert "train" in verdict.conventions["carried hazard"]
+    summary = judged(*drawn, part=Split.VAL, visits=[1])
+    assert (summary.split, summary.subjects, summary.events) == ("val", len(val), tensors.event[val].sum())
+    assert "train" in summary.conventions["carried hazard"]
     # Both are carried on by the same drift.
-    model, oracle, _ = verdict.landmarks[0].rows
+    model, oracle, _ = summary.landmarks[0].rows
     assert model.ibs.value == pytest.approx(oracle.ibs.value)
 
 
@@ -156,22 +156,22 @@ def test_a_baseline_that_cannot_be_fitted_is_noted_and_left_out(drawn):
     tensors, hazard = drawn
     event = tensors.event.copy()
     event[tensors.members(Split.VAL)] = False
-    verdict = judged(dataclasses.replace(tensors, event=event), hazard, visits=[1], baselines=["cox"])
-    (landmark,) = verdict.landmarks
+    summary = judged(dataclasses.replace(tensors, event=event), hazard, visits=[1], baselines=["cox"])
+    (landmark,) = summary.landmarks
     assert names(landmark.rows) == ["model", "oracle", FREE]
     assert landmark.notes[-1].startswith("no Cox (ridge): it is fitted to events of the training subjects")
 
 
 def test_on_the_landmark_clock_what_is_fitted_there_joins_the_main_table():
     tensors, hazard = cohort(500, clock="landmark")
-    verdict = judged(tensors, hazard, horizons=[2, 10], baselines=["pycox_logistic_hazard", "record_length", "cox"])
+    summary = judged(tensors, hazard, horizons=[2, 10], baselines=["pycox_logistic_hazard", "record_length", "cox"])
     expected = ["model", FREE, LENGTH, "pycox LogisticHazard", COX]
-    (landmark,) = verdict.landmarks
-    assert names(verdict.rows) == names(landmark.rows) == expected
-    assert (verdict.clock, landmark.name, landmark.unit) == ("landmark", "landmark", "days")
-    assert landmark.at_risk == verdict.subjects == len(tensors.members(Split.TEST))
-    assert "carried hazard" not in verdict.conventions
-    for row in verdict.rows[3:]:
+    (landmark,) = summary.landmarks
+    assert names(summary.rows) == names(landmark.rows) == expected
+    assert (summary.clock, landmark.name, landmark.unit) == ("landmark", "landmark", "days")
+    assert landmark.at_risk == summary.subjects == len(tensors.members(Split.TEST))
+    assert "carried hazard" not in summary.conventions
+    for row in summary.rows[3:]:
         assert 0.5 < row.c_td.value < 1
         assert np.isfinite(row.nll.value)
 

@@ -165,7 +165,7 @@ def test_a_biased_c_index_kills_both(monkeypatch):
         """About 0.52, whoever is ranked."""
         return Concordance(float(0.52 + 0.001 * survival[0, 0]), 100, 52, 0)
 
-    monkeypatch.setattr(canaries, "concordance_td", biased)
+    monkeypatch.setattr(sanity_checks, "concordance_td", biased)
     assert constant_hazards_score_half(*labels()).level == "failure"
     finding = random_hazards_score_half(*labels(), seed=0)
     assert finding.level == "failure"
@@ -205,7 +205,7 @@ def test_a_random_outcome(c_td, level, words):
 
 
 def test_the_standard_error_follows_the_confidence_of_the_interval():
-    words = ("outcome=random", "judgement.confidence=0.6826894921370859")
+    words = ("outcome=random", "evaluation.confidence=0.6826894921370859")
     assert "standard error 0.060" in random_outcome_scores_half(verdict_of(0.5), config_of(*words)).evidence
 
 
@@ -253,8 +253,8 @@ def test_without_an_oracle_or_an_interval():
 
 def test_all_of_them(prepared, model):
     found = run_sanity_checks(
-        model, batches_of(prepared), CPU, config=config_of(), verdict=verdict_of(c_gain=gain(-0.1, 0.02))
+        model, batches_of(prepared), CPU, config=config_of(), summary=verdict_of(c_gain=gain(-0.1, 0.02))
     )
     assert [one.level for one in found] == ["ok"] * 5
     assert len({one.check for one in found}) == 5
-    assert all(one.check.startswith("canary: ") for one in found)
+    assert all(one.check.startswith("sanity check: ") for one in found)

@@ -128,7 +128,7 @@ def test_too_few_events_decide_nothing():
 def test_without_a_comparable_pair_there_is_no_verdict():
     rows = [row("model", "model", float("nan"), 0.1), row("free", "baseline", float("nan"), 0.1)]
     lines = summarize_evaluation(rows, [], split="test", events=0, min_events=30, confidence=0.95)
-    assert lines == ("No verdict: 0 events, and no pair of subjects that can be compared.",)
+    assert lines == ("No summary: 0 events, and no pair of subjects that can be compared.",)
 
 
 @pytest.mark.parametrize(

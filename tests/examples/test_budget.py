@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]", "judgement.resamples=100"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
 RUN = ["train", "experiment=smoke", *BARE, "trainer.early_stopping.patience=null"]
 FIGURES = ("train_loss", "val_loss", "val_c_td", "grad_norm", "lr")
 

@@ -16,7 +16,7 @@ from survlstm.runs.dry_run import estimate_epoch, saved_bytes
 from tests.learning import batches_of, figures, fit, learner_of, model_for, prepared_on
 
 ROOT = Path(__file__).parents[2]
-BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]", "judgement.resamples=100"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
 RUN = ["train", "experiment=smoke", *BARE]
 
 
@@ -31,7 +31,7 @@ def test_it_tells_what_a_run_would_take_and_leaves_the_cache_alone_behind(survls
         r"Memory on cpu: about \d+ MiB \(weights, gradients and optimizer \d+ MiB; largest batch, 23 subjects, [\d,]+ "
         r"visits, \d+ MiB\)",
         r"Memory of this process so far, data and libraries included: [\d,]+ MiB",
-        r"Time: about \S+ s an epoch, at most \S+ s for 7 epochs \(validation and judgement come on top\)",
+        r"Time: about \S+ s an epoch, at most \S+ s for 7 epochs \(validation and evaluation come on top\)",
         r"Cost: at most \$\d\.\d\d\d at \$0\.4 an hour",
     ):
         assert re.search(f"^{line}$", shown, re.M), line

@@ -12,7 +12,7 @@ import torch
 from survlstm.report.task import BANNER
 from survlstm.training.checkpoint import write_checkpoint
 
-SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[logistic_hazard]"]
+SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[logistic_hazard]"]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, caps
 
 
 def test_another_split_and_other_landmarks(survlstm, runs, tmp_path):
-    words = ["split=val", "judgement=default", "judgement.baselines=[]", "judgement.landmarks.visits=[3]"]
+    words = ["split=val", "evaluation=default", "evaluation.baselines=[]", "evaluation.landmarks.visits=[3]"]
     assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=val", *words) == 0
     val = metrics_of(tmp_path / "val")["val"]
     assert val["split"] == "val"
@@ -126,7 +126,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["evaluate", "run=A", "data=tiny", "split=val"], 2, "split must be test where data names another cohort"),
         (["evaluate", "run=A", "-m"], 2, "judges one run"),
         (["evaluate", "run=A", "hydra.run.dir=unfinished"], 2, "output_dir must not hold a run already"),
-        (["evaluate", "run=A", "judgement.resamples=200"], 2, "needs judgement to be chosen first: add judgement="),
+        (["evaluate", "run=A", "evaluation.resamples=200"], 2, "needs evaluation to be chosen first: add evaluation="),
         (["compare", "A"], 2, "at least two runs are compared; found 1"),
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
@@ -161,7 +161,7 @@ def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, caps
 
 def test_a_run_is_found_and_judged_when_its_export_has_moved(survlstm, tmp_path, shared_cache):
     assert survlstm("simulate", "patients=60", "seed=5", "output=export") == 0
-    words = ["data=synthea", "data.path=export", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+    words = ["data=synthea", "data.path=export", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]"]
     assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
     (tmp_path / "export").rename(tmp_path / "moved")
     # The prepared data stand in the cache.

@@ -14,7 +14,7 @@ def metrics_of(folder):
 
 
 def test_every_baseline_stands_beside_the_model_on_the_visit_clock(survlstm, tmp_path, capsys):
-    words = ["data.simulated.patients=250", "output_dir=run", "judgement.landmarks.days=[365]"]
+    words = ["data.simulated.patients=250", "output_dir=run", "evaluation.landmarks.days=[365]"]
     assert survlstm("train", "experiment=smoke", *words) == 0
     test = metrics_of(tmp_path / "run")["test"]
     everywhere = {"model", "oracle", "covariate-free hazard"} | BASELINES
@@ -45,7 +45,7 @@ def test_a_landmark_run_is_judged_in_days_and_evaluated_again(survlstm, tmp_path
 
 def test_canary_6_no_model_beats_the_hazards_that_drew_the_outcome(survlstm, tmp_path):
     words = ["data=tiny", "data.simulated.patients=1500", "trainer.epochs=8", "output_dir=run"]
-    assert survlstm("train", *words, "judgement.baselines=[logistic_hazard]", "judgement.resamples=300") == 0
+    assert survlstm("train", *words, "evaluation.baselines=[logistic_hazard]", "evaluation.resamples=300") == 0
     test = metrics_of(tmp_path / "run")["test"]
     decided = 0
     for landmark in test["landmarks"]:
@@ -62,9 +62,9 @@ def test_canary_6_no_model_beats_the_hazards_that_drew_the_outcome(survlstm, tmp
 
 
 def test_a_loss_that_is_not_finite_is_a_finding_with_advice(survlstm, tmp_path, capsys):
-    words = ["optimizer.lr=1e30", "trainer.grad_clip=null", "output_dir=run", "judgement.baselines=[]"]
+    words = ["optimizer.lr=1e30", "trainer.grad_clip=null", "output_dir=run", "evaluation.baselines=[]"]
     assert survlstm("train", "experiment=smoke", *words) == 6
-    (finding,) = metrics_of(tmp_path / "run")["health"]
+    (finding,) = metrics_of(tmp_path / "run")["diagnostics"]
     assert finding["level"] == "failure"
     assert finding["advice"] == ["optimizer.lr=1e+29", "trainer.grad_clip=1"]
     assert "try:" in capsys.readouterr().out
@@ -73,39 +73,43 @@ def test_a_loss_that_is_not_finite_is_a_finding_with_advice(survlstm, tmp_path, 
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["judgement.landmarks.horizons=[]"], 2, "judgement.landmarks.horizons"),
-        (["judgement.landmarks.visits=[5,5]"], 2, "must name each value once; found [5, 5]"),
-        (["judgement.landmarks.visits=[-1]"], 2, "judgement.landmarks.visits.0"),
-        (["judgement.baselines=[coxx]"], 2, "judgement.baselines.0: must be 'record_length'"),
-        (["judgement.baselines=[cox,cox]"], 2, "must name each baseline once"),
+        (["evaluation.landmarks.horizons=[]"], 2, "evaluation.landmarks.horizons"),
+        (["evaluation.landmarks.visits=[5,5]"], 2, "must name each value once; found [5, 5]"),
+        (["evaluation.landmarks.visits=[-1]"], 2, "evaluation.landmarks.visits.0"),
+        (["evaluation.baselines=[coxx]"], 2, "evaluation.baselines.0: must be 'record_length'"),
+        (["evaluation.baselines=[cox,cox]"], 2, "must name each baseline once"),
     ],
 )
-def test_a_wrong_judgement_is_told_before_anything_starts(survlstm, tmp_path, capsys, *, words, code, sentence):
+def test_a_wrong_evaluation_is_told_before_anything_starts(survlstm, tmp_path, capsys, *, words, code, sentence):
     assert survlstm("train", "experiment=smoke", *words) == code
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_horizons_behind_the_follow_up_are_named_not_guessed(survlstm, tmp_path):
-    words = ["judgement.landmarks.horizons=[1,5000]", "judgement.baselines=[]", "output_dir=run"]
+    words = ["evaluation.landmarks.horizons=[1,5000]", "evaluation.baselines=[]", "output_dir=run"]
     assert survlstm("train", "experiment=smoke", *words) == 0
     found = metrics_of(tmp_path / "run")
     for landmark in found["test"]["landmarks"]:
         assert 5000 in landmark["unsupported"]
         assert 5000 not in landmark["horizons"]
-    (finding,) = [one for one in found["health"] if "horizon" in one["check"]]
+    (finding,) = [one for one in found["diagnostics"] if "horizon" in one["check"]]
     assert finding["level"] != "ok"
 
 
 def test_a_baseline_that_cannot_be_computed_does_not_cost_the_verdict(survlstm, tmp_path):
-    words = ["judgement.landmarks.visits=[0]", "judgement.landmarks.horizons=[2000]", "judgement.baselines=[deephit]"]
+    words = [
+        "evaluation.landmarks.visits=[0]",
+        "evaluation.landmarks.horizons=[2000]",
+        "evaluation.baselines=[deephit]",
+    ]
     assert survlstm("train", "experiment=smoke", *words, "output_dir=run") == 0
     (landmark,) = metrics_of(tmp_path / "run")["test"]["landmarks"]
     assert any(note.startswith("no DeepHit:") for note in landmark["notes"])
 
 
 def test_the_checkpoint_says_what_preparation_fitted(survlstm, tmp_path):
-    assert survlstm("train", "experiment=smoke", "judgement.baselines=[]", "output_dir=run") == 0
+    assert survlstm("train", "experiment=smoke", "evaluation.baselines=[]", "output_dir=run") == 0
     about = torch.load(tmp_path / "run" / "checkpoints" / "best.pt", weights_only=True)["about"]
     assert set(about) == {"config", "fitted", "mean_hazard", "data_fingerprint"}
     assert about["fitted"]["vocabulary"][:2] == ["[PAD]", "[UNK]"]

@@ -15,7 +15,7 @@ from survlstm.report.task import BANNER
 
 # Seen by a quarter of the subjects, and two that hardly anybody has.
 PLANTED = "outcome.planted_codes=[SNOMED/162864005,SNOMED/160968000,SNOMED/0]"
-SMALL = ["experiment=smoke", "data.simulated.patients=250", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]"]
 FEW = ["shuffles=1", "resamples=100", "integration_steps=4"]
 
 
@@ -150,7 +150,7 @@ def test_without_captum_nothing_is_read(survlstm, run, monkeypatch, capsys):
 
 def test_an_export_whose_texts_cannot_be_read_leaves_codes_without_descriptions(survlstm, tmp_path, capsys):
     assert survlstm("simulate", "patients=60", "seed=5", "output=export") == 0
-    words = ["data=synthea", "data.path=export", "judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+    words = ["data=synthea", "data.path=export", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]"]
     # One text of one table as Windows writes it: training reads codes, and has no use for it.
     table = tmp_path / "export" / "procedures.csv"
     table.write_bytes(re.sub(rb"\(procedure\)", "(Méniere)".encode("cp1252"), table.read_bytes(), count=1))
@@ -187,7 +187,7 @@ def test_on_the_landmark_clock(survlstm, tmp_path):
 def test_planted_codes_of_the_guides_cohort(survlstm, tmp_path):
     """As in docs/explanation.md: most of the planted codes in front, among five hundred."""
     codes = "SNOMED/162864005,SNOMED/160968000,SNOMED/5251000175109,SNOMED/40055000,SNOMED/266948004"
-    words = ["data=cohort_1000", "model=lstm_medium", "trainer=cpu", "judgement.baselines=[]", "output_dir=run"]
+    words = ["data=cohort_1000", "model=lstm_medium", "trainer=cpu", "evaluation.baselines=[]", "output_dir=run"]
     assert survlstm("train", *words, f"outcome.planted_codes=[{codes}]") == 0
     assert survlstm("explain", "run=run") == 0
     found = json.loads((tmp_path / "run" / "explanation" / "explanation.json").read_text())

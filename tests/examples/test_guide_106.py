@@ -7,7 +7,7 @@ import pytest
 
 def health_of(survlstm, folder, *words):
     assert survlstm("train", "experiment=guide_106", "trainer.device=cpu", f"output_dir={folder}", *words) == 0
-    findings = json.loads((folder / "metrics.json").read_text())["health"]
+    findings = json.loads((folder / "metrics.json").read_text())["diagnostics"]
     assert all({"check", "level", "finding", "evidence", "advice"} <= set(one) for one in findings)
     return {one["check"]: one for one in findings}
 
@@ -26,7 +26,7 @@ def assert_told(health, *, epochs):
 
 
 def test_thirty_epochs_show_it(survlstm, tmp_path):
-    bare = ["judgement.baselines=[]", "judgement.landmarks.visits=[]", "judgement.resamples=100"]
+    bare = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
     words = ["trainer.epochs=30", *bare]
     assert_told(health_of(survlstm, tmp_path / "run", *words), epochs=30)
 

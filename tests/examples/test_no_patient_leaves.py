@@ -22,7 +22,13 @@ from tests.serving.asking import ask
 
 COHORT = {"patients": 60, "history_years": 10.0, "seed": 60, "end_date": "2024-04-01"}
 MARKED = 12
-SMALL = ["experiment=smoke", "data=synthea", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "verbose=true"]
+SMALL = [
+    "experiment=smoke",
+    "data=synthea",
+    "evaluation.baselines=[]",
+    "evaluation.landmarks.visits=[]",
+    "verbose=true",
+]
 FEW = ["shuffles=1", "resamples=100", "integration_steps=2", "subjects_at_most=20"]
 # Whatever is in a cell of a marked patient: words, ids, values, rare codes, and days of another century.
 # torch writes 40 digits of its own into a checkpoint: twelve digits are a code where no other digit is beside them.
@@ -164,7 +170,7 @@ def some_events(export: Path, name: str) -> pd.DataFrame:
 def test_no_cell_of_a_patient_leaves_predictions_and_cache(run, export, tmp_path):
     folder, names = export
     data = f"data.path={folder}"
-    assert run("train", *SMALL, data, "output_dir=run", "tracker=tensorboard") == 0
+    assert run("train", *SMALL, data, "output_dir=run", "logger=tensorboard") == 0
     assert run("evaluate", "run=run", "split=val", "output_dir=again") == 0
     assert run("export", "run=run", "output=bundle.zip") == 0
     assert run("predict", "bundle=bundle.zip", data, "output=found.csv", "subjects_at_once=25") == 0
@@ -179,7 +185,7 @@ def test_no_cell_of_a_patient_leaves_predictions_and_cache(run, export, tmp_path
     assert run("explain", "run=run", *FEW, f"subject={subject}0", "output=not") == 2
     run.said += "".join(ask_server(Path("bundle.zip"), some_events(folder, subject)))
     for how, words in (
-        ("no header", ["train", *SMALL, "output_dir=not", "tracker=mlflow"]),
+        ("no header", ["train", *SMALL, "output_dir=not", "logger=mlflow"]),
         ("time and SSN swapped", [*draw[:3], "output=not", "verbose=true"]),
         ("every row twice", ["predict", "bundle=bundle.zip", "output=not.csv", "verbose=true"]),
     ):
@@ -197,11 +203,11 @@ def test_no_cell_of_a_patient_leaves_predictions_and_cache(run, export, tmp_path
 def test_no_cell_leaves_whatever_is_broken(run, export, tmp_path, how):
     """Every break of every table through the commands, tracked by MLflow."""
     folder, _ = export
-    assert run("train", *SMALL, f"data.path={folder}", "output_dir=run", "tracker=mlflow") == 0
+    assert run("train", *SMALL, f"data.path={folder}", "output_dir=run", "logger=mlflow") == 0
     assert run("export", "run=run", "output=bundle.zip") == 0
     for table in TABLES:
         data = f"data.path={break_table(folder, table, how)}"
-        run("train", *SMALL, data, f"output_dir=run_{table}", "tracker=mlflow")
+        run("train", *SMALL, data, f"output_dir=run_{table}", "logger=mlflow")
         run("predict", "bundle=bundle.zip", data, "output=found.csv", "verbose=true")
         run("plot", "survival", "bundle=bundle.zip", data, f"output=plot_{table}", "verbose=true")
         for path in tmp_path.glob("found*"):

@@ -223,7 +223,7 @@ def test_tables_that_are_missing_are_told(survlstm, trained, tmp_path, capsys):
 def test_a_run_without_a_verdict_is_not_exported(survlstm, trained, tmp_path, capsys, shared_cache):
     run, _, _ = trained
     shutil.copytree(run, tmp_path / "run")
-    write_json(tmp_path / "run" / "metrics.json", {"health": []})
+    write_json(tmp_path / "run" / "metrics.json", {"diagnostics": []})
     assert survlstm("export", "run=run", "output=bundle", f"cache_dir={shared_cache}") == 8
     assert "a bundle must say how good its model is" in capsys.readouterr().out
     assert not (tmp_path / "bundle").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]", "judgement.resamples=100"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
 RUN = [sys.executable, "-m", "survlstm", "train", "experiment=smoke", *BARE, "trainer.epochs=2", "output_dir=run"]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LINES = (

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]", "judgement.resamples=100"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
 # 46 training subjects in batches of 8 and 7, of which each process takes 4 or 3, in parts of 2.
 RUN = ["data=tiny", "model.embedding_dim=16", "model.hidden_dim=16", "trainer.batch_size=8", *BARE]
 TOGETHER = ["trainer=ddp", "trainer.device=cpu", "trainer.micro_batch_size=2"]

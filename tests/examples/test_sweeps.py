@@ -1,4 +1,4 @@
-"""Sweeps as a person types them: killed and completed, with failing jobs, folds, other launchers and trackers."""
+"""Sweeps as a person types them: killed and completed, with failing jobs, folds, other launchers and loggers."""
 
 import json
 import os
@@ -13,9 +13,9 @@ import pytest
 SMALL = [
     "experiment=smoke",
     "trainer.epochs=1",
-    "judgement.baselines=[]",
-    "judgement.landmarks.visits=[]",
-    "judgement.resamples=100",
+    "evaluation.baselines=[]",
+    "evaluation.landmarks.visits=[]",
+    "evaluation.resamples=100",
 ]
 
 
@@ -132,7 +132,7 @@ def test_jobs_run_under_another_launcher(tmp_path, shared_cache, launcher):
 
 
 def test_a_run_is_made_again_and_found(survlstm, tmp_path, capsys):
-    assert survlstm("train", *SMALL, "trainer.epochs=2", "output_dir=outputs/one", "tracker=tensorboard") == 0
+    assert survlstm("train", *SMALL, "trainer.epochs=2", "output_dir=outputs/one", "logger=tensorboard") == 0
     assert survlstm("rerun", "outputs/one", "output_dir=outputs/again") == 0
     assert "The history is identical: 2 epochs" in capsys.readouterr().out
     assert list((tmp_path / "outputs" / "one" / "tensorboard").iterdir())

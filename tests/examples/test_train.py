@@ -13,9 +13,9 @@ import yaml
 from survlstm.report.task import BANNER
 
 # Baselines and landmarks have tests of their own, and take seconds.
-BARE = ["judgement.baselines=[]", "judgement.landmarks.visits=[]"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]"]
 SMOKE = ["train", "experiment=smoke", *BARE]
-FROM_LANDMARKS = ["train", "experiment=smoke", "judgement.baselines=[]"]
+FROM_LANDMARKS = ["train", "experiment=smoke", "evaluation.baselines=[]"]
 FREE = "covariate-free hazard"
 
 
@@ -68,7 +68,7 @@ def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm,
 
 def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
     sweep = ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4", "trainer=smoke", "data=tiny"]
-    assert survlstm("train", *sweep, "trainer.epochs=1", *BARE, "judgement.resamples=100") == 0
+    assert survlstm("train", *sweep, "trainer.epochs=1", *BARE, "evaluation.resamples=100") == 0
     (folder,) = tmp_path.glob("outputs/*/*")
     runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
     assert [run.name for run in runs] == [
@@ -101,7 +101,7 @@ def test_every_outcome_runs_and_is_named(survlstm, tmp_path, capsys, outcome):
     assert metrics["task"] == {"outcome": name, "data": "400 simulated patients", "banner": banner}
     shown = capsys.readouterr().out
     assert shown.splitlines()[0] == f"Outcome: {name}; data: 400 simulated patients"
-    # At the beginning, and above the verdict.
+    # At the beginning, and above the summary.
     assert shown.count(BANNER) == (2 if banner else 0)
     page = (tmp_path / "run" / "report.html").read_text()
     title = f"Run run: outcome {name}, 400 simulated patients"
@@ -121,7 +121,7 @@ def test_every_model_runs(survlstm, tmp_path, model):
 
 def test_canary_2_a_trained_model_finds_nothing_in_a_random_outcome(survlstm, tmp_path):
     words = ["data=tiny", "data.simulated.patients=1500", "outcome=random", "trainer.epochs=8", "output_dir=run"]
-    assert survlstm("train", *words, *BARE, "judgement.resamples=200") == 0
+    assert survlstm("train", *words, *BARE, "evaluation.resamples=200") == 0
     c_td = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"][0]["c_td"]
     standard_error = (c_td["interval"]["high"] - c_td["interval"]["low"]) / (2 * 1.96)
     assert standard_error < 0.04
@@ -211,7 +211,7 @@ def test_max_visits_and_max_codes_per_visit_leave_the_outcome_alone(survlstm, tm
 
 def test_canary_2_holds_with_max_visits(survlstm, tmp_path):
     words = ["data=tiny", "data.simulated.patients=1500", "outcome=random", "trainer.epochs=8", "data.max_visits=5"]
-    assert survlstm("train", *words, *BARE, "judgement.resamples=200", "output_dir=run") == 0
+    assert survlstm("train", *words, *BARE, "evaluation.resamples=200", "output_dir=run") == 0
     c_td = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"][0]["c_td"]
     standard_error = (c_td["interval"]["high"] - c_td["interval"]["low"]) / (2 * 1.96)
     assert abs(c_td["value"] - 0.5) <= 3 * standard_error
@@ -265,7 +265,7 @@ def test_real_exports_train(survlstm, tmp_path, cohort):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_synthetic_outcome_of_a_real_cohort_is_what_was_promised(survlstm, tmp_path, seed):
     words = [f"data.path={REAL / 'cohort_1000'}", "outcome=synthetic", f"seed={seed}", "output_dir=run"]
-    assert survlstm(*SMOKE, *words, "trainer.epochs=1", "judgement.resamples=100") == 0
+    assert survlstm(*SMOKE, *words, "trainer.epochs=1", "evaluation.resamples=100") == 0
     facts = json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]["outcome_facts"]
     assert facts["event_rate"] == pytest.approx(0.70, abs=0.02)
     assert 8 <= facts["median_step"] <= 16

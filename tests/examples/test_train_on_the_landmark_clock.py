@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-SMOKE = ["train", "experiment=smoke", "clock=landmark", "judgement.baselines=[]"]
+SMOKE = ["train", "experiment=smoke", "clock=landmark", "evaluation.baselines=[]"]
 RUN = [*SMOKE, "data.simulated.patients=400", "output_dir=run"]
 
 

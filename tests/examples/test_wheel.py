@@ -29,7 +29,7 @@ def test_a_wheel_installed_elsewhere_runs_the_smoke_experiment(tmp_path, shared_
         "survlstm",
         "train",
         "experiment=smoke",
-        "judgement.baselines=[]",
+        "evaluation.baselines=[]",
         PYTHONPATH=str(elsewhere),
         SURVLSTM_CACHE_DIR=str(shared_cache),
     )

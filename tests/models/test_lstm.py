@@ -117,7 +117,7 @@ def test_an_earlier_visit_changes_every_later_hazard():
 @pytest.mark.parametrize("padding", [[], [11, 12]])
 @pytest.mark.parametrize("cost", SLICE_COSTS)
 def test_padding_and_neighbours_change_nothing(monkeypatch, cost, padding):
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     model = model_of()
     (alone,) = logits_of(model, [[[2, 3], [4], [5]]])
     _, beside, _ = logits_of(model, [[[9], [10]], [[2, 3], [4], [5]], [[7]] * 5], padding=padding)
@@ -140,7 +140,7 @@ def test_logits_and_gradients_hang_on_no_layout(monkeypatch, cost, slices, train
         return found.detach(), [parameter.grad.clone() for parameter in model.parameters()]
 
     alone = learnt([inputs_of([row], noise=keys) for row, keys in zip(rows, noise, strict=True)])
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     inputs = inputs_of(rows, noise=np.concatenate(noise), padding=[11, 12])
     assert len(inputs[3]) == slices
     torch.testing.assert_close(learnt([inputs]), alone, rtol=0, atol=1e-6)
@@ -202,7 +202,7 @@ def test_order_of_codes_in_a_visit_changes_nothing():
 
 @pytest.mark.parametrize("cost", SLICE_COSTS)
 def test_predict_survival_is_the_product_and_the_sum_of_hazards(monkeypatch, cost):
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     model, rows = model_of().train(), [[[6]], [[2, 3], [4], [5]], [[7], [8]]]
     curves = model.predict_survival(*inputs_of(rows))
     assert curves.survival.shape == curves.cumulative_hazard.shape == (3, 3)
@@ -232,7 +232,7 @@ def test_intervals_add_one_logit_each_and_start_at_their_own_hazards():
 @pytest.mark.parametrize("padding", [[], [11, 12]])
 @pytest.mark.parametrize("cost", SLICE_COSTS)
 def test_the_logits_of_the_intervals_hang_on_neither_padding_nor_neighbours(monkeypatch, cost, padding):
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     model = model_of(**K3)
     alone = model(*inputs_of([[[2, 3], [4], [5]]]))
     beside = model(*inputs_of([[[9], [10]], [[2, 3], [4], [5]], [[7]] * 5], padding=padding))

@@ -18,8 +18,8 @@ from tests.report import sample
 VOID = {"meta", "link", "br", "hr", "img", "use", "path", "rect", "circle", "line"}
 
 
-def report(folder, verdict, **changes):
-    """Write the report of a verdict with everything else as in the sample."""
+def report(folder, summary, **changes):
+    """Write the report of a summary with everything else as in the sample."""
     values = {
         "title": "lstm_small on cohort_1000",
         "findings": sample.FINDINGS,
@@ -28,7 +28,7 @@ def report(folder, verdict, **changes):
         "config_yaml": sample.CONFIG,
         "manifest": sample.MANIFEST,
     }
-    return write_report(folder, verdict=verdict, **{**values, **changes})
+    return write_report(folder, summary=summary, **{**values, **changes})
 
 
 def words(path):
@@ -90,14 +90,14 @@ def bare_page(tmp_path_factory):
 
 def test_the_verdict_leads_and_the_key_figures_follow(visit_page):
     page = visit_page.read_text(encoding="utf-8")
-    assert f'<p class="verdict">{sample.LINES[0]}</p>' in page
+    assert f'<p class="summary">{sample.LINES[0]}</p>' in page
     said = words(visit_page)
     assert all(line in said for line in sample.LINES)
     assert "c_td, test split 0.732 interval 0.684 to 0.780" in said
     assert "Events 74 in 176 subjects; 8,213 comparable pairs" in said
     assert "Best baseline, c_td 0.614 number of visits so far; model +0.118 (0.068 to 0.168)" in said
     assert "Oracle, c_td 0.781 model \N{MINUS SIGN}0.049" in said
-    assert "1 failed, 1 with a warning, of 5 health checks" in said
+    assert "1 failed, 1 with a warning, of 5 diagnostics" in said
 
 
 def test_findings_stand_worst_first_with_their_advice_and_the_passed_ones_folded(visit_page):
@@ -158,21 +158,21 @@ def test_what_is_missing_is_a_dash_with_its_reason(bare_page):
     for line in (
         f"c_td, test split {dash} no interval, why",
         "no interval: 0 events among 9 test subjects, 30 are needed",
-        f"Failures and warnings {dash} no health check was made",
+        f"Failures and warnings {dash} no diagnostic was run",
         f"{dash} No figure: no contender has a c_td.",
         f"covariate-free hazard baseline {dash} {dash} ∞ {dash}",
         f"{dash} No landmark was judged, so there is no calibration.",
         f"{dash} No survival curve was computed",
         f"{dash} This run judged a saved model and trained nothing",
-        f"{dash} The verdict states no convention.",
+        f"{dash} The summary states no convention.",
         f"{dash} No manifest was given.",
     ):
         assert line in said
 
 
 def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c(tmp_path):
-    verdict = sample.visit_verdict()
-    landmark = verdict.landmarks[0]
+    summary = sample.visit_verdict()
+    landmark = summary.landmarks[0]
     model = landmark.rows[0]
     cells = (
         dataclasses.replace(model.cells[0], auc=None),
@@ -181,7 +181,7 @@ def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c
     )
     rows = (dataclasses.replace(model, cells=cells, ibs=None, inbll=None), *landmark.rows[1:])
     changed = dataclasses.replace(landmark, rows=rows, calibration=(), notes=("no weights behind step 5",))
-    path = report(tmp_path, dataclasses.replace(verdict, landmarks=(changed,), curves=()))
+    path = report(tmp_path, dataclasses.replace(summary, landmarks=(changed,), curves=()))
     assert "no weights behind step 5" in words(path)
     alt = next(tag["aria-label"] for name, tag in outline(path).tags if "Heat map" in tag.get("aria-label", ""))
     assert "visit 3, 1 step: C 0.730, 121 at risk, 14 events" in alt
@@ -189,12 +189,12 @@ def test_figures_missing_in_one_cell_are_dashes_and_the_heat_map_falls_back_to_c
 
 
 def test_a_horizon_without_an_event_says_why_it_has_no_figures(tmp_path):
-    verdict = sample.visit_verdict()
-    landmark = verdict.landmarks[0]
+    summary = sample.visit_verdict()
+    landmark = summary.landmarks[0]
     nothing = LandmarkCell(1.0, None, None, None, None, None, None, "no event until then")
     rows = tuple(dataclasses.replace(row, cells=(nothing, *row.cells[1:])) for row in landmark.rows)
     changed = dataclasses.replace(landmark, rows=rows, events_by=(0, *landmark.events_by[1:]))
-    path = report(tmp_path, dataclasses.replace(verdict, landmarks=(changed,)))
+    path = report(tmp_path, dataclasses.replace(summary, landmarks=(changed,)))
     dash = "\N{EN DASH}"
     said = words(path)
     assert "By 1 step: 0 events by then, 121 at risk after it; no figures: no event until then" in said
@@ -232,12 +232,12 @@ def test_a_history_of_hardly_an_epoch_is_shown(tmp_path, epochs):
 
 def test_names_from_the_data_are_escaped(tmp_path):
     bad = "<script>alert('x')</script> $a_b$ \"&"
-    verdict = sample.visit_verdict(lines=(bad,), notes=(bad,), conventions={bad: bad}, landmarks=())
-    rows = (*verdict.rows[:-1], dataclasses.replace(verdict.rows[-1], name=bad))
-    curves = (dataclasses.replace(verdict.curves[0], example_name=(bad, "median risk", "highest risk")),)
+    summary = sample.visit_verdict(lines=(bad,), notes=(bad,), conventions={bad: bad}, landmarks=())
+    rows = (*summary.rows[:-1], dataclasses.replace(summary.rows[-1], name=bad))
+    curves = (dataclasses.replace(summary.curves[0], example_name=(bad, "median risk", "highest risk")),)
     path = report(
         tmp_path,
-        dataclasses.replace(verdict, rows=rows, curves=curves),
+        dataclasses.replace(summary, rows=rows, curves=curves),
         title=bad,
         findings=(Finding(bad, "warning", bad, bad, (bad,)),),
         flow=sample.flow(

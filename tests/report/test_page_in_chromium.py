@@ -24,11 +24,11 @@ def pages(tmp_path_factory):
     return {
         name: report(
             tmp_path_factory.mktemp(name),
-            verdict(),
+            summary(),
             history=None if name == "bare" else sample.history(),
             banner="" if name == "bare" else BANNER,
         )
-        for name, verdict in VERDICTS.items()
+        for name, summary in VERDICTS.items()
     }
 
 

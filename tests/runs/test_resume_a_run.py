@@ -37,7 +37,7 @@ def stopped(runs, tmp_path):
 
 
 def gone_on(folder, *words, command=main):
-    """Go on until training ends; what is said. Its judgement is none of these tests' business."""
+    """Go on until training ends; what is said. Its evaluation is none of these tests' business."""
     words = [word.replace("HERE", str(folder)) for word in words]
     return Life(folder, *words, command=command).until("Training ended:").killed()
 
@@ -117,8 +117,8 @@ def test_what_would_give_another_result_is_refused(runs, override, said):
         ("trainer.on_oom=halve", "trainer.on_oom: stop → halve"),
         ("trainer.device=auto", "trainer.device: cpu → auto"),
         ("trainer.micro_batch_size=4", "trainer.micro_batch_size: null → 4"),
-        ("judgement.resamples=150", "judgement.resamples: 100 → 150"),
-        ("judgement=long_records", "judgement.landmarks"),
+        ("evaluation.resamples=150", "evaluation.resamples: 100 → 150"),
+        ("evaluation=long_records", "evaluation.landmarks"),
         ("verbose=true", "verbose: false → true"),
     ],
 )
@@ -138,8 +138,8 @@ def test_a_users_own_configs_are_found(stopped, tmp_path):
     assert not any("searchpath" in word for word in manifest["overrides"])
 
 
-def test_patience_budget_and_judgement_change_nothing_that_is_computed(runs, stopped):
-    words = ["trainer.early_stopping.patience=50", "trainer.budget.hours=3", "judgement.resamples=150"]
+def test_patience_budget_and_evaluation_change_nothing_that_is_computed(runs, stopped):
+    words = ["trainer.early_stopping.patience=50", "trainer.budget.hours=3", "evaluation.resamples=150"]
     gone_on(stopped, "train", "resume=HERE", "trainer.cost_per_hour=0.4", "trainer.on_oom=halve", *words)
     assert trained(stopped) == trained(runs / "undisturbed")
 
@@ -351,7 +351,7 @@ def test_another_place_is_told_in_the_log_and_in_the_history(stopped):
 
 def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_folder(survlstm, tmp_path):
     (tmp_path / "export").mkdir()
-    words = ["experiment=smoke", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "output_dir=run"]
+    words = ["experiment=smoke", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "output_dir=run"]
     assert survlstm("train", *words, "data=synthea", "data.path=export") == 3
     assert survlstm("train", *words) == 0
     assert "ended before its first checkpoint" in (tmp_path / "run" / "training.log").read_text()
@@ -360,7 +360,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_fold
 def test_a_finished_run_that_is_extended_and_killed_is_not_taken_for_finished(survlstm, tmp_path, monkeypatch):
     from survlstm import run
 
-    words = ["experiment=smoke", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "trainer.epochs=1"]
+    words = ["experiment=smoke", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "trainer.epochs=1"]
     assert survlstm("train", *words, "output_dir=run") == 0
 
     def killed(*_):
@@ -379,8 +379,8 @@ def test_a_finished_run_that_is_extended_and_killed_is_not_taken_for_finished(su
 def test_a_server_that_only_a_checkpoint_names_does_not_get_credentials(stopped, monkeypatch, tmp_path):
     path = stopped / "checkpoints" / "last.pt"
     state = last_of(stopped)
-    state["about"]["config"]["tracker"] = {
-        "_target_": "survlstm.training.loggers.mlflow_logger.MLflowTracker",
+    state["about"]["config"]["logger"] = {
+        "_target_": "survlstm.training.loggers.mlflow_logger.MLflowLogger",
         "store": "https://evil.example",
         "folder": "outputs",
         "experiment": "survlstm",
@@ -391,11 +391,11 @@ def test_a_server_that_only_a_checkpoint_names_does_not_get_credentials(stopped,
     write_checkpoint(path, state)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert resumed_config(stopped, []).tracker.store == recorded_config(stopped).tracker.store == "https://evil.example"
+    assert resumed_config(stopped, []).logger.store == recorded_config(stopped).logger.store == "https://evil.example"
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
     for job in (lambda: resumed_config(stopped, []), lambda: recorded_config(stopped)):
         with pytest.raises(ConfigError, match=r"there are credentials \(MLFLOW_TRACKING_PASSWORD\); found it only in"):
             job()
-    assert resumed_config(stopped, ["tracker=none"]).tracker.target is None
+    assert resumed_config(stopped, ["logger=none"]).logger.target is None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://evil.example")
-    assert recorded_config(stopped).tracker.store == "https://evil.example"
+    assert recorded_config(stopped).logger.store == "https://evil.example"

@@ -20,7 +20,7 @@ from tests.bundles import bundle_on
 from tests.serving.serving_process import SECONDS, serving
 
 MARKER = "MARKER-7f3a"
-SMOKE = ["train", "experiment=smoke", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "output_dir=run"]
+SMOKE = ["train", "experiment=smoke", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "output_dir=run"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ CONFIG = {
     "outcome": {"_target_": "survlstm.data.outcomes.synthetic.SyntheticOutcome", "event_rate": 0.7},
     "model": {"embedding_dim": 128, "hidden_dim": 256, "num_layers": 2, "dropout": 0.3},
     "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.001, "weight_decay": 1e-4},
-    "judgement": {"landmarks": {"visits": [2, 5, 10]}},
+    "evaluation": {"landmarks": {"visits": [2, 5, 10]}},
     "seed": 0,
 }
 

@@ -35,7 +35,7 @@ def test_a_finished_run_says_everything(run):
     assert row.record.overrides == ("model.dropout=0.1", "data=cohort_1000")
     assert row.config["optimizer.weight_decay"] == 1e-4
     assert row.config["data.path"] == "null"
-    assert row.config["judgement.landmarks.visits"] == "[2,5,10]"
+    assert row.config["evaluation.landmarks.visits"] == "[2,5,10]"
     assert [row.setting(key) for key in ("model.dropout", "model.hidden_dim", "nowhere")] == [0.1, 256, None]
 
 
@@ -199,7 +199,7 @@ def test_a_folder_that_is_not_there_holds_no_run(tmp_path):
 
 
 def test_real_runs_are_read(survlstm, tmp_path):
-    words = ["experiment=smoke", "judgement.baselines=[]", "judgement.landmarks.visits=[]", "trainer.epochs=1"]
+    words = ["experiment=smoke", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "trainer.epochs=1"]
     assert survlstm("train", "-m", *words, "model.dropout=0.1,0.3", "output_dir=sweep") == 0
     runs = find_runs(Path("sweep"))
     assert [path.name for path in runs] == ["model.dropout=0.1", "model.dropout=0.3"]

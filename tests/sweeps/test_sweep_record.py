@@ -26,9 +26,9 @@ def recorded(folder, *words):
         ["data=tiny", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5"],
         ["experiment=smoke", "seed=range(0,5)", "split.fold=0,1,2,3,4"],
         ["outcome=first_code", "outcome.codes=[SNOMED/44054006,LOINC/4548-4]", "seed=1,2"],
-        ["clock=landmark", "clock.visit=null", "clock.day=choice(100,200)", "judgement.landmarks.visits=[2,5]"],
+        ["clock=landmark", "clock.visit=null", "clock.day=choice(100,200)", "evaluation.landmarks.visits=[2,5]"],
         ["model=lstm_small,lstm_medium", "scheduler=choice(cosine,none)", "data.path='/my data/a=b,c'"],
-        ["model=glob(*)", "tracker=mlflow", "tracker.experiment=night", "seed=0"],
+        ["model=glob(*)", "logger=mlflow", "logger.experiment=night", "seed=0"],
         ["hydra/launcher=two_at_once", "hydra.launcher.n_jobs=-1", "seed=1,2"],
         ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.gres=gpu:a100:1", "seed=1,2"],
     ],
@@ -49,7 +49,7 @@ def test_what_people_sweep_over_is_completed_without_saying_it_again(tmp_path, w
         ("++hydra.callbacks.x.y=1", r"found \+\+hydra\.callbacks\.x\.y, which adds, deletes or moves a key"),
         ("+foo=1", r"found \+foo, which adds"),
         ("++trainer.epochs=1", r"found \+\+trainer\.epochs, which adds"),
-        ("~tracker", "found ~tracker, which adds"),
+        ("~logger", "found ~logger, which adds"),
         ("model@data=lstm_small", "found model@data, which adds, deletes or moves"),
         ("hydra.callbacks={x:1}", "found hydra.callbacks, which is hydra's own"),
         ("hydra.searchpath=[file:///tmp/x]", "found hydra.searchpath, which is hydra's own"),
@@ -152,9 +152,9 @@ def credentials(monkeypatch, tmp_path):
 def test_a_server_that_only_the_record_names_does_not_get_credentials(tmp_path, credentials, monkeypatch):
     resume = f"sweep.resume={tmp_path / 'sweep'}"
     for mine in ("null", "https://mine.example", "sqlite:////tmp/x.db", "'sqlite:////tmp/x.db'"):
-        recorded(tmp_path / "sweep", "tracker=mlflow", f"tracker.store={mine}", "seed=0,1")
-        assert read_sweep_words([resume]).words[2] == f"tracker.store={mine}"
-    recorded(tmp_path / "sweep", "tracker=mlflow", "tracker.store=https://evil.example", "seed=0,1")
+        recorded(tmp_path / "sweep", "logger=mlflow", f"logger.store={mine}", "seed=0,1")
+        assert read_sweep_words([resume]).words[2] == f"logger.store={mine}"
+    recorded(tmp_path / "sweep", "logger=mlflow", "logger.store=https://evil.example", "seed=0,1")
     with pytest.raises(
         ConfigError, match=r"there are credentials \(MLFLOW_TRACKING_TOKEN\); found it only in"
     ) as caught:
@@ -162,7 +162,7 @@ def test_a_server_that_only_the_record_names_does_not_get_credentials(tmp_path, 
     assert "hunter2" not in str(caught.value)
     # Without credentials nothing is sent that the user would not send to anybody.
     monkeypatch.delenv("MLFLOW_TRACKING_TOKEN")
-    assert read_sweep_words([resume]).words[2] == "tracker.store=https://evil.example"
+    assert read_sweep_words([resume]).words[2] == "logger.store=https://evil.example"
 
 
 class Mischief:
@@ -226,7 +226,7 @@ def test_the_keys_are_those_of_all_groups():
         "clock.day",
         "outcome.codes",
         "scheduler.T_max",
-        "tracker.store",
+        "logger.store",
         "trainer.budget.hours",
     } <= leaf_keys_of_schema(RunConfig)
     assert not any("_target_" in key or "target" in key.split(".") for key in leaf_keys_of_schema(RunConfig))

@@ -245,7 +245,7 @@ main(sys.argv[1:])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems don't limit the address space")
 def test_a_run_that_does_not_fit_ends_with_one_sentence_and_code_6(survlstm, tmp_path):
-    words = ["train", "experiment=smoke", "outcome=death", "judgement.baselines=[]", "judgement.resamples=100"]
+    words = ["train", "experiment=smoke", "outcome=death", "evaluation.baselines=[]", "evaluation.resamples=100"]
     words += ["trainer.batch_size=46", "vocabulary.min_frequency=300"]
     # Fills the cache.
     assert survlstm(*words, "trainer.dry_run=true") == 0

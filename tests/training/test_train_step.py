@@ -89,7 +89,7 @@ def test_a_whole_history_is_the_same(plain, tmp_path, settings):
 @pytest.mark.parametrize("cost", [0, 100, 10**9])
 def test_a_whole_history_is_the_same_however_time_is_cut(plain, tmp_path, monkeypatch, cost):
     prepared, expected = plain
-    monkeypatch.setattr(slots, "SLICE_COST", cost)
+    monkeypatch.setattr(packing, "SLICE_COST", cost)
     batches = batches_of(prepared)
     batch = batches.collate(batches.members)
     different = len(batch.visits_per_row.unique())

@@ -26,7 +26,7 @@ EXPERIMENTS = [
     ["model.dropout=0.123456789012345", "optimizer.weight_decay=1.25e-05"],
     ["data=tiny", "model=lstm_medium", "scheduler=cosine", "trainer.epochs=7", "seed=3"],
     ["experiment=smoke", "data=cohort_106", "outcome=death", "clock=landmark", "clock.day=365", "clock.visit=null"],
-    ["trainer.early_stopping.patience=null", "model.visit_features=[age]", "judgement.baselines=[]"],
+    ["trainer.early_stopping.patience=null", "model.visit_features=[age]", "evaluation.baselines=[]"],
 ]
 
 

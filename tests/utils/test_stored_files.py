@@ -36,7 +36,7 @@ def config_of(**changes):
         ({"outcome__planted_codes": ["X/1", "X/${oc.env:SECRET}"]}, "outcome.planted_codes"),
         ({"data__path": "${oc.decode:${oc.env:SECRET}}"}, "data.path"),
         ({"model__hidden_dim": "${seed}"}, "model.hidden_dim"),
-        ({"tracker": {"_target_": None, "more": {"deep": ["${now:}"]}}}, "tracker.more.deep"),
+        ({"logger": {"_target_": None, "more": {"deep": ["${now:}"]}}}, "logger.more.deep"),
     ],
 )
 def test_no_interpolation_of_a_stored_config_is_resolved(monkeypatch, changes, key):
@@ -57,7 +57,7 @@ def test_the_users_own_interpolation_is_resolved_and_what_is_kept_is_the_value(m
         check_overrides("train", [*TINY, "cache_dir=${oc.env:MINE}"], RunConfig)
 
 
-@pytest.mark.parametrize("section", ["model", "optimizer", "scheduler", "outcome", "tracker", "data"])
+@pytest.mark.parametrize("section", ["model", "optimizer", "scheduler", "outcome", "logger", "data"])
 def test_a_class_that_survlstm_did_not_put_there_is_neither_imported_nor_made(tmp_path, monkeypatch, section):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')\n")

@@ -22,7 +22,6 @@ from survlstm.evaluation.diagnostics.ranking_checks import (
     validation_c_index,
 )
 from survlstm.evaluation.diagnostics.training_checks import (
-    TIMED,
     exploding_gradients,
     parameters_per_subject,
     seconds_per_epoch,
@@ -60,20 +59,17 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run_diagnostics(facts: DiagnosticContext) -> tuple[Finding, ...]:
-    """Every check's finding, then those of the canaries; where nothing was trained, training is not spoken of."""
+    """Every check's finding, then those of the sanity_checks; where nothing was trained, training is not spoken of."""
     if facts.history is not None:
-        return tuple(check(facts) for check in CHECKS) + facts.canaries
+        return tuple(check(facts) for check in CHECKS) + facts.sanity_checks
     asked = [check for check in CHECKS if check not in OF_TRAINING]
-    return tuple(_of_evaluation(finding) for finding in (*(check(facts) for check in asked), *facts.canaries))
+    return tuple(_of_evaluation(finding) for finding in (*(check(facts) for check in asked), *facts.sanity_checks))
 
 
 def _of_evaluation(finding: Finding) -> Finding:
-    """A judgement's own settings can be tried at once; all others are keys of survlstm train."""
+    """A evaluation's own settings can be tried at once; all others are keys of survlstm train."""
     advice = tuple(
-        said if "=" not in said or said.startswith("judgement") else f"train again with {said}"
+        said if "=" not in said or said.startswith("evaluation") else f"train again with {said}"
         for said in finding.advice
     )
     return replace(finding, advice=advice)
-
-
-__all__ = ["CHECKS", "TIMED", "HealthFacts", "check_health", "not_finite"]

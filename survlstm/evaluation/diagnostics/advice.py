@@ -79,7 +79,7 @@ def more_test_events(config: RunConfig, events: int) -> tuple[str, ...]:
     wanted = math.inf
     if events:
         # A tenth more, for what is drawn by chance.
-        wanted = math.ceil(110 * config.split.test * config.judgement.min_events / events) / 100
+        wanted = math.ceil(110 * config.split.test * config.evaluation.min_events / events) / 100
     if not config.split.test < wanted <= LARGEST_TEST_SHARE:
         return larger_cohort(config)
     train = round(1 - config.split.val - wanted, 6)
@@ -114,4 +114,4 @@ def later_horizons(config: RunConfig) -> tuple[str, ...]:
     """Horizons that reach the events: another preset, or on the landmark clock a later end of its last interval."""
     if config.clock.kind == "landmark":
         return (f"clock.horizon_days={2 * config.clock.horizon_days:g}",)
-    return ("judgement=long_records",)
+    return ("evaluation=long_records",)

@@ -19,7 +19,7 @@ MOST_PARAMETERS_PER_SUBJECT = 3700
 
 @dataclass(frozen=True)
 class DiagnosticContext:
-    """A finished run: its settings, its training, its data, its verdict, and what the canaries found.
+    """A finished run: its settings, its training, its data, its summary, and what the sanity_checks found.
 
     ``history`` is None where nothing was trained.
     """
@@ -29,8 +29,8 @@ class DiagnosticContext:
     flow: CohortFlow
     tensors: Tensors
     vocabulary: Vocabulary
-    verdict: EvaluationSummary
-    canaries: tuple[Finding, ...]
+    summary: EvaluationSummary
+    sanity_checks: tuple[Finding, ...]
 
     @property
     def trained(self) -> History:
@@ -51,7 +51,7 @@ class DiagnosticContext:
     @property
     def is_random(self) -> bool:
         """True where nothing can be learnt: hazards of the random outcome are equal on the visit clock only."""
-        return isinstance(self.config.outcome, RandomOutcomeConfig) and self.verdict.clock == "visit"
+        return isinstance(self.config.outcome, RandomOutcomeConfig) and self.summary.clock == "visit"
 
     @property
     def too_large(self) -> bool:

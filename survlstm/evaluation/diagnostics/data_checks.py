@@ -15,7 +15,7 @@ from survlstm.survival.kaplan_meier import kaplan_meier
 # What the sentences of ``Flow.warnings`` begin with that a check of its own speaks of.
 CUT_HISTORIES = "Histories look cut"
 OUTCOME_FACTS = ("the event rate must lie", "the correlation of mean risk")
-# Twice and a half the tolerance: a shift that the verdict's interval would show.
+# Twice and a half the tolerance: a shift that the summary's interval would show.
 RATE_FAR_OFF = 0.05
 # An indicator reaches 0.9 only where its share among cases is 0.8 above that among controls at the same step. On a real
 # cohort of 1,123 patients the best code ranks 0.72 for the synthetic outcome, 0.66 for death (hospice) and 0.897 for
@@ -43,7 +43,7 @@ def event_rate(facts: DiagnosticContext) -> Finding:
     """A drawn outcome must meet the event rate that was asked for."""
     check, found = "event rate", facts.flow.outcome_facts
     if "asked_event_rate" not in found:
-        judged = f"{facts.verdict.events} of {facts.verdict.subjects} judged subjects"
+        judged = f"{facts.summary.events} of {facts.summary.subjects} judged subjects"
         return Finding(check, "ok", "The events are those of the records.", f"events of {judged}")
     off = abs(found["event_rate"] - found["asked_event_rate"])
     evidence = f"event rate {found['event_rate']:.3f}, {found['asked_event_rate']:g} asked for"

@@ -1,4 +1,4 @@
-"""The verdict of a run → the guide's warning signs of its C-index, and what the figures can't carry."""
+"""The summary of a run → the guide's warning signs of its C-index, and what the figures can't carry."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FEWEST_FOLLOWED = 10
 
 def test_c_index(facts: DiagnosticContext) -> Finding:
     """The headline C-index."""
-    model = facts.verdict.model
-    return _c_index(facts, facts.verdict.split, model.c_td.value, model.c_td.interval, facts.verdict.events)
+    model = facts.summary.model
+    return _c_index(facts, facts.summary.split, model.c_td.value, model.c_td.interval, facts.summary.events)
 
 
 def validation_c_index(facts: DiagnosticContext) -> Finding:
@@ -31,14 +31,14 @@ def validation_c_index(facts: DiagnosticContext) -> Finding:
 
 def record_length(facts: DiagnosticContext) -> Finding:
     """Ranking by nothing but the length of the record must not win: the number of visits knows the outcome."""
-    row = next((row for row in facts.verdict.rows if row.name == RECORD_LENGTH), None)
+    row = next((row for row in facts.summary.rows if row.name == RECORD_LENGTH), None)
     if row is None:
-        said = "Record length was no contender; add record_length to judgement.baselines."
-        return Finding(RECORD_LENGTH, "note", said, "judgement.baselines does not name it")
-    evidence = _against(facts.verdict.model, row)
-    if math.isnan(row.c_td.value) or math.isnan(facts.verdict.model.c_td.value):
+        said = "Record length was no contender; add record_length to evaluation.baselines."
+        return Finding(RECORD_LENGTH, "note", said, "evaluation.baselines does not name it")
+    evidence = _against(facts.summary.model, row)
+    if math.isnan(row.c_td.value) or math.isnan(facts.summary.model.c_td.value):
         return Finding(RECORD_LENGTH, "note", "Not decidable: no two subjects can be compared.", evidence)
-    if not row.c_td.value > facts.verdict.model.c_td.value:
+    if not row.c_td.value > facts.summary.model.c_td.value:
         return Finding(RECORD_LENGTH, "ok", "The model ranks no worse than the length of the record alone.", evidence)
     said = "The length of the record alone ranks better than the model"
     if facts.is_random:
@@ -51,8 +51,8 @@ def record_length(facts: DiagnosticContext) -> Finding:
 
 def best_baseline(facts: DiagnosticContext) -> Finding:
     """A model is worth its trouble only where it ranks better, and is likelier, than the best of the baselines."""
-    check, model = "best baseline", facts.verdict.model
-    rows = facts.verdict.rows
+    check, model = "best baseline", facts.summary.model
+    rows = facts.summary.rows
     best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
         return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
@@ -74,13 +74,13 @@ def best_baseline(facts: DiagnosticContext) -> Finding:
 
 
 def event_count(facts: DiagnosticContext) -> Finding:
-    """No interval is given under ``judgement.min_events`` events."""
-    verdict, needed = facts.verdict, facts.config.judgement.min_events
-    check = f"{verdict.split} events"
-    evidence = f"{verdict.events} events among {verdict.subjects} {verdict.split} subjects; {needed} are needed"
-    if verdict.events >= needed:
+    """No interval is given under ``evaluation.min_events`` events."""
+    summary, needed = facts.summary, facts.config.evaluation.min_events
+    check = f"{summary.split} events"
+    evidence = f"{summary.events} events among {summary.subjects} {summary.split} subjects; {needed} are needed"
+    if summary.events >= needed:
         return Finding(check, "ok", "There are enough events for an interval.", evidence)
-    remedies = advice.more_test_events(facts.config, verdict.events)
+    remedies = advice.more_test_events(facts.config, summary.events)
     return Finding(
         check, "warning", "There are too few events for an interval: the figures prove nothing.", evidence, remedies
     )
@@ -88,9 +88,9 @@ def event_count(facts: DiagnosticContext) -> Finding:
 
 def unsupported_horizons(facts: DiagnosticContext) -> Finding:
     """Censoring may leave nobody, or hardly anybody, at the horizons that were asked for."""
-    check, landmarks = "horizons", facts.verdict.landmarks
+    check, landmarks = "horizons", facts.summary.landmarks
     if not landmarks:
-        return Finding(check, "ok", "No landmark was asked for.", "judgement.landmarks names none")
+        return Finding(check, "ok", "No landmark was asked for.", "evaluation.landmarks names none")
     asked = sum(len(one.horizons) + len(one.unsupported) for one in landmarks)
     unsupported = sum(len(one.unsupported) for one in landmarks)
     nobody = [one.name for one in landmarks if not one.horizons]
@@ -125,7 +125,7 @@ def _c_index(facts: DiagnosticContext, split: str, c_td: float, interval: Interv
     check = f"C-index on {split}"
     evidence = f"c_td {c_td:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
     evidence += f", {events} events"
-    few = "" if events >= facts.config.judgement.min_events else f", though {events} events say little"
+    few = "" if events >= facts.config.evaluation.min_events else f", though {events} events say little"
     if math.isnan(c_td):
         return Finding(
             check, "note", f"The C-index on {split} is undefined: no two subjects can be compared.", evidence
@@ -167,13 +167,13 @@ def _followed(landmark: LandmarkResult) -> str:
 
 def _shorter_horizons(facts: DiagnosticContext) -> tuple[str, ...]:
     """The horizons that enough are followed past from every landmark; in days they are set by the clock."""
-    landmarks = facts.verdict.landmarks
-    if facts.verdict.clock == "landmark":
+    landmarks = facts.summary.landmarks
+    if facts.summary.clock == "landmark":
         return ()
     held = sorted(set.intersection(*map(_followed_past, landmarks)))
-    if not held or held == sorted(facts.config.judgement.landmarks.horizons):
+    if not held or held == sorted(facts.config.evaluation.landmarks.horizons):
         return ()
-    return (f"judgement.landmarks.horizons=[{','.join(f'{horizon:g}' for horizon in held)}]",)
+    return (f"evaluation.landmarks.horizons=[{','.join(f'{horizon:g}' for horizon in held)}]",)
 
 
 def _followed_past(landmark: LandmarkResult) -> set[float]:

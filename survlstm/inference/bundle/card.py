@@ -76,7 +76,7 @@ def write_card(
         cohort=cohort,
         metrics=metrics,
         judged=metrics["test"],
-        findings=[found for found in metrics["health"] if found["level"] in {"failure", "warning"}],
+        findings=[found for found in metrics["diagnostics"] if found["level"] in {"failure", "warning"}],
         figures=figures,
         has_onnx=has_onnx,
         excluded="; ".join(

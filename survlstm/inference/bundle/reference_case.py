@@ -36,7 +36,7 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) 
     train, val = (
         predict_split(model, build_batches(config, tensors, part), device) for part in (Split.TRAIN, Split.VAL)
     )
-    steps = config.judgement.landmarks.horizons
+    steps = config.evaluation.landmarks.horizons
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
         shown = sorted({float(ends[min(step, len(ends)) - 1]) for step in steps})

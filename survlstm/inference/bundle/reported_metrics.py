@@ -112,7 +112,7 @@ class ReportedMetrics(_Told):
     """metrics.json of a bundle: how good the model is, and how it was trained."""
 
     test: _Judged
-    health: list[_Finding]
+    diagnostics: list[_Finding]
     training: _Training
 
 

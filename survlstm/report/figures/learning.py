@@ -60,7 +60,7 @@ def _draw_c_td(history: History) -> DrawnFigure:
         alt=f"Validation c_td from {format_number(values[0])} to {format_number(values[-1])}, {said}".rstrip(", "),
         caption=(
             f"Ranking of the validation subjects, higher is better: {said}The epoch is chosen on validation subjects, "
-            "so this figure flatters a little; the verdict's comes from subjects that chose nothing. Learning rate at "
+            "so this figure flatters a little; the summary's comes from subjects that chose nothing. Learning rate at "
             f"the end: {format_short(last.lr)}."
         ),
         figure=figure,

@@ -1,4 +1,4 @@
-"""A tracker → one that neither stops nor holds up a run: one warning, and silence after it."""
+"""A logger → one that neither stops nor holds up a run: one warning, and silence after it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class _Ask(NamedTuple):
 
 
 class BackgroundLogger:
-    """A tracker in a thread of its own: the run waits for it at its beginning and at its end only.
+    """A logger in a thread of its own: the run waits for it at its beginning and at its end only.
 
     It waits ``patience_seconds`` each time and no longer, whatever hangs: a server, a name look-up, a locked database,
     a dead disk. Epochs are passed on without waiting. The first error, of any kind, or the first wait in vain is logged
-    as one WARNING; then the tracker is off until the run is gone on with.
+    as one WARNING; then the logger is off until the run is gone on with.
     """
 
-    def __init__(self, tracker: Logger) -> None:
-        self.tracker = tracker
-        self.name, self.patience_seconds = tracker.name, tracker.patience_seconds
+    def __init__(self, logger: Logger) -> None:
+        self.logger = logger
+        self.name, self.patience_seconds = logger.name, logger.patience_seconds
         self._asked: SimpleQueue[_Ask | None] = SimpleQueue()
         self._latest: History | None = None
         self._is_off = False
@@ -42,14 +42,14 @@ class BackgroundLogger:
 
     @property
     def advice(self) -> str:
-        """The tracker's."""
-        return self.tracker.advice
+        """The logger's."""
+        return self.logger.advice
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
         """Begin, or go on; returns when that is done, has failed or takes too long."""
         # A daemon: a call that never returns must not keep the process alive.
-        threading.Thread(target=self._work, name=f"tracker {self.name}", daemon=True).start()
-        self._wait_for(lambda: self.tracker.begin(config, name=name, folder=folder))
+        threading.Thread(target=self._work, name=f"logger {self.name}", daemon=True).start()
+        self._wait_for(lambda: self.logger.begin(config, name=name, folder=folder))
 
     def epoch_ended(self, history: History) -> None:
         """Pass the epochs on, as they are now; returns at once."""
@@ -59,16 +59,16 @@ class BackgroundLogger:
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
         """Tell the end; returns when all is told, has failed or takes too long."""
-        self._wait_for(lambda: self.tracker.end(metrics, folder, state))
+        self._wait_for(lambda: self.logger.end(metrics, folder, state))
 
     def close(self) -> None:
         """Let the thread end when it has done what it was asked for; returns at once."""
         self._asked.put(None)
 
     def _tell(self, history: History) -> None:
-        # Where a tracker is slower than the epochs, a later call brings all of them.
+        # Where a logger is slower than the epochs, a later call brings all of them.
         if history is self._latest:
-            self.tracker.epoch_ended(history)
+            self.logger.epoch_ended(history)
 
     def _ask(self, call: Callable[[], None]) -> threading.Event:
         answered = threading.Event()
@@ -77,19 +77,19 @@ class BackgroundLogger:
 
     def _wait_for(self, call: Callable[[], None]) -> None:
         if not self._is_off and not self._ask(call).wait(self.patience_seconds):
-            self._give_up(f"it has not answered for {self.patience_seconds:g} s", "or raise tracker.patience_seconds; ")
+            self._give_up(f"it has not answered for {self.patience_seconds:g} s", "or raise logger.patience_seconds; ")
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
             try:
                 if not self._is_off:
                     asked.call()
-            # The thread is the tracker's alone: a package that would end the process ends itself.
+            # The thread is the logger's alone: a package that would end the process ends itself.
             except BaseException as error:
                 self._give_up(f"{type(error).__name__}: {first_line(error)}")
             asked.answered.set()
         with suppress(BaseException):
-            self.tracker.close()
+            self.logger.close()
 
     def _give_up(self, why: str, also: str = "") -> None:
         with self._lock:
@@ -97,7 +97,7 @@ class BackgroundLogger:
                 return
             self._is_off = True
         log.warning(
-            "WARNING: tracker=%s is off from here on, and the run goes on: %s. %s; %shistory.json and metrics.json "
+            "WARNING: logger=%s is off from here on, and the run goes on: %s. %s; %shistory.json and metrics.json "
             "hold everything all the same",
             self.name,
             why.rstrip("."),

@@ -1,4 +1,4 @@
-"""What every tracker is told, and in which words: the numbers of an epoch, the config as flat parameters."""
+"""What every logger is told, and in which words: the numbers of an epoch, the config as flat parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Literal["finished", "failed", "stopped"]
 class Logger(Protocol):
     """Told of a run by its main process, in this order; a run that was stopped begins once more in its own folder.
 
-    ``name`` is the choice in conf/tracker, ``advice`` what to do when it fails, ``patience_seconds`` how long a run
+    ``name`` is the choice in conf/logger, ``advice`` what to do when it fails, ``patience_seconds`` how long a run
     waits for it. Any method may raise anything: ``survlstm.training.loggers.background`` stands between it and the run.
     """
 
@@ -31,7 +31,7 @@ class Logger(Protocol):
         """What to see to, without a full stop."""
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """The resolved config, plain; ``folder`` is the run's, where a tracker keeps what it must find again."""
+        """The resolved config, plain; ``folder`` is the run's, where a logger keeps what it must find again."""
 
     def epoch_ended(self, history: History) -> None:
         """After every epoch: all epochs so far, of which an earlier life of the run may have told some."""
@@ -70,7 +70,7 @@ def require_package(package: str, *, extra: str) -> None:
     # An installation that does not fit fails with anything.
     except Exception as error:
         raise ConfigError(
-            f"tracker={extra} needs the extra {extra}: pip install 'survlstm[{extra}]' "
+            f"logger={extra} needs the extra {extra}: pip install 'survlstm[{extra}]' "
             f"({type(error).__name__}: {first_line(error)})"
         ) from error
 

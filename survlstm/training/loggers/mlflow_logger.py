@@ -65,7 +65,7 @@ def refuse_unnamed_server(store: str | None, *, file: str, advice: str) -> None:
         held.append("~/.mlflow/credentials")
     if held:
         raise ConfigError(
-            f"tracker.store must be named by the command or by MLFLOW_TRACKING_URI where there are credentials "
+            f"logger.store must be named by the command or by MLFLOW_TRACKING_URI where there are credentials "
             f"({', '.join(held)}); found it only in {file}, and that server would get them. {advice}"
         )
 
@@ -93,7 +93,7 @@ class MLflowLogger:
         self.experiment = experiment
         self.log_checkpoint = log_checkpoint
         self.patience_seconds = patience_seconds
-        self.advice = f"See that {self.store} is an MLflow store that answers, or set tracker.store"
+        self.advice = f"See that {self.store} is an MLflow store that answers, or set logger.store"
         self._client: MlflowClient
         self._run_id = ""
         self._done = 0
@@ -178,10 +178,10 @@ class MLflowLogger:
         if found.lifecycle_stage != "active":
             restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
             self.advice = (
-                f"Restore it with MLFLOW_TRACKING_URI={shlex.quote(self.store)} {restore}, or set tracker.experiment "
+                f"Restore it with MLFLOW_TRACKING_URI={shlex.quote(self.store)} {restore}, or set logger.experiment "
                 "to another name"
             )
-            raise ConfigError(f"tracker.experiment must not name a deleted experiment; {self.experiment} was deleted")
+            raise ConfigError(f"logger.experiment must not name a deleted experiment; {self.experiment} was deleted")
         return found.experiment_id
 
     def _log_params(self, config: dict[str, Any], there: dict[str, str]) -> None:

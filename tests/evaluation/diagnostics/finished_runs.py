@@ -90,8 +90,8 @@ def facts_of(*words, **parts):
         "flow": flow_of(**DRAWN),
         "tensors": tensors_of(),
         "vocabulary": Vocabulary(("[PAD]", "[UNK]", "A", "B")),
-        "verdict": verdict_of(landmarks=(landmark_of(),)),
-        "canaries": (),
+        "summary": verdict_of(landmarks=(landmark_of(),)),
+        "sanity_checks": (),
     }
     return DiagnosticContext(**(made | parts))
 

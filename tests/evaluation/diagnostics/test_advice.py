@@ -21,15 +21,15 @@ from tests.evaluation.diagnostics.finished_runs import (
 def test_a_c_index_is_not_improved_by_a_larger_model_where_it_is_too_large_already():
     history = replace(facts_of().history, parameters_per_subject=13_000.0)
     low = verdict_of(0.5)
-    assert "model.hidden_dim=512" in found("C-index on test", facts_of(verdict=low)).advice
-    advised = found("C-index on test", facts_of(verdict=low, history=history)).advice
+    assert "model.hidden_dim=512" in found("C-index on test", facts_of(summary=low)).advice
+    advised = found("C-index on test", facts_of(summary=low, history=history)).advice
     assert advised == ("optimizer.lr=0.0001", "data.simulated.patients=2246")
 
 
 def test_more_epochs_are_advised_where_the_last_ones_were_the_best():
     low = verdict_of(0.5)
-    assert "trainer.epochs=200" not in found("C-index on test", facts_of(verdict=low)).advice
-    improving = facts_of(verdict=low, history=history_of(np.linspace(2.5, 2.2, 20)))
+    assert "trainer.epochs=200" not in found("C-index on test", facts_of(summary=low)).advice
+    improving = facts_of(summary=low, history=history_of(np.linspace(2.5, 2.2, 20)))
     assert "trainer.epochs=200" in found("C-index on test", improving).advice
 
 

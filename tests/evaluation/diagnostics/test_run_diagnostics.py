@@ -7,7 +7,7 @@ from tests.evaluation.diagnostics.finished_runs import facts_of
 
 def test_a_healthy_run_of_the_guide_warns_of_nothing():
     canary = Finding("canary", "ok", "It lives.", "figures")
-    findings = run_diagnostics(facts_of(canaries=(canary,)))
+    findings = run_diagnostics(facts_of(sanity_checks=(canary,)))
     assert {one.level for one in findings} == {"ok"}
     assert len(findings) == len(CHECKS) + 1
     assert findings[-1] == canary

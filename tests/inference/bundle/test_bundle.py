@@ -196,7 +196,11 @@ def put_in(*path, value):
         ),
         (METRICS, put_in("test", "rows", 0, "c_td", "interval", value={"low": 0.9, "high": 0.1}), "must not end below"),
         (METRICS, put_in("test", "events", value=-1), r"Metrics test\.events: .* greater than or equal to 0"),
-        (METRICS, put_in("health", value=[{"check": "c"}]), r"Metrics health\.0\.level: Field required"),
+        (
+            METRICS,
+            put_in("diagnostics", value=[{"check": "c"}]),
+            r"ReportedMetrics diagnostics\.0\.level: Field required",
+        ),
         (METRICS, lambda _: [], "Metrics: Input should be a valid dictionary"),
         (
             COHORT,

@@ -1,4 +1,4 @@
-"""Histories, configs and run folders as small as a tracker needs them."""
+"""Histories, configs and run folders as small as a logger needs them."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What the tests of the MLflow tracker share: lives of a run, what MLflow has of it, and a real server."""
+"""What the tests of the MLflow logger share: lives of a run, what MLflow has of it, and a real server."""
 
 import contextlib
 import os
@@ -37,21 +37,21 @@ def tracker_of(*, store=None, folder="", experiment="survlstm", log_checkpoint=F
     )
 
 
-def life(tracker, folder, histories, *, config=CONFIG, metrics=METRICS, state="finished", killed=False):
+def life(logger, folder, histories, *, config=CONFIG, metrics=METRICS, state="finished", killed=False):
     """One life of a run, without a guard, so that an error is an error; ``killed`` leaves all as it stands."""
     folder.mkdir(exist_ok=True)
-    tracker.begin(config, name=folder.name, folder=folder)
+    logger.begin(config, name=folder.name, folder=folder)
     for each in histories:
-        tracker.epoch_ended(each)
+        logger.epoch_ended(each)
     if not killed:
-        tracker.end(metrics, folder, state)
-    tracker.close()
+        logger.end(metrics, folder, state)
+    logger.close()
 
 
-def guarded_run(tracker, folder, histories, *, between=lambda guarded: None):
+def guarded_run(logger, folder, histories, *, between=lambda guarded: None):
     """The same with a guard; ``between`` is called before the epochs. Gives the seconds that the run was held up."""
     folder.mkdir(exist_ok=True)
-    guarded = BackgroundLogger(tracker)
+    guarded = BackgroundLogger(logger)
     started = time.monotonic()
     guarded.begin(CONFIG, name=folder.name, folder=folder)
     held = time.monotonic() - started

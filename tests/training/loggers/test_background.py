@@ -1,4 +1,4 @@
-"""Guarded: whatever a tracker does, the run goes on, is told once and waits no longer than was said."""
+"""Guarded: whatever a logger does, the run goes on, is told once and waits no longer than was said."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from survlstm.utils.errors import ConfigError
 from tests.training.loggers.histories import CONFIG, METRICS, history, warnings_in
 
 
-class Tracker:
+class Logger:
     """Notes what it is told; ``does`` is called before, with the name of the method."""
 
     name = "tensorboard"
@@ -39,10 +39,10 @@ class Tracker:
         self.closed.set()
 
 
-def run_of(tracker, folder, *, epochs=3):
+def run_of(logger, folder, *, epochs=3):
     """A whole run; the seconds that it took."""
     started = time.monotonic()
-    guarded = BackgroundLogger(tracker)
+    guarded = BackgroundLogger(logger)
     guarded.begin(CONFIG, name="a run", folder=folder)
     for number in range(1, epochs + 1):
         guarded.epoch_ended(history(number))
@@ -60,25 +60,25 @@ def raising(where, error):
 
 
 def test_a_tracker_is_told_all_in_order(tmp_path, caplog):
-    tracker = Tracker()
-    run_of(tracker, tmp_path)
-    assert tracker.closed.wait(10)
-    assert tracker.told[0] == ("begin", CONFIG, "a run", tmp_path)
-    assert tracker.told[-2:] == [("epoch_ended", [1, 2, 3]), ("end", METRICS, tmp_path, "finished")]
+    logger = Logger()
+    run_of(logger, tmp_path)
+    assert logger.closed.wait(10)
+    assert logger.told[0] == ("begin", CONFIG, "a run", tmp_path)
+    assert logger.told[-2:] == [("epoch_ended", [1, 2, 3]), ("end", METRICS, tmp_path, "finished")]
     assert not warnings_in(caplog)
 
 
 def test_epochs_are_passed_on_as_they_were(tmp_path):
     held = threading.Event()
-    tracker = Tracker(lambda method: held.wait(10) if method == "epoch_ended" else None)
-    guarded = BackgroundLogger(tracker)
+    logger = Logger(lambda method: held.wait(10) if method == "epoch_ended" else None)
+    guarded = BackgroundLogger(logger)
     guarded.begin(CONFIG, name="a run", folder=tmp_path)
     changing = history(2)
     guarded.epoch_ended(changing)
     changing.epochs.clear()
     held.set()
     guarded.end({}, tmp_path, "stopped")
-    assert tracker.told[1] == ("epoch_ended", [1, 2])
+    assert logger.told[1] == ("epoch_ended", [1, 2])
     guarded.close()
 
 
@@ -90,8 +90,8 @@ def test_a_tracker_slower_than_the_epochs_gets_the_last_of_those_that_wait(tmp_p
             begun.set()
             held.wait(10)
 
-    tracker = Tracker(does)
-    guarded = BackgroundLogger(tracker)
+    logger = Logger(does)
+    guarded = BackgroundLogger(logger)
     guarded.begin(CONFIG, name="a run", folder=tmp_path)
     guarded.epoch_ended(history(1))
     assert begun.wait(10)
@@ -99,27 +99,27 @@ def test_a_tracker_slower_than_the_epochs_gets_the_last_of_those_that_wait(tmp_p
         guarded.epoch_ended(history(number))
     held.set()
     guarded.end({}, tmp_path, "finished")
-    assert [told[1][-1] for told in tracker.told if told[0] == "epoch_ended"] == [1, 49]
+    assert [told[1][-1] for told in logger.told if told[0] == "epoch_ended"] == [1, 49]
     guarded.close()
 
 
 @pytest.mark.parametrize("where", ["begin", "epoch_ended", "end"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SystemExit(3), KeyError()], ids=repr)
 def test_an_error_is_told_once_and_then_there_is_silence(where, error, tmp_path, caplog):
-    tracker = Tracker(raising(where, error))
-    run_of(tracker, tmp_path)
-    assert tracker.closed.wait(10)
+    logger = Logger(raising(where, error))
+    run_of(logger, tmp_path)
+    assert logger.closed.wait(10)
     (said,) = warnings_in(caplog)
-    assert said.startswith("WARNING: tracker=tensorboard is off from here on, and the run goes on: ")
+    assert said.startswith("WARNING: logger=tensorboard is off from here on, and the run goes on: ")
     assert type(error).__name__ in said
     assert said.endswith(". See to it; history.json and metrics.json hold everything all the same")
     assert "\n" not in said
-    told = [told[0] for told in tracker.told]
+    told = [told[0] for told in logger.told]
     assert told == {"begin": [], "epoch_ended": ["begin"]}.get(where, ["begin", *["epoch_ended"] * (len(told) - 1)])
 
 
 def test_pages_of_a_package_are_cut_to_their_first_line(tmp_path, caplog):
-    run_of(Tracker(raising("begin", RuntimeError("one " * 200 + "\nand a traceback"))), tmp_path)
+    run_of(Logger(raising("begin", RuntimeError("one " * 200 + "\nand a traceback"))), tmp_path)
     (said,) = warnings_in(caplog)
     assert len(said) < 540
     assert "traceback" not in said
@@ -128,22 +128,22 @@ def test_pages_of_a_package_are_cut_to_their_first_line(tmp_path, caplog):
 @pytest.mark.parametrize("where", ["begin", "epoch_ended", "end"])
 def test_a_tracker_that_hangs_holds_a_run_up_once_and_no_longer_than_its_patience(where, tmp_path, caplog):
     held = threading.Event()
-    tracker = Tracker(lambda method: held.wait(30) if method == where else None, patience_seconds=0.3)
-    assert 0.3 <= run_of(tracker, tmp_path) < 10
+    logger = Logger(lambda method: held.wait(30) if method == where else None, patience_seconds=0.3)
+    assert 0.3 <= run_of(logger, tmp_path) < 10
     (said,) = warnings_in(caplog)
-    assert "it has not answered for 0.3 s. See to it; or raise tracker.patience_seconds; history.json" in said
+    assert "it has not answered for 0.3 s. See to it; or raise logger.patience_seconds; history.json" in said
     held.set()
-    assert tracker.closed.wait(10)
+    assert logger.closed.wait(10)
     # The call that hung came through at last; nothing came after it, and nothing more was said.
-    assert tracker.told[-1][0] == where
+    assert logger.told[-1][0] == where
     assert len(warnings_in(caplog)) == 1
 
 
 def test_a_call_that_never_returns_does_not_keep_the_process(tmp_path):
     script = (
         "import sys, time, pathlib; from survlstm.training.loggers.background import Guarded\n"
-        "from tests.training.loggers.test_background import Tracker\n"
-        "guarded = Guarded(Tracker(lambda method: time.sleep(600), patience_seconds=0.1))\n"
+        "from tests.training.loggers.test_background import Logger\n"
+        "guarded = Guarded(Logger(lambda method: time.sleep(600), patience_seconds=0.1))\n"
         "guarded.begin({}, name='', folder=pathlib.Path()); guarded.close()\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True)
@@ -152,19 +152,17 @@ def test_a_call_that_never_returns_does_not_keep_the_process(tmp_path):
 
 
 def test_without_a_tracker_nothing_is_done(tmp_path, caplog):
-    tracker = NoLogger()
-    tracker.begin(CONFIG, name="a run", folder=tmp_path)
-    tracker.epoch_ended(history(1))
-    tracker.end(METRICS, tmp_path, "finished")
-    tracker.close()
+    logger = NoLogger()
+    logger.begin(CONFIG, name="a run", folder=tmp_path)
+    logger.epoch_ended(history(1))
+    logger.end(METRICS, tmp_path, "finished")
+    logger.close()
     assert not list(tmp_path.iterdir())
     assert not caplog.records
 
 
 def test_a_missing_package_is_named_with_its_extra():
-    with pytest.raises(
-        ConfigError, match=r"tracker=mlflow needs the extra mlflow: pip install 'survlstm\[mlflow\]' \("
-    ):
+    with pytest.raises(ConfigError, match=r"logger=mlflow needs the extra mlflow: pip install 'survlstm\[mlflow\]' \("):
         require_package("no_such_package_at_all", extra="mlflow")
 
 

@@ -1,4 +1,4 @@
-"""conf/tracker: every file holds exactly what its tracker is made with."""
+"""conf/logger: every file holds exactly what its logger is made with."""
 
 import pytest
 from hydra.utils import instantiate
@@ -12,18 +12,18 @@ needs_mlflow()
 
 
 def settings(choice):
-    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "tracker" / f"{choice}.yaml"), resolve=True)
+    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "logger" / f"{choice}.yaml"), resolve=True)
 
 
 def test_the_choices_are_the_ones_promised():
-    assert {path.stem for path in (conf_dir() / "tracker").iterdir()} == {"none", "tensorboard", "mlflow"}
+    assert {path.stem for path in (conf_dir() / "logger").iterdir()} == {"none", "tensorboard", "mlflow"}
 
 
 @pytest.mark.parametrize("choice", ["tensorboard", "mlflow"])
 def test_a_choice_makes_the_tracker_of_its_name(choice):
-    tracker = BackgroundLogger(instantiate(settings(choice)))
-    assert tracker.name == choice
-    assert tracker.patience_seconds == 30
+    logger = BackgroundLogger(instantiate(settings(choice)))
+    assert logger.name == choice
+    assert logger.patience_seconds == 30
 
 
 def test_none_makes_nothing():

@@ -1,4 +1,4 @@
-"""MLflowTracker with a SQLite file: what MLflow shows of a run, and of one that goes on."""
+"""MLflowLogger with a SQLite file: what MLflow shows of a run, and of one that goes on."""
 
 import json
 import logging
@@ -148,14 +148,14 @@ def test_more_epochs_than_one_request_takes(outputs):
 def test_a_deleted_experiment_is_told_with_what_brings_it_back(outputs, caplog):
     from mlflow import MlflowClient
 
-    tracker = tracker_of(folder=outputs)
-    client = MlflowClient(tracker.store)
+    logger = tracker_of(folder=outputs)
+    client = MlflowClient(logger.store)
     number = client.create_experiment("survlstm")
     client.delete_experiment(number)
-    guarded_run(tracker, outputs / "run", [history(1)])
+    guarded_run(logger, outputs / "run", [history(1)])
     (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "tracker.experiment must not name a deleted experiment; survlstm was deleted." in said
-    assert f"mlflow experiments restore --experiment-id {number}, or set tracker.experiment to another name" in said
+    assert "logger.experiment must not name a deleted experiment; survlstm was deleted." in said
+    assert f"mlflow experiments restore --experiment-id {number}, or set logger.experiment to another name" in said
     assert "that answers" not in said
     client.restore_experiment(number)
     life(tracker_of(folder=outputs), outputs / "run", [history(1)])
@@ -205,7 +205,7 @@ def test_a_locked_store_holds_a_run_up_no_longer_than_its_patience(outputs, capl
         other.execute("ROLLBACK")
     other.close()
     for thread in threading.enumerate():
-        if thread.name == "tracker mlflow":
+        if thread.name == "logger mlflow":
             thread.join()
 
 
@@ -213,7 +213,7 @@ def test_a_folder_that_can_not_be_written_is_one_warning(tmp_path, caplog):
     (tmp_path / "a file").write_text("")
     guarded_run(tracker_of(folder=tmp_path / "a file" / "outputs"), tmp_path / "run", [history(1)])
     (said,) = warnings_in(caplog)
-    assert "WARNING: tracker=mlflow is off from here on, and the run goes on: NotADirectoryError" in said
+    assert "WARNING: logger=mlflow is off from here on, and the run goes on: NotADirectoryError" in said
 
 
 def test_the_store_is_a_file_of_the_folder_unless_an_address_is_given(monkeypatch, tmp_path):
@@ -240,9 +240,7 @@ def test_making_a_store_leaves_the_logging_of_survlstm_alone(empty_store, caplog
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(
-        ConfigError, match=r"tracker=mlflow needs the extra mlflow: pip install 'survlstm\[mlflow\]' \("
-    ):
+    with pytest.raises(ConfigError, match=r"logger=mlflow needs the extra mlflow: pip install 'survlstm\[mlflow\]' \("):
         tracker_of()
 
 

@@ -1,4 +1,4 @@
-"""MLflowTracker and servers: a real one, one that is killed, one that hangs, one that is not there."""
+"""MLflowLogger and servers: a real one, one that is killed, one that hangs, one that is not there."""
 
 import random
 import signal
@@ -19,12 +19,12 @@ PATIENCE = 2.0
 ONE_RUN = """
 import pathlib, random, sys, time
 from survlstm.training.loggers.background import Guarded
-from survlstm.training.loggers.mlflow_logger import MLflowTracker
+from survlstm.training.loggers.mlflow_logger import MLflowLogger
 from tests.training.loggers.histories import CONFIG, METRICS, history
 
-tracker = MLflowTracker(store=sys.argv[1], folder="", experiment="survlstm", log_checkpoint=False, patience_seconds=1)
+logger = MLflowLogger(store=sys.argv[1], folder="", experiment="survlstm", log_checkpoint=False, patience_seconds=1)
 before, started, folder = random.getstate(), time.monotonic(), pathlib.Path()
-guarded = Guarded(tracker)
+guarded = Guarded(logger)
 guarded.begin(CONFIG, name="a run", folder=folder)
 guarded.epoch_ended(history(1))
 guarded.end(METRICS, folder, "finished")
@@ -68,8 +68,8 @@ def test_a_server_has_all_of_a_run_that_went_on(server, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     results(run)
-    tracker = tracker_of(store=server.url, experiment="whole", log_checkpoint=True)
-    life(tracker, run, [history(1), history(2, val_c_td=float("nan"))], state="stopped")
+    logger = tracker_of(store=server.url, experiment="whole", log_checkpoint=True)
+    life(logger, run, [history(1), history(2, val_c_td=float("nan"))], state="stopped")
     assert Kept(server.url, "whole").run.info.status == "KILLED"
     life(tracker_of(store=server.url, experiment="whole"), run, [history(2), history(4)])
     found = Kept(server.url, "whole")
@@ -88,18 +88,18 @@ def test_a_server_has_all_of_a_run_that_went_on(server, tmp_path):
 
 
 def test_a_server_killed_in_a_run_is_one_warning_and_gets_all_when_the_run_goes_on(server, tmp_path, caplog, impatient):
-    def tracker():
+    def logger():
         return tracker_of(store=server.url, experiment="killed")
 
     run = tmp_path / "run"
-    held = guarded_run(tracker(), run, [history(1), history(2)], between=lambda guarded: server.kill())
+    held = guarded_run(logger(), run, [history(1), history(2)], between=lambda guarded: server.kill())
     assert held < 10
     (said,) = warnings_in(caplog)
-    assert said.startswith("WARNING: tracker=mlflow is off from here on, and the run goes on: MlflowException: ")
-    assert f"See that {server.url} is an MLflow store that answers, or set tracker.store; history.json" in said
+    assert said.startswith("WARNING: logger=mlflow is off from here on, and the run goes on: MlflowException: ")
+    assert f"See that {server.url} is an MLflow store that answers, or set logger.store; history.json" in said
     server.start()
     caplog.clear()
-    guarded_run(tracker(), run, [history(3)])
+    guarded_run(logger(), run, [history(3)])
     assert not warnings_in(caplog)
     assert Kept(server.url, "killed").points("epoch") == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
@@ -109,10 +109,10 @@ def test_a_server_that_stands_still_in_a_run_holds_it_up_no_longer_than_its_pati
         server.signal(signal.SIGSTOP)
         guarded.patience_seconds = PATIENCE
 
-    tracker = tracker_of(store=server.url, experiment="still")
+    logger = tracker_of(store=server.url, experiment="still")
     started = time.monotonic()
     try:
-        guarded_run(tracker, tmp_path / "run", [history(1)], between=stand_still)
+        guarded_run(logger, tmp_path / "run", [history(1)], between=stand_still)
     finally:
         server.signal(signal.SIGCONT)
     assert PATIENCE <= time.monotonic() - started < PATIENCE + 8
@@ -154,10 +154,10 @@ def test_trying_again_draws_none_of_the_random_numbers_that_a_run_repeats(tmp_pa
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
-    tracker = tracker_of(store=nowhere())
+    logger = tracker_of(store=nowhere())
     before = random.getstate()
     with pytest.raises(MlflowException, match="Connection refused"):
-        tracker.begin(CONFIG, name="a run", folder=tmp_path)
+        logger.begin(CONFIG, name="a run", folder=tmp_path)
     assert random.getstate() == before
 
 
@@ -167,7 +167,7 @@ def test_a_server_that_never_answers_keeps_no_process_and_draws_no_random_number
     )
     assert ended.returncode == 0, ended.stderr
     said, left = ended.stderr.split("left at ")
-    assert said.startswith("WARNING: tracker=mlflow is off from here on"), said
+    assert said.startswith("WARNING: logger=mlflow is off from here on"), said
     assert said.count("\n") == 1, said
     assert ended.stdout == ""
     assert time.time() - float(left) < 5

@@ -1,4 +1,4 @@
-"""TensorBoardTracker: what it writes is read back by TensorBoard itself."""
+"""TensorBoardLogger: what it writes is read back by TensorBoard itself."""
 
 import resource
 import sys
@@ -16,13 +16,13 @@ PER_EPOCH = ["train_loss", "val_loss", "val_c_td", "lr", "grad_norm", "seconds",
 
 def life(folder, histories, *, metrics=METRICS, state="finished", killed=False):
     """One life of a run; ``killed`` leaves the file as it stands."""
-    tracker = TensorBoardLogger(patience_seconds=30)
-    tracker.begin(CONFIG, name="a run", folder=folder)
+    logger = TensorBoardLogger(patience_seconds=30)
+    logger.begin(CONFIG, name="a run", folder=folder)
     for each in histories:
-        tracker.epoch_ended(each)
+        logger.epoch_ended(each)
     if not killed:
-        tracker.end(metrics, folder, state)
-    tracker.close()
+        logger.end(metrics, folder, state)
+    logger.close()
 
 
 def shown(folder):
@@ -152,5 +152,5 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ConfigError, match=r"tracker=tensorboard needs the extra tensorboard: pip install 'survlstm\["):
+    with pytest.raises(ConfigError, match=r"logger=tensorboard needs the extra tensorboard: pip install 'survlstm\["):
         TensorBoardLogger(patience_seconds=30)
