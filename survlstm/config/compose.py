@@ -125,9 +125,6 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
         return f"hydra/launcher needs the extra {launcher[1]} here: pip install 'survlstm[{launcher[1]}]'"
     if choice:
         group, found = choice.groups()
-        present = renamed(group)
-        if present:
-            return f"{group}={found} is now called {present}={found}; write {present}={found} instead"
         choices = _choices(group, lines)
         nearest = nearest_key(found, choices)
         hint = f"; the nearest is {group}={nearest}" if nearest else ""

@@ -65,7 +65,7 @@ def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> Sectio
         raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
 
 
-# Keys that had another name in versions before 0.2.
+# Sections by the name that they had once, and the one that they have now.
 RENAMED = {"judgement": "evaluation", "tracker": "logger"}
 
 

@@ -116,6 +116,9 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["trainer.batch_size=true"], "trainer.batch_size: must be a valid integer; found True"),
         (["+trainer.foo=1"], r"trainer.foo is not a known key \(found value 1\)"),
         (["+foo=1"], "foo is not a known key"),
+        (["judgement.baselines=[]"], "judgement.baselines is now called evaluation.baselines; write evaluation"),
+        (["judgement=default"], "judgement is now called evaluation; write evaluation instead"),
+        (["+tracker=mlflow"], "tracker is now called logger; write logger instead"),
         (["~trainer.epochs"], "trainer.epochs is missing; set trainer.epochs=VALUE"),
         (
             ["model=lstm_smal"],
