@@ -15,7 +15,7 @@ __all__ = ["Predictor", "__version__", "load_bundle"]
 def __getattr__(name: str) -> Any:
     # Importing the predictor imports torch, which takes seconds that commands such as --help need not wait for.
     if name in {"Predictor", "load_bundle"}:
-        from survlstm.inference import predictor  # noqa: PLC0415
+        from survlstm.inference import predictor
 
         return getattr(predictor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from survlstm.utils.logs import logging_to, run_reporting_errors
 def export(arguments: list[str]) -> None:
     """Write a finished run's model with all that it takes to use it."""
     for config in _composed("export", ExportConfig, arguments):
-        from survlstm.runs.export import export as write  # noqa: PLC0415
+        from survlstm.runs.export import export as write
 
         _tell(write, config, verbose=config.verbose)
 
@@ -26,7 +26,7 @@ def export(arguments: list[str]) -> None:
 def predict(arguments: list[str]) -> None:
     """Score the subjects of an export with a bundle."""
     for config in _composed("predict", PredictConfig, arguments):
-        from survlstm.inference.predict_export import predict as score  # noqa: PLC0415
+        from survlstm.inference.predict_export import predict as score
 
         _tell(score, config, verbose=config.verbose)
 
@@ -37,7 +37,7 @@ def plot(arguments: list[str]) -> None:
     if what != ["survival"] and not HELP & set(arguments):
         raise ConfigError(f"survlstm plot draws survival: survlstm plot survival bundle=…; found {' '.join(what)!r}")
     for config in _composed("plot", PlotConfig, [word for word in arguments if word not in what]):
-        from survlstm.inference.plot_survival import plot_survival  # noqa: PLC0415
+        from survlstm.inference.plot_survival import plot_survival
 
         _tell(plot_survival, config, verbose=config.verbose)
 
@@ -45,7 +45,7 @@ def plot(arguments: list[str]) -> None:
 def explain(arguments: list[str]) -> None:
     """Say which codes move a run's predicted hazard."""
     for config in _composed("explain", ExplainConfig, arguments):
-        from survlstm.runs.explain import explain as attribute  # noqa: PLC0415
+        from survlstm.runs.explain import explain as attribute
 
         _tell(attribute, config, verbose=config.verbose)
 
@@ -53,7 +53,7 @@ def explain(arguments: list[str]) -> None:
 def serve(arguments: list[str]) -> None:
     """Answer over HTTP with a bundle's predictions, until it is told to stop."""
     for config in _composed("serve", ServeConfig, arguments):
-        from survlstm.serving import serve as answer  # noqa: PLC0415
+        from survlstm.serving import serve as answer
 
         _tell(answer, config, verbose=config.verbose)
 

@@ -65,7 +65,7 @@ def train(arguments: list[str]) -> None:
     only_shows = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
     is_resumed = any(word.startswith("resume=") for word in arguments)
     if is_resumed and not only_shows and not flags.multirun:
-        from survlstm.runs.launch import resume  # noqa: PLC0415
+        from survlstm.runs.launch import resume
 
         resume(arguments)
         return
@@ -77,7 +77,7 @@ def train(arguments: list[str]) -> None:
     if alone and flags.multirun:
         raise ConfigError("resume, trainer.dry_run and trainer.distributed are for one run; leave out -m")
     if alone:
-        from survlstm.runs.launch import start_without_hydra  # noqa: PLC0415
+        from survlstm.runs.launch import start_without_hydra
 
         start_without_hydra(alone[0], arguments)
         return
@@ -93,7 +93,7 @@ def train(arguments: list[str]) -> None:
 
 def _sweep(arguments: list[str], folder: Path) -> None:
     """All jobs, whatever becomes of each; ends the process with 1 where one has failed."""
-    from survlstm.sweeps.summary import summarize  # noqa: PLC0415
+    from survlstm.sweeps.summary import summarize
 
     record_words(folder, arguments)
     fixed = ",".join(f"'{key}'" for key in [*fixed_keys(arguments), "output_dir"])
@@ -147,7 +147,7 @@ def compare(arguments: list[str]) -> None:
     runs = [word for word in arguments if "=" not in word or Path(word).is_dir()]
     (config,) = check_overrides("compare", [word for word in arguments if word not in runs], CompareConfig)
     # pandas and scipy come with it: seconds that a wrong override need not wait for.
-    from survlstm.runs.compare import compare_runs  # noqa: PLC0415
+    from survlstm.runs.compare import compare_runs
 
     with logging_to(None):
         compare_runs([Path(run).expanduser() for run in runs], config)
@@ -163,7 +163,7 @@ def rerun(arguments: list[str]) -> None:
     if len(runs) != 1:
         raise ConfigError(f"survlstm rerun takes the folder of one run; found {len(runs)}: {' '.join(runs)}")
     (config,) = check_overrides("rerun", [word for word in arguments if word not in runs], RerunConfig)
-    from survlstm.runs.rerun import rerun as make_again  # noqa: PLC0415
+    from survlstm.runs.rerun import rerun as make_again
 
     if not make_again(Path(runs[0]).expanduser(), config):
         sys.exit(1)
@@ -173,8 +173,8 @@ def tune(arguments: list[str]) -> None:
     """Search over a space of overrides, choosing by validation."""
     arguments = normalise_words(arguments)
     refuse_sweep("tune", "is itself many runs", arguments)
-    from survlstm.tuning import TuneConfig  # noqa: PLC0415
-    from survlstm.tuning import tune as search  # noqa: PLC0415
+    from survlstm.tuning import TuneConfig
+    from survlstm.tuning import tune as search
 
     # What the search finds there its trials must find too.
     added = search_path(compose_lines(arguments))
@@ -195,7 +195,7 @@ def summarize(arguments: list[str]) -> None:
     parser.add_argument("sweep", type=Path)
     parser.add_argument("--metric", default="val_nll", help="what chooses the winner: val_nll or val_c_td")
     options = parser.parse_args(arguments)
-    from survlstm.sweeps.summary import summarize as summarize_sweep  # noqa: PLC0415
+    from survlstm.sweeps.summary import summarize as summarize_sweep
 
     with logging_to(None):
         summarize_sweep(options.sweep.expanduser(), metric=options.metric)
@@ -208,7 +208,7 @@ def runs(arguments: list[str]) -> None:
     parser.add_argument("--sort", help="a column, as in test.c_td; without it the newest come first")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     options = parser.parse_args(arguments)
-    from survlstm.sweeps.listing import format_listing, list_runs  # noqa: PLC0415
+    from survlstm.sweeps.listing import format_listing, list_runs
 
     with logging_to(None):
         table = list_runs(options.folder.expanduser(), sort=options.sort, where=tuple(options.where))
@@ -310,7 +310,7 @@ def _run_hydra(config_name: str, arguments: list[str], job: Callable[[DictConfig
 
 def _train(composed: DictConfig) -> None:
     # torch comes with it: seconds that a wrong override need not wait for.
-    from survlstm.runs.launch import start  # noqa: PLC0415
+    from survlstm.runs.launch import start
 
     config = validate(composed, RunConfig)
     hydra_config = HydraConfig.get()
@@ -319,7 +319,7 @@ def _train(composed: DictConfig) -> None:
 
 
 def _train_job(composed: DictConfig) -> None:
-    from survlstm.sweeps.job import run_job  # noqa: PLC0415
+    from survlstm.sweeps.job import run_job
 
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
@@ -332,7 +332,7 @@ def _train_job(composed: DictConfig) -> None:
 
 
 def _simulate(composed: DictConfig) -> None:
-    from survlstm.simulation import simulate_cohort  # noqa: PLC0415
+    from survlstm.simulation import simulate_cohort
 
     config = validate(composed, SimulateConfig)
 
@@ -351,7 +351,7 @@ def _simulate(composed: DictConfig) -> None:
 
 
 def _evaluate(composed: DictConfig) -> None:
-    from survlstm.runs.evaluate import evaluate as judge_again  # noqa: PLC0415
+    from survlstm.runs.evaluate import evaluate as judge_again
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = validate(composed, EvaluateConfig).model_copy(update={"output_dir": str(folder)})

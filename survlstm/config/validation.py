@@ -140,13 +140,12 @@ def _sentence(fault: dict[str, Any], known: list[str]) -> str:
     key = ".".join(parts) or "config"
     found = fault["input"]
     if fault["type"] == "extra_forbidden":
-        present = renamed(key)
-        if present:
-            return f"{key} is now called {present}; write {present} instead"
         section = key.rpartition(".")[0]
         valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
         nearest = nearest_key(key, valid)
         hint = f"; the nearest valid key is {nearest}" if nearest else ""
+        if present := renamed(key):
+            hint = f": it is now called {present}"
         return f"{key} is not a known key (found value {shown(found)}){hint}"
     if fault["type"] == "missing":
         return f"{key} is missing; set {key}=VALUE"

@@ -371,7 +371,7 @@ def _load(entry: Path, fingerprint: str) -> PreparedData | None:
         check_consistent(tensors, fitted)
         return PreparedData(tensors, fitted, _flow_of(about["flow"]), fingerprint)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        log.warning("WARNING: prepared data in %s can't be used (%s); they are made anew", entry, error)
+        log.warning("prepared data in %s can't be used (%s); they are made anew", entry, error)
         return None
 
 

@@ -22,7 +22,7 @@ class HazardExtrapolation(NamedTuple):
 
     def hazard(self, logit: Float[np.ndarray, " subject"], *, steps: int) -> Float[np.ndarray, "subject {steps}"]:
         """Hazards of steps 0..steps-1 after the landmark; that of step 0 is the landmark's own."""
-        from scipy.special import expit  # noqa: PLC0415  (a sixth of a second that a cached start need not spend)
+        from scipy.special import expit
 
         # A certain hazard (0 or 1) stays what it is.
         further = np.where(np.isfinite(logit), self.shift + self.slope * (logit - self.centre), 0.0)
@@ -42,8 +42,8 @@ def fit_hazard_extrapolation(
     held where they stand, they would promise too much to either end. Landmarking in two stages, as in van Houwelingen
     2007, Scandinavian Journal of Statistics 34:70.
     """
-    from scipy.optimize import minimize  # noqa: PLC0415  (as above)
-    from scipy.special import expit  # noqa: PLC0415  (as above)
+    from scipy.optimize import minimize
+    from scipy.special import expit
 
     known = np.isfinite(logit)
     logit, step, event = logit[known], step[known], event[known]

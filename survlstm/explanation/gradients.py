@@ -75,7 +75,7 @@ def refuse_missing_captum() -> None:
 
 def _integrated_gradients() -> type:
     try:
-        from captum.attr import IntegratedGradients  # noqa: PLC0415  (an extra)
+        from captum.attr import IntegratedGradients
     except ImportError as error:
         raise ConfigError("survlstm explain needs captum: pip install 'survlstm[explain]'") from error
     return IntegratedGradients

@@ -84,7 +84,7 @@ def write_pages(
         "about_planted": found.planted is not None,
         "headline": headline(found),
         "lines": summary_lines(found),
-        "warnings": [said.removeprefix("WARNING: ") for said in warnings(found)],
+        "warnings": warnings(found),
         "plates": plates,
         "methods": METHODS,
         "rows": rows,

@@ -42,7 +42,7 @@ def mean_effect(effects: Effects, method: str) -> Float[np.ndarray, " code"]:
 
 def rank_agreement(first: Float[np.ndarray, " code"], second: Float[np.ndarray, " code"]) -> float:
     """Spearman's rank correlation; NaN where it is undefined: under three codes, or all alike."""
-    from scipy.stats import rankdata  # noqa: PLC0415  (slow to import)
+    from scipy.stats import rankdata
 
     ranks = rankdata(first), rankdata(second)
     if len(first) < 3 or any(np.ptp(each) == 0 for each in ranks):

@@ -101,13 +101,13 @@ def planted_code_lines(found: ExplanationResults) -> tuple[str, ...]:
 def warnings(found: ExplanationResults) -> tuple[str, ...]:
     """What makes the figures doubtful, and what to change."""
     said = [
-        f"WARNING: {found.sanity.sentence(method)}"
+        found.sanity.sentence(method)
         for method in METHODS
         if not (found.sanity.passes(method) or np.isnan(found.sanity.mean(method)))
     ]
     if found.missed > MOST_MISSED:
         said.append(
-            f"WARNING: integrated gradients must miss less than {MOST_MISSED:.0%} of what they explain; they miss "
+            f"integrated gradients must miss less than {MOST_MISSED:.0%} of what they explain; they miss "
             f"{found.missed:.0%}. Raise integration_steps (now {found.about.integration_steps})"
         )
     return tuple(said)

@@ -67,7 +67,7 @@ def plot_survival(config: PlotConfig) -> None:
     scored = _scored(gathered, chosen, predictor, config, notes)
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
     for name, reason in scored.left_out.items():
-        log.warning("WARNING: %s of those asked for is not drawn: %s", name, reason)
+        log.warning("%s of those asked for is not drawn: %s", name, reason)
     with _written(output):
         output.mkdir(parents=True)
         write_text(output / SUBJECTS, _whose_numbers(chosen).to_csv(index=False), private=True)

@@ -122,7 +122,7 @@ def _tell(tally: _Tally, output: Path, left_out: Path) -> None:
     (group, number), *_ = tally.groups.most_common(1)
     if tally.scored >= FEWEST_SUBJECTS and number > MOST_IN_A_GROUP * tally.scored:
         log.warning(
-            "WARNING: %.0f%% of the subjects are at %s, where the training subjects had a third: they are of another "
+            "%.0f%% of the subjects are at %s, where the training subjects had a third: they are of another "
             "kind, or at another point of their records (a training record ends at the outcome, these where they end). "
             "Read the level of a risk with care",
             100 * number / tally.scored,

@@ -124,7 +124,7 @@ def _tell(counts: tuple[TableCount, ...], unknown: _Unknown, warnings: Sequence[
     # Each part says it with its own numbers.
     for warning in {reason_without_values(warning): warning for warning in reversed(warnings)}.values():
         others = parts[reason_without_values(warning)] - 1
-        log.warning("WARNING: %s%s", warning, f" ({others} other parts say the like)" if others else "")
+        log.warning("%s%s", warning, f" ({others} other parts say the like)" if others else "")
     if unknown.entries:
         log.info("%s", unknown.sentence())
 
@@ -133,7 +133,7 @@ def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence
     missing = set(trained_on) - {count.table for count in counts if count.rows_used}
     if missing:
         log.warning(
-            "WARNING: the model was trained on %s too, of which this export holds no row: its visits look emptier than "
+            "the model was trained on %s too, of which this export holds no row: its visits look emptier than "
             "any that the model has seen. Export these tables as well, or train a model without them "
             "(data.source.tables)",
             ", ".join(sorted(missing)),

@@ -51,7 +51,7 @@ def log_preparation(prepared: PreparedData) -> None:
         if name in flow.outcome_facts:
             log.info("%s: %.3f", label, flow.outcome_facts[name])
     for warning in flow.warnings:
-        log.warning("WARNING: %s", warning)
+        log.warning("%s", warning)
 
 
 def reading_table(prepared: PreparedData) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -
     where = {name: getattr(config.data, name) for name in ("path", "simulated", "source")}
     data = run.config.data.model_copy(update=where)
     if data != config.data:
-        log.warning("WARNING: visits, min_visits, max_visits and max_codes_per_visit are those of the run")
+        log.warning("visits, min_visits, max_visits and max_codes_per_visit are those of the run")
     other = build_prepared(
         run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
     )

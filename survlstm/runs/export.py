@@ -130,6 +130,6 @@ def _without_places(config: RunConfig) -> RunConfig:
 def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:
     if asked == "native":
         return {}
-    from survlstm.inference.bundle.onnx_export import export_onnx  # noqa: PLC0415  (an extra)
+    from survlstm.inference.bundle.onnx_export import export_onnx
 
     return export_onnx(model, visit_features=len(run.config.model.visit_features))

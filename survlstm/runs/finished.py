@@ -91,7 +91,7 @@ class FinishedRun:
         found = _read_descriptions(path, data.source.tables)
         if found.missing:
             which = "some codes" if found.texts else "codes"
-            log.warning("WARNING: %s are shown without descriptions: %s", which, found.missing)
+            log.warning("%s are shown without descriptions: %s", which, found.missing)
         return found
 
 

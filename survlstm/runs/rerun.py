@@ -52,7 +52,7 @@ def _tell(before: list[dict[str, Any]], now: list[dict[str, Any]], elsewhere: st
     if not difference:
         log.info("The history is identical: %d epochs, every figure to the last bit", len(now))
         return True
-    log.warning("WARNING: the history is not identical: %s", difference)
+    log.warning("the history is not identical: %s", difference)
     log.warning("  different now: %s", elsewhere or "nothing that the manifest tells")
     return False
 

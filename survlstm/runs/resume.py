@@ -151,7 +151,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 continue
             except OSError as error:
-                log.warning("WARNING: %s has no locks (%s): see that no other process trains there", folder, error)
+                log.warning("%s has no locks (%s): see that no other process trains there", folder, error)
             break
         else:
             raise ConfigError(

@@ -14,10 +14,10 @@ def serve(config: ServeConfig) -> None:
     ConfigError where the extra ``serve`` is not installed.
     """
     try:
-        import fastapi  # noqa: F401, PLC0415
-        import uvicorn  # noqa: F401, PLC0415
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise ConfigError("survlstm serve needs fastapi and uvicorn: pip install 'survlstm[serve]'") from error
-    from survlstm.serving.server import run_server  # noqa: PLC0415
+    from survlstm.serving.server import run_server
 
     run_server(config)

@@ -55,7 +55,7 @@ def _summarize(sweep: Path) -> None:
     try:
         summarize(sweep, show=False)
     except Exception as error:
-        log.warning("WARNING: no summary could be written: %s", describe_error(error))
+        log.warning("no summary could be written: %s", describe_error(error))
 
 
 def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code: int) -> None:
@@ -67,8 +67,8 @@ def _tell_another_config(config: RunConfig, folder: Path) -> None:
     recorded: Any = read_manifest(folder).get("config")
     fault = find_fault(recorded)
     if fault:
-        log.warning("WARNING: %s is finished, and its manifest.json does not say with which config: %s", folder, fault)
+        log.warning("%s is finished, and its manifest.json does not say with which config: %s", folder, fault)
         return
     changed = compare_configs(recorded, with_absolute_paths(config, folder).model_dump(by_alias=True))
     if changed:
-        log.warning("WARNING: %s is finished, with another config: %s", folder, "; ".join(map(str, changed)))
+        log.warning("%s is finished, with another config: %s", folder, "; ".join(map(str, changed)))

@@ -104,5 +104,5 @@ def _read(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.
                 f"{requested_memory(error)}. "
                 "Try data.max_visits=50 or model=lstm_small"
             ) from error
-    log.warning("WARNING: out of memory while evaluating %d subjects at once; halves are tried", len(chosen))
+    log.warning("out of memory while evaluating %d subjects at once; halves are tried", len(chosen))
     return [part for half in np.array_split(chosen, 2) for part in _read(model, batches, half, device)]

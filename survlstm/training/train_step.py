@@ -144,4 +144,4 @@ class TrainStep:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.events.append(f"{said} From there on {self.micro_batch_size} subjects were computed at once")
-        log.warning("WARNING: %s", self.events[-1])
+        log.warning("%s", self.events[-1])

@@ -277,7 +277,7 @@ class Trainer:
         where = f"epoch {self.progress.epoch} after {self.progress.steps} steps"
         changed = environment_diff(state["place"], compute_environment(self.learner.device, self.learner.world))
         if changed:
-            log.warning("WARNING: not the same place as before (%s): results may differ by rounding", changed)
+            log.warning("not the same place as before (%s): results may differ by rounding", changed)
         self.history.events.append(f"went on in {where}" + (f", with {changed}" if changed else ""))
         log.info("Going on in %s", where)
 

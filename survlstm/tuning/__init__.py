@@ -24,11 +24,11 @@ def tune(config: TuneConfig, run_trial: RunTrial | None = None) -> None:
     ``tune`` is not installed, the space is none, or the storage can't be used; Interrupted where a signal ended it.
     """
     try:
-        import optuna  # noqa: F401, PLC0415
+        import optuna  # noqa: F401
     except ImportError as error:
         raise ConfigError("survlstm tune needs the extra tune: pip install 'survlstm[tune]'") from error
-    from survlstm.tuning.search import search  # noqa: PLC0415
-    from survlstm.tuning.trial import train_trial  # noqa: PLC0415
+    from survlstm.tuning.search import search
+    from survlstm.tuning.trial import train_trial
 
     with _composing_again():
         search(config, run_trial or train_trial)

@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_SIGNS = 60.0
 
 
-class Pruned(SurvlstmError):  # noqa: N818  (no error: the search asked for it)
+class Pruned(SurvlstmError):
     """A trial is stopped because others were better at the same epoch."""
 
 
-class TrialTakenOver(SurvlstmError):  # noqa: N818  (no error: the trial has gone to another worker)
+class TrialTakenOver(SurvlstmError):
     """Other workers took this one for dead and try its trial again."""
 
 

@@ -64,6 +64,6 @@ def _has_ended(folder: Path) -> bool:
 
 def _start(config: RunConfig, folder: Path, watcher: PruningCallback, overrides: list[str]) -> None:
     # torch comes with it.
-    from survlstm.runs import launch  # noqa: PLC0415
+    from survlstm.runs import launch
 
     launch.start(config, folder, overrides=overrides, watchers=(watcher,), judged=False)

@@ -71,7 +71,7 @@ class ServingError(SurvlstmError):
     exit_code = 9
 
 
-class Interrupted(SurvlstmError):  # noqa: N818  (no error: somebody asked for it)
+class Interrupted(SurvlstmError):
     """A signal ended the run, which can go on; its exit code is 128 + the signal's number, as a shell's would be."""
 
     def __init__(self, message: str, *, signal_number: int) -> None:

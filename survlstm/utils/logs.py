@@ -16,8 +16,16 @@ from survlstm.utils.errors import ConfigError, Interrupted, ProcessLostError, Su
 log = logging.getLogger(__name__)
 
 
+class _ConsoleFormatter(logging.Formatter):
+    """Put the level in front of a warning; an error's message begins with the name of its class."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"WARNING: {text}" if record.levelno == logging.WARNING else text
+
+
 class _Console(logging.Handler):
-    """Writes above a running progress bar instead of through it."""
+    """Write above a running progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         # In the process of a sweep's launcher nobody has made the console lenient.
@@ -34,6 +42,7 @@ def logging_to(file: Path | None) -> Iterator[None]:
     """
     root = logging.getLogger("survlstm")
     handlers: list[logging.Handler] = [_Console()]
+    handlers[0].setFormatter(_ConsoleFormatter())
     if file is not None:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

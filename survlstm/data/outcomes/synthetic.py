@@ -191,7 +191,7 @@ def draw_labels(
     ``logit(uniform_j) < intercept + effect_j``, so each subject has an intercept at which its first event appears, and
     the intercept that meets the event rate is the quantile of those among the training subjects.
     """
-    from scipy.special import expit, logit  # noqa: PLC0415  (a sixth of a second that a cached start need not spend)
+    from scipy.special import expit, logit
 
     steps = visits.visits_per_subject - 1
     first_visit, owner = visits.visit_offsets[:-1], visits.visit_subject
@@ -251,7 +251,7 @@ def _normal_scores(
     factor: Float[np.ndarray, " visit"], weight: Float[np.ndarray, " visit"]
 ) -> Float[np.ndarray, " visit"]:
     """Normal quantile of the mid-rank among the weighted visits; half a subject at either end keeps it finite."""
-    from scipy.special import ndtri  # noqa: PLC0415  (as above)
+    from scipy.special import ndtri
 
     _, place = np.unique(factor, return_inverse=True)
     at = np.bincount(place, weight)

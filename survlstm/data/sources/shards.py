@@ -186,7 +186,7 @@ def _remove_abandoned(into: Path) -> None:
         with suppress(OSError), (folder / LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)
-            log.warning("WARNING: removed %s, which a run that was killed had left", folder)
+            log.warning("removed %s, which a run that was killed had left", folder)
 
 
 @contextmanager

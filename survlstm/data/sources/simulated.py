@@ -28,7 +28,7 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
         log.info("Simulated cohort: taken from the cache (%s)", folder)
         return folder
     # The simulator brings pandas and its code tables: only the run that makes a cohort pays for them.
-    from survlstm.simulation import simulate_cohort  # noqa: PLC0415
+    from survlstm.simulation import simulate_cohort
 
     log.info("Simulating %d patients (once; kept in %s)...", patients, folder)
     try:
@@ -62,7 +62,7 @@ def _remove_broken(folder: Path) -> None:
 def _is_whole(folder: Path) -> bool:
     fault = find_damage(folder) if folder.is_dir() else ""
     if fault:
-        log.warning("WARNING: the simulated cohort in %s can't be used (%s); it is made anew", folder, fault)
+        log.warning("the simulated cohort in %s can't be used (%s); it is made anew", folder, fault)
     return folder.is_dir() and not fault
 
 

@@ -67,7 +67,7 @@ def to_local(time: np.ndarray, timezone: str, *, is_timed: Bool[np.ndarray, " va
     Returns:
         ``datetime64[s]``. A time that falls on local midnight is moved by a second, because midnight stands for a day.
     """
-    import pandas as pd  # noqa: PLC0415  (the only library that converts arrays of times without a system's zone files)
+    import pandas as pd
 
     local = pd.DatetimeIndex(time[is_timed]).tz_localize("UTC").tz_convert(timezone).tz_localize(None)
     converted = local.to_numpy().astype("datetime64[s]")

@@ -40,7 +40,7 @@ class CountScale(NamedTuple):
 
     def design(self, rows: CountRows) -> csr_array:
         """[row, column]: the numbers, of mean 0 and spread ``NUMBER_WEIGHT`` in training, then the kept codes."""
-        from scipy.sparse import csr_array, hstack  # noqa: PLC0415  (a quarter of a second few commands need)
+        from scipy.sparse import csr_array, hstack
 
         numbers = (rows.numbers - self.mean) / self.spread * NUMBER_WEIGHT
         return hstack([csr_array(numbers), rows.bag[:, self.kept]], format="csr")
@@ -90,7 +90,7 @@ def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
 
 def _counts(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.ndarray, " row"]) -> csr_array:
     """[row, entry]: how often each vocabulary entry occurs in the visits from ``first`` to ``last``."""
-    from scipy.sparse import coo_array  # noqa: PLC0415  (as above)
+    from scipy.sparse import coo_array
 
     start = tensors.code_offsets[first]
     codes = tensors.code_offsets[last + 1] - start

@@ -61,7 +61,7 @@ def record_length(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBas
 
     On the visit clock step j is known after j + 1 visits, whoever it is: ``c_td`` is 0.5 by ties.
     """
-    from scipy.sparse import csr_array  # noqa: PLC0415  (a quarter of a second few commands need)
+    from scipy.sparse import csr_array
 
     def known(asked: _Steps) -> CountRows:
         visits = asked.visit - tensors.visit_offsets[asked.subject] + 1
@@ -124,7 +124,7 @@ def _steps_of(tensors: Tensors, subjects: Subjects, number: Int64[np.ndarray, " 
 
 def _with_intervals(tensors: Tensors, rows: _Steps, design: csr_array) -> csr_array:
     """On the landmark clock, a column for each interval ahead of those of the design."""
-    from scipy.sparse import csr_array, hstack  # noqa: PLC0415  (a quarter of a second few commands need)
+    from scipy.sparse import csr_array, hstack
 
     if tensors.clock == "visit":
         return design

@@ -26,7 +26,7 @@ Fit: TypeAlias = Callable[[Landmark, Tensors, int], Float[np.ndarray, "subject h
 FEWEST_SUBJECTS = 10
 
 
-class BaselineUnavailable(ValueError):  # noqa: N818  (a state of the data, of which the caller makes a note)
+class BaselineUnavailable(ValueError):
     """The landmark's subjects can't carry this baseline; the message says why."""
 
 

@@ -25,7 +25,7 @@ class PooledLogistic(NamedTuple):
 
     def hazard(self, design: csr_array) -> Float64[np.ndarray, " row"]:
         """The hazard at each row."""
-        from scipy.special import expit  # noqa: PLC0415  (a sixth of a second few commands need)
+        from scipy.special import expit
 
         return expit(design[:, : len(self.coefficient)] @ self.coefficient + self.intercept)
 
@@ -56,7 +56,7 @@ def fit_pooled_logistic(train: LabelledRows, val: LabelledRows, *, widths: Seque
 
 def _ridge_path(train: LabelledRows, val: LabelledRows, width: int) -> tuple[float, PooledLogistic]:
     """The smallest loss on ``val`` and its fit, from the strongest penalty on until the loss rises."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (a second few commands need)
+    from sklearn.linear_model import LogisticRegression
 
     # Each fit starts at the one before. The loss is a mean over rows, of which few hold events: the usual tolerance
     # of 1e-4 would end the search where it begins.
@@ -73,7 +73,7 @@ def _ridge_path(train: LabelledRows, val: LabelledRows, width: int) -> tuple[flo
 
 
 def _fit(model: LogisticRegression, design: csr_array, event: Bool[np.ndarray, " row"]) -> PooledLogistic:
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  (as above)
+    from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         # A search that ends a little early is one more candidate; the validation rows judge it like the others.

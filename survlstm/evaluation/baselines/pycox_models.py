@@ -73,7 +73,7 @@ def cox_survival(
     subjects less that of the training subjects (Verweij & Van Houwelingen 1993, Statistics in Medicine 12:2305):
     validation subjects alone are too few to rank among themselves where events are rare.
     """
-    from pycox.models import CoxPH  # noqa: PLC0415  (seconds that few commands need)
+    from pycox.models import CoxPH
 
     target = train.duration.astype(np.float32), train.event.astype(np.float32)
     best, curves = -np.inf, np.ones((len(designs.test), len(grid)))
@@ -96,7 +96,7 @@ def logistic_hazard_survival(
     designs: DesignMatrices, train: GridLabels, val: GridLabels, *, seed: int
 ) -> Float64[np.ndarray, "subject horizon"]:
     """S through each step by pycox's LogisticHazard."""
-    from pycox.models import LogisticHazard  # noqa: PLC0415  (as above)
+    from pycox.models import LogisticHazard
 
     hazard = _life_table(train)
     logits = _fit_network(LogisticHazard, designs, train, val, start=np.log(hazard / (1 - hazard)), seed=seed)
@@ -108,7 +108,7 @@ def deephit_survival(
     designs: DesignMatrices, train: GridLabels, val: GridLabels, *, seed: int
 ) -> Float64[np.ndarray, "subject horizon"]:
     """S through each step by pycox's DeepHitSingle."""
-    from pycox.models import DeepHitSingle  # noqa: PLC0415  (as above)
+    from pycox.models import DeepHitSingle
 
     alive = np.cumprod(1 - _life_table(train))
     start = np.log(-np.diff(alive, prepend=1.0) / alive[-1])
@@ -132,7 +132,7 @@ def _fit_network(
 
     It begins at the outputs ``start`` for everyone: it need not learn first how rare the event is.
     """
-    import torchtuples as tt  # noqa: PLC0415  (as above)
+    import torchtuples as tt
 
     with _own_random_state(seed), tempfile.TemporaryDirectory() as folder:
         net = tt.practical.MLPVanilla(designs.train.shape[1], NODES, train.steps, dropout=DROPOUT)

@@ -70,8 +70,8 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
     ConfigError for a model that is no LSTM of ours, and where the packages of the extra ``onnx`` are missing.
     """
     try:
-        import onnx  # noqa: PLC0415
-        import onnxruntime  # noqa: PLC0415
+        import onnx
+        import onnxruntime
     except ImportError as error:
         raise ConfigError(
             f"format=onnx must have the packages onnx and onnxruntime; {error.name} isn't installed. "

@@ -97,7 +97,7 @@ class BackgroundLogger:
                 return
             self._is_off = True
         log.warning(
-            "WARNING: logger=%s is off from here on, and the run goes on: %s. %s; %shistory.json and metrics.json "
+            "logger=%s is off from here on, and the run goes on: %s. %s; %shistory.json and metrics.json "
             "hold everything all the same",
             self.name,
             why.rstrip("."),

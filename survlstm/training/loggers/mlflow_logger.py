@@ -100,7 +100,7 @@ class MLflowLogger:
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
         """Make the MLflow run, or find it and see which epochs stand there."""
-        from mlflow import MlflowClient  # noqa: PLC0415
+        from mlflow import MlflowClient
 
         self._client = MlflowClient(tracking_uri=self.store)
         run = self._linked(folder / LINK)
@@ -145,7 +145,7 @@ class MLflowLogger:
 
     def _linked(self, link: Path) -> Run | None:
         """The run that an earlier life made in this store, unless somebody has deleted it."""
-        from mlflow import MlflowException  # noqa: PLC0415
+        from mlflow import MlflowException
 
         try:
             linked = json.loads(link.read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ class MLflowLogger:
         return run if run.info.lifecycle_stage == "active" else None
 
     def _experiment_id(self) -> str:
-        from mlflow import MlflowException  # noqa: PLC0415
+        from mlflow import MlflowException
 
         found = self._client.get_experiment_by_name(self.experiment)
         if found is None:
@@ -185,7 +185,7 @@ class MLflowLogger:
         return found.experiment_id
 
     def _log_params(self, config: dict[str, Any], there: dict[str, str]) -> None:
-        from mlflow.entities import Param, RunTag  # noqa: PLC0415
+        from mlflow.entities import Param, RunTag
 
         values = flat_parameters(config)
         long = [key for key, value in values.items() if len(value) > LONGEST_VALUE]
@@ -209,7 +209,7 @@ def _of_epoch(epoch: Epoch) -> dict[str, float]:
 
 
 def _metrics(values: dict[str, float], *, step: int) -> list[Metric]:
-    from mlflow.entities import Metric  # noqa: PLC0415
+    from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     # What a name must not hold there becomes _.

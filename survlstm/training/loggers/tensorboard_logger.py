@@ -85,8 +85,8 @@ class _EventFile:
     """
 
     def __init__(self, folder: Path, *, first_step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # noqa: PLC0415
-        from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         # Readers take the files in the order of their names.
@@ -98,13 +98,13 @@ class _EventFile:
 
     def add_scalar(self, tag: str, value: float, *, step: int) -> None:
         """A point of a curve."""
-        from torch.utils.tensorboard.summary import scalar  # noqa: PLC0415
+        from torch.utils.tensorboard.summary import scalar
 
         self._add(scalar(tag, value), step)
 
     def add_text(self, tag: str, words: str, *, step: int) -> None:
         """Markdown."""
-        from torch.utils.tensorboard.summary import text  # noqa: PLC0415
+        from torch.utils.tensorboard.summary import text
 
         self._add(text(tag, words), step)
 
@@ -126,7 +126,7 @@ class _EventFile:
 
 def _last_epoch(folder: Path) -> int:
     """The last epoch that the event files of a folder show; 0 where there is none."""
-    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator  # noqa: PLC0415
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
     found = EventAccumulator(str(folder), size_guidance={SCALARS: 1}).Reload()
     return found.Scalars(LAST)[-1].step if LAST in found.Tags()[SCALARS] else 0
