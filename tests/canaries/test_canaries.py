@@ -1,4 +1,4 @@
-"""The canaries of METRICS.md: each dies where a leak or a wrong convention gets in."""
+"""The canaries of docs/conventions.md: each dies where a leak or a wrong convention gets in."""
 
 from dataclasses import fields, replace
 

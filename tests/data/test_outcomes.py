@@ -1,4 +1,4 @@
-"""Outcomes: the label table of METRICS.md, exclusions, and what the synthetic process promises."""
+"""Outcomes: the label table of docs/conventions.md, exclusions, and what the synthetic process promises."""
 
 from dataclasses import replace
 

@@ -46,7 +46,7 @@ def test_worked_table():
 
 
 def test_pinned_gbsg2():
-    """The published numbers read G at the event, METRICS.md just before it: both are pinned."""
+    """The published numbers read G at the event, docs/conventions.md just before it: both are pinned."""
     horizon = np.array([365, 730, 1095, 1460, 1825])
     sample = gbsg2(horizon)
     options = {"duration": sample.duration, "event": sample.event, "horizon": horizon}

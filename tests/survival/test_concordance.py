@@ -10,7 +10,7 @@ from survlstm.survival.concordance import concordance_td, weighted_pairs
 
 
 def pair_by_pair(survival, step, event):
-    """The definition in METRICS.md, one pair at a time."""
+    """The definition in docs/conventions.md, one pair at a time."""
     comparable = concordant = tied = 0
     for i in np.flatnonzero(event):
         for j in range(len(step)):

@@ -17,7 +17,7 @@ from tests.survival.reference import random_follow_up, whas500
 
 
 def pair_by_pair(score, duration, event):
-    """The definition in METRICS.md, one pair at a time."""
+    """The definition in docs/conventions.md, one pair at a time."""
     comparable = concordant = tied = 0
     for i in np.flatnonzero(event):
         for j in range(len(score)):
