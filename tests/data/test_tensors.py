@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from survlstm.data import packing
 from survlstm.data.batches import Batches, feature_columns, latest_windows, make_windows
 from survlstm.data.features import standardise, visit_features
 from survlstm.data.outcomes.labels import Labels, step_end_times

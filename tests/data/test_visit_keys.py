@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from survlstm.data import packing
 from survlstm.data.batches import Batches, visit_keys
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import prepare_uncached

@@ -42,7 +42,7 @@ def indicator(tensors, subject, code, steps):
 @pytest.mark.parametrize("chunk", [1, 40, 2**22])
 @pytest.mark.parametrize("seed", range(5))
 def test_every_code_ranks_as_its_indicator_does(monkeypatch, seed, chunk, clock):
-    monkeypatch.setattr(leak_suspects, "CHUNK", chunk)
+    monkeypatch.setattr(leakage, "CHUNK", chunk)
     tensors = random_tensors(seed, clock=clock)
     members = np.flatnonzero(np.random.default_rng(seed).random(len(tensors.step)) < 0.8)
     step, event = tensors.step[members], tensors.event[members]

@@ -119,7 +119,7 @@ def test_windows_counted_from_the_end_of_the_record_are_caught(prepared, model, 
         stop = visits[owner] - (number_of[owner] - number - 1) * max_visits
         return Windows(owner, start, stop - start, np.zeros_like(owner))
 
-    monkeypatch.setattr(batches, "windows", from_the_end)
+    monkeypatch.setattr(batches, "make_windows", from_the_end)
     finding = hazards_are_causal(model, batches_of(prepared, max_visits=4), CPU)
     assert finding.level == "failure"
 

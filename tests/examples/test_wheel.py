@@ -23,7 +23,7 @@ def test_a_wheel_installed_elsewhere_runs_the_smoke_experiment(tmp_path, shared_
     (wheel,) = tmp_path.glob("survlstm-*.whl")
     run("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(elsewhere), str(wheel))
     where = run("-c", "import survlstm.config.schema as c; print(c.__file__, c.conf_dir())", PYTHONPATH=str(elsewhere))
-    assert where.split() == [str(elsewhere / "survlstm" / "config.py"), str(elsewhere / "survlstm" / "conf")]
+    assert where.split() == [str(elsewhere / "survlstm" / "config" / "schema.py"), str(elsewhere / "survlstm" / "conf")]
     shown = run(
         "-m",
         "survlstm",

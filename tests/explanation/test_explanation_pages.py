@@ -170,4 +170,4 @@ def test_gradients_that_miss_much_are_warned_of():
     effects = found.effects
     off = type(effects)(**{**vars(effects), "delta": 0.2 * (effects.log_odds - effects.baseline_log_odds)})
     (said,) = [line for line in warnings(type(found)(**{**vars(found), "effects": off})) if "integration_steps" in line]
-    assert said.startswith("WARNING: integrated gradients must miss less than 5% of what they explain; they miss 20%.")
+    assert said.startswith("integrated gradients must miss less than 5% of what they explain; they miss 20%.")

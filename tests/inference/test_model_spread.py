@@ -56,7 +56,7 @@ def test_a_small_cohort_is_exact_whatever_its_parts(at_once):
 
 
 def test_of_a_large_cohort_a_sample_is_kept_that_does_not_hang_on_its_parts(monkeypatch):
-    monkeypatch.setattr(spread, "SAMPLE", 200)
+    monkeypatch.setattr(model_spread, "SAMPLE", 200)
     table = predictions(3000)
     found, _ = added(table, at_once=500)
     again, _ = added(table.iloc[::-1], at_once=170)

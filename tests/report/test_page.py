@@ -90,7 +90,7 @@ def bare_page(tmp_path_factory):
 
 def test_the_verdict_leads_and_the_key_figures_follow(visit_page):
     page = visit_page.read_text(encoding="utf-8")
-    assert f'<p class="summary">{sample.LINES[0]}</p>' in page
+    assert f'<p class="headline">{sample.LINES[0]}</p>' in page
     said = words(visit_page)
     assert all(line in said for line in sample.LINES)
     assert "c_td, test split 0.732 interval 0.684 to 0.780" in said

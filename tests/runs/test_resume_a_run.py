@@ -358,7 +358,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_fold
 
 
 def test_a_finished_run_that_is_extended_and_killed_is_not_taken_for_finished(survlstm, tmp_path, monkeypatch):
-    from survlstm import run
+    from survlstm.runs import train
 
     words = ["experiment=smoke", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "trainer.epochs=1"]
     assert survlstm("train", *words, "output_dir=run") == 0
@@ -367,7 +367,7 @@ def test_a_finished_run_that_is_extended_and_killed_is_not_taken_for_finished(su
         raise MemoryError("as if killed while judging")
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "assess", killed)
+        patched.setattr(train, "assess", killed)
         with pytest.raises(MemoryError):
             survlstm("train", "resume=run", "trainer.epochs=2")
     assert not (tmp_path / "run" / "report.html").exists()

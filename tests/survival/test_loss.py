@@ -1,4 +1,4 @@
-"""nll_per_subject, nll_per_step: the worked table of docs/conventions.md, pycox, the cases that some libraries get wrong."""
+"""nll_per_subject, nll_per_step: the worked table of docs/conventions.md, pycox, and hard cases."""
 
 import numpy as np
 import pytest

@@ -154,7 +154,7 @@ def test_predictions_in_halves_are_the_same(clock, rows, caplog):
     batches = batches_of(prepared, batch_size=16)
     whole = predict_split(model_for(prepared), batches, CPU)
     halves = predict_split(Tight(model_for(prepared), rows=rows), batches, CPU)
-    assert "WARNING: out of memory while evaluating" in caplog.text
+    assert "out of memory while evaluating" in caplog.text
     np.testing.assert_array_equal(halves.subject, whole.subject)
     np.testing.assert_allclose(halves.hazard, whole.hazard, rtol=RTOL)
     np.testing.assert_allclose(halves.nll, whole.nll, rtol=RTOL)
@@ -256,7 +256,7 @@ def test_a_run_that_does_not_fit_ends_with_one_sentence_and_code_6(survlstm, tmp
     )
     assert done.returncode == 6, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    (sentence,) = [line for line in done.stdout.splitlines() if line.startswith("MemoryShortageError: ")]
+    (sentence,) = [line for line in done.stdout.splitlines() if line.startswith("OutOfMemoryError: ")]
     for part in ("46 subjects with 1,", "visits", "allocate", "trainer.micro_batch_size=23", "trainer.on_oom=halve"):
         assert part in sentence
     assert sentence in (tmp_path / "run" / "training.log").read_text()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from survlstm.data import packing
 from survlstm.training.prefetch import prefetch
 from tests.learning import batches_of, figures, fit, gradients_of, learner_of, model_for, prepared_on
 

@@ -189,7 +189,7 @@ def test_another_place_is_told_in_the_log_and_in_the_history(prepared, tmp_path,
     state["place"][fact] = "another"
     _, history = fit(prepared, tmp_path, epochs=2, state=state)
     said = f"{fact} another → {here}"
-    assert f"WARNING: not the same place as before ({said}): results may differ by rounding" in caplog.text
+    assert f"not the same place as before ({said}): results may differ by rounding" in caplog.text
     written = json.loads((tmp_path / "history.json").read_text())
     assert written["events"] == history.events == [f"went on in epoch 2 after 0 steps, with {said}"]
 

@@ -48,7 +48,7 @@ def test_a_row_of_a_landmark_has_the_codes_of_every_visit_up_to_it_and_of_none_b
 
 
 def test_the_scale_is_fitted_to_the_rows_given(tensors, monkeypatch):
-    monkeypatch.setattr(bags, "MIN_ROWS", 2)
+    monkeypatch.setattr(code_counts, "MIN_ROWS", 2)
     rows = rows_at_visits(tensors)
     training = rows.at(np.arange(3))
     scale = fit_scale(training)

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survlstm.evaluation.diagnostics import non_finite_loss
-from survlstm.evaluation.diagnostics.training_checks import mann_kendall_z
+from survlstm.evaluation.diagnostics.training_checks import mann_kendall_z, non_finite_loss
 from survlstm.utils.errors import TrainingError
 from tests.evaluation.diagnostics.finished_runs import (
     GUIDE_106,

@@ -1,4 +1,4 @@
-"""Guarded: whatever a logger does, the run goes on, is told once and waits no longer than was said."""
+"""BackgroundLogger: whatever a logger does, the run goes on, is told once and waits no longer than was said."""
 
 import json
 import subprocess
@@ -110,7 +110,7 @@ def test_an_error_is_told_once_and_then_there_is_silence(where, error, tmp_path,
     run_of(logger, tmp_path)
     assert logger.closed.wait(10)
     (said,) = warnings_in(caplog)
-    assert said.startswith("WARNING: logger=tensorboard is off from here on, and the run goes on: ")
+    assert said.startswith("logger=tensorboard is off from here on, and the run goes on: ")
     assert type(error).__name__ in said
     assert said.endswith(". See to it; history.json and metrics.json hold everything all the same")
     assert "\n" not in said
@@ -141,9 +141,9 @@ def test_a_tracker_that_hangs_holds_a_run_up_once_and_no_longer_than_its_patienc
 
 def test_a_call_that_never_returns_does_not_keep_the_process(tmp_path):
     script = (
-        "import sys, time, pathlib; from survlstm.training.loggers.background import Guarded\n"
+        "import sys, time, pathlib; from survlstm.training.loggers.background import BackgroundLogger\n"
         "from tests.training.loggers.test_background import Logger\n"
-        "guarded = Guarded(Logger(lambda method: time.sleep(600), patience_seconds=0.1))\n"
+        "guarded = BackgroundLogger(Logger(lambda method: time.sleep(600), patience_seconds=0.1))\n"
         "guarded.begin({}, name='', folder=pathlib.Path()); guarded.close()\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True)
@@ -180,7 +180,7 @@ def test_parameters_are_dotted_and_written_as_in_the_config():
 
 
 def test_numbers_that_are_not_finite_are_left_out():
-    assert finite_only({"a": 1, "b": float("nan"), "c": float("inf"), "d": -0.5}) == {"a": 1.0, "d": -0.5}
+    assert finite_only({"a": 1.0, "b": float("nan"), "c": float("inf"), "d": -0.5}) == {"a": 1.0, "d": -0.5}
     named = epoch_scalars(history(1, val_c_td=float("nan")).epochs[0])
     assert json.loads(json.dumps(named, allow_nan=False)) == named
     assert sorted(named) == ["grad_norm", "lr", "seconds", "subjects_per_second", "train_loss", "val_loss"]

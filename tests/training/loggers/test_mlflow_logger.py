@@ -199,7 +199,7 @@ def test_runs_of_a_sweep_share_an_experiment(outputs):
 def test_a_locked_store_holds_a_run_up_no_longer_than_its_patience(outputs, caplog):
     with sqlite3.connect(outputs / "mlflow.db", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert guarded_run(tracker_of(folder=outputs, patience_seconds=1), outputs / "run", [history(1)]) < 8
+        assert guarded_run(tracker_of(folder=outputs, patience_seconds=1.0), outputs / "run", [history(1)]) < 8
         (said,) = warnings_in(caplog)
         assert "it has not answered for 1 s. See that sqlite:////" in said
         other.execute("ROLLBACK")
@@ -213,7 +213,7 @@ def test_a_folder_that_can_not_be_written_is_one_warning(tmp_path, caplog):
     (tmp_path / "a file").write_text("")
     guarded_run(tracker_of(folder=tmp_path / "a file" / "outputs"), tmp_path / "run", [history(1)])
     (said,) = warnings_in(caplog)
-    assert "WARNING: logger=mlflow is off from here on, and the run goes on: NotADirectoryError" in said
+    assert "logger=mlflow is off from here on, and the run goes on: NotADirectoryError" in said
 
 
 def test_the_store_is_a_file_of_the_folder_unless_an_address_is_given(monkeypatch, tmp_path):

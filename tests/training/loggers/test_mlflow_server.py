@@ -18,13 +18,13 @@ needs_mlflow()
 PATIENCE = 2.0
 ONE_RUN = """
 import pathlib, random, sys, time
-from survlstm.training.loggers.background import Guarded
+from survlstm.training.loggers.background import BackgroundLogger
 from survlstm.training.loggers.mlflow_logger import MLflowLogger
 from tests.training.loggers.histories import CONFIG, METRICS, history
 
-logger = MLflowLogger(store=sys.argv[1], folder="", experiment="survlstm", log_checkpoint=False, patience_seconds=1)
+logger = MLflowLogger(store=sys.argv[1], folder="", experiment="survlstm", log_checkpoint=False, patience_seconds=1.0)
 before, started, folder = random.getstate(), time.monotonic(), pathlib.Path()
-guarded = Guarded(logger)
+guarded = BackgroundLogger(logger)
 guarded.begin(CONFIG, name="a run", folder=folder)
 guarded.epoch_ended(history(1))
 guarded.end(METRICS, folder, "finished")
@@ -95,7 +95,7 @@ def test_a_server_killed_in_a_run_is_one_warning_and_gets_all_when_the_run_goes_
     held = guarded_run(logger(), run, [history(1), history(2)], between=lambda guarded: server.kill())
     assert held < 10
     (said,) = warnings_in(caplog)
-    assert said.startswith("WARNING: logger=mlflow is off from here on, and the run goes on: MlflowException: ")
+    assert said.startswith("logger=mlflow is off from here on, and the run goes on: MlflowException: ")
     assert f"See that {server.url} is an MLflow store that answers, or set logger.store; history.json" in said
     server.start()
     caplog.clear()
@@ -167,7 +167,7 @@ def test_a_server_that_never_answers_keeps_no_process_and_draws_no_random_number
     )
     assert ended.returncode == 0, ended.stderr
     said, left = ended.stderr.split("left at ")
-    assert said.startswith("WARNING: logger=mlflow is off from here on"), said
+    assert said.startswith("logger=mlflow is off from here on"), said
     assert said.count("\n") == 1, said
     assert ended.stdout == ""
     assert time.time() - float(left) < 5

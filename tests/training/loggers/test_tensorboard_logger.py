@@ -16,7 +16,7 @@ PER_EPOCH = ["train_loss", "val_loss", "val_c_td", "lr", "grad_norm", "seconds",
 
 def life(folder, histories, *, metrics=METRICS, state="finished", killed=False):
     """One life of a run; ``killed`` leaves the file as it stands."""
-    logger = TensorBoardLogger(patience_seconds=30)
+    logger = TensorBoardLogger(patience_seconds=30.0)
     logger.begin(CONFIG, name="a run", folder=folder)
     for each in histories:
         logger.epoch_ended(each)
@@ -119,7 +119,7 @@ def test_a_run_that_failed_before_its_first_epoch_says_so(tmp_path):
 
 def test_a_folder_that_can_not_be_made_is_one_warning(tmp_path, caplog):
     (tmp_path / "tensorboard").write_text("in the way")
-    guarded = BackgroundLogger(TensorBoardLogger(patience_seconds=30))
+    guarded = BackgroundLogger(TensorBoardLogger(patience_seconds=30.0))
     guarded.begin(CONFIG, name="a run", folder=tmp_path)
     guarded.epoch_ended(history(1))
     guarded.end(METRICS, tmp_path, "finished")
@@ -130,7 +130,7 @@ def test_a_folder_that_can_not_be_made_is_one_warning(tmp_path, caplog):
 
 
 def test_a_full_disk_is_one_warning(tmp_path, caplog):
-    guarded = BackgroundLogger(TensorBoardLogger(patience_seconds=30))
+    guarded = BackgroundLogger(TensorBoardLogger(patience_seconds=30.0))
     guarded.begin(CONFIG, name="a run", folder=tmp_path)
     guarded.epoch_ended(history(1))
     guarded.end({}, tmp_path, "finished")
@@ -153,4 +153,4 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ConfigError, match=r"logger=tensorboard needs the extra tensorboard: pip install 'survlstm\["):
-        TensorBoardLogger(patience_seconds=30)
+        TensorBoardLogger(patience_seconds=30.0)
