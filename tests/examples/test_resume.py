@@ -66,9 +66,7 @@ def test_killed_at_a_hundred_random_moments_it_ends_as_the_undisturbed_run(tmp_p
 
 
 def kill_again_and_again(undisturbed, folder, *, kills):
-    seed = time.time_ns() % 10**9
-    print(f"seed {seed}")  # noqa: T201  (shown where the test fails)
-    moments, words = random.Random(seed), [*undisturbed.words, SAVING, f"output_dir={folder}"]
+    moments, words = random.Random(kills), [*undisturbed.words, SAVING, f"output_dir={folder}"]
     preparing, judging = kills // 10, kills // 10
     training = kills - preparing - judging
     # Training, validating and saving, and just after an epoch was saved, so that all of them together advance.
