@@ -15,7 +15,6 @@ from hydra.errors import HydraException
 from survlstm.utils.errors import ConfigError
 
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
-HELP = frozenset({"-h", "--help"})
 # Keys whose value is a path, whatever characters it holds.
 PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
 DATA_PATH = "data.path="

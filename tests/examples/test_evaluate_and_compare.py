@@ -124,7 +124,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["evaluate"], 2, "run has no value and needs one; set run=VALUE"),
         (["evaluate", "run=A", "split=all"], 2, "split: must be 'train', 'val' or 'test'; found 'all'"),
         (["evaluate", "run=A", "data=tiny", "split=val"], 2, "split must be test where data names another cohort"),
-        (["evaluate", "run=A", "-m"], 2, "judges one run"),
+        (["evaluate", "run=A", "-m"], 2, "evaluates one run"),
         (["evaluate", "run=A", "hydra.run.dir=unfinished"], 2, "output_dir must not hold a run already"),
         (["evaluate", "run=A", "evaluation.resamples=200"], 2, "needs evaluation to be chosen first: add evaluation="),
         (["compare", "A"], 2, "at least two runs are compared; found 1"),
