@@ -7,8 +7,8 @@ from pathlib import Path
 
 from survlstm.cli.hydra_command import split_run_folders
 from survlstm.cli.usage import HELP_FLAGS, USAGE
-from survlstm.config.commands import CompareConfig
 from survlstm.config.compose import check_overrides, refuse_sweep
+from survlstm.config.schema.commands import CompareConfig
 from survlstm.utils.logs import logging_to
 
 

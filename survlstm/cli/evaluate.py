@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from survlstm.cli.hydra_command import run_folder, run_with_hydra
-from survlstm.config.commands import EvaluateConfig
 from survlstm.config.compose import check_overrides, refuse_sweep
 from survlstm.config.overrides import normalise_words, read_flags
+from survlstm.config.schema.commands import EvaluateConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import refuse_unusable
 from survlstm.utils.logs import logging_to, run_reporting_errors

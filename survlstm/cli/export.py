@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from survlstm.cli.hydra_command import compose_config, run_to_console
-from survlstm.config.commands import ExportConfig
+from survlstm.config.schema.commands import ExportConfig
 
 
 def run(arguments: list[str]) -> None:

@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 
 from survlstm.cli.usage import HELP_FLAGS
 from survlstm.config.compose import check_overrides, refuse_sweep
-from survlstm.config.schema import conf_dir
-from survlstm.config.section import SectionT
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.section import SectionT
 from survlstm.utils.logs import logging_to, run_reporting_errors
 
 

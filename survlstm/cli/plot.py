@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from survlstm.cli.hydra_command import compose_config, run_to_console
 from survlstm.cli.usage import HELP_FLAGS
-from survlstm.config.commands import PlotConfig
+from survlstm.config.schema.commands import PlotConfig
 from survlstm.utils.errors import ConfigError
 
 

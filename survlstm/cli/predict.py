@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from survlstm.cli.hydra_command import compose_config, run_to_console
-from survlstm.config.commands import PredictConfig
+from survlstm.config.schema.commands import PredictConfig
 
 
 def run(arguments: list[str]) -> None:

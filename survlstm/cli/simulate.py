@@ -8,9 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from survlstm.cli.hydra_command import run_with_hydra
-from survlstm.config.commands import SimulateConfig
 from survlstm.config.compose import check_overrides, refuse_sweep
 from survlstm.config.overrides import normalise_words
+from survlstm.config.schema.commands import SimulateConfig
 from survlstm.config.validation import validate
 from survlstm.utils.logs import logging_to, run_reporting_errors
 

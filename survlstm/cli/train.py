@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from survlstm.cli.hydra_command import exit_on, run_folder, run_with_hydra
 from survlstm.config.compose import check_overrides
 from survlstm.config.overrides import normalise_words, quote_word, read_flags
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import refuse_unusable
 from survlstm.sweeps.sweep_overrides import fixed_keys, job_folder_name, read_sweep_words, record_words

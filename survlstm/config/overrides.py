@@ -1,4 +1,4 @@
-"""Read the words of a command line: hydra's flags, and paths that hydra's grammar does not take as they are."""
+"""Read the arguments of a command: Hydra's flags, and overrides with paths that Hydra's grammar would reject."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ from hydra.errors import HydraException
 from survlstm.utils.errors import ConfigError
 
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
-# Keys whose value is a path, whatever characters it holds.
-PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
+# Overrides whose value is a path; it is quoted, so that it may contain any character.
+PATH_OVERRIDES = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
 DATA_PATH = "data.path="
 SEARCH_PATH = "hydra.searchpath"
 SWITCHES = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completion")
 SETTINGS = ("cfg", "package", "info")
-# What makes a sweep or says how its jobs are started; a single run has no use for them.
-OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.")
+# Overrides that make a sweep or start its jobs; a single run does not use them.
+SWEEP_OVERRIDES = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.")
 
 
 def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's flags, and the overrides as ``overrides``, in whatever order they stand.
+    """Parse Hydra's flags and the overrides, in any order.
+
+    Args:
+        arguments: The arguments after the name of the command.
+
+    Returns:
+        The flags; the overrides are the attribute ``overrides``.
 
     Raises:
-        ConfigError: A flag is unknown, lacks its value, or is none that survlstm takes.
+        ConfigError: A flag is unknown, lacks its value, or is not supported by survlstm.
     """
     parser = get_args_parser()
 
@@ -39,24 +45,29 @@ def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
             message = f"there is no flag {unknown.split()[0]}; values are written key=value, as in trainer.epochs=50"
         raise ConfigError(f"{message}. survlstm --help lists the commands")
 
-    # Its own would print hydra's usage.
+    # The default would print Hydra's usage, with flags that survlstm does not take.
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(list(arguments))
     if flags.config_name or flags.config_path:
-        raise ConfigError("survlstm's configs are chosen by the verb; leave out --config-name and --config-path")
+        raise ConfigError("the command chooses the config; leave out --config-name and --config-path")
     if flags.experimental_rerun:
-        raise ConfigError("--experimental-rerun would unpickle a file; survlstm rerun RUN makes a run again")
+        raise ConfigError("--experimental-rerun would unpickle a file; survlstm rerun RUN repeats a run")
     return flags
 
 
 def normalise_words(arguments: Sequence[str]) -> list[str]:
-    """The same words as hydra takes them: its flags first, and paths in quotes where they need some.
+    """Rewrite arguments for Hydra: flags first, and paths in quotes where Hydra's grammar needs them.
 
-    Under ``-m`` a ``data.path`` with several folders between commas is a sweep over them. Words that are normalised
-    already stay as they are.
+    With ``-m``, a ``data.path`` of several folders separated by commas is a sweep over these folders.
+
+    Args:
+        arguments: The arguments after the name of the command; normalised ones are returned unchanged.
+
+    Returns:
+        The flags, then the overrides.
 
     Raises:
-        ConfigError: As ``read_flags``; the folder of ``--config-dir`` or one of ``hydra.searchpath`` does not exist.
+        ConfigError: A flag is not valid, or a folder of ``--config-dir`` or ``hydra.searchpath`` does not exist.
     """
     flags = read_flags(arguments)
     switches = [f"--{name.replace('_', '-')}" for name in SWITCHES if getattr(flags, name)]
@@ -70,7 +81,17 @@ def normalise_words(arguments: Sequence[str]) -> list[str]:
 
 
 def compose_lines(arguments: Sequence[str]) -> list[str]:
-    """The overrides for hydra's compose, which knows no flag: ``--config-dir`` becomes part of the search path."""
+    """Return the overrides for ``hydra.compose``, which takes no flags.
+
+    Args:
+        arguments: The arguments after the name of the command.
+
+    Returns:
+        The overrides; the folder of ``--config-dir`` is added to ``hydra.searchpath``.
+
+    Raises:
+        ConfigError: As for ``normalise_words``.
+    """
     flags = read_flags(arguments)
     lines = _as_hydra_reads(flags)
     if flags.config_dir is None:
@@ -81,28 +102,33 @@ def compose_lines(arguments: Sequence[str]) -> list[str]:
 
 
 def search_path(lines: Sequence[str]) -> list[str]:
-    """Those of the overrides that say where hydra looks for config files."""
+    """Return the overrides of ``hydra.searchpath``, the folders where Hydra looks for config files."""
     return [line for line in lines if _is_search_path(line)]
 
 
 def added_config_folders(lines: Sequence[str]) -> list[Path]:
-    """The folders of config files that the overrides add to survlstm's own."""
+    """Return the folders of config files that the overrides add to ``conf/``."""
     return [_folder(folder) for line in search_path(lines) for folder in _named_in(line) if _is_path(folder)]
 
 
-def refuse_sweep_words(arguments: Sequence[str], what: str) -> None:
-    """ConfigError where the words ask for several jobs and ``what`` is about one run."""
+def refuse_sweep_words(arguments: Sequence[str], option: str) -> None:
+    """Raise ConfigError if arguments that are for one run ask for several.
+
+    Args:
+        arguments: The arguments after the name of the command.
+        option: The option that is for one run, as in ``resume``, for the message.
+    """
     flags = read_flags(arguments)
     found = ["-m"] if flags.multirun else []
-    found += [word for word in flags.overrides if word.lstrip("+~").startswith(OF_A_SWEEP)]
+    found += [word for word in flags.overrides if word.lstrip("+~").startswith(SWEEP_OVERRIDES)]
     if found:
-        raise ConfigError(f"{what} is about one run; leave out what belongs to a sweep: {', '.join(found)}")
+        raise ConfigError(f"{option} is for one run; leave out the options of a sweep: {', '.join(found)}")
     if any(word.lstrip("+").startswith("hydra.run.dir=") for word in flags.overrides):
-        raise ConfigError(f"hydra.run.dir must be left out with {what}; set output_dir for a folder of another name")
+        raise ConfigError(f"hydra.run.dir must be left out with {option}; set output_dir to choose the folder")
 
 
 def quote_word(word: str) -> str:
-    """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
+    """Quote the value of an override if Hydra's grammar needs it, as for a path with ``=`` or a comma."""
     key, _, value = word.partition("=")
     return f"{key}={_quoted(value)}"
 
@@ -110,7 +136,7 @@ def quote_word(word: str) -> str:
 def _quoted(value: str, *, always: bool = False) -> str:
     if value.startswith(("'", '"')) or (not always and re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII)):
         return value
-    # Backslashes are themselves but before a quote.
+    # Hydra's grammar reads a backslash as an escape only before a quote, so only backslashes there are doubled.
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"'{escaped}'"
 
@@ -127,12 +153,12 @@ def _as_hydra_reads(flags: argparse.Namespace) -> list[str]:
         elif _is_search_path(word):
             words.append(_search_path(_named_in(word)))
         else:
-            words.append(quote_word(word) if word.startswith(PATHS) else word)
+            words.append(quote_word(word) if word.startswith(PATH_OVERRIDES) else word)
     return words
 
 
 def _several_folders(word: str, *, sweep: bool) -> str:
-    """``data.path=A,B``: one folder of that name where there is one, else a sweep over folders that all exist."""
+    """Read ``data.path=A,B`` as one folder if it exists by that name, otherwise as a sweep over several folders."""
     value = word.removeprefix(DATA_PATH)
     if value.startswith(("'", '"')) or Path(value).expanduser().is_dir():
         return quote_word(word)
@@ -140,8 +166,8 @@ def _several_folders(word: str, *, sweep: bool) -> str:
     missing = [folder for folder in folders if not Path(folder).expanduser().is_dir()]
     if missing:
         raise ConfigError(
-            f"data.path must be a folder with Synthea CSV tables, or with -m several between commas; found no folder "
-            f"{missing[0]}"
+            f"data.path must be a folder with Synthea CSV tables, or with -m several separated by commas; found no "
+            f"folder {missing[0]}"
         )
     if not sweep:
         raise ConfigError(f"data.path must be one folder; found {len(folders)}. Several are a sweep, which needs -m")
@@ -149,7 +175,7 @@ def _several_folders(word: str, *, sweep: bool) -> str:
 
 
 def _between_commas(value: str) -> list[str]:
-    """The parts of a list of folders; parts that make a folder only together, comma included, stay together."""
+    """Split a list of folders at its commas, except at commas that are part of an existing folder's name."""
     folders: list[str] = []
     parts = value.split(",")
     while parts:
@@ -169,11 +195,14 @@ def _search_path(folders: Sequence[str]) -> str:
 
 
 def _named_in(word: str) -> list[str]:
-    """The folders of a search path, read so that all of them exist where one of its readings gives that."""
+    """Read the folders of a ``hydra.searchpath``.
+
+    Names with commas or brackets make its value ambiguous; the first reading whose folders all exist is returned.
+    """
     value = word.partition("=")[2].strip()
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     by_scheme = re.split(r",\s*(?=(?:file|pkg)://)", inner)
-    readings = [*_by_hydras_grammar(word), by_scheme, [part.strip() for part in _between_commas(inner)]]
+    readings = [*_parse_list(word), by_scheme, [part.strip() for part in _between_commas(inner)]]
     missing = [[folder for folder in reading if not _is_found(folder)] for reading in readings]
     for reading, absent in zip(readings, missing, strict=True):
         if not absent:
@@ -181,7 +210,8 @@ def _named_in(word: str) -> list[str]:
     raise ConfigError(f"{SEARCH_PATH} must list folders with config groups; found no folder {missing[0][0]}")
 
 
-def _by_hydras_grammar(word: str) -> list[list[str]]:
+def _parse_list(word: str) -> list[list[str]]:
+    """Return the list that Hydra's grammar reads, as the only reading; no reading if it reads no list."""
     try:
         found = OverridesParser.create().parse_override(word).value()
     except (HydraException, ValueError):
@@ -194,7 +224,7 @@ def _is_found(folder: str) -> bool:
 
 
 def _is_path(folder: str) -> bool:
-    """Not a package, and nothing that only hydra can interpolate."""
+    """Return whether a folder is a path, neither a package nor an interpolation that only Hydra can resolve."""
     return not folder.startswith("pkg://") and "${" not in folder
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from survlstm.config.overrides import compose_lines, refuse_sweep_words
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import MLflowConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import MLflowConfig
 from survlstm.report.console_summary import log_task
 from survlstm.report.task import describe_task
 from survlstm.runs import train

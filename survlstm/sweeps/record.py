@@ -17,8 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 
+from survlstm.config.conf_dir import conf_dir
 from survlstm.config.overrides import quote_word
-from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import leaf_keys_of_schema
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
 from survlstm.utils.errors import ConfigError

@@ -6,7 +6,6 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
-from survlstm.config.commands import SimulateConfig
 from survlstm.config.compose import check_overrides
 from survlstm.config.overrides import (
     added_config_folders,
@@ -15,7 +14,8 @@ from survlstm.config.overrides import (
     read_flags,
     refuse_sweep_words,
 )
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.commands import SimulateConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.shell import format_command
 
@@ -85,11 +85,11 @@ def test_a_shell_reads_a_command_line_as_it_was_meant(odd):
         (["--config-dir"], "--config-dir/-cd: expected one argument"),
         (["hydra.searchpath=[file:///nowhere]"], "hydra.searchpath must list folders .*; found no folder .*/nowhere"),
         (["--epochs", "50"], "there is no flag --epochs; values are written key=value, as in trainer.epochs=50"),
-        (["--experimental-rerun", "x.pickle"], "survlstm rerun RUN makes a run again"),
+        (["--experimental-rerun", "x.pickle"], "survlstm rerun RUN repeats a run"),
         (["-m", "seed=1,2", "hydra.sweep.dir=swp"], "hydra.sweep.dir must stay .*; found 'swp'. Set output_dir=swp"),
         (["data.path=HERE,HERE"], "data.path must be one folder; found 2. Several are a sweep, which needs -m"),
         (["hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN must be left out; survlstm train -m makes a sweep"),
-        (["-m", "data.path=HERE,/nowhere"], "several between commas; found no folder /nowhere"),
+        (["-m", "data.path=HERE,/nowhere"], "several separated by commas; found no folder /nowhere"),
     ],
 )
 def test_dead_ends_name_the_way_out(tmp_path, words, sentence):
@@ -128,7 +128,7 @@ def test_flags_stand_in_any_order():
     "word", ["-m", "--multirun", "hydra/launcher=joblib", "hydra.sweep.dir=x", "hydra.sweeper.x=1"]
 )
 def test_one_run_refuses_what_belongs_to_a_sweep_and_nothing_else(word):
-    with pytest.raises(ConfigError, match="resume is about one run; leave out what belongs to a sweep: "):
+    with pytest.raises(ConfigError, match="resume is for one run; leave out the options of a sweep: "):
         refuse_sweep_words([word, "resume=x"], "resume")
     refuse_sweep_words(["--config-dir=x", "hydra.searchpath=[x]", "hydra.verbose=true", "seed=1"], "resume")
 

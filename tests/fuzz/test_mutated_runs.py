@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from survlstm.config.commands import RerunConfig
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.commands import RerunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import leaf_keys_of_schema
 from survlstm.data.checksums import write_sums
 from survlstm.data.prepare import PreparedData, load_prepared

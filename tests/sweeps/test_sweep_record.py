@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import leaf_keys_of_schema
 from survlstm.sweeps.record import MOST_WORDS, count_values, read_sweep_record, recorded_words
 from survlstm.sweeps.sweep_overrides import planned_jobs, read_sweep_words, record_words
