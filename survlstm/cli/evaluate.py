@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from survlstm.cli.hydra_command import run_folder, run_with_hydra
 from survlstm.config.compose import check_overrides, refuse_sweep
-from survlstm.config.overrides import normalise_words, read_flags
+from survlstm.config.overrides import normalise_arguments, read_flags
 from survlstm.config.schema.commands import EvaluateConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import refuse_unusable
@@ -17,7 +17,7 @@ from survlstm.utils.logs import logging_to, run_reporting_errors
 
 def run(arguments: list[str]) -> None:
     """Evaluate a finished run in a new folder."""
-    arguments = normalise_words(arguments)
+    arguments = normalise_arguments(arguments)
     refuse_sweep("evaluate", "evaluates one run", arguments)
     overrides = read_flags(arguments).overrides
     if any(word.startswith("data.") for word in overrides) and not any(word.startswith("data=") for word in overrides):

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from survlstm.cli.hydra_command import run_with_hydra
 from survlstm.config.compose import check_overrides, refuse_sweep
-from survlstm.config.overrides import normalise_words
+from survlstm.config.overrides import normalise_arguments
 from survlstm.config.schema.commands import SimulateConfig
 from survlstm.config.validation import validate
 from survlstm.utils.logs import logging_to, run_reporting_errors
@@ -17,7 +17,7 @@ from survlstm.utils.logs import logging_to, run_reporting_errors
 
 def run(arguments: list[str]) -> None:
     """Write a simulated cohort."""
-    arguments = normalise_words(arguments)
+    arguments = normalise_arguments(arguments)
     refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)
     run_with_hydra("simulate", arguments, _simulate)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from survlstm.cli.hydra_command import exit_on, run_folder, run_with_hydra
 from survlstm.config.compose import check_overrides
-from survlstm.config.overrides import normalise_words, quote_word, read_flags
+from survlstm.config.overrides import normalise_arguments, quote_override, read_flags
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import refuse_unusable
@@ -32,8 +32,8 @@ def run(arguments: list[str]) -> None:
     Hydra makes the run folder, except for a resumed run, which has one, and for a run in several processes, which share
     one.
     """
-    arguments, resumed_sweep = read_sweep_words(normalise_words(arguments))
-    arguments = normalise_words(arguments)
+    arguments, resumed_sweep = read_sweep_words(normalise_arguments(arguments))
+    arguments = normalise_arguments(arguments)
     flags = read_flags(arguments)
     only_shows = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
     is_resumed = any(word.startswith("resume=") for word in arguments)
@@ -76,7 +76,7 @@ def _sweep(arguments: list[str], folder: Path) -> None:
     # As an exception: otherwise the jobs in a launcher's processes would outlive this process.
     with exit_on(signal.SIGTERM):
         try:
-            run_with_hydra("train", [*overrides, quote_word(f"output_dir={folder}"), job_name], _train_job)
+            run_with_hydra("train", [*overrides, quote_override(f"output_dir={folder}"), job_name], _train_job)
         except BaseException:
             # The error that ended the sweep is reported, not a second one about missing results.
             with suppress(SurvlstmError), logging_to(None):

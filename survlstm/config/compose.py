@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from survlstm.config.conf_dir import conf_dir
-from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_lines, read_flags
+from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_overrides, read_flags
 from survlstm.config.schema.section import SectionT
-from survlstm.config.validation import leaf_keys, nearest_key, renamed, validate
+from survlstm.config.validation import dotted_keys, nearest_key, renamed, validate
 from survlstm.utils.errors import ConfigError
 
 # Composing one config takes 0.05 s.
@@ -45,7 +45,7 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     flags = read_flags(arguments)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return []
-    lines = compose_lines(arguments)
+    lines = compose_overrides(arguments)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         combinations = _combinations(lines, sweep=flags.multirun)
         return [validate(_compose(config_name, combination), schema) for combination in combinations]
@@ -151,7 +151,7 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
 
 
 def _explain_key(key: str, config_name: str, lines: list[str]) -> str:
-    known = leaf_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
+    known = dotted_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
     present = renamed(key)
     if present:
         return f"{key} is now called {present}; write {present} instead"

@@ -55,7 +55,7 @@ def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return flags
 
 
-def normalise_words(arguments: Sequence[str]) -> list[str]:
+def normalise_arguments(arguments: Sequence[str]) -> list[str]:
     """Rewrite arguments for Hydra: flags first, and paths in quotes where Hydra's grammar needs them.
 
     With ``-m``, a ``data.path`` of several folders separated by commas is a sweep over these folders.
@@ -75,12 +75,12 @@ def normalise_words(arguments: Sequence[str]) -> list[str]:
     return [
         *switches,
         *(f"--{name}={value}" for name, value in settings if value is not None),
-        *([] if flags.config_dir is None else [f"--config-dir={_folder(flags.config_dir)}"]),
-        *_as_hydra_reads(flags),
+        *([] if flags.config_dir is None else [f"--config-dir={_absolute_folder(flags.config_dir)}"]),
+        *_quoted_overrides(flags),
     ]
 
 
-def compose_lines(arguments: Sequence[str]) -> list[str]:
+def compose_overrides(arguments: Sequence[str]) -> list[str]:
     """Return the overrides for ``hydra.compose``, which takes no flags.
 
     Args:
@@ -90,28 +90,30 @@ def compose_lines(arguments: Sequence[str]) -> list[str]:
         The overrides; the folder of ``--config-dir`` is added to ``hydra.searchpath``.
 
     Raises:
-        ConfigError: As for ``normalise_words``.
+        ConfigError: As for ``normalise_arguments``.
     """
     flags = read_flags(arguments)
-    lines = _as_hydra_reads(flags)
+    overrides = _quoted_overrides(flags)
     if flags.config_dir is None:
-        return lines
-    named = [line for line in lines if _is_search_path(line)]
-    folders = [str(_folder(flags.config_dir)), *(folder for line in named for folder in _named_in(line))]
-    return [*(line for line in lines if line not in named), _search_path(folders)]
+        return overrides
+    folders = [str(_absolute_folder(flags.config_dir))]
+    for override in search_path(overrides):
+        folders += _search_path_folders(override)
+    return [*(override for override in overrides if not _is_search_path(override)), _format_search_path(folders)]
 
 
-def search_path(lines: Sequence[str]) -> list[str]:
+def search_path(overrides: Sequence[str]) -> list[str]:
     """Return the overrides of ``hydra.searchpath``, the folders where Hydra looks for config files."""
-    return [line for line in lines if _is_search_path(line)]
+    return [override for override in overrides if _is_search_path(override)]
 
 
-def added_config_folders(lines: Sequence[str]) -> list[Path]:
+def added_config_folders(overrides: Sequence[str]) -> list[Path]:
     """Return the folders of config files that the overrides add to ``conf/``."""
-    return [_folder(folder) for line in search_path(lines) for folder in _named_in(line) if _is_path(folder)]
+    folders = [folder for override in search_path(overrides) for folder in _search_path_folders(override)]
+    return [_absolute_folder(folder) for folder in folders if _is_path(folder)]
 
 
-def refuse_sweep_words(arguments: Sequence[str], option: str) -> None:
+def refuse_sweep_options(arguments: Sequence[str], option: str) -> None:
     """Raise ConfigError if arguments that are for one run ask for several.
 
     Args:
@@ -120,20 +122,20 @@ def refuse_sweep_words(arguments: Sequence[str], option: str) -> None:
     """
     flags = read_flags(arguments)
     found = ["-m"] if flags.multirun else []
-    found += [word for word in flags.overrides if word.lstrip("+~").startswith(SWEEP_OVERRIDES)]
+    found += [override for override in flags.overrides if override.lstrip("+~").startswith(SWEEP_OVERRIDES)]
     if found:
         raise ConfigError(f"{option} is for one run; leave out the options of a sweep: {', '.join(found)}")
-    if any(word.lstrip("+").startswith("hydra.run.dir=") for word in flags.overrides):
+    if any(override.lstrip("+").startswith("hydra.run.dir=") for override in flags.overrides):
         raise ConfigError(f"hydra.run.dir must be left out with {option}; set output_dir to choose the folder")
 
 
-def quote_word(word: str) -> str:
+def quote_override(override: str) -> str:
     """Quote the value of an override if Hydra's grammar needs it, as for a path with ``=`` or a comma."""
-    key, _, value = word.partition("=")
-    return f"{key}={_quoted(value)}"
+    key, _, value = override.partition("=")
+    return f"{key}={_quote(value)}"
 
 
-def _quoted(value: str, *, always: bool = False) -> str:
+def _quote(value: str, *, always: bool = False) -> str:
     if value.startswith(("'", '"')) or (not always and re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII)):
         return value
     # Hydra's grammar reads a backslash as an escape only before a quote, so only backslashes there are doubled.
@@ -141,28 +143,28 @@ def _quoted(value: str, *, always: bool = False) -> str:
     return f"'{escaped}'"
 
 
-def _as_hydra_reads(flags: argparse.Namespace) -> list[str]:
-    if flags.config_dir is not None and not _folder(flags.config_dir).is_dir():
+def _quoted_overrides(flags: argparse.Namespace) -> list[str]:
+    if flags.config_dir is not None and not _absolute_folder(flags.config_dir).is_dir():
         raise ConfigError(f"--config-dir must be a folder with config groups; found no folder {flags.config_dir}")
-    words = []
-    for word in flags.overrides:
-        if word.lstrip("+").startswith("hydra.mode="):
-            raise ConfigError(f"{word} must be left out; survlstm train -m makes a sweep")
-        if word.startswith(DATA_PATH) and "," in word:
-            words.append(_several_folders(word, sweep=flags.multirun))
-        elif _is_search_path(word):
-            words.append(_search_path(_named_in(word)))
+    overrides = []
+    for override in flags.overrides:
+        if override.lstrip("+").startswith("hydra.mode="):
+            raise ConfigError(f"{override} must be left out; survlstm train -m makes a sweep")
+        if override.startswith(DATA_PATH) and "," in override:
+            overrides.append(_read_data_path(override, sweep=flags.multirun))
+        elif _is_search_path(override):
+            overrides.append(_format_search_path(_search_path_folders(override)))
         else:
-            words.append(quote_word(word) if word.startswith(PATH_OVERRIDES) else word)
-    return words
+            overrides.append(quote_override(override) if override.startswith(PATH_OVERRIDES) else override)
+    return overrides
 
 
-def _several_folders(word: str, *, sweep: bool) -> str:
+def _read_data_path(override: str, *, sweep: bool) -> str:
     """Read ``data.path=A,B`` as one folder if it exists by that name, otherwise as a sweep over several folders."""
-    value = word.removeprefix(DATA_PATH)
+    value = override.removeprefix(DATA_PATH)
     if value.startswith(("'", '"')) or Path(value).expanduser().is_dir():
-        return quote_word(word)
-    folders = _between_commas(value)
+        return quote_override(override)
+    folders = _split_at_commas(value)
     missing = [folder for folder in folders if not Path(folder).expanduser().is_dir()]
     if missing:
         raise ConfigError(
@@ -171,10 +173,10 @@ def _several_folders(word: str, *, sweep: bool) -> str:
         )
     if not sweep:
         raise ConfigError(f"data.path must be one folder; found {len(folders)}. Several are a sweep, which needs -m")
-    return DATA_PATH + ",".join(_quoted(folder, always=True) for folder in folders)
+    return DATA_PATH + ",".join(_quote(folder, always=True) for folder in folders)
 
 
-def _between_commas(value: str) -> list[str]:
+def _split_at_commas(value: str) -> list[str]:
     """Split a list of folders at its commas, except at commas that are part of an existing folder's name."""
     folders: list[str] = []
     parts = value.split(",")
@@ -186,41 +188,41 @@ def _between_commas(value: str) -> list[str]:
     return folders
 
 
-def _is_search_path(word: str) -> bool:
-    return word.lstrip("+").startswith(f"{SEARCH_PATH}=")
+def _is_search_path(override: str) -> bool:
+    return override.lstrip("+").startswith(f"{SEARCH_PATH}=")
 
 
-def _search_path(folders: Sequence[str]) -> str:
-    return f"{SEARCH_PATH}=[{','.join(_quoted(_as_url(folder)) for folder in folders)}]"
+def _format_search_path(folders: Sequence[str]) -> str:
+    return f"{SEARCH_PATH}=[{','.join(_quote(_as_url(folder)) for folder in folders)}]"
 
 
-def _named_in(word: str) -> list[str]:
+def _search_path_folders(override: str) -> list[str]:
     """Read the folders of a ``hydra.searchpath``.
 
     Names with commas or brackets make its value ambiguous; the first reading whose folders all exist is returned.
     """
-    value = word.partition("=")[2].strip()
+    value = override.partition("=")[2].strip()
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     by_scheme = re.split(r",\s*(?=(?:file|pkg)://)", inner)
-    readings = [*_parse_list(word), by_scheme, [part.strip() for part in _between_commas(inner)]]
-    missing = [[folder for folder in reading if not _is_found(folder)] for reading in readings]
+    readings = [*_parse_list(override), by_scheme, [part.strip() for part in _split_at_commas(inner)]]
+    missing = [[folder for folder in reading if not _exists(folder)] for reading in readings]
     for reading, absent in zip(readings, missing, strict=True):
         if not absent:
             return reading
     raise ConfigError(f"{SEARCH_PATH} must list folders with config groups; found no folder {missing[0][0]}")
 
 
-def _parse_list(word: str) -> list[list[str]]:
+def _parse_list(override: str) -> list[list[str]]:
     """Return the list that Hydra's grammar reads, as the only reading; no reading if it reads no list."""
     try:
-        found = OverridesParser.create().parse_override(word).value()
+        found = OverridesParser.create().parse_override(override).value()
     except (HydraException, ValueError):
         return []
     return [[str(folder) for folder in found]] if isinstance(found, list) else []
 
 
-def _is_found(folder: str) -> bool:
-    return not _is_path(folder) or _folder(folder).is_dir()
+def _exists(folder: str) -> bool:
+    return not _is_path(folder) or _absolute_folder(folder).is_dir()
 
 
 def _is_path(folder: str) -> bool:
@@ -228,9 +230,9 @@ def _is_path(folder: str) -> bool:
     return not folder.startswith("pkg://") and "${" not in folder
 
 
-def _folder(path: str) -> Path:
+def _absolute_folder(path: str) -> Path:
     return Path(path.removeprefix("file://")).expanduser().absolute()
 
 
 def _as_url(folder: str) -> str:
-    return f"file://{_folder(folder)}" if _is_path(folder) else folder
+    return f"file://{_absolute_folder(folder)}" if _is_path(folder) else folder

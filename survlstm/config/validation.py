@@ -16,7 +16,7 @@ from survlstm.utils.errors import ConfigError
 from survlstm.utils.stored_files import find_fault
 
 
-class _Shown(reprlib.Repr):
+class _BoundedRepr(reprlib.Repr):
     """A bounded ``repr``: values from a command line stay whole, long content of a file is shortened."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class _Shown(reprlib.Repr):
         self.maxlist = self.maxtuple = self.maxdict = 20
 
 
-shown = _Shown().repr
+bounded_repr = _BoundedRepr().repr
 
 
 def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = False) -> SectionT:
@@ -83,7 +83,7 @@ def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> Sectio
         return schema.model_validate(values, context={"finished": finished})
     except ValidationError as error:
         known = _dotted(values) if isinstance(values, dict) else []
-        raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
+        raise ConfigError("\n".join(_describe_error(dict(details), known) for details in error.errors())) from error
 
 
 # Sections of earlier versions, and their present names.
@@ -101,7 +101,7 @@ def renamed(key: str) -> str | None:
     return f"{RENAMED[first]}{dot}{rest}" if first in RENAMED else None
 
 
-def leaf_keys(composed: DictConfig) -> list[str]:
+def dotted_keys(composed: DictConfig) -> list[str]:
     """Return every dotted key of a composed config, sections included."""
     values = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(values, dict)
@@ -109,7 +109,7 @@ def leaf_keys(composed: DictConfig) -> list[str]:
 
 
 @cache
-def leaf_keys_of_schema(schema: type[Section]) -> frozenset[str]:
+def schema_keys(schema: type[Section]) -> frozenset[str]:
     """Return every dotted key that a config of the schema may have with any choice of groups, except ``_target_``."""
     keys: set[str] = set()
     for name, field in schema.model_fields.items():
@@ -117,7 +117,7 @@ def leaf_keys_of_schema(schema: type[Section]) -> frozenset[str]:
             continue
         keys.add(name)
         for section in _sections_in(field.annotation):
-            keys |= {f"{name}.{key}" for key in leaf_keys_of_schema(section)}
+            keys |= {f"{name}.{key}" for key in schema_keys(section)}
     return frozenset(keys)
 
 
@@ -162,26 +162,26 @@ def nearest_key(key: str, known: list[str]) -> str | None:
     return by_last[close[0]] if close else None
 
 
-def _sentence(fault: dict[str, Any], known: list[str]) -> str:
+def _describe_error(error: dict[str, Any], known: list[str]) -> str:
     """Describe one error of pydantic: the key, the value found and the values allowed."""
     # The location of an error in a union contains the tag of the member, which is not part of the key.
-    parts = [str(part) for part in fault["loc"] if "." not in str(part) and part != "none"]
+    parts = [str(part) for part in error["loc"] if "." not in str(part) and part != "none"]
     key = ".".join(parts) or "config"
-    found = fault["input"]
-    if fault["type"] == "extra_forbidden":
-        return _unknown_key(key, found, known)
-    if fault["type"] == "missing":
+    value = error["input"]
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(key, value, known)
+    if error["type"] == "missing":
         return f"{key} is missing; set {key}=VALUE"
-    if fault["type"] == "value_error":
-        message = str(fault["ctx"]["error"])
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
         return message if message.startswith(f"{key}.") else f"{key}: {message}"
-    if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         if key == "clock":
-            return f"clock.kind must be visit or landmark; found {shown(_named(found, 'kind'))}"
-        allowed = fault["ctx"].get("expected_tags", "")
-        return f"{key}._target_ must be one of {allowed}; found {shown(_named(found, '_target_'))}"
-    allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
-    return f"{key}: {allowed}; found {shown(found)}"
+            return f"clock.kind must be visit or landmark; found {bounded_repr(_value_of(value, 'kind'))}"
+        allowed = error["ctx"].get("expected_tags", "")
+        return f"{key}._target_ must be one of {allowed}; found {bounded_repr(_value_of(value, '_target_'))}"
+    allowed = error["msg"].replace("Input should be", "must be").replace("String should", "must")
+    return f"{key}: {allowed}; found {bounded_repr(value)}"
 
 
 def _unknown_key(key: str, value: Any, known: list[str]) -> str:
@@ -191,9 +191,9 @@ def _unknown_key(key: str, value: Any, known: list[str]) -> str:
     valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
     nearest = nearest_key(key, valid)
     hint = f"; the nearest valid key is {nearest}" if nearest else ""
-    return f"{key} is not a known key (found value {shown(value)}){hint}"
+    return f"{key} is not a known key (found value {bounded_repr(value)}){hint}"
 
 
-def _named(section: Any, key: str) -> Any:
+def _value_of(section: Any, key: str) -> Any:
     """Return the value of a section's key, None if it has none; a value that is not a section is returned itself."""
     return section.get(key) if isinstance(section, dict) else section
