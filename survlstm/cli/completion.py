@@ -15,8 +15,8 @@ WITH_OVERRIDES = frozenset({"train", "evaluate", "tune", "simulate", "export", "
 def complete(arguments: list[str]) -> None:
     """Install the completion function, or answer its query.
 
-    Hydra knows programs without subcommands. The command's name is therefore removed from the command line before
-    Hydra completes the rest with that command's config.
+    Hydra completes only programs without subcommands. The command's name is therefore removed from the command line
+    before Hydra completes the rest with that command's config.
 
     Args:
         arguments: ``-sc install=SHELL``, or the query that the installed function makes; the command line to complete

@@ -45,22 +45,24 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     flags = read_flags(arguments)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return []
-    lines = compose_overrides(arguments)
+    overrides = compose_overrides(arguments)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        combinations = _combinations(lines, sweep=flags.multirun)
+        combinations = _combinations(overrides, sweep=flags.multirun)
         return [validate(_compose(config_name, combination), schema) for combination in combinations]
 
 
-def _combinations(lines: list[str], *, sweep: bool) -> list[list[str]]:
+def _combinations(overrides: list[str], *, sweep: bool) -> list[list[str]]:
     """Return the overrides of every config to check.
 
     Of a sweep with more than MOST_COMBINATIONS jobs, each value is combined with the first values of the other keys.
     """
-    parsed = _parse(lines)
+    parsed = _parse(overrides)
     if not sweep:
-        return [lines]
+        return [overrides]
     # glob(…) is expanded by Hydra from the config folder when the sweep starts.
-    values = [_values(override, line) for override, line in zip(parsed, lines, strict=True) if "glob(" not in line]
+    values = [
+        _values(each, override) for each, override in zip(parsed, overrides, strict=True) if "glob(" not in override
+    ]
     if math.prod(map(len, values)) <= MOST_COMBINATIONS:
         return [list(combination) for combination in itertools.product(*values)]
     first = [options[0] for options in values]
@@ -70,40 +72,40 @@ def _combinations(lines: list[str], *, sweep: bool) -> list[list[str]]:
     return [first, *others]
 
 
-def _values(override: Override, line: str) -> list[str]:
-    if not override.is_sweep_override():
-        return [line]
-    key = override.get_key_element()
-    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+def _values(parsed: Override, override: str) -> list[str]:
+    if not parsed.is_sweep_override():
+        return [override]
+    key = parsed.get_key_element()
+    values = [f"{key}={value}" for value in parsed.sweep_string_iterator()]
     if not values:
-        raise ConfigError(f"{key} must sweep over at least one value; found {line!r}")
+        raise ConfigError(f"{key} must sweep over at least one value; found {override!r}")
     if len(set(values)) < len(values):
-        raise ConfigError(f"{key} must sweep over each value once; found {line!r}")
+        raise ConfigError(f"{key} must sweep over each value once; found {override!r}")
     return values
 
 
-def _parse(lines: list[str]) -> list[Override]:
+def _parse(overrides: list[str]) -> list[Override]:
     parser = OverridesParser.create()
     parsed = []
-    for line in lines:
+    for override in overrides:
         try:
-            parsed.append(parser.parse_override(line))
+            parsed.append(parser.parse_override(override))
         except (HydraException, ValueError) as error:
-            home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in line else ""
-            message = f"an override must read key=value; found {line!r}: {_first_line(error)}{home}"
-            raise ConfigError(_without_ids(message, lines)) from (None if _key(line) in SUBJECT_KEYS else error)
+            home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in override else ""
+            message = f"an override must read key=value; found {override!r}: {_first_line(error)}{home}"
+            raise ConfigError(_without_ids(message, overrides)) from (None if _key(override) in SUBJECT_KEYS else error)
         if not parsed[-1].key_or_group:
-            raise ConfigError(f"an override must read key=value; found {line!r}, which has no key")
+            raise ConfigError(f"an override must read key=value; found {override!r}, which has no key")
     return parsed
 
 
-def _compose(config_name: str, lines: list[str]) -> DictConfig:
+def _compose(config_name: str, overrides: list[str]) -> DictConfig:
     try:
-        composed = compose(config_name, overrides=lines, return_hydra_config=True)
+        composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         # verbose=true shows the cause too, which may contain an id.
-        cause = None if any(_key(line) in SUBJECT_KEYS for line in lines) else error
-        raise ConfigError(_without_ids(_explain(error, config_name, lines), lines)) from cause
+        cause = None if any(_key(override) in SUBJECT_KEYS for override in overrides) else error
+        raise ConfigError(_without_ids(_explain(error, config_name, overrides), overrides)) from cause
 
     with flag_override(composed, ["struct", "readonly"], False):
         hydra_config = composed.pop("hydra")
@@ -119,15 +121,15 @@ def _refuse_another_sweep_folder(hydra_config: DictConfig) -> None:
         raise ConfigError(f"hydra.sweep.dir must stay as it is; found {found!r}. Set output_dir={found} instead")
 
 
-def _without_ids(message: str, lines: list[str]) -> str:
+def _without_ids(message: str, overrides: list[str]) -> str:
     """Replace the ids of subjects in a message about overrides."""
-    for line in lines:
-        if _key(line) in SUBJECT_KEYS:
-            message = message.replace(line.partition("=")[2] or line, "…")
+    for override in overrides:
+        if _key(override) in SUBJECT_KEYS:
+            message = message.replace(override.partition("=")[2] or override, "…")
     return message
 
 
-def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
+def _explain(error: Exception, config_name: str, overrides: list[str]) -> str:
     """Summarise an error of Hydra in one sentence, with the nearest valid key or group choice."""
     message = str(error)
     choice = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
@@ -137,12 +139,12 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
         return f"this hydra/launcher needs the extra {launcher[1]}: pip install 'survlstm[{launcher[1]}]'"
     if choice:
         group, found = choice.groups()
-        choices = _choices(group, lines)
+        choices = _choices(group, overrides)
         nearest = nearest_key(found, choices)
         hint = f"; the nearest is {group}={nearest}" if nearest else ""
         return f"{group} must be one of {', '.join(choices)}; found {found!r}{hint}"
     if unknown_key:
-        return _explain_key(unknown_key[1].split("@")[0], config_name, lines)
+        return _explain_key(unknown_key[1].split("@")[0], config_name, overrides)
     if "must be a string or a list" in message:
         return f"{message}: a group must be the name of one of its files; leave the override out for none"
     if "Ambiguous value" in message:
@@ -150,29 +152,29 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
     return _first_line(error)
 
 
-def _explain_key(key: str, config_name: str, lines: list[str]) -> str:
-    known = dotted_keys(compose(config_name, overrides=[line for line in lines if _key(line) != key]))
+def _explain_key(key: str, config_name: str, overrides: list[str]) -> str:
+    known = dotted_keys(compose(config_name, overrides=[override for override in overrides if _key(override) != key]))
     present = renamed(key)
     if present:
         return f"{key} is now called {present}; write {present} instead"
     groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
     section = key.split(".", maxsplit=1)[0]
     if section in groups and not any(name.startswith(f"{section}.") for name in known):
-        named = ", ".join(_choices(section, lines))
+        named = ", ".join(_choices(section, overrides))
         return f"{key} needs a choice of {section} first: add {section}=, one of {named}"
     nearest = nearest_key(key, [*known, *groups])
     hint = f"; the nearest valid key is {nearest}" if nearest else ""
     return f"{key} is not a known key{hint}"
 
 
-def _choices(group: str, lines: list[str]) -> list[str]:
+def _choices(group: str, overrides: list[str]) -> list[str]:
     """List the files of a group, in ``conf/`` and in the folders that the search path adds."""
-    folders = [conf_dir(), *(Path(folder) for folder in added_config_folders(lines))]
+    folders = [conf_dir(), *(Path(folder) for folder in added_config_folders(overrides))]
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
-def _key(line: str) -> str:
-    return line.lstrip("+~").split("=")[0].split("@")[0]
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=")[0].split("@")[0]
 
 
 def _first_line(error: BaseException) -> str:
@@ -184,14 +186,14 @@ def _first_line(error: BaseException) -> str:
     return _first_line(cause)
 
 
-def compose_values(config_name: str, lines: list[str]) -> dict[str, Any]:
+def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
     """Compose overrides and resolve interpolations, without validation.
 
     Raises:
         ConfigError: The overrides do not compose, see ``check_overrides``.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        values = OmegaConf.to_container(_compose(config_name, lines), resolve=True)
+        values = OmegaConf.to_container(_compose(config_name, overrides), resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
