@@ -101,7 +101,7 @@ def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survls
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
     assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=a=b, [c]") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(BANNER)
+    assert shown.startswith(f"WARNING: {BANNER}")
     assert "best has more" in shown
     table = pd.read_csv(tmp_path / "a=b, [c]" / "comparison.csv")
     assert set(table["run"]) == {"a", "b"}
