@@ -64,7 +64,8 @@ def _one(what: str, overrides: list[str]) -> None:
     """The child's side: time one stage, its imports done before."""
     from hydra import compose, initialize_config_dir
 
-    from survlstm.config.schema import RunConfig, conf_dir
+    from survlstm.config.conf_dir import conf_dir
+    from survlstm.config.schema.run import RunConfig
     from survlstm.config.validation import validate
     from survlstm.data.factory import build_outcome, build_prepared, build_settings, build_source
     from survlstm.data.prepare import prepare_uncached

@@ -22,7 +22,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.data.batches import Batch, Batches
 from survlstm.data.factory import build_batches, build_prepared

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema import DataConfig, LandmarkClockConfig, RunConfig, VisitClockConfig
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.data import DataConfig
+from survlstm.config.schema.outcome import LandmarkClockConfig, VisitClockConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.labels import Outcome

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from survlstm.config.schema import EvaluationConfig
+from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import nn
 
-from survlstm.config.schema import RandomOutcomeConfig, RunConfig
+from survlstm.config.schema.outcome import RandomOutcomeConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.external_cohort import select_subjects
 from survlstm.evaluation.results import Difference, EvaluationSummary, Finding

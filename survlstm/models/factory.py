@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.training import LSTMConfig
+from survlstm.config.schema.training import LSTMConfig
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.weights import check_weights
 

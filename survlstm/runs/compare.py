@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from survlstm.config.commands import CompareConfig
+from survlstm.config.schema.commands import CompareConfig
 from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.comparison import Comparison, compare
 from survlstm.report.console_summary import comparison_table, to_json

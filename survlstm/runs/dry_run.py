@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.factory import build_batches, build_prepared
 from survlstm.data.split import Split

@@ -6,8 +6,8 @@ import datetime
 import logging
 from pathlib import Path
 
-from survlstm.config.commands import EvaluateConfig
-from survlstm.config.section import as_yaml
+from survlstm.config.schema.commands import EvaluateConfig
+from survlstm.config.schema.section import as_yaml
 from survlstm.data.external_cohort import combine_with_cohort
 from survlstm.data.factory import build_prepared
 from survlstm.data.prepare import PreparedData

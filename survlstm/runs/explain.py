@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from survlstm.config.commands import ExplainConfig
-from survlstm.config.schema import RunConfig, SyntheticOutcomeConfig
+from survlstm.config.schema.commands import ExplainConfig
+from survlstm.config.schema.outcome import SyntheticOutcomeConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import torch
 
-from survlstm.config.commands import ExportConfig
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import NoLoggerConfig
+from survlstm.config.schema.commands import ExportConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import NoLoggerConfig
 from survlstm.inference.bundle.bundle import Bundle, BundleInfo, first_line_of, write_bundle
 from survlstm.inference.bundle.card import STEPS, describe_outcome, write_card
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
 from survlstm.data.prepare import PreparedData, load_prepared

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from survlstm.config.overrides import compose_lines, refuse_sweep_words
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import MLflowConfig
+from survlstm.config.overrides import compose_overrides, refuse_sweep_options
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import MLflowConfig
 from survlstm.report.console_summary import log_task
 from survlstm.report.task import describe_task
 from survlstm.runs import train
@@ -83,20 +83,20 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
 
 def resume(words: list[str]) -> None:
     """Go on with the run that ``resume=RUN`` names; the other words change its config."""
-    refuse_sweep_words(words, "resume")
+    refuse_sweep_options(words, "resume")
     named = [word for word in words if word.startswith(RESUME)]
     if len(named) > 1:
         raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
     folder = Path(named[0].removeprefix(RESUME)).expanduser().absolute()
-    lines = compose_lines([word for word in words if not word.startswith(RESUME)])
+    lines = compose_overrides([word for word in words if not word.startswith(RESUME)])
     _start_or_rehearse(resumed_config(folder, lines), folder, overrides=_of_the_run(lines), resumed=True)
 
 
 def start_without_hydra(config: RunConfig, words: list[str]) -> None:
     """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
-    refuse_sweep_words(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
+    refuse_sweep_options(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
     folder = Path(config.output_dir).expanduser().absolute()
-    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_lines(words)), resumed=False)
+    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_overrides(words)), resumed=False)
 
 
 def _of_the_run(lines: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.training.loggers.logger import Logger, State
 from survlstm.utils.errors import Interrupted
 

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from survlstm.config.commands import RerunConfig
+from survlstm.config.schema.commands import RerunConfig
 from survlstm.runs.folder import holds_a_run
 from survlstm.runs.launch import start
 from survlstm.runs.manifest import read_manifest, texts_in

@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from survlstm.config.compose import compose_values
 from survlstm.config.overrides import search_path
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import MLflowConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import MLflowConfig
 from survlstm.config.validation import validate_stored
 from survlstm.runs.folder import holds_a_run, is_finished
 from survlstm.training.checkpoint import LatestState, load_latest, remove_unfinished

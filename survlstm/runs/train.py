@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from survlstm.config.schema import RunConfig
-from survlstm.config.section import as_yaml
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import as_yaml
 from survlstm.data.factory import build_batches, build_prepared
 from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import is_finished
 from survlstm.runs.launch import start, with_absolute_paths

@@ -17,9 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 
-from survlstm.config.overrides import quote_word
-from survlstm.config.schema import RunConfig, conf_dir
-from survlstm.config.validation import leaf_keys_of_schema
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.overrides import quote_override
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.validation import schema_keys
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import write_json
@@ -111,7 +112,7 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
         if why:
             raise ConfigError(
                 f"{folder / NAME} must hold plain overrides of survlstm's own keys to be completed by; {why}. Give the "
-                f"sweep's words again: survlstm train -m … {quote_word(f'{RESUME}{folder}')}"
+                f"sweep's words again: survlstm train -m … {quote_override(f'{RESUME}{folder}')}"
             )
     for word in recorded.overrides:
         key, _, value = word.partition("=")
@@ -153,11 +154,7 @@ def _why_not_key(key: str, value: str) -> str:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra", "tune"}
     if key in groups:
         return "" if _CHOICES.fullmatch(value) else f"found {key}, whose value is no file of that group"
-    return (
-        ""
-        if key in leaf_keys_of_schema(RunConfig) - _NOT_RECORDED
-        else f"found {key[:80]}, which is not among those keys"
-    )
+    return "" if key in schema_keys(RunConfig) - _NOT_RECORDED else f"found {key[:80]}, which is not among those keys"
 
 
 def _is_launcher(key: str, value: str) -> bool:

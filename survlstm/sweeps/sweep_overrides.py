@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from survlstm.config.overrides import quote_word, read_flags
+from survlstm.config.overrides import quote_override, read_flags
 from survlstm.sweeps.record import RESUME, count_values, read_sweep_record, recorded_words, write_sweep_record
 from survlstm.utils.errors import ConfigError
 
@@ -42,7 +42,7 @@ def read_sweep_words(words: Sequence[str]) -> SweepWords:
     else:
         config_dir = read_flags(asked).config_dir
         asked = [*asked, *recorded_words(folder, recorded, config_dir=config_dir)]
-    return SweepWords(["-m", *asked, quote_word(f"output_dir={folder}")], folder)
+    return SweepWords(["-m", *asked, quote_override(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema import RunConfig
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.distributed import ProcessGroup

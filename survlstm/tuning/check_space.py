@@ -6,7 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.space import overrides
 from survlstm.utils.errors import ConfigError

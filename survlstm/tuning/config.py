@@ -1,4 +1,4 @@
-"""Composed config of ``survlstm tune`` → a validated, typed, frozen value, as in survlstm.config.schema."""
+"""Schema of ``survlstm tune``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from survlstm.config.section import LARGEST_INT, PositiveInt, Section, Seed, Text
+from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Text
 from survlstm.tuning.space import Dimension, read_space
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]

@@ -7,8 +7,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from survlstm.config.conf_dir import conf_dir
 from survlstm.config.overrides import search_path
-from survlstm.config.schema import conf_dir
 from survlstm.tuning.config import TuneConfig
 from survlstm.utils.shell import format_command
 

@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from survlstm.config.overrides import compose_lines
+from survlstm.config.overrides import compose_overrides
 from survlstm.report.console_summary import log_task
 from survlstm.report.task import describe_task
 from survlstm.tuning.check_space import check_trials, compose_base
@@ -185,7 +185,7 @@ class Worker:
 def search(config: TuneConfig, run_trial: RunTrial) -> None:
     """Check, open, work, and write what came of it."""
     check_trials(config)
-    config = config.model_copy(update={"base": compose_lines(config.base)})
+    config = config.model_copy(update={"base": compose_overrides(config.base)})
     refuse_unwritable(config.folder)
     config.folder.mkdir(parents=True, exist_ok=True)
     with open_study(config) as study:

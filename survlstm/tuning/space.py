@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from survlstm.config.section import PositiveInt, Section
+from survlstm.config.schema.section import PositiveInt, Section
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.training.history import History, read_history
 from survlstm.utils.errors import CheckpointError
 

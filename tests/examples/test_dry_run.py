@@ -53,7 +53,7 @@ def test_a_users_own_configs_are_found(survlstm, tmp_path, capsys):
         assert survlstm("train", *words, *own) == 0
         assert "Model parameters: 6,545 " in capsys.readouterr().out
     assert survlstm("train", *words, "--config-dir", "my configs", "hydra/launcher=joblib") == 2
-    assert "leave out what belongs to a sweep: hydra/launcher=joblib" in capsys.readouterr().err
+    assert "leave out the options of a sweep: hydra/launcher=joblib" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["-m", "seed=0,1"], ["-m"]])

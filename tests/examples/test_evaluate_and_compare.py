@@ -101,7 +101,7 @@ def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survls
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
     assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=a=b, [c]") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(BANNER)
+    assert shown.startswith(f"WARNING: {BANNER}")
     assert "best has more" in shown
     table = pd.read_csv(tmp_path / "a=b, [c]" / "comparison.csv")
     assert set(table["run"]) == {"a", "b"}
@@ -123,10 +123,10 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["evaluate", "run=broken"], 7, "must be a whole checkpoint"),
         (["evaluate"], 2, "run has no value and needs one; set run=VALUE"),
         (["evaluate", "run=A", "split=all"], 2, "split: must be 'train', 'val' or 'test'; found 'all'"),
-        (["evaluate", "run=A", "data=tiny", "split=val"], 2, "split must be test where data names another cohort"),
-        (["evaluate", "run=A", "-m"], 2, "judges one run"),
+        (["evaluate", "run=A", "data=tiny", "split=val"], 2, "split must be test if data names another cohort"),
+        (["evaluate", "run=A", "-m"], 2, "evaluates one run"),
         (["evaluate", "run=A", "hydra.run.dir=unfinished"], 2, "output_dir must not hold a run already"),
-        (["evaluate", "run=A", "evaluation.resamples=200"], 2, "needs evaluation to be chosen first: add evaluation="),
+        (["evaluate", "run=A", "evaluation.resamples=200"], 2, "needs a choice of evaluation first: add evaluation="),
         (["compare", "A"], 2, "at least two runs are compared; found 1"),
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),

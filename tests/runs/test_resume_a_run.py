@@ -328,7 +328,7 @@ def test_a_sweep_goes_on_with_nothing(survlstm, runs, capsys, words):
     ("word", "sentence"),
     [
         ("hydra.run.dir=elsewhere", "hydra.run.dir must be left out with resume; set output_dir"),
-        ("hydra/launcher=joblib", "resume is about one run; leave out what belongs to a sweep: hydra/launcher=joblib"),
+        ("hydra/launcher=joblib", "resume is for one run; leave out the options of a sweep: hydra/launcher=joblib"),
     ],
 )
 def test_words_that_would_start_it_elsewhere_or_otherwise_are_refused(survlstm, runs, capsys, word, sentence):

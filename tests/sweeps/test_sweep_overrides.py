@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from survlstm.config.overrides import quote_word
+from survlstm.config.overrides import quote_override
 from survlstm.sweeps.sweep_overrides import (
     fixed_keys,
     job_folder_name,
@@ -91,5 +91,5 @@ def test_a_folder_of_configs_is_kept_with_the_words_and_has_to_be_named_again(tm
 def test_a_path_is_read_as_it_is_whatever_it_holds(path):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    assert OverridesParser.create().parse_override(quote_word(f"run={path}")).value() == path
-    assert quote_word("output_dir=outputs/${now:%Y}/x") == "output_dir=outputs/${now:%Y}/x"
+    assert OverridesParser.create().parse_override(quote_override(f"run={path}")).value() == path
+    assert quote_override("output_dir=outputs/${now:%Y}/x") == "output_dir=outputs/${now:%Y}/x"

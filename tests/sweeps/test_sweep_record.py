@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from survlstm.config.schema import RunConfig
-from survlstm.config.validation import leaf_keys_of_schema
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.validation import schema_keys
 from survlstm.sweeps.record import MOST_WORDS, count_values, read_sweep_record, recorded_words
 from survlstm.sweeps.sweep_overrides import planned_jobs, read_sweep_words, record_words
 from survlstm.utils.errors import ConfigError
@@ -228,8 +228,8 @@ def test_the_keys_are_those_of_all_groups():
         "scheduler.T_max",
         "logger.store",
         "trainer.budget.hours",
-    } <= leaf_keys_of_schema(RunConfig)
-    assert not any("_target_" in key or "target" in key.split(".") for key in leaf_keys_of_schema(RunConfig))
+    } <= schema_keys(RunConfig)
+    assert not any("_target_" in key or "target" in key.split(".") for key in schema_keys(RunConfig))
 
 
 def test_words_to_run_come_as_they_were(tmp_path):

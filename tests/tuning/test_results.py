@@ -8,7 +8,8 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.run import RunConfig
 from survlstm.tuning import tune
 from survlstm.tuning.experiment import experiment_yaml
 from survlstm.tuning.importance import why_no_importances

@@ -3,7 +3,7 @@
 import pytest
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import conf_dir
+from survlstm.config.conf_dir import conf_dir
 from survlstm.tuning import TuneConfig
 from survlstm.tuning.check_space import check_trials
 from survlstm.tuning.space import Choice, FloatRange, IntRange, overrides, read_space

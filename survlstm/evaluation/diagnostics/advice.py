@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 
 # model=lstm_small, beyond which a model is worth exchanging for it.
 SMALL = {"embedding_dim": 64, "hidden_dim": 128, "num_layers": 1}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from survlstm.config.schema import RandomOutcomeConfig, RunConfig
+from survlstm.config.schema.outcome import RandomOutcomeConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.prepare import CohortFlow
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 from jaxtyping import Float64
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.evaluation.diagnostics import advice
 from survlstm.evaluation.diagnostics.context import (
     MOST_PARAMETERS_PER_SUBJECT,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from scipy.stats import rankdata
 
-from survlstm.config.section import as_yaml
+from survlstm.config.schema.section import as_yaml
 from survlstm.data.split import Split
 from survlstm.inference.bundle.bundle import (
     COHORT,
