@@ -1,4 +1,4 @@
-"""A search's config → trials asked for, made and told until all are done: the story of one worker."""
+"""Run one tuning worker: request trials from the study, train them and report their results."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from survlstm.utils.write_access import refuse_unwritable
 
 log = logging.getLogger(__name__)
 
-# So many failures one after the other, of the first trials or with one and the same sentence, end a worker.
+# A worker ends after this many failures in a row, if they are its first trials or have the same message.
 MOST_FAILURES = 3
-# They take seconds, and so may trials.
+# Figures take seconds, which may be as long as a trial.
 SECONDS_BETWEEN_PICTURES = 60.0
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass
 class Worker:
-    """One process at a study."""
+    """One process that works on a study."""
 
     study: optuna.Study
     config: TuneConfig
@@ -54,7 +54,11 @@ class Worker:
     pictured: float = field(default_factory=time.monotonic)
 
     def work(self) -> None:
-        """Make trials until no place is left; TrainingError where all of them fail."""
+        """Run trials until none is left.
+
+        Raises:
+            TrainingError: If all trials fail.
+        """
         while (claimed := self._in_log(self._claim)) is not None:
             try:
                 self._make(claimed)
@@ -79,7 +83,7 @@ class Worker:
         watcher = PruningCallback(claimed.trial, self.config.metric)
         words = [*self.config.base, *overrides(claimed.values)]
         try:
-            # Its own lines stand in its own log.
+            # The trial's messages go to its own log.
             outcome = self.run_trial(words, claimed.folder, watcher)
         except Pruned as reason:
             self._tell(claimed, TrialState.PRUNED, watcher.outcome, f"pruned: {reason}")
@@ -89,13 +93,13 @@ class Worker:
         except Interrupted as error:
             self._hand_back(claimed)
             raise Interrupted(
-                f"stopped by signal {error.exit_code - 128} in trial {claimed.slot}; all of it is kept. The same "
-                "survlstm tune goes on there",
+                f"stopped by signal {error.exit_code - 128} in trial {claimed.slot}; everything is saved. The same "
+                "survlstm tune command continues there",
                 signal_number=error.exit_code - 128,
             ) from error
         except SurvlstmError as error:
             self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
-        # A driver's or a library's error in one trial: the night has others.
+        # An error of a driver or a library ends this trial; the search continues with others.
         except Exception as error:
             passed = traceback_without_message(error)
             self._in_log(lambda: log.warning("Trial %d ended in an error\n%s", claimed.slot, passed))
@@ -126,7 +130,7 @@ class Worker:
         failure: str | None = None,
     ) -> None:
         figures = {} if outcome is None else outcome._asdict()
-        # Before the state: a trial that has ended can't be written to.
+        # Attributes are written before the state, because a finished trial can't be changed.
         attributes = {name: value for name, value in figures.items() if math.isfinite(value)}
         value = figures[self.config.metric] if state == TrialState.COMPLETE else None
 

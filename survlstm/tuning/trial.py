@@ -1,4 +1,4 @@
-"""A trial's overrides → a trained run in the trial's folder, and what its validation subjects say of it."""
+"""Train one trial of a search and return its validation metrics."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 class TrialOutcome(NamedTuple):
-    """Validation loss (nats per subject, lower is better) and c_td (higher is better) at the epoch that is kept.
+    """Validation metrics of a trial at its best epoch.
 
-    ``epochs`` were trained in ``seconds``, in all lives of the trial.
+    Attributes:
+        val_nll: Validation loss in nats per subject; lower is better.
+        val_c_td: Validation C-index; higher is better.
+        best_epoch: The best epoch, from 1.
+        epochs: Number of epochs trained.
+        seconds: Training time over all attempts.
     """
 
     val_nll: float
@@ -33,23 +38,26 @@ RunTrial = Callable[[list[str], Path, "PruningCallback"], TrialOutcome]
 
 
 def train_trial(overrides: list[str], folder: Path, watcher: PruningCallback) -> TrialOutcome:
-    """Train in ``folder``, or go on there; the test subjects are never looked at.
+    """Train in ``folder``, or resume there; test subjects are never used.
 
-    A trial whose training had ended before its worker was killed is not trained again. SurvlstmError as of a run, and
-    Pruned where the watcher asked for the end.
+    A trial whose training had ended before its worker was killed is not trained again.
+
+    Raises:
+        SurvlstmError: As a run does.
+        Pruned: If the callback ends the trial.
     """
     (config,) = check_overrides("train", overrides, RunConfig)
     if not _has_ended(folder):
         try:
             _start(config, folder, watcher, overrides)
         finally:
-            # The next trial needs the memory of this one's model, which hangs in cycles.
+            # The model is part of reference cycles; the next trial needs its memory.
             gc.collect()
     return outcome_of(read_history(folder))
 
 
 def outcome_of(history: History) -> TrialOutcome:
-    """What a history says at its best epoch; IndexError where none has ended."""
+    """Return the metrics at the best epoch of a history; IndexError if no epoch has ended."""
     best = history.best
     return TrialOutcome(best.val_loss, best.val_c_td, best.epoch, len(history.epochs), history.usage.seconds)
 
@@ -63,7 +71,7 @@ def _has_ended(folder: Path) -> bool:
 
 
 def _start(config: RunConfig, folder: Path, watcher: PruningCallback, overrides: list[str]) -> None:
-    # torch comes with it.
+    # Imports torch.
     from survlstm.runs import launch
 
     launch.start(config, folder, overrides=overrides, watchers=(watcher,), judged=False)

@@ -91,7 +91,7 @@ def test_no_other_word_of_a_record_is_run(tmp_path, word, said):
     recorded(tmp_path / "sweep", "data=tiny", word, "seed=0,1")
     with pytest.raises(ConfigError, match=said) as caught:
         read_sweep_words([f"sweep.resume={tmp_path / 'sweep'}"])
-    assert "Give the sweep's words again: survlstm train -m" in str(caught.value)
+    assert "Give all overrides of the sweep again: survlstm train -m" in str(caught.value)
 
 
 @pytest.mark.parametrize("word", ["--config-name=evil", "-p", "--hydra-help", "--info=all", "-cn", "--nonsense"])
@@ -137,7 +137,7 @@ def test_the_users_own_words_may_hold_anything_and_the_record_is_only_compared(t
         read_sweep_words([resume])
     found, _ = read_sweep_words(["-m", *words, resume])
     assert found[1:-1] == words
-    with pytest.raises(ConfigError, match="completed with the overrides it began with"):
+    with pytest.raises(ConfigError, match="completed with the overrides it was started with"):
         read_sweep_words(["-m", *words[1:], resume])
 
 
