@@ -132,7 +132,7 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
         if why:
             raise ConfigError(
                 f"{folder / NAME} must hold plain overrides of survlstm's own keys; {why}. Give all overrides of the "
-                f"sweep again: survlstm train -m … {quote_word(f'{RESUME}{folder}')}"
+                f"sweep again: survlstm train -m … {quote_override(f'{RESUME}{folder}')}"
             )
     for word in recorded.overrides:
         key, _, value = word.partition("=")

@@ -61,7 +61,7 @@ def read_sweep_words(words: Sequence[str]) -> SweepWords:
     else:
         config_dir = read_flags(requested).config_dir
         requested = [*requested, *recorded_words(folder, recorded, config_dir=config_dir)]
-    return SweepWords(["-m", *requested, quote_word(f"output_dir={folder}")], folder)
+    return SweepWords(["-m", *requested, quote_override(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
