@@ -36,5 +36,5 @@ Conventions that hold throughout:
 - ``censoring`` is the curve G of ``kaplan_meier.censoring_curve``. Estimate it on the training subjects.
 - Arguments that break a rule raise ``ValueError`` with the number of affected subjects. No value is clamped or imputed.
 
-The examples assume ``import numpy as np``, ``import torch`` and the function imported from its module.
+The examples assume ``import numpy as np``, ``import torch`` and the functions that they call.
 """

@@ -17,8 +17,8 @@ def hazard(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "*subject st
         The sigmoid of ``logits``, of the same shape and dtype. A NaN stays a NaN.
 
     Example:
-        >>> hazard(torch.tensor([0.0, -1.0])).numpy().round(4).tolist()
-        [0.5, 0.2689...]
+        >>> hazard(torch.tensor([-1.0, 0.0, 1.0]))
+        tensor([0.2689, 0.5000, 0.7311])
     """
     return torch.sigmoid(logits)
 
@@ -37,8 +37,8 @@ def survival(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "*subject 
         later steps NaN.
 
     Example:
-        >>> survival(torch.tensor([0.0, 0.0])).tolist()
-        [0.5, 0.25]
+        >>> survival(torch.tensor([0.0, 0.0]))
+        tensor([0.5000, 0.2500])
     """
     return torch.nn.functional.logsigmoid(-logits).cumsum(dim=-1).exp()
 
@@ -46,7 +46,7 @@ def survival(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "*subject 
 def cumulative_hazard(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "*subject step"]:
     """Compute the discrete cumulative hazard H_j = h_0 + … + h_j.
 
-    H_j is not -log S_j. The two are equal in continuous time; in discrete time -log S_j is larger.
+    H_j is not -log S_j. In discrete time -log S_j is larger as soon as one hazard is above 0.
     Source: Kalbfleisch & Prentice 2002, The Statistical Analysis of Failure Time Data, section 1.2.3.
 
     Args:
@@ -57,7 +57,7 @@ def cumulative_hazard(logits: Float[Tensor, "*subject step"]) -> Float[Tensor, "
         axis.
 
     Example:
-        >>> cumulative_hazard(torch.tensor([0.0, 0.0])).tolist()
-        [0.5, 1.0]
+        >>> cumulative_hazard(torch.tensor([0.0, 0.0]))
+        tensor([0.5000, 1.0000])
     """
     return hazard(logits).cumsum(dim=-1)

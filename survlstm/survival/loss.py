@@ -24,8 +24,8 @@ def nll_per_step(
 
     Example:
         >>> at_risk, event = torch.tensor([True, False]), torch.tensor([True, False])
-        >>> nll_per_step(torch.tensor([0.0, torch.nan]), at_risk=at_risk, event=event).numpy().round(4).tolist()
-        [0.6930..., 0.0]
+        >>> nll_per_step(torch.tensor([0.0, torch.nan]), at_risk=at_risk, event=event)
+        tensor([0.6931, 0.0000])
     """
     # Masked before as well as after: the gradient of a NaN that is masked afterwards only is 0 · NaN = NaN.
     logits = logits.where(at_risk, 0.0)
@@ -59,7 +59,7 @@ def nll_per_subject(
 
     Example:
         >>> at_risk, event = torch.tensor([[True, True]]), torch.tensor([[False, True]])
-        >>> nll_per_subject(torch.zeros(1, 2), at_risk=at_risk, event=event).numpy().round(4).tolist()
-        [1.386...]
+        >>> nll_per_subject(torch.zeros(1, 2), at_risk=at_risk, event=event)
+        tensor([1.3863])
     """
     return nll_per_step(logits, at_risk=at_risk, event=event).sum(dim=-1)

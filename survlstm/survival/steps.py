@@ -8,7 +8,7 @@ not happened in an earlier step and given the history at the start of the step::
 A step is an interval that excludes its start and includes its end. Steps are counted on one of two clocks:
 
 ===================  ===================================  =============================================================
-\                    visit clock                          landmark clock, K intervals
+property             visit clock                          landmark clock, K intervals
 ===================  ===================================  =============================================================
 interval of a step   j: (time of visit j, time of         k: (edge_k, edge_k+1] days after the subject's landmark,
                      visit j+1]                           for k = 0 … K-1; edge_0 = 0 is the landmark itself

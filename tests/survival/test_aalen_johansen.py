@@ -57,5 +57,5 @@ def test_impossible_input_is_refused():
     with pytest.raises(ValueError, match="1 of 5 subjects have less"):
         aalen_johansen(DURATION - 2, CAUSE, causes=2)
     censored_last = aalen_johansen(DURATION, np.array([1, 2, 1, 0, 0]), causes=2)
-    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times are NaN or lie behind"):
+    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times are NaN or later"):
         censored_last.at(np.array([1.0, np.nan, 5.0]))

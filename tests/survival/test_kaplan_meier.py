@@ -133,7 +133,7 @@ def test_impossible_follow_up_is_refused(estimate, duration, event, message):
 
 def test_reading_where_the_curve_is_unknown_is_refused():
     curve = kaplan_meier(DURATION, EVENT)
-    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times lie behind \(max 9\)"):
+    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times are later \(max 9\)"):
         curve.at(np.array([1.0, 5.0, 9.0]))
     with pytest.raises(ValueError, match="1 of 2 are NaN"):
         curve.before(np.array([1.0, np.nan]))

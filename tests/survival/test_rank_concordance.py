@@ -178,7 +178,7 @@ def test_uno_refuses_anchors_that_cannot_be_weighted():
         c_uno(score, duration=duration, event=event, censoring=falls_to_zero)
     assert c_uno(score, duration=duration, event=event, censoring=falls_to_zero, tau=4).c == 1
     ends_early = censoring_curve(np.array([2, 3]), np.array([False, True]))
-    with pytest.raises(ValueError, match=r"known until 3, .* 1 of 2 times lie behind"):
+    with pytest.raises(ValueError, match=r"known until 3, .* 1 of 2 times are later"):
         c_uno(score, duration=duration, event=event, censoring=ends_early)
     with pytest.raises(ValueError, match="at least one event before tau = 1 is needed; the first is at 1"):
         c_uno(score, duration=duration, event=event, censoring=ends_early, tau=1)
