@@ -203,7 +203,7 @@ def confidence_band(curve: KaplanMeier, *, confidence: float = 0.95) -> Band:
         [0.1279, 0.0578, 0.0578]
     """
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, both excluded; found {confidence}")
+        raise ValueError(f"confidence must be between 0 and 1, both excluded; found {confidence}")
     inside = (curve.survival > 0) & (curve.survival < 1)
     log_survival = np.log(curve.survival, out=np.full(len(curve.times), np.nan), where=inside)
     half_width = ndtri((1 + confidence) / 2) * np.sqrt(_relative_variance(curve)) / -log_survival

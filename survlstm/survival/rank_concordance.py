@@ -92,7 +92,10 @@ def c_uno(
     censoring: KaplanMeier,
     tau: int | float | None = None,
 ) -> RankConcordance:
-    """Compute Uno's concordance of a fixed risk score, which does not depend on the censoring; higher is better.
+    """Compute Uno's concordance of a fixed risk score; higher is better.
+
+    Its weights make the limit for many subjects independent of when subjects are censored; that of Harrell's C depends
+    on it.
 
     The pairs are those of ``c_harrell``, restricted to events at t < ``tau``, and each has the weight 1/G(t)². The
     other subject of a pair may be followed beyond ``tau``. G is read at t itself, as in scikit-survival. Ties are
@@ -104,8 +107,8 @@ def c_uno(
         score: risk score, higher = earlier event, finite; shape (subject,).
         duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
         event: True = event, False = censored at ``duration``; shape (subject,), boolean.
-        censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``. It must be known and
-            above 0 at every event before ``tau``.
+        censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``. It must be known
+            and above 0 at every event before ``tau``.
         tau: time limit of the events, excluded, in the unit of ``duration``; None = all events.
 
     Returns:
@@ -225,14 +228,14 @@ def _count_lower_and_later(score_rank: np.ndarray, exit_rank: np.ndarray) -> np.
     lower = np.zeros(subjects, dtype=np.int64)
     index = np.arange(subjects)
     # Each round splits every block of positions into an earlier and a later half and keeps the order within each. An
-    # entry of the earlier half counts the entries of the later half that come before it in the block: these have a lower
-    # score and a later exit. Every pair of positions is separated in exactly one round.
+    # entry of the earlier half counts the entries of the later half that come before it in the block: these have a
+    # lower score and a later exit. Every pair of positions is separated in exactly one round.
     for bit in reversed(range(max(subjects - 1, 1).bit_length())):
         half = 1 << bit
         in_later_half = (row & half) > 0
         block_start = index & ~(2 * half - 1)
-        # Entries of later halves before this one in its own block: those of all blocks, less those of the blocks before.
-        # The blocks before are full, so that half of their entries are in later halves.
+        # Number of later-half entries before this one in its block: those of all blocks, less those of earlier blocks.
+        # Earlier blocks are full, so that half of their entries are in later halves.
         ahead = np.cumsum(in_later_half) - in_later_half - (block_start >> 1)
         earlier = ~in_later_half
         lower[row[earlier]] += ahead[earlier]

@@ -106,5 +106,5 @@ def test_an_event_is_spread_evenly_over_its_jump():
 
 
 def test_survival_before_the_jump_must_not_lie_below():
-    with pytest.raises(ValueError, match="must not lie below survival; it does for 1 of 1"):
+    with pytest.raises(ValueError, match="must not be below survival; it is for 1 of 1"):
         d_calibration(np.array([0.5]), event=np.array([True]), survival_before=np.array([0.4]))
