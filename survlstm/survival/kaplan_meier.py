@@ -25,8 +25,8 @@ class KaplanMeier:
         survival: value of the curve from each time on, 0 to 1; shape (step,).
         at_risk: number of subjects at risk just before each time; shape (step,). In a curve of the censoring, the
             subjects with the event at the time are not counted.
-        events: number of subjects who leave the curve at each time by what the curve is about: events in
-            ``kaplan_meier``, censorings in ``censoring_curve``; shape (step,).
+        events: number of subjects with the event at each time; shape (step,). In a curve of the censoring, the number
+            of subjects censored at each time.
     """
 
     times: Float[np.ndarray, " step"]

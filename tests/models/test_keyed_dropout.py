@@ -12,8 +12,8 @@ from survlstm.models.keyed_dropout import KeyedDropout
 VISITS = 50_000
 
 
-def dropout_of(dropout, *, units, place=0):
-    return KeyedDropout(dropout, units=units, place=place).train()
+def dropout_of(dropout, *, units, index=0):
+    return KeyedDropout(dropout, units=units, index=index).train()
 
 
 def keys_of(visits=VISITS, *, salt=0):
@@ -79,7 +79,7 @@ def test_visits_with_neighbouring_keys_fall_independently(dropout, key):
 
 
 def test_two_places_fall_independently():
-    one, other = (kept(dropout_of(0.3, units=16, place=place), keys_of()) for place in (0, 1))
+    one, other = (kept(dropout_of(0.3, units=16, index=index), keys_of()) for index in (0, 1))
     assert abs(correlation(one, other)) < 4 / math.sqrt(one.numel())
 
 

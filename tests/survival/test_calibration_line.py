@@ -85,7 +85,11 @@ EVENT = np.array([True, True, True, False, False])
         ("a NaN", {"survival": np.full(5, np.nan)}, "survival must be finite"),
         ("all equal", {"survival": np.full(5, 0.5)}, "predictions that differ; all 5 are equal"),
         ("separated", {"survival": np.array([0.1, 0.2, 0.6, 0.7, 0.8])}, "separate the outcomes perfectly"),
-        ("no event yet", {"horizon": 0.5}, "both outcomes must occur by 0.5; found 0 events and 5 subjects followed for longer"),
+        (
+            "no event yet",
+            {"horizon": 0.5},
+            "both outcomes must occur by 0.5; found 0 events and 5 subjects followed for longer",
+        ),
         ("nobody left", {"horizon": 7.0}, "before 7, .* none of them is supported"),
         ("lengths differ", {"survival": SURVIVAL[:2]}, "one row per subject; found 2 for 5 subjects"),
         ("nobody", {"survival": SURVIVAL[:0], "duration": DURATION[:0], "event": EVENT[:0]}, "at least one subject"),
