@@ -156,7 +156,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ({"patients": 0}, "patients must be >= 1; found 0"),
         ({"seed": -1}, "seed must be >= 0; found -1"),
         ({"history_years": 0.0}, r"history_years must be > 0 or None; found 0\.0"),
-        ({"end_date": datetime.date(1850, 1, 1)}, "end_date must lie between 1950-01-01 and 2250-01-01; found 1850"),
+        ({"end_date": datetime.date(1850, 1, 1)}, "end_date must be from 1950-01-01 to 2250-01-01; found 1850"),
         ({"chunk_patients": 0}, "chunk_patients must be >= 1; found 0"),
     ],
 )
