@@ -52,7 +52,7 @@ def disease_number() -> dict[str, int]:
 
 @dataclass
 class _Course:
-    """Life courses up to the year that is being simulated; ``_draw_onsets`` and ``_draw_deaths`` write into the arrays."""
+    """Life courses up to the year in progress; ``_draw_onsets`` and ``_draw_deaths`` write into the arrays."""
 
     people: People
     hazard: np.ndarray
