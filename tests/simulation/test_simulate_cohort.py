@@ -1,4 +1,4 @@
-"""The simulator through its one public function: bytes, format, and what must hold of every record."""
+"""simulate_cohort: reproducible bytes, the format of Synthea, and rules that every record must obey."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def simulate(folder: Path, *, patients: int = 40, seed: int = 3, chunk_patients:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """Three hundred people in chunks of 200, so that the last chunk is a smaller one."""
+    """Tables of 300 people in chunks of 200, so that the last chunk is smaller."""
     folder = simulate(tmp_path_factory.mktemp("simulation") / "cohort", patients=300, chunk_patients=200)
     return {path.stem: pd.read_csv(path, dtype=str) for path in folder.glob("*.csv")}
 

@@ -1,4 +1,4 @@
-"""Cumulative incidence: a table by hand, scikit-survival, the one-cause case, and what is refused."""
+"""aalen_johansen: a worked table, agreement with scikit-survival, the case of one cause, and errors."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_agrees_with_scikit_survival(subjects, causes):
     times, theirs = cumulative_incidence_competing_risks(cause, duration)
     found = aalen_johansen(duration, cause, causes=causes)
     np.testing.assert_array_equal(found.times, times)
-    # Their first row is all causes together.
+    # The first row of scikit-survival's result is all causes together.
     np.testing.assert_allclose(found.incidence.T, theirs[1:], atol=1e-13)
 
 

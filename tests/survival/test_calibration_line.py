@@ -1,4 +1,4 @@
-"""Calibration slope and intercept: a case by hand, scikit-learn's weighted regression, and what is refused."""
+"""calibration_line: a worked case, agreement with scikit-learn's weighted regression, and errors."""
 
 import inspect
 
@@ -13,7 +13,7 @@ from tests.survival.reference import survival_of, whas500
 
 
 def simulated(seed, *, subjects=4000):
-    """Exponential times whose true S(1) is known, about half of them censored."""
+    """Draw exponential times with a known true S(1), about half of them censored."""
     generator = np.random.default_rng(seed)
     rate = np.exp(generator.normal(-0.5, 0.8, subjects))
     duration, follow_up = generator.exponential(1 / rate), generator.uniform(0, 3, subjects)
@@ -26,7 +26,7 @@ def sigmoid(value):
 
 
 def test_two_predictions_by_hand():
-    """Two values, two observed shares: the line goes through both logits."""
+    """With two distinct predictions the line passes through the logits of the two observed shares."""
     survival = np.repeat([0.8, 0.4], [10, 10])
     event = np.concatenate([np.arange(10) < 1, np.arange(10) < 5])
     duration = np.where(event, 1.0, 9.0)
@@ -98,6 +98,6 @@ EVENT = np.array([True, True, True, False, False])
 def test_impossible_input_is_refused(case, change, message):
     censoring = censoring_curve(DURATION, EVENT)
     arguments = {"survival": SURVIVAL, "duration": DURATION, "event": EVENT, "horizon": 3.0, "censoring": censoring}
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(calibration_line)(**(arguments | change))
