@@ -166,12 +166,12 @@ def offsets_from_sizes(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " ro
 
 
 def _group_by_day(subject: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Number groups by subject and calendar day; the numbers of each grouping are per event."""
+    """Return the group of each event: one group per subject and calendar day."""
     return np.unique((subject.astype(np.int64) << 32) + seconds // DAY_SECONDS, return_inverse=True)[1]
 
 
 def _group_by_window(subject: np.ndarray, seconds: np.ndarray, window: int) -> np.ndarray:
-    """Number groups that each last ``window`` seconds from their first entry."""
+    """Return the group of each event: a group lasts ``window`` seconds from its first entry."""
     order = np.lexsort([seconds, subject])
     # All subjects on one sorted axis, further apart than a window, so that no window reaches the next subject.
     span = int(np.ptp(seconds)) + window + 1 if len(seconds) else 1
@@ -191,7 +191,7 @@ def _group_by_window(subject: np.ndarray, seconds: np.ndarray, window: int) -> n
 
 
 def _group_by_encounter(events: Events, seconds: np.ndarray, window: int) -> np.ndarray:
-    """Number groups by encounter, a new number for each further ``window`` seconds of the same encounter."""
+    """Return the group of each event: one group per ``window`` seconds of an encounter."""
     encounter = events.encounter.astype(np.int64)
     inside = encounter >= 0
     n_encounters = int(encounter.max(initial=-1)) + 1
@@ -213,7 +213,7 @@ def _group_by_encounter(events: Events, seconds: np.ndarray, window: int) -> np.
 def _join_same_day(
     events: Events, seconds: np.ndarray, group: np.ndarray, without: np.ndarray, next_group: int
 ) -> np.ndarray:
-    """Number the groups of the entries without an encounter.
+    """Return the groups of the events without an encounter.
 
     Args:
         events: All events.

@@ -231,7 +231,7 @@ def test_edges_that_fall_together_are_refused():
         fit_edges(np.array([5.0, 5.0]), np.array([True, True]), few)
     # Twelve times, but edges are the ends of whole days.
     times, event = np.linspace(4.1, 7.0, 12), np.ones(12, dtype=bool)
-    said = r"found 12 events on 3 days up to clock.horizon_days=60 and 0 events behind it\. .* set clock.intervals=4,"
+    said = r"found 12 events on 3 days up to clock.horizon_days=60 and 0 events after it\. .* set clock.intervals=4,"
     with pytest.raises(OutcomeError, match=said):
         fit_edges(times, event, few)
     assert fit_edges(times, event, replace(few, intervals=4)).tolist() == [0, 5, 6, 7, 60]
@@ -242,9 +242,7 @@ def test_edges_that_fall_together_are_refused():
 @pytest.mark.parametrize("edges", ["equidistant", "quantile"])
 def test_no_training_event_within_the_horizon(edges):
     settings = replace(DAY_30, edges=edges)
-    sentence = (
-        r"clock.day=30\) and clock.horizon_days=60 .*found 0 among 6 at risk \(1 behind.*clock.day or clock.visit"
-    )
+    sentence = r"clock.day=30\) and clock.horizon_days=60 .*found 0 among 6 at risk \(1 after.*clock.day or clock.visit"
     with pytest.raises(OutcomeError, match=sentence):
         fit_edges(DURATIONS, DURATIONS == 400, settings)
 
