@@ -85,7 +85,7 @@ def test_a_change_makes_it_anew(tmp_path, changed, caplog):
         (folder / "patients.csv").write_text((folder / "patients.csv").read_text() + "s9999,1960-01-01,\n")
     with caplog.at_level(logging.INFO, logger="survlstm"):
         after = get(folder, cache, settings, outcome=outcome)
-    assert "made anew" in caplog.text
+    assert "computed and stored in the cache" in caplog.text
     assert after.fingerprint != before.fingerprint
     assert len(entries(cache)) == 2
 
@@ -263,7 +263,9 @@ def test_another_clock_than_the_one_of_the_training_is_refused():
     source = RecordsSource(events_of(random_records(120, seed=1)))
     for trained, asked in ((SETTINGS, LANDMARK_SETTINGS), (LANDMARK_SETTINGS, SETTINGS)):
         fitted = prepare_uncached(source, OUTCOME, trained).fitted
-        with pytest.raises(ConfigError, match=r"clock must be the one of the training, clock=(visit|landmark); found"):
+        with pytest.raises(
+            ConfigError, match=r"clock must be that of the trained model, clock=(visit|landmark); found"
+        ):
             prepare_uncached(source, OUTCOME, asked, fitted=fitted)
 
 
