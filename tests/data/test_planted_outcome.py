@@ -90,5 +90,7 @@ def test_planted_codes_that_the_export_does_not_know_are_told():
 
 def test_a_planted_code_that_everybody_has_from_the_start_is_refused():
     records = {f"s{n}": [(day(n), f"e{n}", ["X/1"]) for n in range(4)] for n in range(30)}
-    with pytest.raises(OutcomeError, match=r"found the same everywhere\. Name in outcome\.planted_codes what some"):
+    with pytest.raises(
+        OutcomeError, match=r"found the same everywhere\. Set outcome\.planted_codes to codes that some"
+    ):
         prepare_uncached(RecordsSource(events_of(records)), PLANTED, SETTINGS)
