@@ -89,7 +89,7 @@ class FirstCodeOutcome:
         return is_qualifying | limits.contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """Observe the visits up to the first one with a qualifying code; a subject with visit 0 as that is prevalent."""
+        """Observe the visits up to the first one with a qualifying code; visit 0 makes a subject prevalent."""
         first = self._first_qualifying_visit(visits)
         event = first < visits.visits_per_subject
         observed = np.where(event, first + 1, visits.visits_per_subject)
