@@ -151,22 +151,22 @@ class Batches:
         read = latest_windows if data.clock == "landmark" else make_windows
         rows = read(self.visits(chosen), self.max_visits)
         visit = flat_positions(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
-        slots = pack_rows(rows.length)
-        visit_of = np.zeros(slots.total, dtype=np.int64)
-        visit_of[slots.slot] = visit
-        codes_per_slot = np.zeros(slots.total, dtype=np.int64)
-        codes_per_slot[slots.slot] = data.code_offsets[visit + 1] - data.code_offsets[visit]
-        features = np.zeros((slots.total, len(self.features)), dtype=np.float32)
-        features[slots.slot] = data.features[visit][:, self.features]
+        layout = pack_rows(rows.length)
+        visit_of = np.zeros(layout.total, dtype=np.int64)
+        visit_of[layout.slot] = visit
+        codes_per_slot = np.zeros(layout.total, dtype=np.int64)
+        codes_per_slot[layout.slot] = data.code_offsets[visit + 1] - data.code_offsets[visit]
+        features = np.zeros((layout.total, len(self.features)), dtype=np.float32)
+        features[layout.slot] = data.features[visit][:, self.features]
         # A visit in two windows gets two keys.
-        noise = visit_keys(visit_of, slots.slot, np.repeat(rows.start, rows.length), salt)
-        at_risk, event = self._labels(chosen, rows, slots)
+        noise = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
+        at_risk, event = self._labels(chosen, rows, layout)
         return Batch(
             codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
             visit_features=torch.from_numpy(features),
-            slices=slots.slices,
-            slot=torch.from_numpy(slots.slot),
+            slices=layout.slices,
+            slot=torch.from_numpy(layout.slot),
             visits_per_row=torch.from_numpy(rows.length),
             noise=torch.from_numpy(noise),
             at_risk=torch.from_numpy(at_risk),
@@ -178,7 +178,7 @@ class Batches:
         """Return the number of visits of each of these subjects."""
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
-    def _labels(self, chosen: np.ndarray, rows: Windows, slots: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
+    def _labels(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
         """Return ``at_risk`` and ``event``: [slot] on the visit clock, [row, step] on the landmark clock."""
         data = self.tensors
         step, event = data.step[chosen][rows.owner], data.event[chosen][rows.owner]
@@ -188,8 +188,8 @@ class Batches:
         position = flat_positions(np.zeros_like(rows.length), rows.length)
         counted = position >= np.repeat(rows.counted_from, rows.length)
         happened = np.repeat(event, rows.length) & (position == np.repeat(step - rows.start, rows.length))
-        labels = np.zeros((2, slots.total), dtype=np.bool_)
-        labels[:, slots.slot] = counted, counted & happened
+        labels = np.zeros((2, layout.total), dtype=np.bool_)
+        labels[:, layout.slot] = counted, counted & happened
         return labels[0], labels[1]
 
     def _split(self, by: np.ndarray) -> list[np.ndarray]:

@@ -108,8 +108,8 @@ def step_end_times(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.nd
 def limits_at_death(events: Events) -> RecordLimits:
     """Limit each record to the day of death; later entries are not care of the subject.
 
-    If the time zone is unknown, times of the day of death can have the date of the next day. Timed entries are therefore
-    limited ``Events.day_tolerance`` days later.
+    If the time zone is unknown, times of the day of death can have the date of the next day, so the limit of timed
+    entries is ``Events.day_tolerance`` days later.
     """
     return RecordLimits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
 

@@ -160,7 +160,7 @@ class SyntheticOutcome(_DrawnOutcome):
             advice = (
                 "Set outcome.planted_codes to codes that some histories contain and others do not"
                 if self.planted_codes
-                else "Give weight to another of outcome.comorbidity_weight, outcome.frequency_weight and "
+                else "Raise another of outcome.comorbidity_weight, outcome.frequency_weight and "
                 "outcome.repetition_weight"
             )
             raise OutcomeError(
