@@ -30,7 +30,7 @@ class Subjects:
 
 @dataclass(frozen=True)
 class Events:
-    """Coded events in any order: the columns of the MEDS standard, dictionary-encoded.
+    """Coded events in any order: the columns of MEDS (Medical Event Data Standard), dictionary-encoded.
 
     Attributes:
         subjects: The subjects that the events belong to.

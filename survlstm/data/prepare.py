@@ -291,7 +291,7 @@ def group_observed(events: Events, outcome: Outcome, settings: PreparationSettin
     """Leave out what was known at or after the outcome or the death, and group the rest into visits.
 
     Codes that are entered only because a patient has died are left out too. On the landmark clock no visit spans the
-    landmark of its subject.
+    landmark of its subject. See ``docs/conventions.md``, section "Inputs".
 
     Args:
         events: All events of the source.
@@ -360,6 +360,7 @@ def _flow(
     built: BuiltTensors,
 ) -> CohortFlow:
     visits, used = grouped.visits, built.tensors
+    # Visits are lost with their subjects, or because they come after the prediction time of a subject that takes part.
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())
     unseen = "behind the last at-risk step" if used.clock == "visit" else "behind the landmark"
     return CohortFlow(
@@ -390,6 +391,7 @@ def _flow(
 
 
 def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
+    """Return a warning if a control outcome, with the same hazard at every visit, is used on the landmark clock."""
     hazard = labels.oracle_hazard
     if used.clock == "visit" or hazard is None or np.ptp(hazard) > 0:
         return ()
@@ -470,6 +472,7 @@ def _keep(prepared: PreparedData, entry: Path) -> None:
 
 
 def _load(entry: Path, fingerprint: str) -> PreparedData | None:
+    """Read and check an entry of the cache; None if there is none or it can't be used, the latter with a warning."""
     if not entry.is_dir():
         return None
     try:
@@ -490,6 +493,7 @@ def _load(entry: Path, fingerprint: str) -> PreparedData | None:
 
 
 def _flow_of(plain: dict[str, Any]) -> CohortFlow:
+    """Check and convert the flow stored in ``about.json``."""
     parts = {
         "tables": tuple(parse_fields(TableCount, table) for table in plain["tables"]),
         "subjects_excluded": tuple(

@@ -81,8 +81,8 @@ def group_visits(
     - *same_day*: one visit per calendar day.
     - *time_window*: a visit lasts ``window_hours`` from its first entry.
     - *encounter*: one visit per encounter.
-    - *hybrid*: as *encounter*; entries without an encounter join the first visit of an encounter on that day, or form a
-      visit of their own.
+    - *hybrid*: as *encounter*; entries without an encounter join the first visit of an encounter that begins on their
+      day, or form a visit of their own.
 
     With *encounter* and *hybrid*, a long encounter (a nursing home, a hospice) is split every ``window_hours``.
     Otherwise entries from its end would be part of the same visit as those from its beginning.

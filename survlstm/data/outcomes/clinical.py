@@ -1,4 +1,7 @@
-"""Outcomes that the records contain: death, and the first occurrence of a code."""
+"""Outcomes that the records contain: death, and the first occurrence of a code.
+
+The labels are those of ``docs/conventions.md``, section "Labels".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Synthetic outcomes, drawn step by step from a hazard that depends on the history or on nothing."""
+"""Synthetic outcomes, drawn step by step from a hazard that depends on the history or is the same everywhere.
+
+See ``docs/conventions.md``, section "Synthetic outcomes".
+"""
 
 from __future__ import annotations
 
