@@ -360,7 +360,7 @@ def _flow(
     built: BuiltTensors,
 ) -> CohortFlow:
     visits, used = grouped.visits, built.tensors
-    # Visits are lost with their subjects, or because they come after the prediction time of a subject that takes part.
+    # A visit is left out with its subject, or because it comes after the prediction time of a subject that takes part.
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())
     unseen = "behind the last at-risk step" if used.clock == "visit" else "behind the landmark"
     return CohortFlow(
