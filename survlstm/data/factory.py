@@ -1,4 +1,4 @@
-"""Build the data pipeline's objects from a validated config."""
+"""Construction of the data pipeline's objects from a validated config."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ from survlstm.utils.errors import ConfigError
 
 
 def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = None) -> PreparedData:
-    """The prepared data of a run, from the cache where nothing that shapes it has changed.
+    """Prepare the data of a run, or load them from the cache if nothing that shapes them has changed.
 
-    With ``fitted``, what a trained model was prepared with, nothing is fitted: see ``survlstm.data.prepare.make``.
+    Args:
+        config: Validated config of the run.
+        fitted: State of a trained model, to prepare another cohort in the same way; None fits one. See
+            ``survlstm.data.prepare.prepare``, also for the errors raised.
     """
     cache = cache_folder(config.cache_dir)
     return prepare(
@@ -38,7 +41,14 @@ def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = Non
 
 
 def cache_folder(cache_dir: str) -> Path:
-    """The folder of ``cache_dir``, made where it is missing; ConfigError where it can't be written."""
+    """Return the cache folder, and create it if it is missing.
+
+    Args:
+        cache_dir: Path of the config; ``~`` stands for the home folder.
+
+    Raises:
+        ConfigError: If the folder can't be created or written.
+    """
     folder = Path(cache_dir).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +62,7 @@ def cache_folder(cache_dir: str) -> Path:
 
 
 def build_settings(config: RunConfig) -> PreparationSettings:
-    """What shapes the tensors beside the source and the outcome."""
+    """Collect the settings that shape the tensors, apart from those of the source and the outcome."""
     return PreparationSettings(
         grouping=config.data.visits.grouping,
         window_hours=config.data.visits.window_hours,
@@ -72,7 +82,12 @@ def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> Landma
 
 
 def build_source(config: DataConfig, cache: Path) -> Source:
-    """The reader of ``data.path``, or of the simulated cohort that stands in for it."""
+    """Build the source that reads ``data.path``, or the simulated cohort that takes its place.
+
+    Args:
+        config: Section ``data`` of the config.
+        cache: Cache folder; a simulated cohort is written there.
+    """
     if config.path is not None:
         path = Path(config.path).expanduser()
     else:
@@ -82,12 +97,18 @@ def build_source(config: DataConfig, cache: Path) -> Source:
 
 
 def build_outcome(config: SwapPoint) -> Outcome:
-    """The outcome that the config names."""
+    """Build the outcome that section ``outcome`` of the config names."""
     return instantiate(config)
 
 
 def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
-    """The batches of one split."""
+    """Build the batches of one split, with the features that the configured model reads.
+
+    Args:
+        config: Validated config of the run.
+        tensors: Tensors of all splits.
+        part: The split.
+    """
     return Batches(
         tensors,
         tensors.members(part),
