@@ -59,7 +59,7 @@ def test_column_names_in_another_case_are_read_and_named(export, caplog):
 
 def test_two_columns_of_one_name_in_two_cases_are_refused(export):
     export.write("conditions.csv", "START,patient,Patient,ENCOUNTER,CODE", "2001-02-03,anna,anna,e1,1")
-    with pytest.raises(SourceError, match="must name each column once; PATIENT stands there twice"):
+    with pytest.raises(SourceError, match="must name each column once; its header names PATIENT more than once"):
         export.read()
 
 
@@ -193,8 +193,8 @@ def test_what_is_split_over_blocks_is_whole(export):
 @pytest.mark.parametrize(
     ("codes", "said"),
     [
-        (["1.24171E+14", "1,2E+15", "4e8"], "3 codes in 3 rows read like 1.2E+14"),
-        (["44054006.0"], "1 codes in 1 rows read like 44054006.0"),
+        (["1.24171E+14", "1,2E+15", "4e8"], "3 codes in 3 rows look like 1.2E+14"),
+        (["44054006.0"], "1 codes in 1 rows look like 44054006.0"),
         (
             ["10939881000119100", "10939881000119100", "1234567890123400000"],
             "2 codes in 3 rows have more than 15 digits",

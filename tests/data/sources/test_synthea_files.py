@@ -109,7 +109,8 @@ def test_a_row_is_found_in_its_part(export):
     export.write("conditions-1.csv", HEADER, *[ROW] * 3)
     export.write("conditions-2.csv", HEADER, ROW, "", "x,y", ROW.replace("2001-02-03", "soon"))
     with pytest.raises(
-        SourceError, match=r"The first is in line 5 of conditions-2\.csv, whose START is 4 characters of"
+        SourceError,
+        match=r"The first row with 'unparsable date' is line 5 of conditions-2\.csv, whose START is 4 characters of",
     ):
         export.read()
 
