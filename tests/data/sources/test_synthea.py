@@ -1,4 +1,4 @@
-"""What a small Synthea export becomes: codes, times, encounters, values, and the count of every row."""
+"""Test SyntheaSource on small exports: codes, times, encounters, values, and counts of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROW = "2001-02-03,,anna,e1,44054006,Diabetes"
 
 
 def rows(reading: SourceData) -> list[tuple[str, str, str, int]]:
-    """Subject, code, time and encounter of every event, in a fixed order."""
+    """Return subject, code, time and encounter of every event, sorted."""
     events = reading.events
     names = events.subjects.subject_id[events.subject], events.codes[events.code]
     return sorted(zip(*(array.tolist() for array in names), events.time.astype(str), events.encounter, strict=True))
@@ -275,6 +275,7 @@ def test_tables_not_asked_for_are_not_read_but_named(export, caplog):
 
 
 def yearly_visits(export, first_year: int, subjects: int = 30) -> None:
+    """Write an export in which every subject has one entry a year from ``first_year`` to 2020."""
     names = [f"p{number:02}" for number in range(subjects)]
     export.patients(*(f"{name},1950-01-01,,X" for name in names))
     export.conditions(

@@ -1,4 +1,4 @@
-"""Every sentence of SyntheaSource for an export that can't be read."""
+"""Test the error messages of SyntheaSource for exports that can't be read."""
 
 from __future__ import annotations
 
