@@ -7,14 +7,14 @@ import torch
 from survlstm.training.distributed import ProcessGroup
 
 
-def compute_environment(device: torch.device, world: ProcessGroup) -> dict[str, str]:
+def compute_environment(device: torch.device, process_group: ProcessGroup) -> dict[str, str]:
     """What must be the same for the same rounding."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
         "torch": str(torch.__version__),
         "device": f"{device.type} ({name})",
         "threads": str(torch.get_num_threads()),
-        "processes": str(world.size),
+        "processes": str(process_group.size),
     }
 
 

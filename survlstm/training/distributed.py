@@ -37,13 +37,13 @@ class ProcessGroup:
         """The one process that writes and logs."""
         return self.rank == 0
 
-    def add(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """The sum of a tensor on the host over all processes, in each of them."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def most(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """The largest of the processes' numbers."""
         if self.size == 1:
             return number
@@ -51,7 +51,7 @@ class ProcessGroup:
         dist.all_reduce(found, op=dist.ReduceOp.MAX)
         return int(found)
 
-    def shared(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """What the main process has, in all of them."""
         if self.size == 1:
             return value
@@ -59,7 +59,7 @@ class ProcessGroup:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Add every process's gradients, in place, and its loss, which is returned; one exchange for all.
 
         Nothing is gained by exchanging while gradients are computed, as DistributedDataParallel does: those of an LSTM
@@ -78,7 +78,7 @@ class ProcessGroup:
         return loss.squeeze(0)
 
     @contextmanager
-    def losses_told(self) -> Iterator[None]:
+    def report_lost_process(self) -> Iterator[None]:
         """What an exchange says where another process has gone, as a sentence."""
         try:
             yield
@@ -90,7 +90,7 @@ class ProcessGroup:
             raise
 
     @contextmanager
-    def one_first(self) -> Iterator[None]:
+    def local_main_first(self) -> Iterator[None]:
         """Each host's first process goes through the block before its others: what it caches they find."""
         if self.size > 1 and self.local_rank:
             dist.barrier()
@@ -104,7 +104,7 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextmanager
 def join_process_group(device_type: str) -> Iterator[ProcessGroup]:
-    """The world of this process, joined until the block ends."""
+    """The process_group of this process, joined until the block ends."""
     if launched_processes() == 1:
         yield SINGLE_PROCESS
         return

@@ -25,7 +25,7 @@ def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
     return instantiate(config, params=list(model.parameters()))
 
 
-def build_train_step(config: RunConfig, model: nn.Module, device: torch.device, world: ProcessGroup) -> TrainStep:
+def build_train_step(config: RunConfig, model: nn.Module, device: torch.device, process_group: ProcessGroup) -> TrainStep:
     """What takes a step of the optimizer."""
     return TrainStep(
         model,
@@ -35,28 +35,28 @@ def build_train_step(config: RunConfig, model: nn.Module, device: torch.device, 
         precision=getattr(torch, config.trainer.precision),
         micro_batch_size=config.trainer.micro_batch_size,
         on_oom=config.trainer.on_oom,
-        world=world,
+        process_group=process_group,
     )
 
 
 def build_trainer(
     config: RunConfig,
-    learner: TrainStep,
+    train_step: TrainStep,
     checkpointer: Checkpointer,
-    meter: BudgetMeter,
-    watchers: tuple[Callback, ...],
+    budget: BudgetMeter,
+    callbacks: tuple[Callback, ...],
 ) -> Trainer:
     """The training loop."""
     settings = config.trainer
     return Trainer(
-        learner=learner,
-        scheduler=build_schedule(config.scheduler, learner.optimizer),
-        stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
+        train_step=train_step,
+        scheduler=build_schedule(config.scheduler, train_step.optimizer),
+        early_stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
         checkpointer=checkpointer,
-        meter=meter,
+        budget=budget,
         seed=config.seed,
         minutes_between_saves=settings.checkpoint.every_minutes,
-        watchers=watchers if learner.world.is_main else (),
+        callbacks=callbacks if train_step.process_group.is_main else (),
     )
 
 

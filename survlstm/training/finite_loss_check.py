@@ -24,13 +24,13 @@ class FiniteLossCheck:
     unseen: list[tuple[int, StepResult]] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
 
-    def see(self, number: int, step: StepResult) -> None:
+    def record(self, number: int, step: StepResult) -> None:
         """Take note of a step; see ``look``."""
         self.unseen.append((number, step))
         if len(self.unseen) >= self.every:
-            self.look()
+            self.flush()
 
-    def look(self) -> None:
+    def flush(self) -> None:
         """NotFiniteError with the first step whose loss or gradient norm is not finite."""
         if not self.unseen:
             return

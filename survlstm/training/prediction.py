@@ -40,7 +40,7 @@ class Predictions(NamedTuple):
 
 @torch.no_grad()
 def predict_split(
-    model: nn.Module, batches: Batches, device: torch.device, *, world: ProcessGroup = SINGLE_PROCESS
+    model: nn.Module, batches: Batches, device: torch.device, *, process_group: ProcessGroup = SINGLE_PROCESS
 ) -> Predictions:
     """Hazard, survival and negative log-likelihood of every subject of a split, in double precision on the host.
 
@@ -54,10 +54,10 @@ def predict_split(
     is_landmark = batches.tensors.clock == "landmark"
     at_risk = at_risk_mask(label, steps=batches.tensors.steps if is_landmark else int(step.max()) + 1)
     logits = torch.zeros(at_risk.shape, dtype=torch.float64)
-    own = batches.in_order()[world.rank :: world.size]
+    own = batches.in_order()[process_group.rank :: process_group.size]
     read = [
         part
-        for chosen in tqdm(own, desc="Evaluating", disable=None if world.is_main else True, leave=False)
+        for chosen in tqdm(own, desc="Evaluating", disable=None if process_group.is_main else True, leave=False)
         for part in _read(model, batches, chosen, device)
     ]
     # Only now does the host wait for the device.
@@ -71,7 +71,7 @@ def predict_split(
         number = torch.from_numpy(flat_positions(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
         logits[row, number] = found.double().cpu()[batch.slot][batch.at_risk[batch.slot]]
     # Each hazard comes from one process, the others have 0 there.
-    logits = world.add(logits)
+    logits = process_group.all_reduce_sum(logits)
     happened = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
     known = torch.ones_like(at_risk) if is_landmark else at_risk
     return Predictions(

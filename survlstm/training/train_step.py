@@ -56,7 +56,7 @@ class TrainStep:
     precision: torch.dtype = torch.float32
     micro_batch_size: int | None = None
     on_oom: Literal["stop", "halve"] = "stop"
-    world: ProcessGroup = SINGLE_PROCESS
+    process_group: ProcessGroup = SINGLE_PROCESS
     events: list[str] = field(default_factory=list, init=False)
 
     def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[StepResult]:
@@ -70,7 +70,7 @@ class TrainStep:
             yield self._step(batches, ready, salt)
 
     def _work(self, batches: Batches, subjects: np.ndarray, salt: int) -> StepInput:
-        own = subjects[self.world.rank :: self.world.size]
+        own = subjects[self.process_group.rank :: self.process_group.size]
         in_parts = self.micro_batch_size is not None and self.micro_batch_size < len(own)
         if in_parts or not len(own):
             return StepInput(len(subjects), own, None)
@@ -96,7 +96,7 @@ class TrainStep:
             # Behind the except clause, whose traceback holds on to the tensors of the failed part.
             self._halve(work, shortage, where)
             work = work._replace(first=None)
-        loss = self.world.add_gradients(self.model.parameters(), loss)
+        loss = self.process_group.all_reduce_gradients(self.model.parameters(), loss)
         limit = math.inf if self.grad_clip is None else self.grad_clip
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.optimizer.step()

@@ -169,7 +169,7 @@ def trainer(prepared, tmp_path):
     ],
 )
 def test_another_optimizers_state_is_refused(saved, trainer, path, value):
-    optimizer = trainer.learner.optimizer
+    optimizer = trainer.train_step.optimizer
     assert check_optimizer_state(optimizer, saved["optimizer"], same_torch=True) == saved["optimizer"]
     other = changed(saved, "optimizer", *path, value=value)["optimizer"]
     with pytest.raises(ValueError, match="optimizer"):
@@ -189,7 +189,7 @@ def test_another_schedulers_state_is_refused(saved, trainer, path, value):
 
 
 def test_a_setting_that_another_torch_does_not_know_stays_as_it_is_now(saved, trainer):
-    optimizer, own = trainer.learner.optimizer, trainer.scheduler.state_dict()
+    optimizer, own = trainer.train_step.optimizer, trainer.scheduler.state_dict()
     less = without(saved, "optimizer", "param_groups", 0, "decoupled_weight_decay")["optimizer"]
     found = check_optimizer_state(optimizer, less, same_torch=False)
     assert found["param_groups"][0]["decoupled_weight_decay"] is True
