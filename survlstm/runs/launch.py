@@ -68,7 +68,14 @@ def start(
             )
             with record_ending(folder), logged(logger, config, folder), process_group.report_lost_process():
                 told = (*callbacks, logger)
-                train.train(config, folder, state=process_group.broadcast(state), process_group=process_group, callbacks=told, judged=judged)
+                train.train(
+                    config,
+                    folder,
+                    state=process_group.broadcast(state),
+                    process_group=process_group,
+                    callbacks=told,
+                    judged=judged,
+                )
 
 
 def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
@@ -121,4 +128,10 @@ def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str],
     is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
     with join_process_group("cuda" if is_cuda else "cpu") as process_group:
         # Its name holds the time, of which each process has its own.
-        start(config, Path(process_group.broadcast(str(folder))), overrides=overrides, resumed=resumed, process_group=process_group)
+        start(
+            config,
+            Path(process_group.broadcast(str(folder))),
+            overrides=overrides,
+            resumed=resumed,
+            process_group=process_group,
+        )

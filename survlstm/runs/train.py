@@ -49,7 +49,12 @@ def train(
     started = datetime.datetime.now(datetime.UTC)
     budget = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
     device, taken = choose_device(config.trainer.device, local_rank=process_group.local_rank)
-    log.info("Run folder: %s\nDevice: %s%s", folder, taken, f"; {process_group.size} processes" if process_group.size > 1 else "")
+    log.info(
+        "Run folder: %s\nDevice: %s%s",
+        folder,
+        taken,
+        f"; {process_group.size} processes" if process_group.size > 1 else "",
+    )
     if process_group.is_main:
         write_text(folder / "config.yaml", as_yaml(config))
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
@@ -77,7 +82,9 @@ def train(
             "data_fingerprint": prepared.fingerprint,
         },
     )
-    trainer = build_trainer(config, build_train_step(config, model, device, process_group), checkpointer, budget, callbacks)
+    trainer = build_trainer(
+        config, build_train_step(config, model, device, process_group), checkpointer, budget, callbacks
+    )
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:

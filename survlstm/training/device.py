@@ -30,8 +30,8 @@ def choose_device(requested: str, *, local_rank: int = 0) -> tuple[torch.device,
         return torch.device("cpu"), f"cpu, {torch.get_num_threads()} threads ({why})"
     if not cuda:
         raise ConfigError(
-            f"trainer.device={requested} needs a CUDA device; torch {torch.__version__} found none ({_cuda_failure()}). "
-            "Set trainer.device=auto or trainer.device=cpu"
+            f"trainer.device={requested} needs a CUDA device; torch {torch.__version__} found none "
+            f"({_cuda_failure()}). Set trainer.device=auto or trainer.device=cpu"
         )
     device = torch.device(requested if ":" in requested else f"cuda:{local_rank}")
     if device.index >= torch.cuda.device_count():

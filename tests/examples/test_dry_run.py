@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from survlstm.runs.dry_run import estimate_epoch, saved_bytes
-from tests.learning import batches_of, figures, fit, train_step_of, model_for, prepared_on
+from tests.learning import batches_of, figures, fit, model_for, prepared_on, train_step_of
 
 ROOT = Path(__file__).parents[2]
 BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]

@@ -14,7 +14,7 @@ from survlstm.data.split import Split
 from survlstm.training.distributed import SINGLE_PROCESS, join_process_group, launched_processes
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import ConfigError
-from tests.learning import CPU, Tight, batches_of, figures, fit, train_step_of, model_for, prepared_on
+from tests.learning import CPU, Tight, batches_of, figures, fit, model_for, prepared_on, train_step_of
 
 ROOT = Path(__file__).parents[2]
 # With a batch of one subject the second process has nothing to do; 7 can't be halved, and with parts of 2 the first
@@ -30,7 +30,9 @@ def trained(case, folder, process_group):
     prepared = prepared_on(clock)
     train_step = train_step_of(model_for(prepared), micro_batch_size=micro_batch_size, process_group=process_group)
     history = fit(prepared, folder, train_step, epochs=2, batch_size=batch_size, max_visits=6)
-    found = predict_split(train_step.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, process_group=process_group)
+    found = predict_split(
+        train_step.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, process_group=process_group
+    )
     c_td = [epoch.val_c_td for epoch in history.epochs]
     return {"figures": figures(history), "c_td": c_td, "hazard": np.nan_to_num(found.hazard, nan=-1.0).tolist()}
 

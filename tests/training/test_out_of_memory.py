@@ -27,9 +27,9 @@ from tests.learning import (
     figures,
     fit,
     gradients_of,
-    train_step_of,
     model_for,
     prepared_on,
+    train_step_of,
 )
 from tests.tensors import flat_tensors
 
@@ -112,7 +112,7 @@ def test_halved_until_it_fits_the_gradients_are_the_same(caplog):
     for told in (train_step.events, caplog.messages):
         assert len(told) == 2
         assert all("Out of memory with" in each for each in told)
-    assert [int(event.split("From there on ")[1].split()[0]) for event in train_step.events] == [11, 5]
+    assert [int(event.split("trainer.micro_batch_size=")[1].split()[0]) for event in train_step.events] == [11, 5]
 
 
 def test_the_history_holds_it_and_is_the_same(tmp_path):

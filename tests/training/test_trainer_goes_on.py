@@ -99,7 +99,7 @@ def goes_on_from_every_step(folder, settings):
         assert trained(stop) == expected, state["progress"]
         assert written_out(model.state_dict()) == weights
         where = f"epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
-        assert history.events == [f"went on in {where}"]
+        assert history.events == [f"resumed in {where}"]
     assert len(reached) == len(stops)
 
 
@@ -131,7 +131,8 @@ def test_a_signal_stops_it_after_the_step_and_nothing_is_lost(prepared, tmp_path
     where = f"in epoch {epoch} after {steps} steps"
     with pytest.raises(
         Interrupted,
-        match=rf"stopped by signal {int(kind)} {where}; all of it is saved\. survlstm train resume={tmp_path}/run",
+        match=rf"stopped by signal {int(kind)} {where}; the state is saved\. "
+        rf"Resume with survlstm train resume={tmp_path}/run",
     ) as stopped:
         fit(prepared, tmp_path / "run", wrapped=Signalled)
     assert stopped.value.exit_code == 128 + kind
@@ -189,9 +190,9 @@ def test_another_place_is_told_in_the_log_and_in_the_history(prepared, tmp_path,
     state["place"][fact] = "another"
     _, history = fit(prepared, tmp_path, epochs=2, state=state)
     said = f"{fact} another → {here}"
-    assert f"not the same place as before ({said}): results may differ by rounding" in caplog.text
+    assert f"the compute environment has changed ({said}): results may differ by rounding" in caplog.text
     written = json.loads((tmp_path / "history.json").read_text())
-    assert written["events"] == history.events == [f"went on in epoch 2 after 0 steps, with {said}"]
+    assert written["events"] == history.events == [f"resumed in epoch 2 after 0 steps, with {said}"]
 
 
 def test_another_number_of_threads_is_noticed(prepared, tmp_path, caplog, state):
@@ -201,7 +202,7 @@ def test_another_number_of_threads_is_noticed(prepared, tmp_path, caplog, state)
         fit(prepared, tmp_path, epochs=2, state=state)
     finally:
         torch.set_num_threads(before)
-    assert f"not the same place as before (threads {before} → {before + 1})" in caplog.text
+    assert f"the compute environment has changed (threads {before} → {before + 1})" in caplog.text
 
 
 def test_the_same_place_is_not_worth_a_warning(prepared, tmp_path, caplog, state):
