@@ -45,7 +45,7 @@ class EpochEstimate:
 
 def dry_run(config: RunConfig) -> EpochEstimate:
     """Prepare the data, make a few steps with weights that are thrown away, say what a run would take."""
-    meter = BudgetMeter(config.trainer.cost_per_hour)
+    budget = BudgetMeter(config.trainer.cost_per_hour)
     device, taken = choose_device(config.trainer.device)
     log_task(describe_task(config))
     log.info("Dry run: nothing is trained and no folder is made\nDevice: %s", taken)
@@ -60,29 +60,29 @@ def dry_run(config: RunConfig) -> EpochEstimate:
         mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
     found = estimate_epoch(build_train_step(config, model.train(), device, SINGLE_PROCESS), train)
-    _tell(config, found, model=model, train=train, device=device, meter=meter)
+    _tell(config, found, model=model, train=train, device=device, budget=budget)
     return found
 
 
-def estimate_epoch(learner: TrainStep, train: Batches) -> EpochEstimate:
+def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
     """From a few steps of an epoch, evenly spread from its shortest to its longest records."""
     chosen = train.in_order()
     slots = np.array([train.collate(subjects).slots for subjects in chosen])
     places = np.unique(np.linspace(0, len(chosen) - 1, TIMED).astype(np.int64))
-    steps = learner.steps(train, [chosen[place] for place in [*places[:1].repeat(WARM_UP), *places]], salt=0)
+    steps = train_step.steps(train, [chosen[place] for place in [*places[:1].repeat(WARM_UP), *places]], salt=0)
     for _ in range(WARM_UP):
         float(next(steps).loss)
     started = time.perf_counter()
     for step in steps:
         float(step.loss)
     seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
-    largest = chosen[int(slots.argmax())][: learner.micro_batch_size]
-    batch = train.collate(largest).to(learner.device)
-    kept = saved_bytes(learner.model, lambda: learner.model(*batch.inputs))
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in learner.model.parameters())
+    largest = chosen[int(slots.argmax())][: train_step.micro_batch_size]
+    batch = train.collate(largest).to(train_step.device)
+    kept = saved_bytes(train_step.model, lambda: train_step.model(*batch.inputs))
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in train_step.model.parameters())
     moments = sum(
         value.numel() * value.element_size()
-        for state in learner.optimizer.state.values()
+        for state in train_step.optimizer.state.values()
         for value in state.values()
         if isinstance(value, Tensor)
     )
@@ -115,7 +115,7 @@ def _tell(
     model: nn.Module,
     train: Batches,
     device: torch.device,
-    meter: BudgetMeter,
+    budget: BudgetMeter,
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     per_subject = parameters / len(train.members)
@@ -132,16 +132,16 @@ def _tell(
         reached,
     )
     log.info("Memory of this process so far, data and libraries included: %s", _mebibytes(peak_host_bytes()))
-    whole = meter.seconds + config.trainer.epochs * found.seconds_per_epoch
+    whole = budget.seconds + config.trainer.epochs * found.seconds_per_epoch
     log.info(
         "Time: about %s an epoch, at most %s for %d epochs (validation and evaluation come on top)",
         format_duration(found.seconds_per_epoch),
         format_duration(whole),
         config.trainer.epochs,
     )
-    cost = meter.cost(whole)
+    cost = budget.cost(whole)
     if cost is not None:
-        log.info("Cost: at most $%.3f at $%g an hour", cost, meter.cost_per_hour)
+        log.info("Cost: at most $%.3f at $%g an hour", cost, budget.cost_per_hour)
 
 
 def _mebibytes(number: int) -> str:

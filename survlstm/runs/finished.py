@@ -141,7 +141,7 @@ def open_run(folder: Path) -> FinishedRun:
         about = checkpoint_info(checkpoint)
         # Not from config.yaml, which a person may have edited since.
         config = validate_stored(about.config, RunConfig, finished=True)
-        if (config.clock.kind == "landmark") != (about.fitted.intervals is not None):
+        if (config.clock.kind == "landmark") != (about.preprocessing.intervals is not None):
             raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
         if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
             raise ValueError("it must hold the weights of an epoch and the epoch's number")

@@ -36,19 +36,19 @@ def start(
     *,
     overrides: Sequence[str] = (),
     resumed: bool = False,
-    world: ProcessGroup = SINGLE_PROCESS,
-    watchers: tuple[Callback, ...] = (),
+    process_group: ProcessGroup = SINGLE_PROCESS,
+    callbacks: tuple[Callback, ...] = (),
     judged: bool = True,
 ) -> None:
     """Train in ``folder``; a run that was stopped there goes on, a finished one only if that was asked for.
 
-    ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
+    ``overrides`` are what the manifest says that the run was asked for. ``callbacks`` and ``judged`` as in run.train.
     """
     refuse_unrequested_torchrun(distributed=config.trainer.distributed)
     config = with_absolute_paths(config, folder)
-    if not world.is_main:
-        with logging_errors_only(), world.losses_told():
-            train.train(config, folder, state=world.shared(None), world=world)
+    if not process_group.is_main:
+        with logging_errors_only(), process_group.report_lost_process():
+            train.train(config, folder, state=process_group.broadcast(None), process_group=process_group)
         return
     if not resumed:
         refuse_unusable(folder, may_go_on=True)
@@ -66,9 +66,16 @@ def start(
             write_manifest(
                 folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=state is not None
             )
-            with record_ending(folder), logged(logger, config, folder), world.losses_told():
-                told = (*watchers, logger)
-                train.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
+            with record_ending(folder), logged(logger, config, folder), process_group.report_lost_process():
+                told = (*callbacks, logger)
+                train.train(
+                    config,
+                    folder,
+                    state=process_group.broadcast(state),
+                    process_group=process_group,
+                    callbacks=told,
+                    judged=judged,
+                )
 
 
 def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
@@ -119,6 +126,12 @@ def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str],
         )
     wants_cuda = config.trainer.device.startswith("cuda")
     is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
-    with join_process_group("cuda" if is_cuda else "cpu") as world:
+    with join_process_group("cuda" if is_cuda else "cpu") as process_group:
         # Its name holds the time, of which each process has its own.
-        start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)
+        start(
+            config,
+            Path(process_group.broadcast(str(folder))),
+            overrides=overrides,
+            resumed=resumed,
+            process_group=process_group,
+        )

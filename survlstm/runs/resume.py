@@ -119,7 +119,7 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
         log.info("Changed since the run began: %s", each)
     _refuse_done(folder, config, latest.state)
     remove_unfinished(folder, latest.damaged)
-    log.info("Going on with the run in %s: %s", folder, latest.said)
+    log.info("Resuming the run in %s: %s", folder, latest.message)
     return latest.state
 
 

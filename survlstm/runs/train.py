@@ -37,8 +37,8 @@ def train(
     folder: Path,
     *,
     state: dict[str, Any] | None,
-    world: ProcessGroup = SINGLE_PROCESS,
-    watchers: tuple[Callback, ...] = (),
+    process_group: ProcessGroup = SINGLE_PROCESS,
+    callbacks: tuple[Callback, ...] = (),
     judged: bool = True,
 ) -> EvaluationSummary | None:
     """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
@@ -47,16 +47,21 @@ def train(
     the others return None after training. So does a run that is not ``judged``: nobody looks at its test subjects.
     """
     started = datetime.datetime.now(datetime.UTC)
-    meter = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
-    device, taken = choose_device(config.trainer.device, local_rank=world.local_rank)
-    log.info("Run folder: %s\nDevice: %s%s", folder, taken, f"; {world.size} processes" if world.size > 1 else "")
-    if world.is_main:
+    budget = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
+    device, taken = choose_device(config.trainer.device, local_rank=process_group.local_rank)
+    log.info(
+        "Run folder: %s\nDevice: %s%s",
+        folder,
+        taken,
+        f"; {process_group.size} processes" if process_group.size > 1 else "",
+    )
+    if process_group.is_main:
         write_text(folder / "config.yaml", as_yaml(config))
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
 
-    with world.one_first():
+    with process_group.local_main_first():
         prepared = build_prepared(config)
-    _refuse_other_data(prepared, world.shared(prepared.fingerprint), state)
+    _refuse_other_data(prepared, process_group.broadcast(prepared.fingerprint), state)
     log_preparation(prepared)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
@@ -77,15 +82,17 @@ def train(
             "data_fingerprint": prepared.fingerprint,
         },
     )
-    trainer = build_trainer(config, build_train_step(config, model, device, world), checkpointer, meter, watchers)
+    trainer = build_trainer(
+        config, build_train_step(config, model, device, process_group), checkpointer, budget, callbacks
+    )
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
-        if world.is_main:
+        if process_group.is_main:
             found = non_finite_loss(error, config, trainer.history)
             write_failure(folder / "metrics.json", prepared, found, task=describe_task(config))
         raise
-    if not (world.is_main and judged):
+    if not (process_group.is_main and judged):
         return None
     assessment = Assessment(
         title=f"Run {folder.name}",
@@ -102,9 +109,9 @@ def train(
         started=started,
     )
     summary = assess(assessment, folder)
-    cost = meter.cost(meter.seconds)
+    cost = budget.cost(budget.seconds)
     log.info(
-        "Time with evaluation: %s%s", format_duration(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
+        "Time with evaluation: %s%s", format_duration(budget.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
     )
     log.info("Training complete! Everything is in %s", folder)
     return summary

@@ -80,13 +80,13 @@ class Worker:
         return found
 
     def _make(self, claimed: ClaimedTrial) -> None:
-        watcher = PruningCallback(claimed.trial, self.config.metric)
+        callback = PruningCallback(claimed.trial, self.config.metric)
         words = [*self.config.base, *overrides(claimed.values)]
         try:
-            # The trial's messages go to its own log.
-            outcome = self.run_trial(words, claimed.folder, watcher)
+            # Its own lines stand in its own log.
+            outcome = self.run_trial(words, claimed.folder, callback)
         except Pruned as reason:
-            self._tell(claimed, TrialState.PRUNED, watcher.outcome, f"pruned: {reason}")
+            self._tell(claimed, TrialState.PRUNED, callback.outcome, f"pruned: {reason}")
         except TrialTakenOver as reason:
             said = f"Trial {claimed.slot}: {reason}"
             self._in_log(lambda: log.warning("%s", said))
@@ -98,12 +98,12 @@ class Worker:
                 signal_number=error.exit_code - 128,
             ) from error
         except SurvlstmError as error:
-            self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
-        # An error of a driver or a library ends this trial; the search continues with others.
+            self._fail(claimed, callback.outcome, f"{type(error).__name__}: {error}")
+        # A driver's or a library's error in one trial: the night has others.
         except Exception as error:
             passed = traceback_without_message(error)
             self._in_log(lambda: log.warning("Trial %d ended in an error\n%s", claimed.slot, passed))
-            self._fail(claimed, watcher.outcome, describe_error(error))
+            self._fail(claimed, callback.outcome, describe_error(error))
         except BaseException:
             self._hand_back(claimed)
             raise

@@ -37,19 +37,16 @@ class TrialOutcome(NamedTuple):
 RunTrial = Callable[[list[str], Path, "PruningCallback"], TrialOutcome]
 
 
-def train_trial(overrides: list[str], folder: Path, watcher: PruningCallback) -> TrialOutcome:
-    """Train in ``folder``, or resume there; test subjects are never used.
+def train_trial(overrides: list[str], folder: Path, callback: PruningCallback) -> TrialOutcome:
+    """Train in ``folder``, or go on there; the test subjects are never looked at.
 
-    A trial whose training had ended before its worker was killed is not trained again.
-
-    Raises:
-        SurvlstmError: As a run does.
-        Pruned: If the callback ends the trial.
+    A trial whose training had ended before its worker was killed is not trained again. SurvlstmError as of a run, and
+    Pruned where the callback asked for the end.
     """
     (config,) = check_overrides("train", overrides, RunConfig)
     if not _has_ended(folder):
         try:
-            _start(config, folder, watcher, overrides)
+            _start(config, folder, callback, overrides)
         finally:
             # The model is part of reference cycles; the next trial needs its memory.
             gc.collect()
@@ -70,8 +67,8 @@ def _has_ended(folder: Path) -> bool:
     return bool(history.stopped and history.epochs)
 
 
-def _start(config: RunConfig, folder: Path, watcher: PruningCallback, overrides: list[str]) -> None:
-    # Imports torch.
+def _start(config: RunConfig, folder: Path, callback: PruningCallback, overrides: list[str]) -> None:
+    # torch comes with it.
     from survlstm.runs import launch
 
-    launch.start(config, folder, overrides=overrides, watchers=(watcher,), judged=False)
+    launch.start(config, folder, overrides=overrides, callbacks=(callback,), judged=False)

@@ -132,7 +132,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
         (["compare", "A", "C"], 5, "runs must be judged on the same outcome to be compared"),
         (["compare", "A", "blind"], 7, "a finished run must hold predictions.parquet; found none in blind"),
-        (["evaluate", "run=older"], 7, "it does not say fitted of its run: an older survlstm wrote it"),
+        (["evaluate", "run=older"], 7, "its part about lacks fitted: an older survlstm wrote it"),
         (["evaluate", "run=odd"], 7, "the weights must be those of the config"),
         (["compare", "A", "B", "outptu=x"], 2, "outptu is not a known key; the nearest valid key is output"),
     ],

@@ -57,10 +57,10 @@ def test_a_run_goes_on_with_its_own_config(runs, stopped):
     assert config.trainer.batch_size == 16
     said = gone_on(stopped, "train", "resume=HERE")
     assert "Changed since the run began" not in said
-    assert "not the same place" not in said
+    assert "compute environment has changed" not in said
     assert trained(stopped) == trained(runs / "undisturbed")
     state = last_of(runs / "stopped")
-    went_on = f"went on in epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
+    went_on = f"resumed in epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
     assert json.loads((stopped / "history.json").read_text())["events"] == [went_on]
     assert f"Going on with the run in {stopped}: last.pt is used" in (stopped / "training.log").read_text()
 
@@ -201,7 +201,7 @@ def test_a_run_that_was_killed_while_judged_is_judged(runs, tmp_path):
     (folder / "metrics.json").unlink()
     life = Life(folder, "train", f"resume={folder}")
     assert life.ended() == 0, life.said
-    assert "Epoch" not in life.said.split("Going on in")[1].split("Best validation")[0]
+    assert "Epoch" not in life.said.split("Resuming in")[1].split("Best validation")[0]
     before, after = (json.loads((run / "metrics.json").read_text())["test"] for run in (runs / "undisturbed", folder))
     assert before == after
 
@@ -243,7 +243,7 @@ def test_damaged_checkpoints_are_told_in_a_sentence(survlstm, stopped, capsys):
         (stopped / "checkpoints" / name).write_bytes(b"torn")
     assert survlstm("train", f"resume={stopped}") == 7
     shown = capsys.readouterr()
-    assert "Nothing is left to go on from; train again in another folder" in shown.out + shown.err
+    assert "No checkpoint is left to resume from; train again in another folder" in shown.out + shown.err
     assert "Traceback" not in shown.out + shown.err
 
 
@@ -343,10 +343,10 @@ def with_two_threads(words):
 
 def test_another_place_is_told_in_the_log_and_in_the_history(stopped):
     said = gone_on(stopped, "train", "resume=HERE", command=with_two_threads)
-    assert "WARNING: not the same place as before (threads 1 → 2): results may differ by rounding" in said
+    assert "WARNING: the compute environment has changed (threads 1 → 2): results may differ by rounding" in said
     assert "threads 1 → 2" in (stopped / "training.log").read_text()
     (event,) = json.loads((stopped / "history.json").read_text())["events"]
-    assert re.fullmatch(r"went on in epoch \d after \d steps, with threads 1 → 2", event)
+    assert re.fullmatch(r"resumed in epoch \d after \d steps, with threads 1 → 2", event)
 
 
 def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_folder(survlstm, tmp_path):

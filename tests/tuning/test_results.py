@@ -90,13 +90,13 @@ class Looking:
     def __init__(self, folder):
         self.folder, self.bowl, self.seen = folder, Bowl(epochs=2), []
 
-    def __call__(self, overrides, folder, watcher):
+    def __call__(self, overrides, folder, callback):
         if self.bowl.asked:
             table = (self.folder / "trials.csv").read_text().splitlines()
             best = json.loads((self.folder / "study.json").read_text())["best"]
             experiment = (self.folder / "experiment" / "dropout_and_decay.yaml").read_text()
             self.seen.append((len(table) - 1, best is not None, best["overrides"][0].split("=")[1] in experiment))
-        return self.bowl(overrides, folder, watcher)
+        return self.bowl(overrides, folder, callback)
 
 
 def test_everything_but_pictures_is_written_after_every_trial(tmp_path):

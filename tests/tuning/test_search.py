@@ -31,12 +31,12 @@ class Breaking:
     def __init__(self, errors):
         self.errors, self.bowl, self.calls = errors, Bowl(), 0
 
-    def __call__(self, overrides, folder, watcher):
+    def __call__(self, overrides, folder, callback):
         self.calls += 1
         error = self.errors.get(self.calls - 1)
         if error is not None:
             raise error
-        return self.bowl(overrides, folder, watcher)
+        return self.bowl(overrides, folder, callback)
 
 
 def test_every_trial_gets_base_and_values_and_a_folder_and_the_best_is_told(tmp_path):
