@@ -1,4 +1,4 @@
-"""A trained model and a split → its summary with health checks, shown and written."""
+"""Evaluate a trained model on a split, run the diagnostics and write the results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Assessment:
 
 
 def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
-    """Predict, judge, check; ``folder`` holds the results afterwards."""
+    """Predict, evaluate and run the diagnostics; the results are written to ``folder``."""
     config, prepared = assessment.config, assessment.prepared
     batches = build_batches(config, prepared.tensors, assessment.evaluated)
     predictions = predict_split(assessment.model, batches, assessment.device)

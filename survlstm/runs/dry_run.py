@@ -1,4 +1,4 @@
-"""One config → what training would take, without training: subjects, parameters, memory, time, cost."""
+"""Estimate what training would take, without training: subjects, parameters, memory, time and cost."""
 
 from __future__ import annotations
 
@@ -29,13 +29,19 @@ from survlstm.training.train_step import TrainStep
 
 log = logging.getLogger(__name__)
 
-# Timed for the estimate: the first step of a process is slower than all others.
+# Steps made before and during the measurement; the first step of a process is slower than all others.
 WARM_UP, TIMED = 1, 5
 
 
 @dataclass(frozen=True)
 class EpochEstimate:
-    """Of one epoch: seconds of training; bytes of weights, gradients and optimizer, and of its largest batch."""
+    """Estimates for one epoch.
+
+    Attributes:
+        seconds: Training time of an epoch.
+        state_bytes: Bytes of weights, gradients and optimizer.
+        batch_bytes: Bytes that the largest batch needs.
+    """
 
     seconds_per_epoch: float
     model_bytes: int
@@ -44,7 +50,7 @@ class EpochEstimate:
 
 
 def dry_run(config: RunConfig) -> EpochEstimate:
-    """Prepare the data, make a few steps with weights that are thrown away, say what a run would take."""
+    """Prepare the data, make a few steps with a model that is discarded, and log what a run would take."""
     budget = BudgetMeter(config.trainer.cost_per_hour)
     device, taken = choose_device(config.trainer.device)
     log_task(describe_task(config))
@@ -65,7 +71,7 @@ def dry_run(config: RunConfig) -> EpochEstimate:
 
 
 def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
-    """From a few steps of an epoch, evenly spread from its shortest to its longest records."""
+    """Estimate an epoch from a few of its steps, evenly spread from the shortest to the longest records."""
     chosen = train.in_order()
     slots = np.array([train.collate(subjects).slots for subjects in chosen])
     places = np.unique(np.linspace(0, len(chosen) - 1, TIMED).astype(np.int64))
@@ -91,7 +97,10 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
 
 
 def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
-    """Bytes of all tensors that a forward pass keeps for its backward pass, each storage once, parameters left out."""
+    """Return the bytes that a forward pass keeps for its backward pass.
+
+    Each storage counts once; parameters are left out.
+    """
     held: dict[int, int] = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
@@ -103,7 +112,7 @@ def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = forward()
-    # Alive until here: else a freed storage's address would be counted for another.
+    # Kept alive until here: the address of a freed storage could be reused by another and not be counted.
     del result
     return sum(held.values())
 

@@ -1,4 +1,4 @@
-"""A summary and what led to it → metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
+"""Write the results of an evaluation: metrics.json, predictions.parquet, manifest.json, report.html and figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ class RunResults:
 
 
 def write_results(folder: Path, judged: RunResults) -> None:
-    """Show the summary and leave everything in ``folder``; CheckpointError where it can't be written."""
+    """Log the evaluation and write all results to ``folder``.
+
+    Raises:
+        CheckpointError: If the results can't be written.
+    """
     log_evaluation(judged.summary, judged.findings, banner=judged.task.banner)
     try:
         _write(folder, judged)
@@ -68,7 +72,7 @@ def _write(folder: Path, judged: RunResults) -> None:
         task=judged.task,
         summary=judged.summary,
         validation=judged.validation,
-        # Equal runs leave an equal metrics.json: what the clock says stands in the manifest.
+        # Equal runs write equal metrics.json, so measured times are written to the manifest.
         findings=[finding for finding in judged.findings if finding.check != TIMED],
     )
     timed = {one.check: f"{one.level}: {one.evidence}" for one in judged.findings if one.check == TIMED}

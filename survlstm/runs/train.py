@@ -1,4 +1,4 @@
-"""One config → one trained and judged model in one folder: the story of a run."""
+"""Train and evaluate one model in one folder."""
 
 from __future__ import annotations
 
@@ -41,10 +41,16 @@ def train(
     callbacks: tuple[Callback, ...] = (),
     judged: bool = True,
 ) -> EvaluationSummary | None:
-    """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
+    """Prepare the data, train, evaluate, and write history, checkpoints, predictions, metrics and report to ``folder``.
 
-    ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges and writes;
-    the others return None after training. So does a run that is not ``judged``: nobody looks at its test subjects.
+    Args:
+        config: The validated config.
+        folder: The run folder.
+        state: The checkpoint to resume from; None for a new run.
+        judged: Whether to evaluate on the test subjects. If not, the test subjects are never used.
+
+    Returns:
+        The evaluation summary; None in processes other than the main one, and if nothing is evaluated.
     """
     started = datetime.datetime.now(datetime.UTC)
     budget = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
@@ -125,6 +131,6 @@ def _refuse_other_data(prepared: PreparedData, of_main: str, state: dict[str, An
         )
     if state is not None and prepared.fingerprint != state["about"]["data_fingerprint"]:
         raise ConfigError(
-            "a run can go on with the data it began with only; the export, or survlstm, has changed since. Put the old "
-            "export back, or train again in another folder"
+            "a run can only be resumed with the data it was started with; the export or survlstm has changed since. "
+            "Restore the old export, or train again in another folder"
         )

@@ -127,7 +127,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["evaluate", "run=A", "-m"], 2, "evaluates one run"),
         (["evaluate", "run=A", "hydra.run.dir=unfinished"], 2, "output_dir must not hold a run already"),
         (["evaluate", "run=A", "evaluation.resamples=200"], 2, "needs a choice of evaluation first: add evaluation="),
-        (["compare", "A"], 2, "at least two runs are compared; found 1"),
+        (["compare", "A"], 2, "a comparison needs at least two runs; found 1"),
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
         (["compare", "A", "C"], 5, "runs must be judged on the same outcome to be compared"),

@@ -90,7 +90,7 @@ def test_a_wrong_sweep_fails_before_its_first_job(survlstm, tmp_path, capsys, wo
 def test_a_second_sweep_is_not_written_into_the_first_and_its_jobs_can_be_judged_again(survlstm, tmp_path, capsys):
     assert survlstm("train", "-m", *SMALL, "seed=0,1", "output_dir=sweep") == 0
     assert survlstm("train", "-m", *SMALL, "trainer.epochs=2", "seed=0,1", "output_dir=sweep") == 2
-    assert "run what is missing: survlstm train sweep.resume=" in capsys.readouterr().err
+    assert "run the missing jobs: survlstm train sweep.resume=" in capsys.readouterr().err
     assert survlstm("evaluate", "run=sweep/seed=0", "output_dir=again") == 0
     again, before = (
         json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in ("again", "sweep/seed=0")

@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_its_own_config(runs, stopped):
     assert config.output_dir == str(stopped)
     assert config.trainer.batch_size == 16
     said = gone_on(stopped, "train", "resume=HERE")
-    assert "Changed since the run began" not in said
+    assert "Changed since the run was started" not in said
     assert "compute environment has changed" not in said
     assert trained(stopped) == trained(runs / "undisturbed")
     state = last_of(runs / "stopped")
@@ -67,7 +67,7 @@ def test_a_run_goes_on_with_its_own_config(runs, stopped):
 
 def test_the_same_words_again_go_on_too(runs, stopped, shared_cache):
     said = gone_on(stopped, *RUN, f"cache_dir={shared_cache}", "output_dir=HERE")
-    assert "Changed since the run began: trainer.checkpoint.every_minutes: 1e-09 → 5" in said
+    assert "Changed since the run was started: trainer.checkpoint.every_minutes: 1e-09 → 5" in said
     assert trained(stopped) == trained(runs / "undisturbed")
 
 
@@ -101,7 +101,7 @@ def test_what_would_give_another_result_is_refused(runs, override, said):
         override = ["split.train=0.6", "split.test=0.25"]
     overrides = [override] if isinstance(override, str) else override
     with pytest.raises(
-        ConfigError, match=rf"goes on with the config it began with; .* come out of .*{said}.*Leave that"
+        ConfigError, match=rf"resumed with the config it was started with; .* would change with .*{said}.*Leave that"
     ):
         state_with(runs / "stopped", *overrides)
 
@@ -125,14 +125,14 @@ def test_what_would_give_another_result_is_refused(runs, override, said):
 def test_what_leaves_the_result_alone_may_change_and_is_told(stopped, caplog, override, said):
     with caplog.at_level(logging.INFO, logger="survlstm"):
         assert state_with(stopped, override)["history"]["epochs"]
-    assert f"Changed since the run began: {said}" in caplog.text
+    assert f"Changed since the run was started: {said}" in caplog.text
 
 
 def test_a_users_own_configs_are_found(stopped, tmp_path):
     (tmp_path / "my, configs" / "experiment").mkdir(parents=True)
     (tmp_path / "my, configs" / "experiment" / "longer.yaml").write_text("# @package _global_\ntrainer: {epochs: 6}\n")
     said = gone_on(stopped, "train", "resume=HERE", "experiment=longer", "--config-dir", str(tmp_path / "my, configs"))
-    assert "Changed since the run began: trainer.epochs: 5 → 6" in said
+    assert "Changed since the run was started: trainer.epochs: 5 → 6" in said
     manifest = json.loads((stopped / "manifest.json").read_text())
     assert "experiment=longer" in manifest["overrides"]
     assert not any("searchpath" in word for word in manifest["overrides"])
@@ -156,7 +156,7 @@ def test_more_epochs_give_what_so_many_would_have_given(runs, tmp_path, shared_c
     whole, folder = tmp_path / "whole", shutil.copytree(runs / name, tmp_path / "run")
     gone_on(whole, *SMALL, "trainer.epochs=7", f"cache_dir={shared_cache}", "output_dir=HERE")
     said = gone_on(folder, "train", "resume=HERE", "trainer.epochs=7")
-    assert "Changed since the run began: trainer.epochs: 5 → 7" in said
+    assert "Changed since the run was started: trainer.epochs: 5 → 7" in said
     assert trained(folder) == trained(whole)
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["epochs"] == 7
 
@@ -284,7 +284,10 @@ def test_changed_data_are_told(tmp_path, shared_cache):
     (export / "observations.csv").write_text(observations[: observations.rindex("\n", 0, -1) + 1])
     life = Life(folder, "train", f"resume={folder}")
     assert life.ended() == 2
-    assert "ConfigError: a run can go on with the data it began with only; the export, or survlstm, has" in life.said
+    assert (
+        "ConfigError: a run can only be resumed with the data it was started with; the export or survlstm has"
+        in life.said
+    )
     assert "Traceback" not in life.said
     assert (folder / "history.json").read_bytes() == before
     (export / "observations.csv").write_text(observations)
