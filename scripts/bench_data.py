@@ -1,4 +1,4 @@
-"""An export → seconds and peak memory from raw tables to tensors, beside a bare read of the same columns.
+"""Measure time and peak memory from raw tables to tensors, beside a bare read of the same columns.
 
 Each measurement is a process of its own; the two are run in turn and the ratio of each pair is what counts, so that a
 machine that gets slower slows both. Overrides choose the export: data.path=DIR.

@@ -1,4 +1,4 @@
-"""A prepared cohort → an epoch beside the bound of a bare LSTM, where the rest of it goes, and peak memory.
+"""Measure an epoch beside a bare LSTM, the parts of the difference, and peak memory.
 
 The bound is forward and backward of ``nn.LSTM`` alone, over as many visits in ideal batches: every subject of a batch
 as long as the next, no padding, the same number of batches. Epoch, parts and bound are timed in turn, so that a machine
