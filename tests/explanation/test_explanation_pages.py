@@ -1,4 +1,4 @@
-"""the explanation's pages in a browser, with long descriptions, and of the section in a report."""
+"""Tests of the explanation's pages in a browser, with long descriptions, and of the section in the report of a run."""
 
 import shutil
 

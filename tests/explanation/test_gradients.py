@@ -1,4 +1,4 @@
-"""integrated gradients: completeness, and agreement with captum over the entries themselves."""
+"""Tests of integrated gradients: completeness, and agreement with captum over the entries themselves."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""the ranks of planted codes: a worked table, and a trained model in which they must rank first."""
+"""Tests of the ranks of planted codes: a worked table, and a trained model in which they must rank first."""
 
 from dataclasses import replace
 

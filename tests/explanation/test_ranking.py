@@ -1,4 +1,4 @@
-"""the ranking of codes: worked importances, bootstrap intervals and rank correlations."""
+"""Tests of the ranking of codes: worked importances, bootstrap intervals and rank correlations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""the check of explanations against models with shuffled weights."""
+"""Tests of the check of explanations against models with shuffled weights."""
 
 import copy
 
