@@ -1,1 +1,1 @@
-"""Which codes move a predicted hazard: by leaving them out, and by integrated gradients."""
+"""Explanations of a model's predicted hazard: occlusion of codes, and integrated gradients over their embeddings."""

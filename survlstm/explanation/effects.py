@@ -1,4 +1,4 @@
-"""A model and many subjects → what each code does to each subject's log-odds, by both methods."""
+"""Effects of codes on the log-odds of the event, for many subjects and by both methods of explanation."""
 
 from __future__ import annotations
 
@@ -20,10 +20,20 @@ METHODS = (GRADIENTS, OCCLUSION)
 
 @dataclass(frozen=True)
 class Effects:
-    """Per subject and code, in log-odds of the event: above 0 the code raises the risk, where it is absent 0.
+    """Effect of each code on the prediction for each subject, in log-odds of the event.
 
-    ``code`` are the numbers in the vocabulary of the codes that any of the subjects has, in order. ``delta`` is by how
-    much a subject's gradients, integrated, miss the difference between its log-odds and those of the baseline.
+    An effect above 0 raises the predicted risk. It is 0 if the subject does not have the code.
+
+    Attributes:
+        subject: indices of the explained subjects in ``batches.tensors``; shape (subject,).
+        code: indices in the vocabulary of all codes that at least one of the subjects has, ascending; shape (code,).
+        present: True if the subject has the code; shape (subject, code).
+        integrated_gradients: effects by integrated gradients, summed over the entries of a code; shape (subject, code).
+        occlusion: effects by occlusion; shape (subject, code).
+        log_odds: predicted log-odds of the event; shape (subject,).
+        baseline_log_odds: log-odds of the same record with the average code at every entry; shape (subject,).
+        delta: error of the integration, the sum of a subject's attributions minus the difference between ``log_odds``
+            and ``baseline_log_odds``; shape (subject,).
     """
 
     subject: Int64[np.ndarray, " subject"]
@@ -36,7 +46,7 @@ class Effects:
     delta: Float[np.ndarray, " subject"]
 
     def by(self, method: str) -> Float[np.ndarray, "subject code"]:
-        """The effects that one of ``METHODS`` found."""
+        """Return the effects computed by one of ``METHODS``."""
         return self.integrated_gradients if method == GRADIENTS else self.occlusion
 
 
@@ -48,38 +58,58 @@ def compute_effects(
     integration_steps: int,
     what: str,
 ) -> Effects:
-    """Explain each of the subjects, numbers in ``batches.tensors``; ``what`` names the work beside the progress bar.
+    """Explain the prediction for each subject by integrated gradients and by occlusion.
 
-    The average embedding, from which integrated gradients start, is that of ``model`` itself.
+    The baseline of integrated gradients is the average embedding under ``model`` itself, also if ``model`` is a copy
+    with shuffled weights.
+
+    Args:
+        model: the model to explain, on the host. It is set to evaluation mode.
+        batches: source of the subjects' records, with the feature columns and ``max_visits`` of the training.
+        subjects: indices of the subjects in ``batches.tensors``; shape (subject,), at least one.
+        integration_steps: number of points on the path of integrated gradients.
+        what: label of the progress bar.
+
+    Returns:
+        The effects, with one row per subject in the order of ``subjects``.
     """
     baseline = average_embedding(model, batches.tensors)
-    found: list[tuple[Occlusion, CodeAttribution, np.ndarray]] = []
+    explained: list[tuple[Occlusion, CodeAttribution, np.ndarray]] = []
     for subject in tqdm(subjects.tolist(), desc=what, unit="subject", disable=None, leave=False):
         record = model_input(batches, subject)
-        left_out = occlude_input(model, record)
+        occlusion = occlude_input(model, record)
         gradients = integrated_gradients(model, record, baseline=baseline, steps=integration_steps)
-        found.append((left_out, gradients, attribution_by_code(gradients, record.code.numpy())))
-    code = np.unique(np.concatenate([left_out.code for left_out, _, _ in found]))
+        explained.append((occlusion, gradients, attribution_by_code(gradients, record.code.numpy())))
+    code = np.unique(np.concatenate([occlusion.code for occlusion, _, _ in explained]))
     shape = (len(subjects), len(code))
     present, by_gradients, by_occlusion = np.zeros(shape, dtype=bool), np.zeros(shape), np.zeros(shape)
-    for row, (left_out, _, summed) in enumerate(found):
-        columns = np.searchsorted(code, left_out.code)
+    # Both methods list a subject's codes in ascending order, so that one set of columns serves both.
+    for row, (occlusion, _, summed) in enumerate(explained):
+        columns = np.searchsorted(code, occlusion.code)
         present[row, columns] = True
         by_gradients[row, columns] = summed
-        by_occlusion[row, columns] = left_out.effect
+        by_occlusion[row, columns] = occlusion.effect
     return Effects(
         subjects,
         code,
         present,
         by_gradients,
         by_occlusion,
-        log_odds=np.array([gradients.log_odds for _, gradients, _ in found]),
-        baseline_log_odds=np.array([gradients.baseline_log_odds for _, gradients, _ in found]),
-        delta=np.array([gradients.delta for _, gradients, _ in found]),
+        log_odds=np.array([gradients.log_odds for _, gradients, _ in explained]),
+        baseline_log_odds=np.array([gradients.baseline_log_odds for _, gradients, _ in explained]),
+        delta=np.array([gradients.delta for _, gradients, _ in explained]),
     )
 
 
 def attribution_by_code(gradients: CodeAttribution, code: Int64[np.ndarray, " entry"]) -> Float[np.ndarray, " code"]:
-    """The attribution of each distinct code of a record, in the order of their numbers."""
-    _, place = np.unique(code, return_inverse=True)
-    return np.bincount(place, weights=gradients.attribution)
+    """Sum the attributions of a record's entries by code.
+
+    Args:
+        gradients: attributions of the record's entries, in log-odds.
+        code: index in the vocabulary of each entry's code; shape (entry,).
+
+    Returns:
+        The sum for each distinct code of the record, in ascending order of the codes; shape (code,).
+    """
+    _, code_of_entry = np.unique(code, return_inverse=True)
+    return np.bincount(code_of_entry, weights=gradients.attribution)

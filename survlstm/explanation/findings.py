@@ -1,4 +1,4 @@
-"""All that an explanation found → one value that the tables, the page and the log are made of."""
+"""The results of an explanation, from which its tables, its page and its log lines are made."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ from survlstm.explanation.ranking import CodeRanking, rank_agreement
 from survlstm.explanation.risk_over_time import RiskOverTime
 from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS, RandomizationCheck
 
-# A larger share of what is explained must not be lost in integration.
+# A warning is given if integrated gradients miss a larger share of the log-odds that they explain.
 MOST_MISSED = 0.05
 
 
 @dataclass(frozen=True)
 class ExplanationSettings:
-    """Whom the figures are about, and how they were made; ``banner`` is that of a drawn outcome."""
+    """Subjects and settings of an explanation.
+
+    Attributes:
+        run: name of the run's folder.
+        split: split of the explained subjects: train, val or test.
+        members: number of subjects in the split.
+        subjects: number of explained subjects, at most ``members``.
+        clock: clock of the run: visit or landmark.
+        integration_steps: number of points on the path of integrated gradients.
+        resamples: number of bootstrap resamples of the subjects.
+        top: number of codes on the page.
+        seed: seed of the bootstrap and of the shuffled weights.
+        banner: warning that the outcome was drawn by a formula; empty for an outcome from the records.
+    """
 
     run: str
     split: str
@@ -35,7 +48,12 @@ class ExplanationSettings:
 
 @dataclass(frozen=True)
 class PlantedCodeResults:
-    """How each method ranks the planted codes: by importance, and by mean effect among codes of enough subjects."""
+    """Ranks of the planted codes under each method.
+
+    Attributes:
+        by_importance: by method, the ranks by importance among all codes.
+        by_effect: by method, the ranks by absolute mean effect among the codes of ``FEWEST_SUBJECTS`` subjects or more.
+    """
 
     by_importance: dict[str, PlantedCodeRanks]
     by_effect: dict[str, PlantedCodeRanks]
@@ -45,9 +63,18 @@ class PlantedCodeResults:
 class ExplanationResults:
     """The results of ``survlstm explain``.
 
-    ``names`` holds the code names in the order of ``effects.code``; ``described`` maps a name to its description, which
-    is empty where the export has none. ``subject_id`` is the subject of ``over_time``: only its own files hold it.
-    ``planted`` is None where the outcome was not drawn from planted codes.
+    Attributes:
+        about: subjects and settings.
+        effects: effects of the codes on each subject's prediction.
+        rankings: by method, the codes ranked by importance.
+        sanity: comparison with models whose weights were shuffled.
+        names: names of the codes, in the order of ``effects.code``.
+        described: description of a code by its name; codes that the export does not describe are absent or empty.
+        planted_codes: names of the codes that the outcome was drawn from; empty for other outcomes.
+        planted: ranks of the planted codes; None if the outcome was not drawn from planted codes.
+        over_time: explanation of one subject visit by visit.
+        subject_id: id of that subject. Only the files of that subject may hold it.
+        notes: further sentences for the page and the log.
     """
 
     about: ExplanationSettings
@@ -64,31 +91,41 @@ class ExplanationResults:
 
     @property
     def agreement(self) -> float:
-        """Spearman's correlation of the two methods' importances."""
+        """Spearman's rank correlation between the importances of both methods."""
         first, second = (self.rankings[method].importance for method in METHODS)
         return rank_agreement(first, second)
 
     @property
     def missed(self) -> float:
-        """By how much integrated gradients miss the log-odds they explain, as a share of those."""
+        """Mean absolute error of the integration, as a share of the mean absolute difference that it explains."""
         explained = np.abs(self.effects.log_odds - self.effects.baseline_log_odds).mean()
         return float(np.abs(self.effects.delta).mean() / explained) if explained else float("nan")
 
     def order(self) -> np.ndarray:
-        """Places of the codes, the best mean of both ranks first."""
+        """Return the indices of the codes by the mean of their ranks under both methods, best first."""
         return np.argsort(sum(self.rankings[method].rank for method in METHODS), kind="stable")
 
     def label(self, name: str) -> str:
-        """What a person reads for a code: its description, or its name where there is none."""
+        """Return the description of a code, or its name if it has no description."""
         if name == UNK:
-            return "[UNK]: codes too rare in training to be known"
+            return "[UNK]: codes outside the vocabulary (too rare in training)"
         return self.described.get(name) or name
 
 
 def evaluate_planted_codes(
     planted: tuple[str, ...], entries: tuple[str, ...], effects: Effects, rankings: dict[str, CodeRanking]
 ) -> PlantedCodeResults | None:
-    """How both methods rank the planted codes; None where there are none."""
+    """Rank the planted codes by importance and by mean effect.
+
+    Args:
+        planted: names of the planted codes; empty if the outcome was not drawn from planted codes.
+        entries: names in the vocabulary, in the order of their indices.
+        effects: effects of the codes on each subject's prediction.
+        rankings: by method, the codes ranked by importance.
+
+    Returns:
+        The ranks under each method; None if ``planted`` is empty.
+    """
     if not planted:
         return None
     common = effects.present.sum(axis=0) >= FEWEST_SUBJECTS

@@ -1,4 +1,4 @@
-"""A model and a subject's record → what each entry adds to the log-odds, by integrated gradients over embeddings."""
+"""Integrated gradients of a subject's log-odds with respect to the embeddings of its codes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ MOST_VISITS = 2**13
 
 
 class CodeAttribution(NamedTuple):
-    """The attribution of every entry of a record, and the two log-odds that their sum lies between.
+    """Attribution of a prediction to the entries of a record, in log-odds of the event.
 
-    Exactly integrated, the attributions add up to ``log_odds`` - ``baseline_log_odds`` (completeness: Sundararajan,
-    Taly & Yan 2017); ``delta`` is their sum minus that difference.
+    If the integration is exact, the attributions add up to ``log_odds - baseline_log_odds`` (completeness; Sundararajan
+    et al. 2017, ICML).
+
+    Attributes:
+        attribution: attribution of each entry of the record; shape (entry,).
+        log_odds: log-odds of the record.
+        baseline_log_odds: log-odds of the record with the baseline embedding at every entry.
     """
 
     attribution: Float[np.ndarray, " entry"]
@@ -32,27 +37,51 @@ class CodeAttribution(NamedTuple):
 
     @property
     def delta(self) -> float:
-        """The error of the integration."""
+        """Error of the integration: the sum of the attributions minus the difference that they should add up to."""
         return float(self.attribution.sum()) - (self.log_odds - self.baseline_log_odds)
 
 
 def average_embedding(model: DiscreteTimeSurvivalLSTM, tensors: Tensors) -> Float[Tensor, " embedding"]:
-    """The mean embedding of the training subjects' entries: a code about which nothing is known."""
-    of_training = np.repeat(tensors.split == Split.TRAIN, tensors.visits_per_subject)
-    codes = tensors.code[np.repeat(of_training, np.diff(tensors.code_offsets))]
+    """Compute the mean embedding over all entries of the training subjects.
+
+    It is the baseline of the integrated gradients and stands for a code about which nothing is known.
+
+    Args:
+        model: the model whose embedding is averaged.
+        tensors: all subjects of the run; only those of the training split are used.
+
+    Returns:
+        The mean in the dtype of the embedding, computed in double precision.
+    """
+    is_training_visit = np.repeat(tensors.split == Split.TRAIN, tensors.visits_per_subject)
+    codes = tensors.code[np.repeat(is_training_visit, np.diff(tensors.code_offsets))]
     weight = model.embedding.weight.detach()
-    times = np.bincount(codes, minlength=len(weight))
-    return (torch.from_numpy(times / times.sum()) @ weight.double()).to(weight.dtype)
+    counts = np.bincount(codes, minlength=len(weight))
+    return (torch.from_numpy(counts / counts.sum()) @ weight.double()).to(weight.dtype)
 
 
 def integrated_gradients(
     model: DiscreteTimeSurvivalLSTM, record: ModelInput, *, baseline: Float[Tensor, " embedding"], steps: int
 ) -> CodeAttribution:
-    """Integrated gradients from a record whose codes all are ``baseline`` to the record; the features stay as they are.
+    """Compute integrated gradients on the path from a record of baseline codes to the record itself.
 
-    A visit being the mean of its entries, the gradient of an entry is that of its visit divided by the visit's entries,
-    everywhere on the path. So captum integrates over visits, which are fewer, and the entries follow without error.
-    ConfigError where captum is missing.
+    The visit features are the same along the whole path. A visit is the mean of its n entries, so that everywhere on
+    the path the gradient of an entry is 1/n of the gradient of its visit. Captum therefore integrates over visits,
+    which are fewer than entries, and the attributions of the entries follow without an additional error.
+
+    Source: Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, ICML.
+
+    Args:
+        model: the model to explain, on the host. It is set to evaluation mode.
+        record: the visits that the model reads.
+        baseline: embedding of the baseline code, see ``average_embedding``.
+        steps: number of points on the path.
+
+    Returns:
+        The attribution of each entry, and the log-odds at both ends of the path.
+
+    Raises:
+        ConfigError: captum is not installed.
     """
     model.eval()
     embedded = model.embedding.weight.detach()[record.code]
@@ -61,15 +90,22 @@ def integrated_gradients(
     gradient = _integrated_gradients()(lambda variants: log_odds(model, variants, record.features), False).attribute(
         means[None], baselines=start[None], n_steps=steps, internal_batch_size=max(1, MOST_VISITS // record.visits)
     )
-    per_visit = torch.bincount(record.visit, minlength=record.visits)
-    share = gradient[0][record.visit] / per_visit[record.visit][:, None]
+    # The second argument, multiply_by_inputs=False, makes captum return the mean gradient on the path alone. Each entry
+    # multiplies it by its own difference from the baseline, not by that of its visit.
+    entries_per_visit = torch.bincount(record.visit, minlength=record.visits)
+    entry_gradient = gradient[0][record.visit] / entries_per_visit[record.visit][:, None]
     with torch.no_grad():
         ends = log_odds(model, torch.stack([means, start]), record.features)
-    return CodeAttribution(((embedded - baseline) * share).double().sum(dim=1).numpy(), float(ends[0]), float(ends[1]))
+    attribution = ((embedded - baseline) * entry_gradient).double().sum(dim=1)
+    return CodeAttribution(attribution.numpy(), float(ends[0]), float(ends[1]))
 
 
 def refuse_missing_captum() -> None:
-    """ConfigError where the extra is not installed: better before the data are read than after."""
+    """Check that captum is installed, so that a missing extra is reported before the data are read.
+
+    Raises:
+        ConfigError: captum is not installed.
+    """
     _integrated_gradients()
 
 

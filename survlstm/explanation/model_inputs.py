@@ -1,4 +1,4 @@
-"""Batches and a subject → the row of visits that the model reads for the subject's last hazard, and its log-odds."""
+"""The visits that the model reads for a subject's last hazard, and the log-odds of the event after them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 
 class ModelInput(NamedTuple):
-    """A subject's visits as the model reads them for the hazard behind the last one.
+    """A subject's visits as the model reads them for the hazard after the last visit.
 
-    With ``max_visits`` these are the visits of the last window only; ``first_visit`` is how many visits of the subject
-    lie before them. An entry is one code of one visit: ``code`` numbers the vocabulary, ``visit`` the row's visits from
-    0 on. ``features`` are standardised, in the columns that the model was trained with.
+    With ``max_visits`` these are the visits of the last window only. An entry is one code of one visit.
+
+    Attributes:
+        subject: index of the subject in ``batches.tensors``.
+        first_visit: number of the subject's visits before the first one read; 0 without ``max_visits``.
+        time: time of each visit, datetime64; shape (visit,).
+        code: index of each entry's code in the vocabulary; shape (entry,).
+        visit: index of each entry's visit among the visits read, from 0; shape (entry,).
+        features: standardised visit features, in the columns that the model was trained with; shape (visit, feature).
     """
 
     subject: int
@@ -31,12 +37,17 @@ class ModelInput(NamedTuple):
 
     @property
     def visits(self) -> int:
-        """How many visits the row holds."""
+        """Number of visits read."""
         return len(self.features)
 
 
 def model_input(batches: Batches, subject: int) -> ModelInput:
-    """The row of a subject, by its number in ``batches.tensors``: the same that a batch would hold."""
+    """Select the visits of a subject that a batch would hold for its last hazard.
+
+    Args:
+        batches: source of the record, with the feature columns and ``max_visits`` of the training.
+        subject: index of the subject in ``batches.tensors``.
+    """
     data = batches.tensors
     read = latest_windows if data.clock == "landmark" else make_windows
     rows = read(batches.visits(np.array([subject])), batches.max_visits)
@@ -54,7 +65,15 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
 
 
 def visit_means(embedded: Float[Tensor, "entry embedding"], record: ModelInput) -> Float[Tensor, "visit embedding"]:
-    """The mean embedding of each visit's entries, as the model's own embedding takes it; 0 where a visit has none."""
+    """Average the embeddings of each visit's entries, as the model's own embedding layer does.
+
+    Args:
+        embedded: embedding of each entry; shape (entry, embedding).
+        record: the record that the entries belong to.
+
+    Returns:
+        The mean of each visit; 0 for a visit without entries.
+    """
     total = embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, embedded)
     entries = torch.bincount(record.visit, minlength=record.visits)
     return total / entries.clamp(min=1)[:, None]
@@ -65,19 +84,28 @@ def log_odds(
     means: Float[Tensor, "variant visit embedding"],
     features: Float[Tensor, "visit feature"],
 ) -> Float[Tensor, " variant"]:
-    """The log-odds of the event behind the last visit, for variants of one record that differ in their codes.
+    """Compute the log-odds of the event after the last visit, for variants of one record that differ in their codes.
 
-    On the visit clock the logit of the hazard after the last visit; on the landmark clock log((1-S)/S), S being the
-    survival through the last interval. Higher = the event is likelier. All variants make one slice, so that position
-    after position each of them takes its turn (see survlstm.data.packing).
+    On the visit clock this is the logit of the hazard of the step after the last visit. On the landmark clock it is
+    log((1-S)/S), where S is the survival at the end of the last interval. Higher means that the event is likelier.
+
+    Args:
+        model: the model, in evaluation mode.
+        means: mean embedding of each visit of each variant; shape (variant, visit, embedding).
+        features: visit features, the same for all variants; shape (visit, feature).
+
+    Returns:
+        The log-odds of each variant; shape (variant,).
     """
     variants, visits, _ = means.shape
-    place = torch.arange(visits) * variants + torch.arange(variants)[:, None]
+    # All variants have the same length, so that one slice holds them: first visit 0 of every variant, then visit 1 of
+    # every variant, and so on (survlstm.data.packing). ``slot`` is the position of each visit, variant by variant.
+    slot = torch.arange(visits) * variants + torch.arange(variants)[:, None]
     logits = model.read(
         means.transpose(0, 1).flatten(0, 1),
         features.repeat_interleave(variants, dim=0),
         ((variants, visits),),
-        place.flatten(),
+        slot.flatten(),
         torch.full((variants,), visits),
     )
     return score_from_logits(logits[-variants:] if model.intervals is None else logits)
@@ -86,7 +114,15 @@ def log_odds(
 def score_from_logits(
     logits: Float[Tensor, " row"] | Float[Tensor, "row interval"],
 ) -> Float[Tensor, " row"]:
-    """The score that is explained, from the logits of one step or of all intervals; 1-S never rounds to 0."""
+    """Compute the explained log-odds from the logits of one step or of all intervals.
+
+    Args:
+        logits: on the visit clock the logit of one step, shape (row,), which is returned as it is; on the landmark
+            clock the logits of all intervals, shape (row, interval).
+
+    Returns:
+        log((1-S)/S) on the landmark clock. ``expm1`` keeps 1-S above 0 if S rounds to 1; shape (row,).
+    """
     if logits.ndim == 1:
         return logits
     log_survival = torch.nn.functional.logsigmoid(-logits).sum(dim=1)

@@ -1,4 +1,4 @@
-"""A model and a subject's record → what each code adds to the log-odds of the event, found by leaving it out."""
+"""Occlusion: the change of the log-odds of the event if one code is left out of a subject's record."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ MOST_VISITS = 2**15
 
 
 class Occlusion(NamedTuple):
-    """The codes of one subject's row, in the order of their numbers in the vocabulary.
+    """Effects of the codes of one subject's record.
 
-    ``effect`` is the log-odds of the event with the code minus that without it: above 0 the code raises the risk.
-    ``entries`` counts the code's entries in the row, ``last_visit`` is the subject's latest visit (from 0) that has it.
-    ``log_odds`` is that of the whole row, on the scale of ``survlstm.explanation.model_inputs.log_odds``.
+    Attributes:
+        code: indices of the record's codes in the vocabulary, ascending; shape (code,).
+        effect: log-odds of the event with the code minus log-odds without it, above 0 if the code raises the risk;
+            shape (code,).
+        entries: number of entries of the code in the visits that the model reads; shape (code,).
+        last_visit: index of the latest visit with the code, counted from 0 in the whole record; shape (code,).
+        log_odds: log-odds of the whole record, as ``survlstm.explanation.model_inputs.log_odds`` defines them.
     """
 
     code: Int64[np.ndarray, " code"]
@@ -32,35 +36,45 @@ class Occlusion(NamedTuple):
 
 
 def occlude(model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int) -> Occlusion:
-    """Leave out each code of a subject in turn; ``subject`` is its number in ``batches.tensors``.
+    """Leave out each code of a subject in turn and compute the change of the log-odds.
 
-    ``batches`` must have the feature columns and ``max_visits`` that the model was trained with, and the model be on
-    the host. Without a code a visit is the mean of its other codes, 0 where it has none; the visit features stay as
-    they are.
+    Without the code a visit is the mean of its other codes, or 0 if it has no other code. The visit features are not
+    changed.
+
+    Args:
+        model: the model to explain, on the host. It is set to evaluation mode.
+        batches: source of the record, with the feature columns and ``max_visits`` of the training.
+        subject: index of the subject in ``batches.tensors``.
     """
     return occlude_input(model, model_input(batches, subject))
 
 
 @torch.no_grad()
 def occlude_input(model: DiscreteTimeSurvivalLSTM, record: ModelInput) -> Occlusion:
-    """``occlude`` of a row that is read already; codes in blocks, so that long records stay within memory."""
+    """Leave out each code of a record in turn, see ``occlude``.
+
+    The codes are computed in blocks of at most ``MOST_VISITS`` visits, so that a long record does not exhaust the
+    memory.
+    """
     model.eval()
     weight = model.embedding.weight
     embedded = weight[record.code]
-    code, place, entries = torch.unique(record.code, return_inverse=True, return_counts=True)
-    last = torch.zeros(len(code), dtype=torch.int64).scatter_reduce(0, place, record.visit, "amax")
+    code, code_of_entry, entries = torch.unique(record.code, return_inverse=True, return_counts=True)
+    last = torch.zeros(len(code), dtype=torch.int64).scatter_reduce(0, code_of_entry, record.visit, "amax")
     whole = log_odds(model, visit_means(embedded, record)[None], record.features)
-    per_visit = torch.bincount(record.visit, minlength=record.visits)
+    entries_per_visit = torch.bincount(record.visit, minlength=record.visits)
     total = embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, embedded)
     without = []
     for block in torch.arange(len(code)).split(max(1, MOST_VISITS // record.visits)):
-        # How often each code of the block stands in each visit.
-        here = (place >= block[0]) & (place <= block[-1])
-        times = torch.zeros(len(block), record.visits)
-        times.index_put_((place[here] - block[0], record.visit[here]), torch.ones(int(here.sum())), accumulate=True)
-        left = per_visit - times
-        means = (total - times[:, :, None] * weight[code[block]][:, None]) / left.clamp(min=1)[:, :, None]
-        # Nothing is left of a sum but its rounding.
+        # Number of entries of each code of the block in each visit.
+        here = (code_of_entry >= block[0]) & (code_of_entry <= block[-1])
+        counts = torch.zeros(len(block), record.visits)
+        counts.index_put_(
+            (code_of_entry[here] - block[0], record.visit[here]), torch.ones(int(here.sum())), accumulate=True
+        )
+        left = entries_per_visit - counts
+        means = (total - counts[:, :, None] * weight[code[block]][:, None]) / left.clamp(min=1)[:, :, None]
+        # Without another code in the visit the difference of the sums is a rounding error, not 0.
         means[left == 0] = 0
         without.append(log_odds(model, means, record.features))
     return Occlusion(

@@ -1,4 +1,4 @@
-"""Findings → explanation.html, the same as a part of the run's report, and their figures."""
+"""HTML page of an explanation, the same section in the report of the run, and their figures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from survlstm.report.templates import template_environment
 from survlstm.utils.files import write_text
 
 PAGE = "explanation.html"
+# Codes in the figure of one subject.
 MOST_STRIPS = 10
 _LINK = '<li><a href="#explanation">Explanation</a></li>'
 
@@ -55,65 +56,73 @@ class _Subject(NamedTuple):
     rows: tuple[_SubjectRow, ...]
 
 
-class _Plates(NamedTuple):
+class _Figures(NamedTuple):
     codes: SavedFigure
     subject: SavedFigure
 
 
 def write_pages(
-    folder: Path, found: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, why: str
+    folder: Path, results: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, why: str
 ) -> bool:
-    """Write ``folder/explanation.html`` and ``folder/figures``, and fill the places that ``report`` keeps.
+    """Write ``folder/explanation.html`` and ``folder/figures``, and insert the section into a report.
 
-    ``why`` says how the subject that is explained over time was chosen. False where there is no such report, or it has
-    no place; whatever stood in its places is replaced.
+    Args:
+        folder: folder to write to; created if missing.
+        results: the results to show.
+        entries: names in the vocabulary, in the order of their indices.
+        report: report of the run, which holds pairs of comments between which the section and a link to it belong. A
+            section that is there already is replaced. None to write the page only.
+        why: how the subject that is explained over time was chosen, as words after "The subject".
+
+    Returns:
+        True if the section was inserted; False if there is no report or it lacks the comments.
     """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    shown = found.order()[: found.about.top]
-    rows = tuple(_row(found, int(place)) for place in shown)
-    by_size = _subject_rows(found, entries)
+    shown = results.order()[: results.about.top]
+    rows = tuple(_row(results, int(code)) for code in shown)
+    by_size = _subject_rows(results, entries)
     with house_style():
-        plates = _Plates(
+        drawings = _Figures(
             save(draw_codes(tuple(_line(row) for row in rows), METHODS), figures),
-            save(_subject_drawing(found, entries, by_size[:MOST_STRIPS]), figures),
+            save(_subject_drawing(results, entries, by_size[:MOST_STRIPS]), figures),
         )
-    gradients = found.over_time.gradients
-    shown_words: dict[str, Any] = {
-        "about": found.about,
-        "about_planted": found.planted is not None,
-        "headline": headline(found),
-        "lines": summary_lines(found),
-        "warnings": warnings(found),
-        "plates": plates,
+    gradients = results.over_time.gradients
+    variables: dict[str, Any] = {
+        "about": results.about,
+        "about_planted": results.planted is not None,
+        "headline": headline(results),
+        "lines": summary_lines(results),
+        "warnings": warnings(results),
+        "figures": drawings,
         "methods": METHODS,
         "rows": rows,
-        "sanity": [found.sanity.sentence(method) for method in METHODS],
+        "sanity": [results.sanity.sentence(method) for method in METHODS],
         "subject": _Subject(
             why,
             gradients.log_odds,
             float(1 / (1 + np.exp(-gradients.log_odds))),
             gradients.baseline_log_odds,
-            by_size[: found.about.top],
+            by_size[: results.about.top],
         ),
-        "conventions": conventions(found),
+        "conventions": conventions(results),
     }
     environment = template_environment(Path(__file__).parent)
-    environment.filters["capitalize_first"] = lambda words: words[:1].upper() + words[1:]
-    write_text(folder / PAGE, environment.get_template("page.html.jinja").render(shown_words))
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    write_text(folder / PAGE, environment.get_template("page.html.jinja").render(variables))
     section = environment.get_template("section.html.jinja").render(
-        shown_words | {"lines": (headline(found), *summary_lines(found))}
+        variables | {"lines": (headline(results), *summary_lines(results))}
     )
     return report is not None and _fill(report, {"explanation-link": _LINK, "explanation": section})
 
 
-def _fill(report: Path, places: dict[str, str]) -> bool:
-    """Put each text between its two comments; all of them or none."""
+def _fill(report: Path, sections: dict[str, str]) -> bool:
+    """Insert each text between its two comments, all of them or none."""
     if not report.is_file():
         return False
     page = report.read_text(encoding="utf-8")
-    for name, text in places.items():
-        # What comes from the data is escaped, so a comment is the page's own.
+    for name, text in sections.items():
+        # Text from the data is escaped, so that only the report itself can hold these comments.
         begin, end = f"<!--{name}-->", f"<!--/{name}-->"
         if page.count(begin) != 1 or page.count(end) != 1:
             return False
@@ -123,21 +132,21 @@ def _fill(report: Path, places: dict[str, str]) -> bool:
     return True
 
 
-def _row(found: ExplanationResults, place: int) -> _Row:
-    name = found.names[place]
+def _row(results: ExplanationResults, code: int) -> _Row:
+    name = results.names[code]
     methods = []
     for method in METHODS:
-        ranking = found.rankings[method]
+        ranking = results.rankings[method]
         methods.append(
             _Method(
-                int(ranking.rank[place]),
-                _estimate(ranking.importance[place], ranking.importance_interval[place]),
-                _estimate(ranking.effect[place], ranking.effect_interval[place]),
-                float(ranking.top_share[place]),
+                int(ranking.rank[code]),
+                _estimate(ranking.importance[code], ranking.importance_interval[code]),
+                _estimate(ranking.effect[code], ranking.effect_interval[code]),
+                float(ranking.top_share[code]),
             )
         )
-    subjects = int(found.effects.present[:, place].sum())
-    return _Row(name, found.label(name), name in found.planted_codes, subjects, tuple(methods))
+    subjects = int(results.effects.present[:, code].sum())
+    return _Row(name, results.label(name), name in results.planted_codes, subjects, tuple(methods))
 
 
 def _estimate(value: float, interval: np.ndarray) -> Estimate:
@@ -145,38 +154,42 @@ def _estimate(value: float, interval: np.ndarray) -> Estimate:
 
 
 def _line(row: _Row) -> CodeLine:
-    first, second = (ImportanceBar(one.importance, one.effect.value) for one in row.methods)
+    first, second = (ImportanceBar(method.importance, method.effect.value) for method in row.methods)
     return CodeLine(row.label, row.is_planted, (first, second))
 
 
-def _subject_rows(found: ExplanationResults, entries: tuple[str, ...]) -> tuple[_SubjectRow, ...]:
-    """The codes of the subject, the largest attribution first, whatever its sign."""
-    story = found.over_time
-    days = days_since_first(story.record.time)
-    total = np.bincount(story.cell_code, weights=story.cell_attribution, minlength=len(entries))[story.occlusion.code]
+def _subject_rows(results: ExplanationResults, entries: tuple[str, ...]) -> tuple[_SubjectRow, ...]:
+    """Make one row per code of the subject, ordered by the absolute value of its attribution, largest first."""
+    over_time = results.over_time
+    days = days_since_first(over_time.record.time)
+    total = np.bincount(over_time.cell_code, weights=over_time.cell_attribution, minlength=len(entries))[
+        over_time.occlusion.code
+    ]
     rows = []
-    for place in np.argsort(-np.abs(total), kind="stable"):
-        name = entries[story.occlusion.code[place]]
+    for index in np.argsort(-np.abs(total), kind="stable"):
+        name = entries[over_time.occlusion.code[index]]
         rows.append(
             _SubjectRow(
                 name,
-                found.label(name),
-                name in found.planted_codes,
-                int(story.occlusion.entries[place]),
-                float(days[story.occlusion.last_visit[place] - story.record.first_visit]),
-                float(total[place]),
-                float(story.occlusion.effect[place]),
+                results.label(name),
+                name in results.planted_codes,
+                int(over_time.occlusion.entries[index]),
+                float(days[over_time.occlusion.last_visit[index] - over_time.record.first_visit]),
+                float(total[index]),
+                float(over_time.occlusion.effect[index]),
             )
         )
     return tuple(rows)
 
 
-def _subject_drawing(found: ExplanationResults, entries: tuple[str, ...], rows: tuple[_SubjectRow, ...]) -> DrawnFigure:
-    story = found.over_time
+def _subject_drawing(
+    results: ExplanationResults, entries: tuple[str, ...], rows: tuple[_SubjectRow, ...]
+) -> DrawnFigure:
+    over_time = results.over_time
     strips = []
     for row in rows:
-        here = story.cell_code == entries.index(row.name)
-        attribution = np.zeros(story.record.visits)
-        attribution[story.cell_visit[here]] = story.cell_attribution[here]
+        here = over_time.cell_code == entries.index(row.name)
+        attribution = np.zeros(over_time.record.visits)
+        attribution[over_time.cell_visit[here]] = over_time.cell_attribution[here]
         strips.append(CodeStrip(row.label, row.is_planted, attribution))
-    return draw_subject(days_since_first(story.record.time), story.trajectory, tuple(strips))
+    return draw_subject(days_since_first(over_time.record.time), over_time.trajectory, tuple(strips))

@@ -1,4 +1,4 @@
-"""Rankings and the codes that drew the outcome → how many of them an explanation finds."""
+"""Ranks that an explanation gives to the codes from which a synthetic outcome was drawn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from jaxtyping import Int64
 
 
 class PlantedCodeRanks(NamedTuple):
-    """How one method ranks the planted codes.
+    """Ranks of the planted codes under one method; rank 1 is the most important code.
 
-    ``precision`` is the share of planted codes among the first k, k being how many of them the vocabulary knows;
-    ``chance`` is what any order would give on average. ``mean_rank`` is that of the planted codes that some explained
-    subject has, whose ranks are ``ranks``, by code; k even ones in front have (k + 1) / 2. ``unseen`` no explained
-    subject has, and ``unknown`` the vocabulary has not: the model can't have learned them.
+    Attributes:
+        k: number of planted codes in the vocabulary.
+        precision: share of planted codes among the first k codes, 0 to 1; NaN if k is 0.
+        chance: expected precision of a random order; NaN if no code is ranked.
+        mean_rank: mean of ``ranks``, at best (k + 1) / 2; NaN if ``ranks`` is empty.
+        ranks: rank of each planted code that at least one explained subject has, by its name.
+        unseen: planted codes in the vocabulary that no explained subject has.
+        unknown: planted codes outside the vocabulary, which the model cannot have learned.
     """
 
     k: int
@@ -28,21 +32,28 @@ class PlantedCodeRanks(NamedTuple):
 
     @property
     def in_front(self) -> int:
-        """How many planted codes are among the first k."""
+        """Number of planted codes among the first k codes."""
         return sum(rank <= self.k for rank in self.ranks.values())
 
 
 def rank_planted_codes(
     planted: Sequence[str], entries: Sequence[str], code: Int64[np.ndarray, " code"], rank: Int64[np.ndarray, " code"]
 ) -> PlantedCodeRanks:
-    """``code`` are the numbers of the ranked codes in the vocabulary's ``entries``, ``rank`` their ranks from 1 on."""
-    rank_of = {entries[number]: int(place) for number, place in zip(code, rank, strict=True)}
+    """Find the planted codes in a ranking.
+
+    Args:
+        planted: names of the planted codes.
+        entries: names in the vocabulary, in the order of their indices.
+        code: indices of the ranked codes in ``entries``; shape (code,).
+        rank: rank of each code, from 1; shape (code,).
+    """
+    rank_of = {entries[index]: int(code_rank) for index, code_rank in zip(code, rank, strict=True)}
     known = [name for name in planted if name in entries]
     ranks = {name: rank_of[name] for name in known if name in rank_of}
     k = len(known)
     return PlantedCodeRanks(
         k=k,
-        precision=sum(place <= k for place in ranks.values()) / k if k else float("nan"),
+        precision=sum(code_rank <= k for code_rank in ranks.values()) / k if k else float("nan"),
         chance=len(ranks) / len(code) if len(code) else float("nan"),
         mean_rank=float(np.mean(list(ranks.values()))) if ranks else float("nan"),
         ranks=ranks,

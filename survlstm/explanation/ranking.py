@@ -1,4 +1,4 @@
-"""Effects of many subjects → codes in the order of their importance, and how steady that order is."""
+"""Ranking of codes by importance over many subjects, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from survlstm.explanation.effects import METHODS, Effects
 
 @dataclass(frozen=True)
 class CodeRanking:
-    """What one method says of each code, in the order of ``Effects.code``; log-odds of the event.
+    """Ranking of the codes by one method, in the order of ``Effects.code``; values are log-odds of the event.
 
-    ``effect`` is the mean over the subjects that have the code, and its sign is that of the risk. ``importance`` is the
-    mean of the absolute effect over all subjects, 0 where one does not have the code: what the code does in the cohort
-    as a whole. ``rank`` 1 is the most important. The intervals hold 95 % of the bootstrap's resamples of subjects (of
-    those in which somebody has the code, for the effect), and ``top_share`` is the share of resamples in which a code
-    is among the first ``top``.
+    The model is the same in all resamples, so that the intervals say nothing about another training.
+
+    Attributes:
+        effect: mean effect over the subjects that have the code, above 0 if the code raises the risk; shape (code,).
+        effect_interval: 95 % percentile interval of ``effect`` over the resamples of subjects in which at least one
+            subject has the code, lower and upper end; shape (code, 2).
+        importance: mean absolute effect over all subjects, counting 0 for a subject without the code; shape (code,).
+        importance_interval: 95 % percentile interval of ``importance``, lower and upper end; shape (code, 2).
+        rank: rank by importance, 1 for the most important code; shape (code,).
+        top_share: share of the resamples in which the code is among the first ``top`` codes; shape (code,).
     """
 
     effect: Float[np.ndarray, " code"]
@@ -31,17 +36,27 @@ class CodeRanking:
 
 
 def rank_codes(effects: Effects, *, resamples: int, top: int, seed: int) -> dict[str, CodeRanking]:
-    """The ranking by each of ``METHODS``; the resamples are the same for both."""
+    """Rank the codes by each of ``METHODS``, with the same resamples of subjects for both.
+
+    Args:
+        effects: effects of the codes on each subject's prediction.
+        resamples: number of bootstrap resamples.
+        top: number of codes that count as first in ``CodeRanking.top_share``.
+        seed: seed of the resamples.
+
+    Returns:
+        The ranking by the name of the method.
+    """
     return {method: _rank(effects, method, resamples=resamples, top=top, seed=seed) for method in METHODS}
 
 
 def mean_effect(effects: Effects, method: str) -> Float[np.ndarray, " code"]:
-    """The mean effect over the subjects that have the code."""
+    """Compute the mean effect of each code over the subjects that have it."""
     return effects.by(method).sum(axis=0) / effects.present.sum(axis=0)
 
 
 def rank_agreement(first: Float[np.ndarray, " code"], second: Float[np.ndarray, " code"]) -> float:
-    """Spearman's rank correlation; NaN where it is undefined: under three codes, or all alike."""
+    """Compute Spearman's rank correlation; NaN for fewer than three codes, or if all values of one side are equal."""
     from scipy.stats import rankdata
 
     ranks = rankdata(first), rankdata(second)
@@ -51,30 +66,31 @@ def rank_agreement(first: Float[np.ndarray, " code"], second: Float[np.ndarray, 
 
 
 def _rank(effects: Effects, method: str, *, resamples: int, top: int, seed: int) -> CodeRanking:
-    found = effects.by(method)
-    size, present = np.abs(found), effects.present.astype(np.float64)
+    effect = effects.by(method)
+    size, present = np.abs(effect), effects.present.astype(np.float64)
     importance = size.mean(axis=0)
     rank = _ranks(importance[None])[0]
     bootstrap = Bootstrap(resamples=resamples, confidence=0.95, min_events=0, seed=seed)
-    sizes, means, is_top = [], [], np.zeros(len(importance))
-    for weights in bootstrap.weights(len(found)):
-        sizes.append(weights @ size / len(found))
+    importances, means, times_in_top = [], [], np.zeros(len(importance))
+    # ``weights`` is [resample, subject]: how often each subject is drawn.
+    for weights in bootstrap.weights(len(effect)):
+        importances.append(weights @ size / len(effect))
         holders = weights @ present
-        means.append(np.divide(weights @ found, holders, out=np.full(holders.shape, np.nan), where=holders > 0))
-        is_top += (_ranks(sizes[-1]) <= top).sum(axis=0)
+        means.append(np.divide(weights @ effect, holders, out=np.full(holders.shape, np.nan), where=holders > 0))
+        times_in_top += (_ranks(importances[-1]) <= top).sum(axis=0)
     ends = [0.025, 0.975]
     return CodeRanking(
         effect=mean_effect(effects, method),
         effect_interval=np.nanquantile(np.concatenate(means), ends, axis=0).T,
         importance=importance,
-        importance_interval=np.quantile(np.concatenate(sizes), ends, axis=0).T,
+        importance_interval=np.quantile(np.concatenate(importances), ends, axis=0).T,
         rank=rank,
-        top_share=is_top / resamples,
+        top_share=times_in_top / resamples,
     )
 
 
 def _ranks(importance: Float[np.ndarray, "resample code"]) -> Int64[np.ndarray, "resample code"]:
-    """From 1, the most important first; of equally important ones the first in the vocabulary."""
+    """Rank from 1, the most important first; of equally important codes the first in the vocabulary comes first."""
     order = np.argsort(-importance, axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(1, order.shape[1] + 1)[None], axis=1)

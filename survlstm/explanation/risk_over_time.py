@@ -1,4 +1,4 @@
-"""A model and one subject → the log-odds after each visit, and what each code of each visit does to the last ones."""
+"""Explanation of one subject visit by visit: the log-odds after each visit, and the attributions of its codes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,19 @@ from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 
 class RiskOverTime(NamedTuple):
-    """One subject's row of visits, and the log-odds of the event after each visit, from it and those before it.
+    """Explanation of one subject over time.
 
-    A cell is a code of a visit, in the order of visits and then of codes. ``cell_visit`` counts the row's visits from
-    0, ``cell_attribution`` is what integrated gradients give it of the log-odds after the *last* visit.
+    A cell is one code of one visit. Cells are ordered by visit, then by code.
+
+    Attributes:
+        record: the visits that the model reads.
+        trajectory: log-odds of the event after each visit, given that visit and those before it; shape (visit,).
+        gradients: attributions of the log-odds after the last visit to the entries.
+        occlusion: effects of the codes on the log-odds after the last visit.
+        cell_visit: index of the cell's visit among the visits read, from 0; shape (cell,).
+        cell_code: index of the cell's code in the vocabulary; shape (cell,).
+        cell_entries: number of entries in the cell; shape (cell,).
+        cell_attribution: attribution of the log-odds after the last visit to the cell; shape (cell,).
     """
 
     record: ModelInput
@@ -35,13 +44,20 @@ class RiskOverTime(NamedTuple):
 def explain_risk_over_time(
     model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int, *, integration_steps: int
 ) -> RiskOverTime:
-    """Explain one subject, its number in ``batches.tensors``, visit by visit."""
+    """Explain one subject visit by visit.
+
+    Args:
+        model: the model to explain, on the host. It is set to evaluation mode.
+        batches: source of the record, with the feature columns and ``max_visits`` of the training.
+        subject: index of the subject in ``batches.tensors``.
+        integration_steps: number of points on the path of integrated gradients.
+    """
     record = model_input(batches, subject)
     gradients = integrated_gradients(
         model, record, baseline=average_embedding(model, batches.tensors), steps=integration_steps
     )
     visit, code = record.visit.numpy(), record.code.numpy()
-    cells, place, entries = np.unique(np.stack([visit, code]), axis=1, return_inverse=True, return_counts=True)
+    cells, cell_of_entry, entries = np.unique(np.stack([visit, code]), axis=1, return_inverse=True, return_counts=True)
     return RiskOverTime(
         record,
         _trajectory(model, batches, record),
@@ -50,24 +66,29 @@ def explain_risk_over_time(
         cell_visit=cells[0],
         cell_code=cells[1],
         cell_entries=entries,
-        cell_attribution=np.bincount(place.reshape(-1), weights=gradients.attribution),
+        cell_attribution=np.bincount(cell_of_entry.reshape(-1), weights=gradients.attribution),
     )
 
 
 @torch.no_grad()
 def _trajectory(model: DiscreteTimeSurvivalLSTM, batches: Batches, record: ModelInput) -> Float[np.ndarray, " visit"]:
-    """On the visit clock the hazards that are predicted; on the landmark clock as if each visit were the last one."""
+    """Compute the log-odds after each visit.
+
+    On the visit clock these are the logits of the predicted hazards. On the landmark clock they are computed as if each
+    visit were the last one before the landmark.
+    """
     model.eval()
     if model.intervals is None:
         batch = batches.collate(np.array([record.subject]))
-        # Each visit counts in one window, and they come in order.
+        # With max_visits every visit's hazard counts in exactly one window, and the windows are in order.
         return model(*batch.inputs)[batch.slot][batch.at_risk[batch.slot]][record.first_visit :].double().numpy()
     logits = model.read(
         visit_means(model.embedding.weight[record.code], record),
         record.features,
         ((1, record.visits),),
         torch.arange(record.visits),
-        # Read as rows that end at each visit, the state of every visit gives its own intervals.
+        # The model computes intervals from the state at a row's last visit. With as many rows of one visit as there are
+        # visits it does so from the state at every visit.
         torch.ones(record.visits, dtype=torch.int64),
     )
     return score_from_logits(logits).double().numpy()

@@ -1,4 +1,4 @@
-"""A model and the effects it gave → does the explanation hang on what was learned?"""
+"""Check that an explanation depends on the trained weights, by comparing it with models whose weights are shuffled."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from survlstm.explanation.effects import METHODS, Effects, compute_effects
 from survlstm.explanation.ranking import mean_effect, rank_agreement
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
-# Codes of fewer subjects have effects of a few records, which say more about those than about the code.
+# The mean effect of a code of fewer subjects says more about their records than about the code.
 FEWEST_SUBJECTS = 5
-# Of the mean rank correlation with shuffled models; what explains what was learned has lost nearly all of it.
+# Largest accepted mean rank correlation with shuffled models. An explanation of learned weights loses nearly all of it.
 MOST_CORRELATION = 0.3
 
 
 @dataclass(frozen=True)
 class RandomizationCheck:
-    """Rank correlations of the codes' mean effects in the model and in each copy of it with shuffled weights.
+    """Rank correlations between the mean effects in the model and in copies with shuffled weights.
 
-    By method, one value for each copy; ``codes`` is how many were compared.
+    Attributes:
+        codes: number of codes that were compared.
+        correlations: by method, Spearman's rank correlation for each copy; NaN where it is undefined.
     """
 
     codes: int
     correlations: dict[str, tuple[float, ...]]
 
     def mean(self, method: str) -> float:
-        """The mean over the copies; NaN where no correlation could be computed."""
+        """Return the mean correlation over the copies; NaN if a correlation is undefined."""
         return float(np.mean(self.correlations[method]))
 
     def passes(self, method: str) -> bool:
-        """Whether the shuffled copies agree with the model no more than by chance."""
+        """Return whether the mean correlation is below ``MOST_CORRELATION`` in absolute value; False if it is NaN."""
         return bool(abs(self.mean(method)) < MOST_CORRELATION)
 
     def sentence(self, method: str) -> str:
-        """What the check says, for people."""
+        """Return the result of the check as a sentence for the page and the log."""
         values, mean = self.correlations[method], self.mean(method)
         if np.isnan(mean):
             return (
-                f"{method}: no check against shuffled weights: {self.codes} codes stand in the records of "
+                f"{method}: no check against shuffled weights, because only {self.codes} codes are in the records of "
                 f"{FEWEST_SUBJECTS} subjects or more"
             )
         counted = f"{len(values)} {'copy' if len(values) == 1 else 'copies'}"
         compared = (
-            f"with shuffled weights its effects rank-correlate {mean:+.2f} with those of the model (mean of "
+            f"rank correlation of the effects with those of models with shuffled weights {mean:+.2f} (mean of "
             f"{counted}, {min(values):+.2f} to {max(values):+.2f}; {self.codes} codes)"
         )
         if self.passes(method):
-            return f"{method}: {compared}: the explanation hangs on what the model has learned"
+            return f"{method}: {compared}: the explanation depends on what the model has learned"
         return (
-            f"{method}: {compared}, and |mean| must be below {MOST_CORRELATION}: part of the explanation comes from "
-            "the records and the shape of the model, whatever it has learned"
+            f"{method}: {compared}, but its absolute value must be below {MOST_CORRELATION}: part of the explanation "
+            "comes from the records and the architecture, not from what the model has learned"
         )
 
 
@@ -67,7 +69,18 @@ def check_randomization(
     shuffles: int,
     seed: int,
 ) -> RandomizationCheck:
-    """Model randomisation (Adebayo et al. 2018): explain copies of the model that know nothing, and compare."""
+    """Explain copies of the model with shuffled weights and compare their effects with those of the model.
+
+    Source: the model randomisation test of Adebayo et al. 2018, Sanity Checks for Saliency Maps, NeurIPS.
+
+    Args:
+        model: the explained model.
+        batches: source of the records, as for ``compute_effects``.
+        effects: effects of the codes in ``model``. Codes of fewer than ``FEWEST_SUBJECTS`` subjects are not compared.
+        integration_steps: number of points on the path of integrated gradients.
+        shuffles: number of copies, at least 1.
+        seed: seed of the shuffled weights.
+    """
     compared = effects.present.sum(axis=0) >= FEWEST_SUBJECTS
     generator = torch.Generator().manual_seed(seed)
     correlations: dict[str, list[float]] = {method: [] for method in METHODS}
@@ -80,13 +93,16 @@ def check_randomization(
             what=f"Explaining shuffled copy {number + 1} of {shuffles}",
         )
         for method in METHODS:
-            ours, theirs = (mean_effect(each, method)[compared] for each in (effects, shuffled))
-            correlations[method].append(rank_agreement(ours, theirs))
+            original, permuted = (mean_effect(each, method)[compared] for each in (effects, shuffled))
+            correlations[method].append(rank_agreement(original, permuted))
     return RandomizationCheck(int(compared.sum()), {method: tuple(values) for method, values in correlations.items()})
 
 
 def copy_with_shuffled_weights(model: DiscreteTimeSurvivalLSTM, generator: torch.Generator) -> DiscreteTimeSurvivalLSTM:
-    """A copy in which the entries of every weight tensor have changed places: the same numbers, and no knowledge."""
+    """Copy a model and permute the entries within each of its weight tensors.
+
+    The copy has the same weight distributions as the model, but nothing that the model has learned.
+    """
     shuffled = copy.deepcopy(model)
     with torch.no_grad():
         for weight in shuffled.parameters():

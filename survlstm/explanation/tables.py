@@ -1,4 +1,4 @@
-"""Findings → codes.csv, subject.csv and explanation.json."""
+"""Files of an explanation: codes.csv, subject.csv, subject.json and explanation.json."""
 
 from __future__ import annotations
 
@@ -16,29 +16,35 @@ from survlstm.explanation.text import conventions, headline, summary_lines, warn
 from survlstm.utils.files import write_json, write_text
 
 
-def write_tables(folder: Path, found: ExplanationResults, entries: tuple[str, ...]) -> None:
-    """Write the four files, each whole; ``entries`` are those of the vocabulary.
+def write_tables(folder: Path, results: ExplanationResults, entries: tuple[str, ...]) -> None:
+    """Write the four files, each atomically.
 
-    The subject's own files hold its id and dates, and its owner alone can read them; the others hold neither.
+    ``subject.csv`` and ``subject.json`` hold the id and the dates of one subject and are readable by their owner only.
+    The other files hold neither ids nor dates.
+
+    Args:
+        folder: existing folder to write to.
+        results: the results to write.
+        entries: names in the vocabulary, in the order of their indices.
     """
-    write_text(folder / "codes.csv", code_table(found).to_csv(index=False))
-    write_text(folder / "subject.csv", subject_table(found, entries).to_csv(index=False), private=True)
-    times = [str(time) for time in found.over_time.record.time]
-    write_json(folder / "subject.json", {"subject_id": found.subject_id, "time": times}, private=True)
-    write_json(folder / "explanation.json", results_as_json(found))
+    write_text(folder / "codes.csv", code_table(results).to_csv(index=False))
+    write_text(folder / "subject.csv", subject_table(results, entries).to_csv(index=False), private=True)
+    times = [str(time) for time in results.over_time.record.time]
+    write_json(folder / "subject.json", {"subject_id": results.subject_id, "time": times}, private=True)
+    write_json(folder / "explanation.json", results_as_json(results))
 
 
-def code_table(found: ExplanationResults) -> pd.DataFrame:
-    """One row a code, the best mean of both ranks first; effects and importances are log-odds of the event."""
+def code_table(results: ExplanationResults) -> pd.DataFrame:
+    """Make the table of codes, ordered by the mean of both ranks; effects and importances are log-odds of the event."""
     columns: dict[str, Any] = {
-        "code": found.names,
-        "description": [found.described.get(name, "") for name in found.names],
-        "subjects": found.effects.present.sum(axis=0),
+        "code": results.names,
+        "description": [results.described.get(name, "") for name in results.names],
+        "subjects": results.effects.present.sum(axis=0),
     }
-    if found.planted:
-        columns["is_planted"] = np.isin(found.names, found.planted_codes)
+    if results.planted:
+        columns["is_planted"] = np.isin(results.names, results.planted_codes)
     for method in METHODS:
-        ranking, stem = found.rankings[method], method.replace(" ", "_")
+        ranking, stem = results.rankings[method], method.replace(" ", "_")
         columns |= {
             f"{stem}_rank": ranking.rank,
             f"{stem}_importance": ranking.importance,
@@ -47,79 +53,84 @@ def code_table(found: ExplanationResults) -> pd.DataFrame:
             f"{stem}_mean_effect": ranking.effect,
             f"{stem}_mean_effect_low": ranking.effect_interval[:, 0],
             f"{stem}_mean_effect_high": ranking.effect_interval[:, 1],
-            f"{stem}_share_in_top_{found.about.top}": ranking.top_share,
+            f"{stem}_share_in_top_{results.about.top}": ranking.top_share,
         }
-    return pd.DataFrame(columns).iloc[found.order()]
+    return pd.DataFrame(columns).iloc[results.order()]
 
 
-def subject_table(found: ExplanationResults, entries: tuple[str, ...]) -> pd.DataFrame:
-    """One row for each code of each visit of the subject, in order; visits count from 0 in the subject's record."""
-    story = found.over_time
-    names = [entries[code] for code in story.cell_code]
+def subject_table(results: ExplanationResults, entries: tuple[str, ...]) -> pd.DataFrame:
+    """Make the table of one subject: one row per code of each visit; ``visit`` counts from 0 in the whole record."""
+    over_time = results.over_time
+    names = [entries[code] for code in over_time.cell_code]
     return pd.DataFrame(
         {
-            "subject_id": found.subject_id,
-            "visit": story.record.first_visit + story.cell_visit,
-            "time": story.record.time[story.cell_visit],
-            "log_odds_after_visit": story.trajectory[story.cell_visit],
+            "subject_id": results.subject_id,
+            "visit": over_time.record.first_visit + over_time.cell_visit,
+            "time": over_time.record.time[over_time.cell_visit],
+            "log_odds_after_visit": over_time.trajectory[over_time.cell_visit],
             "code": names,
-            "description": [found.described.get(name, "") for name in names],
-            "entries": story.cell_entries,
-            "integrated_gradients": story.cell_attribution,
-            "occlusion_of_code": story.occlusion.effect[np.searchsorted(story.occlusion.code, story.cell_code)],
+            "description": [results.described.get(name, "") for name in names],
+            "entries": over_time.cell_entries,
+            "integrated_gradients": over_time.cell_attribution,
+            "occlusion_of_code": over_time.occlusion.effect[
+                np.searchsorted(over_time.occlusion.code, over_time.cell_code)
+            ],
         }
     )
 
 
 def days_since_first(time: np.ndarray) -> Float64[np.ndarray, " visit"]:
-    """Days between the first visit and each: what may be shown of a subject's dates."""
+    """Compute the days from the first visit to each visit, which may be shown in place of dates."""
     return (time - time[0]) / np.timedelta64(1, "D")
 
 
-def results_as_json(found: ExplanationResults) -> dict[str, Any]:
-    """Everything in words and numbers but the tables."""
-    effects, story = found.effects, found.over_time
-    planted = found.planted and {
-        name: {method: one._asdict() for method, one in by_method.items()}
-        for name, by_method in (("by_importance", found.planted.by_importance), ("by_effect", found.planted.by_effect))
+def results_as_json(results: ExplanationResults) -> dict[str, Any]:
+    """Make the content of explanation.json: all results except the tables."""
+    effects, over_time = results.effects, results.over_time
+    planted = results.planted and {
+        name: {method: ranks._asdict() for method, ranks in by_method.items()}
+        for name, by_method in (
+            ("by_importance", results.planted.by_importance),
+            ("by_effect", results.planted.by_effect),
+        )
     }
     return {
-        "headline": headline(found),
-        "lines": summary_lines(found),
-        "warnings": warnings(found),
-        "conventions": conventions(found),
-        "about": asdict(found.about),
-        "codes_ranked": len(found.names),
+        "headline": headline(results),
+        "lines": summary_lines(results),
+        "warnings": warnings(results),
+        "conventions": conventions(results),
+        "about": asdict(results.about),
+        "codes_ranked": len(results.names),
         "first_codes": {
-            method: [found.names[place] for place in np.argsort(ranking.rank)[: found.about.top]]
-            for method, ranking in found.rankings.items()
+            method: [results.names[index] for index in np.argsort(ranking.rank)[: results.about.top]]
+            for method, ranking in results.rankings.items()
         },
-        "rank_agreement": found.agreement,
+        "rank_agreement": results.agreement,
         "integration": {
             "mean_delta": float(np.abs(effects.delta).mean()),
             "largest_delta": float(np.abs(effects.delta).max()),
-            "missed_share": found.missed,
+            "missed_share": results.missed,
         },
         "shuffled_weights": {
-            "codes": found.sanity.codes,
-            "sentences": [found.sanity.sentence(method) for method in METHODS],
+            "codes": results.sanity.codes,
+            "sentences": [results.sanity.sentence(method) for method in METHODS],
             **{
                 method: {
-                    "correlations": found.sanity.correlations[method],
-                    "mean": found.sanity.mean(method),
-                    "passes": found.sanity.passes(method),
+                    "correlations": results.sanity.correlations[method],
+                    "mean": results.sanity.mean(method),
+                    "passes": results.sanity.passes(method),
                 }
                 for method in METHODS
             },
         },
-        "planted_codes": found.planted_codes,
+        "planted_codes": results.planted_codes,
         "planted": planted,
         "subject": {
-            "log_odds": story.gradients.log_odds,
-            "baseline_log_odds": story.gradients.baseline_log_odds,
-            "delta": story.gradients.delta,
-            "first_visit": story.record.first_visit,
-            "days": days_since_first(story.record.time).tolist(),
-            "log_odds_after_visit": story.trajectory.tolist(),
+            "log_odds": over_time.gradients.log_odds,
+            "baseline_log_odds": over_time.gradients.baseline_log_odds,
+            "delta": over_time.gradients.delta,
+            "first_visit": over_time.record.first_visit,
+            "days": days_since_first(over_time.record.time).tolist(),
+            "log_odds_after_visit": over_time.trajectory.tolist(),
         },
     }

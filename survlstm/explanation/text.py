@@ -1,4 +1,4 @@
-"""Findings → the sentences that people read first, and what every figure means."""
+"""Sentences about the results of an explanation, and the definitions of its numbers."""
 
 from __future__ import annotations
 
@@ -10,107 +10,107 @@ from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS
 from survlstm.report.formatting import format_count, format_number, format_short
 
 _CONVENTIONS = {
-    "effect": "log-odds of the event with the code minus without it; above 0 the code raises the predicted risk. It "
-    "says what moves the model's prediction, not what causes the event",
-    "mean effect": "over the explained subjects that have the code",
-    "importance": "mean absolute effect over all explained subjects, 0 where one does not have the code; rank 1 is the "
-    "largest",
-    "integrated gradients": "Sundararajan, Taly & Yan 2017, over the embeddings of the codes, from a record in which "
-    "every code is the average code of the training subjects; the entries of a code are summed. Added up over the "
-    "codes of a record they give the log-odds of the record minus those of that average record",
-    "occlusion": "all entries of one code are left out; a visit is then the mean of its other codes, nothing where it "
-    "has none. Leaving a code out also gives the other codes of its visits more weight: one that often stands beside a "
-    "telling code has an effect by that alone",
-    "visit features": "held fixed by both methods: what the number of codes and the times between visits do is in no "
-    "code's effect",
-    "interval": "95 % percentile bootstrap over the explained subjects; the model is the same in all resamples",
-    "in the first": "share of the resamples in which the code is among the first",
-    "shuffled weights": "copies of the model in which the entries of every weight tensor have changed places (Adebayo "
-    "et al. 2018); Spearman's correlation of the mean effects with those of the model, over the codes that "
-    f"{FEWEST_SUBJECTS} explained subjects or more have. Near 0 the explanation hangs on what was learned",
-    "agreement": "Spearman's correlation of the importances by both methods",
+    "effect": "log-odds of the event with the code minus log-odds without it; above 0 the code raises the predicted "
+    "risk. An effect says what changes the model's prediction, not what causes the event",
+    "mean effect": "mean over the explained subjects that have the code",
+    "importance": "mean absolute effect over all explained subjects, counting 0 for a subject without the code; rank 1 "
+    "is the largest",
+    "integrated gradients": "Sundararajan et al. 2017, over the embeddings of the codes. The baseline is the record "
+    "with the average code of the training subjects at every entry. The attributions of the entries of a code are "
+    "summed; the sum over all codes of a record is its log-odds minus those of the baseline",
+    "occlusion": "all entries of one code are left out; a visit is then the mean of its other codes, or 0 if it has no "
+    "other code. This also gives more weight to the other codes of the visit, so that a code that often occurs "
+    "together with a predictive one has an effect for that reason alone",
+    "visit features": "not changed by either method: no code's effect includes the number of codes or the times "
+    "between visits",
+    "interval": "95 % percentile bootstrap interval over the explained subjects; the model is the same in all "
+    "resamples",
+    "in the first": "share of the resamples in which the code is among the first codes",
+    "shuffled weights": "copies of the model in which the entries of every weight tensor are permuted (Adebayo et al. "
+    "2018); Spearman's rank correlation of the mean effects with those of the model, over the codes of "
+    f"{FEWEST_SUBJECTS} explained subjects or more. Near 0 the explanation depends on what the model has learned",
+    "agreement": "Spearman's rank correlation of the importances under both methods",
 }
 _SCORE = {
     "visit": "log-odds of the event in the step after the last visit that the model reads: the logit of its hazard",
     "landmark": "log-odds of the event by the end of the last interval after the landmark: log((1-S)/S)",
 }
 _PLANTED = (
-    "precision at k: share of planted codes among the first k, k being how many of them the model knows; chance is "
-    "what any order gives on average. By effect: ordered by the absolute mean effect, codes of fewer than "
-    f"{FEWEST_SUBJECTS} subjects left out"
+    "precision at k: share of planted codes among the first k codes, where k is the number of planted codes in the "
+    "vocabulary; chance is the expected precision of a random order. By effect: ordered by the absolute mean effect, "
+    f"without codes of fewer than {FEWEST_SUBJECTS} subjects"
 )
 
 
-def conventions(found: ExplanationResults) -> dict[str, str]:
-    """What every figure means, by its name."""
-    planted = {"planted codes": _PLANTED} if found.planted else {}
-    return {"score": _SCORE[found.about.clock], **_CONVENTIONS, **planted}
+def conventions(results: ExplanationResults) -> dict[str, str]:
+    """Return the definition of every number on the page, by its name."""
+    planted = {"planted codes": _PLANTED} if results.planted else {}
+    return {"score": _SCORE[results.about.clock], **_CONVENTIONS, **planted}
 
 
-def headline(found: ExplanationResults) -> str:
-    """The one sentence to remember."""
-    if found.planted:
-        first, second = (found.planted.by_importance[method] for method in METHODS)
+def headline(results: ExplanationResults) -> str:
+    """Return the main result as one sentence."""
+    if results.planted:
+        first, second = (results.planted.by_importance[method] for method in METHODS)
         return (
-            f"{first.in_front} of the {format_count(first.k, 'planted code')} are among the {first.k} most "
-            f"important by "
-            f"{METHODS[0]}, {second.in_front} by {METHODS[1]}."
+            f"{first.in_front} of the {format_count(first.k, 'planted code')} are among the {first.k} most important "
+            f"by {METHODS[0]}, {second.in_front} by {METHODS[1]}."
         )
-    foremost = int(found.order()[0])
-    effects = [float(found.rankings[method].effect[foremost]) for method in METHODS]
+    first_code = int(results.order()[0])
+    effects = [float(results.rankings[method].effect[first_code]) for method in METHODS]
     return (
-        f"“{found.label(found.names[foremost])}” moves the predicted risk most: in those who have it by "
-        f"{_signed(effects[0])} log-odds ({METHODS[0]}) and {_signed(effects[1])} ({METHODS[1]})."
+        f"“{results.label(results.names[first_code])}” moves the predicted risk most: by {_signed(effects[0])} "
+        f"log-odds ({METHODS[0]}) and {_signed(effects[1])} ({METHODS[1]}) on average over the subjects that have it."
     )
 
 
-def summary_lines(found: ExplanationResults) -> tuple[str, ...]:
-    """What else is worth a sentence, after the headline."""
-    about = found.about
+def summary_lines(results: ExplanationResults) -> tuple[str, ...]:
+    """Return the sentences that follow the headline."""
+    about = results.about
     return (
         f"{format_count(about.subjects, 'subject')} explained, of {about.members:,} in the {about.split} split; "
-        f"{format_count(len(found.names), 'code')} ranked, the {about.top} foremost shown.",
-        *planted_code_lines(found),
-        f"Agreement of the two methods: rank correlation {format_number(found.agreement, 2)}.",
-        *found.notes,
+        f"{format_count(len(results.names), 'code')} ranked, the first {about.top} shown.",
+        *planted_code_lines(results),
+        f"Agreement of the two methods: rank correlation of the importances {format_number(results.agreement, 2)}.",
+        *results.notes,
     )
 
 
-def planted_code_lines(found: ExplanationResults) -> tuple[str, ...]:
-    """Precision, ranks and what could not be found, where codes were planted."""
-    if found.planted is None:
+def planted_code_lines(results: ExplanationResults) -> tuple[str, ...]:
+    """Return the sentences about planted codes; none if the outcome was not drawn from planted codes."""
+    if results.planted is None:
         return ()
-    said = []
+    sentences = []
     for method in METHODS:
-        by_importance, by_effect = found.planted.by_importance[method], found.planted.by_effect[method]
-        said.append(
+        by_importance, by_effect = results.planted.by_importance[method], results.planted.by_effect[method]
+        sentences.append(
             f"Planted codes by {method}: precision at {by_importance.k} is {format_number(by_importance.precision, 2)} "
             f"(chance {format_number(by_importance.chance, 3)}), mean rank "
-            f"{format_short(by_importance.mean_rank)} (at best "
-            f"{format_short((by_importance.k + 1) / 2)}); ordered by mean effect the precision is "
+            f"{format_short(by_importance.mean_rank)} (at best {format_short((by_importance.k + 1) / 2)}); ordered by "
+            f"mean effect the precision is "
             f"{format_number(by_effect.precision, 2)}."
         )
-    last = found.planted.by_importance[METHODS[0]]
+    last = results.planted.by_importance[METHODS[0]]
     if last.unseen:
-        said.append(f"No explained subject has: {', '.join(last.unseen)}.")
+        sentences.append(f"Planted codes that no explained subject has: {', '.join(last.unseen)}.")
     if last.unknown:
-        said.append(f"The vocabulary of the training subjects does not know: {', '.join(last.unknown)}.")
-    return tuple(said)
+        sentences.append(f"Planted codes outside the vocabulary: {', '.join(last.unknown)}.")
+    return tuple(sentences)
 
 
-def warnings(found: ExplanationResults) -> tuple[str, ...]:
-    """What makes the figures doubtful, and what to change."""
-    said = [
-        found.sanity.sentence(method)
+def warnings(results: ExplanationResults) -> tuple[str, ...]:
+    """Return the reasons why the numbers may be wrong, each with what to change."""
+    sentences = [
+        results.sanity.sentence(method)
         for method in METHODS
-        if not (found.sanity.passes(method) or np.isnan(found.sanity.mean(method)))
+        if not (results.sanity.passes(method) or np.isnan(results.sanity.mean(method)))
     ]
-    if found.missed > MOST_MISSED:
-        said.append(
-            f"integrated gradients must miss less than {MOST_MISSED:.0%} of what they explain; they miss "
-            f"{found.missed:.0%}. Raise integration_steps (now {found.about.integration_steps})"
+    if results.missed > MOST_MISSED:
+        sentences.append(
+            f"integrated gradients must miss less than {MOST_MISSED:.0%} of the log-odds that they explain; they miss "
+            f"{results.missed:.0%}. Raise integration_steps (now {results.about.integration_steps})"
         )
-    return tuple(said)
+    return tuple(sentences)
 
 
 def _signed(value: float) -> str:

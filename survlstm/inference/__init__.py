@@ -1,1 +1,1 @@
-"""Records of subjects whose future is open → risk, percentile and survival curve, by a bundle's model."""
+"""Predictions of a bundle's model for new records: risk, percentile and survival curve."""

@@ -1,4 +1,4 @@
-"""A bundle → predictions from tables of events or of visits, in three lines of Python."""
+"""Predict from tables of events or of visits with the model of a bundle."""
 
 from __future__ import annotations
 
@@ -46,9 +46,15 @@ AsOf = str | datetime.date | datetime.datetime | np.datetime64 | None
 
 
 class RecordCurves(NamedTuple):
-    """Survival and cumulative hazard after each visit of a record, NaN behind its end; a row for each of the subjects.
+    """Survival and cumulative hazard along the records of several subjects.
 
-    On the landmark clock a column is an interval after the landmark instead.
+    Column j is step j (``docs/conventions.md``, Steps): on the visit clock the step after visit j, on the landmark
+    clock interval j after the landmark. Values after the end of a record are NaN.
+
+    Attributes:
+        subject_id: ids of the subjects, one per row.
+        survival: probability of no event in steps 0 … j; shape (subject, step).
+        cumulative_hazard: sum of the hazards of steps 0 … j; shape (subject, step).
     """
 
     subject_id: tuple[str, ...]
@@ -58,34 +64,49 @@ class RecordCurves(NamedTuple):
 
 @dataclass(frozen=True)
 class Predictor:
-    """A bundle's model, and how records are made ready for it.
+    """A trained model that predicts from records whose outcome is not known yet.
 
-    Every ``predict`` takes subjects whose future is open, and tells nobody's outcome: a curve starts at
-    the last visit
-    known (or at the landmark), a risk is the probability of the event by the end of ``grid``, and higher means sooner.
-    ``as_of``, a day or a time, hides what was entered later; without it every entry is read, whenever it is dated.
+    Use ``survlstm.load_bundle`` to make one. No method reads or returns an outcome. A predicted curve starts at the
+    last known visit, or on the landmark clock at the landmark. Higher risk means an earlier event.
+
+    The methods have these arguments in common:
+
+    - ``as_of`` is the prediction time: a day, which includes its end, or a time. A time is in UTC unless it states an
+      offset; a bundle trained with ``data.source.timezone`` converts it to that zone. Entries that were not known by
+      then are ignored. With None every entry is used, whatever its date, because the dates of de-identified records may
+      lie in another century.
+    - ``horizons`` are the times at which survival is reported, in ``unit``, at most the end of ``grid``. On the visit
+      clock they must be whole numbers. None uses those of the bundle.
+
+    Attributes:
+        bundle: the model with its vocabulary, preprocessing, reference risks and evaluation.
+
+    Example:
+        >>> predictor = survlstm.load_bundle("model_bundle")
+        >>> found = predictor.predict(pd.read_csv("events.csv"), as_of="2020-12-31")
+        >>> found.table[["subject_id", "risk", "percentile"]]
     """
 
     bundle: Bundle
 
     @property
     def banner(self) -> str:
-        """What must be said beside every prediction of a drawn outcome; empty for one that the records hold."""
+        """Warning to show with predictions of an outcome drawn by a formula; empty for an outcome from records."""
         return outcome_banner(self.bundle.config.outcome)
 
     @property
     def unit(self) -> Literal["visits", "days"]:
-        """What ``grid`` and horizons count: visits after the last one, or days after the landmark."""
+        """Unit of ``grid`` and ``horizons``: visits after the last visit read, or days after the landmark."""
         return self.bundle.about.unit
 
     @property
     def grid(self) -> Float64[np.ndarray, " horizon"]:
-        """The times of a curve; S(0) = 1 is not among them."""
+        """Times of a predicted curve in ``unit``, ascending and above 0; time 0, where survival is 1, is left out."""
         return np.array(self.bundle.reference.grid)
 
     @property
     def horizons(self) -> tuple[float, ...]:
-        """Those that are shown where none are asked for."""
+        """Times in ``unit`` at which survival is reported if no horizons are given."""
         return tuple(self.bundle.reference.horizons)
 
     def predict(
@@ -96,13 +117,34 @@ class Predictor:
         horizons: Sequence[float] | None = None,
         as_of: AsOf = None,
     ) -> SubjectPredictions:
-        """Score the subjects of a table of events with MEDS columns; see ``read_events_table`` for what it may hold.
+        """Predict the risk and the survival curve of each subject of a table of events.
 
-        One row a subject: history_end (time of the last visit read), visits, entries and entries_unknown (of them those
-        whose code the model does not know), risk, percentile (0 to 100 among the training subjects), survival at each
-        horizon, curve (S at ``grid``); on the visit clock the hazard of the step after the last visit, on the landmark
-        clock the landmark. With ``per_visit`` a row for every visit, from what was known then. SourceError for a table
-        that can't be read; who can't be scored is in ``not_scored``.
+        The table of the result has one row per subject, or per visit, with these columns:
+
+        - subject_id; visit (with ``per_visit``): number of the last visit used, from 0;
+        - landmark (landmark clock): time of the landmark;
+        - history_end: time of the last visit used; visits: number of visits used;
+        - entries: number of entries used; entries_unknown: those of them whose code is not in the vocabulary;
+        - hazard (visit clock): probability of the event in the step after the last visit;
+        - risk: probability of the event by the end of ``grid``;
+        - percentile: position of the risk among those of the training subjects, 0 to 100;
+        - survival_h: probability of no event by horizon h; curve: the same at every time of ``grid``.
+
+        Args:
+            events: one row per entry, with the MEDS columns subject_id, time and code, optionally numeric_value and
+                encounter_id. ``survlstm.inference.events_table.read_events_table`` describes them.
+            per_visit: if True, return one row per visit, predicted from what was known at that visit, from the first
+                visit on that has the ``data.min_visits`` of the training. Visit clock only.
+            horizons: see the class; None for those of the bundle.
+            as_of: prediction time, see the class; None to use every entry.
+
+        Returns:
+            The predictions, the subjects that are not scored with the reason, and notes about the table.
+
+        Raises:
+            SourceError: the table cannot be read.
+            ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
+            BundleError: the model gives values that are not finite.
         """
         table = read_events_table(events, timezone=self._timezone)
         return self.predict_events(table.events, per_visit=per_visit, horizons=horizons, as_of=as_of, notes=table.notes)
@@ -116,7 +158,15 @@ class Predictor:
         as_of: AsOf = None,
         notes: Sequence[str] = (),
     ) -> SubjectPredictions:
-        """As ``predict``, of events that a source has read."""
+        """Predict from events that a source has already read, see ``predict``.
+
+        Args:
+            events: the entries of all subjects, read as in training.
+            per_visit: see ``predict``.
+            horizons: see ``predict``.
+            as_of: see ``predict``.
+            notes: sentences about the events, which the result repeats before its own notes.
+        """
         records = self._records(events, as_of)
         notes = (*notes, *self._notes_on_dates(records, as_of))
         return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
@@ -129,9 +179,22 @@ class Predictor:
         horizons: Sequence[float] | None = None,
         as_of: AsOf = None,
     ) -> SubjectPredictions:
-        """Predict from visits that are grouped already.
+        """Predict from a table of visits, for records that were grouped into visits elsewhere.
 
-        ``visits`` has the columns subject_id, time (of the visit's last entry), codes and optionally birth.
+        Args:
+            visits: one row per visit with the columns subject_id, time (of the visit's last entry), codes (a list of
+                texts) and optionally birth. ``survlstm.inference.visits_table.read_visits_table`` describes them.
+            per_visit: see ``predict``.
+            horizons: see ``predict``.
+            as_of: see ``predict``.
+
+        Returns:
+            The same as ``predict``.
+
+        Raises:
+            SourceError: the table cannot be read.
+            ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
+            BundleError: the model gives values that are not finite.
         """
         records = records_of_visits(
             read_visits_table(visits, as_of=self._time_of(as_of), timezone=self._timezone),
@@ -144,57 +207,82 @@ class Predictor:
         return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_survival(self, events: pd.DataFrame, *, as_of: AsOf = None) -> RecordCurves:
-        """The guide's curves: P(no event through step j) along each record, from what was known at each visit.
+        """Compute survival along each record, each hazard from what was known at its own visit.
 
-        They look back: a curve says how a record's risk has added up, ``predict`` what is to come. Who
-        can't be scored has no row, unless it is only that the record is over.
+        These are the curves of ``docs/training_guide.md``. On the visit clock they describe how the risk accumulated
+        over the visits of a record; use ``predict`` for the time after the record. A subject that is not scored has no
+        row, unless the only reason is that the outcome or the death happened before the prediction time: such a record
+        still has a past.
+
+        Args:
+            events: see ``predict``.
+            as_of: see ``predict``.
+
+        Raises:
+            SourceError: the table cannot be read.
+            ConfigError: ``as_of`` is invalid.
+            BundleError: the model gives values that are not finite.
         """
         records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
         tensors = make_tensors(records, self.bundle)
         reason = reasons_not_scored(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
         if not (reason == "").any():
-            nothing = np.empty((0, 0))
-            return RecordCurves((), nothing, nothing)
-        found = predict_split(self.bundle.model, make_batches(tensors, self.bundle), CPU)
+            empty = np.empty((0, 0))
+            return RecordCurves((), empty, empty)
+        predictions = predict_split(self.bundle.model, make_batches(tensors, self.bundle), CPU)
         kept = np.flatnonzero(reason == "")
-        check_finite(found.nll[kept])
+        check_finite(predictions.nll[kept])
         names = tuple(str(name) for name in tensors.subject_id[kept])
-        return RecordCurves(names, found.survival[kept], np.cumsum(found.hazard[kept], axis=1))
+        return RecordCurves(names, predictions.survival[kept], np.cumsum(predictions.hazard[kept], axis=1))
 
     def explain(self, events: pd.DataFrame, *, as_of: AsOf = None, most_readings: int | None = None) -> pd.DataFrame:
-        """What each known code of one subject's record adds to the log-odds of the event, the most influential first.
+        """Compute the effect of each code of one subject on the log-odds of the event, by occlusion.
 
-        Columns code, description, effect (log-odds with the code less those without it; above 0 it raises the risk),
-        entries and last_time. A code is left out of every visit, the other codes and the visit features staying as they
-        are; ``attrs["notes"]`` has sentences about the dates. SourceError where the table holds several subjects or one
-        that can't be scored, and where its visits times its codes, which is what an explanation reads, are more than
-        ``most_readings``.
+        A code is left out of every visit; the other codes and the visit features are not changed. Codes outside the
+        vocabulary are left out of the result. An effect describes the prediction, not a cause of the event.
+
+        Args:
+            events: events of one subject, see ``predict``.
+            as_of: see ``predict``.
+            most_readings: largest accepted product of the numbers of visits and of distinct codes, on which the time of
+                an explanation depends; None for no limit.
+
+        Returns:
+            One row per code, the largest absolute effect first: code, description, effect (log-odds with the code minus
+            log-odds without it, above 0 if the code raises the risk), entries (number of entries) and last_time (time
+            of the last visit with the code). ``attrs["notes"]`` holds notes about the dates.
+
+        Raises:
+            SourceError: the table cannot be read, or it holds several subjects, a subject that is not scored, or a
+                longer record than ``most_readings`` allows.
+            ConfigError: ``as_of`` is invalid.
+            BundleError: the model gives values that are not finite.
         """
         records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
         if len(records.seen) != 1:
-            raise SourceError(f"one subject at a time is explained; found {len(records.seen)} in the table")
+            raise SourceError(f"the table must hold one subject to be explained; found {len(records.seen)}")
         tensors = make_tensors(records, self.bundle)
         (reason,) = reasons_not_scored(records, tensors, self.bundle, looking_back=False)
         if reason:
             raise SourceError(
-                f"only who can be scored is explained; the subject can't be: {reason_without_dates(reason)}"
+                f"only a subject that is scored can be explained; this one is not: {reason_without_dates(reason)}"
             )
         readings = len(tensors.visit_time) * len(np.unique(tensors.code))
         if most_readings is not None and readings > most_readings:
             raise SourceError(
-                f"a record's visits times its codes must be at most {most_readings:,} to be explained here; found "
-                f"{readings:,}. Send its latest years, or use survlstm explain"
+                f"visits times codes of the record must be at most {most_readings:,} to be explained here; found "
+                f"{readings:,}. Send the latest years of the record only, or use survlstm explain"
             )
-        found = occlude(self.bundle.model, make_batches(tensors, self.bundle), 0)
-        check_finite(found.effect)
-        codes = [self.bundle.fitted.vocabulary.entries[number] for number in found.code]
+        occlusion = occlude(self.bundle.model, make_batches(tensors, self.bundle), 0)
+        check_finite(occlusion.effect)
+        codes = [self.bundle.fitted.vocabulary.entries[index] for index in occlusion.code]
         table = pd.DataFrame(
             {
                 "code": codes,
                 "description": [self.bundle.descriptions.get(code, "") for code in codes],
-                "effect": found.effect,
-                "entries": found.entries,
-                "last_time": tensors.visit_time[found.last_visit],
+                "effect": occlusion.effect,
+                "entries": occlusion.entries,
+                "last_time": tensors.visit_time[occlusion.last_visit],
             }
         )
         table = table[table["code"] != UNK].sort_values(
@@ -238,12 +326,26 @@ class Predictor:
 
 
 def load_bundle(path: str | Path) -> Predictor:
-    """Read what survlstm export wrote; BundleError for what is changed, newer, or no bundle. No code of it is run."""
+    """Load a trained model from a bundle. No code in the bundle is run.
+
+    Args:
+        path: folder or .zip archive that ``survlstm export`` wrote; ``~`` is expanded.
+
+    Returns:
+        A predictor, which runs on the CPU.
+
+    Raises:
+        BundleError: ``path`` holds no bundle, was changed since the export, or was written by a newer survlstm.
+
+    Example:
+        >>> predictor = survlstm.load_bundle("model_bundle")
+        >>> predictor.predict(events).table
+    """
     return Predictor(read_bundle(Path(path).expanduser()))
 
 
 def log_bundle(path: str, predictor: Predictor) -> None:
-    """Which model scores, and for what."""
+    """Log the bundle, its outcome and, for a drawn outcome, the warning about it."""
     about = predictor.bundle.about
     log.info("Bundle: %s (%s)\n%s", path, about.name, about.outcome)
     if predictor.banner:
@@ -251,22 +353,28 @@ def log_bundle(path: str, predictor: Predictor) -> None:
 
 
 def parse_as_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:
-    """The last second of a day, or the time itself; ConfigError for what is neither.
+    """Convert a prediction time to datetime64[s].
 
-    A time is in UTC unless it states an offset; with ``timezone`` it is converted to that zone.
+    Args:
+        as_of: a day as in 2020-01-31, which means its last second, or a time. A time is in UTC unless it states an
+            offset. None is returned as it is.
+        timezone: zone to which a time is converted; None for UTC. A day is not converted.
+
+    Raises:
+        ConfigError: ``as_of`` is neither a day nor a time.
     """
     if as_of is None:
         return None
     try:
         text = as_of.isoformat() if isinstance(as_of, datetime.date) else str(as_of)
-        found = datetime.datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            found = found.astimezone(datetime.UTC).replace(tzinfo=None)
+        parsed = datetime.datetime.fromisoformat(text)
+        if parsed.tzinfo is not None:
+            parsed = parsed.astimezone(datetime.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"as_of must be a day or a time, as in 2020-01-31 or 2020-01-31T12:00; found {as_of!r}"
         ) from error
-    time = np.datetime64(found, "s")
+    time = np.datetime64(parsed, "s")
     is_day = len(text) <= len("2020-01-31")
     if is_day:
         return time + np.timedelta64(86399, "s")

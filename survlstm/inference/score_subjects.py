@@ -1,4 +1,4 @@
-"""Records and a bundle → one row a subject, or a visit: risk, percentile, survival, and who is not scored and why."""
+"""Score the subjects of a cohort with a bundle's model, and give the reason for each subject that is not scored."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ NOT_SCORED = ("subject_id", "reason")
 
 @dataclass(frozen=True)
 class SubjectPredictions:
-    """``table`` has one row a subject, or a visit: what the columns hold is said by ``Predictor.predict``.
+    """Predictions for a cohort.
 
-    ``not_scored`` has subject_id and reason, a sentence. ``notes`` are sentences about the events as a whole.
-    ``ends`` (datetime64[s] [subject]) is when each subject's record ends, scored or not; NaT where it holds nothing.
+    Attributes:
+        table: one row per subject, or per visit; ``Predictor.predict`` describes the columns.
+        not_scored: one row per subject that is not scored, with the columns subject_id and reason. A reason may hold
+            dates of the subject: use ``reason_without_dates`` before it goes into a log or a message.
+        notes: sentences about the records as a whole.
+        ends: time at which each subject's record ends, scored or not, NaT for an empty record; datetime64[s], shape
+            (subject,).
     """
 
     table: pd.DataFrame
@@ -42,7 +47,15 @@ class SubjectPredictions:
 
 
 def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
-    """What the model reads of the subjects with visits to read; the labels in it mean nothing."""
+    """Make the tensors that the model reads for the subjects that have visits to read.
+
+    Args:
+        records: the visits of all subjects.
+        bundle: the bundle whose vocabulary and preprocessing are applied.
+
+    Returns:
+        Tensors of the subjects with ``records.seen`` above 0, in their order. The labels are placeholders.
+    """
     subject = np.flatnonzero(records.seen)
     seen = records.seen[subject]
     intervals = bundle.fitted.intervals
@@ -68,7 +81,7 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
 
 
 def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
-    """All subjects, in batches as in training."""
+    """Make batches of all subjects, with the batch size, feature columns and ``max_visits`` of the training."""
     return Batches(
         tensors,
         np.arange(len(tensors.step)),
@@ -81,10 +94,24 @@ def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
 def score_subjects(
     records: ScoredRecords, bundle: Bundle, *, per_visit: bool, horizons: Sequence[float] | None, notes: Sequence[str]
 ) -> SubjectPredictions:
-    """Predict what may be predicted, and list the rest; ``horizons`` None: those of the bundle."""
+    """Score the subjects whose future is open and list the others with the reason.
+
+    Args:
+        records: the visits of all subjects.
+        bundle: the model, its preprocessing and its reference risks.
+        per_visit: if True, make one row per visit. Visit clock only.
+        horizons: times at which survival is reported, in the unit of the bundle; None for those of the bundle.
+        notes: sentences to pass on in the result.
+
+    Raises:
+        ConfigError: ``horizons`` is invalid, or ``per_visit`` is set on the landmark clock.
+        BundleError: the model gives values that are not finite.
+    """
     horizons = check_horizons_reached(bundle, horizons)
     if per_visit and bundle.about.clock == "landmark":
-        raise ConfigError("per_visit needs a bundle of the visit clock; this one predicts once, at its landmark")
+        raise ConfigError(
+            "per_visit needs a bundle of the visit clock; a bundle of the landmark clock predicts once, at the landmark"
+        )
     tensors = make_tensors(records, bundle)
     ids = records.visits.subjects.subject_id.astype(np.str_)
     reason = reasons_not_scored(records, tensors, bundle, looking_back=per_visit)
@@ -109,41 +136,59 @@ def score_subjects(
 
 
 def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle, *, looking_back: bool) -> np.ndarray:
-    """Why each subject is not scored, "" where it is; ``tensors`` are those of ``make_tensors``.
+    """Return why each subject is not scored, as a sentence; "" for a subject that is scored.
 
-    ``looking_back`` is for what was known at each visit: it matters not then that the record is over.
+    Args:
+        records: the visits of all subjects.
+        tensors: result of ``make_tensors`` for these records.
+        bundle: the bundle whose vocabulary is used.
+        looking_back: if True, predictions are made at each visit of the past. A subject whose outcome or death happened
+            before the prediction time then still has visits to predict from.
     """
     reason = records.reason.copy()
     unknown = _is_unknown(tensors, bundle)
     last = tensors.visit_offsets[1:] - 1
     entries, strange = (_up_to_visit(tensors, counted)[last] for counted in (np.ones(len(unknown)), unknown))
     reason[np.flatnonzero(records.seen)[entries == strange]] = (
-        "every entry is unknown to the model: its codes are named otherwise, or are of another kind"
+        "no code of the record is in the vocabulary of the model: the codes are named differently, or come from "
+        "another coding system"
     )
     return reason if looking_back else np.where(records.over, records.why_over, reason)
 
 
-def check_finite(found: np.ndarray) -> None:
-    """BundleError where a model gives something else than numbers: its weights, though finite, are no model's."""
-    if not np.isfinite(found).all():
+def check_finite(values: np.ndarray) -> None:
+    """Check that predictions are finite; finite weights can still be so large that the model's output is not.
+
+    Raises:
+        BundleError: some of the values are not finite.
+    """
+    if not np.isfinite(values).all():
         raise BundleError(
-            f"a model's predictions must be numbers; {int((~np.isfinite(found)).sum())} of {found.size} are not. Its "
-            "weights or its drift are too large: export it again"
+            f"a model's predictions must be finite; {int((~np.isfinite(values)).sum())} of {values.size} are not. The "
+            "weights of the bundle or its hazard extrapolation (drift) are too large: export the model again"
         )
 
 
 def reason_without_values(reason: str) -> str:
-    """A reason without its dates and numbers, so that it can be counted."""
+    """Replace the dates and numbers in a reason, so that equal reasons can be counted."""
     return re.sub(r"\d[\d-]*", "…", reason)
 
 
 def reason_without_dates(reason: str) -> str:
-    """A reason fit for a message: without the dates, which are a patient's."""
+    """Replace the dates in a reason, which are patient data, so that it can go into a log or a message."""
     return re.sub(r"\d{4}-\d{2}-\d{2}", "a day not shown here", reason)
 
 
 def check_horizons_reached(bundle: Bundle, horizons: Sequence[float] | None) -> tuple[float, ...]:
-    """Sorted, each once; ConfigError where a curve does not reach them."""
+    """Return the horizons in ascending order, each once, after a check that the bundle's curves reach them.
+
+    Args:
+        bundle: the bundle with the curves.
+        horizons: times in the unit of the bundle; None for those of the bundle.
+
+    Raises:
+        ConfigError: a horizon is not above 0, lies after the end of the curves, or is not a whole number of visits.
+    """
     if horizons is None:
         return tuple(bundle.reference.horizons)
     grid, unit = bundle.reference.grid, bundle.about.unit
@@ -161,14 +206,23 @@ def check_horizons_reached(bundle: Bundle, horizons: Sequence[float] | None) -> 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Of each row of the table the subject, numbered among those that are read, and the number of its last visit."""
+    """The subject and the visit of each row of the table.
+
+    Attributes:
+        owner: index of the row's subject in the tensors; shape (row,).
+        number: number of the last visit used, from 0 in the subject's record; shape (row,).
+    """
 
     owner: Int64[np.ndarray, " row"]
     number: Int64[np.ndarray, " row"]
 
 
 def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _Rows:
-    """The last visit of each, or all from visit ``first`` on: the model has learned of nobody with fewer visits."""
+    """Select the last visit of each scored subject, or with ``first`` all visits from that number on.
+
+    ``first`` excludes visits after which the model was never trained, because ``data.min_visits`` left out subjects
+    with so few visits.
+    """
     owner = np.flatnonzero(is_scored)
     if first is None:
         return _Rows(owner, visits[owner] - 1)
@@ -181,19 +235,19 @@ def _is_unknown(tensors: Tensors, bundle: Bundle) -> np.ndarray:
 
 
 def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " visit"]:
-    """Sums over a subject's entries up to each visit."""
+    """Sum ``values``, one per entry, over the entries of a subject up to and including each visit."""
     total = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
     before = total[tensors.code_offsets[tensors.visit_offsets[:-1]]]
     return total[tensors.code_offsets[1:]] - np.repeat(before, tensors.visits_per_subject)
 
 
 def _curves(bundle: Bundle, tensors: Tensors, rows: _Rows, table: pd.DataFrame) -> Float64[np.ndarray, "row horizon"]:
-    """S at the bundle's grid; on the visit clock the table gets the hazard of the row's own step."""
+    """Compute survival at the bundle's grid; on the visit clock add the column hazard to the table."""
     grid = bundle.reference.grid
-    found = None if not len(rows.owner) else predict_split(bundle.model, make_batches(tensors, bundle), CPU)
+    predictions = None if not len(rows.owner) else predict_split(bundle.model, make_batches(tensors, bundle), CPU)
     if bundle.drift is None:
-        return np.empty((0, len(grid))) if found is None else found.survival[rows.owner]
-    table["hazard"] = np.empty(0) if found is None else found.hazard[rows.owner, rows.number]
+        return np.empty((0, len(grid))) if predictions is None else predictions.survival[rows.owner]
+    table["hazard"] = np.empty(0) if predictions is None else predictions.hazard[rows.owner, rows.number]
     return np.cumprod(1 - bundle.drift.hazard(log_odds(table["hazard"].to_numpy()), steps=len(grid)), axis=1)
 
 
@@ -208,7 +262,8 @@ def _add_risk(
     for horizon in horizons:
         right = int(np.searchsorted(grid, horizon))
         share = (horizon - grid[right - 1]) / (grid[right] - grid[right - 1])
-        # Between two ends of intervals the event is as likely on each day.
+        # Between two times of the grid survival is interpolated linearly: each day of an interval has an equal share
+        # of its events. On the visit clock horizons are whole, so that nothing is interpolated.
         table[f"survival_{horizon:g}"] = whole[:, right - 1] + share * (whole[:, right] - whole[:, right - 1])
-    # Of objects, or a part without a row would have a column of numbers.
+    # dtype object, because pandas would give an empty column another dtype than a column of arrays.
     table["curve"] = pd.Series(list(curves), dtype=object)

@@ -1,4 +1,4 @@
-"""Events whose future is open → the visits that a bundle's model may read of each subject, and who can't be scored."""
+"""Select the visits of each subject that a bundle's model may read, and the subjects that cannot be scored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ from survlstm.inference.dates import LONGEST_RECORD_YEARS, record_end_times, spa
 
 @dataclass(frozen=True)
 class ScoredRecords:
-    """Visits of all subjects, and of each the first ``seen`` that are read: none where ``reason`` says why not.
+    """Visits of all subjects, with the number that the model may read of each.
 
-    ``reason`` is "" for who is scored. ``over`` says that a subject has had the outcome, or died, after the visits that
-    are read: they may be looked at one by one, but nothing is to be predicted any more; ``why_over`` says so.
-    ``landmark`` is NaT on the visit clock. ``ends`` is when each record ends, NaT where it holds nothing.
+    Attributes:
+        visits: the visits of all subjects.
+        seen: number of visits that the model reads, the first ones of the record; 0 if ``reason`` is set; shape
+            (subject,).
+        reason: sentence why no visit can be read; "" otherwise; shape (subject,).
+        over: True if the outcome or the death happened before the prediction time. The visits before it can still be
+            used for predictions at each visit, but not for a prediction at the end; shape (subject,).
+        why_over: the sentence for ``over``; "" otherwise; shape (subject,).
+        landmark: time of the landmark, NaT on the visit clock; datetime64[s], shape (subject,).
+        ends: time at which the record ends, NaT for an empty record; datetime64[s], shape (subject,).
     """
 
     visits: Visits
@@ -38,16 +45,22 @@ class ScoredRecords:
 def records_of_events(
     events: Events, outcome: Outcome, settings: PreparationSettings, *, as_of: np.datetime64 | None, reads_age: bool
 ) -> ScoredRecords:
-    """Group and cut as in training (survlstm.data.prepare), without a label.
+    """Group entries into visits and select those to read, as in training (survlstm.data.prepare) but without labels.
 
-    Entries that were not known by ``as_of`` are not looked at; one that is dated to the day is known at its end.
-    Without it every entry is read, whenever it is dated: dates of de-identified records may lie in another century.
+    Args:
+        events: the entries of all subjects.
+        outcome: the outcome of the bundle, which decides which entries may be read.
+        settings: grouping, landmark and smallest number of visits, as in training.
+        as_of: prediction time. Entries that were not known by then are ignored; an entry dated to the day is known at
+            the end of that day. With None every entry is read, whatever its date, because the dates of de-identified
+            records may lie in another century.
+        reads_age: if True, the model reads the age, and a subject without a date of birth is not scored.
     """
     if as_of is not None:
         events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
-        # A death is dated to the day, so it is known by the end of that day.
+        # A death is dated to the day and counts as known at the end of that day.
         died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
-        events = dataclasses.replace(events, subjects=_alive(events, died_later))
+        events = dataclasses.replace(events, subjects=_without_later_deaths(events, died_later))
     entries = np.bincount(events.subject, minlength=len(events.subjects))
     grouped = group_observed(events, outcome, settings)
     records = records_of_visits(
@@ -65,7 +78,16 @@ def records_of_visits(
     reads_age: bool,
     landmark: np.ndarray | None = None,
 ) -> ScoredRecords:
-    """Visits that are made already, each with the time of its last entry; see ``records_of_events``."""
+    """Select the visits to read from visits that are grouped already, see ``records_of_events``.
+
+    Args:
+        visits: the visits of all subjects, each with the time of its last entry.
+        outcome: the outcome of the bundle.
+        settings: landmark and smallest number of visits, as in training.
+        as_of: prediction time, after which ``visits`` holds nothing; None if no time is set.
+        reads_age: if True, a subject without a date of birth is not scored.
+        landmark: time of each subject's landmark, datetime64[s]; None to compute it from the visits.
+    """
     follow_up = outcome.follow_up(visits)
     number = visits.visits_per_subject
     if settings.landmark is None:
@@ -78,47 +100,48 @@ def records_of_visits(
         owner = visits.visit_subject
         seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(number))
         reason = _not_at_landmark(visits, follow_up, landmark, settings, as_of=as_of)
-        reason = np.where(reason == "", _too_short(seen, settings.min_visits, by=" by the landmark"), reason)
+        reason = np.where(reason == "", _too_short(seen, settings.min_visits, until=" by the landmark"), reason)
         over, why_over = np.zeros(len(seen), dtype=bool), np.full(len(seen), "", dtype=object)
     if reads_age:
         no_birth = np.isnat(visits.subjects.birth) & (reason == "")
         reason = np.where(
-            no_birth, "no date of birth, which the model reads as age (an event of code MEDS_BIRTH)", reason
+            no_birth, "no date of birth (an event with code MEDS_BIRTH), from which the model reads the age", reason
         )
     reason = np.where((reason == "") & (seen == 0), why_over, reason)
     reason = np.where(
         spans_more_than_a_life(visits),
-        f"its visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: mend it, or set as_of",
+        f"the visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: correct it, or set as_of",
         reason,
     )
     seen = np.where(reason == "", seen, 0)
     return ScoredRecords(visits, seen, reason, over, why_over, landmark, record_end_times(visits))
 
 
-def _alive(events: Events, died_later: np.ndarray) -> Subjects:
+def _without_later_deaths(events: Events, died_later: np.ndarray) -> Subjects:
     death = events.subjects.death.copy()
     death[died_later] = np.datetime64("NaT")
     return dataclasses.replace(events.subjects, death=death)
 
 
 def _over(visits: Visits, follow_up: ObservedFollowUp) -> tuple[np.ndarray, np.ndarray]:
-    """Who has had the outcome, or has died, by the end of the record; and the sentences."""
+    """Return which subjects have had the outcome or have died by the prediction time, and the sentence for each."""
     died = ~np.isnat(visits.subjects.death)
     event_day, death_day = (time.astype("datetime64[D]") for time in (follow_up.event_time, visits.subjects.death))
     why = np.full(len(died), "", dtype=object)
     for subject in np.flatnonzero(died):
-        why[subject] = f"died on {death_day[subject]}: nothing is to be predicted any more"
+        why[subject] = f"the subject died on {death_day[subject]}, before the prediction time"
     for subject in np.flatnonzero(follow_up.event):
-        why[subject] = f"the outcome happened on {event_day[subject]}: nothing is to be predicted any more"
+        why[subject] = f"the outcome happened on {event_day[subject]}, before the prediction time"
     return died | follow_up.event, why
 
 
-def _too_short(visits: np.ndarray, min_visits: int, *, by: str = "") -> np.ndarray:
+def _too_short(visits: np.ndarray, min_visits: int, *, until: str = "") -> np.ndarray:
     reason = np.full(len(visits), "", dtype=object)
     for subject in np.flatnonzero(visits < min_visits):
         number = int(visits[subject])
         reason[subject] = (
-            f"{number} visit{'' if number == 1 else 's'}{by}: the model was trained on {min_visits} or more"
+            f"{number} visit{'' if number == 1 else 's'}{until}; the model was trained on records with {min_visits} or "
+            "more"
         )
     return reason
 
@@ -131,8 +154,11 @@ def _not_at_landmark(
     *,
     as_of: np.datetime64 | None,
 ) -> np.ndarray:
-    """Why a subject is not at risk at its landmark; "" where it is. Without ``as_of`` its last visit ends a record."""
-    assert settings.landmark is not None, "asked on the landmark clock only"
+    """Return why a subject is not at risk at its landmark; "" if it is.
+
+    Without ``as_of`` the record is known until its last visit.
+    """
+    assert settings.landmark is not None, "called on the landmark clock only"
     place, number = settings.landmark.place, visits.visits_per_subject
     reason = np.full(len(number), "", dtype=object)
     last = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
@@ -141,10 +167,10 @@ def _not_at_landmark(
     for subject in range(len(number)):
         event = follow_up.event_time[subject]
         if np.isnat(landmark[subject]):
-            reason[subject] = f"{number[subject]} visits: the landmark ({place}) is not reached"
+            reason[subject] = f"the landmark ({place}) is not reached: {number[subject]} visits"
         elif event <= landmark[subject] or visits.subjects.death[subject] <= landmark[subject]:
             reason[subject] = (
-                f"the outcome or death came before the landmark, {landmark[subject].astype('datetime64[D]')}"
+                f"the outcome or death happened by the landmark, {landmark[subject].astype('datetime64[D]')}"
             )
         elif landmark[subject] > known_until[subject]:
             reason[subject] = f"the landmark ({place}), {landmark[subject].astype('datetime64[D]')}, is not reached"
@@ -152,11 +178,13 @@ def _not_at_landmark(
 
 
 def _with_reasons_of_events(records: ScoredRecords, entries: np.ndarray) -> ScoredRecords:
-    """What is wrong with the entries says more than how few visits they make."""
+    """Replace the reason of a subject without visits by one about its entries, which says more."""
     reason = records.reason.copy()
     number = records.visits.visits_per_subject
     for subject in np.flatnonzero(number == 0):
         reason[subject] = (
-            f"none of {entries[subject]} entries makes a visit" if entries[subject] else "no entry that may be read"
+            f"none of {entries[subject]} entries belongs to a visit"
+            if entries[subject]
+            else "no entry that may be read"
         )
     return dataclasses.replace(records, reason=reason, seen=np.where(reason == "", records.seen, 0))

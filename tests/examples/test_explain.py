@@ -80,7 +80,7 @@ def test_a_report_is_filled_as_often_as_one_likes(survlstm, copied):
     assert pages[0] == pages[1]
     assert survlstm("explain", f"run={copied}", *FEW, "top=3") == 0
     fewer = (copied / "report.html").read_text()
-    assert "The 3 foremost codes" in fewer
+    assert "The 3 most important codes" in fewer
     assert fewer.count('<h2 id="explanation">') == 1
     # What stood around the place stands there still.
     assert fewer.rstrip().endswith("</html>")

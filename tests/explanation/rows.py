@@ -1,4 +1,4 @@
-"""Small cohorts whose subjects are explained, and what a model says of a record when its codes are really changed."""
+"""Small cohorts to explain, and a model's own prediction for a record from which entries are removed."""
 
 import numpy as np
 import torch
@@ -10,26 +10,26 @@ from tests.learning import batches_of, model_for, prepared_on
 
 
 def case(clock, *, max_visits=None):
-    """A model that knows nothing yet, in evaluation mode, and the batches of the test subjects."""
+    """An untrained model in evaluation mode, and the batches of the test subjects."""
     prepared = prepared_on(clock)
     model = model_for(prepared).eval().requires_grad_(False)
-    # As it starts its weights are so small that effects drown in rounding.
+    # The initial weights are so small that effects would be lost in rounding.
     for weight in model.parameters():
         weight.mul_(3)
     return model, batches_of(prepared, Split.TEST, max_visits=max_visits)
 
 
 def forward(model, record, *, kept=None):
-    """The log-odds of a record by the model's own forward, of the entries where ``kept`` is true."""
+    """Compute the log-odds of a record by the model's own ``forward``, from the entries where ``kept`` is True."""
     kept = np.ones(len(record.code), dtype=bool) if kept is None else kept
     codes, visit = record.code.numpy()[kept], record.visit.numpy()[kept]
-    slots = pack_rows(np.array([record.visits]))
+    layout = pack_rows(np.array([record.visits]))
     logits = model(
         torch.from_numpy(codes),
         torch.from_numpy(np.searchsorted(visit, np.arange(record.visits))),
         record.features,
-        slots.slices,
-        torch.from_numpy(slots.slot),
+        layout.slices,
+        torch.from_numpy(layout.slot),
         torch.tensor([record.visits]),
     )
     return float(score_from_logits(logits[-1:] if model.intervals is None else logits))

@@ -1,4 +1,4 @@
-"""The pages in a real browser, with descriptions as long as they come, and the places of a report."""
+"""Tests of the explanation's pages in a browser, with long descriptions, and of the section in the report of a run."""
 
 import shutil
 
@@ -27,7 +27,7 @@ LONG = "MEASUREMENT OF WWWWWWWWWW & <b>ANTIBODIES</b> IN SERUM OR PLASMA BY IMMU
 
 
 def findings_of(clock, *, planted=(), described=None):
-    """What a model that knows nothing gives, of all test subjects."""
+    """Explain all test subjects under an untrained model."""
     model, batches = case(clock)
     entries = prepared_on(clock).vocabulary.entries
     effects = compute_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
@@ -50,7 +50,7 @@ def findings_of(clock, *, planted=(), described=None):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Both clocks, one with planted codes; only read."""
+    """The pages of both clocks, one with planted codes; tests only read them."""
     found = {}
     for clock, planted in (("visit", ["X/3", "X/11"]), ("landmark", [])):
         folder = tmp_path_factory.mktemp(clock)
@@ -61,7 +61,7 @@ def pages(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """One browser for the module; a container's root has no sandbox."""
+    """One browser for the module, without a sandbox, which Chromium refuses to root in a container."""
     if CHROMIUM is None:
         pytest.skip("no chromium here; scripts/bootstrap dev installs it on Debian, as root, with a network")
     with sync_playwright() as playwright:
@@ -159,7 +159,7 @@ def test_what_is_said():
     )
     said = summary_lines(found)
     assert any("precision at 2 is" in line and "by occlusion" in line for line in said)
-    assert "The vocabulary of the training subjects does not know: Y/none." in said
+    assert "Planted codes outside the vocabulary: Y/none." in said
     plain, _ = findings_of("landmark")
     assert "moves the predicted risk most" in headline(plain)
     assert not any("lanted" in line for line in summary_lines(plain))
@@ -170,4 +170,6 @@ def test_gradients_that_miss_much_are_warned_of():
     effects = found.effects
     off = type(effects)(**{**vars(effects), "delta": 0.2 * (effects.log_odds - effects.baseline_log_odds)})
     (said,) = [line for line in warnings(type(found)(**{**vars(found), "effects": off})) if "integration_steps" in line]
-    assert said.startswith("integrated gradients must miss less than 5% of what they explain; they miss 20%.")
+    assert said.startswith(
+        "integrated gradients must miss less than 5% of the log-odds that they explain; they miss 20%."
+    )

@@ -1,4 +1,4 @@
-"""Integrated gradients: complete, and those that captum gives over the entries themselves."""
+"""Tests of integrated gradients: completeness, and agreement with captum over the entries themselves."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The row that is explained is the one that the model reads."""
+"""Tests that the explained visits are those that the model reads for a prediction."""
 
 import math
 
@@ -15,7 +15,7 @@ CASES = pytest.mark.parametrize(
 
 
 def predicted(model, batches, subject):
-    """The log-odds by the batch that a prediction makes: on the visit clock of the last counted visit."""
+    """Compute the log-odds from the batch of a prediction; on the visit clock those of the last counted visit."""
     batch = batches.collate(np.array([subject]))
     logits = model(*batch.inputs)
     if model.intervals is None:

@@ -1,4 +1,4 @@
-"""Occlusion is what the model itself says of a record without the code."""
+"""Tests that occlusion equals the model's own prediction for a record without the code."""
 
 import numpy as np
 import pytest

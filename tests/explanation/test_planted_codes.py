@@ -1,4 +1,4 @@
-"""Precision and ranks of planted codes: a table worked by hand, and a model that has to find them."""
+"""Tests of the ranks of planted codes: a worked table, and a trained model in which they must rank first."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def test_no_ranked_codes_at_all():
 
 
 def records_with_rare_codes(subjects):
-    """Forty codes, of which a subject has each with a chance of a quarter, once, at one of its visits."""
+    """Records with forty codes. A subject has each of them with probability 1/4, once, at one of its visits."""
     generator = np.random.default_rng(0)
     records = {}
     for number in range(subjects):
@@ -67,7 +67,7 @@ PLANTED = ["X/3", "X/11", "X/27"]
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """A small model that has learned an outcome drawn from three planted codes."""
+    """A small model trained on an outcome drawn from three planted codes."""
     outcome = SyntheticOutcome(0.6, 2.5, 0.0, 0.0, 0.0, 1 / 60, seed=0, planted_codes=PLANTED)
     prepared = prepare_uncached(
         RecordsSource(events_of(records_with_rare_codes(900))), outcome, replace(SETTINGS, min_visits=2)

@@ -1,4 +1,4 @@
-"""Codes in order: importances worked by hand, their bootstrap, and the agreement of two orders."""
+"""Tests of the ranking of codes: worked importances, bootstrap intervals and rank correlations."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_importances_and_effects_worked_by_hand():
     np.testing.assert_allclose(ranking.importance, [0.2, 0.2, 0.15])
     # Equally important: the first in the vocabulary comes first.
     np.testing.assert_array_equal(ranking.rank, [1, 2, 3])
-    # The same effect in everybody does not hang on who is drawn.
+    # The same effect in every subject does not depend on the resample.
     np.testing.assert_allclose(ranking.importance_interval[1], [0.2, 0.2])
     np.testing.assert_allclose(ranking.effect_interval[2], [0.6, 0.6])
 
@@ -54,7 +54,7 @@ def test_the_bootstrap_resamples_subjects():
 
 
 def test_the_share_of_resamples_in_front():
-    # In half of the resamples, or a little less for ties, either code is the first.
+    # Either code is first in half of the resamples, or in fewer because of ties.
     even = effects_of([[1.0, 0.0, 0.1]] * 10 + [[0.0, 1.0, 0.1]] * 10)
     ranking = rank_codes(even, resamples=2000, top=1, seed=0)[GRADIENTS]
     assert ranking.top_share.sum() == pytest.approx(1.0)

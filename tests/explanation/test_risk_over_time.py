@@ -1,4 +1,4 @@
-"""One subject over time: the log-odds after each visit are those of the record up to it."""
+"""Tests that the log-odds after each visit are those of the record up to that visit."""
 
 import numpy as np
 import pytest

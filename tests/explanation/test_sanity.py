@@ -1,4 +1,4 @@
-"""A model that was shuffled knows nothing, and an explanation that agrees with it says nothing."""
+"""Tests of the check of explanations against models with shuffled weights."""
 
 import copy
 
@@ -39,14 +39,14 @@ def test_what_the_check_says():
     assert sanity.passes(GRADIENTS)
     assert not sanity.passes(OCCLUSION)
     assert sanity.sentence(GRADIENTS) == (
-        "integrated gradients: with shuffled weights its effects rank-correlate +0.05 with those of the model (mean "
-        "of 3 copies, -0.20 to +0.25; 40 codes): the explanation hangs on what the model has learned"
+        "integrated gradients: rank correlation of the effects with those of models with shuffled weights +0.05 (mean "
+        "of 3 copies, -0.20 to +0.25; 40 codes): the explanation depends on what the model has learned"
     )
-    assert "-0.50 with" in sanity.sentence(OCCLUSION)
-    assert "|mean| must be below 0.3" in sanity.sentence(OCCLUSION)
+    assert "shuffled weights -0.50 (mean of 3 copies" in sanity.sentence(OCCLUSION)
+    assert "its absolute value must be below 0.3" in sanity.sentence(OCCLUSION)
 
 
 def test_too_few_codes_to_compare_are_told():
     sanity = RandomizationCheck(2, {GRADIENTS: (float("nan"),)})
     assert not sanity.passes(GRADIENTS)
-    assert "no check against shuffled weights: 2 codes" in sanity.sentence(GRADIENTS)
+    assert "no check against shuffled weights, because only 2 codes" in sanity.sentence(GRADIENTS)

@@ -112,7 +112,7 @@ def test_a_record_longer_than_a_life_is_not_scored():
     found = predictor_on("visit").predict(pd.concat([table, pd.DataFrame(rows, columns=table.columns)]))
     assert found.table["subject_id"].tolist() == [other]
     (reason,) = found.not_scored["reason"]
-    assert reason.startswith("its visits lie more than 120 years apart, so a date is wrong")
+    assert reason.startswith("the visits lie more than 120 years apart, so a date is wrong")
 
 
 def ends(*days):

@@ -156,7 +156,7 @@ def test_codes_the_model_does_not_know_are_counted_and_alone_score_nobody():
     unknown = found.table.set_index("subject_id")["entries_unknown"]
     plain = predictor_on("visit").predict(meds({names[1]: cohort_of(3)[0][names[1]]})).table["entries_unknown"][0]
     assert unknown[names[1]] == plain + len(records[names[1]])
-    assert "every entry is unknown to the model" in reasons(found)[names[2]]
+    assert "no code of the record is in the vocabulary of the model" in reasons(found)[names[2]]
 
 
 def test_who_can_not_be_scored_is_listed_with_the_reason():
@@ -170,10 +170,10 @@ def test_who_can_not_be_scored_is_listed_with_the_reason():
     found = predictor_on("visit").predict(pd.concat([table, only_born]))
     assert found.table["subject_id"].tolist() == names[4:]
     assert reasons(found) == {
-        names[0]: "2 visits: the model was trained on 3 or more",
-        names[1]: "its visits lie more than 120 years apart, so a date is wrong: mend it, or set as_of",
-        names[2]: "died on 2020-01-01: nothing is to be predicted any more",
-        names[3]: "no date of birth, which the model reads as age (an event of code MEDS_BIRTH)",
+        names[0]: "2 visits; the model was trained on records with 3 or more",
+        names[1]: "the visits lie more than 120 years apart, so a date is wrong: correct it, or set as_of",
+        names[2]: "the subject died on 2020-01-01, before the prediction time",
+        names[3]: "no date of birth (an event with code MEDS_BIRTH), from which the model reads the age",
         "z": "no entry that may be read",
     }
 
@@ -184,7 +184,7 @@ def test_a_death_after_as_of_is_not_known_yet():
     table = meds(records, deaths={name: "2020-01-01"})
     assert len(predictor_on("visit").predict(table, as_of="2019-12-31").table) == 1
     assert len(predictor_on("visit").predict(table, as_of="2020-01-01T08:00:00").table) == 1
-    assert "died on 2020-01-01" in reasons(predictor_on("visit").predict(table, as_of="2020-01-01"))[name]
+    assert "the subject died on 2020-01-01" in reasons(predictor_on("visit").predict(table, as_of="2020-01-01"))[name]
 
 
 def test_what_was_entered_after_a_death_is_not_read():
@@ -229,7 +229,7 @@ def test_who_has_had_the_outcome_is_not_scored_but_may_be_looked_at_before_it():
     predictor = with_first_code()
     found = predictor.predict(meds(records))
     assert found.table["subject_id"].tolist() == ["free"]
-    assert reasons(found) == {"had": "the outcome happened on 2010-05-01: nothing is to be predicted any more"}
+    assert reasons(found) == {"had": "the outcome happened on 2010-05-01, before the prediction time"}
     looked_at = predictor.predict(meds(records), per_visit=True)
     visits = looked_at.table.groupby("subject_id")["visit"].agg(["min", "max"])
     assert visits.T.to_dict("list") == {"free": [2, 7], "had": [2, 3]}
@@ -248,7 +248,7 @@ def test_the_landmark_must_be_reached():
     assert found.table["landmark"].astype(str).tolist() == ["2010-07-20 08:00:00"]
     assert found.table["visits"].tolist() == [7]
     assert reasons(found) == {
-        "had": "the outcome or death came before the landmark, 2010-07-20",
+        "had": "the outcome or death happened by the landmark, 2010-07-20",
         "short": "the landmark (clock.day=200), 2010-07-20, is not reached",
     }
     # Somebody who waited knows that nothing came.

@@ -105,15 +105,15 @@ def test_who_is_not_scored_is_not_explained_and_has_no_curve():
     dead, blind = records
     records[blind] = [(time, encounter, ["Y/1"]) for time, encounter, _ in records[blind]]
     table = meds(records, deaths={dead: "2020-01-01"})
-    for name, why in ((dead, "died on a day not shown here"), (blind, "every entry is unknown")):
-        with pytest.raises(SourceError, match=f"can't be: {why}"):
+    for name, why in ((dead, "the subject died on a day not shown here"), (blind, "no code of the record is in")):
+        with pytest.raises(SourceError, match=f"this one is not: {why}"):
             predictor_on("visit").explain(table[table["subject_id"] == name])
     # Looking back, the dead have a record like others.
     assert predictor_on("visit").predict_survival(table).subject_id == (dead,)
 
 
 def test_an_explanation_is_of_one_subject_who_can_be_scored():
-    with pytest.raises(SourceError, match="one subject at a time is explained; found 2"):
+    with pytest.raises(SourceError, match="must hold one subject to be explained; found 2"):
         predictor_on("visit").explain(meds(cohort_of(2)[0]))
-    with pytest.raises(SourceError, match="can't be: 1 visit: the model was trained on 3 or more"):
+    with pytest.raises(SourceError, match="this one is not: 1 visit; the model was trained on records with 3 or more"):
         predictor_on("visit").explain(meds({"a": [("2010-01-01T08:00:00", "e1", ["X/1"])]}))

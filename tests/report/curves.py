@@ -55,7 +55,7 @@ def scored(times=VISITS, **changed):
             group("high risk", times, hazard=0.3, subjects=1),
         ),
         "left_out": {},
-        "not_scored": {"no entry that may be read": 12, "died on …: nothing is to be predicted any more": 3},
+        "not_scored": {"no entry that may be read": 12, "the subject died on …, before the prediction time": 3},
         "notes": (),
         "sample": None,
         "origin": {"Bundle": "small, epoch 1", "Data": "cohort", "As of": "everything that the data hold"},

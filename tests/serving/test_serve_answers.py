@@ -287,7 +287,7 @@ def test_a_de_identified_record_is_answered_with_a_note():
         assert note.startswith("the data reach past today: 1 of 1 records end after it")
     table.loc[len(table)] = ["a", "2150-08-01", "MEDS_DEATH//hospital", None, float("nan")]
     (left,) = ask(app_on(), "POST", "/predict", **as_csv(table)).json()["not_scored"]
-    assert left["reason"].startswith("died on 2150-08-01")
+    assert left["reason"].startswith("the subject died on 2150-08-01")
     # What is refused names no day.
     assert "2150" not in ask(app_on(), "POST", "/explain", **as_csv(table)).json()["error"]
     as_of = ask(app_on(), "POST", "/predict", params={"as_of": "2150-04-30"}, **as_csv(table)).json()

@@ -190,7 +190,7 @@ def test_codes_are_told_of_one_subject_that_is_there(params, sentence):
 
 
 def test_who_can_not_be_scored_can_not_be_explained():
-    refused(ask(app_on(), "POST", "/explain", **rest()), 422, "only who can be scored is explained")
+    refused(ask(app_on(), "POST", "/explain", **rest()), 422, "only a subject that is scored can be explained")
 
 
 def test_a_record_is_explained_while_its_visits_times_its_codes_are_few():

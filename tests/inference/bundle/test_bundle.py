@@ -157,7 +157,7 @@ def test_weights_that_give_no_numbers_are_told(written):
     huge = changed(written, WEIGHTS, lambda data: save({name: one * 1e30 for name, one in load(data).items()}))
     predictor, events = Predictor(read_bundle(huge)), meds(random_records(3, seed=9))
     for job in (predictor.predict, predictor.predict_survival):
-        with pytest.raises(BundleError, match=r"a model's predictions must be numbers; \d+ of \d+ are not"):
+        with pytest.raises(BundleError, match=r"a model's predictions must be finite; \d+ of \d+ are not"):
             job(events)
 
 
