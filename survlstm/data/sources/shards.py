@@ -190,7 +190,8 @@ def _folder(into: Path) -> Iterator[Path]:
         folder = tempfile.TemporaryDirectory(prefix=PARTS, dir=into)
     except OSError as error:
         raise SourceError(
-            f"a large export is split in a folder that can be written; {into} can't: {error.strerror}. Set cache_dir"
+            f"a large export is split in a folder that can be written; {into} can't: {error.strerror}. Set cache_dir "
+            "to a folder that you may write"
         ) from error
     with folder as name, (Path(name) / LOCK).open("w") as lock:
         with suppress(OSError):

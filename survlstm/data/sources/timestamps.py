@@ -51,8 +51,8 @@ def parse_times(texts: pa.Array) -> ParsedTimes:
         The times and the reasons for those that are missing; a date without a time of day means midnight.
 
     Example:
-        >>> parse_times(pa.array(["2020-01-31T12:34:56+01:00", "2020-02-30"])).time
-        array(['2020-01-31T11:34:56', 'NaT'], dtype='datetime64[s]')
+        >>> parse_times(pa.array(["2020-01-31T12:34:56+01:00", "2020-02-30"])).time.astype(str).tolist()
+        ['2020-01-31T11:34:56', 'NaT']
     """
     missing = pc.equal(texts, "").to_numpy(zero_copy_only=False)
     matches = pc.match_substring_regex(texts, _FORM)
