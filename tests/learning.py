@@ -1,4 +1,4 @@
-"""Small cohorts of random records, prepared, and a train_step and a trainer for them."""
+"""Build small prepared cohorts of random records, and an optimizer step and a trainer for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAID_BY_CUDA = (
 
 @functools.cache
 def prepared_on(clock: str) -> PreparedData:
-    """Once a session: no test changes it. 90 subjects train on the visit clock, 50 on the landmark clock."""
+    """Prepare a cohort once a session; 90 subjects train on the visit clock, 50 on the landmark clock."""
     if clock == "visit":
         source = RecordsSource(events_of(random_records(120, seed=0)))
         return prepare_uncached(
@@ -69,7 +69,7 @@ def train_step_of(model, *, lr=0.01, fused=False, grad_clip=1.0, **settings) -> 
 
 
 class Tight(nn.Module):
-    """A model that has no memory for more than so many rows, as torch says it on a CUDA device."""
+    """A model that raises torch's CUDA out-of-memory error for batches of more than some rows."""
 
     def __init__(self, model, *, rows):
         super().__init__()
@@ -83,14 +83,14 @@ class Tight(nn.Module):
 
 
 def gradients_of(train_step: TrainStep, batches: Batches, chosen, *, salt=7):
-    """Those of one effective batch, one after the other, its mean loss and their norm; needs lr=0 and no clipping."""
+    """Return gradients (flattened), mean loss and gradient norm of one effective batch; needs lr=0 and no clipping."""
     step = next(train_step.steps(batches, [chosen], salt=salt))
     flat = torch.cat([parameter.grad.flatten() for parameter in train_step.model.parameters()])
     return flat, float(step.loss), float(step.norm)
 
 
 def fit(prepared: PreparedData, folder, train_step: TrainStep, *, epochs=3, batch_size=16, max_visits=None) -> History:
-    """A trainer without patience, scheduler or budget, in a folder of its own."""
+    """Train without early stopping, scheduler or budget, in a folder of its own."""
     folder.mkdir(exist_ok=True)
     checkpointer = Checkpointer(folder, 10, {})
     checkpointer.open()
@@ -109,5 +109,5 @@ def fit(prepared: PreparedData, folder, train_step: TrainStep, *, epochs=3, batc
 
 
 def figures(history: History):
-    """What must not change, epoch by epoch."""
+    """Return the figures of every epoch that must not change."""
     return [(each.train_loss, each.val_loss, each.grad_norm) for each in history.epochs]

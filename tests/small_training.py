@@ -1,4 +1,4 @@
-"""A trainer on records small enough for a second, and what its tests ask of it."""
+"""Train on small records, with the parts that the trainer's tests vary."""
 
 import math
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def made(
     checkpointer=Checkpointer,
     minutes_between_saves=math.inf,
 ):
-    """A trainer and its two splits, as ``survlstm.runs.train`` puts them together."""
+    """A trainer and its two splits, built as ``survlstm.runs.train`` builds them."""
     seed_everything(seed if weights_seed is None else weights_seed, deterministic=True)
     model = DiscreteTimeSurvivalLSTM(
         vocabulary_size=len(prepared.vocabulary),

@@ -1,4 +1,4 @@
-"""Meter: seconds on a clock of the test's own, dollars, budgets in words; durations as people say them."""
+"""BudgetMeter: seconds, dollars and spent budgets, measured with a clock set by the test; format_duration."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from survlstm.training.budget import BudgetMeter, format_duration
 
 
 class Clock:
-    """Shows what it is set to."""
+    """A clock that shows the time it is set to."""
 
     def __init__(self):
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, whatever is done to the writer, the disk and the file."""
+"""Checkpoints are complete or raise an error, whatever happens to the writer, the disk and the file."""
 
 import hashlib
 import io
@@ -84,7 +84,7 @@ def test_within_an_epoch_none_is_kept_for_good(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two states, the last one small enough to damage everywhere."""
+    """Write two states; the last one is small enough to damage at every byte."""
     checkpointer = opened(tmp_path)
     save(checkpointer, 1)
     save(checkpointer, 2)
@@ -149,7 +149,7 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path):
 
 
 def sealed_by_hand(path, content):
-    """What a stranger could write: an archive of anything, under a sum that fits."""
+    """Write an archive of any content with a valid checksum, as an attacker could."""
     seal = b"survlstm sha256 " + hashlib.sha256(content[:-2] + (80).to_bytes(2, "little")).hexdigest().encode()
     path.write_bytes(content[:-2] + len(seal).to_bytes(2, "little") + seal)
 

@@ -1,4 +1,4 @@
-"""choose_device: what is taken and why, and a sentence for every device that is not there."""
+"""choose_device: the device, the reason for it, and the error for every device that does not exist."""
 
 import re
 
@@ -17,7 +17,7 @@ TOO_OLD = (
 
 @pytest.fixture
 def cuda(monkeypatch):
-    """A machine with so many CUDA devices, or with none and what torch says then."""
+    """Simulate a machine with some CUDA devices, or with none and torch's error for that."""
 
     def pretend(count, *, said=None):
         def init():

@@ -1,4 +1,4 @@
-"""World: two real processes over gloo train, predict and decide as one does; this file is what they run."""
+"""ProcessGroup: two real processes over gloo train, predict and decide as a single one; they run this file."""
 
 import json
 import os
@@ -25,7 +25,7 @@ RTOL = 1e-5
 
 
 def trained(case, folder, process_group):
-    """Figures of a history, and hazards of the validation subjects."""
+    """Train, and return the figures of the history and the hazards of the validation subjects."""
     clock, batch_size, micro_batch_size = case
     prepared = prepared_on(clock)
     train_step = train_step_of(model_for(prepared), micro_batch_size=micro_batch_size, process_group=process_group)
@@ -38,7 +38,7 @@ def trained(case, folder, process_group):
 
 
 def in_halves(folder, process_group):
-    """Only the last process has no memory for its part of a batch."""
+    """Train where only the last rank runs out of memory with its part of a batch."""
     prepared = prepared_on("visit")
     model = Tight(model_for(prepared), rows=3 if process_group.rank == process_group.size - 1 else 1000)
     train_step = train_step_of(model, on_oom="halve", process_group=process_group)
@@ -47,7 +47,7 @@ def in_halves(folder, process_group):
 
 
 def lives(folder):
-    """What each process finds, as JSON."""
+    """Write the results of this process as JSON."""
     with join_process_group("cpu") as process_group:
         mine = folder / str(process_group.rank)
         mine.mkdir()

@@ -1,10 +1,10 @@
-"""EarlyStopping: patience, min_delta, and the best epoch whatever they say."""
+"""EarlyStopping: patience, min_delta, and the best epoch, which does not depend on them."""
 
 from survlstm.training.early_stopping import EarlyStopping
 
 
 def run(losses, *, patience, min_delta=0.0):
-    """Epochs run, best epoch."""
+    """Return the number of epochs until training stops, and the best epoch."""
     stopping = EarlyStopping(patience, min_delta)
     for epoch, loss in enumerate(losses, start=1):
         stopping.update(loss, epoch)

@@ -1,4 +1,4 @@
-"""The trainer on a CUDA device: the host's numbers within rounding, its own numbers bit for bit."""
+"""The trainer on a CUDA device: equal to the CPU within rounding, repeatable bit for bit."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Too little memory: told in a sentence or halved, in training and in prediction, for real and as CUDA says it."""
+"""Out of memory, real or raised as CUDA does: an error message or a halved micro-batch, in training and prediction."""
 
 import json
 import logging
@@ -127,7 +127,7 @@ def test_the_history_holds_it_and_is_the_same(tmp_path):
 
 
 class Broken(torch.nn.Module):
-    """A model with an error of its own."""
+    """A model that raises an error of its own."""
 
     def __init__(self, model):
         super().__init__()
@@ -167,7 +167,7 @@ def test_a_prediction_for_one_subject_can_not_be_halved():
 
 
 def wide():
-    """Batches of 48 long records, and a train_step whose wide embeddings take half a gigabyte for them."""
+    """Build batches of 48 long records, and a step whose wide embeddings need half a gigabyte for them."""
     visits = np.random.default_rng(0).integers(100, 110, 48)
     codes = np.arange(visits.sum()) % 9 + 1
     ended = flat_tensors(
@@ -204,7 +204,7 @@ def address_space(what):
 
 
 def in_too_little_memory():
-    """Room for half as much again as half a batch needs: told as JSON."""
+    """Limit the memory to one and a half times the need of half a batch, train, and write the results as JSON."""
     batches, train_step = wide()
     half = train_step_of(train_step.model, lr=0.0, micro_batch_size=24)
     # Once for what is kept, such as compiled kernels, once to see what is needed.

@@ -1,4 +1,4 @@
-"""ahead: the same items in the same order, one made while the one before it is used."""
+"""prefetch: the same items in the same order, each prepared while the previous one is used."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold for training to go on: each part of its kind, and one sentence for what is not."""
+"""saved_state: every part of a checkpoint is checked before training is resumed from it."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ def prepared():
 
 @pytest.fixture(scope="module")
 def saved(prepared, tmp_path_factory):
-    """The state after two epochs, as a run leaves it."""
+    """The training state after two epochs."""
     folder = tmp_path_factory.mktemp("saved")
     fit(prepared, folder, epochs=2, scheduler=plateau)
     about = {
@@ -33,7 +33,7 @@ def saved(prepared, tmp_path_factory):
 
 
 def changed(state, *path, value):
-    """A copy with another value at a path of keys."""
+    """Return a copy with another value at a path of keys."""
     state = copy.deepcopy(state)
     holder = state
     for key in path[:-1]:

@@ -1,4 +1,4 @@
-"""Every generator is seeded, and goes on where a checkpoint found it."""
+"""Every random generator is seeded, and restored from a checkpoint."""
 
 import random
 
@@ -12,7 +12,7 @@ from survlstm.training.seeding import random_states, restore_random_states, seed
 
 @pytest.fixture(autouse=True)
 def as_before():
-    """Generators and switches stand where they stood, for the tests that follow."""
+    """Restore generators and torch's settings after the test."""
     states, deterministic = random_states(), torch.are_deterministic_algorithms_enabled()
     yield
     restore_random_states(states)
@@ -20,7 +20,7 @@ def as_before():
 
 
 def drawn():
-    """Some numbers of all generators; an odd number of normal ones, of which NumPy and Python make two at a time."""
+    """Draw from all generators; an odd number of normal values, since NumPy and Python generate them in pairs."""
     return (
         [random.random(), random.gauss(0.0, 1.0), random.randrange(10**9)],
         [*np.random.normal(size=3), *np.random.randint(0, 10**9, size=2), *np.random.permutation(5)],

@@ -1,4 +1,4 @@
-"""Signals as requests: the first is kept, the second acts, and outside of the block all is as before."""
+"""SignalHandler: the first signal is remembered, the second acts, and the old handlers are restored."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ KINDS = [signal.SIGTERM, signal.SIGINT]
 
 @pytest.fixture
 def came():
-    """What reached the handlers that stood before; they stand again afterwards."""
+    """The signals that reached the previous handlers, which are restored afterwards."""
     found = []
     before = {kind: signal.signal(kind, lambda kind, _: found.append(kind)) for kind in KINDS}
     yield found

@@ -1,4 +1,4 @@
-"""Telemetry: peaks grow with what is held; a device's driver is asked while training, and told of once."""
+"""Telemetry: peak memory, and the utilisation that the driver reports during training."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ CUDA = torch.device("cuda:0")
 
 @pytest.fixture
 def driver(monkeypatch):
-    """Stands in for a CUDA driver: what it answers, and how often it was asked."""
+    """A substitute for the CUDA driver: its answers, and the number of queries."""
     asked, answered = threading.Event(), []
 
     def utilization(device):

@@ -1,4 +1,4 @@
-"""Learner: parts, slices, fused kernels and working ahead change the rounding only; bfloat16 a little more."""
+"""TrainStep: micro-batches, slices, fused kernels and prefetching change only the rounding; bfloat16 a little more."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def relative(found, expected):
 
 
 def still(prepared, **settings):
-    """A train_step whose steps leave the weights and the gradients as they are."""
+    """Build a step that changes neither the weights nor the gradients."""
     return train_step_of(model_for(prepared), lr=0.0, grad_clip=None, **settings)
 
 
@@ -65,7 +65,7 @@ def test_the_norm_told_is_that_before_clipping(grad_clip):
 
 @pytest.fixture(scope="module", params=CLOCKS)
 def plain(request, tmp_path_factory):
-    """A cohort, and the history that every faster way must repeat."""
+    """A cohort, and the history that every faster variant must repeat."""
     prepared = prepared_on(request.param)
     history = fit(prepared, tmp_path_factory.mktemp("plain") / "run", train_step_of(model_for(prepared)), epochs=5)
     return prepared, figures(history)

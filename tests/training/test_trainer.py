@@ -1,4 +1,4 @@
-"""Trainer on records small enough to fit in a second: learning, history, checkpoints, repeatability, NaN."""
+"""Trainer on small records: learning, history, checkpoints, repeatability and losses that are not finite."""
 
 import json
 import logging
@@ -111,7 +111,7 @@ def test_nan_stops_the_run_with_its_step_and_what_to_try(prepared, tmp_path):
 
 
 class Spoilt(torch.nn.Module):
-    """Its logits are nothing in one of its training steps."""
+    """A model whose logits are NaN in one training step."""
 
     def __init__(self, model, at):
         super().__init__()
@@ -157,7 +157,7 @@ def test_the_epochs_loss_is_the_mean_over_subjects(prepared, tmp_path):
 
 
 def test_with_windows_too_the_loss_is_the_mean_over_subjects_whatever_the_batch_size(prepared, tmp_path):
-    """With a learning rate of 0 and no dropout the first epoch's loss is the untrained model's, however batched."""
+    """With learning rate 0 and no dropout the first epoch's loss is that of the untrained model, for any batch size."""
     losses = []
     for batch_size in (7, 1000):
         folder = tmp_path / str(batch_size)
@@ -170,7 +170,7 @@ def test_with_windows_too_the_loss_is_the_mean_over_subjects_whatever_the_batch_
 
 @pytest.fixture(scope="module")
 def landmark_prepared():
-    """Who comes often has the outcome soon: on the landmark clock the history tells."""
+    """Subjects with frequent visits have early events, so the history before the landmark predicts the outcome."""
     outcome = FirstCodeOutcome(["X/7"])
     return prepare_uncached(RecordsSource(events_of(random_records(500, seed=0))), outcome, LANDMARK_SETTINGS)
 

@@ -1,4 +1,4 @@
-"""A stopped trainer goes on: from every step, after signals, with a spent budget, in another place."""
+"""A stopped trainer is resumed: from every step, after signals or a spent budget, in another compute environment."""
 
 import itertools
 import json
@@ -37,7 +37,7 @@ def assert_same(one, other):
 
 @dataclass(frozen=True)
 class EveryState(Checkpointer):
-    """Keeps the folder of checkpoints as it stood after each save."""
+    """Copy the folder of checkpoints after each save."""
 
     def save_last(self, state, *, epoch, is_epochs_end):
         super().save_last(state, epoch=epoch, is_epochs_end=is_epochs_end)
@@ -46,7 +46,7 @@ class EveryState(Checkpointer):
 
 
 class Drawing(torch.nn.Module):
-    """Draws from all three generators, as a model or a transform of somebody else's may."""
+    """A model that draws from all three generators, as a user's own model may."""
 
     def __init__(self, model):
         super().__init__()
@@ -107,7 +107,7 @@ def goes_on_from_every_step(folder, settings):
 @pytest.mark.parametrize("call", [2, 7, 8], ids=["step", "last step", "validation"])
 def test_a_signal_stops_it_after_the_step_and_nothing_is_lost(prepared, tmp_path, kind, call):
     class Signalled(torch.nn.Module):
-        """Sends the signal to its own process, in the second epoch."""
+        """Send the signal to this process in the second epoch."""
 
         def __init__(self, model):
             super().__init__()
@@ -144,7 +144,7 @@ def test_a_signal_stops_it_after_the_step_and_nothing_is_lost(prepared, tmp_path
 
 
 def ticking(**budget):
-    """A budget whose clock ticks once a look."""
+    """A budget whose clock advances at every reading."""
     return BudgetMeter(clock=itertools.count().__next__, **budget)
 
 
@@ -179,7 +179,7 @@ def test_a_budget_below_one_epoch_is_an_error_that_loses_nothing(prepared, tmp_p
 
 @pytest.fixture
 def state(prepared, tmp_path):
-    """The state after one epoch of two."""
+    """The training state after one epoch of two."""
     fit(prepared, tmp_path, epochs=1)
     return load_checkpoint(tmp_path / "checkpoints" / "last.pt")
 

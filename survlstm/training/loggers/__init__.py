@@ -1,1 +1,1 @@
-"""The course of a run → a service that shows it beside others: TensorBoard or MLflow, where asked for."""
+"""Log a run to TensorBoard or MLflow."""

@@ -1,4 +1,4 @@
-"""A logger → one that neither stops nor holds up a run: one warning, and silence after it."""
+"""Run a logger in a background thread, so that its errors and delays do not affect the run."""
 
 from __future__ import annotations
 
@@ -17,90 +17,102 @@ from survlstm.training.loggers.logger import Logger, State, first_line
 log = logging.getLogger(__name__)
 
 
-class _Ask(NamedTuple):
-    """A call that the thread is to make; ``answered`` is set after it, whatever came of it."""
+class _Call(NamedTuple):
+    """A call for the thread.
 
-    call: Callable[[], None]
-    answered: threading.Event
+    Attributes:
+        function: What to call.
+        done: Set after the call, whether it has succeeded or not.
+    """
+
+    function: Callable[[], None]
+    done: threading.Event
 
 
 class BackgroundLogger:
-    """A logger in a thread of its own: the run waits for it at its beginning and at its end only.
+    """Call a logger in a thread of its own; the run waits for it only when it begins and when it ends.
 
-    It waits ``patience_seconds`` each time and no longer, whatever hangs: a server, a name look-up, a locked database,
-    a dead disk. Epochs are passed on without waiting. The first error, of any kind, or the first wait in vain is logged
-    as one WARNING; then the logger is off until the run is gone on with.
+    Each wait lasts ``patience_seconds`` at most, whatever blocks: a server, a name look-up, a locked database,
+    a broken disk. Epochs are passed on without waiting. The first error of any kind, or the first timeout, is logged as
+    one WARNING; the logger is then switched off until the run is resumed.
+
+    Attributes:
+        logger: The logger that is called.
+        name: Its name.
+        patience_seconds: Its timeout.
     """
 
     def __init__(self, logger: Logger) -> None:
         self.logger = logger
         self.name, self.patience_seconds = logger.name, logger.patience_seconds
-        self._asked: SimpleQueue[_Ask | None] = SimpleQueue()
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._latest: History | None = None
         self._is_off = False
         self._lock = threading.Lock()
 
     @property
     def advice(self) -> str:
-        """The logger's."""
+        """The advice of the wrapped logger."""
         return self.logger.advice
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """Begin, or go on; returns when that is done, has failed or takes too long."""
-        # A daemon: a call that never returns must not keep the process alive.
-        threading.Thread(target=self._work, name=f"logger {self.name}", daemon=True).start()
+        """Begin logging the run; return when that is done, has failed or has timed out."""
+        # A daemon thread, because a call that never returns must not keep the process alive.
+        threading.Thread(target=self._process_calls, name=f"logger {self.name}", daemon=True).start()
         self._wait_for(lambda: self.logger.begin(config, name=name, folder=folder))
 
     def epoch_ended(self, history: History) -> None:
-        """Pass the epochs on, as they are now; returns at once."""
-        told = dataclasses.replace(history, epochs=list(history.epochs))
-        self._latest = told
-        self._ask(lambda: self._tell(told))
+        """Pass on a copy of the epochs so far, and return at once."""
+        snapshot = dataclasses.replace(history, epochs=list(history.epochs))
+        self._latest = snapshot
+        self._enqueue(lambda: self._log_epochs(snapshot))
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
-        """Tell the end; returns when all is told, has failed or takes too long."""
+        """Log the end of the run; return when everything is logged, has failed or has timed out."""
         self._wait_for(lambda: self.logger.end(metrics, folder, state))
 
     def close(self) -> None:
-        """Let the thread end when it has done what it was asked for; returns at once."""
-        self._asked.put(None)
+        """Let the thread end after the calls that are still queued, and return at once."""
+        self._calls.put(None)
 
-    def _tell(self, history: History) -> None:
-        # Where a logger is slower than the epochs, a later call brings all of them.
+    def _log_epochs(self, history: History) -> None:
+        # Where epochs end faster than they are logged, older calls are skipped: the latest one holds all epochs.
         if history is self._latest:
             self.logger.epoch_ended(history)
 
-    def _ask(self, call: Callable[[], None]) -> threading.Event:
-        answered = threading.Event()
-        self._asked.put(_Ask(call, answered))
-        return answered
+    def _enqueue(self, function: Callable[[], None]) -> threading.Event:
+        done = threading.Event()
+        self._calls.put(_Call(function, done))
+        return done
 
-    def _wait_for(self, call: Callable[[], None]) -> None:
-        if not self._is_off and not self._ask(call).wait(self.patience_seconds):
-            self._give_up(f"it has not answered for {self.patience_seconds:g} s", "or raise logger.patience_seconds; ")
+    def _wait_for(self, function: Callable[[], None]) -> None:
+        if not self._is_off and not self._enqueue(function).wait(self.patience_seconds):
+            self._switch_off(
+                f"it has not answered for {self.patience_seconds:g} s", "or raise logger.patience_seconds; "
+            )
 
-    def _work(self) -> None:
-        while (asked := self._asked.get()) is not None:
+    def _process_calls(self) -> None:
+        while (call := self._calls.get()) is not None:
             try:
                 if not self._is_off:
-                    asked.call()
-            # The thread is the logger's alone: a package that would end the process ends itself.
+                    call.function()
+            # BaseException, so that a package that raises SystemExit ends its own logging and not the run.
             except BaseException as error:
-                self._give_up(f"{type(error).__name__}: {first_line(error)}")
-            asked.answered.set()
+                self._switch_off(f"{type(error).__name__}: {first_line(error)}")
+            call.done.set()
         with suppress(BaseException):
             self.logger.close()
 
-    def _give_up(self, why: str, also: str = "") -> None:
+    def _switch_off(self, reason: str, more_advice: str = "") -> None:
         with self._lock:
             if self._is_off:
                 return
             self._is_off = True
         log.warning(
-            "logger=%s is off from here on, and the run goes on: %s. %s; %shistory.json and metrics.json "
-            "hold everything all the same",
+            "logger=%s is switched off, and the run continues without it: %s. %s; %shistory.json and metrics.json "
+            "hold all of the figures",
             self.name,
-            why.rstrip("."),
+            reason.rstrip("."),
             self.advice,
-            also,
+            more_advice,
         )

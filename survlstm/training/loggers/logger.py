@@ -1,4 +1,4 @@
-"""What every logger is told, and in which words: the numbers of an epoch, the config as flat parameters."""
+"""Define the logger protocol, and the values that every logger receives."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ State = Literal["finished", "failed", "stopped"]
 
 @runtime_checkable
 class Logger(Protocol):
-    """Told of a run by its main process, in this order; a run that was stopped begins once more in its own folder.
+    """A service that shows runs.
 
-    ``name`` is the choice in conf/logger, ``advice`` what to do when it fails, ``patience_seconds`` how long a run
-    waits for it. Any method may raise anything: ``survlstm.training.loggers.background`` stands between it and the run.
+    Rank 0 calls the methods in the order in which they stand here. A run that is resumed calls ``begin`` again, with
+    the same folder. A method may raise any exception: ``BackgroundLogger`` keeps it from the run.
+
+    Attributes:
+        name: The choice in ``conf/logger``.
+        patience_seconds: How long a run waits for ``begin`` and for ``end``.
     """
 
     name: str
@@ -28,46 +32,70 @@ class Logger(Protocol):
 
     @property
     def advice(self) -> str:
-        """What to see to, without a full stop."""
+        """What the user should check when the logger fails, without a full stop."""
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """The resolved config, plain; ``folder`` is the run's, where a logger keeps what it must find again."""
+        """Begin logging a run, or continue after a resumption.
+
+        Args:
+            config: The resolved config as plain values.
+            name: Name of the run.
+            folder: Folder of the run, where the logger may store what it needs after a resumption.
+        """
 
     def epoch_ended(self, history: History) -> None:
-        """After every epoch: all epochs so far, of which an earlier life of the run may have told some."""
+        """Log the epochs that are not logged yet.
+
+        Args:
+            history: All epochs so far. Some may have been logged before the run was resumed.
+        """
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
-        """The metrics of the judged model (none where there is none), and the folder with the results."""
+        """Log the end of the run.
+
+        Args:
+            metrics: Metrics of the evaluated model; empty where the run has none.
+            folder: Folder of the run, which holds its results.
+            state: How the run ended.
+        """
 
     def close(self) -> None:
-        """Nothing more comes; also called where a method has failed."""
+        """Release what is open; called last, also after a method has failed."""
 
 
 class NoLogger:
-    """Nobody is told anything."""
+    """A logger that does nothing, for ``logger=none``."""
 
     name = "none"
     patience_seconds = 0.0
     advice = ""
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch_ended(self, history: History) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def require_package(package: str, *, extra: str) -> None:
-    """ConfigError where the package that an extra brings can't be imported."""
+    """Check that an optional package is installed.
+
+    Args:
+        package: Name of the module to import.
+        extra: The extra of survlstm that installs it.
+
+    Raises:
+        ConfigError: The package can't be imported.
+    """
     try:
         importlib.import_module(package)
-    # An installation that does not fit fails with anything.
+    # An incompatible installation may raise any exception.
     except Exception as error:
         raise ConfigError(
             f"logger={extra} needs the extra {extra}: pip install 'survlstm[{extra}]' "
@@ -76,28 +104,43 @@ def require_package(package: str, *, extra: str) -> None:
 
 
 def epoch_scalars(epoch: Epoch) -> dict[str, float]:
-    """The numbers of an epoch under the names of history.json, without those that are not finite."""
+    """Return the finite figures of an epoch, under the names that ``history.json`` uses."""
     return finite_only({name: value for name, value in dataclasses.asdict(epoch).items() if name != "epoch"})
 
 
 def finite_only(metrics: dict[str, float]) -> dict[str, float]:
-    """Without what is not finite: an undefined c_td is a gap in the curve, where a store would make a number of it."""
+    """Return the metrics that are finite.
+
+    An undefined C-index then leaves a gap in the curve; some stores would replace NaN by a number.
+    """
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
 def flat_parameters(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Dotted key → value as config.yaml has it; lists are values."""
-    found: dict[str, str] = {}
+    """Flatten a nested config.
+
+    Args:
+        config: Plain values.
+        prefix: Prepended to every key.
+
+    Returns:
+        For each dotted key the value as text; lists are not flattened.
+
+    Example:
+        >>> flat_parameters({"trainer": {"epochs": 3}})
+        {'trainer.epochs': '3'}
+    """
+    flat: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, dict) and value:
-            found |= flat_parameters(value, f"{prefix}{name}.")
+            flat |= flat_parameters(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return found
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return flat
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, from the first of its lines where it begins and where it ends: packages put pages there."""
+    """Return the first line of an error message, without its middle where it is longer than 300 characters."""
     lines = str(error).strip().splitlines()
-    line = lines[0] if lines else "without a word"
+    line = lines[0] if lines else "no message"
     return line if len(line) <= 300 else f"{line[:140]} … {line[-157:]}"

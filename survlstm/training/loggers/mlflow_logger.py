@@ -1,4 +1,4 @@
-"""A run → a run of an MLflow experiment, in a SQLite file of one's own or on a server."""
+"""Log a run to MLflow, in a SQLite file or on a server."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# MLflow takes these from the environment only; what the user has set stands. Its own defaults try a dead server for
-# minutes, draw the pauses between tries from the random numbers that a run repeats, report its use to its makers, and
-# print through the progress bar.
+# MLflow reads these from the environment only; values that the user has set are kept. MLflow's own defaults retry an
+# unreachable server for minutes, draw the pauses between retries from the random generator whose numbers a run must
+# repeat, send usage statistics, and print over the progress bar.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -34,18 +34,18 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-# What servers before MLflow 2.10 take; config.yaml, an artifact, holds the whole.
+# Longest parameter that servers before MLflow 2.10 accept; the artifact config.yaml holds the whole values.
 LONGEST_VALUE = 500
 PARAMS_AT_ONCE = 100
 EPOCHS_AT_ONCE = 100
-# Not predictions.parquet, which has a line for each subject.
+# Artifacts of a run. predictions.parquet is left out: it has a row for each subject.
 FILES = ("config.yaml", "history.json", "metrics.json", "report.html")
 STATUS: dict[State, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-# In the run's folder: which run of which store it is.
+# File in the run's folder that names the MLflow run and its store.
 LINK = "mlflow.json"
 
 
-# MLflow sends these to whichever server it talks to.
+# MLflow sends these to every server that it connects to.
 CREDENTIALS = (
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
@@ -57,7 +57,16 @@ CREDENTIALS = (
 
 
 def refuse_unnamed_server(store: str | None, *, file: str, advice: str) -> None:
-    """ConfigError where a server that only ``file`` names would get the credentials of this user."""
+    """Check that no file of unknown origin sends the user's MLflow credentials to a server of its choice.
+
+    Args:
+        store: ``logger.store`` as ``file`` has it.
+        file: Name of the file, for the message.
+        advice: What the user should do, for the message.
+
+    Raises:
+        ConfigError: The store is a server that only ``file`` names, and this user has credentials.
+    """
     if store is None or store.startswith("sqlite:") or store == os.environ.get("MLFLOW_TRACKING_URI"):
         return
     held = [name for name in CREDENTIALS if name in os.environ]
@@ -66,17 +75,26 @@ def refuse_unnamed_server(store: str | None, *, file: str, advice: str) -> None:
     if held:
         raise ConfigError(
             f"logger.store must be named by the command or by MLFLOW_TRACKING_URI where there are credentials "
-            f"({', '.join(held)}); found it only in {file}, and that server would get them. {advice}"
+            f"({', '.join(held)}); found it only in {file}, and that server would receive them. {advice}"
         )
 
 
 class MLflowLogger:
-    """Params, the metrics of every epoch with the epoch as step, final metrics, and the results as artifacts.
+    """Log parameters, the figures of every epoch, the final metrics and the results as artifacts.
 
-    ``store`` is the address of a server or of a SQLite file; None is ``folder``/mlflow.db. The artifacts of a SQLite
-    store stand beside it in mlflow-artifacts; a server says itself where its own go. ``log_checkpoint`` sends the best
-    weights too. A run that goes on does so in its MLflow run, which mlflow.json in its folder names; there params stay
-    as they were, and what has changed becomes a tag. ConfigError where the package is missing.
+    The epoch is MLflow's step. The artifacts of a SQLite store are written to the folder ``mlflow-artifacts`` beside
+    it; a server decides itself where they go. A resumed run continues its MLflow run, which ``mlflow.json`` in its
+    folder names; MLflow can't change parameters, so changed ones are logged as tags ``resumed.KEY``.
+
+    Args:
+        store: Address of a server or of a SQLite file; None takes ``folder/mlflow.db``.
+        folder: Folder of the default store.
+        experiment: Name of the MLflow experiment; it is created if it does not exist.
+        log_checkpoint: Whether the weights of the best epoch are logged too.
+        patience_seconds: How long the run waits for the store when it begins and when it ends.
+
+    Raises:
+        ConfigError: mlflow is not installed.
     """
 
     name = "mlflow"
@@ -87,23 +105,23 @@ class MLflowLogger:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         require_package("mlflow", extra="mlflow")
-        # It would tell of the first try, which the second may mend.
+        # It warns about a failed first try even if the retry succeeds.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self.store = store or f"sqlite:///{Path(folder).expanduser().absolute() / 'mlflow.db'}"
         self.experiment = experiment
         self.log_checkpoint = log_checkpoint
         self.patience_seconds = patience_seconds
-        self.advice = f"See that {self.store} is an MLflow store that answers, or set logger.store"
+        self.advice = f"Check that {self.store} is an MLflow store that can be reached, or set logger.store"
         self._client: MlflowClient
         self._run_id = ""
         self._done = 0
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """Make the MLflow run, or find it and see which epochs stand there."""
+        """Create the MLflow run, or find the one of an earlier process and read its last epoch."""
         from mlflow import MlflowClient
 
         self._client = MlflowClient(tracking_uri=self.store)
-        run = self._linked(folder / LINK)
+        run = self._existing_run(folder / LINK)
         if run is None:
             run = self._client.create_run(
                 self._experiment_id(),
@@ -115,21 +133,23 @@ class MLflowLogger:
             self._client.update_run(run.info.run_id, status="RUNNING")
         self._run_id, self._done = run.info.run_id, int(run.data.metrics.get("epoch", 0))
         self._log_params(config, run.data.params)
-        log.info("Tracked by MLflow: run %s of experiment %s in %s", self._run_id, self.experiment, self.store)
+        log.info("Logging to MLflow: run %s of experiment %s in %s", self._run_id, self.experiment, self.store)
 
     def epoch_ended(self, history: History) -> None:
-        """The metrics of the epochs that do not stand there yet; MLflow can't replace one."""
+        """Log the epochs that the MLflow run does not hold yet; MLflow can't replace logged values."""
         new = [epoch for epoch in history.epochs if epoch.epoch > self._done]
         for start in range(0, len(new), EPOCHS_AT_ONCE):
             epochs = new[start : start + EPOCHS_AT_ONCE]
-            # All or nothing, so that a last epoch that stands there stands there with all before it.
-            self._log_metrics([metric for epoch in epochs for metric in _metrics(_of_epoch(epoch), step=epoch.epoch)])
+            # One request stores all of its metrics or none, so a stored epoch implies that all before it are stored.
+            self._log_metrics(
+                [metric for epoch in epochs for metric in _metrics(_epoch_values(epoch), step=epoch.epoch)]
+            )
             self._done = epochs[-1].epoch
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
-        """The final metrics at the last epoch, how the run ended, and of its results what is there."""
+        """Log the final metrics at the last epoch, the status, and those result files that exist."""
         self._log_metrics(_metrics(finite_only(metrics), step=self._done))
-        # First: a store of artifacts that can't be reached must not leave the run running for ever.
+        # Before the artifacts: if their store can't be reached, the run must not keep the status RUNNING.
         self._client.set_terminated(self._run_id, STATUS[state])
         for path in (folder / file for file in FILES):
             if path.is_file():
@@ -141,10 +161,10 @@ class MLflowLogger:
             self._client.log_artifact(self._run_id, str(best), "checkpoints")
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing; the client holds no open connection."""
 
-    def _linked(self, link: Path) -> Run | None:
-        """The run that an earlier life made in this store, unless somebody has deleted it."""
+    def _existing_run(self, link: Path) -> Run | None:
+        """Return the MLflow run that an earlier process created in this store, or None where it was deleted."""
         from mlflow import MlflowException
 
         try:
@@ -165,35 +185,41 @@ class MLflowLogger:
     def _experiment_id(self) -> str:
         from mlflow import MlflowException
 
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(self.experiment)
+        if experiment is None:
             try:
-                return self._client.create_experiment(self.experiment, artifact_location=_beside(self.store))
+                return self._client.create_experiment(self.experiment, artifact_location=_artifact_location(self.store))
             except MlflowException as error:
-                # Another run of a sweep was faster.
+                # Another run of the same sweep has created it in the meantime.
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            found = self._client.get_experiment_by_name(self.experiment)
-            assert found is not None, "it exists already"
-        if found.lifecycle_stage != "active":
-            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            experiment = self._client.get_experiment_by_name(self.experiment)
+            assert experiment is not None, "it exists already"
+        if experiment.lifecycle_stage != "active":
+            restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             self.advice = (
                 f"Restore it with MLFLOW_TRACKING_URI={shlex.quote(self.store)} {restore}, or set logger.experiment "
                 "to another name"
             )
             raise ConfigError(f"logger.experiment must not name a deleted experiment; {self.experiment} was deleted")
-        return found.experiment_id
+        return experiment.experiment_id
 
-    def _log_params(self, config: dict[str, Any], there: dict[str, str]) -> None:
+    def _log_params(self, config: dict[str, Any], logged: dict[str, str]) -> None:
         from mlflow.entities import Param, RunTag
 
         values = flat_parameters(config)
         long = [key for key, value in values.items() if len(value) > LONGEST_VALUE]
         values |= {key: _cut(values[key]) for key in long}
         if long:
-            log.info("Cut for MLflow to %d characters: %s; config.yaml is whole", LONGEST_VALUE, ", ".join(long))
-        new = [Param(key, value) for key, value in values.items() if key not in there]
-        changed = [RunTag(f"resumed.{key}", values[key]) for key in there if values.get(key, there[key]) != there[key]]
+            log.info(
+                "Cut to %d characters for MLflow: %s; the artifact config.yaml holds the whole values",
+                LONGEST_VALUE,
+                ", ".join(long),
+            )
+        new = [Param(key, value) for key, value in values.items() if key not in logged]
+        changed = [
+            RunTag(f"resumed.{key}", values[key]) for key in logged if values.get(key, logged[key]) != logged[key]
+        ]
         for start in range(0, len(new), PARAMS_AT_ONCE):
             self._client.log_batch(self._run_id, params=new[start : start + PARAMS_AT_ONCE], synchronous=True)
         if changed:
@@ -204,7 +230,7 @@ class MLflowLogger:
             self._client.log_batch(self._run_id, metrics=metrics, synchronous=True)
 
 
-def _of_epoch(epoch: Epoch) -> dict[str, float]:
+def _epoch_values(epoch: Epoch) -> dict[str, float]:
     return {"epoch": float(epoch.epoch)} | epoch_scalars(epoch)
 
 
@@ -212,7 +238,7 @@ def _metrics(values: dict[str, float], *, step: int) -> list[Metric]:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    # What a name must not hold there becomes _.
+    # MLflow refuses other characters in the name of a metric.
     return [Metric(re.sub(r"[^\w./ :-]", "_", name), value, now, step) for name, value in values.items()]
 
 
@@ -221,8 +247,8 @@ def _cut(value: str) -> str:
     return value[: LONGEST_VALUE - len(mark)] + mark
 
 
-def _beside(store: str) -> str | None:
-    """Where the artifacts of a SQLite file go; a server knows that itself."""
+def _artifact_location(store: str) -> str | None:
+    """Return where the artifacts of a SQLite store go; None for a server, which decides that itself."""
     if not store.startswith("sqlite:///"):
         return None
     return (Path(store.removeprefix("sqlite:///")).absolute().parent / "mlflow-artifacts").as_uri()

@@ -1,4 +1,4 @@
-"""A run → event files in its folder, which ``tensorboard --logdir`` shows."""
+"""Log a run to event files, which ``tensorboard --logdir`` shows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The number of an epoch that is written last, and is always finite: an epoch with it is whole.
-LAST = "subjects_per_second"
+# The scalar that is written last for each epoch, and is always finite: an epoch that has it is complete.
+LAST_SCALAR = "subjects_per_second"
 
 
 class TensorBoardLogger:
-    """Scalars by epoch, the config and the final metrics, in the run's folder ``tensorboard``.
+    """Write the figures of every epoch, the config and the final metrics to the run's folder ``tensorboard``.
 
-    A run that goes on writes a further file there; what an earlier life wrote of epochs that come again is hidden.
-    ConfigError where the package is missing.
+    A resumed run writes another file there; TensorBoard then hides what earlier files hold about repeated epochs.
+
+    Args:
+        patience_seconds: How long the run waits for the logger when it begins and when it ends.
+
+    Raises:
+        ConfigError: tensorboard is not installed.
     """
 
     name = "tensorboard"
@@ -33,22 +38,24 @@ class TensorBoardLogger:
     def __init__(self, *, patience_seconds: float) -> None:
         require_package("torch.utils.tensorboard", extra="tensorboard")
         self.patience_seconds = patience_seconds
-        self.advice = "See that the run's folder tensorboard can be written and that there is space"
+        self.advice = (
+            "Check that the folder tensorboard in the run's folder can be written and that there is free space"
+        )
         self._folder = Path()
         self._config: dict[str, Any] = {}
         self._done = 0
         self._file: _EventFile | None = None
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """Make the folder, or see which epochs stand there."""
+        """Create the folder, or find the last epoch that its event files hold."""
         self._folder = folder / "tensorboard"
         self._folder.mkdir(exist_ok=True)
         self._config = config
         self._done = _last_epoch(self._folder)
-        log.info("Tracked for TensorBoard: tensorboard --logdir %s", self._folder)
+        log.info("Logging to TensorBoard; view it with tensorboard --logdir %s", self._folder)
 
     def epoch_ended(self, history: History) -> None:
-        """The scalars of the epochs that do not stand there yet."""
+        """Write the scalars of the epochs that are not written yet."""
         file = self._file or self._open(history.epochs[-1].epoch)
         for epoch in history.epochs:
             if epoch.epoch > self._done:
@@ -58,7 +65,7 @@ class TensorBoardLogger:
         self._done = history.epochs[-1].epoch
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
-        """The final metrics at the last epoch: test.c_td becomes test/c_td, the first part its group."""
+        """Write the final metrics at the last epoch; ``test.c_td`` becomes ``test/c_td``, in the group ``test``."""
         file = self._file or self._open(self._done + 1)
         for metric, value in finite_only(metrics).items():
             file.add_scalar(metric.replace(".", "/", 1), value, step=self._done)
@@ -73,15 +80,18 @@ class TensorBoardLogger:
     def _open(self, epoch: int) -> _EventFile:
         self._done = min(self._done, epoch - 1)
         self._file = _EventFile(self._folder, first_step=self._done + 1)
-        self._file.add_text("config", _table(flat_parameters(self._config)), step=self._done)
+        self._file.add_text("config", _markdown_table(flat_parameters(self._config)), step=self._done)
         return self._file
 
 
 class _EventFile:
-    """Events as torch's SummaryWriter writes them, but in the caller's thread.
+    """Write events as torch's SummaryWriter does, but in the caller's thread.
 
-    SummaryWriter has a thread of its own for it, which on a full disk dies with a traceback on the console. Readers
-    hide what stands in older files from ``first_step`` on.
+    SummaryWriter uses a thread of its own, which prints a traceback to the console when the disk is full.
+
+    Args:
+        folder: Folder of the event files.
+        first_step: Readers hide the events of older files from this step on.
     """
 
     def __init__(self, folder: Path, *, first_step: int) -> None:
@@ -89,7 +99,7 @@ class _EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-        # Readers take the files in the order of their names.
+        # Readers sort the files by name, so the name begins with the time.
         path = folder / f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}.{socket.gethostname()}"
         self._event: type[Event] = Event
         self._records = RecordWriter(path.open("xb"))
@@ -97,23 +107,23 @@ class _EventFile:
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
 
     def add_scalar(self, tag: str, value: float, *, step: int) -> None:
-        """A point of a curve."""
+        """Add a point to a curve."""
         from torch.utils.tensorboard.summary import scalar
 
         self._add(scalar(tag, value), step)
 
-    def add_text(self, tag: str, words: str, *, step: int) -> None:
-        """Markdown."""
+    def add_text(self, tag: str, markdown: str, *, step: int) -> None:
+        """Add a text."""
         from torch.utils.tensorboard.summary import text
 
-        self._add(text(tag, words), step)
+        self._add(text(tag, markdown), step)
 
     def flush(self) -> None:
-        """Let readers see it."""
+        """Write the buffered events to the file."""
         self._records.flush()
 
     def close(self) -> None:
-        """Flush and close."""
+        """Flush and close the file."""
         self._records.close()
 
     def _add(self, summary: Summary, step: int) -> None:
@@ -125,13 +135,13 @@ class _EventFile:
 
 
 def _last_epoch(folder: Path) -> int:
-    """The last epoch that the event files of a folder show; 0 where there is none."""
+    """Return the last complete epoch of the event files in a folder; 0 where there is none."""
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-    found = EventAccumulator(str(folder), size_guidance={SCALARS: 1}).Reload()
-    return found.Scalars(LAST)[-1].step if LAST in found.Tags()[SCALARS] else 0
+    events = EventAccumulator(str(folder), size_guidance={SCALARS: 1}).Reload()
+    return events.Scalars(LAST_SCALAR)[-1].step if LAST_SCALAR in events.Tags()[SCALARS] else 0
 
 
-def _table(rows: dict[str, str]) -> str:
+def _markdown_table(rows: dict[str, str]) -> str:
     lines = [f"| {key} | {value.replace('|', '&#124;')} |" for key, value in rows.items()]
     return "\n".join(["| key | value |", "|---|---|", *lines])

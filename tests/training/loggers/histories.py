@@ -1,4 +1,4 @@
-"""Histories, configs and run folders as small as a logger needs them."""
+"""Build small histories, configs and run folders for the tests of the loggers."""
 
 import logging
 
@@ -9,7 +9,7 @@ METRICS = {"test.c_td": 0.75, "test.nll": 2.5, "test.baseline.oracle.c_td": floa
 
 
 def history(epochs, *, shift=0.0, val_c_td=0.5):
-    """So many epochs, each with numbers of its own; ``shift`` makes them those of another life."""
+    """Build a history of some epochs with distinct figures; ``shift`` gives the figures of another process."""
     return History(
         10,
         0.5,
@@ -22,7 +22,7 @@ def history(epochs, *, shift=0.0, val_c_td=0.5):
 
 
 def results(folder):
-    """Fill a run's folder with what a finished run leaves there."""
+    """Fill a folder with the files of a finished run."""
     for name in ("config.yaml", "history.json", "metrics.json", "report.html", "predictions.parquet"):
         (folder / name).write_text(f"this is {name}")
     for name in ("figures", "checkpoints"):
@@ -32,5 +32,5 @@ def results(folder):
 
 
 def warnings_in(caplog):
-    """What was said as a warning, each as it is read."""
+    """Return the logged warnings as text."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,4 +1,4 @@
-"""What the tests of the MLflow logger share: lives of a run, what MLflow has of it, and a real server."""
+"""Helpers of the MLflow tests: log a run, read what MLflow stored, and start a real server."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from tests.training.loggers.histories import CONFIG, METRICS
 
 
 def needs_mlflow():
-    """Skip a module where the extra is not installed."""
+    """Skip a module where mlflow is not installed."""
     try:
         found = version("mlflow")
     except PackageNotFoundError:
@@ -38,7 +38,7 @@ def tracker_of(*, store=None, folder="", experiment="survlstm", log_checkpoint=F
 
 
 def life(logger, folder, histories, *, config=CONFIG, metrics=METRICS, state="finished", killed=False):
-    """One life of a run, without a guard, so that an error is an error; ``killed`` leaves all as it stands."""
+    """Log a run without BackgroundLogger, so that errors are raised; ``killed`` leaves out the end of the run."""
     folder.mkdir(exist_ok=True)
     logger.begin(config, name=folder.name, folder=folder)
     for each in histories:
@@ -49,7 +49,7 @@ def life(logger, folder, histories, *, config=CONFIG, metrics=METRICS, state="fi
 
 
 def guarded_run(logger, folder, histories, *, between=lambda guarded: None):
-    """The same with a guard; ``between`` is called before the epochs. Gives the seconds that the run was held up."""
+    """Log a run through BackgroundLogger; call ``between`` before the epochs and return the seconds of waiting."""
     folder.mkdir(exist_ok=True)
     guarded = BackgroundLogger(logger)
     started = time.monotonic()
@@ -65,7 +65,7 @@ def guarded_run(logger, folder, histories, *, between=lambda guarded: None):
 
 
 class Kept:
-    """What a store has of an experiment, read with a client of its own."""
+    """What a store holds of an experiment, read with a separate client."""
 
     def __init__(self, store, experiment="survlstm"):
         from mlflow import MlflowClient
@@ -76,17 +76,17 @@ class Kept:
 
     @property
     def run(self):
-        """The only one."""
+        """Return the only run of the experiment."""
         (run,) = self.runs
         return run
 
     def points(self, metric):
-        """Step and value of every point, in the order of the steps."""
+        """Return step and value of every logged value, in the order of the steps."""
         history = self.client.get_metric_history(self.run.info.run_id, metric)
         return sorted((point.step, point.value) for point in history)
 
     def files(self, path=None):
-        """The artifacts, folders with what is in them."""
+        """Return the paths of the artifacts, with the contents of folders."""
         found = self.client.list_artifacts(self.run.info.run_id, path)
         return [name for each in found for name in (self.files(each.path) if each.is_dir else [each.path])]
 
@@ -101,7 +101,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        """Start it where it does not run, and wait until it answers."""
+        """Start the server if it is not running, and wait until it answers."""
         if self.process is not None:
             return
         words = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
@@ -125,11 +125,11 @@ class Server:
             time.sleep(0.2)
 
     def signal(self, number):
-        """To all its processes."""
+        """Send a signal to all processes of the server."""
         os.killpg(self.process.pid, number)
 
     def kill(self):
-        """At once; it can be started again."""
+        """Kill the server at once; it can be started again."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""BackgroundLogger: whatever a logger does, the run goes on, is told once and waits no longer than was said."""
+"""BackgroundLogger keeps a logger's errors and delays from the run, and warns once."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from tests.training.loggers.histories import CONFIG, METRICS, history, warnings_
 
 
 class Logger:
-    """Notes what it is told; ``does`` is called before, with the name of the method."""
+    """Record the calls; ``does`` is called first, with the name of the method."""
 
     name = "tensorboard"
     advice = "See to it"
@@ -40,7 +40,7 @@ class Logger:
 
 
 def run_of(logger, folder, *, epochs=3):
-    """A whole run; the seconds that it took."""
+    """Log a whole run and return its seconds."""
     started = time.monotonic()
     guarded = BackgroundLogger(logger)
     guarded.begin(CONFIG, name="a run", folder=folder)
@@ -110,9 +110,9 @@ def test_an_error_is_told_once_and_then_there_is_silence(where, error, tmp_path,
     run_of(logger, tmp_path)
     assert logger.closed.wait(10)
     (said,) = warnings_in(caplog)
-    assert said.startswith("logger=tensorboard is off from here on, and the run goes on: ")
+    assert said.startswith("logger=tensorboard is switched off, and the run continues without it: ")
     assert type(error).__name__ in said
-    assert said.endswith(". See to it; history.json and metrics.json hold everything all the same")
+    assert said.endswith(". See to it; history.json and metrics.json hold all of the figures")
     assert "\n" not in said
     told = [told[0] for told in logger.told]
     assert told == {"begin": [], "epoch_ended": ["begin"]}.get(where, ["begin", *["epoch_ended"] * (len(told) - 1)])

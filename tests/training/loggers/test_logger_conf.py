@@ -1,4 +1,4 @@
-"""conf/logger: every file holds exactly what its logger is made with."""
+"""Every file in conf/logger holds exactly the arguments of its logger."""
 
 import pytest
 from hydra.utils import instantiate

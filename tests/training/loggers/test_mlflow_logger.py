@@ -1,4 +1,4 @@
-"""MLflowLogger with a SQLite file: what MLflow shows of a run, and of one that goes on."""
+"""MLflowLogger with a SQLite store: what MLflow holds of a run and of a resumed run."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ needs_mlflow()
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory):
-    """A SQLite file that MLflow has made: seconds, so once."""
+    """A SQLite store created by MLflow, once for the module because it takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     life(tracker_of(folder=folder, experiment="another"), folder / "run", [])
     return folder / "mlflow.db"
@@ -29,7 +29,7 @@ def empty_store(tmp_path_factory):
 
 @pytest.fixture
 def outputs(tmp_path, empty_store):
-    """The folder of runs and of their store."""
+    """A folder for runs and their store."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     return tmp_path
 
@@ -113,7 +113,7 @@ def test_long_and_many_params(outputs, caplog):
     assert len(params["codes"]) == 500
     assert params["codes"].startswith('["SNOMED/44054006", "SNOMED/')
     assert params["codes"].endswith(" … (cut from 3800 characters)")
-    assert "Cut for MLflow to 500 characters: codes; config.yaml is whole" in caplog.messages
+    assert "Cut to 500 characters for MLflow: codes; the artifact config.yaml holds the whole values" in caplog.messages
 
 
 def test_a_run_that_goes_on_does_so_in_its_own_without_a_point_twice(outputs):
@@ -201,7 +201,7 @@ def test_a_locked_store_holds_a_run_up_no_longer_than_its_patience(outputs, capl
         other.execute("BEGIN EXCLUSIVE")
         assert guarded_run(tracker_of(folder=outputs, patience_seconds=1.0), outputs / "run", [history(1)]) < 8
         (said,) = warnings_in(caplog)
-        assert "it has not answered for 1 s. See that sqlite:////" in said
+        assert "it has not answered for 1 s. Check that sqlite:////" in said
         other.execute("ROLLBACK")
     other.close()
     for thread in threading.enumerate():
@@ -213,7 +213,7 @@ def test_a_folder_that_can_not_be_written_is_one_warning(tmp_path, caplog):
     (tmp_path / "a file").write_text("")
     guarded_run(tracker_of(folder=tmp_path / "a file" / "outputs"), tmp_path / "run", [history(1)])
     (said,) = warnings_in(caplog)
-    assert "logger=mlflow is off from here on, and the run goes on: NotADirectoryError" in said
+    assert "logger=mlflow is switched off, and the run continues without it: NotADirectoryError" in said
 
 
 def test_the_store_is_a_file_of_the_folder_unless_an_address_is_given(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""MLflowLogger and servers: a real one, one that is killed, one that hangs, one that is not there."""
+"""MLflowLogger with a real server, a killed one, one that never answers and one that does not exist."""
 
 import random
 import signal
@@ -38,7 +38,7 @@ sys.stderr.write(f"left at {time.time()}")
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """The server of the module; a test that has killed it leaves it to the next to start it again."""
+    """One server for the module; it is started again if a test has killed it."""
     server = Server(tmp_path_factory.mktemp("server"))
     yield server
     server.kill()
@@ -52,14 +52,14 @@ def server(started):
 
 @pytest.fixture
 def deaf():
-    """The address of a server that takes every connection and never answers."""
+    """The address of a server that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """A user who has MLflow wait for a second and try once."""
+    """Settings in the environment that make MLflow wait for one second and try once."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
@@ -95,8 +95,8 @@ def test_a_server_killed_in_a_run_is_one_warning_and_gets_all_when_the_run_goes_
     held = guarded_run(logger(), run, [history(1), history(2)], between=lambda guarded: server.kill())
     assert held < 10
     (said,) = warnings_in(caplog)
-    assert said.startswith("logger=mlflow is off from here on, and the run goes on: MlflowException: ")
-    assert f"See that {server.url} is an MLflow store that answers, or set logger.store; history.json" in said
+    assert said.startswith("logger=mlflow is switched off, and the run continues without it: MlflowException: ")
+    assert f"Check that {server.url} is an MLflow store that can be reached, or set logger.store; history.json" in said
     server.start()
     caplog.clear()
     guarded_run(logger(), run, [history(3)])
@@ -121,7 +121,7 @@ def test_a_server_that_stands_still_in_a_run_holds_it_up_no_longer_than_its_pati
 
 
 def nowhere():
-    """The address of a port that nobody listens at."""
+    """The address of a port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
@@ -140,7 +140,7 @@ def test_a_server_that_never_answers_holds_a_run_up_no_longer_than_its_patience(
     held = guarded_run(tracker_of(store=deaf, patience_seconds=PATIENCE), tmp_path / "run", [history(1), history(2)])
     assert PATIENCE <= held < PATIENCE + 8
     (said,) = warnings_in(caplog)
-    assert f"it has not answered for 2 s. See that {deaf} is an MLflow store that answers" in said
+    assert f"it has not answered for 2 s. Check that {deaf} is an MLflow store that can be reached" in said
 
 
 def test_mlflow_itself_gives_up_on_a_server_that_never_answers(deaf, tmp_path, caplog, impatient):
@@ -167,7 +167,7 @@ def test_a_server_that_never_answers_keeps_no_process_and_draws_no_random_number
     )
     assert ended.returncode == 0, ended.stderr
     said, left = ended.stderr.split("left at ")
-    assert said.startswith("logger=mlflow is off from here on"), said
+    assert said.startswith("logger=mlflow is switched off"), said
     assert said.count("\n") == 1, said
     assert ended.stdout == ""
     assert time.time() - float(left) < 5

@@ -1,4 +1,4 @@
-"""TensorBoardLogger: what it writes is read back by TensorBoard itself."""
+"""TensorBoardLogger: TensorBoard itself reads back what was written."""
 
 import resource
 import sys
@@ -15,7 +15,7 @@ PER_EPOCH = ["train_loss", "val_loss", "val_c_td", "lr", "grad_norm", "seconds",
 
 
 def life(folder, histories, *, metrics=METRICS, state="finished", killed=False):
-    """One life of a run; ``killed`` leaves the file as it stands."""
+    """Log a run; ``killed`` leaves out the end of the run."""
     logger = TensorBoardLogger(patience_seconds=30.0)
     logger.begin(CONFIG, name="a run", folder=folder)
     for each in histories:
@@ -126,7 +126,7 @@ def test_a_folder_that_can_not_be_made_is_one_warning(tmp_path, caplog):
     guarded.close()
     (said,) = warnings_in(caplog)
     assert "FileExistsError" in said
-    assert "See that the run's folder tensorboard can be written and that there is space" in said
+    assert "Check that the folder tensorboard in the run's folder can be written and that there is free space" in said
 
 
 def test_a_full_disk_is_one_warning(tmp_path, caplog):
