@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import nn
 
-from survlstm.config.schema import RandomOutcomeConfig, RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.external_cohort import select_subjects
 from survlstm.evaluation.results import Difference, EvaluationSummary, Finding
+from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.prediction import predict_split
 
@@ -29,17 +29,35 @@ STANDARD_ERRORS = 3
 
 
 def run_sanity_checks(
-    model: nn.Module, batches: Batches, device: torch.device, *, config: RunConfig, summary: EvaluationSummary
+    model: nn.Module,
+    batches: Batches,
+    device: torch.device,
+    *,
+    summary: EvaluationSummary,
+    settings: EvaluationSettings,
+    random_outcome: bool,
 ) -> tuple[Finding, ...]:
-    """Every canary's finding; ``batches`` are those of the judged split."""
+    """Run every sanity check.
+
+    Args:
+        model: The trained model, on ``device``.
+        batches: Batches of the evaluated split.
+        device: Device of the predictions.
+        summary: The evaluation of the model on that split.
+        settings: Settings of the evaluation.
+        random_outcome: Whether the outcome is drawn without regard to the history.
+
+    Returns:
+        One finding for each check, passed or not.
+    """
     tensors, members = batches.tensors, batches.members
     step, event = tensors.step[members], tensors.event[members]
     return (
         hazards_are_causal(model, batches, device),
         constant_hazards_score_half(step, event),
-        random_hazards_score_half(step, event, seed=config.seed),
-        random_outcome_scores_half(summary, config),
-        oracle_is_unbeaten(summary, config.evaluation.confidence),
+        random_hazards_score_half(step, event, seed=settings.seed),
+        random_outcome_scores_half(summary, settings.confidence, random_outcome=random_outcome),
+        oracle_is_unbeaten(summary, settings.confidence),
     )
 
 
@@ -104,7 +122,7 @@ def random_hazards_score_half(
     return Finding(check, "failure", "Random hazards do not score 0.5: the C-index is biased.", evidence)
 
 
-def random_outcome_scores_half(summary: EvaluationSummary, config: RunConfig) -> Finding:
+def random_outcome_scores_half(summary: EvaluationSummary, confidence: float, *, random_outcome: bool) -> Finding:
     """On an outcome that ignores history, a trained model must score 0.5 within three standard errors.
 
     On the landmark clock the random outcome does not ignore history: who comes often has more steps in a year.
@@ -112,14 +130,14 @@ def random_outcome_scores_half(summary: EvaluationSummary, config: RunConfig) ->
     check, c_td = "sanity check: nothing is found in a random outcome", summary.model.c_td
     if summary.split != "test":
         return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={summary.split}")
-    if not isinstance(config.outcome, RandomOutcomeConfig) or summary.clock != "visit":
+    if not random_outcome or summary.clock != "visit":
         return Finding(
             check, "ok", "Does not apply: not the random outcome on the visit clock.", "outcome=random asks it"
         )
     if c_td.interval is None:
         said = "Not decidable: there is no interval."
         return Finding(check, "note", said, f"c_td {c_td.value:.3f}, {summary.events} events")
-    error = _error(c_td.interval, config.evaluation.confidence)
+    error = _error(c_td.interval, confidence)
     evidence = f"c_td {c_td.value:.3f}, standard error {error:.3f}"
     if abs(c_td.value - 0.5) <= STANDARD_ERRORS * error:
         return Finding(check, "ok", "The model finds nothing in a random outcome, as it must.", evidence)

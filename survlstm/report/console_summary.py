@@ -15,9 +15,9 @@ import pandas as pd
 from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.comparison import Comparison
-from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Finding, LandmarkResult, StepRow
+from survlstm.evaluation.evaluated_run import EvaluatedRun
+from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Finding, LandmarkResult
 from survlstm.report.task import RunTask
-from survlstm.training.history import History
 from survlstm.utils.files import write_json
 
 log = logging.getLogger(__name__)
@@ -182,20 +182,19 @@ def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def write_metrics(
-    path: Path,
-    prepared: PreparedData,
-    history: History | None,
-    *,
-    task: RunTask,
-    summary: EvaluationSummary,
-    validation: StepRow | None,
-    findings: Sequence[Finding],
-) -> None:
-    """metrics.json: the summary with its conventions, the health checks, and the way the data took."""
+def write_metrics(path: Path, run: EvaluatedRun, findings: Sequence[Finding], *, task: RunTask) -> None:
+    """Write metrics.json: the summary with its conventions, the findings and the cohort flow.
+
+    Args:
+        path: The file.
+        run: The evaluated run.
+        findings: Findings of the diagnostics and the sanity checks.
+        task: Outcome and data of the run.
+    """
+    summary, history = run.summary, run.history
     content: dict[str, Any] = {"task": to_json(task), summary.split: to_json(summary), "diagnostics": to_json(findings)}
-    if validation is not None:
-        content["validation"] = {"c_td": to_json(validation.c_td), "nll": to_json(validation.nll)}
+    if run.validation is not None:
+        content["validation"] = {"c_td": to_json(run.validation.c_td), "nll": to_json(run.validation.nll)}
     if history is not None:
         best = history.best
         content["training"] = {
@@ -206,7 +205,7 @@ def write_metrics(
             "parameters_per_subject": history.parameters_per_subject,
             "stopped": history.stopped,
         }
-    write_json(path, content | {"data": _data(prepared)})
+    write_json(path, content | {"data": _data(run.prepared)})
 
 
 def write_failure(path: Path, prepared: PreparedData, finding: Finding, *, task: RunTask) -> None:

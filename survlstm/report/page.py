@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from survlstm.data.prepare import CohortFlow
+from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.results import Calibration, EvaluationSummary, Finding, LandmarkResult, best_by_c_index
 from survlstm.report import formatting
 from survlstm.report.figures.calibration import draw_calibration
@@ -16,6 +17,7 @@ from survlstm.report.figures.cohort import draw_flow
 from survlstm.report.figures.curves import draw_examples, draw_groups
 from survlstm.report.figures.learning import draw_learning
 from survlstm.report.figures.ranking import draw_forest, draw_heat_map
+from survlstm.report.task import RunDescription
 from survlstm.report.templates import template_environment
 from survlstm.training.history import History
 from survlstm.utils.files import write_text
@@ -49,21 +51,27 @@ class ReportFigures:
 
 def write_report(
     folder: Path,
+    run: EvaluatedRun,
+    findings: Sequence[Finding],
     *,
-    title: str,
-    banner: str = "",
-    summary: EvaluationSummary,
-    findings: tuple[Finding, ...],
-    flow: CohortFlow,
-    history: History | None,
-    config_yaml: str,
+    description: RunDescription,
     manifest: dict[str, str],
 ) -> Path:
-    """Write ``folder/report.html`` and ``folder/figures/*.svg`` and ``*.png``; return the page's path.
+    """Write ``report.html`` and ``figures/*.svg`` and ``figures/*.png``.
 
-    The page holds its style and figures and asks for nothing from anywhere. Equal values give equal bytes.
-    ``history`` is None where a saved model was judged without training.
+    The page holds its style and its figures and requests nothing from elsewhere. Equal values give equal bytes.
+
+    Args:
+        folder: The folder that receives the files.
+        run: The evaluated run.
+        findings: Findings of the diagnostics and the sanity checks.
+        description: Title, task and configuration.
+        manifest: Versions, machine, data and times.
+
+    Returns:
+        The path of the page.
     """
+    summary, history, flow = run.summary, run.history, run.prepared.flow
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
@@ -74,14 +82,14 @@ def write_report(
     write_text(
         path,
         page.render(
-            title=title,
-            banner=banner,
+            title=description.title,
+            banner=description.task.banner,
             summary=summary,
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,
             history=history,
             kept=history.best if history and history.epochs else None,
-            config_yaml=config_yaml,
+            config_yaml=description.config_yaml,
             manifest=manifest,
             plates=plates,
             best_baseline=best_by_c_index(summary.rows, "baseline"),

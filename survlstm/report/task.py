@@ -27,6 +27,25 @@ class RunTask(NamedTuple):
         return f"outcome {self.outcome}, {self.data}"
 
 
+class RunDescription(NamedTuple):
+    """Title, task and configuration of a run, as its page shows them.
+
+    Attributes:
+        name: The run, or the evaluation of a run.
+        task: Its outcome and data.
+        config_yaml: The composed configuration of the command.
+    """
+
+    name: str
+    task: RunTask
+    config_yaml: str
+
+    @property
+    def title(self) -> str:
+        """The headline of the page."""
+        return f"{self.name}: {self.task.title}"
+
+
 def describe_task(config: RunConfig, data: DataConfig | None = None) -> RunTask:
     """The task of a run, or of its model on other ``data``."""
     return RunTask(outcome_name(config.outcome), _data_name(data or config.data), outcome_banner(config.outcome))

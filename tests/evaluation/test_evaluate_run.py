@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from survlstm.config.schema import BaselineName, EvaluationConfig, LandmarksConfig
+from survlstm.config.schema import BaselineName
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES
@@ -14,6 +14,7 @@ from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
 from survlstm.evaluation.comparators import Comparator, LandmarkComparator
 from survlstm.evaluation.evaluate_run import _with_hazards, evaluate_predictions
 from survlstm.evaluation.landmarks import reference_split
+from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.evaluation.step_metrics import count_comparable_pairs, nll_by_subject
 from survlstm.training.prediction import Predictions
 from tests.evaluation.baselines.coded_cohorts import cohort
@@ -33,9 +34,15 @@ def quick():
 
 
 def settings(*, visits=(), days=(), horizons=(1, 3), baselines=()):
-    landmarks = LandmarksConfig(visits=list(visits), days=list(days), horizons=list(horizons))
-    return EvaluationConfig(
-        resamples=100, confidence=0.95, min_events=30, landmarks=landmarks, baselines=list(baselines)
+    return EvaluationSettings(
+        resamples=100,
+        confidence=0.95,
+        min_events=30,
+        landmark_visits=tuple(visits),
+        landmark_days=tuple(days),
+        horizons=tuple(horizons),
+        baselines=tuple(baselines),
+        seed=0,
     )
 
 
@@ -57,7 +64,6 @@ def judged(tensors, hazard, part=Split.TEST, **asked):
         tensors,
         part,
         settings=settings(**asked),
-        seed=0,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
 from survlstm.data.prepare import CohortFlow
+from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.results import (
     Calibration,
     Curves,
@@ -20,7 +21,10 @@ from survlstm.evaluation.results import (
     LandmarkRow,
     StepRow,
 )
+from survlstm.report.task import RunDescription, RunTask
 from survlstm.training.history import Epoch, History
+from tests.evaluated_runs import evaluated_run
+from tests.tensors import tensors_of
 
 CONFIG = "data:\n  path: null\n  min_visits: 3\nmodel:\n  hidden: 128  # <units> & more\nseed: 0\n"
 MANIFEST = {
@@ -265,6 +269,19 @@ def flow(**changes):
         "warnings": ("Histories are cut on the left: 38 % of the subjects start with an active condition.",),
     }
     return CohortFlow(**{**values, **changes})
+
+
+def run(summary, *, history, flow):
+    """The evaluated run with this summary."""
+    tensors = tensors_of(step=[1], event=[True], split=[2])
+    return evaluated_run(
+        summary, history=history, flow=flow, tensors=tensors, vocabulary=Vocabulary(("[PAD]", "[UNK]"))
+    )
+
+
+def description(banner=""):
+    """Title, task and configuration of the page."""
+    return RunDescription("lstm_small on cohort_1000", RunTask("death", "1,000 simulated patients", banner), CONFIG)
 
 
 def history(epochs=34, best_epoch=24):

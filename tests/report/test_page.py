@@ -12,6 +12,7 @@ from survlstm.data.cohort import Exclusion
 from survlstm.evaluation.results import Estimate, Finding, LandmarkCell
 from survlstm.report.figures.canvas import PALETTE
 from survlstm.report.page import write_report
+from survlstm.report.task import RunDescription, RunTask
 from survlstm.training.history import History
 from tests.report import sample
 
@@ -20,15 +21,10 @@ VOID = {"meta", "link", "br", "hr", "img", "use", "path", "rect", "circle", "lin
 
 def report(folder, summary, **changes):
     """Write the report of a summary with everything else as in the sample."""
-    values = {
-        "title": "lstm_small on cohort_1000",
-        "findings": sample.FINDINGS,
-        "flow": sample.flow(),
-        "history": sample.history(),
-        "config_yaml": sample.CONFIG,
-        "manifest": sample.MANIFEST,
-    }
-    return write_report(folder, summary=summary, **{**values, **changes})
+    values = {"history": sample.history(), "flow": sample.flow()}
+    run = sample.run(summary, **{name: changes.pop(name, value) for name, value in values.items()})
+    others = {"findings": sample.FINDINGS, "description": sample.description(), "manifest": sample.MANIFEST}
+    return write_report(folder, run, **{**others, **changes})
 
 
 def words(path):
@@ -238,7 +234,6 @@ def test_names_from_the_data_are_escaped(tmp_path):
     path = report(
         tmp_path,
         dataclasses.replace(summary, rows=rows, curves=curves),
-        title=bad,
         findings=(Finding(bad, "warning", bad, bad, (bad,)),),
         flow=sample.flow(
             subjects_excluded=(Exclusion(bad, 3, 1),),
@@ -247,7 +242,7 @@ def test_names_from_the_data_are_escaped(tmp_path):
             outcome_facts={bad: 1.0},
         ),
         history=History(1, 1.0, sample.history().epochs, 24, bad),
-        config_yaml=bad,
+        description=RunDescription(bad, RunTask(bad, bad, bad), bad),
         manifest={bad: bad},
     )
     assert "<script" not in path.read_text(encoding="utf-8")

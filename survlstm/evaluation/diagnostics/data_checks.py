@@ -27,23 +27,23 @@ SHOWN_SUSPECTS = 3
 FAR_OFF_IN_INTERVALS = 0.02
 
 
-def risk_time_correlation(facts: DiagnosticContext) -> Finding:
+def risk_time_correlation(context: DiagnosticContext) -> Finding:
     """The guide: risk and event time of a synthetic outcome must correlate below -0.3."""
-    check, correlation = "risk and event time", facts.flow.outcome_facts.get("risk_time_correlation")
+    check, correlation = "risk and event time", context.run.prepared.flow.outcome_facts.get("risk_time_correlation")
     if correlation is None:
         return Finding(check, "ok", "The outcome is not a synthetic one, so its risk is not known.", "no correlation")
     evidence = f"correlation of mean risk with event step {correlation:.3f}; must be below {WEAKEST_CORRELATION}"
     if correlation < WEAKEST_CORRELATION:
         return Finding(check, "ok", "High risk comes with early events, as it must.", evidence)
     said = "High risk does not come with early events: the synthetic outcome has little to teach."
-    return Finding(check, "warning", said, evidence, advice.clearer_outcome(facts.config))
+    return Finding(check, "warning", said, evidence, advice.clearer_outcome(context.settings))
 
 
-def event_rate(facts: DiagnosticContext) -> Finding:
+def event_rate(context: DiagnosticContext) -> Finding:
     """A drawn outcome must meet the event rate that was asked for."""
-    check, found = "event rate", facts.flow.outcome_facts
+    check, found = "event rate", context.run.prepared.flow.outcome_facts
     if "asked_event_rate" not in found:
-        judged = f"{facts.summary.events} of {facts.summary.subjects} judged subjects"
+        judged = f"{context.run.summary.events} of {context.run.summary.subjects} judged subjects"
         return Finding(check, "ok", "The events are those of the records.", f"events of {judged}")
     off = abs(found["event_rate"] - found["asked_event_rate"])
     evidence = f"event rate {found['event_rate']:.3f}, {found['asked_event_rate']:g} asked for"
@@ -51,13 +51,13 @@ def event_rate(facts: DiagnosticContext) -> Finding:
         return Finding(check, "ok", f"The event rate is within {RATE_TOLERANCE:g} of what was asked for.", evidence)
     said = f"The event rate is {off:.3f} off what was asked for."
     too_few = found["event_rate"] < found["asked_event_rate"]
-    remedies = advice.less_censoring(facts.config) if too_few else advice.larger_cohort(facts.config)
+    remedies = advice.less_censoring(context.settings) if too_few else advice.larger_cohort(context.settings)
     return Finding(check, "warning" if off > RATE_FAR_OFF else "note", said, evidence, remedies)
 
 
-def interval_censoring(facts: DiagnosticContext) -> Finding:
+def interval_censoring(context: DiagnosticContext) -> Finding:
     """On the landmark clock whoever leaves inside an interval counts as gone at its start: risk is overstated."""
-    check, tensors = "intervals of the landmark clock", facts.tensors
+    check, tensors = "intervals of the landmark clock", context.run.prepared.tensors
     if tensors.clock == "visit":
         return Finding(check, "ok", "Does not apply: the steps are visits.", "visit clock")
     train = tensors.members(Split.TRAIN)
@@ -71,39 +71,43 @@ def interval_censoring(facts: DiagnosticContext) -> Finding:
     if abs(in_steps - in_days) <= FAR_OFF_IN_INTERVALS:
         return Finding(check, "ok", "Counting in intervals changes the risk by next to nothing.", evidence)
     said = "Censoring inside the intervals shifts the risk that the model learns."
-    return Finding(check, "warning", said, evidence, advice.shorter_intervals(facts.config))
+    return Finding(check, "warning", said, evidence, advice.shorter_intervals(context.settings))
 
 
-def cut_histories(facts: DiagnosticContext) -> Finding:
+def cut_histories(context: DiagnosticContext) -> Finding:
     """Left truncation: harmless where the outcome was drawn on the record, which then is all there is."""
     check = "left-truncated histories"
-    said = [warning for warning in facts.flow.warnings if warning.startswith(CUT_HISTORIES)]
+    said = [warning for warning in context.run.prepared.flow.warnings if warning.startswith(CUT_HISTORIES)]
     if not said:
         return Finding(check, "ok", "The histories show no common start.", "no year with a sudden rise of records")
-    if "asked_event_rate" in facts.flow.outcome_facts:
+    if "asked_event_rate" in context.run.prepared.flow.outcome_facts:
         finding = "The histories are cut at a common start; the outcome was drawn on what is left, so it holds."
         return Finding(check, "note", finding, " ".join(said))
     finding = "The histories are cut at a common start: the first record is no start of care."
     return Finding(check, "warning", finding, " ".join(said), ("an export with exporter.years_of_history of 0",))
 
 
-def source_warnings(facts: DiagnosticContext) -> Finding:
+def source_warnings(context: DiagnosticContext) -> Finding:
     """Whatever else was noticed while reading and labelling."""
     check = "reading and labelling"
-    said = [warning for warning in facts.flow.warnings if not warning.startswith((CUT_HISTORIES, *OUTCOME_FACTS))]
+    said = [
+        warning
+        for warning in context.run.prepared.flow.warnings
+        if not warning.startswith((CUT_HISTORIES, *OUTCOME_FACTS))
+    ]
     if not said:
         return Finding(check, "ok", "Reading and labelling noticed nothing else.", "no warning")
     return Finding(check, "warning", f"Reading and labelling gave warnings: {len(said)}.", " ".join(said))
 
 
-def suspected_leakage(facts: DiagnosticContext) -> Finding:
+def suspected_leakage(context: DiagnosticContext) -> Finding:
     """One code that alone ranks nearly perfectly, on the training and validation subjects."""
-    check, tensors = "leak suspects", facts.tensors
+    check, tensors = "leak suspects", context.run.prepared.tensors
     members = np.flatnonzero(tensors.split != Split.TEST)
-    ranks = discrimination_by_code(tensors, members, codes=len(facts.vocabulary))
+    ranks = discrimination_by_code(tensors, members, codes=len(context.run.prepared.vocabulary))
     found = find_suspects(
         ranks,
-        facts.vocabulary.entries,
+        context.run.prepared.vocabulary.entries,
         threshold=SUSPICIOUS,
         min_events=FEWEST_CARRIER_EVENTS,
         subjects=len(members),
@@ -120,7 +124,7 @@ def suspected_leakage(facts: DiagnosticContext) -> Finding:
     if np.isfinite(ranks.c_td).any():
         code = int(np.nanargmax(ranks.c_td))
         figures = (float(ranks.c_td[code]), int(ranks.carriers[code]), int(ranks.carrier_events[code]))
-        best = f"best: {_figures(LeakageSuspect(facts.vocabulary.entries[code], False, *figures))}"
+        best = f"best: {_figures(LeakageSuspect(context.run.prepared.vocabulary.entries[code], False, *figures))}"
     return Finding(check, "ok", f"No code alone reaches a C-index of {SUSPICIOUS:g}.", best)
 
 

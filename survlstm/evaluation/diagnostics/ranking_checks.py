@@ -18,50 +18,52 @@ FEWEST_EVENTS_WITHIN = 5
 FEWEST_FOLLOWED = 10
 
 
-def test_c_index(facts: DiagnosticContext) -> Finding:
+def test_c_index(context: DiagnosticContext) -> Finding:
     """The headline C-index."""
-    model = facts.summary.model
-    return _c_index(facts, facts.summary.split, model.c_td.value, model.c_td.interval, facts.summary.events)
+    model = context.run.summary.model
+    return _c_index(
+        context, context.run.summary.split, model.c_td.value, model.c_td.interval, context.run.summary.events
+    )
 
 
-def validation_c_index(facts: DiagnosticContext) -> Finding:
+def validation_c_index(context: DiagnosticContext) -> Finding:
     """The C-index on validation at the epoch whose weights were judged."""
-    return _c_index(facts, "validation", facts.kept.val_c_td, None, facts.val_events)
+    return _c_index(context, "validation", context.best_epoch.val_c_td, None, context.val_events)
 
 
-def record_length(facts: DiagnosticContext) -> Finding:
+def record_length(context: DiagnosticContext) -> Finding:
     """Ranking by nothing but the length of the record must not win: the number of visits knows the outcome."""
-    row = next((row for row in facts.summary.rows if row.name == RECORD_LENGTH), None)
+    row = next((row for row in context.run.summary.rows if row.name == RECORD_LENGTH), None)
     if row is None:
         said = "Record length was no contender; add record_length to evaluation.baselines."
         return Finding(RECORD_LENGTH, "note", said, "evaluation.baselines does not name it")
-    evidence = _against(facts.summary.model, row)
-    if math.isnan(row.c_td.value) or math.isnan(facts.summary.model.c_td.value):
+    evidence = _against(context.run.summary.model, row)
+    if math.isnan(row.c_td.value) or math.isnan(context.run.summary.model.c_td.value):
         return Finding(RECORD_LENGTH, "note", "Not decidable: no two subjects can be compared.", evidence)
-    if not row.c_td.value > facts.summary.model.c_td.value:
+    if not row.c_td.value > context.run.summary.model.c_td.value:
         return Finding(RECORD_LENGTH, "ok", "The model ranks no worse than the length of the record alone.", evidence)
     said = "The length of the record alone ranks better than the model"
-    if facts.is_random:
+    if context.is_random:
         return Finding(RECORD_LENGTH, "ok", f"{said}; the outcome is random, so neither means anything.", evidence)
-    remedies = facts.learn_more
+    remedies = context.ranking_advice
     if row.c_td_difference is not None and row.c_td_difference.interval.high < 0:
         return Finding(RECORD_LENGTH, "failure", f"{said}, beyond noise.", evidence, remedies)
     return Finding(RECORD_LENGTH, "warning", f"{said}, though within noise.", evidence, remedies)
 
 
-def best_baseline(facts: DiagnosticContext) -> Finding:
+def best_baseline(context: DiagnosticContext) -> Finding:
     """A model is worth its trouble only where it ranks better, and is likelier, than the best of the baselines."""
-    check, model = "best baseline", facts.summary.model
-    rows = facts.summary.rows
+    check, model = "best baseline", context.run.summary.model
+    rows = context.run.summary.rows
     best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
         return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
     evidence = (
         f"{_against(model, best)}; nll {model.nll.value:.3f} against {likeliest.nll.value:.3f} of {likeliest.name}"
     )
-    if facts.is_random:
+    if context.is_random:
         return Finding(check, "ok", "The outcome is random, so there is nothing that a model could beat.", evidence)
-    remedies = facts.learn_more
+    remedies = context.ranking_advice
     if not model.c_td.value > best.c_td.value:
         said = f"The model does not rank better than the best baseline, {best.name}."
         return Finding(check, "warning", said, evidence, remedies)
@@ -69,26 +71,26 @@ def best_baseline(facts: DiagnosticContext) -> Finding:
         return Finding(check, "warning", f"The model is no likelier than {likeliest.name}.", evidence, remedies)
     if best.c_td_difference is None or best.c_td_difference.interval.low <= 0:
         said = f"The model ranks better than the best baseline, {best.name}, but not beyond noise."
-        return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
+        return Finding(check, "note", said, evidence, advice.larger_cohort(context.settings))
     return Finding(check, "ok", f"The model ranks better than the best baseline, {best.name}.", evidence)
 
 
-def event_count(facts: DiagnosticContext) -> Finding:
+def event_count(context: DiagnosticContext) -> Finding:
     """No interval is given under ``evaluation.min_events`` events."""
-    summary, needed = facts.summary, facts.config.evaluation.min_events
+    summary, needed = context.run.summary, context.evaluation.min_events
     check = f"{summary.split} events"
     evidence = f"{summary.events} events among {summary.subjects} {summary.split} subjects; {needed} are needed"
     if summary.events >= needed:
         return Finding(check, "ok", "There are enough events for an interval.", evidence)
-    remedies = advice.more_test_events(facts.config, summary.events)
+    remedies = advice.more_test_events(context.settings, events=summary.events, needed=needed)
     return Finding(
         check, "warning", "There are too few events for an interval: the figures prove nothing.", evidence, remedies
     )
 
 
-def unsupported_horizons(facts: DiagnosticContext) -> Finding:
+def unsupported_horizons(context: DiagnosticContext) -> Finding:
     """Censoring may leave nobody, or hardly anybody, at the horizons that were asked for."""
-    check, landmarks = "horizons", facts.summary.landmarks
+    check, landmarks = "horizons", context.run.summary.landmarks
     if not landmarks:
         return Finding(check, "ok", "No landmark was asked for.", "evaluation.landmarks names none")
     asked = sum(len(one.horizons) + len(one.unsupported) for one in landmarks)
@@ -96,7 +98,7 @@ def unsupported_horizons(facts: DiagnosticContext) -> Finding:
     nobody = [one.name for one in landmarks if not one.horizons]
     few = [one for one in landmarks if one.horizons and min(one.at_risk_after) < FEWEST_FOLLOWED]
     evidence = "; ".join(_followed(one) for one in landmarks)
-    remedies = _shorter_horizons(facts) + advice.less_censoring(facts.config)
+    remedies = _shorter_horizons(context) + advice.less_censoring(context.settings)
     if nobody or 2 * unsupported > asked:
         where = f"no horizon at {', '.join(nobody)}" if nobody else f"{unsupported} of {asked} horizons not"
         said = f"Censoring leaves {where} supported by the follow-up."
@@ -116,23 +118,23 @@ def unsupported_horizons(facts: DiagnosticContext) -> Finding:
         counts = ", ".join(f"{one.name}: {one.events_by[-1]} of {one.events}" for one in late)
         said = "Hardly any event comes by the last horizon: the figures from landmarks miss nearly all of them."
         return Finding(
-            check, "note", said, f"events by the last horizon: {counts}", advice.later_horizons(facts.config)
+            check, "note", said, f"events by the last horizon: {counts}", advice.later_horizons(context.settings)
         )
     return Finding(check, "ok", "The follow-up supports every horizon that was asked for.", evidence)
 
 
-def _c_index(facts: DiagnosticContext, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
+def _c_index(context: DiagnosticContext, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
     check = f"C-index on {split}"
     evidence = f"c_td {c_td:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
     evidence += f", {events} events"
-    few = "" if events >= facts.config.evaluation.min_events else f", though {events} events say little"
+    few = "" if events >= context.evaluation.min_events else f", though {events} events say little"
     if math.isnan(c_td):
         return Finding(
             check, "note", f"The C-index on {split} is undefined: no two subjects can be compared.", evidence
         )
-    if facts.is_random:
+    if context.is_random:
         return Finding(check, "ok", "The outcome is random, so a C-index about 0.5 is what must come out.", evidence)
-    remedies = facts.learn_more
+    remedies = context.ranking_advice
     if c_td < WRONG_WAY:
         certain = interval is not None and interval.high < 0.5
         said = f"The model ranks the {split} subjects the wrong way round{few}."
@@ -142,7 +144,7 @@ def _c_index(facts: DiagnosticContext, split: str, c_td: float, interval: Interv
         return Finding(check, "warning", said, evidence, remedies)
     if interval is not None and interval.low <= 0.5:
         said = f"On {split} the interval of the C-index holds 0.5: chance may have given it."
-        return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
+        return Finding(check, "note", said, evidence, advice.larger_cohort(context.settings))
     return Finding(
         check, "ok", f"On {split} the model is read as {interpret_c_index(c_td).split(';')[0]}{few}.", evidence
     )
@@ -165,13 +167,13 @@ def _followed(landmark: LandmarkResult) -> str:
     return f"{said}, not supported: {behind}" if behind else said
 
 
-def _shorter_horizons(facts: DiagnosticContext) -> tuple[str, ...]:
+def _shorter_horizons(context: DiagnosticContext) -> tuple[str, ...]:
     """The horizons that enough are followed past from every landmark; in days they are set by the clock."""
-    landmarks = facts.summary.landmarks
-    if facts.summary.clock == "landmark":
+    landmarks = context.run.summary.landmarks
+    if context.run.summary.clock == "landmark":
         return ()
     held = sorted(set.intersection(*map(_followed_past, landmarks)))
-    if not held or held == sorted(facts.config.evaluation.landmarks.horizons):
+    if not held or held == sorted(context.evaluation.horizons):
         return ()
     return (f"evaluation.landmarks.horizons=[{','.join(f'{horizon:g}' for horizon in held)}]",)
 
