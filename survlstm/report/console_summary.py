@@ -106,7 +106,7 @@ def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, b
 
 
 def step_table(summary: EvaluationSummary) -> pd.DataFrame:
-    """One line a contender: c_td and nll with intervals, and what the model has over it."""
+    """One line a comparator: c_td and nll with intervals, and what the model has over it."""
     return pd.DataFrame(
         {
             "": row.name,
@@ -120,7 +120,7 @@ def step_table(summary: EvaluationSummary) -> pd.DataFrame:
 
 
 def landmark_table(landmark: LandmarkResult) -> pd.DataFrame:
-    """One line a contender: the figures at the longest horizon, and the integrated Brier score."""
+    """One line a comparator: the figures at the longest horizon, and the integrated Brier score."""
     until = f"{landmark.horizons[-1]:g}"
     return pd.DataFrame(
         {

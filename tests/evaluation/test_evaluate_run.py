@@ -128,7 +128,7 @@ def test_a_model_of_the_true_hazards_is_the_oracle_everywhere(drawn, on_visits):
         assert ours.ibs.value == pytest.approx(theirs.ibs.value)
         assert ours.ibs.value < landmark.rows[2].ibs.value
     assert on_visits.landmarks[0].at_risk == (tensors.step[test] >= 1).sum()
-    assert on_visits.lines[0].startswith("Beats the best baseline")
+    assert on_visits.lines[0].startswith("The model beats the best baseline")
 
 
 def test_without_baselines_the_covariate_free_hazard_stays(drawn):
@@ -165,7 +165,7 @@ def test_a_baseline_that_cannot_be_fitted_is_noted_and_left_out(drawn):
     summary = judged(dataclasses.replace(tensors, event=event), hazard, visits=[1], baselines=["cox"])
     (landmark,) = summary.landmarks
     assert names(landmark.rows) == ["model", "oracle", FREE]
-    assert landmark.notes[-1].startswith("no Cox (ridge): it is fitted to events of the training subjects")
+    assert landmark.notes[-1].startswith("no Cox (ridge): it needs events of training subjects for the fit")
 
 
 def test_on_the_landmark_clock_what_is_fitted_there_joins_the_main_table():

@@ -130,7 +130,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["compare", "A"], 2, "at least two runs are compared; found 1"),
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
-        (["compare", "A", "C"], 5, "runs must be judged on the same outcome to be compared"),
+        (["compare", "A", "C"], 5, "runs must be evaluated on the same outcome to be compared"),
         (["compare", "A", "blind"], 7, "a finished run must hold predictions.parquet; found none in blind"),
         (["evaluate", "run=older"], 7, "it does not say fitted of its run: an older survlstm wrote it"),
         (["evaluate", "run=odd"], 7, "the weights must be those of the config"),

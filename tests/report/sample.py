@@ -99,10 +99,10 @@ def rows():
 
 
 def landmark(name, horizons, *, unit="steps", at_risk=141, unsupported=(), shift=0.0):
-    """All contenders from one landmark."""
-    contenders = [("model", "model", 0.74), ("oracle", "oracle", 0.79), ("covariate-free", "baseline", 0.5)]
+    """All comparators from one landmark."""
+    comparators = [("model", "model", 0.74), ("oracle", "oracle", 0.79), ("covariate-free", "baseline", 0.5)]
     found = []
-    for who, role, level in contenders:
+    for who, role, level in comparators:
         cells = []
         for place, horizon in enumerate(horizons):
             value = round(level + shift - 0.02 * place, 3) if role != "baseline" else 0.5

@@ -48,7 +48,7 @@ def test_a_dataclass_is_plain_all_the_way_down():
     json.dumps(to_json(sample.landmark_verdict()), allow_nan=True)
 
 
-def test_the_step_table_has_a_line_for_each_contender():
+def test_the_step_table_has_a_line_for_each_comparator():
     table = step_table(sample.visit_verdict())
     assert list(table.columns) == ["", "c_td", "model has more", "nll", "model has less"]
     assert table.iloc[0].tolist() == ["model", "0.7320 (0.684 to 0.780)", "-", "1.8710 (1.711 to 2.031)", "-"]

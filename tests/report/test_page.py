@@ -155,7 +155,7 @@ def test_what_is_missing_is_a_dash_with_its_reason(bare_page):
         f"c_td, test split {dash} no interval, why",
         "no interval: 0 events among 9 test subjects, 30 are needed",
         f"Failures and warnings {dash} no diagnostic was run",
-        f"{dash} No figure: no contender has a c_td.",
+        f"{dash} No figure: no comparator has a c_td.",
         f"covariate-free hazard baseline {dash} {dash} ∞ {dash}",
         f"{dash} No landmark was judged, so there is no calibration.",
         f"{dash} No survival curve was computed",
@@ -295,7 +295,7 @@ def test_equal_values_give_equal_bytes(visit_page, tmp_path):
     assert [name for name in names if (first / name).read_bytes() != (second / name).read_bytes()] == []
 
 
-def test_one_contender_below_chance_is_drawn(tmp_path):
+def test_one_comparator_below_chance_is_drawn(tmp_path):
     worse = dataclasses.replace(sample.rows()[0], c_td=Estimate(0.29))
     path = report(tmp_path, sample.visit_verdict(rows=(worse,), landmarks=(), curves=()))
     assert "Forest plot of c_td: model 0.290." in path.read_text(encoding="utf-8")

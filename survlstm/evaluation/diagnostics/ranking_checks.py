@@ -35,7 +35,7 @@ def record_length(context: DiagnosticContext) -> Finding:
     """Ranking by nothing but the length of the record must not win: the number of visits knows the outcome."""
     row = next((row for row in context.run.summary.rows if row.name == RECORD_LENGTH), None)
     if row is None:
-        said = "Record length was no contender; add record_length to evaluation.baselines."
+        said = "Record length was no comparator; add record_length to evaluation.baselines."
         return Finding(RECORD_LENGTH, "note", said, "evaluation.baselines does not name it")
     evidence = _against(context.run.summary.model, row)
     if math.isnan(row.c_td.value) or math.isnan(context.run.summary.model.c_td.value):
@@ -57,7 +57,7 @@ def best_baseline(context: DiagnosticContext) -> Finding:
     rows = context.run.summary.rows
     best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
-        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
+        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} comparators")
     evidence = (
         f"{_against(model, best)}; nll {model.nll.value:.3f} against {likeliest.nll.value:.3f} of {likeliest.name}"
     )

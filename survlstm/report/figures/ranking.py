@@ -1,4 +1,4 @@
-"""Contenders and landmarks → who ranks subjects how well: a forest plot and a heat map."""
+"""Comparators and landmarks → who ranks subjects how well: a forest plot and a heat map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOKS = {"model": (BLUE, "o", BLUE), "oracle": (GREEN, "D", PAPER), "baseline": 
 
 
 def draw_forest(rows: tuple[StepRow, ...]) -> DrawnFigure | None:
-    """The c_td of every contender on one axis; None where no contender has one."""
+    """The c_td of every comparator on one axis; None where no comparator has one."""
     known = [row for row in rows if math.isfinite(row.c_td.value)]
     if not known:
         return None
@@ -33,7 +33,7 @@ def draw_forest(rows: tuple[StepRow, ...]) -> DrawnFigure | None:
         _forest_line(axes, row, position)
     return DrawnFigure(
         name="c_td",
-        title="How well each contender ranks subjects",
+        title="How well each comparator ranks subjects",
         alt="Forest plot of c_td: " + "; ".join(f"{row.name} {format_estimate(row.c_td)}" for row in rows) + ".",
         caption=(
             "The marker is c_td on the judged subjects, the bar its interval; without a bar there is no interval. "

@@ -82,7 +82,7 @@ def test_record_length_must_not_win():
 def test_record_length_may_not_have_been_asked_for():
     free = row_of("covariate-free hazard", "baseline", 0.5, 2.65, c_gain=gain(0.2))
     finding = found("record length", context_of(summary=verdict_of(baselines=(free,))))
-    assert_finding(finding, "note", "was no contender")
+    assert_finding(finding, "note", "was no comparator")
 
 
 @pytest.mark.parametrize(
