@@ -93,7 +93,8 @@ def test_a_landmark_that_decides_nothing_is_not_passed_over():
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
     first = summarize_evaluation(rows, [landmark("visit 9", low=None)], **SETTINGS)[0]
     assert first == (
-        "The model beats the best baseline at every step (C-index 0.780 against 0.720 of logistic hazard); undecided at visit 9."
+        "The model beats the best baseline at every step (C-index 0.780 against 0.720 of logistic hazard); "
+        "undecided at visit 9."
     )
 
 

@@ -1,4 +1,4 @@
-"""A finished run → one finding for each warning sign of the guide, fine or not, in the order people read them."""
+"""Diagnostic checks of an evaluated run, among them all warning signs of docs/training_guide.md."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,9 +76,9 @@ def run_diagnostics(context: DiagnosticContext, *, sanity_checks: tuple[Finding,
 
 
 def _of_evaluation(finding: Finding) -> Finding:
-    """A evaluation's own settings can be tried at once; all others are keys of survlstm train."""
+    """Say of every override that is no setting of the evaluation that it needs a new training."""
     advice = tuple(
-        said if "=" not in said or said.startswith("evaluation") else f"train again with {said}"
-        for said in finding.advice
+        advised if "=" not in advised or advised.startswith("evaluation") else f"train again with {advised}"
+        for advised in finding.advice
     )
     return replace(finding, advice=advice)

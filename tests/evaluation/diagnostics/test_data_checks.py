@@ -24,7 +24,11 @@ from tests.tensors import flat_tensors
 
 @pytest.mark.parametrize(
     ("correlation", "level", "words"),
-    [(-0.39, "ok", "as it must"), (0.101, "warning", "little to teach"), (math.nan, "warning", "little to teach")],
+    [
+        (-0.39, "ok", "as required"),
+        (0.101, "warning", "little for a model to learn"),
+        (math.nan, "warning", "little for a model to learn"),
+    ],
 )
 def test_risk_and_event_time(correlation, level, words):
     flow = flow_of(**DRAWN | {"risk_time_correlation": correlation})
@@ -44,7 +48,7 @@ def test_risk_and_event_time(correlation, level, words):
 def test_the_event_rate(rate, level, advised):
     finding = found("event rate", context_of(flow=flow_of(**DRAWN | {"event_rate": rate})))
     assert_finding(
-        finding, level, "within 0.02" if level == "ok" else "off what was asked for", f"event rate {rate:.3f}"
+        finding, level, "within 0.02" if level == "ok" else "from the requested one", f"event rate {rate:.3f}"
     )
     assert finding.advice == advised
 
@@ -53,7 +57,7 @@ def test_outcomes_of_the_records_are_not_asked_for_what_was_drawn():
     words = (*GUIDE_1000, "outcome=death")
     context = context_of(*words, flow=flow_of())
     assert_finding(found("risk and event time", context), "ok", "not a synthetic one")
-    assert_finding(found("event rate", context), "ok", "those of the records", "120 of 180 judged subjects")
+    assert_finding(found("event rate", context), "ok", "those of the records", "120 of 180 evaluated subjects")
 
 
 def test_histories_that_are_cut():
@@ -62,7 +66,7 @@ def test_histories_that_are_cut():
     drawn = context_of(flow=flow_of(cut, **DRAWN))
     assert_finding(found("left-truncated histories", drawn), "note", "drawn on what is left", "2014-03")
     finding = found("left-truncated histories", context_of(flow=flow_of(cut)))
-    assert_finding(finding, "warning", "no start of care", "2014-03")
+    assert_finding(finding, "warning", "not the start of care", "2014-03")
     assert found("reading and labelling", drawn).level == "ok"
 
 
@@ -94,7 +98,7 @@ def test_a_code_that_is_the_outcome_is_suspected():
     context = context_of(tensors=tensors_of(code=leaking))
     finding = found("leak suspects", context)
     assert_finding(
-        finding, "warning", "alone rank the subjects nearly perfectly", "A: c_td 1.000, 238 subjects, 238 events"
+        finding, "warning", "alone rank the subjects nearly perfectly", "A: C-index 1.000, 238 subjects, 238 events"
     )
     seen = context.run.prepared.tensors.split != Split.TEST
     assert context.run.prepared.tensors.event[seen].sum() == 238
@@ -104,7 +108,7 @@ def test_an_export_without_training_subjects_holds_no_suspects():
     tensors = tensors_of()
     strangers = replace(tensors, split=np.full_like(tensors.split, Split.TEST))
     finding = found("leak suspects", context_of(history=None, tensors=strangers))
-    assert_finding(finding, "ok", "No code alone reaches", "no pair of subjects can be compared")
+    assert_finding(finding, "ok", "No code alone reaches", "no two subjects can be compared")
 
 
 LANDMARK = (*GUIDE_1000, "clock=landmark", "clock.intervals=2", "clock.horizon_days=200")
@@ -136,7 +140,7 @@ def test_censoring_inside_an_interval_that_shifts_the_risk_is_told():
 def test_censoring_behind_the_last_edge_shifts_nothing():
     context = context_of(*LANDMARK, tensors=on_landmark_clock(censored_at=300.0))
     finding = found("intervals of the landmark clock", context, *LANDMARK)
-    assert_finding(finding, "ok", "next to nothing", "0.500 in intervals, 0.500 in days")
+    assert_finding(finding, "ok", "hardly changes the risk", "0.500 in intervals, 0.500 in days")
 
 
 def test_visits_have_no_intervals():

@@ -22,7 +22,7 @@ from tests.evaluation.diagnostics.finished_runs import (
 @pytest.mark.parametrize(
     ("c_td", "level", "words"),
     [
-        (0.78, "ok", "read as good discrimination."),
+        (0.78, "ok", "means good discrimination."),
         (0.58, "ok", "weak signal"),
         (0.53, "warning", "barely better than random"),
         (0.47, "warning", "barely better than random"),
@@ -31,7 +31,7 @@ from tests.evaluation.diagnostics.finished_runs import (
 )
 def test_the_c_index_on_test(c_td, level, words):
     finding = found("C-index on test", context_of(summary=verdict_of(c_td)))
-    assert_finding(finding, level, words, f"c_td {c_td:.3f}")
+    assert_finding(finding, level, words, f"C-index {c_td:.3f}")
 
 
 def test_few_events_are_said():
@@ -41,7 +41,7 @@ def test_few_events_are_said():
 
 def test_an_interval_that_holds_one_half_is_noted():
     finding = found("C-index on test", context_of(summary=verdict_of(0.56, half=0.08)))
-    assert_finding(finding, "note", "the interval of the C-index holds 0.5", "0.480 to 0.640")
+    assert_finding(finding, "note", "the interval of the C-index contains 0.5", "0.480 to 0.640")
 
 
 def test_an_undefined_c_index_is_noted():
@@ -82,7 +82,7 @@ def test_record_length_must_not_win():
 def test_record_length_may_not_have_been_asked_for():
     free = row_of("covariate-free hazard", "baseline", 0.5, 2.65, c_gain=gain(0.2))
     finding = found("record length", context_of(summary=verdict_of(baselines=(free,))))
-    assert_finding(finding, "note", "was no comparator")
+    assert_finding(finding, "note", "not among the comparators")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_record_length_may_not_have_been_asked_for():
         (0.77, 2.6, gain(0.01), "note", "not beyond noise"),
         (0.77, 2.6, None, "note", "not beyond noise"),
         (0.80, 2.6, gain(-0.02), "warning", "does not rank better than the best baseline, cox"),
-        (0.70, 2.2, gain(0.08), "warning", "no likelier than cox"),
+        (0.70, 2.2, gain(0.08), "warning", "no higher likelihood than cox"),
     ],
 )
 def test_the_best_baseline(c_td, nll, difference, level, words):
@@ -122,9 +122,9 @@ def test_events_for_an_interval(events, level, first):
     ("landmarks", "level", "words"),
     [
         ((), "ok", "No landmark"),
-        ((landmark_of(),), "ok", "supports every horizon"),
+        ((landmark_of(),), "ok", "supports every requested horizon"),
         ((landmark_of(after=(90, 4)),), "note", "Fewer than 10 subjects were followed past a horizon at visit 5"),
-        ((landmark_of(), landmark_of("visit 9", unsupported=(10.0,))), "note", "1 of 5 horizons lie behind"),
+        ((landmark_of(), landmark_of("visit 9", unsupported=(10.0,))), "note", "1 of 5 horizons lie after"),
         ((landmark_of(horizons=(1.0,), unsupported=(5.0, 10.0)),), "warning", "2 of 3 horizons not supported"),
         ((landmark_of(), landmark_of("visit 9", horizons=(), unsupported=(1.0,))), "warning", "no horizon at visit 9"),
     ],
@@ -160,7 +160,7 @@ def test_horizons_that_enough_are_followed_past_are_advised_on_the_visit_clock()
 def test_horizons_before_nearly_all_events_are_said_to_see_none():
     late = replace(landmark_of(), events=60, events_by=tuple(3 for _ in landmark_of().horizons))
     finding = found("horizons", context_of(summary=verdict_of(landmarks=(late,))))
-    assert_finding(finding, "note", "Hardly any event comes by the last horizon")
+    assert_finding(finding, "note", "Few events happen by the last horizon")
     assert "3 of 60" in finding.evidence
     assert finding.advice == ("evaluation=long_records",)
 
