@@ -52,7 +52,7 @@ def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, caps
         }
     )
     page = (tmp_path / name / "report.html").read_text()
-    title = "a, judged on its test split: outcome synthetic (drawn by a formula), 250 simulated patients"
+    title = "a, evaluated on its test split: outcome synthetic (drawn by a formula), 250 simulated patients"
     assert f"<title>{title}</title>" in page
     log = (tmp_path / name / "evaluation.log").read_text()
     assert "Evaluation complete!" in log
@@ -101,8 +101,8 @@ def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survls
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):
     assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=a=b, [c]") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(BANNER)
-    assert "best has more" in shown
+    assert shown.startswith(f"WARNING: {BANNER}")
+    assert "difference (best \N{MINUS SIGN} run)" in shown
     table = pd.read_csv(tmp_path / "a=b, [c]" / "comparison.csv")
     assert set(table["run"]) == {"a", "b"}
     written = json.loads((tmp_path / "a=b, [c]" / "comparison.json").read_text())

@@ -1,4 +1,4 @@
-"""Verdicts as a run gives them, written by hand: both clocks, and one where almost everything is missing."""
+"""Evaluations written by hand: both clocks, and one where almost everything is missing."""
 
 from __future__ import annotations
 
@@ -42,14 +42,13 @@ CONVENTIONS = {
     "auc": "Cumulative/dynamic AUC at the horizon, weighted by the inverse probability of censoring.",
 }
 LINES = (
-    "Test C-index (c_td) 0.732 (95% interval 0.684 to 0.779): good discrimination; a C-index alone is no ground for "
-    "action.",
+    "Test C-index 0.732 (95% interval 0.684 to 0.779): good discrimination; a C-index alone is no ground for action.",
     "It beats the best baseline (number of visits so far) by 0.118 (0.064 to 0.171).",
     "Risks are too extreme at the longest horizon (slope 0.71): recalibrate before quoting probabilities.",
 )
 FINDINGS = (
     Finding("split", "ok", "Train, validation and test share no subject.", "820, 176 and 176 subjects"),
-    Finding("chance", "ok", "The interval of c_td lies above 0.5.", "0.684 to 0.779"),
+    Finding("chance", "ok", "The interval of the C-index lies above 0.5.", "0.684 to 0.779"),
     Finding(
         "overfitting",
         "warning",
@@ -234,7 +233,7 @@ def bare_verdict():
         ),
         landmarks=(),
         curves=(),
-        lines=("Test C-index (c_td) undefined: no comparable pair of subjects among 9 with 0 events.",),
+        lines=("Test C-index undefined: no comparable pair of subjects among 9 with 0 events.",),
         notes=("no interval: 0 events among 9 test subjects, 30 are needed",),
         conventions={},
     )
