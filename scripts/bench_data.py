@@ -1,4 +1,4 @@
-"""An export → seconds and peak memory from raw tables to tensors, beside a bare read of the same columns.
+"""Measure time and peak memory from raw tables to tensors, beside a bare read of the same columns.
 
 Each measurement is a process of its own; the two are run in turn and the ratio of each pair is what counts, so that a
 machine that gets slower slows both. Overrides choose the export: data.path=DIR.
@@ -64,7 +64,8 @@ def _one(what: str, overrides: list[str]) -> None:
     """The child's side: time one stage, its imports done before."""
     from hydra import compose, initialize_config_dir
 
-    from survlstm.config.schema import RunConfig, conf_dir
+    from survlstm.config.conf_dir import conf_dir
+    from survlstm.config.schema.run import RunConfig
     from survlstm.config.validation import validate
     from survlstm.data.factory import build_outcome, build_prepared, build_settings, build_source
     from survlstm.data.prepare import prepare_uncached

@@ -1,4 +1,4 @@
-"""Exports of several sizes → seconds and peak memory of ``survlstm predict``, in parts and whole.
+"""Measure time and peak memory of ``survlstm predict`` on exports of several sizes, in parts and whole.
 
 Each measurement is a process of its own. What counts are ratios: the peak of an export four times as large, read in
 parts of the same number of subjects, over that of the small one. Words choose the sizes: small=1000 at_once=500.

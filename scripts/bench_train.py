@@ -1,4 +1,4 @@
-"""A prepared cohort → an epoch beside the bound of a bare LSTM, where the rest of it goes, and peak memory.
+"""Measure an epoch beside a bare LSTM, the parts of the difference, and peak memory.
 
 The bound is forward and backward of ``nn.LSTM`` alone, over as many visits in ideal batches: every subject of a batch
 as long as the next, no padding, the same number of batches. Epoch, parts and bound are timed in turn, so that a machine
@@ -22,7 +22,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.data.batches import Batch, Batches
 from survlstm.data.factory import build_batches, build_prepared

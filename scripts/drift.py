@@ -1,4 +1,4 @@
-"""A finished run → integrated Brier scores of curves that go on with three drifts: is one for all visits good enough?
+"""Compare three hazard extrapolations of a finished run by the integrated Brier score.
 
     python scripts/drift.py RUN [CACHE_DIR]
 

@@ -1,4 +1,4 @@
-"""Cohorts, outcomes and seeds → the table of results that docs/results.md shows; each row is a run of its own.
+"""Train and evaluate over cohorts, outcomes and seeds: the tables of docs/results.md, one run per row.
 
     python scripts/results.py [real=DIR] [cohorts=cohort_1000] [outcomes=synthetic,random] [seeds=0,1,2] [override …]
 

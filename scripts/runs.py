@@ -1,4 +1,4 @@
-"""Runs of the scripts that tabulate results: options, metrics.json of a run of its own, and figures as cells."""
+"""Shared by the scripts that tabulate results: their options, one run, and metrics as table cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Synthea export → a Markdown table that sets a simulated cohort beside it, figure by figure."""
+"""Compare a simulated cohort with a real Synthea export: a Markdown table of statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m survlstm`` is the command ``survlstm``."""
+"""Run the command ``survlstm`` as ``python -m survlstm``."""
 
 from survlstm.cli.main import main
 

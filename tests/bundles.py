@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.inference.bundle.bundle import Bundle, BundleInfo
 from survlstm.inference.bundle.card import STEPS, describe_outcome
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference

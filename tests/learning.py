@@ -1,4 +1,4 @@
-"""Small cohorts of random records, prepared, and a learner and a trainer for them."""
+"""Small cohorts of random records, prepared, and a train_step and a trainer for them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSur
     ).train()
 
 
-def learner_of(model, *, lr=0.01, fused=False, grad_clip=1.0, **settings) -> TrainStep:
+def train_step_of(model, *, lr=0.01, fused=False, grad_clip=1.0, **settings) -> TrainStep:
     return TrainStep(model, torch.optim.AdamW(model.parameters(), lr=lr, fused=fused), CPU, grad_clip, **settings)
 
 
@@ -82,24 +82,24 @@ class Tight(nn.Module):
         return self.model(*inputs)
 
 
-def gradients_of(learner: TrainStep, batches: Batches, chosen, *, salt=7):
+def gradients_of(train_step: TrainStep, batches: Batches, chosen, *, salt=7):
     """Those of one effective batch, one after the other, its mean loss and their norm; needs lr=0 and no clipping."""
-    step = next(learner.steps(batches, [chosen], salt=salt))
-    flat = torch.cat([parameter.grad.flatten() for parameter in learner.model.parameters()])
+    step = next(train_step.steps(batches, [chosen], salt=salt))
+    flat = torch.cat([parameter.grad.flatten() for parameter in train_step.model.parameters()])
     return flat, float(step.loss), float(step.norm)
 
 
-def fit(prepared: PreparedData, folder, learner: TrainStep, *, epochs=3, batch_size=16, max_visits=None) -> History:
+def fit(prepared: PreparedData, folder, train_step: TrainStep, *, epochs=3, batch_size=16, max_visits=None) -> History:
     """A trainer without patience, scheduler or budget, in a folder of its own."""
     folder.mkdir(exist_ok=True)
     checkpointer = Checkpointer(folder, 10, {})
     checkpointer.open()
     trainer = Trainer(
-        learner=learner,
+        train_step=train_step,
         scheduler=Schedule(None),
-        stopping=EarlyStopping(None, 0.0),
+        early_stopping=EarlyStopping(None, 0.0),
         checkpointer=checkpointer,
-        meter=BudgetMeter(),
+        budget=BudgetMeter(),
         seed=0,
         minutes_between_saves=5.0,
     )

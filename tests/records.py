@@ -1,4 +1,4 @@
-"""Records written out in a test → Events, and a source that returns them."""
+"""Make events, and a source that returns them, from records that are written out in a test."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ LANDMARK_SETTINGS = replace(
     SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)
 )
 
-# subject → list of (time, encounter or None, codes)
+# For each subject id the list of its entries: time, encounter or None, and codes.
 Records = dict[str, list[tuple[str, str | None, list[str]]]]
 
 
 def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: str = "1960-01-01") -> Events:
-    """Events in the order written; a code is any string."""
+    """Return the events of records, in the order of the records.
+
+    Args:
+        records: The records; a code may be any string.
+        deaths: Date of death by subject id; None if nobody died.
+        birth: Date of birth of every subject.
+    """
     names = sorted(records)
     rows = [
         (name, time, encounter, code) for name in records for time, encounter, codes in records[name] for code in codes
@@ -63,21 +69,27 @@ def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: 
 
 @dataclass(frozen=True)
 class RecordsSource:
-    """A source whose events are at hand."""
+    """A source that returns events which a test has made."""
 
     events: Events
 
     def files(self) -> list[Path]:
-        """None: it reads nothing."""
+        """Return no files, because the source reads none."""
         return []
 
     def read(self) -> SourceData:
-        """The events, with one table counted."""
+        """Return the events, and the count of one table."""
         return SourceData(self.events, (TableCount("records", len(self.events), len(self.events), {}, {}),), ())
 
 
 def random_records(subjects: int, *, seed: int, mean_visits: int = 12) -> Records:
-    """Subjects with visits of random codes at random gaps; enough to train on, known to the test alone."""
+    """Draw subjects with visits of random codes at random distances in time, enough to train a model.
+
+    Args:
+        subjects: Number of subjects.
+        seed: Seed of numpy's generator.
+        mean_visits: Mean number of visits of a subject beyond the first three.
+    """
     generator = np.random.default_rng(seed)
     records: Records = {}
     for number in range(subjects):

@@ -1,4 +1,4 @@
-"""An export whose every cell can be found again, and ways to break each of its tables."""
+"""Write exports whose cells are all recognisable, and break their tables, to find messages that quote a cell."""
 
 from __future__ import annotations
 
@@ -13,50 +13,56 @@ from pathlib import Path
 from survlstm.simulation.synthea_csv import HEADERS
 
 TABLES = tuple(HEADERS)
-# What a cell may hold that is no sentinel: a row must be usable, or it shows nothing but its defect.
+# Cells that are not recognisable: without these values no row would be usable, and no other defect would be found.
 TYPES = {"TYPE": "numeric", "SYSTEM": "SNOMED-CT"}
+# Columns of dates.
 DAYS = ("BIRTHDATE", "DEATHDATE", "START", "STOP", "DATE")
 
 
 def _cell(table: str, column: str, row: int) -> str:
-    """One that no other column has, and but for codes no other row."""
-    place = TABLES.index(table)
+    """Return a text that occurs in no other column and, except for codes, in no other row."""
+    number = TABLES.index(table)
     if column in DAYS:
         year = {"BIRTHDATE": 1931, "DEATHDATE": 2031}.get(column, 1977 + row)
-        return f"{year}-{place + 1:02d}-{17 + DAYS.index(column)}"
+        return f"{year}-{number + 1:02d}-{17 + DAYS.index(column)}"
     if column in ("CODE", "REASONCODE"):
-        return f"73918{place}00{int(column == 'CODE')}"
+        return f"73918{number}00{int(column == 'CODE')}"
     if column in ("Id", "PATIENT", "ENCOUNTER"):
         is_patient = column == "PATIENT" or (table == "patients" and column == "Id")
         # An encounter's id is a UUID, as Synthea writes it.
         return f"zqpatient{row:03d}" if is_patient else f"e{row:07x}-91aa-47c1-8d3e-5f60718293a4"
-    return TYPES.get(column) or (f"{row}7.391{place}" if column == "VALUE" else f"zq{table}{column}{row:03d}".lower())
+    return TYPES.get(column) or (f"{row}7.391{number}" if column == "VALUE" else f"zq{table}{column}{row:03d}".lower())
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a table, its header first."""
+    """A table of an export.
+
+    Attributes:
+        name: Name of the table.
+        rows: Cells of the header and of each row.
+    """
 
     name: str
     rows: tuple[tuple[str, ...], ...]
 
     def text(self, separator: str = ",") -> str:
-        """As a CSV file."""
+        """Return the table as the text of a CSV file."""
         return "".join(separator.join(row) + "\n" for row in self.rows)
 
     def column(self, *names: str) -> int | None:
-        """The place of the first of these columns that is there; None where none is."""
+        """Return the index of the first of these columns that the table has; None if it has none of them."""
         return next((self.rows[0].index(name) for name in names if name in self.rows[0]), None)
 
 
 def planted_table(name: str, *, rows: int) -> Table:
-    """A table with all columns of Synthea, in which row after row belongs to patient after patient."""
+    """Return a table with all columns of Synthea and one row for each of ``rows`` patients."""
     header = tuple(HEADERS[name].split(","))
     return Table(name, (header, *(tuple(_cell(name, column, row) for column in header) for row in range(rows))))
 
 
 def plant(folder: Path, *, tables: Sequence[str] = TABLES, rows: int = 6) -> set[str]:
-    """Write tables; returns every text that no message may hold."""
+    """Write tables to a folder, and return every text that no message may contain."""
     folder.mkdir(parents=True, exist_ok=True)
     cells: set[str] = set()
     for name in tables:
@@ -67,14 +73,17 @@ def plant(folder: Path, *, tables: Sequence[str] = TABLES, rows: int = 6) -> set
 
 
 def leaked(text: str, cells: set[str]) -> list[str]:
-    """The cells that a text quotes; quick where it quotes none."""
+    """Return the cells that a text contains, sorted."""
     return sorted(cell for cell in cells if cell in text)
 
 
+# Changes the file of a table; the second argument is the table as it was written.
 Breaks = Callable[[Path, Table], None]
 
 
 def _rewritten(change: Callable[[list[list[str]]], object]) -> Breaks:
+    """Apply ``change`` to the cells of the table, and write the table again."""
+
     def breaks(path: Path, table: Table) -> None:
         rows = [list(row) for row in table.rows]
         change(rows)
@@ -86,10 +95,13 @@ def _rewritten(change: Callable[[list[list[str]]], object]) -> Breaks:
 
 
 def _bytes(change: Callable[[bytes], bytes]) -> Breaks:
+    """Apply ``change`` to the bytes of the file."""
     return lambda path, table: path.write_bytes(change(table.text().encode())) and None
 
 
 def _swapped(*pair: tuple[str, ...]) -> Breaks:
+    """Exchange the names of two columns, each given by the names that it may have."""
+
     def change(rows: list[list[str]]) -> None:
         header = Table("", (tuple(rows[0]),))
         one, other = (header.column(*names) for names in pair)
@@ -105,6 +117,8 @@ def _set(rows: list[list[str]], column: int, value: str) -> None:
 
 
 def _replaced_by(make: Callable[[Path], None]) -> Breaks:
+    """Delete the file, and make something else in its place."""
+
     def breaks(path: Path, table: Table) -> None:
         path.unlink()
         make(path)

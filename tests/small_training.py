@@ -44,7 +44,7 @@ def made(
     seed=0,
     weights_seed=None,
     dropout=0.2,
-    meter=None,
+    budget=None,
     wrapped=None,
     checkpointer=Checkpointer,
     minutes_between_saves=math.inf,
@@ -71,11 +71,11 @@ def made(
     saves = checkpointer(folder, 2, {"vocabulary": list(prepared.vocabulary.entries)})
     saves.open()
     trainer = Trainer(
-        learner=TrainStep(model, optimizer, CPU, grad_clip=1.0),
+        train_step=TrainStep(model, optimizer, CPU, grad_clip=1.0),
         scheduler=Schedule(scheduler(optimizer) if scheduler else None),
-        stopping=EarlyStopping(patience, 0.0),
+        early_stopping=EarlyStopping(patience, 0.0),
         checkpointer=saves,
-        meter=meter or BudgetMeter(),
+        budget=budget or BudgetMeter(),
         seed=seed,
         minutes_between_saves=minutes_between_saves,
     )

@@ -1,4 +1,4 @@
-"""Rewrite the local days of a Synthea export as they would read in another time zone."""
+"""Rewrite the days of a Synthea export as days of another time zone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from pathlib import Path
 import pandas as pd
 
 DATED = ("conditions", "careplans", "allergies")
-# East, west, and as far east as there is.
+# East of Greenwich, west of it, and the zone that is furthest east.
 ZONES = ("Australia/Melbourne", "Pacific/Honolulu", "Pacific/Kiritimati")
 
 
 def rewrite_days(source: Path, target: Path, *, timezone: str) -> None:
-    """Copy an export whose days are days in UTC, with the days of ``timezone`` in place of them.
+    """Copy an export whose days are days in UTC, and replace them by days of ``timezone``.
 
-    An entry dated to the day on which its encounter began happened then, and one of another day soon after midnight. A
-    death happened at a time of day that is drawn from the patient's id. Times stay in UTC, and birth dates stay what
-    they are.
+    An entry that is dated to the day on which its encounter began is taken to have happened at the beginning of the
+    encounter, and an entry of another day 15 minutes after midnight. A death is given a time of day that is a function
+    of the patient's id. Times stay in UTC, and birth dates are not changed.
+
+    Args:
+        source: Folder of the export.
+        target: Folder of the copy, which must not exist.
+        timezone: IANA name of the zone.
     """
     target.mkdir(parents=True)
     encounters = _read(source, "encounters")

@@ -1,1 +1,1 @@
-"""Command line: parse the words of a command, compose its config and start it."""
+"""Command line: dispatch a command, compose and validate its config, and run it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.section import SwapPoint
 
 
 def instantiate(config: SwapPoint, **arguments: Any) -> Any:
@@ -16,6 +16,9 @@ def instantiate(config: SwapPoint, **arguments: Any) -> Any:
     Args:
         config: A validated section; its schema allows only known classes.
         **arguments: Values known at run time, such as sizes; they replace settings of the same name.
+
+    Returns:
+        The object.
     """
     settings = config.settings()
     module, _, name = settings.pop("_target_").rpartition(".")

@@ -1,4 +1,4 @@
-"""Read the words of a command line: hydra's flags, and paths that hydra's grammar does not take as they are."""
+"""Read the arguments of a command: Hydra's flags, and overrides with paths that Hydra's grammar would reject."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ from hydra.errors import HydraException
 from survlstm.utils.errors import ConfigError
 
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
-HELP = frozenset({"-h", "--help"})
-# Keys whose value is a path, whatever characters it holds.
-PATHS = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
+# Overrides whose value is a path; it is quoted, so that it may contain any character.
+PATH_OVERRIDES = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
 DATA_PATH = "data.path="
 SEARCH_PATH = "hydra.searchpath"
 SWITCHES = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completion")
 SETTINGS = ("cfg", "package", "info")
-# What makes a sweep or says how its jobs are started; a single run has no use for them.
-OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.")
+# Overrides that make a sweep or start its jobs; a single run does not use them.
+SWEEP_OVERRIDES = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.")
 
 
 def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's flags, and the overrides as ``overrides``, in whatever order they stand.
+    """Parse Hydra's flags and the overrides, in any order.
+
+    Args:
+        arguments: The arguments after the name of the command.
+
+    Returns:
+        The flags; the overrides are the attribute ``overrides``.
 
     Raises:
-        ConfigError: A flag is unknown, lacks its value, or is none that survlstm takes.
+        ConfigError: A flag is unknown, lacks its value, or is not supported by survlstm.
     """
     parser = get_args_parser()
 
@@ -40,24 +45,29 @@ def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
             message = f"there is no flag {unknown.split()[0]}; values are written key=value, as in trainer.epochs=50"
         raise ConfigError(f"{message}. survlstm --help lists the commands")
 
-    # Its own would print hydra's usage.
+    # The default would print Hydra's usage, with flags that survlstm does not take.
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(list(arguments))
     if flags.config_name or flags.config_path:
-        raise ConfigError("survlstm's configs are chosen by the verb; leave out --config-name and --config-path")
+        raise ConfigError("the command chooses the config; leave out --config-name and --config-path")
     if flags.experimental_rerun:
-        raise ConfigError("--experimental-rerun would unpickle a file; survlstm rerun RUN makes a run again")
+        raise ConfigError("--experimental-rerun would unpickle a file; survlstm rerun RUN repeats a run")
     return flags
 
 
-def normalise_words(arguments: Sequence[str]) -> list[str]:
-    """The same words as hydra takes them: its flags first, and paths in quotes where they need some.
+def normalise_arguments(arguments: Sequence[str]) -> list[str]:
+    """Rewrite arguments for Hydra: flags first, and paths in quotes where Hydra's grammar needs them.
 
-    Under ``-m`` a ``data.path`` with several folders between commas is a sweep over them. Words that are normalised
-    already stay as they are.
+    With ``-m``, a ``data.path`` of several folders separated by commas is a sweep over these folders.
+
+    Args:
+        arguments: The arguments after the name of the command; normalised ones are returned unchanged.
+
+    Returns:
+        The flags, then the overrides.
 
     Raises:
-        ConfigError: As ``read_flags``; the folder of ``--config-dir`` or one of ``hydra.searchpath`` does not exist.
+        ConfigError: A flag is not valid, or a folder of ``--config-dir`` or ``hydra.searchpath`` does not exist.
     """
     flags = read_flags(arguments)
     switches = [f"--{name.replace('_', '-')}" for name in SWITCHES if getattr(flags, name)]
@@ -65,92 +75,109 @@ def normalise_words(arguments: Sequence[str]) -> list[str]:
     return [
         *switches,
         *(f"--{name}={value}" for name, value in settings if value is not None),
-        *([] if flags.config_dir is None else [f"--config-dir={_folder(flags.config_dir)}"]),
-        *_as_hydra_reads(flags),
+        *([] if flags.config_dir is None else [f"--config-dir={_absolute_folder(flags.config_dir)}"]),
+        *_quoted_overrides(flags),
     ]
 
 
-def compose_lines(arguments: Sequence[str]) -> list[str]:
-    """The overrides for hydra's compose, which knows no flag: ``--config-dir`` becomes part of the search path."""
+def compose_overrides(arguments: Sequence[str]) -> list[str]:
+    """Return the overrides for ``hydra.compose``, which takes no flags.
+
+    Args:
+        arguments: The arguments after the name of the command.
+
+    Returns:
+        The overrides; the folder of ``--config-dir`` is added to ``hydra.searchpath``.
+
+    Raises:
+        ConfigError: As for ``normalise_arguments``.
+    """
     flags = read_flags(arguments)
-    lines = _as_hydra_reads(flags)
+    overrides = _quoted_overrides(flags)
     if flags.config_dir is None:
-        return lines
-    named = [line for line in lines if _is_search_path(line)]
-    folders = [str(_folder(flags.config_dir)), *(folder for line in named for folder in _named_in(line))]
-    return [*(line for line in lines if line not in named), _search_path(folders)]
+        return overrides
+    folders = [str(_absolute_folder(flags.config_dir))]
+    for override in search_path(overrides):
+        folders += _search_path_folders(override)
+    return [*(override for override in overrides if not _is_search_path(override)), _format_search_path(folders)]
 
 
-def search_path(lines: Sequence[str]) -> list[str]:
-    """Those of the overrides that say where hydra looks for config files."""
-    return [line for line in lines if _is_search_path(line)]
+def search_path(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of ``hydra.searchpath``, the folders where Hydra looks for config files."""
+    return [override for override in overrides if _is_search_path(override)]
 
 
-def added_config_folders(lines: Sequence[str]) -> list[Path]:
-    """The folders of config files that the overrides add to survlstm's own."""
-    return [_folder(folder) for line in search_path(lines) for folder in _named_in(line) if _is_path(folder)]
+def added_config_folders(overrides: Sequence[str]) -> list[Path]:
+    """Return the folders of config files that the overrides add to ``conf/``."""
+    folders = [folder for override in search_path(overrides) for folder in _search_path_folders(override)]
+    return [_absolute_folder(folder) for folder in folders if _is_path(folder)]
 
 
-def refuse_sweep_words(arguments: Sequence[str], what: str) -> None:
-    """ConfigError where the words ask for several jobs and ``what`` is about one run."""
+def refuse_sweep_options(arguments: Sequence[str], option: str) -> None:
+    """Raise ConfigError if arguments that are for one run ask for several.
+
+    Args:
+        arguments: The arguments after the name of the command.
+        option: The option that is for one run, as in ``resume``, for the message.
+    """
     flags = read_flags(arguments)
     found = ["-m"] if flags.multirun else []
-    found += [word for word in flags.overrides if word.lstrip("+~").startswith(OF_A_SWEEP)]
+    found += [override for override in flags.overrides if override.lstrip("+~").startswith(SWEEP_OVERRIDES)]
     if found:
-        raise ConfigError(f"{what} is about one run; leave out what belongs to a sweep: {', '.join(found)}")
-    if any(word.lstrip("+").startswith("hydra.run.dir=") for word in flags.overrides):
-        raise ConfigError(f"hydra.run.dir must be left out with {what}; set output_dir for a folder of another name")
+        raise ConfigError(f"{option} is for one run; leave out the options of a sweep: {', '.join(found)}")
+    if any(override.lstrip("+").startswith("hydra.run.dir=") for override in flags.overrides):
+        raise ConfigError(f"hydra.run.dir must be left out with {option}; set output_dir to choose the folder")
 
 
-def quote_word(word: str) -> str:
-    """An override in quotes where hydra would not take its value as it is: a path may hold = or a comma."""
-    key, _, value = word.partition("=")
-    return f"{key}={_quoted(value)}"
+def quote_override(override: str) -> str:
+    """Quote the value of an override if Hydra's grammar needs it, as for a path with ``=`` or a comma."""
+    key, _, value = override.partition("=")
+    return f"{key}={_quote(value)}"
 
 
-def _quoted(value: str, *, always: bool = False) -> str:
+def _quote(value: str, *, always: bool = False) -> str:
     if value.startswith(("'", '"')) or (not always and re.fullmatch(r"[\w./~:@%+${}-]*", value, re.ASCII)):
         return value
-    # Backslashes are themselves but before a quote.
+    # Hydra's grammar reads a backslash as an escape only before a quote, so only backslashes there are doubled.
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"'{escaped}'"
 
 
-def _as_hydra_reads(flags: argparse.Namespace) -> list[str]:
-    if flags.config_dir is not None and not _folder(flags.config_dir).is_dir():
+def _quoted_overrides(flags: argparse.Namespace) -> list[str]:
+    if flags.config_dir is not None and not _absolute_folder(flags.config_dir).is_dir():
         raise ConfigError(f"--config-dir must be a folder with config groups; found no folder {flags.config_dir}")
-    words = []
-    for word in flags.overrides:
-        if word.lstrip("+").startswith("hydra.mode="):
-            raise ConfigError(f"{word} must be left out; survlstm train -m makes a sweep")
-        if word.startswith(DATA_PATH) and "," in word:
-            words.append(_several_folders(word, sweep=flags.multirun))
-        elif _is_search_path(word):
-            words.append(_search_path(_named_in(word)))
+    overrides = []
+    for override in flags.overrides:
+        if override.lstrip("+").startswith("hydra.mode="):
+            raise ConfigError(f"{override} must be left out; survlstm train -m makes a sweep")
+        if override.startswith(DATA_PATH) and "," in override:
+            overrides.append(_read_data_path(override, sweep=flags.multirun))
+        elif _is_search_path(override):
+            overrides.append(_format_search_path(_search_path_folders(override)))
         else:
-            words.append(quote_word(word) if word.startswith(PATHS) else word)
-    return words
+            overrides.append(quote_override(override) if override.startswith(PATH_OVERRIDES) else override)
+    return overrides
 
 
-def _several_folders(word: str, *, sweep: bool) -> str:
-    """``data.path=A,B``: one folder of that name where there is one, else a sweep over folders that all exist."""
-    value = word.removeprefix(DATA_PATH)
+def _read_data_path(override: str, *, sweep: bool) -> str:
+    """Read ``data.path=A,B`` as one folder if it exists by that name, otherwise as a sweep over several folders."""
+    value = override.removeprefix(DATA_PATH)
     if value.startswith(("'", '"')) or Path(value).expanduser().is_dir():
-        return quote_word(word)
-    folders = _between_commas(value)
+        return quote_override(override)
+    folders = _split_at_commas(value)
     missing = [folder for folder in folders if not Path(folder).expanduser().is_dir()]
     if missing:
         raise ConfigError(
-            f"data.path must be a folder with Synthea CSV tables, or with -m several between commas; found no folder "
-            f"{missing[0]}"
+            f"data.path must be a folder with Synthea CSV tables, or with -m several separated by commas; found no "
+            f"folder {missing[0]}"
         )
     if not sweep:
         raise ConfigError(f"data.path must be one folder; found {len(folders)}. Several are a sweep, which needs -m")
-    return DATA_PATH + ",".join(_quoted(folder, always=True) for folder in folders)
+    return DATA_PATH + ",".join(_quote(folder, always=True) for folder in folders)
 
 
-def _between_commas(value: str) -> list[str]:
-    """The parts of a list of folders; parts that make a folder only together, comma included, stay together."""
+def _split_at_commas(value: str) -> list[str]:
+    """Split a list of folders at its commas, except at commas that are part of an existing folder's name."""
     folders: list[str] = []
     parts = value.split(",")
     while parts:
@@ -161,47 +188,51 @@ def _between_commas(value: str) -> list[str]:
     return folders
 
 
-def _is_search_path(word: str) -> bool:
-    return word.lstrip("+").startswith(f"{SEARCH_PATH}=")
+def _is_search_path(override: str) -> bool:
+    return override.lstrip("+").startswith(f"{SEARCH_PATH}=")
 
 
-def _search_path(folders: Sequence[str]) -> str:
-    return f"{SEARCH_PATH}=[{','.join(_quoted(_as_url(folder)) for folder in folders)}]"
+def _format_search_path(folders: Sequence[str]) -> str:
+    return f"{SEARCH_PATH}=[{','.join(_quote(_as_url(folder)) for folder in folders)}]"
 
 
-def _named_in(word: str) -> list[str]:
-    """The folders of a search path, read so that all of them exist where one of its readings gives that."""
-    value = word.partition("=")[2].strip()
+def _search_path_folders(override: str) -> list[str]:
+    """Read the folders of a ``hydra.searchpath``.
+
+    Names with commas or brackets make its value ambiguous; the first reading whose folders all exist is returned.
+    """
+    value = override.partition("=")[2].strip()
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     by_scheme = re.split(r",\s*(?=(?:file|pkg)://)", inner)
-    readings = [*_by_hydras_grammar(word), by_scheme, [part.strip() for part in _between_commas(inner)]]
-    missing = [[folder for folder in reading if not _is_found(folder)] for reading in readings]
+    readings = [*_parse_list(override), by_scheme, [part.strip() for part in _split_at_commas(inner)]]
+    missing = [[folder for folder in reading if not _exists(folder)] for reading in readings]
     for reading, absent in zip(readings, missing, strict=True):
         if not absent:
             return reading
     raise ConfigError(f"{SEARCH_PATH} must list folders with config groups; found no folder {missing[0][0]}")
 
 
-def _by_hydras_grammar(word: str) -> list[list[str]]:
+def _parse_list(override: str) -> list[list[str]]:
+    """Return the list that Hydra's grammar reads, as the only reading; no reading if it reads no list."""
     try:
-        found = OverridesParser.create().parse_override(word).value()
+        found = OverridesParser.create().parse_override(override).value()
     except (HydraException, ValueError):
         return []
     return [[str(folder) for folder in found]] if isinstance(found, list) else []
 
 
-def _is_found(folder: str) -> bool:
-    return not _is_path(folder) or _folder(folder).is_dir()
+def _exists(folder: str) -> bool:
+    return not _is_path(folder) or _absolute_folder(folder).is_dir()
 
 
 def _is_path(folder: str) -> bool:
-    """Not a package, and nothing that only hydra can interpolate."""
+    """Return whether a folder is a path, neither a package nor an interpolation that only Hydra can resolve."""
     return not folder.startswith("pkg://") and "${" not in folder
 
 
-def _folder(path: str) -> Path:
+def _absolute_folder(path: str) -> Path:
     return Path(path.removeprefix("file://")).expanduser().absolute()
 
 
 def _as_url(folder: str) -> str:
-    return f"file://{_folder(folder)}" if _is_path(folder) else folder
+    return f"file://{_absolute_folder(folder)}" if _is_path(folder) else folder

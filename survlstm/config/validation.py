@@ -1,4 +1,4 @@
-"""A composed or a stored config → a typed value of survlstm.config.schema, or a sentence for each key that is wrong."""
+"""Validate a composed or a stored config against its schema, with one sentence per wrong key."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from survlstm.config.section import Section, SectionT
+from survlstm.config.schema.section import Section, SectionT
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.stored_files import find_fault
 
 
-class _Shown(reprlib.Repr):
-    """A value in a sentence: whole where a person wrote it, and no page of a file's content."""
+class _BoundedRepr(reprlib.Repr):
+    """A bounded ``repr``: values from a command line stay whole, long content of a file is shortened."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,14 +25,24 @@ class _Shown(reprlib.Repr):
         self.maxlist = self.maxtuple = self.maxdict = 20
 
 
-shown = _Shown().repr
+bounded_repr = _BoundedRepr().repr
 
 
 def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = False) -> SectionT:
-    """The composed config as a typed value; a ConfigError names every key that is wrong, one line each.
+    """Validate a config that Hydra has composed.
 
-    The config is the user's own: its interpolations, such as ``${oc.env:NAME}``, are resolved, and the result is plain.
-    Of a ``finished`` run the export need not stand where it stood.
+    The config is the user's own, so its interpolations, such as ``${oc.env:NAME}``, are resolved.
+
+    Args:
+        composed: The composed config.
+        schema: The schema of the config.
+        finished: Whether the run has finished, so that the export need no longer exist.
+
+    Returns:
+        The validated config, without interpolations.
+
+    Raises:
+        ConfigError: Every wrong key has one line in the message.
     """
     try:
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
@@ -45,10 +55,21 @@ def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = F
 
 
 def validate_stored(values: Any, schema: type[SectionT], *, finished: bool = False) -> SectionT:
-    """A config that a file holds as a typed value; ConfigError as in ``validate``.
+    """Validate a config that was read from a file.
 
-    A stored config is data, whoever wrote the file: an interpolation in it is refused and never resolved, and only the
-    classes that ``schema`` names may be a ``_target_``, before anything is imported.
+    A stored config is data and may come from anyone. An interpolation in it is refused, never resolved, and only the
+    classes that the schema names may be a ``_target_``; both are checked before anything is imported.
+
+    Args:
+        values: The content of the file.
+        schema: The schema of the config.
+        finished: Whether the run has finished, so that the export need no longer exist.
+
+    Returns:
+        The validated config.
+
+    Raises:
+        ConfigError: Every wrong key has one line in the message.
     """
     return _validated(values, schema, finished=finished)
 
@@ -62,15 +83,15 @@ def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> Sectio
         return schema.model_validate(values, context={"finished": finished})
     except ValidationError as error:
         known = _dotted(values) if isinstance(values, dict) else []
-        raise ConfigError("\n".join(_sentence(dict(fault), known) for fault in error.errors())) from error
+        raise ConfigError("\n".join(_describe_error(dict(details), known) for details in error.errors())) from error
 
 
-# Sections by the name that they had once, and the one that they have now.
+# Sections of earlier versions, and their present names.
 RENAMED = {"judgement": "evaluation", "tracker": "logger"}
 
 
 def renamed(key: str) -> str | None:
-    """Return the present name of a key of an earlier version; None for any other key.
+    """Return the present name of a key of an earlier version, and None for any other key.
 
     Example:
         >>> renamed("judgement.baselines")
@@ -80,23 +101,23 @@ def renamed(key: str) -> str | None:
     return f"{RENAMED[first]}{dot}{rest}" if first in RENAMED else None
 
 
-def leaf_keys(composed: DictConfig) -> list[str]:
-    """Every dotted key of a composed config, sections included."""
+def dotted_keys(composed: DictConfig) -> list[str]:
+    """Return every dotted key of a composed config, sections included."""
     values = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(values, dict)
     return _dotted(values)
 
 
 @cache
-def leaf_keys_of_schema(schema: type[Section]) -> frozenset[str]:
-    """Every dotted key that a config of ``schema`` may have, whichever its groups choose; not a ``_target_``."""
+def schema_keys(schema: type[Section]) -> frozenset[str]:
+    """Return every dotted key that a config of the schema may have with any choice of groups, except ``_target_``."""
     keys: set[str] = set()
     for name, field in schema.model_fields.items():
         if field.alias == "_target_":
             continue
         keys.add(name)
         for section in _sections_in(field.annotation):
-            keys |= {f"{name}.{key}" for key in leaf_keys_of_schema(section)}
+            keys |= {f"{name}.{key}" for key in schema_keys(section)}
     return frozenset(keys)
 
 
@@ -116,14 +137,22 @@ def _dotted(values: dict[Any, Any]) -> list[str]:
 
 
 def nearest_key(key: str, known: list[str]) -> str | None:
-    """The valid key that a misspelt one most likely meant: same last part anywhere, else the closest spelling."""
+    """Find the valid key that a misspelt key most likely means.
+
+    Args:
+        key: The misspelt key, dotted.
+        known: The valid keys, sections included.
+
+    Returns:
+        A key with the same last part, else the one with the closest spelling; None if no spelling is close.
+    """
     last = key.rsplit(".", maxsplit=1)[-1]
     same_last = [name for name in known if name.split(".")[-1] == last and name != key]
     if same_last:
         return same_last[0]
     others = [name for name in known if name != key]
     if "." in key:
-        # A section is no answer to a misspelt key in it.
+        # A dotted key means a value, so a section is not a useful suggestion.
         others = [name for name in others if not any(other.startswith(f"{name}.") for other in others)]
     close = difflib.get_close_matches(key, others, n=1, cutoff=0.6)
     if close:
@@ -133,34 +162,38 @@ def nearest_key(key: str, known: list[str]) -> str | None:
     return by_last[close[0]] if close else None
 
 
-def _sentence(fault: dict[str, Any], known: list[str]) -> str:
-    """What is wrong with one key: the key, what was found, what is allowed."""
-    # A union's location names the member that was tried; that is no part of the key.
-    parts = [str(part) for part in fault["loc"] if "." not in str(part) and part != "none"]
+def _describe_error(error: dict[str, Any], known: list[str]) -> str:
+    """Describe one error of pydantic: the key, the value found and the values allowed."""
+    # The location of an error in a union contains the tag of the member, which is not part of the key.
+    parts = [str(part) for part in error["loc"] if "." not in str(part) and part != "none"]
     key = ".".join(parts) or "config"
-    found = fault["input"]
-    if fault["type"] == "extra_forbidden":
-        section = key.rpartition(".")[0]
-        valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
-        nearest = nearest_key(key, valid)
-        hint = f"; the nearest valid key is {nearest}" if nearest else ""
-        if present := renamed(key):
-            hint = f": it is now called {present}"
-        return f"{key} is not a known key (found value {shown(found)}){hint}"
-    if fault["type"] == "missing":
+    value = error["input"]
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(key, value, known)
+    if error["type"] == "missing":
         return f"{key} is missing; set {key}=VALUE"
-    if fault["type"] == "value_error":
-        said = str(fault["ctx"]["error"])
-        return said if said.startswith(f"{key}.") else f"{key}: {said}"
-    if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
+        return message if message.startswith(f"{key}.") else f"{key}: {message}"
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         if key == "clock":
-            return f"clock.kind must be visit or landmark; found {shown(_named(found, 'kind'))}"
-        allowed = fault["ctx"].get("expected_tags", "")
-        return f"{key}._target_ must be one of {allowed}; found {shown(_named(found, '_target_'))}"
-    allowed = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
-    return f"{key}: {allowed}; found {shown(found)}"
+            return f"clock.kind must be visit or landmark; found {bounded_repr(_value_of(value, 'kind'))}"
+        allowed = error["ctx"].get("expected_tags", "")
+        return f"{key}._target_ must be one of {allowed}; found {bounded_repr(_value_of(value, '_target_'))}"
+    allowed = error["msg"].replace("Input should be", "must be").replace("String should", "must")
+    return f"{key}: {allowed}; found {bounded_repr(value)}"
 
 
-def _named(section: Any, key: str) -> Any:
-    """What a section calls itself by ``key``; None where it does not."""
+def _unknown_key(key: str, value: Any, known: list[str]) -> str:
+    if present := renamed(key):
+        return f"{key} is now called {present}; write {present} instead"
+    section = key.rpartition(".")[0]
+    valid = [name for name in known if name not in {key, section} and not name.startswith(f"{key}.")]
+    nearest = nearest_key(key, valid)
+    hint = f"; the nearest valid key is {nearest}" if nearest else ""
+    return f"{key} is not a known key (found value {bounded_repr(value)}){hint}"
+
+
+def _value_of(section: Any, key: str) -> Any:
+    """Return the value of a section's key, None if it has none; a value that is not a section is returned itself."""
     return section.get(key) if isinstance(section, dict) else section

@@ -1,4 +1,4 @@
-"""Tensors of one split → batches of subjects with similar records."""
+"""Batches of subjects with records of similar length."""
 
 from __future__ import annotations
 
@@ -19,12 +19,23 @@ from survlstm.data.tensors import Tensors
 
 
 class Batch(NamedTuple):
-    """Rows of visits in slots (see survlstm.data.packing), and the labels of their hazards.
+    """Input of a model and its labels for some subjects.
 
-    A row is a subject's record, or a window of it; ``slot`` names each visit's slot, row after row. A slot of padding
-    has no codes and is nobody's. On the visit clock labels stand in slots as the logits do, and ``at_risk`` is true
-    where a hazard counts; on the landmark clock they are [row, step], a step being an interval behind the row.
-    ``noise`` is the key of each slot's dropout. ``subjects`` is how many subjects the rows belong to.
+    A row is the record of a subject or a window of it. The visits of all rows are packed into slots, see
+    ``survlstm.data.packing``. A slot of padding has no codes and belongs to no subject.
+
+    Attributes:
+        codes: Number of each code in the vocabulary, slot after slot.
+        code_offsets: First code of each slot, as ``torch.nn.EmbeddingBag`` takes them.
+        visit_features: Standardised features of each slot, 0 in padding.
+        slices: (number of rows, number of positions) of each slice of the layout.
+        slot: Slot of each visit, row after row.
+        visits_per_row: Number of visits in each row.
+        noise: Key of each slot's dropout mask, see ``visit_keys``.
+        at_risk: Whether a hazard counts in the loss: [slot] on the visit clock, in the order of the logits; [row, step]
+            on the landmark clock, where a step is an interval after the landmark.
+        event: Whether the event happened in that step, of the same shape; true only where ``at_risk`` is.
+        subjects: Number of subjects that the rows belong to.
     """
 
     codes: Int[Tensor, " code"]
@@ -40,20 +51,20 @@ class Batch(NamedTuple):
 
     @property
     def inputs(self) -> tuple[Tensor | tuple[tuple[int, int], ...], ...]:
-        """What a model's ``forward`` takes."""
+        """Arguments of a model's ``forward``: all fields except the labels and the number of subjects."""
         return self[:7]
 
     @property
     def slots(self) -> int:
-        """What a model computes: visits and padding."""
+        """Number of slots that a model computes, padding included."""
         return len(self.code_offsets)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; from pinned memory the copy does not hold the host up."""
+        """Copy the batch to a device; from pinned memory, the copy runs while the host goes on."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
-        """The batch in memory that a CUDA device copies from by itself."""
+        """Copy the batch to page-locked memory, from which a CUDA device copies on its own."""
         return self._each(torch.Tensor.pin_memory)
 
     def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
@@ -64,7 +75,15 @@ class Batch(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Which visits each row holds, and on the visit clock from which position on their hazards count."""
+    """Visits of each row of a batch.
+
+    Attributes:
+        owner: Index of the row's subject among those of the batch.
+        start: First visit of the row, counted in the record of its subject.
+        length: Number of visits in the row.
+        counted_from: First position in the row whose hazard counts; earlier positions are only context. Always 0 on the
+            landmark clock.
+    """
 
     owner: Int64[np.ndarray, " row"]
     start: Int64[np.ndarray, " row"]
@@ -74,12 +93,24 @@ class Windows(NamedTuple):
 
 @dataclass(frozen=True)
 class Batches:
-    """The subjects of one split in batches.
+    """Batches of the subjects of one split.
 
-    Records are heavy-tailed, so a batch holds subjects of similar length: padding to the longest of a random batch
-    would compute several times the visits there are. ``shuffled`` jitters the lengths before sorting, so that batches
-    differ between epochs. ``max_visits`` is how many visits a hazard may look back on, see ``make_windows`` and
-    ``latest_windows``.
+    The distribution of record lengths has a heavy tail, so a batch contains subjects of similar length: padding a
+    random batch to its longest record would compute several times the number of visits. ``shuffled`` jitters the
+    lengths before it sorts by them, so that batches differ between epochs.
+
+    Attributes:
+        tensors: Arrays of all splits.
+        members: Indices of the subjects of this split.
+        batch_size: Most subjects in a batch.
+        features: Columns of ``Tensors.features`` that the model reads, see ``feature_columns``.
+        max_visits: Most visits that a hazard may look back on; None for no limit. See ``make_windows`` and
+            ``latest_windows``.
+
+    Example:
+        >>> batches = Batches(tensors, tensors.members(Split.TRAIN), 64, feature_columns(["age"]))
+        >>> for chosen in batches.shuffled(seed=0, epoch=1):
+        ...     batch = batches.collate(chosen)
     """
 
     tensors: Tensors
@@ -92,38 +123,50 @@ class Batches:
         return math.ceil(len(self.members) / self.batch_size)
 
     def in_order(self) -> list[Int64[np.ndarray, " chosen"]]:
-        """The subjects of each batch, by record length."""
+        """Return the subjects of each batch, sorted by record length."""
         return self._split(self.visits(self.members))
 
     def shuffled(self, *, seed: int, epoch: int) -> list[Int64[np.ndarray, " chosen"]]:
-        """The subjects of each batch of an epoch: every subject once, in a mixture and an order of the epoch's own."""
+        """Return the subjects of each batch of one epoch: every subject once, in new combinations and a new order.
+
+        The result depends on the arguments only, so a resumed run needs no state of a random generator.
+
+        Args:
+            seed: Seed of the run.
+            epoch: Number of the epoch.
+        """
         generator = np.random.default_rng([seed, epoch])
         length = self.visits(self.members)
         parts = self._split(length * generator.uniform(0.95, 1.05, len(length)))
-        return [parts[place] for place in generator.permutation(len(parts))]
+        return [parts[number] for number in generator.permutation(len(parts))]
 
     def collate(self, chosen: Int64[np.ndarray, " chosen"], *, salt: int = 0) -> Batch:
-        """The named subjects as one batch; ``salt`` makes another noise of it."""
+        """Build the batch of some subjects.
+
+        Args:
+            chosen: Indices of the subjects.
+            salt: Another number gives other dropout keys for the same visits.
+        """
         data = self.tensors
         read = latest_windows if data.clock == "landmark" else make_windows
         rows = read(self.visits(chosen), self.max_visits)
         visit = flat_positions(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
-        slots = pack_rows(rows.length)
-        visit_of = np.zeros(slots.total, dtype=np.int64)
-        visit_of[slots.slot] = visit
-        codes_per_slot = np.zeros(slots.total, dtype=np.int64)
-        codes_per_slot[slots.slot] = data.code_offsets[visit + 1] - data.code_offsets[visit]
-        features = np.zeros((slots.total, len(self.features)), dtype=np.float32)
-        features[slots.slot] = data.features[visit][:, self.features]
-        # A visit that stands in two windows gets two keys.
-        noise = visit_keys(visit_of, slots.slot, np.repeat(rows.start, rows.length), salt)
-        at_risk, event = self._labels(chosen, rows, slots)
+        layout = pack_rows(rows.length)
+        visit_of = np.zeros(layout.total, dtype=np.int64)
+        visit_of[layout.slot] = visit
+        codes_per_slot = np.zeros(layout.total, dtype=np.int64)
+        codes_per_slot[layout.slot] = data.code_offsets[visit + 1] - data.code_offsets[visit]
+        features = np.zeros((layout.total, len(self.features)), dtype=np.float32)
+        features[layout.slot] = data.features[visit][:, self.features]
+        # A visit in two windows gets two keys.
+        noise = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
+        at_risk, event = self._labels(chosen, rows, layout)
         return Batch(
             codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
             visit_features=torch.from_numpy(features),
-            slices=slots.slices,
-            slot=torch.from_numpy(slots.slot),
+            slices=layout.slices,
+            slot=torch.from_numpy(layout.slot),
             visits_per_row=torch.from_numpy(rows.length),
             noise=torch.from_numpy(noise),
             at_risk=torch.from_numpy(at_risk),
@@ -132,11 +175,11 @@ class Batches:
         )
 
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
-        """How many visits each of the subjects has."""
+        """Return the number of visits of each of these subjects."""
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
-    def _labels(self, chosen: np.ndarray, rows: Windows, slots: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
-        """``at_risk`` and ``event``, [slot] on the visit clock and [row, step] on the landmark clock."""
+    def _labels(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``at_risk`` and ``event``: [slot] on the visit clock, [row, step] on the landmark clock."""
         data = self.tensors
         step, event = data.step[chosen][rows.owner], data.event[chosen][rows.owner]
         if data.clock == "landmark":
@@ -145,21 +188,29 @@ class Batches:
         position = flat_positions(np.zeros_like(rows.length), rows.length)
         counted = position >= np.repeat(rows.counted_from, rows.length)
         happened = np.repeat(event, rows.length) & (position == np.repeat(step - rows.start, rows.length))
-        labels = np.zeros((2, slots.total), dtype=np.bool_)
-        labels[:, slots.slot] = counted, counted & happened
+        labels = np.zeros((2, layout.total), dtype=np.bool_)
+        labels[:, layout.slot] = counted, counted & happened
         return labels[0], labels[1]
 
     def _split(self, by: np.ndarray) -> list[np.ndarray]:
-        # Of equal size: a rest of a few would be the longest records, with a step of the optimizer to themselves.
+        """Sort the subjects by a key and cut them into batches."""
+        # Of equal size: a small last batch would hold the longest records and take an optimizer step of its own.
         return np.array_split(self.members[np.argsort(by, kind="stable")], len(self))
 
 
 def visit_keys(
     visit: Int64[np.ndarray, " slot"], slot: Int64[np.ndarray, " visit"], start: Int64[np.ndarray, " visit"], salt: int
 ) -> Int32[np.ndarray, " slot"]:
-    """A key for each slot that hangs on its visit, the start of its window and the salt, and on nothing else.
+    """Compute a pseudo-random key for each slot from its visit, the start of its window and the salt only.
 
-    Mixed as in splitmix64 (Steele, Lea & Flood 2014); the arithmetic wraps around.
+    Dropout masks drawn from these keys do not depend on the other subjects of the batch or on the layout. The bits are
+    mixed as in splitmix64 (Steele, Lea & Flood 2014, OOPSLA); the integer arithmetic wraps around on purpose.
+
+    Args:
+        visit: Index of the visit in each slot; any value in padding.
+        slot: Slot of each visit, row after row.
+        start: First visit of the row that each visit is in.
+        salt: Number that selects one of many independent sets of keys.
     """
     key = visit.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     key[slot] += (start.astype(np.uint64) + np.uint64(1)) * np.uint64(0xD1B54A32D192ED03)
@@ -170,33 +221,48 @@ def visit_keys(
 
 
 def make_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
-    """The rows that subjects with so many visits are read in.
+    """Divide records into rows on the visit clock.
 
-    Without ``max_visits`` a subject is one row. With it a record is read in windows of that many visits, each beginning
-    half a window after the one before; a hazard counts in the first window that reaches it, so that it looks back on
-    half a window to a whole one (from the start of the record: on all of it). The windows stand at fixed visit numbers.
-    Chosen from a record's end, as "the most recent visits", they would tell every hazard how far away the event is.
+    Without ``max_visits`` a subject is one row. With it, a record is divided into windows of that many visits, each
+    beginning half a window after the one before. A hazard counts in the first window that contains it, so that its
+    history is between half a window and a whole one (near the start of the record: everything so far). The windows
+    begin at fixed visit numbers. Windows counted from the end of a record, as "the most recent visits", would reveal to
+    every hazard how far away the event is.
+
+    Args:
+        visits: Number of visits of each subject.
+        max_visits: Most visits in a window, at least 2; None for no limit.
     """
     if max_visits is None:
-        nothing = np.zeros_like(visits)
-        return Windows(np.arange(len(visits)), nothing, visits, nothing)
+        zeros = np.zeros_like(visits)
+        return Windows(np.arange(len(visits)), zeros, visits, zeros)
     stride = max_visits // 2
-    number_of = 1 + np.maximum(-(-(visits - max_visits) // stride), 0)
-    owner = np.repeat(np.arange(len(visits)), number_of)
-    start = stride * flat_positions(np.zeros_like(number_of), number_of)
+    # The first window, and one more for each stride begun beyond it: a ceiling division.
+    windows = 1 + np.maximum(-(-(visits - max_visits) // stride), 0)
+    owner = np.repeat(np.arange(len(visits)), windows)
+    start = stride * flat_positions(np.zeros_like(windows), windows)
     counted_from = np.where(start > 0, max_visits - stride, 0)
     return Windows(owner, start, np.minimum(visits[owner] - start, max_visits), counted_from)
 
 
 def latest_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) -> Windows:
-    """One row a subject: the most recent ``max_visits`` visits on or before the landmark, or all of them.
+    """Select the most recent visits on or before the landmark, one row per subject.
 
-    Counted from the record's end they tell nothing here: the record ends at the landmark, wherever the event is.
+    Counting from the end of the record reveals nothing here: the stored record ends at the landmark, wherever the event
+    is.
+
+    Args:
+        visits: Number of visits of each subject up to its landmark.
+        max_visits: Most visits in a row; None for all.
     """
     length = visits if max_visits is None else np.minimum(visits, max_visits)
     return Windows(np.arange(len(visits)), visits - length, length, np.zeros_like(visits))
 
 
 def feature_columns(names: Sequence[str]) -> tuple[int, ...]:
-    """Where the named visit features stand in ``Tensors.features``."""
+    """Return the columns of ``Tensors.features`` with these names.
+
+    Args:
+        names: Names from ``survlstm.data.features.FEATURES``.
+    """
     return tuple(FEATURES.index(name) for name in names)

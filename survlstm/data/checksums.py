@@ -1,4 +1,4 @@
-"""Checksums over the files of a folder of the cache: a changed byte is noticed before it becomes data."""
+"""Checksums of the files in a cache folder, so that a damaged file is detected before it is used."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ NAME = "sums.json"
 
 
 def write_sums(folder: Path) -> None:
-    """Write the SHA-256 of every file in ``folder`` beside the files; the last thing before the folder is used."""
+    """Write the SHA-256 of every file in ``folder`` to ``sums.json``; call it after the last file has been written."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != NAME)
     write_json(folder / NAME, {path.name: _sum(path) for path in files}, private=True)
 
 
 def find_damage(folder: Path) -> str:
-    """Say what is wrong with the files of ``folder``; empty where all are as ``write_sums`` found them.
+    """Compare the files in ``folder`` with their checksums.
 
-    Files without a sum are passed over. OSError where a file can't be read.
+    Files without a checksum are not checked.
+
+    Returns:
+        A description of the first difference, empty if there is none.
+
+    Raises:
+        OSError: If a file can't be read.
     """
     try:
         sums = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return f"it has no {NAME}: it is of an older survlstm, or not whole"
+        return f"it has no {NAME}: it is incomplete, or an older survlstm wrote it"
     except (ValueError, RecursionError):
         return f"{NAME} is damaged"
     if not (isinstance(sums, dict) and sums):
@@ -33,7 +39,7 @@ def find_damage(folder: Path) -> str:
     for name, expected in sums.items():
         path = folder / name
         if path.parent != folder or not path.is_file():
-            return f"{NAME} names a file that is not there" if "/" in name else f"{name} is missing"
+            return f"{NAME} lists a file that is not in the folder" if "/" in name else f"{name} is missing"
         if _sum(path) != expected:
             return f"{name} is not what was written: its checksum is wrong"
     return ""

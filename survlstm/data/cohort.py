@@ -1,4 +1,4 @@
-"""Visits and follow-up → the subjects that take part, with every exclusion counted."""
+"""Selection of the eligible subjects, with a count for every exclusion rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from survlstm.utils.errors import CohortError
 
 
 class Exclusion(NamedTuple):
-    """How many subjects a rule left out, of those that the rules before it let through, and how many had the event."""
+    """Count of the subjects that one rule left out, after the rules before it.
+
+    Attributes:
+        reason: The rule, in words.
+        subjects: Number of subjects that it left out.
+        events: Number of these subjects with the event.
+    """
 
     reason: str
     subjects: int
@@ -22,7 +28,13 @@ class Exclusion(NamedTuple):
 
 
 class Cohort(NamedTuple):
-    """The observed visits of the eligible subjects, and their numbers among all subjects."""
+    """Eligible subjects and their observed visits.
+
+    Attributes:
+        visits: Observed visits of the eligible subjects only.
+        subject: Index of each eligible subject among all subjects of the source.
+        exclusions: One entry per rule, in the order in which the rules were applied.
+    """
 
     visits: Visits
     subject: Int64[np.ndarray, " eligible"]
@@ -30,11 +42,22 @@ class Cohort(NamedTuple):
 
 
 def select_cohort(visits: Visits, follow_up: ObservedFollowUp, *, min_visits: int) -> Cohort:
-    """Subjects with at least ``min_visits`` *observed* visits, not prevalent, each cut to its observed visits.
+    """Select the subjects with enough observed visits and a step at risk, and cut their records to observed visits.
 
-    Only observed visits count: a rule that counted the whole record would look behind the event. So a subject whose
-    outcome comes before that many visits is left out too, and the hazard of the first steps is that of those who
-    got so far; the events lost this way are counted.
+    Only observed visits count, because a rule on the whole record would use what happens after the event. A subject
+    with the outcome before ``min_visits`` visits is therefore left out too. The hazard of the first steps is that of
+    subjects who reach ``min_visits`` visits; the events that are lost are counted.
+
+    Args:
+        visits: Visits of all subjects of the source.
+        follow_up: Observed follow-up of the same subjects.
+        min_visits: Fewest observed visits of an eligible subject.
+
+    Returns:
+        The eligible subjects, their visits and the exclusions.
+
+    Raises:
+        CohortError: If no subject is eligible.
     """
     observed: Int64[np.ndarray, " subject"] = follow_up.visits
     rules = (
@@ -55,18 +78,36 @@ def apply_exclusions(
     *,
     among: Bool[np.ndarray, " subject"] | None = None,
 ) -> tuple[Bool[np.ndarray, " subject"], tuple[Exclusion, ...]]:
-    """Who is left of ``among`` (None: of all) when each rule, in order, has left out those it holds for."""
+    """Apply exclusion rules one after the other and count the subjects that each leaves out.
+
+    Args:
+        rules: Reason and mask of each rule, in order; the mask is true for the subjects to leave out.
+        event: Whether each subject has the event, for the counts.
+        among: Subjects that the rules apply to; None for all.
+
+    Returns:
+        The mask of the subjects that remain, and one count per rule.
+    """
     left = np.ones(len(event), dtype=bool) if among is None else among.copy()
     exclusions = []
-    for reason, holds in rules:
-        gone = left & holds
-        exclusions.append(Exclusion(reason, int(gone.sum()), int((gone & event).sum())))
-        left &= ~holds
+    for reason, applies in rules:
+        excluded = left & applies
+        exclusions.append(Exclusion(reason, int(excluded.sum()), int((excluded & event).sum())))
+        left &= ~applies
     return left, tuple(exclusions)
 
 
 def refuse_empty_cohort(left: Bool[np.ndarray, " subject"], exclusions: tuple[Exclusion, ...], advice: str) -> None:
-    """CohortError with the exclusions and what to change, where nobody is left."""
+    """Raise an error with the exclusions if no subject is left.
+
+    Args:
+        left: Mask of the subjects that remain.
+        exclusions: Counts for the message; rules that left nobody out are not mentioned.
+        advice: Last sentence of the message: what to change.
+
+    Raises:
+        CohortError: If ``left`` is false for all subjects.
+    """
     if left.any():
         return
     table = ", ".join(

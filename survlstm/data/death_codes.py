@@ -1,11 +1,11 @@
-"""The codes that are entered only because a patient has died."""
+"""Codes that are entered only because a patient has died; they are never inputs of a model."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool
 
-# The first two are what Synthea writes for every death, some days before or after DEATHDATE.
+# Synthea writes the first two for every death, some days before or after DEATHDATE.
 DEATH_CODES = frozenset(
     {
         "SNOMED/308646001",  # death certification
@@ -27,5 +27,9 @@ DEATH_CODES = frozenset(
 
 
 def is_death_code(codes: np.ndarray) -> Bool[np.ndarray, " code"]:
-    """Return True for the codes, as in ``SNOMED/308646001``, that only a death brings."""
+    """Mark the codes that are entered only because a patient has died.
+
+    Args:
+        codes: Codes with their coding system, such as ``SNOMED/308646001``.
+    """
     return np.isin(codes.astype(np.str_), sorted(DEATH_CODES))

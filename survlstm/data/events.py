@@ -1,4 +1,4 @@
-"""Event tables → one value that every source produces and every later stage reads."""
+"""Event tables that every source produces and every later stage reads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from jaxtyping import Float32, Int32
 
 @dataclass(frozen=True)
 class Subjects:
-    """The people of a cohort, sorted by ``subject_id``; an index into these arrays is a subject's number.
+    """Subjects of a source or a cohort, sorted by ``subject_id``.
 
-    ``birth`` and ``death`` are ``datetime64[s]`` [subject], midnight of the day; ``death`` is NaT for the living.
+    Other tables refer to a subject by its index into these arrays.
+
+    Attributes:
+        subject_id: Identifiers as texts, [subject].
+        birth: ``datetime64[s]`` [subject], midnight of the day of birth; NaT if unknown.
+        death: ``datetime64[s]`` [subject], midnight of the day of death; NaT for the living.
     """
 
     subject_id: np.ndarray
@@ -25,13 +30,19 @@ class Subjects:
 
 @dataclass(frozen=True)
 class Events:
-    """Coded events in no particular order: MEDS' columns, dictionary-encoded.
+    """Coded events in any order: the columns of MEDS (Medical Event Data Standard), dictionary-encoded.
 
-    ``subject`` numbers ``subjects``; ``code`` numbers ``codes`` (strings such as ``SNOMED/44054006``, sorted);
-    ``time`` is ``datetime64[s]``, midnight where the export gives a date only; ``encounter`` numbers the encounters
-    named in the export, each of one subject, -1 where there is none; ``numeric_value`` is NaN where the event has none.
-    ``day_tolerance`` says by how many days an entry dated to the day can differ from a timed entry of the same moment:
-    1 where timed entries are in UTC and days are local days of an unknown zone, 0 where both are of one clock.
+    Attributes:
+        subjects: The subjects that the events belong to.
+        codes: Distinct codes as texts, such as ``SNOMED/44054006``, sorted, [code].
+        subject: Index into ``subjects``.
+        code: Index into ``codes``.
+        time: ``datetime64[s]`` [event]; midnight for an entry that the export dates to the day only.
+        encounter: Number of the encounter that the export names, -1 if it names none. An encounter belongs to one
+            subject.
+        numeric_value: Value of the event, such as a laboratory result; NaN if it has none.
+        day_tolerance: Days by which an entry dated to the day can differ from a timed entry of the same moment: 1 if
+            timed entries are in UTC and days are local days of an unknown zone, 0 if both follow the same clock.
     """
 
     subjects: Subjects
@@ -49,10 +60,17 @@ class Events:
 
 @dataclass(frozen=True)
 class TableCount:
-    """What became of one table's rows: ``rows_read`` = ``rows_used`` + all of ``left_out`` and ``unusable``.
+    """Number of rows of one table by what was done with them.
 
-    ``left_out`` counts rows that have no defect of their own (book-keeping, or their patient is left out);
-    ``unusable`` counts defects by reason, and they alone count towards the share at which a run stops.
+    ``rows_read`` equals ``rows_used`` plus all counts in ``left_out`` and ``unusable``.
+
+    Attributes:
+        table: Name of the table.
+        rows_read: Rows in the file.
+        rows_used: Rows that became events.
+        left_out: Rows without a defect of their own that are not used, by reason: book-keeping, or rows of a patient
+            who is left out.
+        unusable: Rows with a defect, by reason. These alone count towards the share at which a run stops.
     """
 
     table: str
@@ -64,7 +82,13 @@ class TableCount:
 
 @dataclass(frozen=True)
 class SourceData:
-    """What a source returns: the events, the count of every table, and the sentences worth a warning."""
+    """Result of reading a source.
+
+    Attributes:
+        events: All usable events.
+        tables: Row counts, one entry per table.
+        warnings: Sentences for the log and the report.
+    """
 
     events: Events
     tables: tuple[TableCount, ...]

@@ -1,4 +1,4 @@
-"""A run's own cohort and another one, prepared alike → one set of tensors whose test split is the other cohort."""
+"""Replacement of a run's test subjects by another cohort, for external validation."""
 
 from __future__ import annotations
 
@@ -18,37 +18,52 @@ from survlstm.utils.errors import CohortError
 
 
 def combine_with_cohort(own: PreparedData, cohort: PreparedData) -> PreparedData:
-    """``own``'s training and validation subjects, then every subject of ``cohort`` that is none of them as test.
+    """Join the training and validation subjects of a run with another cohort as its test subjects.
 
-    Subjects of ``cohort`` that the model was trained or tuned on, by their ids, are left out and counted in the flow.
+    Subjects of ``cohort`` whose id is that of a training or validation subject are left out and counted in the flow.
+
+    Args:
+        own: Prepared data of the run.
+        cohort: The other cohort, prepared with ``fitted`` of the run.
+
+    Returns:
+        Tensors of both, and the flow of ``cohort``.
+
+    Raises:
+        CohortError: If every subject of ``cohort`` is a training or validation subject of the run.
     """
     other, own_tensors = cohort.tensors, own.tensors
     used = np.flatnonzero(own_tensors.split != Split.TEST)
     new = np.flatnonzero(~np.isin(other.subject_id, own_tensors.subject_id[used]))
     if not len(new):
         raise CohortError(
-            f"another cohort must hold subjects that the run was not trained on; all {len(other.subject_id)} are its "
-            "training and validation subjects. Leave out data= to judge the run on its own test subjects"
+            f"another cohort must contain subjects that the run was not trained on; all {len(other.subject_id)} are "
+            "its training and validation subjects. Leave out data= to evaluate the run on its own test subjects"
         )
-    ours, theirs = select_subjects(own_tensors, used), select_subjects(other, new)
-    theirs = dataclasses.replace(theirs, split=np.full(len(new), Split.TEST, dtype=np.int8))
-    return dataclasses.replace(cohort, tensors=_join(ours, theirs), flow=_flow_of(cohort, theirs))
+    reference, test = select_subjects(own_tensors, used), select_subjects(other, new)
+    test = dataclasses.replace(test, split=np.full(len(new), Split.TEST, dtype=np.int8))
+    return dataclasses.replace(cohort, tensors=_join(reference, test), flow=_flow_of(cohort, test))
 
 
 def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
-    """The cohort's flow down to those of its subjects that are left."""
+    """Add the subjects that were left out here to the flow of the cohort.
+
+    Args:
+        cohort: The other cohort as prepared.
+        after: Tensors of its remaining subjects.
+    """
     flow, before = cohort.flow, cohort.tensors
     subjects = len(before.step) - len(after.step)
     events = int(before.event.sum()) - int(after.event.sum())
     unknown = cohort.fitted.vocabulary.entries.index(UNK)
-    why = "of subjects that the run was trained or tuned on"
+    reason = "of subjects that the run was trained or tuned on"
     return dataclasses.replace(
         flow,
-        entries_left_out=flow.entries_left_out | {why: len(before.code) - len(after.code)},
+        entries_left_out=flow.entries_left_out | {reason: len(before.code) - len(after.code)},
         entries_used=len(after.code),
-        # How many codes they are is known of the whole cohort only: to the tensors all of them are [UNK].
+        # The number of distinct unknown codes remains that of the whole cohort: in the tensors all of them are [UNK].
         codes_unknown=flow.codes_unknown | {"entries": int((after.code == unknown).sum())},
-        visits_left_out=flow.visits_left_out | {why: len(before.visit_time) - len(after.visit_time)},
+        visits_left_out=flow.visits_left_out | {reason: len(before.visit_time) - len(after.visit_time)},
         visits_used=len(after.visit_time),
         subjects_excluded=(
             *flow.subjects_excluded,
@@ -61,7 +76,15 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
 def select_subjects(
     tensors: Tensors, subject: Int64[np.ndarray, " kept"], *, visits: Int64[np.ndarray, " kept"] | None = None
 ) -> Tensors:
-    """The named subjects with their first ``visits`` visits (None: all of them) and the codes of those."""
+    """Select some subjects and the first visits of each.
+
+    Labels are taken over unchanged, also where ``visits`` is less than the number of visits stored.
+
+    Args:
+        tensors: Tensors of all subjects.
+        subject: Indices of the subjects to keep, in the order of the result.
+        visits: Number of visits of each to keep; None keeps all.
+    """
     visits = tensors.visits_per_subject[subject] if visits is None else visits
     visit = flat_positions(tensors.visit_offsets[subject], visits)
     codes = np.diff(tensors.code_offsets)[visit]
@@ -82,6 +105,7 @@ def select_subjects(
 
 
 def _join(first: Tensors, second: Tensors) -> Tensors:
+    """Concatenate two sets of tensors; both have the same ``edge_days``."""
     columns = {}
     for field in dataclasses.fields(Tensors):
         one, other = getattr(first, field.name), getattr(second, field.name)

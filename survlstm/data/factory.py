@@ -1,4 +1,4 @@
-"""Build the data pipeline's objects from a validated config."""
+"""Construction of the data pipeline's objects from a validated config."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema import DataConfig, LandmarkClockConfig, RunConfig, VisitClockConfig
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.data import DataConfig
+from survlstm.config.schema.outcome import LandmarkClockConfig, VisitClockConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.labels import Outcome
@@ -20,9 +22,12 @@ from survlstm.utils.errors import ConfigError
 
 
 def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = None) -> PreparedData:
-    """The prepared data of a run, from the cache where nothing that shapes it has changed.
+    """Prepare the data of a run, or load them from the cache if nothing that shapes them has changed.
 
-    With ``fitted``, what a trained model was prepared with, nothing is fitted: see ``survlstm.data.prepare.make``.
+    Args:
+        config: Validated config of the run.
+        fitted: State of a trained model, to prepare another cohort in the same way; None fits one. See
+            ``survlstm.data.prepare.prepare``, also for the errors raised.
     """
     cache = cache_folder(config.cache_dir)
     return prepare(
@@ -36,7 +41,14 @@ def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = Non
 
 
 def cache_folder(cache_dir: str) -> Path:
-    """The folder of ``cache_dir``, made where it is missing; ConfigError where it can't be written."""
+    """Return the cache folder, and create it if it is missing.
+
+    Args:
+        cache_dir: Path of the config; ``~`` stands for the home folder.
+
+    Raises:
+        ConfigError: If the folder can't be created or written.
+    """
     folder = Path(cache_dir).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +62,7 @@ def cache_folder(cache_dir: str) -> Path:
 
 
 def build_settings(config: RunConfig) -> PreparationSettings:
-    """What shapes the tensors beside the source and the outcome."""
+    """Collect the settings that shape the tensors, apart from those of the source and the outcome."""
     return PreparationSettings(
         grouping=config.data.visits.grouping,
         window_hours=config.data.visits.window_hours,
@@ -70,7 +82,12 @@ def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> Landma
 
 
 def build_source(config: DataConfig, cache: Path) -> Source:
-    """The reader of ``data.path``, or of the simulated cohort that stands in for it."""
+    """Build the source that reads ``data.path``, or the simulated cohort that takes its place.
+
+    Args:
+        config: Section ``data`` of the config.
+        cache: Cache folder; a simulated cohort is written there.
+    """
     if config.path is not None:
         path = Path(config.path).expanduser()
     else:
@@ -80,12 +97,18 @@ def build_source(config: DataConfig, cache: Path) -> Source:
 
 
 def build_outcome(config: SwapPoint) -> Outcome:
-    """The outcome that the config names."""
+    """Build the outcome that section ``outcome`` of the config names."""
     return instantiate(config)
 
 
 def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
-    """The batches of one split."""
+    """Build the batches of one split, with the features that the configured model reads.
+
+    Args:
+        config: Validated config of the run.
+        tensors: Tensors of all splits.
+        part: The split.
+    """
     return Batches(
         tensors,
         tensors.members(part),

@@ -1,4 +1,4 @@
-"""Visits → numbers beside the codes of each visit."""
+"""Numerical features of each visit, beside its codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ FEATURES = ("log_days_since_last", "log_days_since_first", "age", "log_codes", "
 
 
 def visit_features(visits: Visits) -> Float64[np.ndarray, "visit feature"]:
-    """The columns of ``FEATURES``: log(1 + days) twice, age in years, log codes, log number."""
+    """Compute the features of each visit, before they are standardised.
+
+    Args:
+        visits: Visits of some subjects; every visit has at least one code.
+
+    Returns:
+        One row per visit and one column per name in ``FEATURES``: ``log(1 + days since the previous visit)`` (0 at the
+        first), ``log(1 + days since the first visit)``, the age in years (NaN if no birth is known), ``log(number of
+        codes)``, and ``log(1 + n)`` of the visit number ``n``, counted from 0.
+    """
     owner = visits.visit_subject
     first_visit = visits.visit_offsets[:-1][owner]
     seconds = visits.visit_time.astype("datetime64[s]").astype(np.int64)
@@ -20,7 +29,7 @@ def visit_features(visits: Visits) -> Float64[np.ndarray, "visit feature"]:
     since_last = np.diff(since_first, prepend=0.0)
     number = np.arange(len(owner)) - first_visit
     since_last[number == 0] = 0.0
-    # NaN where no birth is known: a model that reads the age can't be asked then.
+    # NaN if no birth is known; a model that uses the age can't predict for such a subject.
     age = (visits.visit_time - visits.subjects.birth[owner]) / np.timedelta64(1, "s") / DAY_SECONDS / 365.25
     return np.column_stack(
         [np.log1p(since_last), np.log1p(since_first), age, np.log(visits.codes_per_visit), np.log1p(number)]
@@ -33,5 +42,12 @@ def standardise(
     mean: Float64[np.ndarray, " feature"],
     spread: Float64[np.ndarray, " feature"],
 ) -> Float32[np.ndarray, "visit feature"]:
-    """Each column less its mean, in units of its spread; 0 where the spread is 0, whatever the value."""
+    """Subtract the mean of each column and divide by its standard deviation.
+
+    Args:
+        features: Features as ``visit_features`` returns them.
+        mean: Mean of each column among the training visits.
+        spread: Standard deviation of each column among the training visits. If it is 0, every value of
+            the column becomes 0.
+    """
     return ((features - mean) / np.where(spread > 0, spread, np.inf)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Visits and labels → the landmark of each subject, who is at risk there, and labels on the landmark clock."""
+"""Landmark of each subject, and labels in intervals after it (the landmark clock)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ from survlstm.utils.errors import OutcomeError
 
 @dataclass(frozen=True)
 class LandmarkSettings:
-    """Where the landmark lies, ``day`` days after the first visit or at visit ``visit`` (0 = first), and its steps.
+    """Position of the landmark and of the intervals after it.
 
-    One of ``day`` and ``visit`` is None. There are ``intervals`` steps after the landmark, the last of which ends at
-    ``horizon_days``; ``edges`` says how the others are laid: *equidistant* or *quantile*.
+    Exactly one of ``day`` and ``visit`` is None.
+
+    Attributes:
+        day: Landmark in days after the first visit.
+        visit: Landmark at the time of this visit, counted from 0.
+        intervals: Number of steps after the landmark.
+        edges: Placement of the edges between the steps: *equidistant* or *quantile*, see ``fit_edges``.
+        horizon_days: End of the last step, in days after the landmark.
     """
 
     day: float | None
@@ -32,12 +38,20 @@ class LandmarkSettings:
 
     @property
     def place(self) -> str:
-        """The landmark as it is written in the config."""
+        """The landmark as an override of the config, for messages."""
         return f"clock.visit={self.visit}" if self.day is None else f"clock.day={self.day:g}"
 
 
 def landmark_time(visits: Visits, settings: LandmarkSettings) -> np.ndarray:
-    """datetime64[s] [subject]: the landmark; NaT where a subject has no such visit."""
+    """Compute the landmark of each subject.
+
+    Args:
+        visits: Visits of all subjects.
+        settings: Position of the landmark.
+
+    Returns:
+        ``datetime64[s]`` [subject]; NaT for a subject without the visit, or without any visit.
+    """
     first, number = visits.visit_offsets[:-1], visits.visits_per_subject
     reached = number > (settings.visit or 0)
     landmark = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
@@ -55,23 +69,37 @@ def landmark_targets(
     min_visits: int,
     edge_days: Float64[np.ndarray, " edge"] | None,
 ) -> Targets:
-    """Those at risk at the landmark with ``min_visits`` visits by then, their history and their labels.
+    """Select the subjects at risk at the landmark and label them on the landmark clock.
 
-    The history is every visit dated on or before the landmark; visits must not reach across it. Without ``edge_days``
-    the edges are fitted on the training subjects at risk. Raises CohortError where nobody is at risk, OutcomeError
-    where no training subject has the event between the landmark and the horizon.
+    The history of a subject is every visit dated on or before its landmark.
+
+    Args:
+        visits: Visits of the cohort; no visit may span the landmark (see ``split_at`` of ``group_visits``).
+        labels: Labels of the cohort on the visit clock; ``end_time`` and ``event`` are used.
+        landmark: ``datetime64[s]`` [subject], NaT for a subject without a landmark.
+        split: ``Split`` of each subject.
+        settings: Position of the landmark and of the intervals.
+        min_visits: Fewest visits on or before the landmark.
+        edge_days: Edges of a trained model; None fits them on the training subjects at risk.
+
+    Returns:
+        Targets of the subjects that take part, with the exclusions of the landmark clock.
+
+    Raises:
+        CohortError: If no subject is at risk at the landmark, or none is observed to the end of the first interval.
+        OutcomeError: If edges can't be fitted, see ``fit_edges``.
     """
     owner = visits.visit_subject
     seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(landmark))
-    at_risk, gone = apply_exclusions(
+    at_risk, not_at_risk = apply_exclusions(
         (
-            # A comparison with NaT is false: who has no landmark is not at risk at it.
+            # A comparison with NaT is false, so a subject without a landmark is not at risk.
             ("event or end of follow-up at or before the landmark", ~(labels.end_time > landmark)),
             (f"fewer than {min_visits} visits on or before the landmark", seen < min_visits),
         ),
         labels.event,
     )
-    refuse_empty_cohort(at_risk, gone, f"Set another landmark (now {settings.place}) or lower data.min_visits")
+    refuse_empty_cohort(at_risk, not_at_risk, f"Set another landmark (now {settings.place}) or lower data.min_visits")
     duration_days = np.where(at_risk, days_between(landmark, labels.end_time), 0.0)
     if edge_days is None:
         is_training = at_risk & (split == Split.TRAIN)
@@ -81,7 +109,7 @@ def landmark_targets(
         (("censored before the first edge: no interval fully observed", step < 0),), labels.event, among=at_risk
     )
     refuse_empty_cohort(
-        takes_part, gone + unobserved, "Raise clock.intervals: the first one is observed in full by nobody"
+        takes_part, not_at_risk + unobserved, "Raise clock.intervals: no subject is observed to the end of the first"
     )
     subject = np.flatnonzero(takes_part)
     return Targets(
@@ -92,7 +120,7 @@ def landmark_targets(
         duration_days=duration_days[subject],
         edge_days=edge_days,
         oracle_hazard=None,
-        exclusions=gone + unobserved,
+        exclusions=not_at_risk + unobserved,
     )
 
 
@@ -101,43 +129,73 @@ def interval_labels(
     event: Bool[np.ndarray, " subject"],
     edge_days: Float64[np.ndarray, " edge"],
 ) -> tuple[Int64[np.ndarray, " subject"], Bool[np.ndarray, " subject"]]:
-    """``step`` and ``event`` of survlstm.survival.steps; step k is (edge_k, edge_k+1] days after the landmark.
+    """Convert durations to the ``step`` and ``event`` of ``survlstm.survival.steps``.
 
-    An event behind the last edge is censored at the last step. -1 where no interval is fully observed.
+    Step ``k`` is the interval (``edge_k``, ``edge_{k+1}``] days after the landmark. The tables are those of
+    ``docs/conventions.md``, section "Labels".
+
+    Args:
+        duration_days: Days from the landmark to the event or the end of follow-up, not negative.
+        event: Whether the duration ends with the event.
+        edge_days: 0, then the end of each interval, rising.
+
+    Returns:
+        The last step at risk, -1 for a subject without a fully observed interval; and whether the event happened in
+        that step. A subject with the event after the last edge is censored in the last step.
+
+    Example:
+        >>> interval_labels(np.array([30.0, 45.0]), np.array([True, False]), np.array([0.0, 30.0, 60.0]))
+        (array([0, 0]), array([ True, False]))
     """
     within = event & (duration_days <= edge_days[-1])
-    holds_event = np.searchsorted(edge_days, duration_days, side="left") - 1
+    # The sides differ at an edge: an event on it belongs to the interval that it ends; a subject censored on it has
+    # survived that interval.
+    event_step = np.searchsorted(edge_days, duration_days, side="left") - 1
     last_survived = np.searchsorted(edge_days, duration_days, side="right") - 2
-    return np.where(within, holds_event, last_survived), within
+    return np.where(within, event_step, last_survived), within
 
 
 def fit_edges(
     duration_days: Float64[np.ndarray, " training"], event: Bool[np.ndarray, " training"], settings: LandmarkSettings
 ) -> Float64[np.ndarray, " edge"]:
-    """0 = the landmark, then the end of each interval in days after it, the last at the horizon.
+    """Place the edges of the intervals after the landmark.
 
-    *quantile* lays them so that each interval has about the same share of the training events up to the horizon, at
-    the end of whole days. Edges that fall together are refused, not merged: the number of intervals is the size of the
-    model's output.
+    *equidistant* intervals have the same length. *quantile* intervals have about the same number of training events up
+    to the horizon, and their edges are the ends of whole days. Equal edges raise an error and are not merged, because
+    the number of intervals is the size of the model's output.
+
+    Args:
+        duration_days: Days from the landmark to the event or the end of follow-up, of the training subjects at risk.
+        event: Whether the duration ends with the event.
+        settings: Number and placement of the intervals.
+
+    Returns:
+        0 (the landmark), then the end of each interval in days after it; the last is ``settings.horizon_days``.
+
+    Raises:
+        OutcomeError: If no training subject has the event up to the horizon, or events fall on too few different days
+            for *quantile* edges.
     """
     within = duration_days[event & (duration_days <= settings.horizon_days)]
     if not len(within):
         raise OutcomeError(
             f"the training subjects must have events between the landmark ({settings.place}) and "
             f"clock.horizon_days={settings.horizon_days:g} days after it; found 0 among {len(event)} at risk "
-            f"({int(event.sum())} behind the horizon). Set another clock.day or clock.visit, or raise "
+            f"({int(event.sum())} after the horizon). Set another clock.day or clock.visit, or raise "
             "clock.horizon_days"
         )
     if settings.edges == "equidistant":
         return np.linspace(0, 1, settings.intervals + 1) * settings.horizon_days
     edge_days = _quantile_edges(within, settings.intervals, settings.horizon_days)
     if not _rises(edge_days):
-        fits = [n for n in range(2, settings.intervals) if _rises(_quantile_edges(within, n, settings.horizon_days))]
-        fewer = f"set clock.intervals={fits[-1]}, which they allow" if fits else "lower clock.intervals"
+        possible = [
+            n for n in range(2, settings.intervals) if _rises(_quantile_edges(within, n, settings.horizon_days))
+        ]
+        fewer = f"set clock.intervals={possible[-1]}, which they allow" if possible else "lower clock.intervals"
         raise OutcomeError(
             f"clock.edges=quantile needs training events on enough different days for clock.intervals="
             f"{settings.intervals}; found {len(within)} events on {_days(np.ceil(within))} up to "
-            f"clock.horizon_days={settings.horizon_days:g} and {int(event.sum()) - len(within)} events behind it. Set "
+            f"clock.horizon_days={settings.horizon_days:g} and {int(event.sum()) - len(within)} events after it. Set "
             f"a later landmark (now {settings.place}), raise clock.horizon_days, {fewer}, or set "
             "clock.edges=equidistant"
         )
@@ -145,14 +203,17 @@ def fit_edges(
 
 
 def _quantile_edges(within: Float64[np.ndarray, " event"], intervals: int, horizon_days: float) -> np.ndarray:
+    # "higher" makes each inner edge the time of an event; the end of its day is then the edge.
     inner = np.quantile(within, np.linspace(0, 1, intervals + 1)[1:-1], method="higher")
     return np.concatenate([[0.0], np.ceil(inner), [horizon_days]])
 
 
 def _days(days: np.ndarray) -> str:
+    """Write the number of different days, for a message."""
     number = len(np.unique(days))
     return f"{number} day{'' if number == 1 else 's'}"
 
 
 def _rises(edge_days: np.ndarray) -> bool:
+    """Tell whether each edge is later than the one before."""
     return bool((np.diff(edge_days) > 0).all())

@@ -1,4 +1,4 @@
-"""Source and outcome → prepared data, made once and kept by a fingerprint of all that shapes it."""
+"""Preparation of data from a source and an outcome, cached under a fingerprint of everything that shapes them."""
 
 from __future__ import annotations
 
@@ -39,18 +39,36 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Source(Protocol):
-    """A swap point: where the records come from."""
+    """Protocol of a source of records, a swap point: ``data.source`` of the config names any class that fulfils it."""
 
     def files(self) -> list[Path]:
-        """Every file that ``read`` opens."""
+        """Return every file that ``read`` opens; their content is part of the fingerprint of prepared data."""
 
     def read(self) -> SourceData:
-        """The events, with every row accounted for."""
+        """Read the events and count every row of every table.
+
+        Raises:
+            SourceError: If the export can't be read.
+        """
 
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """What shapes the tensors beside the source and the outcome; ``landmark`` is None on the visit clock."""
+    """Settings that shape the tensors, apart from those of the source and the outcome.
+
+    Attributes:
+        grouping: How entries form visits, see ``group_visits``.
+        window_hours: Longest visit in hours, see ``group_visits``.
+        min_visits: Fewest visits of an eligible subject: observed ones on the visit clock, those on or before the
+            landmark on the landmark clock.
+        max_codes_per_visit: Number of codes of a visit to keep; None keeps all.
+        train: Share of training subjects.
+        val: Share of validation subjects.
+        split_seed: Seed of the split.
+        fold: Fold of a cross-validation; None for one split.
+        min_frequency: Fewest entries of a code in the vocabulary.
+        landmark: Position of the landmark and its intervals; None on the visit clock.
+    """
 
     grouping: str
     window_hours: float
@@ -66,10 +84,25 @@ class PreparationSettings:
 
 @dataclass(frozen=True)
 class CohortFlow:
-    """Where rows, visits and subjects went on the way: shown in the log, kept in metrics.json.
+    """Counts of rows, entries, visits and subjects at each stage, for the log, the report and metrics.json.
 
-    What was read or made is what is left out, by reason, and what the tensors hold. ``codes_unknown`` says how many of
-    the entries used are [UNK] to the vocabulary, and how many codes those are.
+    Entries and subjects read, and visits made, equal those left out plus those used.
+
+    Attributes:
+        tables: Row counts of each table of the source.
+        entries_read: Coded events read.
+        entries_left_out: Events left out, by reason.
+        entries_used: Events in the tensors.
+        codes_unknown: Number of used ``entries`` whose code is [UNK] in the vocabulary, and of the distinct ``codes``
+            of them.
+        visits_made: Visits formed of the observed entries.
+        visits_left_out: Visits left out, by reason.
+        visits_used: Visits in the tensors.
+        subjects_read: Subjects of the source.
+        subjects_excluded: Subjects left out by each rule, in order.
+        subjects_used: Subjects in the tensors.
+        outcome_facts: Figures of the outcome, see ``Labels.facts``.
+        warnings: Warnings of the source, the outcome and the clock.
     """
 
     tables: tuple[TableCount, ...]
@@ -89,7 +122,14 @@ class CohortFlow:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """What training starts from."""
+    """Result of the preparation, from which training starts.
+
+    Attributes:
+        tensors: What a model may see, and its labels.
+        fitted: Values fitted on the training subjects.
+        flow: Counts of what was read, left out and used.
+        fingerprint: Name in the cache: a hash of input files, settings and code; empty if not cached.
+    """
 
     tensors: Tensors
     fitted: PreprocessingState
@@ -98,12 +138,18 @@ class PreparedData:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What the numbers in ``tensors.code`` stand for."""
+        """Vocabulary of the numbers in ``tensors.code``."""
         return self.fitted.vocabulary
 
 
 class GroupedVisits(NamedTuple):
-    """Visits, each subject's landmark (NaT on the visit clock), and the entries that make no visit, by reason."""
+    """Visits of the observed entries.
+
+    Attributes:
+        visits: Visits of all subjects of the source.
+        landmark: ``datetime64[s]`` [subject], the landmark; NaT on the visit clock and for subjects without one.
+        entries_left_out: Number of entries that belong to no visit, by reason.
+    """
 
     visits: Visits
     landmark: np.ndarray
@@ -119,16 +165,37 @@ def prepare(
     cache: Path,
     fitted: PreprocessingState | None = None,
 ) -> PreparedData:
-    """Prepared data from the cache, or made anew and kept there.
+    """Load prepared data from the cache, or prepare them and store them there.
 
-    ``described`` are the settings of source and outcome as plain values. The fingerprint covers them, ``settings``,
-    ``fitted``, the content of every input file and the code of the data stages. An entry is written aside and renamed,
-    so that two runs at once both end with a whole one.
+    The fingerprint covers ``described``, ``settings``, ``fitted``, the content of every input file, the code of the
+    data stages and the versions of the libraries that they use. An entry is written under a temporary name and then
+    renamed, so that two runs at the same time both find a complete entry.
+
+    Args:
+        source: Source of the records.
+        outcome: Outcome to label the subjects with.
+        settings: All other settings that shape the tensors.
+        described: Settings of source and outcome as plain values, for the fingerprint.
+        cache: Cache folder; it may be shared by runs.
+        fitted: State of a trained model, to prepare another cohort in the same way; None fits one on the training
+            subjects.
+
+    Returns:
+        The prepared data, the same whether loaded or computed.
+
+    Raises:
+        SourceError: If the export can't be read.
+        CohortError: If no subject is eligible, or a split is empty (only without ``fitted``).
+        OutcomeError: If the outcome can't be derived from the records.
+        ConfigError: If the clock is not that of ``fitted``, or the cache can't be written.
+
+    Example:
+        >>> prepared = prepare(source, outcome, settings, described={}, cache=Path("cache"))
     """
     shaped_by = {**described, **dataclasses.asdict(settings), "fitted": None if fitted is None else fitted.as_plain()}
     fingerprint = _fingerprint(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
-    # Runs that start together wait for the first of them: it is made once.
+    # Of runs that start together, the first prepares the data and the others wait for it.
     with file_lock(cache / "locks" / f"prepared-{fingerprint}"):
         kept = _load(entry, fingerprint)
         if kept is not None:
@@ -136,12 +203,21 @@ def prepare(
             return kept
         prepared = prepare_uncached(source, outcome, settings, fingerprint, fitted=fitted)
         _keep(prepared, entry)
-    log.info("Prepared data: made anew and kept (%s)", entry)
+    log.info("Prepared data: computed and stored in the cache (%s)", entry)
     return prepared
 
 
 def load_prepared(cache: Path, fingerprint: str) -> PreparedData | None:
-    """What ``prepare`` kept under a fingerprint, without a look at the source; None where it is no longer there."""
+    """Load prepared data by their fingerprint, without reading the source.
+
+    Args:
+        cache: Cache folder that was given to ``prepare``.
+        fingerprint: ``PreparedData.fingerprint`` of the data.
+
+    Returns:
+        The prepared data, or None if they are not in the cache or can't be used; the log gives the reason for the
+        latter.
+    """
     return _load(cache / "prepared" / fingerprint, fingerprint)
 
 
@@ -153,17 +229,32 @@ def prepare_uncached(
     *,
     fitted: PreprocessingState | None = None,
 ) -> PreparedData:
-    """The stages in their leak-proof order: events → visits → cohort → outcome → split → vocabulary → tensors.
+    """Run all stages from the source to the tensors, without the cache.
 
-    With ``fitted`` this is a cohort to apply a model to: vocabulary, features and edges are those, and no split is
-    refused for being empty. A drawn outcome has to draw anew; what it fits, it then fits on all subjects.
+    The order of the stages keeps information about test subjects and about the future out of what is fitted: events,
+    visits, cohort, split, labels, then vocabulary, feature scales and tensors.
+
+    With ``fitted``, the records are those of a cohort to apply a trained model to. Vocabulary, feature scales and edges
+    are those of ``fitted``, and a split may be empty. A synthetic outcome is drawn again, and what it fits (the
+    intercept, ranks and scale of the risk), it then fits on all subjects.
+
+    Args:
+        source: Source of the records.
+        outcome: Outcome to label the subjects with.
+        settings: All other settings that shape the tensors.
+        fingerprint: Stored in the result.
+        fitted: State of a trained model; None fits one on the training subjects.
+
+    Raises:
+        SourceError, CohortError, OutcomeError, ConfigError: As for ``prepare``.
     """
     _refuse_other_clock(settings, fitted)
     reading = source.read()
     grouped = group_observed(reading.events, outcome, settings)
     visits = grouped.visits
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
-    # On the landmark clock visits are counted later, up to the landmark: one behind it tells that the subject lived on.
+    # On the landmark clock, visits are counted later and only up to the landmark: a visit after it reveals that the
+    # subject lived on.
     min_visits = settings.min_visits if settings.landmark is None else 1
     cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits)
     names = cohort.visits.subjects.subject_id
@@ -189,14 +280,24 @@ def prepare_uncached(
 
 def _refuse_other_clock(settings: PreparationSettings, fitted: PreprocessingState | None) -> None:
     if fitted is not None and (fitted.intervals is None) != (settings.landmark is None):
-        trained, found = ("visit", "landmark") if fitted.intervals is None else ("landmark", "visit")
+        trained, configured = ("visit", "landmark") if fitted.intervals is None else ("landmark", "visit")
         raise ConfigError(
-            f"the clock must be the one of the training, clock={trained}; found clock={found}. Set clock={trained}"
+            f"the clock must be that of the trained model, clock={trained}; found clock={configured}. "
+            f"Set clock={trained}"
         )
 
 
 def group_observed(events: Events, outcome: Outcome, settings: PreparationSettings) -> GroupedVisits:
-    """Visits up to what ends a subject's inputs, of which on the landmark clock none reaches across its landmark."""
+    """Leave out what was known at or after the outcome or the death, and group the rest into visits.
+
+    Codes that are entered only because a patient has died are left out too. On the landmark clock no visit spans the
+    landmark of its subject. See ``docs/conventions.md``, section "Inputs".
+
+    Args:
+        events: All events of the source.
+        outcome: Outcome that decides which entries are observed.
+        settings: Grouping, window and landmark.
+    """
     groupable = groupable_events(events, grouping=settings.grouping)
     times = known_times(groupable)
     of_death = is_death_code(groupable.codes)[groupable.code]
@@ -208,6 +309,8 @@ def group_observed(events: Events, outcome: Outcome, settings: PreparationSettin
     )
     landmark = np.full(len(events.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
     if settings.landmark is not None:
+        # The landmark is the time of a visit or counted from one, so visits are formed once to find it and once more,
+        # split at it.
         landmark = landmark_time(visits, settings.landmark)
         visits, repeated = group_visits(
             kept,
@@ -257,6 +360,7 @@ def _flow(
     built: BuiltTensors,
 ) -> CohortFlow:
     visits, used = grouped.visits, built.tensors
+    # A visit is left out with its subject, or because it comes after the prediction time of a subject that takes part.
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())
     unseen = "behind the last at-risk step" if used.clock == "visit" else "behind the landmark"
     return CohortFlow(
@@ -278,7 +382,7 @@ def _flow(
         subjects_read=len(reading.events.subjects),
         subjects_excluded=cohort.exclusions + targets.exclusions,
         subjects_used=len(used.step),
-        # The oracle of a drawn outcome answers on the visit clock only.
+        # The C-index of the oracle refers to steps of the visit clock.
         outcome_facts={
             name: fact for name, fact in labels.facts.items() if used.clock == "visit" or name != "oracle_c_td"
         },
@@ -287,17 +391,27 @@ def _flow(
 
 
 def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
+    """Return a warning if a control outcome, with the same hazard at every visit, is used on the landmark clock."""
     hazard = labels.oracle_hazard
     if used.clock == "visit" or hazard is None or np.ptp(hazard) > 0:
         return ()
     return (
-        "a control must have the same hazard for everybody; drawn alike at every visit, this outcome comes sooner, "
-        "counted in days, to those who come often, and the history tells who does. Set clock=visit for a control",
+        "a control outcome must have the same hazard for every subject; this one has the same hazard at every visit, "
+        "so in days it happens sooner to subjects with frequent visits, and the history shows how frequent they are. "
+        "Set clock=visit for a control",
     )
 
 
 def refuse_empty_split(split: np.ndarray, settings: PreparationSettings) -> None:
-    """CohortError where a split has no subject, with the shares that would give it some."""
+    """Raise an error if a split has no subject.
+
+    Args:
+        split: ``Split`` of each subject that takes part.
+        settings: Shares, folds and landmark, for the advice in the message.
+
+    Raises:
+        CohortError: If train, val or test is empty; the message suggests shares.
+    """
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
@@ -309,7 +423,7 @@ def refuse_empty_split(split: np.ndarray, settings: PreparationSettings) -> None
 
 
 def _larger(part: str, settings: PreparationSettings) -> str:
-    """The overrides that give one split more subjects: the three shares must still add up to 1."""
+    """Write overrides that give one split more subjects; the three shares still add up to 1."""
     if part == "test" and settings.fold is not None:
         return f"lower split.folds (now {settings.fold.folds})"
     shares = {"train": settings.train, "val": settings.val, "test": 1 - settings.train - settings.val}
@@ -320,6 +434,7 @@ def _larger(part: str, settings: PreparationSettings) -> str:
 
 
 def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
+    """Hash the settings, the input files, the code of the data stages and the versions of the libraries they use."""
     package = Path(__file__).parents[1]
     code = sorted([*(package / "data").rglob("*.py"), package / "survival" / "concordance.py"])
     libraries = {name: version(name) for name in ("numpy", "pyarrow", "scipy")}
@@ -329,7 +444,7 @@ def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
             with file.open("rb") as stream:
                 digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
     except OSError as error:
-        raise SourceError(f"every file of the export must stay readable; the system says: {error}") from error
+        raise SourceError(f"every file of the export must be readable; the system reports: {error}") from error
     return digest.hexdigest()[:24]
 
 
@@ -351,11 +466,13 @@ def _keep(prepared: PreparedData, entry: Path) -> None:
             write_sums(aside)
     except OSError as error:
         raise ConfigError(
-            f"prepared data must be kept in {entry.parent}; the system says: {error}. Free space there or set cache_dir"
+            f"prepared data must be stored in {entry.parent}; the system reports: {error}. Free space there or set "
+            "cache_dir=DIR"
         ) from error
 
 
 def _load(entry: Path, fingerprint: str) -> PreparedData | None:
+    """Read and check an entry of the cache; None if there is none or it can't be used, the latter with a warning."""
     if not entry.is_dir():
         return None
     try:
@@ -371,11 +488,12 @@ def _load(entry: Path, fingerprint: str) -> PreparedData | None:
         check_consistent(tensors, fitted)
         return PreparedData(tensors, fitted, _flow_of(about["flow"]), fingerprint)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        log.warning("prepared data in %s can't be used (%s); they are made anew", entry, error)
+        log.warning("the prepared data in %s can't be used (%s); they are prepared again", entry, error)
         return None
 
 
 def _flow_of(plain: dict[str, Any]) -> CohortFlow:
+    """Check and convert the flow stored in ``about.json``."""
     parts = {
         "tables": tuple(parse_fields(TableCount, table) for table in plain["tables"]),
         "subjects_excluded": tuple(

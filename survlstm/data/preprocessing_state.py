@@ -1,4 +1,4 @@
-"""What preparation fits on the training subjects → one value that prepares another cohort the same way."""
+"""Values that preparation fits on the training subjects, so that another cohort can be prepared in the same way."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from jaxtyping import Float64
 from survlstm.data.features import FEATURES
 from survlstm.data.vocabulary import PAD, UNK, Vocabulary
 
-# Features are years, and logarithms of days and counts; within these a standardised one fits into single precision.
+# Bounds of stored means and spreads. Features are years, and logarithms of days and counts; within these bounds a
+# standardised feature fits into single precision.
 LARGEST, SMALLEST = 1e4, 1e-30
 
 
 @dataclass(frozen=True, eq=False)
 class PreprocessingState:
-    """Everything that is fitted; given to ``prepare``, nothing of another cohort is.
+    """Everything that preparation fits on the training subjects, except the intercept and ranks of a drawn outcome.
 
-    ``feature_mean`` and ``feature_spread`` belong to the columns of ``survlstm.data.features.FEATURES``, before they
-    are standardised. ``edge_days`` are those of ``Tensors``: none on the visit clock.
+    If ``prepare`` is given a state, it fits none of these values on the cohort at hand.
+
+    Attributes:
+        vocabulary: Numbering of the codes.
+        feature_mean: Mean of each column of ``survlstm.data.features.FEATURES`` among the training visits.
+        feature_spread: Standard deviation of each of these columns.
+        edge_days: Edges of the landmark clock in days after the landmark; empty on the visit clock.
     """
 
     vocabulary: Vocabulary
@@ -30,11 +36,11 @@ class PreprocessingState:
 
     @property
     def intervals(self) -> int | None:
-        """How many steps the landmark clock has; None on the visit clock."""
+        """Number of steps of the landmark clock; None on the visit clock."""
         return len(self.edge_days) - 1 if len(self.edge_days) else None
 
     def as_plain(self) -> dict[str, list[Any]]:
-        """Lists of strings and numbers, for JSON and checkpoints; no digit is lost."""
+        """Convert to lists of texts and numbers for JSON and checkpoints, without loss of precision."""
         return {
             "vocabulary": list(self.vocabulary.entries),
             "feature_mean": self.feature_mean.tolist(),
@@ -44,10 +50,17 @@ class PreprocessingState:
 
     @classmethod
     def from_plain(cls, plain: Any) -> PreprocessingState:
-        """The value that ``as_plain`` wrote; ValueError where a part is missing or not what preparation fits."""
+        """Check and convert what ``as_plain`` wrote.
+
+        Args:
+            plain: Value read from a file, of any type.
+
+        Raises:
+            ValueError: If a part is missing, has the wrong type or is out of range.
+        """
         names = ("vocabulary", "feature_mean", "feature_spread", "edge_days")
         if not isinstance(plain, dict) or plain.keys() != set(names):
-            raise ValueError(f"what was fitted must have the parts {', '.join(names)}")
+            raise ValueError(f"the preprocessing state must have exactly the parts {', '.join(names)}")
         entries = plain["vocabulary"]
         if not (isinstance(entries, list) and all(isinstance(code, str) for code in entries)):
             raise ValueError("the vocabulary must be a list of codes")
@@ -61,7 +74,7 @@ class PreprocessingState:
                 f"the features' means must be at most {LARGEST:g}, and their spreads 0 or {SMALLEST:g} to {LARGEST:g}"
             )
         if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
-            raise ValueError("edge_days must begin at 0 and rise, or be none")
+            raise ValueError("edge_days must begin at 0 and rise, or be empty")
         return cls(Vocabulary(tuple(entries)), mean, spread, edges)
 
 
@@ -69,9 +82,9 @@ def _numbers(name: str, values: Any) -> Float64[np.ndarray, " value"]:
     if not (isinstance(values, list) and all(type(value) in {int, float} for value in values)):
         raise ValueError(f"{name} must be a list of numbers")
     try:
-        found = np.array(values, dtype=np.float64)
+        numbers = np.array(values, dtype=np.float64)
     except OverflowError as error:
-        raise ValueError(f"{name} must hold numbers of double precision") from error
-    if not np.isfinite(found).all():
-        raise ValueError(f"{name} must hold finite numbers")
-    return found
+        raise ValueError(f"{name} must contain numbers within the range of double precision") from error
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} must contain finite numbers")
+    return numbers

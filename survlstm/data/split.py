@@ -1,4 +1,4 @@
-"""Subject ids → train, val or test: by hash, so that adding subjects moves nobody."""
+"""Assignment of subjects to train, val and test by a hash of their id, so that adding subjects moves nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int8
 
 
 class Split(IntEnum):
-    """Where a subject belongs."""
+    """Part of the data that a subject belongs to; the numbers are those stored in files."""
 
     TRAIN = 0
     VAL = 1
@@ -19,12 +19,26 @@ class Split(IntEnum):
 
 
 def subject_key(subject_id: str, *, seed: int, purpose: str) -> int:
-    """128 bits that hang on the subject's id, a seed and the purpose only: the same in every cohort and every order."""
+    """Hash a subject id, a seed and a purpose to a number, the same in every cohort and every order of subjects.
+
+    Args:
+        subject_id: Identifier of the subject.
+        seed: Seed of the user.
+        purpose: What the number is for; different purposes give independent numbers.
+
+    Returns:
+        An integer of 128 bits (BLAKE2b).
+    """
     return int.from_bytes(hashlib.blake2b(f"{purpose}\0{seed}\0{subject_id}".encode(), digest_size=16).digest(), "big")
 
 
 class Fold(NamedTuple):
-    """One of ``folds`` test sets that together hold every subject once; ``number`` counts from 0."""
+    """One fold of a cross-validation; the test sets of all folds together hold every subject once.
+
+    Attributes:
+        number: Index of this fold, from 0.
+        folds: Number of folds.
+    """
 
     number: int
     folds: int
@@ -33,10 +47,24 @@ class Fold(NamedTuple):
 def split_subjects(
     subject_id: np.ndarray, *, train: float, val: float, seed: int, fold: Fold | None = None
 ) -> Int8[np.ndarray, " subject"]:
-    """``Split`` of each subject: a uniform number from its hash, cut at the shares; what is left is test.
+    """Assign each subject to train, val or test.
 
-    With ``fold`` the same number, cut into equal parts, says who is test, and the others are divided between train and
-    val in the proportion of their shares, by a second number.
+    A hash of the id gives a uniform number between 0 and 1. Without ``fold``, it is compared with the shares. With
+    ``fold``, the same number, cut into ``fold.folds`` equal parts, decides about the test set, and a second hash
+    divides the other subjects between train and val in proportion to their shares.
+
+    Args:
+        subject_id: Identifiers, [subject].
+        train: Share of training subjects, between 0 and 1.
+        val: Share of validation subjects; the test set has the remaining share ``1 - train - val``.
+        seed: Seed of the hash; another seed gives another split.
+        fold: Fold of a cross-validation, or None for one split.
+
+    Returns:
+        The ``Split`` of each subject.
+
+    Example:
+        >>> split = split_subjects(visits.subjects.subject_id, train=0.7, val=0.15, seed=0)
     """
     uniform = _uniform(subject_id, seed, "split")
     if fold is None:

@@ -1,4 +1,4 @@
-"""Labels → what training aims at on the clock of the run, and how much of each record may be seen for it."""
+"""Training targets on the clock of the run, and the visits that may be seen for them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ from survlstm.data.visits import Visits
 
 @dataclass(frozen=True)
 class Targets:
-    """Per subject that takes part, numbered among the cohort's by ``subject``: visits 0..``visits_seen``-1 and labels.
+    """Targets of the subjects that take part, on the visit clock or on the landmark clock.
 
-    ``step`` and ``event`` are those of survlstm.survival.steps; ``duration_days`` and ``edge_days`` those of
-    ``Tensors``. ``oracle_hazard`` is that of every visit of the cohort. ``exclusions`` are those of the clock.
+    Attributes:
+        subject: Index of each subject that takes part among the subjects of the cohort.
+        visits_seen: Number of visits from the first that a model may see.
+        step: Last step at risk, see ``survlstm.survival.steps``.
+        event: Whether the event happened in that step.
+        duration_days: Days from the clock's time zero to the event or the end of follow-up, see ``Tensors``.
+        edge_days: Edges of the landmark clock in days after the landmark; empty on the visit clock.
+        oracle_hazard: Hazard that drew the outcome at every visit of the *cohort*, not only of those seen; None if the
+            outcome was not drawn, and on the landmark clock.
+        exclusions: Subjects that the clock's own rules left out.
     """
 
     subject: Int64[np.ndarray, " subject"]
@@ -32,7 +40,15 @@ class Targets:
 
 
 def visit_targets(visits: Visits, labels: Labels) -> Targets:
-    """The labels as they are: a step a visit, time zero at the first visit, the visits up to the last at-risk step."""
+    """Take over the labels of the visit clock.
+
+    A step lasts from one visit to the next, time zero is the first visit, and the visits up to the last step at risk
+    may be seen.
+
+    Args:
+        visits: Visits of the cohort.
+        labels: Labels of the same subjects.
+    """
     return Targets(
         subject=np.arange(len(labels.step)),
         visits_seen=labels.step + 1,
@@ -46,5 +62,10 @@ def visit_targets(visits: Visits, labels: Labels) -> Targets:
 
 
 def days_between(start: np.ndarray, end: np.ndarray) -> Float64[np.ndarray, " subject"]:
-    """Days from one time to another, both datetime64[s]."""
+    """Compute the days between two times, negative if ``end`` comes first.
+
+    Args:
+        start: ``datetime64[s]`` [subject].
+        end: ``datetime64[s]`` [subject].
+    """
     return (end - start).astype("timedelta64[s]").astype(np.int64) / DAY_SECONDS

@@ -1,4 +1,4 @@
-"""Visits and targets → ragged tensors that hold what may be seen for the targets, so nothing behind it can leak."""
+"""Ragged arrays of what a model may see and its labels; what comes after the prediction time is not stored."""
 
 from __future__ import annotations
 
@@ -19,16 +19,27 @@ from survlstm.data.vocabulary import UNK, fit_vocabulary
 
 @dataclass(frozen=True)
 class Tensors:
-    """Everything a model may see, and its labels; subjects in the order of their ids.
+    """Everything that a model may see, and its labels, with subjects in the order of their ids.
 
-    Subject s has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``: the first ones of its record, on the
-    visit clock visits 0..``step``, on the landmark clock those up to the landmark. Visit v has the codes from
-    ``code_offsets[v]`` to ``code_offsets[v+1]``. ``oracle_hazard`` is NaN where the outcome was not drawn, and on the
-    landmark clock.
+    Subject ``s`` has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``: the first ones of its record, on
+    the visit clock visits 0 to ``step``, on the landmark clock those up to the landmark. Visit ``v`` has the codes from
+    ``code_offsets[v]`` to ``code_offsets[v+1]``.
 
-    ``duration_days`` runs from the clock's time zero (the first visit, or the landmark) to the event or the end of
-    follow-up; on the landmark clock it may lie behind the last edge, and ``event`` is then false. ``edge_days`` are the
-    ends of the landmark clock's steps in days after the landmark, edge 0 = the landmark; none on the visit clock.
+    Attributes:
+        subject_id: Identifiers as texts, [subject].
+        split: ``Split`` of each subject.
+        step: Last step at risk, see ``survlstm.survival.steps``.
+        event: Whether the event happened in that step.
+        duration_days: Days from the clock's time zero (the first visit, or the landmark) to the event or the end of
+            follow-up. On the landmark clock it can exceed the last edge; ``event`` is then false.
+        edge_days: Ends of the landmark clock's steps in days after the landmark, beginning with 0, the landmark itself;
+            empty on the visit clock.
+        visit_offsets: First visit of each subject, and the number of visits at the end.
+        visit_time: ``datetime64[s]`` [visit], the time of the last entry of each visit.
+        features: Standardised features, see ``survlstm.data.features.FEATURES``.
+        oracle_hazard: Hazard that drew the outcome; NaN if the outcome was not drawn, and on the landmark clock.
+        code_offsets: First code of each visit, and the number of codes at the end.
+        code: Number of each code in the vocabulary, visit after visit.
     """
 
     subject_id: np.ndarray
@@ -46,29 +57,32 @@ class Tensors:
 
     @property
     def clock(self) -> Literal["visit", "landmark"]:
-        """What ``step`` counts; see survlstm.survival.steps."""
+        """Clock of ``step``, see ``survlstm.survival.steps``."""
         return "landmark" if len(self.edge_days) else "visit"
 
     @property
     def steps(self) -> int:
-        """How many steps there are: the landmark clock's intervals, or as many as the longest record has."""
+        """Number of steps: the intervals of the landmark clock, or the most steps at risk of any subject."""
         return len(self.edge_days) - 1 if self.clock == "landmark" else int(self.step.max()) + 1
 
     @property
     def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
-        """How many visits of each subject are held."""
+        """Number of visits of each subject that are stored."""
         return np.diff(self.visit_offsets)
 
     def members(self, split: Split) -> Int64[np.ndarray, " member"]:
-        """The numbers of a split's subjects."""
+        """Indices of the subjects in a split."""
         return np.flatnonzero(self.split == split)
 
 
 class BuiltTensors(NamedTuple):
-    """What ``build_tensors`` makes.
+    """Result of ``build_tensors``.
 
-    ``codes_left_out`` counts the entries beyond ``max_codes_per_visit``; ``codes_unknown`` the entries whose code the
-    vocabulary does not know, and the codes that those are.
+    Attributes:
+        tensors: The arrays.
+        fitted: Values fitted on the training subjects, or those that were given.
+        codes_left_out: Number of entries beyond ``max_codes_per_visit``.
+        codes_unknown: Number of ``entries`` whose code is not in the vocabulary, and of the distinct ``codes`` of them.
     """
 
     tensors: Tensors
@@ -86,10 +100,18 @@ def build_tensors(
     min_frequency: int,
     fitted: PreprocessingState | None = None,
 ) -> BuiltTensors:
-    """Cut to what may be seen and to the first codes of each visit, then fit what is fitted on the training subjects.
+    """Build the arrays of the subjects that take part, and fit vocabulary and feature scales on training subjects.
 
-    ``visits`` and ``split`` are those of the cohort. Codes are left out here, after labelling: a visit keeps its
-    outcome however many codes it has. With ``fitted`` nothing is fitted.
+    The visits are first cut to what may be seen. Codes beyond ``max_codes_per_visit`` are left out here, after
+    labelling, so that no visit loses the code of its outcome.
+
+    Args:
+        visits: Visits of the cohort.
+        targets: Targets of the subjects that take part.
+        split: ``Split`` of each subject of the cohort.
+        max_codes_per_visit: Number of codes of each visit to keep, from the first; None keeps all.
+        min_frequency: Fewest entries of a code in the vocabulary.
+        fitted: Values to use instead of fitting them; None fits them.
     """
     oracle = targets.oracle_hazard
     if oracle is None:
@@ -147,7 +169,15 @@ def _fit(
 
 
 def check_consistent(tensors: Tensors, fitted: PreprocessingState) -> None:
-    """ValueError unless the arrays of a file hang together as those of ``build_tensors`` do."""
+    """Check that arrays read from a file have the shapes, types and ranges that ``build_tensors`` gives them.
+
+    Args:
+        tensors: Arrays read from a file.
+        fitted: Preprocessing state stored with them.
+
+    Raises:
+        ValueError: If an array does not match the others or the preprocessing state.
+    """
     subjects, visits = len(tensors.subject_id), len(tensors.visit_time)
     lengths = {
         "split": (subjects, np.int8),
@@ -161,19 +191,21 @@ def check_consistent(tensors: Tensors, fitted: PreprocessingState) -> None:
         "edge_days": (len(fitted.edge_days), np.float64),
     }
     for name, (length, kind) in lengths.items():
-        found = getattr(tensors, name)
-        if found.shape != (length,) or found.dtype != kind:
-            raise ValueError(f"{name} must be {length} of {kind.__name__}; found {found.shape} of {found.dtype}")
+        array = getattr(tensors, name)
+        if array.shape != (length,) or array.dtype != kind:
+            raise ValueError(
+                f"{name} must have shape {(length,)} and type {kind.__name__}; found {array.shape} and {array.dtype}"
+            )
     if tensors.features.shape != (visits, len(fitted.feature_mean)) or tensors.features.dtype != np.float32:
-        raise ValueError("features must be one row a visit and one column a feature")
+        raise ValueError("features must be float32 with one row per visit and one column per feature")
     if tensors.subject_id.dtype.kind != "U" or tensors.visit_time.dtype.kind != "M":
-        raise ValueError("subjects must have texts as ids, and visits times")
+        raise ValueError("subject_id must contain texts, and visit_time must contain times")
     for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
         if offsets[0] != 0 or offsets[-1] != end or bool((np.diff(offsets) < 0).any()):
-            raise ValueError("offsets must rise from 0 to the number of what they cut")
+            raise ValueError("visit_offsets and code_offsets must rise from 0 to the number of visits and of codes")
     numbers = {"code": (tensors.code, len(fitted.vocabulary)), "split": (tensors.split, len(Split))}
-    for name, (found, bound) in numbers.items():
-        if len(found) and not 0 <= found.min() <= found.max() < bound:
-            raise ValueError(f"{name} must hold numbers from 0 to {bound - 1}")
+    for name, (array, bound) in numbers.items():
+        if len(array) and not 0 <= array.min() <= array.max() < bound:
+            raise ValueError(f"{name} must contain numbers from 0 to {bound - 1}")
     if not np.array_equal(tensors.edge_days, fitted.edge_days) or bool((tensors.step < 0).any()):
-        raise ValueError("steps must be 0 or more, and the edges those that were fitted")
+        raise ValueError("step must be 0 or more, and edge_days must equal those of the preprocessing state")

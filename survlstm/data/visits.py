@@ -1,4 +1,4 @@
-"""Events → visits: what was known about a subject at one time, in order."""
+"""Grouping of events into visits in order of time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from survlstm.utils.errors import SourceError
 
 @dataclass(frozen=True)
 class Visits:
-    """Visits of each subject in order of time, ragged: subject → visits by ``visit_offsets``, visit → codes.
+    """Visits of each subject in order of time, as ragged arrays.
 
-    ``visit_time`` (datetime64[s]) is the time of a visit's *last* entry: nothing in a visit is dated after it. ``code``
-    numbers ``codes``. Visits at the same time are ordered by content, so that no order of rows shows through.
+    Subject ``s`` has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``, and visit ``v`` has the codes from
+    ``code_offsets[v]`` to ``code_offsets[v+1]``. Visits at the same time are ordered by their content, so that the
+    order of rows in the export has no influence.
+
+    Attributes:
+        subjects: The subjects that the visits belong to; a subject may have none.
+        codes: Distinct codes as texts, sorted, [code].
+        visit_offsets: First visit of each subject, and the number of visits at the end.
+        visit_time: ``datetime64[s]`` [visit], the time of the *last* entry of a visit: nothing in it is dated later.
+        code_offsets: First code of each visit, and the number of codes at the end.
+        code: Index into ``codes`` of each entry, visit after visit.
     """
 
     subjects: Subjects
@@ -30,25 +39,29 @@ class Visits:
 
     @property
     def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
-        """How many visits each subject has."""
+        """Number of visits of each subject."""
         return np.diff(self.visit_offsets)
 
     @property
     def codes_per_visit(self) -> Int64[np.ndarray, " visit"]:
-        """How many codes each visit has."""
+        """Number of codes in each visit."""
         return np.diff(self.code_offsets)
 
     @property
     def visit_subject(self) -> Int64[np.ndarray, " visit"]:
-        """The number of the subject that each visit belongs to."""
+        """Index of the subject that each visit belongs to."""
         return np.repeat(np.arange(len(self.subjects)), self.visits_per_subject)
 
 
 def groupable_events(events: Events, *, grouping: str) -> Events:
-    """The entries that a grouping can place: with *encounter* those that name one, else all.
+    """Select the entries that a grouping can place: those with an encounter for *encounter*, otherwise all.
 
-    Taken before an outcome looks at them: an outcome seen in an entry that makes no visit would cut a record at its
-    event and then call it censored.
+    The selection comes before the outcome is derived. An outcome found in an entry that belongs to no visit would end
+    the record at its event and then label the subject as censored.
+
+    Args:
+        events: All events of the source.
+        grouping: Name of the grouping, see ``group_visits``.
     """
     return take_events(events, events.encounter >= 0) if grouping == "encounter" else events
 
@@ -61,17 +74,36 @@ def group_visits(
     split_at: np.ndarray | None = None,
     known_by: Int64[np.ndarray, " event"] | None = None,
 ) -> tuple[Visits, int]:
-    """Visits, and how many entries repeat another one (same visit, time, code and value).
+    """Group events into visits.
 
-    ``known_by`` holds ``KnownTimes.latest`` of the entries; None derives it from them.
+    The groupings are:
 
-    *same_day*: one visit a calendar day. *time_window*: a visit reaches ``window_hours`` from its first entry.
-    *encounter*: one visit an encounter. *hybrid*: encounters, and entries without one join the subject's first
-    encounter of that day, or make a visit of their own. An encounter that lasts (a nursing home, a hospice) is split
-    every ``window_hours``, or its beginning would show what was entered at its end.
+    - *same_day*: one visit per calendar day.
+    - *time_window*: a visit lasts ``window_hours`` from its first entry.
+    - *encounter*: one visit per encounter.
+    - *hybrid*: as *encounter*; entries without an encounter join the first visit of an encounter that begins on their
+      day, or form a visit of their own.
 
-    ``split_at`` (datetime64[s] [subject], NaT for none) makes two of a visit that reaches across that time: entered
-    afterwards, an entry would else take the beginning of its visit along.
+    With *encounter* and *hybrid*, a long encounter (a nursing home, a hospice) is split every ``window_hours``.
+    Otherwise entries from its end would be part of the same visit as those from its beginning.
+
+    Args:
+        events: Events to group; with *encounter*, each must have one (see ``groupable_events``).
+        grouping: Name of the grouping.
+        window_hours: Longest visit in hours for *time_window*, and for encounters with *encounter* and *hybrid*.
+        split_at: ``datetime64[s]`` [subject], NaT for none. A visit that spans this time is split in two. Otherwise an
+            entry after a landmark would move the earlier entries of its visit behind the landmark.
+        known_by: ``KnownTimes.latest`` of the events; None computes it from ``events``.
+
+    Returns:
+        The visits, and the number of entries left out because they repeat another one (same visit, time, code and
+        value).
+
+    Raises:
+        SourceError: If ``window_hours`` is too long to sort entries by the second.
+
+    Example:
+        >>> visits, repeated = group_visits(events, grouping="hybrid", window_hours=24.0)
     """
     if known_by is None:
         known_by = known_times(events).latest
@@ -83,18 +115,24 @@ def group_visits(
     else:
         group = _group_by_encounter(events, known_by, window)
     if split_at is not None:
-        # A comparison with NaT is false: who has no such time keeps every visit whole.
+        # A comparison with NaT is false, so the visits of a subject without such a time stay whole.
         group = 2 * group + (known_by.astype("datetime64[s]") > split_at[events.subject])
     return _assemble(events, known_by, group)
 
 
 def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[np.ndarray, " kept"]) -> Visits:
-    """The visits 0..``stop``-1 of each of the named subjects, and nothing else."""
+    """Select some subjects and the first visits of each.
+
+    Args:
+        visits: Visits of all subjects.
+        subject: Indices of the subjects to keep, in the order of the result.
+        stop: Number of visits to keep of each of these subjects.
+    """
     kept_visits = flat_positions(visits.visit_offsets[subject], stop)
     codes = visits.codes_per_visit[kept_visits]
-    people = visits.subjects
+    everyone = visits.subjects
     return Visits(
-        subjects=Subjects(people.subject_id[subject], people.birth[subject], people.death[subject]),
+        subjects=Subjects(everyone.subject_id[subject], everyone.birth[subject], everyone.death[subject]),
         codes=visits.codes,
         visit_offsets=offsets_from_sizes(stop),
         visit_time=visits.visit_time[kept_visits],
@@ -104,7 +142,7 @@ def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[n
 
 
 def take_events(events: Events, kept: Bool[np.ndarray, " event"]) -> Events:
-    """The events where ``kept`` is true."""
+    """Select the events for which ``kept`` is true."""
     return replace(
         events,
         subject=events.subject[kept],
@@ -116,22 +154,32 @@ def take_events(events: Events, kept: Bool[np.ndarray, " event"]) -> Events:
 
 
 def offsets_from_sizes(sizes: Int[np.ndarray, " row"]) -> Int64[np.ndarray, " row_offset"]:
-    """Where each row begins, and the end of the last."""
+    """Compute the first position of each row of a ragged array, followed by the end of the last row.
+
+    Args:
+        sizes: Length of each row.
+
+    Returns:
+        ``len(sizes) + 1`` positions, beginning with 0.
+    """
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _group_by_day(subject: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Return the group of each event: one group per subject and calendar day."""
     return np.unique((subject.astype(np.int64) << 32) + seconds // DAY_SECONDS, return_inverse=True)[1]
 
 
 def _group_by_window(subject: np.ndarray, seconds: np.ndarray, window: int) -> np.ndarray:
+    """Return the group of each event: a group lasts ``window`` seconds from its first entry."""
     order = np.lexsort([seconds, subject])
-    # One sorted axis for all subjects: further apart than any window, so that a window never reaches the next subject.
+    # All subjects on one sorted axis, further apart than a window, so that no window reaches the next subject.
     span = int(np.ptp(seconds)) + window + 1 if len(seconds) else 1
     axis = subject[order].astype(np.int64) * span + (seconds[order] - seconds.min(initial=0))
     is_start = np.zeros(len(axis), dtype=bool)
     first = np.flatnonzero(np.diff(subject[order], prepend=-1))
     end = np.append(first[1:], len(axis))
+    # Each round finds the next visit of every subject at once: as many rounds as the longest record has visits.
     while len(first):
         is_start[first] = True
         following = np.searchsorted(axis, axis[first] + window)
@@ -143,11 +191,13 @@ def _group_by_window(subject: np.ndarray, seconds: np.ndarray, window: int) -> n
 
 
 def _group_by_encounter(events: Events, seconds: np.ndarray, window: int) -> np.ndarray:
+    """Return the group of each event: one group per ``window`` seconds of an encounter."""
     encounter = events.encounter.astype(np.int64)
     inside = encounter >= 0
     n_encounters = int(encounter.max(initial=-1)) + 1
     first = np.full(n_encounters, np.iinfo(np.int64).max)
     np.minimum.at(first, encounter[inside], seconds[inside])
+    # The number of whole windows between the first entry of the encounter and the entry.
     part = np.zeros(len(encounter), dtype=np.int64)
     part[inside] = (seconds[inside] - first[encounter[inside]]) // window
     group = encounter.copy()
@@ -163,7 +213,19 @@ def _group_by_encounter(events: Events, seconds: np.ndarray, window: int) -> np.
 def _join_same_day(
     events: Events, seconds: np.ndarray, group: np.ndarray, without: np.ndarray, next_group: int
 ) -> np.ndarray:
-    """Groups for the entries without an encounter: the first encounter visit of that day, else one of their own."""
+    """Return the groups of the events without an encounter.
+
+    Args:
+        events: All events.
+        seconds: Time by which each event was known, in seconds since 1970.
+        group: Group of each event with an encounter; ignored for the others.
+        without: True for the events without an encounter.
+        next_group: First number that is free for new groups.
+
+    Returns:
+        For each event without an encounter, the group of the first visit of an encounter that begins on that day,
+        otherwise a new group of the subject and the day.
+    """
     day = (events.subject.astype(np.int64) << 32) + seconds // DAY_SECONDS
     begin = np.full(next_group, np.iinfo(np.int64).max)
     np.minimum.at(begin, group[~without], seconds[~without])
@@ -172,17 +234,23 @@ def _join_same_day(
     used = np.flatnonzero(begin < np.iinfo(np.int64).max)
     used = used[np.lexsort([begin[used], owner[used]])]
     visit_day, first_of_day = np.unique((owner[used] << 32) + begin[used] // DAY_SECONDS, return_index=True)
-    place = np.searchsorted(visit_day, day[without])
-    found = np.zeros(len(place), dtype=bool)
-    within = place < len(visit_day)
-    found[within] = visit_day[place[within]] == day[without][within]
-    own = next_group + np.unique(day[without], return_inverse=True)[1]
-    own[found] = used[first_of_day[place[found]]]
-    return own
+    index = np.searchsorted(visit_day, day[without])
+    has_visit = np.zeros(len(index), dtype=bool)
+    within = index < len(visit_day)
+    has_visit[within] = visit_day[index[within]] == day[without][within]
+    joined = next_group + np.unique(day[without], return_inverse=True)[1]
+    joined[has_visit] = used[first_of_day[index[has_visit]]]
+    return joined
 
 
 def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[Visits, int]:
-    """Visits in order from any numbering of groups, and the number of repeated entries left out."""
+    """Turn groups into visits, ordered by subject, last entry, first entry and size, and count repeated entries.
+
+    Args:
+        events: All events.
+        seconds: Time by which each event was known, in seconds since 1970.
+        group: Number of the group of each event; the numbers need not be consecutive and carry no order.
+    """
     n_groups = int(group.max(initial=-1)) + 1
     start = np.full(n_groups, np.iinfo(np.int64).max)
     end = np.full(n_groups, np.iinfo(np.int64).min)
@@ -212,38 +280,65 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
 
 
 def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """Visits that tie on every key, put in the order of their sorted ``entries`` (time in the visit and code).
+    """Order visits that are equal in every key by their sorted entries (time in the visit and code).
 
-    That is the only thing left that is their own. Codes are numbered in the order of their names, so codes that other
-    subjects bring change no comparison.
+    Nothing else distinguishes such visits except the order of rows and the names of encounters, which must have no
+    influence. Codes are numbered in the order of their texts, so the codes of other subjects change no comparison.
+
+    Args:
+        order: Groups in the order of their keys.
+        keys: The keys of every group, [key, group].
+        group: Group of each event.
+        entries: One integer per event for its time in the visit and its code.
+
+    Returns:
+        ``order`` with each run of equal groups reordered.
     """
     same = (keys[:, order[1:]] == keys[:, order[:-1]]).all(axis=0)
     if not same.any():
         return order
     run = np.cumsum(np.concatenate([[True], ~same]))
-    place = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
+    tied = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
     is_tied = np.zeros(int(group.max()) + 1, dtype=bool)
-    is_tied[order[place]] = True
+    is_tied[order[tied]] = True
     entry = np.flatnonzero(is_tied[group])
     entry = entry[np.lexsort([entries[entry], group[entry]])]
-    names, first = np.unique(group[entry], return_index=True)
-    content = {int(name): tuple(part) for name, part in zip(names, np.split(entries[entry], first[1:]), strict=True)}
+    groups, first = np.unique(group[entry], return_index=True)
+    content = {int(name): tuple(part) for name, part in zip(groups, np.split(entries[entry], first[1:]), strict=True)}
     ordered = order.copy()
-    ordered[place] = order[sorted(place, key=lambda at: (run[at], content[int(order[at])]))]
+    ordered[tied] = order[sorted(tied, key=lambda position: (run[position], content[int(order[position])]))]
     return ordered
 
 
 def _sort_entries(
     visit: np.ndarray, second: np.ndarray, code: np.ndarray, value: np.ndarray, n_codes: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Entries by visit, time in the visit and code, each once; one integer key, because sorting it is what costs."""
+    """Sort entries by visit, time in the visit and code, and leave out repeated ones.
+
+    The three are combined into one integer, because sorting takes most of the time of ``group_visits``, and one key
+    sorts faster than three.
+
+    Args:
+        visit: Rank of the visit of each entry.
+        second: Seconds between the first entry of the visit and the entry.
+        code: Index of the code of each entry.
+        value: Numeric value of each entry, NaN for none; two NaN are equal.
+        n_codes: Number of distinct codes.
+
+    Returns:
+        Visit and code of each entry kept, and the number of entries left out.
+    """
     n_seconds = int(second.max(initial=0)) + 1
     if (int(visit.max(initial=0)) + 1) * n_seconds * n_codes >= 2**63:
-        raise SourceError("a visit's window must be short enough to sort by the second; lower data.visits.window_hours")
+        raise SourceError(
+            "data.visits.window_hours must be short enough to sort the entries of a visit by the second; "
+            "lower data.visits.window_hours"
+        )
     key = (visit * n_seconds + second) * n_codes + code
     order = np.argsort(key)
     key = key[order]
     same = key[1:] == key[:-1]
+    # Only entries that share a key with another one can be repetitions; the values of all others need no look.
     in_run = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
     keep = np.ones(len(key), dtype=bool)
     if len(in_run):

@@ -1,4 +1,4 @@
-"""Codes of the training subjects → numbers that the model embeds."""
+"""Numbering of the codes that occur in the training subjects."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Int32
 
+# [PAD] keeps number 0 for padding; [UNK] stands for every code that the training subjects do not have often enough.
 PAD, UNK = "[PAD]", "[UNK]"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Entries in the order of their numbers: [PAD] = 0, [UNK] = 1, then the known codes, sorted."""
+    """Codes known to a model, in the order of their numbers.
+
+    Attributes:
+        entries: ``[PAD]`` (number 0), ``[UNK]`` (number 1), then the known codes as texts, sorted.
+    """
 
     entries: tuple[str, ...]
 
@@ -20,12 +25,25 @@ class Vocabulary:
         return len(self.entries)
 
     def number(self, codes: np.ndarray) -> Int32[np.ndarray, " code"]:
-        """The entry of each code string; 1 for a code that training did not know."""
+        """Look up the number of each code; a code that is not in the vocabulary gets 1, the number of [UNK].
+
+        Args:
+            codes: Codes as texts, such as ``SNOMED/44054006``.
+
+        Example:
+            >>> vocabulary.number(visits.codes)[visits.code]  # number of every entry
+        """
         numbers = {code: number for number, code in enumerate(self.entries)}
         return np.array([numbers.get(str(code), 1) for code in codes], dtype=np.int32)
 
 
 def fit_vocabulary(code: Int[np.ndarray, " code"], codes: np.ndarray, *, min_frequency: int) -> Vocabulary:
-    """The codes that occur ``min_frequency`` times or more in the training visits; ``code`` numbers ``codes``."""
+    """Collect the codes that occur often enough in the training visits.
+
+    Args:
+        code: Index into ``codes`` of every entry of the training visits.
+        codes: Distinct codes as texts, sorted.
+        min_frequency: Fewest entries of a code in the vocabulary.
+    """
     frequent = np.bincount(code, minlength=len(codes)) >= min_frequency
     return Vocabulary((PAD, UNK, *(str(name) for name in codes[frequent])))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from survlstm.config.commands import PlotConfig
+from survlstm.config.schema.commands import PlotConfig
 from survlstm.data.sources.csv_table import read_csv_table
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from survlstm.config.commands import PredictConfig
+from survlstm.config.schema.commands import PredictConfig
 from survlstm.inference.model_spread import CUTS, GROUPS
 from survlstm.inference.predictions_file import MEANING, open_writer, table_schema
 from survlstm.inference.predictor import Predictor, load_bundle, log_bundle

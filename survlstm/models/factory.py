@@ -1,4 +1,4 @@
-"""Build the model from a validated config."""
+"""Build the model that a validated config describes, with new weights or with those of a file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.training import LSTMConfig
+from survlstm.config.schema.training import LSTMConfig
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.weights import check_weights
 
-# The hazard that a model starts at before its weights are loaded; any value would do.
+# Hazard of a new model whose weights are about to be replaced; any value between 0 and 1 gives the same result.
 PLACEHOLDER_HAZARD = 0.5
 
 
 def build_model(
     config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
 ) -> DiscreteTimeSurvivalLSTM:
-    """The model, sized by what the data turned out to be; ``intervals`` is None on the visit clock."""
+    """Build a model with new weights, in the sizes that the data require.
+
+    Args:
+        config: the settings of the model.
+        vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+        intervals: number of intervals of the landmark clock; None on the visit clock.
+        mean_hazard: mean hazard of the training subjects, between 0 and 1: one value on the visit clock, one per
+            interval on the landmark clock.
+
+    Returns:
+        The model in training mode, on the CPU.
+    """
     return instantiate(
         config,
         vocabulary_size=vocabulary_size,
@@ -31,10 +42,22 @@ def build_model(
 def build_model_with_weights(
     config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, weights: Mapping[str, torch.Tensor]
 ) -> DiscreteTimeSurvivalLSTM:
-    """The model of a file, with the file's weights, in evaluation mode and on the host.
+    """Build the model of a file with the weights of the file.
 
-    ValueError where the weights are not those of the config's model. Their sizes are compared before any is made: a
-    config of a few bytes can ask for more memory than there is.
+    The shapes are compared before any memory is reserved, because a config of a few bytes can describe a model larger
+    than the memory of the machine.
+
+    Args:
+        config: the settings of the model, as stored in the file.
+        vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+        intervals: number of intervals of the landmark clock; None on the visit clock.
+        weights: tensors by their name in the model's ``state_dict``.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        ValueError: the weights have other names, shapes or dtypes than the model's, or are not finite.
     """
     sizes = config.settings()
     del sizes["_target_"], sizes["dropout"], sizes["visit_features"]

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers hang on what they are for, not on when and where they are drawn."""
+"""Dropout whose mask is a function of the visit and the unit, and not of the order of computation."""
 
 from __future__ import annotations
 
@@ -6,43 +6,67 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
 
-# Odd constants of a 32-bit integer hash with low bias (Wellons 2018, hash prospector), as signed numbers.
+# Multipliers of a 32-bit integer hash with low bias (Wellons 2018, hash prospector), as signed integers, because
+# torch supports few operations on unsigned ones.
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32
 
 
 class KeyedDropout(nn.Module):
-    """Drops a unit of a visit by a hash of the visit's key and the unit's.
+    """Dropout that decides by a hash of the visit's key and the unit's key.
 
-    Which units fall does not hang on the order of visits, on padding, on how a batch is cut into parts, on the device
-    or on the number of processes, and nothing has to be restored when a run goes on: torch's own dropout draws from one
-    stream, in the order of the computation. It is also faster on a CPU, where torch draws one number after the other.
-    ``place`` tells the dropouts of a model apart.
+    ``torch.nn.Dropout`` draws its random numbers from one stream, in the order of the computation. Here the mask does
+    not depend on the order of visits, on padding, on how a batch is split, on the device or on the number of processes,
+    and a resumed run has no random state to restore. It is also faster on a CPU, where torch draws the numbers one by
+    one.
+
+    Args:
+        dropout: probability that a unit is dropped, at least 0 and below 1.
+        units: size of the last axis of the values.
+        index: number of this dropout layer within its model, from 0 to 2047, so that layers have different masks.
+
+    Attributes:
+        key: hash of every unit; int32 of shape (unit,). It is not part of ``state_dict``.
     """
 
     key: Tensor
 
-    def __init__(self, dropout: float, *, units: int, place: int) -> None:
+    def __init__(self, dropout: float, *, units: int, index: int) -> None:
         super().__init__()
         self.dropout = dropout
-        number = torch.arange(units, dtype=torch.int32) + (place << 20)
+        number = torch.arange(units, dtype=torch.int32) + (index << 20)
         self.register_buffer("key", _mixed(number), persistent=False)
 
     def forward(
         self, values: Float[Tensor, "visit unit"], noise: Int32[Tensor, " visit"] | None
     ) -> Float[Tensor, "visit unit"]:
-        """In training a value is 0 with chance ``dropout``, and scaled up otherwise; ``noise``: the visits' keys."""
+        """In training mode, set values to 0 with probability ``dropout`` and scale the others by 1 / (1 - dropout).
+
+        Args:
+            values: hidden states; shape (visit, unit).
+            noise: random key of each visit (``survlstm.data.batches.visit_keys``); int32 of shape (visit,). The same
+                key gives the same mask. May be None in evaluation mode.
+
+        Returns:
+            Values of the same shape and dtype; in evaluation mode ``values`` itself.
+
+        Raises:
+            ValueError: ``noise`` is None in training mode with a dropout above 0.
+        """
         if not self.training or self.dropout == 0.0:
             return values
         if noise is None:
             raise ValueError("dropout must have the key of every visit in training mode; found none. Call eval() first")
         hashed = _mixed(noise[:, None] ^ self.key)
+        # Hashes are uniform on -2^31 … 2^31 - 1: a share ``dropout`` of them is below the threshold.
         kept = hashed >= round(self.dropout * 2**32) - 2**31
         return values * (kept * (1 / (1 - self.dropout))).to(values.dtype)
 
 
 def _mixed(number: Int32[Tensor, "*any"]) -> Int32[Tensor, "*any"]:
-    # The shifts of signed numbers bring in the sign, which the masks take away; products wrap around, on CUDA too.
+    """Hash each integer; on an unsigned 32-bit integer the same operations would be the published ones."""
+    # A right shift of a signed integer copies the sign bit, and the mask clears the copies. Products wrap around, also
+    # on CUDA.
     number = (number ^ ((number >> 16).bitwise_and_(0xFFFF))).mul_(FIRST)
     number ^= (number >> 15).bitwise_and_(0x1FFFF)
-    # The hash's last shift only moves low bits, and the threshold looks at the high ones.
+    # The published hash ends with one more shift. It changes low bits only, and the threshold compares the high ones.
     return number.mul_(SECOND)

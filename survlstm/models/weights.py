@@ -1,4 +1,4 @@
-"""Check the weights of a file against the shapes that the config's model has."""
+"""Checks of weights read from a file, made before a model is built from them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,50 @@ import torch
 from torch import Tensor
 
 
-def check_weights(shapes: Mapping[str, tuple[int, ...]], found: Any) -> None:
-    """ValueError unless ``found`` holds a finite float32 tensor of each name and shape, and no other."""
-    if not isinstance(found, Mapping) or found.keys() != shapes.keys():
-        names = sorted(map(str, set(shapes) ^ set(found))) if isinstance(found, Mapping) else [type(found).__name__]
+def check_weights(shapes: Mapping[str, tuple[int, ...]], weights: Any) -> None:
+    """Check that weights are finite float32 tensors with exactly the names and shapes that a model has.
+
+    Args:
+        shapes: expected shape of every weight by name (``DiscreteTimeSurvivalLSTM.weight_shapes``).
+        weights: what a file holds, of any type; valid if it maps every name of ``shapes`` to a tensor.
+
+    Raises:
+        ValueError: a name is missing or unknown, a tensor has another shape or dtype or is incomplete, or a value is
+            NaN or infinite.
+    """
+    if not isinstance(weights, Mapping) or weights.keys() != shapes.keys():
+        is_mapping = isinstance(weights, Mapping)
+        names = sorted(map(str, set(shapes) ^ set(weights))) if is_mapping else [type(weights).__name__]
         raise ValueError(
             f"the weights must be those of the config's model; {len(names)} differ, such as {names[0]:.80}"
         )
     for name, shape in shapes.items():
-        weight = found[name]
+        weight = weights[name]
         if not is_complete(weight) or tuple(weight.shape) != shape or weight.dtype != torch.float32:
-            has = f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else type(weight).__name__
-            raise ValueError(f"the weights must be those of the config's model; {name} must be {list(shape)}, is {has}")
-    if not all(bool(weight.isfinite().all()) for weight in found.values()):
-        raise ValueError("some of its weights are not finite")
+            actual = f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else type(weight).__name__
+            raise ValueError(
+                f"the weights must be those of the config's model; {name} must be {list(shape)}, is {actual}"
+            )
+    not_finite = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
+    if not_finite:
+        raise ValueError(
+            f"the weights must be finite; {len(not_finite)} of {len(weights)} tensors hold NaN or infinite values, "
+            f"such as {not_finite[0]}"
+        )
 
 
 def is_complete(tensor: Any) -> bool:
-    """Whether all of a tensor's values are there: by its strides, one number can stand for gigabytes."""
+    """Return whether a tensor stores every one of its values, contiguously and on the CPU.
+
+    A tensor in a file may have strides of 0, so that one stored number stands for gigabytes of values as soon as the
+    tensor is copied. Such tensors are refused.
+
+    Args:
+        tensor: an object of any type.
+
+    Returns:
+        True for a dense, contiguous CPU tensor whose storage holds all of its elements.
+    """
     if not (isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"):
         return False
     return tensor.is_contiguous() and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from survlstm.config.schema import DataConfig, RunConfig
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.data import DataConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 
 # Shown with all results of an outcome that is not read from the records.
 BANNER = "SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothing about these patients"

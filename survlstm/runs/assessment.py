@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
 from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split

@@ -1,4 +1,4 @@
-"""Finished runs → who is better on the test subjects they share, as a table."""
+"""Compare finished runs on the subjects that all of them have evaluated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from survlstm.config.commands import CompareConfig
+from survlstm.config.schema.commands import CompareConfig
 from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.comparison import Comparison, compare
 from survlstm.report.console_summary import COMPARISON_HEADINGS, comparison_table, to_json
@@ -23,9 +23,20 @@ log = logging.getLogger(__name__)
 
 
 def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
-    """Compare runs, or evaluations of runs, by the predictions in their folders; ``config.output`` gets the table."""
+    """Compare runs, or evaluations of runs, by their predictions, and log the table.
+
+    Args:
+        folders: Run folders, or folders of ``survlstm evaluate``; at least two.
+        config: The config of ``survlstm compare``; its ``output`` receives the table as files.
+
+    Returns:
+        The comparison: every run's metrics and the paired differences to the best run.
+
+    Raises:
+        ConfigError: If a folder is missing or named twice, or the output can't be written.
+    """
     if len(folders) < 2:
-        raise ConfigError(f"at least two runs are compared; found {len(folders)}. Name their folders")
+        raise ConfigError(f"a comparison needs at least two runs; found {len(folders)}. Name their folders")
     if config.output is not None:
         refuse_unwritable(Path(config.output).expanduser(), key="output")
     named = {_name(folder, folders): folder for folder in folders}
@@ -52,7 +63,7 @@ def _predictions(folder: Path) -> pd.DataFrame:
 
 
 def _name(folder: Path, folders: list[Path]) -> str:
-    """The folder's own name, or its path where two runs share that."""
+    """Return the folder's name, or its path if several runs have the same name."""
     if sum(other.resolve() == folder.resolve() for other in folders) > 1:
         raise ConfigError(f"each run must be named once; found {folder} twice")
     same = [other for other in folders if other.resolve().name == folder.resolve().name]
@@ -60,7 +71,7 @@ def _name(folder: Path, folders: list[Path]) -> str:
 
 
 def _is_drawn(folder: Path) -> bool:
-    """Whether a run says that its outcome is drawn; one without a metrics.json that can be read says nothing."""
+    """Return whether the outcome of a run is drawn; False if metrics.json can't be read."""
     try:
         return bool(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["task"]["banner"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

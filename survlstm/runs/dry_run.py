@@ -1,4 +1,4 @@
-"""One config → what training would take, without training: subjects, parameters, memory, time, cost."""
+"""Estimate what training would take, without training: subjects, parameters, memory, time and cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.factory import build_batches, build_prepared
 from survlstm.data.split import Split
@@ -29,13 +29,19 @@ from survlstm.training.train_step import TrainStep
 
 log = logging.getLogger(__name__)
 
-# Timed for the estimate: the first step of a process is slower than all others.
+# Steps made before and during the measurement; the first step of a process is slower than all others.
 WARM_UP, TIMED = 1, 5
 
 
 @dataclass(frozen=True)
 class EpochEstimate:
-    """Of one epoch: seconds of training; bytes of weights, gradients and optimizer, and of its largest batch."""
+    """Estimates for one epoch.
+
+    Attributes:
+        seconds: Training time of an epoch.
+        state_bytes: Bytes of weights, gradients and optimizer.
+        batch_bytes: Bytes that the largest batch needs.
+    """
 
     seconds_per_epoch: float
     model_bytes: int
@@ -44,8 +50,8 @@ class EpochEstimate:
 
 
 def dry_run(config: RunConfig) -> EpochEstimate:
-    """Prepare the data, make a few steps with weights that are thrown away, say what a run would take."""
-    meter = BudgetMeter(config.trainer.cost_per_hour)
+    """Prepare the data, make a few steps with a model that is discarded, and log what a run would take."""
+    budget = BudgetMeter(config.trainer.cost_per_hour)
     device, taken = choose_device(config.trainer.device)
     log_task(describe_task(config))
     log.info("Dry run: nothing is trained and no folder is made\nDevice: %s", taken)
@@ -60,29 +66,29 @@ def dry_run(config: RunConfig) -> EpochEstimate:
         mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
     found = estimate_epoch(build_train_step(config, model.train(), device, SINGLE_PROCESS), train)
-    _tell(config, found, model=model, train=train, device=device, meter=meter)
+    _tell(config, found, model=model, train=train, device=device, budget=budget)
     return found
 
 
-def estimate_epoch(learner: TrainStep, train: Batches) -> EpochEstimate:
-    """From a few steps of an epoch, evenly spread from its shortest to its longest records."""
+def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
+    """Estimate an epoch from a few of its steps, evenly spread from the shortest to the longest records."""
     chosen = train.in_order()
     slots = np.array([train.collate(subjects).slots for subjects in chosen])
     places = np.unique(np.linspace(0, len(chosen) - 1, TIMED).astype(np.int64))
-    steps = learner.steps(train, [chosen[place] for place in [*places[:1].repeat(WARM_UP), *places]], salt=0)
+    steps = train_step.steps(train, [chosen[place] for place in [*places[:1].repeat(WARM_UP), *places]], salt=0)
     for _ in range(WARM_UP):
         float(next(steps).loss)
     started = time.perf_counter()
     for step in steps:
         float(step.loss)
     seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
-    largest = chosen[int(slots.argmax())][: learner.micro_batch_size]
-    batch = train.collate(largest).to(learner.device)
-    kept = saved_bytes(learner.model, lambda: learner.model(*batch.inputs))
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in learner.model.parameters())
+    largest = chosen[int(slots.argmax())][: train_step.micro_batch_size]
+    batch = train.collate(largest).to(train_step.device)
+    kept = saved_bytes(train_step.model, lambda: train_step.model(*batch.inputs))
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in train_step.model.parameters())
     moments = sum(
         value.numel() * value.element_size()
-        for state in learner.optimizer.state.values()
+        for state in train_step.optimizer.state.values()
         for value in state.values()
         if isinstance(value, Tensor)
     )
@@ -91,7 +97,10 @@ def estimate_epoch(learner: TrainStep, train: Batches) -> EpochEstimate:
 
 
 def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
-    """Bytes of all tensors that a forward pass keeps for its backward pass, each storage once, parameters left out."""
+    """Return the bytes that a forward pass keeps for its backward pass.
+
+    Each storage counts once; parameters are left out.
+    """
     held: dict[int, int] = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
@@ -103,7 +112,7 @@ def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = forward()
-    # Alive until here: else a freed storage's address would be counted for another.
+    # Kept alive until here: the address of a freed storage could be reused by another and not be counted.
     del result
     return sum(held.values())
 
@@ -115,7 +124,7 @@ def _tell(
     model: nn.Module,
     train: Batches,
     device: torch.device,
-    meter: BudgetMeter,
+    budget: BudgetMeter,
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     per_subject = parameters / len(train.members)
@@ -132,16 +141,16 @@ def _tell(
         reached,
     )
     log.info("Memory of this process so far, data and libraries included: %s", _mebibytes(peak_host_bytes()))
-    whole = meter.seconds + config.trainer.epochs * found.seconds_per_epoch
+    whole = budget.seconds + config.trainer.epochs * found.seconds_per_epoch
     log.info(
         "Time: about %s an epoch, at most %s for %d epochs (validation and evaluation come on top)",
         format_duration(found.seconds_per_epoch),
         format_duration(whole),
         config.trainer.epochs,
     )
-    cost = meter.cost(whole)
+    cost = budget.cost(whole)
     if cost is not None:
-        log.info("Cost: at most $%.3f at $%g an hour", cost, meter.cost_per_hour)
+        log.info("Cost: at most $%.3f at $%g an hour", cost, budget.cost_per_hour)
 
 
 def _mebibytes(number: int) -> str:

@@ -1,4 +1,4 @@
-"""A finished run, and maybe another cohort → its summary again, in a folder of its own."""
+"""Evaluate the best model of a finished run again, on one of its own splits or on another cohort."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import datetime
 import logging
 from pathlib import Path
 
-from survlstm.config.commands import EvaluateConfig
-from survlstm.config.section import as_yaml
+from survlstm.config.schema.commands import EvaluateConfig
+from survlstm.config.schema.section import as_yaml
 from survlstm.data.external_cohort import combine_with_cohort
 from survlstm.data.factory import build_prepared
 from survlstm.data.prepare import PreparedData
@@ -25,7 +25,16 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
-    """Judge a run's best model on one of its own splits, or on another cohort, which is then the test split."""
+    """Evaluate a run's best model and write the results to ``folder``.
+
+    Args:
+        config: The config of ``survlstm evaluate``. If it names data, the whole cohort there is the test split.
+        folder: The folder for the results.
+
+    Raises:
+        CohortError: If the split has no subject.
+        ConfigError, CheckpointError: If the run can't be read.
+    """
     started = datetime.datetime.now(datetime.UTC)
     run = open_run(Path(config.run).expanduser().resolve())
     device, taken = choose_device(config.device)
@@ -61,7 +70,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
 
 
 def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -> PreparedData:
-    """The other cohort, prepared as the run's was, beside the run's training and validation subjects."""
+    """Prepare the other cohort as the run's data were, beside the run's training and validation subjects."""
     assert config.data is not None, "asked only where another cohort is named"
     where = {name: getattr(config.data, name) for name in ("path", "simulated", "source")}
     data = run.config.data.model_copy(update=where)
@@ -70,7 +79,7 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -
     other = build_prepared(
         run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
     )
-    # Before the run's own subjects stand beside it: counts and rates are those of the other cohort.
+    # Logged before the run's own subjects are added: these are counts and rates of the other cohort.
     log_preparation(other)
     applied = combine_with_cohort(own, other)
     left_out = applied.flow.subjects_excluded[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from survlstm.config.schema import EvaluationConfig, LandmarkClockConfig, RandomOutcomeConfig, RunConfig
+from survlstm.config.schema.evaluation import EvaluationConfig
+from survlstm.config.schema.outcome import LandmarkClockConfig, RandomOutcomeConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.evaluation.settings import EvaluationSettings, IntervalSettings, RunSettings
 
 

@@ -1,4 +1,4 @@
-"""A finished run → which codes move its predicted hazard: tables, figures, a page, and a part of its report."""
+"""Explain a finished run: which codes move its predicted hazard, as tables, figures and a page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from survlstm.config.commands import ExplainConfig
-from survlstm.config.schema import RunConfig, SyntheticOutcomeConfig
+from survlstm.config.schema.commands import ExplainConfig
+from survlstm.config.schema.outcome import SyntheticOutcomeConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
@@ -30,12 +31,21 @@ from survlstm.utils.write_access import try_writing
 
 log = logging.getLogger(__name__)
 
-# Of the codes that are shown, those that the log tells.
+# Number of codes in the log.
 TOLD = 10
 
 
 def explain(config: ExplainConfig) -> ExplanationResults:
-    """Explain a run's best model on subjects of one split, and write what was found; see docs/explanation.md."""
+    """Explain a run's best model on subjects of one split and write the results; see docs/explanation.md.
+
+    Args:
+        config: The config of ``survlstm explain``.
+
+    Raises:
+        ConfigError: If the extra ``explain`` is missing, the output can't be written, or the subject is not in the
+            split.
+        CohortError: If the split has no subject.
+    """
     refuse_missing_captum()
     run = open_run(Path(config.run).expanduser().resolve())
     folder = _folder(run.folder, config.output)
@@ -46,7 +56,7 @@ def explain(config: ExplainConfig) -> ExplanationResults:
     subjects = _drawn(batches.members, config)
     chosen = None if config.subject is None else _subject(tensors, batches.members, str(config.subject), config.split)
     model = run.model()
-    # Nothing is trained: without gradients of the weights half of the work is saved.
+    # Without gradients of the weights the backward pass takes half of the time.
     model.requires_grad_(False)
     log.info("Explaining %d of %d subjects of the %s split", len(subjects), len(batches.members), config.split)
     steps = config.integration_steps
@@ -93,7 +103,7 @@ def explain(config: ExplainConfig) -> ExplanationResults:
 
 
 def _drawn(members: Int64[np.ndarray, " member"], config: ExplainConfig) -> Int64[np.ndarray, " subject"]:
-    """The subjects to explain: all, or as many as may be, drawn by the seed."""
+    """Return the subjects to explain: all, or a random sample of the largest allowed number."""
     if not len(members):
         raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
     if len(members) <= config.subjects_at_most:
@@ -118,7 +128,7 @@ def _planted_codes(config: RunConfig) -> tuple[str, ...]:
 
 
 def _tell(found: ExplanationResults) -> None:
-    """The foremost codes and every sentence, in the log."""
+    """Log the most important codes and all sentences."""
     log.info("\nMean effect on the log-odds of the event (%s, %s), foremost codes:", *METHODS)
     for place in found.order()[: min(TOLD, found.about.top)]:
         effects = [format_number(found.rankings[method].effect[place]) for method in METHODS]

@@ -1,4 +1,4 @@
-"""A finished run → a bundle: its model with all that it takes to use it elsewhere."""
+"""Export the model of a finished run as a bundle."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import torch
 
-from survlstm.config.commands import ExportConfig
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import NoLoggerConfig
+from survlstm.config.schema.commands import ExportConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import NoLoggerConfig
 from survlstm.inference.bundle.bundle import Bundle, BundleInfo, first_line_of, write_bundle
 from survlstm.inference.bundle.card import STEPS, describe_outcome, write_card
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
@@ -28,12 +28,17 @@ from survlstm.utils.write_access import try_writing
 
 log = logging.getLogger(__name__)
 
-# Figures of groups of subjects; those of examples stay with the run.
+# Figures of groups of subjects. Figures of single subjects are not exported.
 FIGURES = ("groups_*.png", "calibration_*.png", "c_td.png", "loss.png")
 
 
 def export(config: ExportConfig) -> None:
-    """Write the bundle of ``config.run`` to ``config.output``; no record, id or prediction of a subject is in it."""
+    """Write the bundle of ``config.run`` to ``config.output``; it holds no record, id or prediction of a subject.
+
+    Raises:
+        BundleError: If the output exists or can't be written, or the run has no evaluation.
+        ConfigError, CheckpointError: If the run can't be read.
+    """
     run = open_run(Path(config.run).expanduser().resolve())
     output = Path(config.output).expanduser()
     if output.exists():
@@ -98,13 +103,13 @@ def _about(
 
 
 def _name(folder: Path) -> str:
-    """The run's folder, with the day above it: other folders are the machine's."""
+    """Return the run's folder name with its date; other parent folders are not exported."""
     day = folder.parent.name
     return f"{day} {folder.name}" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else folder.name
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
-    """The summary without what it shows of single subjects."""
+    """Return metrics.json without values of single subjects."""
     try:
         metrics = read_json(folder / "metrics.json")
         judged = {key: value for key, value in metrics["test"].items() if key != "curves"}
@@ -120,7 +125,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
 
 
 def _without_places(config: RunConfig) -> RunConfig:
-    """The config without folders and addresses of the machine that trained the model."""
+    """Return the config without folders and addresses of the machine that trained the model."""
     path = config.data.path
     data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
     here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}

@@ -1,4 +1,4 @@
-"""The folder of a finished run → its config, its data and its best model."""
+"""Read the folder of a finished run: its config, its data and its best model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
 from survlstm.data.prepare import PreparedData, load_prepared
@@ -28,7 +28,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run as its folder holds it; ``best`` is the checkpoint of its best epoch."""
+    """A finished run.
+
+    Attributes:
+        folder: The run folder.
+        config: The config that the run was trained with.
+        best: The checkpoint of the best epoch.
+    """
 
     folder: Path
     config: RunConfig
@@ -36,11 +42,11 @@ class FinishedRun:
 
     @property
     def fitted(self) -> PreprocessingState:
-        """What preparation fitted on the run's training subjects."""
+        """The state of the preprocessing fitted on the run's training subjects."""
         return PreprocessingState.from_plain(self.best["about"]["fitted"])
 
     def model(self) -> DiscreteTimeSurvivalLSTM:
-        """The best model, on the host and in evaluation mode."""
+        """Return the best model, on the CPU and in evaluation mode."""
         try:
             return build_model_with_weights(
                 self.config.model,
@@ -52,9 +58,10 @@ class FinishedRun:
             raise _broken(self.folder, str(error)) from error
 
     def own_data(self, cache_dir: str) -> PreparedData:
-        """The data that the run was trained on: from the cache, or prepared again from its source.
+        """Return the data that the run was trained on, from the cache or prepared again from its source.
 
-        CohortError where its source no longer gives what the model was trained on.
+        Raises:
+            CohortError: If the source is gone, or now gives other data than the model was trained on.
         """
         fingerprint = self.best["about"]["data_fingerprint"]
         kept = load_prepared(cache_folder(cache_dir), fingerprint)
@@ -81,7 +88,7 @@ class FinishedRun:
         return prepared
 
     def descriptions(self, cache_dir: str) -> CodeDescriptions:
-        """What the run's export calls its codes; a warning says which tables could not be read for it, and why."""
+        """Return the descriptions of the codes in the run's export; a warning names tables that could not be read."""
         data = self.config.data
         if data.path is not None:
             path = Path(data.path).expanduser()
@@ -96,10 +103,14 @@ class FinishedRun:
 
 
 class CodeDescriptions(NamedTuple):
-    """Code to text, and why texts are missing; empty where none is.
+    """Descriptions of codes.
 
-    Training reads the columns that it needs and no texts, so that an export may be fit for training whose texts can't
-    be read: a byte that is not UTF-8 in one of them is enough.
+    Training reads no descriptions, so an export can be fit for training although its descriptions can't be read, for
+    example because of a byte that is not UTF-8.
+
+    Attributes:
+        texts: Description by code.
+        missing: Why some are missing; empty if none is.
     """
 
     texts: dict[str, str]
@@ -115,7 +126,7 @@ def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
         return CodeDescriptions(read_descriptions(path, tables), "")
     texts: dict[str, str] = {}
     unread: list[str] = []
-    # One table that can't be read need not cost the texts of the others.
+    # A table that can't be read does not affect the descriptions of the others.
     for table in (name for name in present if name in tables):
         try:
             texts = read_descriptions(path, [table]) | texts
@@ -125,7 +136,12 @@ def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
 
 
 def open_run(folder: Path) -> FinishedRun:
-    """Read a run's folder; an error says what is missing in it."""
+    """Read a run's folder.
+
+    Raises:
+        ConfigError: If the folder is not that of a run.
+        CheckpointError: If the run has no checkpoint of its best epoch, or it is damaged.
+    """
     if not folder.is_dir():
         raise ConfigError(f"a run must be the folder that survlstm train made; found no folder {folder}")
     if not (folder / "config.yaml").is_file():
@@ -139,9 +155,9 @@ def open_run(folder: Path) -> FinishedRun:
     checkpoint = load_checkpoint(best)
     try:
         about = checkpoint_info(checkpoint)
-        # Not from config.yaml, which a person may have edited since.
+        # Taken from the checkpoint, because config.yaml may have been edited since.
         config = validate_stored(about.config, RunConfig, finished=True)
-        if (config.clock.kind == "landmark") != (about.fitted.intervals is not None):
+        if (config.clock.kind == "landmark") != (about.preprocessing.intervals is not None):
             raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
         if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
             raise ValueError("it must hold the weights of an epoch and the epoch's number")

@@ -1,4 +1,4 @@
-"""A folder → whether a run has begun there, and whether it has ended; may another be written there?"""
+"""Determine the state of a run from the files in its folder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from survlstm.utils.write_access import refuse_unwritable
 
 
 def holds_a_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, finished or not."""
+    """Return whether a folder is a run folder, finished or not."""
     return any((folder / name).exists() for name in ("training.log", "history.json", "checkpoints", "metrics.json"))
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run has been judged: its page is written last."""
+    """Return whether a run has been evaluated; the report is the last file that a run writes."""
     return (folder / "report.html").is_file()
 
 
 def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = False) -> None:
-    """ConfigError where a run can't be written to ``folder``, or would be written over another.
+    """Raise ConfigError if a run can't be written to ``folder`` or would overwrite another run.
 
-    Of a ``sweep`` the folder holds those of its runs; with ``may_go_on`` a run that has not ended there is no obstacle.
+    Args:
+        folder: The folder.
+        sweep: Whether the folder will hold the runs of a sweep.
+        may_go_on: Whether an unfinished run in the folder may be resumed.
     """
     refuse_unwritable(folder)
     if sweep:
@@ -33,21 +36,25 @@ def refuse_unusable(folder: Path, *, sweep: bool = False, may_go_on: bool = Fals
         if begun or (folder / "sweep.json").exists():
             raise ConfigError(
                 f"output_dir must not hold a run already; found {begun[0] if begun else 'a sweep'} in {folder}. Set "
-                f"another output_dir, or run what is missing: {format_command('train', f'sweep.resume={folder}')}"
+                f"another output_dir, or run the missing jobs: {format_command('train', f'sweep.resume={folder}')}"
             )
     elif holds_a_run(folder) and not (may_go_on and not is_finished(folder)):
         raise ConfigError(
-            f"output_dir must not hold a run already; found one in {folder}. Set another output_dir, or go on with it: "
+            f"output_dir must not hold a run already; found one in {folder}. Set another output_dir, or resume it: "
             f"{format_command('train', f'resume={folder}')}"
         )
 
 
 class RunRecord(NamedTuple):
-    """What manifest.json says of a run.
+    """The state of a run as manifest.json records it.
 
-    ``state`` is running, finished, failed, stopped (by a signal; it can go on), killed (it says running, and no process
-    holds it) or unknown. ``sentence`` says why it failed or stopped; ``overrides`` are those of its command, without
-    those of its sweep's folder. Times are ISO 8601 in UTC, ``ended`` empty while there is none.
+    Attributes:
+        state: running, finished, failed, stopped (by a signal; it can be resumed), killed (recorded as running, but no
+            process holds the folder's lock) or unknown.
+        sentence: Why the run failed or stopped.
+        overrides: Overrides of the run's command, without those of its sweep's folder.
+        started: Start time, ISO 8601 in UTC.
+        ended: End time; empty if the run has not ended.
     """
 
     state: str
@@ -58,7 +65,7 @@ class RunRecord(NamedTuple):
 
 
 def read_run_record(folder: Path) -> RunRecord:
-    """The record of a run; a folder without one, or with a damaged one, is ``unknown``, and the sentence says why."""
+    """Read the state of a run; without a readable manifest the state is "unknown" and the sentence says why."""
     try:
         manifest = read_json(folder / "manifest.json")
         record = RunRecord(
@@ -76,7 +83,9 @@ def read_run_record(folder: Path) -> RunRecord:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in ``folder`` at this moment, here or, where the file system can tell, elsewhere."""
+    """Return whether a process trains in ``folder``, on this machine or, if the file system supports it, on another
+    one.
+    """
     try:
         with (folder / ".lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

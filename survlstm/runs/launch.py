@@ -1,4 +1,4 @@
-"""A validated config → a run started: in a new folder, gone on with in its own, in several processes, or rehearsed."""
+"""Start a run, or resume one, in one or several processes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from survlstm.config.overrides import compose_lines, refuse_sweep_words
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import MLflowConfig
+from survlstm.config.overrides import compose_overrides, refuse_sweep_options
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import MLflowConfig
 from survlstm.report.console_summary import log_task
 from survlstm.report.task import describe_task
 from survlstm.runs import train
@@ -36,43 +36,58 @@ def start(
     *,
     overrides: Sequence[str] = (),
     resumed: bool = False,
-    world: ProcessGroup = SINGLE_PROCESS,
-    watchers: tuple[Callback, ...] = (),
+    process_group: ProcessGroup = SINGLE_PROCESS,
+    callbacks: tuple[Callback, ...] = (),
     judged: bool = True,
 ) -> None:
-    """Train in ``folder``; a run that was stopped there goes on, a finished one only if that was asked for.
+    """Train in ``folder``, or resume the run there.
 
-    ``overrides`` are what the manifest says that the run was asked for. ``watchers`` and ``judged`` as in run.train.
+    Args:
+        config: The validated config.
+        folder: The run folder.
+        overrides: The overrides to record in the manifest.
+        resumed: Whether resuming was requested; only then may a finished run be continued.
+        judged: Whether the run is evaluated on its test subjects, as for ``survlstm.runs.train.train``.
+
+    Raises:
+        SurvlstmError: If the folder can't be used, another process trains there, or training or evaluation fails.
     """
     refuse_unrequested_torchrun(distributed=config.trainer.distributed)
     config = with_absolute_paths(config, folder)
-    if not world.is_main:
-        with logging_errors_only(), world.losses_told():
-            train.train(config, folder, state=world.shared(None), world=world)
+    if not process_group.is_main:
+        with logging_errors_only(), process_group.report_lost_process():
+            train.train(config, folder, state=process_group.broadcast(None), process_group=process_group)
         return
     if not resumed:
         refuse_unusable(folder, may_go_on=True)
-    # Before the folder is made: its package may be missing.
+    # Built before the folder is created, because its package may be missing.
     logger = build_logger(config.logger)
     with report_write_errors(folder), run_lock(folder):
-        # Only now: another process may have begun here, and ended.
+        # Checked while holding the lock: another process may have trained here since.
         begun = holds_a_run(folder)
         with logging_to(folder / "training.log"):
             log_task(describe_task(config))
             state: dict[str, Any] | None = state_to_go_on_from(folder, config) if begun else None
-            # Of a run that goes on the summary so far is not its summary any more.
+            # The evaluation of a resumed run is no longer valid.
             for name in ("report.html", "metrics.json"):
                 (folder / name).unlink(missing_ok=True)
             write_manifest(
                 folder, overrides=overrides, config=config.model_dump(by_alias=True), resumed=state is not None
             )
-            with record_ending(folder), logged(logger, config, folder), world.losses_told():
-                told = (*watchers, logger)
-                train.train(config, folder, state=world.shared(state), world=world, watchers=told, judged=judged)
+            with record_ending(folder), logged(logger, config, folder), process_group.report_lost_process():
+                told = (*callbacks, logger)
+                train.train(
+                    config,
+                    folder,
+                    state=process_group.broadcast(state),
+                    process_group=process_group,
+                    callbacks=told,
+                    judged=judged,
+                )
 
 
 def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
-    """With absolute paths: what is judged or gone on with from another working folder must still be found."""
+    """Return the config with absolute paths, so that the run can be used from another working folder."""
     data, logger = config.data, config.logger
     if data.path is not None:
         data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
@@ -82,25 +97,25 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def resume(words: list[str]) -> None:
-    """Go on with the run that ``resume=RUN`` names; the other words change its config."""
-    refuse_sweep_words(words, "resume")
+    """Resume the run that ``resume=RUN`` names; the other words are overrides of its config."""
+    refuse_sweep_options(words, "resume")
     named = [word for word in words if word.startswith(RESUME)]
     if len(named) > 1:
-        raise ConfigError(f"one run is gone on with at a time; found {' and '.join(named)}")
+        raise ConfigError(f"only one run can be resumed at a time; found {' and '.join(named)}")
     folder = Path(named[0].removeprefix(RESUME)).expanduser().absolute()
-    lines = compose_lines([word for word in words if not word.startswith(RESUME)])
+    lines = compose_overrides([word for word in words if not word.startswith(RESUME)])
     _start_or_rehearse(resumed_config(folder, lines), folder, overrides=_of_the_run(lines), resumed=True)
 
 
 def start_without_hydra(config: RunConfig, words: list[str]) -> None:
-    """What hydra can't start, for it would make a folder by the clock: a dry run, and several processes."""
-    refuse_sweep_words(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
+    """Start a dry run or several processes, for which Hydra would create a folder named after the time."""
+    refuse_sweep_options(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
     folder = Path(config.output_dir).expanduser().absolute()
-    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_lines(words)), resumed=False)
+    _start_or_rehearse(config, folder, overrides=_of_the_run(compose_overrides(words)), resumed=False)
 
 
 def _of_the_run(lines: list[str]) -> list[str]:
-    """Without hydra's own keys, which the manifest of a run that hydra starts does not hold either."""
+    """Return the overrides without Hydra's own keys, as in the manifest of a run that Hydra starts."""
     return [line for line in lines if not line.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
 
@@ -114,11 +129,17 @@ def _start_or_rehearse(config: RunConfig, folder: Path, *, overrides: list[str],
         return
     if ":" in config.trainer.device and launched_processes() > 1:
         raise ConfigError(
-            "with several processes each takes a device of its own; set trainer.device=cuda, not "
+            "with several processes each uses a device of its own; set trainer.device=cuda, not "
             f"{config.trainer.device}"
         )
     wants_cuda = config.trainer.device.startswith("cuda")
     is_cuda = wants_cuda or (config.trainer.device == "auto" and torch.cuda.is_available())
-    with join_process_group("cuda" if is_cuda else "cpu") as world:
-        # Its name holds the time, of which each process has its own.
-        start(config, Path(world.shared(str(folder))), overrides=overrides, resumed=resumed, world=world)
+    with join_process_group("cuda" if is_cuda else "cpu") as process_group:
+        # The folder's name is taken from the main process: it contains the time, which differs between processes.
+        start(
+            config,
+            Path(process_group.broadcast(str(folder))),
+            overrides=overrides,
+            resumed=resumed,
+            process_group=process_group,
+        )

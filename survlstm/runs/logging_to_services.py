@@ -1,4 +1,4 @@
-"""A run and its logger → told of its beginning and of its end, whatever that is."""
+"""Report the start and the end of a run to its logger (TensorBoard, MLflow)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.training.loggers.logger import Logger, State
 from survlstm.utils.errors import Interrupted
 
 
 @contextmanager
 def logged(logger: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
-    """Begin before the block, end after it; the epochs between are the trainer's to tell."""
+    """Report the start before the block and the end after it; the trainer reports the epochs."""
     logger.begin(config.model_dump(by_alias=True), name=f"{folder.parent.name}/{folder.name}", folder=folder)
     state: State = "failed"
     try:
@@ -29,7 +29,7 @@ def logged(logger: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
 
 
 def _final(folder: Path) -> dict[str, float]:
-    """What metrics.json says of the model on its test and validation subjects; nothing where it was not judged."""
+    """Return the final metrics from metrics.json; empty if the run was not evaluated."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

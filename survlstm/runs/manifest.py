@@ -1,4 +1,4 @@
-"""What a run was made with → manifest.json: enough to make it again, from its beginning on, and how it ended."""
+"""Write and read manifest.json: the command, versions, machine, times and the state of a run."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from survlstm.utils.version import __version__
 NAME = "manifest.json"
 # What a page shows; the rest is for programs.
 SHOWN = ("torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "pycox", "hydra-core", "omegaconf")
-# What the latest evaluation says, whatever an earlier one said.
+# Facts that a later evaluation replaces.
 LATEST = ("device", "data fingerprint", TIMED)
 
 
 def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
-    """What is known when a run begins, or goes on."""
+    """Write the manifest at the start of a run, or when it is resumed."""
     before = read_manifest(folder) if resumed else {}
     life = {"started": _now(), "command": this_command(), "overrides": list(overrides)}
     facts = {
@@ -42,7 +42,7 @@ def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, 
         "sentence": "",
         "exit_code": None,
         **{key: before.get(key) or value for key, value in life.items()},
-        # A later life says that it goes on, and what has changed.
+        # A resumed run records its earlier overrides and the changed ones.
         "overrides": _merged(texts_in(before.get("overrides")), overrides),
         "lives": [*(lives if isinstance(lives := before.get("lives"), list) else []), life],
         "ended": "",
@@ -58,7 +58,7 @@ def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, 
 
 
 def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
-    """The manifest of a job that failed before its run could say so; not of a run that another process is at."""
+    """Write the manifest of a job that failed before its run could; not if another process holds the run."""
     if is_locked(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,13 +70,13 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
-    """Add missing facts and replace those of an earlier evaluation; make the manifest where there is none."""
+    """Add missing facts and replace those of an earlier evaluation; create the manifest if it is missing."""
     latest = {name: facts[name] for name in LATEST if name in facts}
     write_json(folder / NAME, facts | read_manifest(folder) | latest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder; empty where there is none that can be read. Its values may be of any type."""
+    """Return the manifest of a folder; empty if it can't be read. Its values may have any type."""
     try:
         found = read_json(folder / NAME)
     except (OSError, ValueError):
@@ -85,13 +85,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def texts_in(value: Any) -> list[str]:
-    """The texts of a list that a manifest holds; none where it holds something else."""
+    """Return the texts of a list read from a manifest; empty if the value is something else."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 @contextmanager
 def record_ending(folder: Path) -> Iterator[None]:
-    """However the block ends, unless its process is killed, the manifest says so."""
+    """Record in the manifest how the block ends, unless the process is killed."""
     try:
         yield
     except SurvlstmError as error:
@@ -108,7 +108,7 @@ def record_ending(folder: Path) -> Iterator[None]:
 
 
 def facts_for_page(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
-    """What stands on a page: versions, machine, seed, data and times."""
+    """Return the facts shown in the report: versions, machine, seed, data and times."""
     git, installed = _git(), _packages()
     return {
         "survlstm": __version__
@@ -125,13 +125,13 @@ def facts_for_page(*, device: str, seed: int, fingerprint: str, started: datetim
 
 
 def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    """Of two lists of overrides the later word for each key."""
+    """Merge two lists of overrides; for a key in both, the later one is kept."""
     changed = {word.split("=")[0] for word in now}
     return [*(word for word in before if word.split("=")[0] not in changed), *now]
 
 
 def _end(folder: Path, state: str, sentence: str, exit_code: int) -> None:
-    # The sentence that ends the run must not be lost to a full disk.
+    # A full disk must not hide the error that ended the run.
     try:
         ending = {"state": state, "sentence": sentence, "exit_code": exit_code, "ended": _now()}
         write_json(folder / NAME, read_manifest(folder) | ending)
@@ -159,10 +159,10 @@ def _packages() -> dict[str, str]:
     return {found.metadata["Name"]: found.version for found in distributions()}
 
 
-# Once a process: it is the revision whose modules were imported that counts.
+# Cached, because the revision that counts is the one whose modules were imported.
 @cache
 def _git() -> dict[str, Any] | None:
-    """The revision that survlstm runs from and whether files differ from it; None outside a checkout or without git."""
+    """Return the revision that survlstm runs from and whether files were changed; None outside a git checkout."""
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None

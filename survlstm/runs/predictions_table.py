@@ -1,4 +1,4 @@
-"""Predictions ↔ predictions.parquet: one row per subject and step."""
+"""Write and read predictions.parquet, with one row per subject and step."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COLUMNS = {
 
 
 def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarray, *, split: str, clock: str) -> None:
-    """Write a file that its owner alone can read: it holds ids, hazards and labels of single subjects.
+    """Write the predictions of a split; only their owner can read the file, which holds ids of subjects.
 
-    ``step`` counts as survlstm.survival.steps says; ``last_step`` and ``event`` are the subject's label.
-
-    On the visit clock a subject has rows up to its last at-risk step, on the landmark clock one for every interval.
+    Columns are described in docs/running.md. ``step`` counts as in docs/conventions.md; ``last_step`` and ``event`` are
+    the label. On the visit clock a subject has rows up to its last step at risk, on the landmark clock one per
+    interval.
     """
     row, step = np.nonzero(~np.isnan(predictions.hazard))
     columns = {
@@ -43,24 +43,28 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
     }
     table = pa.table(columns).replace_schema_metadata({"survlstm.clock": clock})
     create_private(path)
-    # A changed byte would be another hazard.
+    # Checksums detect a changed byte, which would be read as another hazard.
     pq.write_table(table, path, write_page_checksum=True)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """The table as it was written, its clock in ``attrs``; CheckpointError where it is missing, damaged or another."""
+    """Read predictions.parquet, with its clock in ``attrs``.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or holds something else.
+    """
     if not path.is_file():
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
-        # Others may hold what pandas would follow.
+        # Foreign metadata could change how pandas reads the table.
         table = table.replace_schema_metadata(None)
         wrong = _fault(table, clock)
         frame = table.to_pandas()
-    # Arrow's own errors, and those of Python where a name or a text is none.
+    # Errors of Arrow, and of Python for invalid names or texts.
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        # The words of these errors may quote an id.
+        # The messages of these errors may quote an id, so only their type is shown.
         raise CheckpointError(
             f"{path} must hold the predictions of a finished run; it can't be read ({type(error).__name__}). Judge the "
             "run again"
@@ -72,7 +76,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def _fault(table: pa.Table, clock: str) -> str | None:
-    """What is wrong with a table of predictions; None where nothing is."""
+    """Return what is wrong with a table of predictions; None if it is valid."""
     found = {name: str(table.schema.field(name).type) for name in table.column_names}
     if found != COLUMNS:
         return f"the columns must be {COLUMNS}; found {str(found)[:300]}"

@@ -1,4 +1,4 @@
-"""The folder of a run → the same run again in another folder, and whether its history is identical."""
+"""Train a run again in another folder and compare the histories."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from survlstm.config.commands import RerunConfig
+from survlstm.config.schema.commands import RerunConfig
 from survlstm.runs.folder import holds_a_run
 from survlstm.runs.launch import start
 from survlstm.runs.manifest import read_manifest, texts_in
@@ -19,13 +19,17 @@ from survlstm.utils.stored_files import read_json
 
 log = logging.getLogger(__name__)
 
-# Clocks are not part of a result.
+# Measured times are not compared.
 MEASURED = ("seconds", "subjects_per_second")
 FIGURES = tuple(field.name for field in dataclasses.fields(Epoch) if field.name not in MEASURED)
 
 
 def rerun(run: Path, config: RerunConfig) -> bool:
-    """Train again with the config of ``run``; true where every figure of every epoch is the same to the last bit."""
+    """Train again with the config of ``run``; return whether all values of all epochs are identical to the last bit.
+
+    Raises:
+        ConfigError: If the folder is not that of a run.
+    """
     if not holds_a_run(run):
         raise ConfigError(f"a run must be the folder that survlstm train made; {run} is not one")
     before, folder = _epochs(run), Path(config.output_dir).expanduser().absolute()
@@ -37,7 +41,7 @@ def rerun(run: Path, config: RerunConfig) -> bool:
 
 
 def first_difference(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
-    """Where two histories part, in words; empty where they do not."""
+    """Return the first difference between two histories as text; empty if they are identical."""
     for old, new in zip(before, now, strict=False):
         for name in FIGURES:
             if old[name] != new[name]:
@@ -53,12 +57,12 @@ def _tell(before: list[dict[str, Any]], now: list[dict[str, Any]], elsewhere: st
         log.info("The history is identical: %d epochs, every figure to the last bit", len(now))
         return True
     log.warning("the history is not identical: %s", difference)
-    log.warning("  different now: %s", elsewhere or "nothing that the manifest tells")
+    log.warning("  different now: %s", elsewhere or "nothing that the manifest records")
     return False
 
 
 def _elsewhere(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What of machine, device and packages was another when the run was made."""
+    """Return which of machine, device and packages differ from those of the first run."""
     found = []
     for name in ("survlstm", "git", "device", "machine", "python", "data fingerprint"):
         if before.get(name) != now.get(name):
@@ -69,7 +73,7 @@ def _elsewhere(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def _epochs(folder: Path) -> list[dict[str, Any]]:
-    """The epochs of a run as history.json holds them: null, which equals itself, where a figure is not finite."""
+    """Return the epochs of history.json; values that are not finite are null, which equals itself."""
     read_history(folder)
     found: list[dict[str, Any]] = read_json(folder / "history.json")["epochs"]
     return found

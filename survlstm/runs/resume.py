@@ -1,4 +1,4 @@
-"""The folder of a run that was stopped, and a config → the state to go on from, or what stands against it."""
+"""Resume a run: its config, its last saved state, and which changes of the config are allowed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from survlstm.config.compose import compose_values
 from survlstm.config.overrides import search_path
-from survlstm.config.schema import RunConfig
-from survlstm.config.training import MLflowConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import MLflowConfig
 from survlstm.config.validation import validate_stored
 from survlstm.runs.folder import holds_a_run, is_finished
 from survlstm.training.checkpoint import LatestState, load_latest, remove_unfinished
@@ -27,7 +27,7 @@ from survlstm.utils.stored_files import find_fault, read_yaml
 
 log = logging.getLogger(__name__)
 
-# What was computed so far would have come out the same with another value of these; all others are refused.
+# Keys whose change leaves the results so far the same. Changes of all other keys are refused.
 SAME_RESULT = frozenset(
     {
         "trainer.epochs",
@@ -47,12 +47,12 @@ SAME_RESULT = frozenset(
 )
 ROUNDING = frozenset({"trainer.device", "trainer.distributed", "trainer.micro_batch_size"})
 NOT_THERE = "(not there)"
-# Characters of a value in a sentence.
+# Longest value that a message shows, in characters.
 MOST_SHOWN = 500
 
 
 class ConfigDifference(NamedTuple):
-    """A key whose value was another when the run began."""
+    """A config key whose value differs from the one that the run was started with."""
 
     key: str
     before: Any
@@ -63,7 +63,11 @@ class ConfigDifference(NamedTuple):
 
 
 def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
-    """The config of the run in ``folder``, with what the overrides name and nothing else changed."""
+    """Return the config of the run in ``folder`` with the given overrides applied.
+
+    Raises:
+        ConfigError: If the folder is not that of a run, or the result is invalid.
+    """
     if not holds_a_run(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
     recorded = _leaves(_recorded(folder, _latest(folder)))
@@ -74,7 +78,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     for key, value in asked.items():
         if value != default.get(key, NOT_THERE) or any(_is_under(key, name) for name in named):
             values[key] = value
-    # What another choice of a group does not have.
+    # Keys that another choice of a group does not have.
     gone = [key for key in values if key not in asked and any(_is_under(key, name) for name in named)]
     for key in {*gone, *(default.keys() - asked.keys())}:
         values.pop(key, None)
@@ -86,7 +90,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
 
 
 def recorded_config(folder: Path) -> RunConfig:
-    """The config that the run in ``folder`` began with."""
+    """Return the config that the run in ``folder`` was started with."""
     config = validate_stored(_recorded(folder, _latest(folder)), RunConfig)
     _refuse_unnamed_server(config, folder, "Set MLFLOW_TRACKING_URI to that address if it is yours")
     return config
@@ -98,33 +102,36 @@ def _refuse_unnamed_server(config: RunConfig, folder: Path, advice: str) -> None
 
 
 def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The last whole state of the run in ``folder``; None where it was stopped before the first.
+    """Return the last complete state of the run in ``folder``; None if it stopped before its first checkpoint.
 
-    Shows what is different now; ConfigError where that would have changed what was computed so far, or where nothing
-    is left to do.
+    Differences to the config that the run was started with are logged.
+
+    Raises:
+        ConfigError: If a difference would have changed the results so far, or if nothing is left to train.
+        CheckpointError: If the run has no usable checkpoint.
     """
     latest = _latest(folder)
     if latest.state is None:
-        # Nothing was computed yet that another config could change.
+        # Nothing was computed yet, so any config may be used.
         log.info("The run in %s ended before its first checkpoint: it starts from the beginning", folder)
         return None
     differences = compare_configs(_recorded(folder, latest), config.model_dump(by_alias=True))
     refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
     if refused:
         raise ConfigError(
-            f"a run goes on with the config it began with; in {folder} another result would come out of "
+            f"a run must be resumed with the config it was started with; in {folder} the result would change with "
             f"{'; '.join(map(str, refused))}. Leave that out, or set another output_dir to train anew"
         )
     for each in differences:
-        log.info("Changed since the run began: %s", each)
+        log.info("Changed since the run was started: %s", each)
     _refuse_done(folder, config, latest.state)
     remove_unfinished(folder, latest.damaged)
-    log.info("Going on with the run in %s: %s", folder, latest.said)
+    log.info("Resuming the run in %s: %s", folder, latest.message)
     return latest.state
 
 
 def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigDifference]:
-    """Every key with another value, in the order of the config."""
+    """Return every key whose value differs, in the order of the config."""
     old, new = _leaves(before), _leaves(now)
     keys = [*new, *(key for key in old if key not in new)]
     found = [ConfigDifference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
@@ -133,7 +140,11 @@ def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigD
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Make a run's folder, if it is missing, and hold it for this process alone until it ends."""
+    """Create a run's folder if it is missing, and lock it for this process until the block ends.
+
+    Raises:
+        ConfigError: If the folder can't be written, or another process holds it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
@@ -168,7 +179,7 @@ def _latest(folder: Path) -> LatestState:
 
 
 def _recorded(folder: Path, latest: LatestState) -> dict[str, Any]:
-    """The config that a run began with: from its checkpoint, for a person may have edited the file since."""
+    """Return the config that a run was started with, from its checkpoint: config.yaml may have been edited since."""
     if latest.state is not None:
         config: dict[str, Any] = latest.state["about"]["config"]
         fault = find_fault(config)
@@ -199,8 +210,8 @@ def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None
     if is_over and is_finished(folder):
         raise ConfigError(
             f"the run in {folder} is finished ({done} epochs). {format_command('evaluate', f'run={folder}')} "
-            f"judges it again, "
-            "a larger trainer.epochs or trainer.early_stopping.patience lets it go on, another output_dir trains anew"
+            f"evaluates it again, a larger trainer.epochs or trainer.early_stopping.patience continues it, another "
+            "output_dir trains anew"
         )
 
 

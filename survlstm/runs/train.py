@@ -1,4 +1,4 @@
-"""One config → one trained and judged model in one folder: the story of a run."""
+"""Train and evaluate one model in one folder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from survlstm.config.schema import RunConfig
-from survlstm.config.section import as_yaml
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import as_yaml
 from survlstm.data.factory import build_batches, build_prepared
 from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
@@ -38,26 +38,37 @@ def train(
     folder: Path,
     *,
     state: dict[str, Any] | None,
-    world: ProcessGroup = SINGLE_PROCESS,
-    watchers: tuple[Callback, ...] = (),
+    process_group: ProcessGroup = SINGLE_PROCESS,
+    callbacks: tuple[Callback, ...] = (),
     judged: bool = True,
 ) -> EvaluationSummary | None:
-    """Prepare, train, judge; history, checkpoints, predictions, metrics and report end up in ``folder``.
+    """Prepare the data, train, evaluate, and write history, checkpoints, predictions, metrics and report to ``folder``.
 
-    ``state`` is the checkpoint that a stopped run goes on from. Of several processes the main one judges and writes;
-    the others return None after training. So does a run that is not ``judged``: nobody looks at its test subjects.
+    Args:
+        config: The validated config.
+        folder: The run folder.
+        state: The checkpoint to resume from; None for a new run.
+        judged: Whether to evaluate on the test subjects. If not, the test subjects are never used.
+
+    Returns:
+        The evaluation summary; None in processes other than the main one, and if nothing is evaluated.
     """
     started = datetime.datetime.now(datetime.UTC)
-    meter = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
-    device, taken = choose_device(config.trainer.device, local_rank=world.local_rank)
-    log.info("Run folder: %s\nDevice: %s%s", folder, taken, f"; {world.size} processes" if world.size > 1 else "")
-    if world.is_main:
+    budget = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)
+    device, taken = choose_device(config.trainer.device, local_rank=process_group.local_rank)
+    log.info(
+        "Run folder: %s\nDevice: %s%s",
+        folder,
+        taken,
+        f"; {process_group.size} processes" if process_group.size > 1 else "",
+    )
+    if process_group.is_main:
         write_text(folder / "config.yaml", as_yaml(config))
     seed_everything(config.seed, deterministic=config.trainer.deterministic)
 
-    with world.one_first():
+    with process_group.local_main_first():
         prepared = build_prepared(config)
-    _refuse_other_data(prepared, world.shared(prepared.fingerprint), state)
+    _refuse_other_data(prepared, process_group.broadcast(prepared.fingerprint), state)
     log_preparation(prepared)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
@@ -78,15 +89,17 @@ def train(
             "data_fingerprint": prepared.fingerprint,
         },
     )
-    trainer = build_trainer(config, build_train_step(config, model, device, world), checkpointer, meter, watchers)
+    trainer = build_trainer(
+        config, build_train_step(config, model, device, process_group), checkpointer, budget, callbacks
+    )
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
-        if world.is_main:
+        if process_group.is_main:
             found = non_finite_loss(error, run_settings(config), trainer.history)
             write_failure(folder / "metrics.json", prepared, found, task=describe_task(config))
         raise
-    if not (world.is_main and judged):
+    if not (process_group.is_main and judged):
         return None
     assessment = Assessment(
         description=RunDescription(f"Run {folder.name}", describe_task(config), as_yaml(config)),
@@ -101,9 +114,9 @@ def train(
         started=started,
     )
     summary = assess(assessment, folder)
-    cost = meter.cost(meter.seconds)
+    cost = budget.cost(budget.seconds)
     log.info(
-        "Time with evaluation: %s%s", format_duration(meter.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
+        "Time with evaluation: %s%s", format_duration(budget.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
     )
     log.info("Training complete! Everything is in %s", folder)
     return summary
@@ -117,6 +130,6 @@ def _refuse_other_data(prepared: PreparedData, of_main: str, state: dict[str, An
         )
     if state is not None and prepared.fingerprint != state["about"]["data_fingerprint"]:
         raise ConfigError(
-            "a run can go on with the data it began with only; the export, or survlstm, has changed since. Put the old "
-            "export back, or train again in another folder"
+            "a run can only be resumed with the data it was started with; the export or survlstm has changed since. "
+            "Restore the old export, or train again in another folder"
         )

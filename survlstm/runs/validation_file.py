@@ -1,6 +1,7 @@
-"""Hazards of a run's validation subjects ↔ validation.npz, so that two runs can be compared on the same subjects.
+"""Write and read validation.npz, the hazards of a run's validation subjects.
 
-The subjects stand in the order of their split, without their ids; a digest says whether two files hold the same ones.
+With it two runs can be compared on the same subjects. The subjects are in the order of their split, without ids; a
+digest says whether two files hold the same subjects.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ NAME = "validation.npz"
 
 
 class ValidationPredictions(NamedTuple):
-    """Labels and hazards of the validation subjects; hazards are NaN where no step was predicted.
+    """Labels and hazards of the validation subjects.
 
-    Equal ``digest`` means the same subjects in the same order with the same labels on the same clock.
+    Attributes:
+        digest: Equal for the same subjects in the same order with the same labels on the same clock.
+        step: Last step at risk of each subject.
+        event: Whether the event happened in that step.
+        hazard: Hazards, shape (subject, step); NaN where no step was predicted.
     """
 
     digest: str
@@ -32,7 +37,7 @@ class ValidationPredictions(NamedTuple):
 
 
 def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndarray, *, clock: str) -> None:
-    """Write the predictions at the best epoch, readable by their owner alone."""
+    """Write the predictions at the best epoch; only their owner can read the file."""
     steps = (~np.isnan(predictions.hazard)).sum(axis=1)
     aside = folder / f".{NAME}.{os.getpid()}"
     try:
@@ -52,7 +57,7 @@ def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndar
 
 
 def read_validation(folder: Path) -> ValidationPredictions | None:
-    """The file of a run; None where it is missing or damaged."""
+    """Return the content of a run's file; None if it is missing or damaged."""
     try:
         with (folder / NAME).open("rb") as stream, np.load(stream) as arrays:
             steps, hazards = arrays["steps"], arrays["hazard"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survlstm.config.commands import ServeConfig
+from survlstm.config.schema.commands import ServeConfig
 from survlstm.utils.errors import ConfigError
 
 __all__ = ["serve"]

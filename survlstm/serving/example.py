@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 
 if TYPE_CHECKING:
     from survlstm.inference.predictor import Predictor

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import uvicorn
 
-from survlstm.config.commands import ServeConfig
+from survlstm.config.schema.commands import ServeConfig
 from survlstm.inference.predictor import load_bundle
 from survlstm.serving.app import RequestLimits, create_app
 from survlstm.serving.http_protocol import StrictProtocol

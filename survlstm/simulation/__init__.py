@@ -1,4 +1,4 @@
-"""The cohort simulator: a seed → a Synthea CSV export, for machines and tests that have no real one."""
+"""Simulator of patient cohorts in the CSV format of Synthea, for machines and tests without a real export."""
 
 from survlstm.simulation.cohort import simulate_cohort
 

@@ -1,4 +1,4 @@
-"""People and lives → the rows that are no care: patients, certificates of death, and QALY, DALY and QOLS."""
+"""Rows of a simulated export that do not record care: patients, death certificates, and yearly QALY, DALY and QOLS."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from survlstm.simulation.tables import diseases, encounter_kinds
 DEATH_CERTIFICATION = "death_certification"
 CAUSE_OF_DEATH = ("69453-9", "Cause of Death [US Standard Certificate of Death]")
 UNKNOWN_CAUSE = ("95281009", "Sudden Cardiac Death")
-# Synthea keeps this account a little beyond a death.
+# Synthea writes QALY, DALY and QOLS for some weeks after a death.
 DAYS_COUNTED_AFTER_DEATH = 45
+# DALY per year of age of a person who has every disease.
 DISABILITY = 0.12
 FIRST_NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gia", "Hal", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned")
 LAST_NAMES = ("Abbott", "Bauer", "Cruz", "Dietz", "Evans", "Feil", "Gross", "Hayes", "Jones", "Klein", "Lopez", "Metz")
@@ -26,7 +27,15 @@ TOWNS = ("Boston", "Worcester", "Springfield", "Lowell", "Cambridge", "Brockton"
 
 
 def append_patients(rng: np.random.Generator, folder: Path, people: People, lives: Lives, shared: ChunkText) -> None:
-    """Append one row per person, the living and the dead."""
+    """Append one row per person, living or dead, to the table of patients.
+
+    Args:
+        rng: random generator of the chunk; it draws the names, towns and amounts.
+        folder: folder of the export.
+        people: the people of the chunk.
+        lives: their lives; the day of death is written, or left blank.
+        shared: identifiers of the chunk.
+    """
     count = len(people)
     alive = np.isinf(lives.death_day)
     names = (_drawn(rng, FIRST_NAMES, count), _drawn(rng, LAST_NAMES, count), _drawn(rng, TOWNS, count))
@@ -54,14 +63,21 @@ def append_patients(rng: np.random.Generator, folder: Path, people: People, live
 
 
 def append_deaths(rng: np.random.Generator, folder: Path, lives: Lives, shared: ChunkText) -> None:
-    """Append a Death Certification up to a week after each death, and the cause that it certifies."""
+    """Append an encounter "Death Certification" up to a week after each death, and an observation with the cause.
+
+    Args:
+        rng: random generator of the chunk; it draws the time of the certificate.
+        folder: folder of the export.
+        lives: the lives of the chunk.
+        shared: identifiers of the chunk.
+    """
     dead = np.flatnonzero(np.isfinite(lives.death_day))
     count = len(dead)
     time = (lives.death_day[dead] * SECONDS_PER_DAY).astype(np.int64) + rng.integers(1, 7 * SECONDS_PER_DAY, size=count)
     kind = next(kind for kind in encounter_kinds() if kind.kind == DEATH_CERTIFICATION)
     causes = [(disease.code, disease.description) for disease in diseases()] + [UNKNOWN_CAUSE]
-    code, name = (pa.array([cause[place] for cause in causes]) for place in (0, 1))
-    # -1, a death without a disease of its own, is the last one.
+    code, name = (pa.array([cause[field] for cause in causes]) for field in (0, 1))
+    # -1, a death that no disease caused, becomes the last entry, the unknown cause.
     cause = pa.array(lives.cause[dead] % len(causes))
     encounter, patient, start = text.uuids(rng, count), shared.patient.take(pa.array(dead)), text.times(time)
     certificate = {
@@ -90,7 +106,15 @@ def append_deaths(rng: np.random.Generator, folder: Path, lives: Lives, shared: 
 
 
 def append_life_accounts(folder: Path, people: People, lives: Lives, visits: PlannedVisits, shared: ChunkText) -> None:
-    """Append QALY, DALY and QOLS on every birthday of the exported years; they belong to no encounter."""
+    """Append the observations QALY, DALY and QOLS on every birthday of the exported years, without an encounter.
+
+    Args:
+        folder: folder of the export.
+        people: the people of the chunk.
+        lives: their lives. The observations end with the record, or ``DAYS_COUNTED_AFTER_DEATH`` after a death.
+        visits: their visits; the exported years begin at ``window_start``.
+        shared: identifiers of the chunk.
+    """
     dead = np.isfinite(lives.death_day)
     until = np.where(dead, lives.death_day + DAYS_COUNTED_AFTER_DEATH, lives.record_end)
     first = np.ceil(np.maximum(visits.window_start - people.birth_day, 1) / DAYS_PER_YEAR).astype(np.int64)

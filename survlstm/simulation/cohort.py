@@ -1,4 +1,4 @@
-"""A seed and a number of patients → a folder that looks like a Synthea CSV export, written chunk by chunk."""
+"""Simulation of a whole cohort, written chunk by chunk to a folder in the CSV format of Synthea."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from survlstm.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+# Identifiers that fill the columns of payers, organisations and providers.
 PAYERS = 40
 FIRST_END_DATE, LAST_END_DATE = datetime.date(1950, 1, 1), datetime.date(2250, 1, 1)
 
@@ -42,14 +43,28 @@ def simulate_cohort(
     chunk_patients: int = 5000,
     progress: bool = False,
 ) -> None:
-    """Write a simulated cohort of ``patients`` people, the living and the dead, as Synthea CSV tables.
+    """Simulate a cohort and write it as the CSV tables of a Synthea export.
 
-    The last record is dated ``end_date`` at the latest, certificates of death apart. ``history_years`` keeps that
-    many years before it (before the death of those who died) and older lasting diseases, as Synthea does by default;
-    None keeps whole lives. The same arguments give the same bytes; memory grows with ``chunk_patients`` only.
-    ``progress`` logs a line per chunk. A killed run leaves nothing at ``output``.
+    The same arguments give the same bytes. The folder is written under a temporary name and renamed at the end, so that
+    an interrupted simulation leaves nothing at ``output``.
 
-    Raises ConfigError if a number is out of range or ``output`` exists and isn't an empty folder.
+    Args:
+        output: folder to write, new or empty; missing parent folders are created.
+        patients: number of people, living and dead, at least 1.
+        seed: seed of all random numbers, at least 0. Every chunk has a seed derived from it.
+        history_years: years of each record to write, above 0, counted back from its end (for the dead, from the death),
+            together with older diseases that still last, as Synthea does by default. None = whole lives.
+        end_date: date of the last records, death certificates apart; from 1950-01-01 to 2250-01-01.
+        chunk_patients: number of people simulated at once, at least 1. Memory grows with it, and not with
+            ``patients``. Another value gives another cohort.
+        progress: log one line per chunk.
+
+    Raises:
+        ConfigError: an argument is out of range, or ``output`` is a file, is not empty or cannot be created.
+
+    Example:
+        >>> end_date = datetime.date(2024, 4, 30)
+        >>> simulate_cohort(Path("cohort"), patients=1000, seed=0, history_years=10, end_date=end_date)
     """
     _check_numbers(
         patients=patients, seed=seed, history_years=history_years, end_date=end_date, chunk_patients=chunk_patients
@@ -57,14 +72,14 @@ def simulate_cohort(
     _check_folder(output)
     output = output.resolve()
     try:
-        # An empty folder may be named, but not the one that is being worked in: it can't be replaced.
+        # An empty folder is replaced by the finished one, which is impossible for the working folder.
         if output == Path.cwd():
             raise PermissionError("it is the working folder")
         output.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{output.name}.unfinished-", dir=output.parent))
     except OSError as error:
         raise ConfigError(
-            f"output must be a folder that can be made; found {output}: {error}. Choose another."
+            f"output must be a folder that can be made; found {output}: {error}. Choose another folder."
         ) from error
     try:
         _write_chunks(
@@ -76,7 +91,7 @@ def simulate_cohort(
             chunk_patients=chunk_patients,
             progress=progress,
         )
-        # mkdtemp keeps others out; a finished export is as readable as any folder.
+        # mkdtemp makes a folder that only its owner can read; the finished export has the usual permissions.
         unfinished.chmod(0o755)
         unfinished.replace(output)
     except BaseException:
@@ -89,27 +104,27 @@ def _check_numbers(
     *, patients: int, seed: int, history_years: float | None, end_date: datetime.date, chunk_patients: int
 ) -> None:
     if patients < 1:
-        raise ConfigError(f"patients must be >= 1; found {patients}. Ask for at least one patient.")
+        raise ConfigError(f"patients must be >= 1; found {patients}. Set patients to 1 or more.")
     if seed < 0:
-        raise ConfigError(f"seed must be >= 0; found {seed}. Choose another seed.")
+        raise ConfigError(f"seed must be >= 0; found {seed}. Set another seed.")
     if history_years is not None and not history_years > 0:
-        raise ConfigError(f"history_years must be > 0 or None; found {history_years}. Use None for whole lives.")
+        raise ConfigError(f"history_years must be > 0 or None; found {history_years}. Set None for whole lives.")
     if not FIRST_END_DATE <= end_date <= LAST_END_DATE:
         raise ConfigError(
-            f"end_date must lie between {FIRST_END_DATE} and {LAST_END_DATE}; found {end_date}. "
-            "Choose a day that a Synthea export could have."
+            f"end_date must be from {FIRST_END_DATE} to {LAST_END_DATE}; found {end_date}. "
+            "Set a date that a Synthea export could end with."
         )
     if chunk_patients < 1:
-        raise ConfigError(f"chunk_patients must be >= 1; found {chunk_patients}. Leave it at its default of 5000.")
+        raise ConfigError(f"chunk_patients must be >= 1; found {chunk_patients}. The default is 5000.")
 
 
 def _check_folder(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output must be a folder; {output} is a file. Choose another path.")
     if output.exists() and any(output.iterdir()):
-        found = len(list(output.iterdir()))
+        entries = len(list(output.iterdir()))
         raise ConfigError(
-            f"output must be a new or empty folder; {output} holds {found} entries. Choose another path or empty it."
+            f"output must be a new or empty folder; {output} holds {entries} entries. Choose another path or empty it."
         )
 
 
@@ -144,7 +159,7 @@ def _write_chunk(
     end_day: int,
     history_years: float | None,
 ) -> int:
-    """Simulate and append one chunk; returns its number of visits."""
+    """Simulate one chunk, append its rows to the tables, and return its number of visits."""
     people = draw_people(rng, size, end_day=end_day)
     lives = simulate_lives(rng, people, end_day=end_day)
     visits = plan_visits(rng, people, lives, history_years=history_years)

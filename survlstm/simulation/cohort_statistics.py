@@ -1,4 +1,4 @@
-"""A folder of Synthea CSV → the figures that two cohorts are compared by; works on .csv and .csv.gz alike."""
+"""Summary statistics of a cohort in the CSV format of Synthea, for comparing a simulated cohort with a real one."""
 
 from __future__ import annotations
 
@@ -43,10 +43,21 @@ PREVALENCES = {
 
 
 def cohort_statistics(folder: Path) -> dict[str, float]:
-    """Every figure of one export, by name: counts as such, shares in per cent, visits per patient as quantiles.
+    """Compute the summary statistics of one export.
 
-    Codes per visit count the rows of all event tables and the encounter itself over the encounters; rows without an
-    encounter (QALY, DALY, QOLS) and imaging are left out.
+    "codes per visit, mean" is the number of rows of all event tables that belong to an encounter, divided by the number
+    of encounters, plus 1 for the encounter itself. Rows without an encounter (QALY, DALY, QOLS) and imaging are left
+    out.
+
+    Args:
+        folder: folder with the tables as ``.csv`` or ``.csv.gz``.
+
+    Returns:
+        Values by name: counts, ages in years, shares in per cent (names with "%"), and quantiles of the visits per
+        patient.
+
+    Raises:
+        SourceError: a table is missing.
     """
     patients = _read(folder, "patients", ["Id", "BIRTHDATE", "DEATHDATE", "GENDER"])
     encounters = _read(folder, "encounters", ["PATIENT", "CODE", "ENCOUNTERCLASS", "START"])
@@ -72,7 +83,7 @@ def cohort_statistics(folder: Path) -> dict[str, float]:
 def _read(folder: Path, table: str, columns: list[str]) -> pd.DataFrame:
     for path in (folder / f"{table}.csv", folder / f"{table}.csv.gz"):
         if path.exists():
-            # Texts as categories: an observation table's identifiers would take gigabytes as strings.
+            # As categories, because the identifiers of a table of observations would take gigabytes as strings.
             return pd.read_csv(path, usecols=columns, dtype=str).astype("category")
     raise SourceError(f"{folder} must hold {table}.csv or {table}.csv.gz; found neither. Give another folder.")
 

@@ -1,4 +1,4 @@
-"""People → their lives: the day each disease begins, the day and cause of death, the end of the record."""
+"""Simulation of life courses: the onset of each disease, the day and cause of death, and the end of the record."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from survlstm.simulation.tables import diseases
 
 MAX_AGE = 112
 REFERENCE_BMI = 27.0
-# Background mortality per year, everything without a disease of its own: Gompertz, plus the first year of life.
+# Background mortality per year, from all causes that are not simulated as diseases: a Gompertz hazard, with a higher
+# hazard in the first year of life.
 INFANT_MORTALITY = 0.003
 FLAT_MORTALITY = 0.0002
 AGEING_MORTALITY = 0.000011
 AGEING_RATE = 0.085
-# How much one unit of latent severity and a decade beyond 60 raise the mortality of a disease.
+# Log hazard ratio of death from a disease, per unit of latent severity and per decade of age beyond 60.
 SEVERITY_ON_MORTALITY = 0.6
 DECADE_ON_MORTALITY = 0.15
+# Hazard ratio of death from the diseases below after a kidney transplant.
 MORTALITY_AFTER_TRANSPLANT = 0.2
 CURED_BY_TRANSPLANT = ("ckd4", "esrd")
 
 
 @dataclass(frozen=True)
 class Lives:
-    """What happened to the people of a chunk; days count from 1970-01-01, infinite where it never happens.
+    """Life courses of the people of a chunk, in days since 1970-01-01; infinite for what never happens.
 
-    ``onset`` [disease, person] is the true beginning, before anybody has noticed; ``cause`` [person] numbers
-    ``diseases()``, -1 for a death without one; ``record_end`` is the first day without records.
+    Attributes:
+        onset: true onset of each disease, before it is diagnosed; shape (disease, person), diseases in the order of
+            ``tables.diseases()``.
+        death_day: day of death, if it is recorded; shape (person,).
+        cause: index of the disease that caused the death; -1 if no disease did or the person lives; shape (person,).
+        record_end: first day without records; shape (person,).
     """
 
     onset: np.ndarray
@@ -40,13 +46,13 @@ class Lives:
 
 @cache
 def disease_number() -> dict[str, int]:
-    """Where each disease stands in ``diseases()``."""
+    """Return the index of each disease in ``tables.diseases()`` by its key."""
     return {disease.key: number for number, disease in enumerate(diseases())}
 
 
 @dataclass
 class _Course:
-    """The lives of a chunk as far as they have been lived; ``_fall_ill`` and ``_die`` write into the arrays."""
+    """Life courses up to the year in progress; ``_draw_onsets`` and ``_draw_deaths`` write into the arrays."""
 
     people: People
     hazard: np.ndarray
@@ -57,7 +63,7 @@ class _Course:
 
 @dataclass(frozen=True)
 class _Year:
-    """One year of age: who lives to see it, and the days between which it lies for each person."""
+    """One year of age: the people alive at its start, and its first and last day for every person."""
 
     age: int
     living: np.ndarray
@@ -66,12 +72,20 @@ class _Year:
 
 
 def simulate_lives(rng: np.random.Generator, people: People, *, end_day: int) -> Lives:
-    """Let the people live year by year until ``end_day``.
+    """Simulate diseases and deaths, one year of age after another, until ``end_day``.
 
-    Within a year every disease waits an exponential time at the hazard of those who are at risk (age, sex, the
-    disease that must come first, smoking, BMI, latent severity and the diseases already there); death is the first
-    of the competing causes, each waiting from the disease's own onset. Those lost to follow-up leave before their
-    death is known, so it isn't written.
+    Within a year, the time to each disease is exponential. Its hazard depends on age, sex, the disease that must come
+    first, smoking, BMI, latent severity and the diseases already present. Death is the earliest of the competing
+    causes, each with an exponential time from the onset of its disease. The death of a person lost to follow-up before
+    it is not recorded.
+
+    Args:
+        rng: random generator of the chunk.
+        people: the people of the chunk.
+        end_day: last day, in days since 1970-01-01.
+
+    Returns:
+        One life course per person.
     """
     course = _Course(
         people=people,
@@ -87,22 +101,22 @@ def simulate_lives(rng: np.random.Generator, people: People, *, end_day: int) ->
         year = _Year(age, living, start, np.minimum(start + DAYS_PER_YEAR, end_day))
         for row, disease in enumerate(diseases()):
             if disease.from_age <= age < disease.to_age:
-                _fall_ill(rng, row, course, year)
-        _die(rng, course, year)
+                _draw_onsets(rng, row, course, year)
+        _draw_deaths(rng, course, year)
     return _as_recorded(course, end_day)
 
 
 def _as_recorded(course: _Course, end_day: int) -> Lives:
     onset, death_day, cause = course.onset, course.death_day, course.cause
     onset[onset >= death_day] = np.inf
-    unseen = death_day >= course.people.lost_day
-    death_day[unseen], cause[unseen] = np.inf, -1
+    unrecorded = death_day >= course.people.lost_day
+    death_day[unrecorded], cause[unrecorded] = np.inf, -1
     record_end = np.minimum(np.minimum(np.floor(death_day), course.people.lost_day), end_day)
     return Lives(onset=onset, death_day=np.floor(death_day), cause=cause, record_end=record_end)
 
 
 def _personal_hazards(people: People) -> np.ndarray:
-    """Yearly hazard [disease, person] before any other disease raises it."""
+    """Return the hazard per year [disease, person] of a person without any other disease."""
     rows = []
     bmi_steps = (people.bmi - REFERENCE_BMI) / 5
     for disease in diseases():
@@ -113,31 +127,31 @@ def _personal_hazards(people: People) -> np.ndarray:
     return np.array(rows)
 
 
-def _fall_ill(rng: np.random.Generator, row: int, course: _Course, year: _Year) -> None:
-    """Write one disease's onsets within the year."""
+def _draw_onsets(rng: np.random.Generator, row: int, course: _Course, year: _Year) -> None:
+    """Draw the onsets of one disease within the year and write them into ``course``."""
     disease, number, onset = diseases()[row], disease_number(), course.onset
     at_risk = year.living[np.isinf(onset[row, year.living])]
     begin = year.start[at_risk]
     if disease.needs:
         begin = np.maximum(begin, onset[number[disease.needs], at_risk] + disease.after_years * DAYS_PER_YEAR)
-        waiting = begin < year.stop[at_risk]
-        at_risk, begin = at_risk[waiting], begin[waiting]
+        begins_this_year = begin < year.stop[at_risk]
+        at_risk, begin = at_risk[begins_this_year], begin[begins_this_year]
     rate = course.hazard[row, at_risk]
     for other, multiplier in disease.raised_by.items():
         rate = np.where(onset[number[other], at_risk] < begin, rate * multiplier, rate)
     with np.errstate(divide="ignore"):
         day = begin + rng.standard_exponential(len(at_risk)) / rate * DAYS_PER_YEAR
-    falls = day < year.stop[at_risk]
-    onset[row, at_risk[falls]] = day[falls]
+    within_year = day < year.stop[at_risk]
+    onset[row, at_risk[within_year]] = day[within_year]
 
 
-def _die(rng: np.random.Generator, course: _Course, year: _Year) -> None:
-    """Write the year's deaths, each the first of the competing causes."""
+def _draw_deaths(rng: np.random.Generator, course: _Course, year: _Year) -> None:
+    """Draw the deaths within the year, each from the earliest of its competing causes, and write them."""
     living, start, stop = year.living, year.start, year.stop
     background = FLAT_MORTALITY + AGEING_MORTALITY * np.exp(AGEING_RATE * year.age)
     background += INFANT_MORTALITY if year.age == 0 else 0
     first = start[living] + rng.standard_exponential(len(living)) / background * DAYS_PER_YEAR
-    killer = np.full(len(living), -1)
+    cause = np.full(len(living), -1)
     severity = SEVERITY_ON_MORTALITY * course.people.severity[living] - 0.5 * SEVERITY_ON_MORTALITY**2
     frailty = np.exp(severity + DECADE_ON_MORTALITY * (year.age - 60) / 10)
     transplanted = course.onset[disease_number()["transplant"], living]
@@ -151,6 +165,6 @@ def _die(rng: np.random.Generator, course: _Course, year: _Year) -> None:
             rate = np.where(transplanted[ill] < begin[ill], rate * MORTALITY_AFTER_TRANSPLANT, rate)
         day = begin[ill] + rng.standard_exponential(len(ill)) / rate * DAYS_PER_YEAR
         sooner = day < first[ill]
-        first[ill[sooner]], killer[ill[sooner]] = day[sooner], row
+        first[ill[sooner]], cause[ill[sooner]] = day[sooner], row
     dies = first < stop[living]
-    course.death_day[living[dies]], course.cause[living[dies]] = first[dies], killer[dies]
+    course.death_day[living[dies]], course.cause[living[dies]] = first[dies], cause[dies]

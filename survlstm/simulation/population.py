@@ -1,4 +1,4 @@
-"""A random generator → the people of a chunk: birth, sex, background and the latent traits that drive their lives."""
+"""Random draw of the people of a cohort: birth, sex, background, and latent traits that drive their health."""
 
 from __future__ import annotations
 
@@ -9,21 +9,33 @@ import numpy as np
 DAYS_PER_YEAR = 365.25
 ADULT_AGE = 18.0
 
-# People by the age they would have on the last day, had nobody died: decades from 0-9 to 100-109.
+# Weights of the ages that people would have on the last day if nobody died, by decade from 0-9 to 100-109.
 AGE_DECADE_WEIGHTS = np.array([105, 122, 154, 139, 124, 141, 127, 93, 50, 25, 29], dtype=np.float64)
 RACES = np.array(["white", "black", "asian", "other", "hawaiian", "native"])
 RACE_WEIGHTS = np.array([0.805, 0.09, 0.08, 0.018, 0.004, 0.003])
+# Share of people lost to follow-up, at a time that is uniform over the last years.
 LOST_SHARE = 0.03
 LOST_WITHIN_YEARS = 10.0
 
 
 @dataclass(frozen=True)
 class People:
-    """One chunk of people, arrays [person]; days count from 1970-01-01.
+    """People of one chunk. All arrays have shape (person,); days count from 1970-01-01.
 
-    ``severity`` (standard normal) is never recorded: it speeds diseases up and shows in labs and in visits.
-    ``uncontrolled`` in [0, 1] is the share of a disease's effect on labs that treatment leaves.
-    ``lost_day`` is infinite for those whose records do not stop early.
+    Attributes:
+        birth_day: day of birth.
+        female: True = female, False = male.
+        race: index into ``RACES``.
+        hispanic: ethnicity, True = Hispanic.
+        married: marital status, True = married.
+        income: yearly income in US dollars.
+        smoker: True = smoker.
+        bmi: body mass index as an adult, in kg/m².
+        height_cm: height as an adult, in cm.
+        severity: latent, standard normal, never recorded; it raises hazards and shows in laboratory values and visits.
+        uncontrolled: latent, 0 to 1; the share of a disease's effect on laboratory values that treatment leaves.
+        care_seeking: latent, above 0; factor on the number of visits.
+        lost_day: day on which the record stops early; infinite for people who are not lost to follow-up.
     """
 
     birth_day: np.ndarray
@@ -45,7 +57,16 @@ class People:
 
 
 def draw_people(rng: np.random.Generator, count: int, *, end_day: int) -> People:
-    """Draw ``count`` people born before ``end_day``; nothing has happened to them yet."""
+    """Draw people who were born before a day.
+
+    Args:
+        rng: random generator of the chunk.
+        count: number of people.
+        end_day: last day of the cohort, in days since 1970-01-01.
+
+    Returns:
+        The people, without any event of their lives.
+    """
     decade = rng.choice(len(AGE_DECADE_WEIGHTS), size=count, p=AGE_DECADE_WEIGHTS / AGE_DECADE_WEIGHTS.sum())
     age_days = (decade + rng.random(count)) * 10 * DAYS_PER_YEAR
     birth_day = np.floor(end_day - age_days) - 1.0

@@ -1,4 +1,4 @@
-"""One chunk's people, visits and records → rows appended to the tables of a Synthea CSV export."""
+"""Writer of the tables of a simulated cohort in the CSV format of Synthea."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from survlstm.simulation.records import NO_STOP, LastingDiagnoses, TableRows
 from survlstm.simulation.schedule import DIAGNOSIS_REASON, SECONDS_PER_DAY, PlannedVisits, visit_reasons
 from survlstm.simulation.tables import diseases, encounter_kinds, panel_codes
 
+# Columns of each table, as in Synthea's exporter of April 2024.
 HEADERS = {
     "patients": "Id,BIRTHDATE,DEATHDATE,SSN,DRIVERS,PASSPORT,PREFIX,FIRST,LAST,SUFFIX,MAIDEN,MARITAL,RACE,ETHNICITY,"
     "GENDER,BIRTHPLACE,ADDRESS,CITY,STATE,COUNTY,FIPS,ZIP,LAT,LON,HEALTHCARE_EXPENSES,HEALTHCARE_COVERAGE,INCOME",
@@ -31,8 +32,9 @@ HEADERS = {
     "careplans": "Id,START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION,REASONCODE,REASONDESCRIPTION",
     "devices": "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION,UDI",
 }
+# Tables whose dates have no time of day.
 DATED_BY_DAY = frozenset({"conditions", "allergies", "careplans"})
-# Rows turned into text at once: bounds the memory, a table of a chunk may have millions.
+# Rows converted to text at once. It bounds the memory: a table of one chunk can have millions of rows.
 ROWS_AT_ONCE = 400_000
 
 Columns = dict[str, pa.Array]
@@ -40,7 +42,18 @@ Columns = dict[str, pa.Array]
 
 @dataclass(frozen=True)
 class ChunkText:
-    """The texts that a chunk's rows share, made once: identifiers [person] or [visit], start times [visit]."""
+    """Text columns that the tables of a chunk share, formatted once.
+
+    Attributes:
+        patient: identifier of each person; length person.
+        visit_patient: identifier of the person of each visit; length visit.
+        encounter: identifier of each visit; length visit.
+        start_time: start of each visit as a time; length visit.
+        start_day: start of each visit as a date; length visit.
+        reason: code of the reason of each visit, or missing; length visit.
+        reason_description: description of that code, or missing; length visit.
+        payers: identifiers to draw payers, organisations and providers from.
+    """
 
     patient: pa.Array
     visit_patient: pa.Array
@@ -53,13 +66,25 @@ class ChunkText:
 
 
 def write_headers(folder: Path) -> None:
-    """Begin every table with its line of column names."""
+    """Create every table with its header.
+
+    Args:
+        folder: existing folder of the export.
+    """
     for table, header in HEADERS.items():
         (folder / f"{table}.csv").write_text(header + "\n", encoding="utf-8")
 
 
 def append(folder: Path, table: str, columns: Columns, count: int) -> None:
-    """Append ``count`` rows; a column of the header that isn't given stays empty."""
+    """Append rows to a table.
+
+    Args:
+        folder: folder of the export.
+        table: name of the table, without ``.csv``.
+        columns: columns by name, each of ``count`` values. A column of the header that is missing stays blank; a column
+            that the header does not have is ignored.
+        count: number of rows.
+    """
     names = HEADERS[table].split(",")
     empty = pa.nulls(count, pa.string())
     chunk = pa.table({name: columns.get(name, empty) for name in names})
@@ -69,7 +94,17 @@ def append(folder: Path, table: str, columns: Columns, count: int) -> None:
 
 
 def chunk_text(rng: np.random.Generator, people: People, visits: PlannedVisits, payers: pa.Array) -> ChunkText:
-    """Draw the identifiers of a chunk and format what all its tables repeat."""
+    """Draw the identifiers of a chunk and format the columns that its tables share.
+
+    Args:
+        rng: random generator of the chunk.
+        people: the people of the chunk.
+        visits: their visits.
+        payers: identifiers to draw payers, organisations and providers from; the same in all chunks.
+
+    Returns:
+        The shared columns.
+    """
     patient = text.uuids(rng, len(people))
     names = _reason_descriptions()
     codes = ["" if code == DIAGNOSIS_REASON else code for code in visit_reasons()]
@@ -86,13 +121,20 @@ def chunk_text(rng: np.random.Generator, people: People, visits: PlannedVisits, 
 
 
 def _reason_descriptions() -> dict[str, str]:
-    """What the reason codes are called, where a table of codes knows."""
+    """Return the descriptions of the codes that the tables of panels and diseases contain."""
     names = {panel.code: panel.description for panel in panel_codes()}
     return names | {disease.code: disease.description for disease in diseases()}
 
 
 def append_encounters(rng: np.random.Generator, folder: Path, visits: PlannedVisits, shared: ChunkText) -> None:
-    """Append one row per visit."""
+    """Append one row per visit to the table of encounters.
+
+    Args:
+        rng: random generator of the chunk; it draws costs, payers, organisations and providers.
+        folder: folder of the export.
+        visits: the visits of the chunk.
+        shared: shared columns of the chunk.
+    """
     kinds = encounter_kinds()
     kind = pa.array(visits.kind)
     minutes = np.array([row.minutes for row in kinds])[visits.kind]
@@ -118,7 +160,13 @@ def append_encounters(rng: np.random.Generator, folder: Path, visits: PlannedVis
 
 
 def append_problems(folder: Path, problems: LastingDiagnoses, shared: ChunkText) -> None:
-    """Append the lasting diseases to the conditions."""
+    """Append the diagnoses of lasting diseases to the table of conditions.
+
+    Args:
+        folder: folder of the export.
+        problems: the diagnoses of the chunk.
+        shared: shared columns of the chunk.
+    """
     visit, disease = pa.array(problems.visit), pa.array(problems.disease)
     columns = {
         "START": shared.start_day.take(visit),
@@ -132,7 +180,15 @@ def append_problems(folder: Path, problems: LastingDiagnoses, shared: ChunkText)
 
 
 def append_rows(rng: np.random.Generator, folder: Path, table: str, rows: TableRows, shared: ChunkText) -> None:
-    """Append the rows of one event table, a slice at a time."""
+    """Append the rows of one event table, at most ``ROWS_AT_ONCE`` at a time.
+
+    Args:
+        rng: random generator of the chunk; it draws costs, payers and identifiers.
+        folder: folder of the export.
+        table: name of the table, without ``.csv``.
+        rows: the rows of the chunk.
+        shared: shared columns of the chunk.
+    """
     for first in range(0, len(rows.visit), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)
         piece = TableRows(rows.visit[part], rows.code[part], rows.stop[part], rows.value[part], rows.choice[part])
@@ -183,18 +239,18 @@ def _stop_text(table: str, stop: np.ndarray) -> pa.Array:
 
 
 def _value_text(rows: TableRows) -> pa.Array:
-    """Numbers where the code has them, otherwise the drawn one of the code's texts."""
+    """Format numeric values, and look up the text of the others among the choices of their code."""
     panels = panel_codes()
     widest = max(1, *(len(panel.choices) for panel in panels))
     choices = [choice for panel in panels for choice in (*panel.choices, *[""] * (widest - len(panel.choices)))]
-    words = pa.array(choices).take(pa.array(rows.code.astype(np.int64) * widest + rows.choice))
+    texts = pa.array(choices).take(pa.array(rows.code.astype(np.int64) * widest + rows.choice))
     numeric = ~np.isnan(rows.value)
     numbers = pa.array(np.round(np.where(numeric, rows.value, 0).astype(np.float64), 2)).cast(pa.string())
-    return text.where(numeric, numbers, words)
+    return text.where(numeric, numbers, texts)
 
 
 def _amounts(rng: np.random.Generator, count: int, typical: float) -> pa.Array:
-    """Costs: whole cents from a short list, there for the columns' sake."""
+    """Draw costs from a short list of amounts; they only fill the columns."""
     prices = pa.array([f"{typical * factor:.2f}" for factor in np.geomspace(0.3, 5, 64)])
     return _any_of(rng, prices, count)
 

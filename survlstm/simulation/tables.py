@@ -1,4 +1,4 @@
-"""The simulator's code tables (``codes/*.csv``) → typed rows; facts and rates stand there, no logic."""
+"""Typed rows of the simulator's tables of codes and rates (``codes/*.csv``)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ CODES_FOLDER = Path(__file__).parent / "codes"
 
 @dataclass(frozen=True)
 class Disease:
-    """A lasting condition: who can get it from which age on, how fast, what speeds it up and whether it kills.
+    """A lasting disease and its hazards.
 
-    ``needs`` names the disease that must come first, by ``after_years`` at least; ``raised_by`` multiplies the
-    hazard while another is present; ``severity`` is the log hazard per unit of latent severity; ``smoking``
-    multiplies for smokers, ``bmi`` per 5 kg/m2 above 27; ``days`` is how long it stays on the problem list, None for
-    ever.
+    Attributes:
+        key: name of the disease in the tables of this package.
+        code: SNOMED code of its diagnosis.
+        description: description of the code.
+        sex: ``"F"`` or ``"M"`` if only one sex can have it, otherwise blank.
+        from_age: age in years from which on it can begin.
+        to_age: age in years, excluded, up to which it can begin.
+        needs: key of the disease that must come first, or blank.
+        after_years: least time in years after the onset of that disease.
+        per_year: hazard of the onset per year, for a person at risk with average traits.
+        raised_by: hazard ratio by the key of another disease, while that is present.
+        severity: log hazard ratio per unit of latent severity.
+        smoking: hazard ratio of smokers.
+        bmi: hazard ratio per 5 kg/m² of BMI above 27.
+        death_per_year: hazard of death from the disease per year; 0 if it is not lethal.
+        days: days for which it is recorded as present; None = for ever.
     """
 
     key: str
@@ -42,6 +54,16 @@ class Disease:
 
 @dataclass(frozen=True)
 class EncounterKind:
+    """A kind of encounter.
+
+    Attributes:
+        kind: name in the tables of this package.
+        code: SNOMED code.
+        description: description of the code.
+        encounter_class: class of the encounter in Synthea, such as ``"wellness"``.
+        minutes: duration.
+    """
+
     kind: str
     code: str
     description: str
@@ -51,10 +73,21 @@ class EncounterKind:
 
 @dataclass(frozen=True)
 class VisitSeries:
-    """A reason to come back: ``per_year`` visits of ``kind`` between two ages while a disease lasts.
+    """A series of visits of one kind: regular ones while a disease is present, or follow-ups of another kind of visit.
 
-    With ``after`` the series follows each visit of that kind: ``per_year`` is then the mean number of visits, spread
-    over the days from ``from_day`` to ``to_day`` after it. ``share`` of the people are ever liable to it.
+    Attributes:
+        kind: kind of encounter of the visits.
+        reason: code of the reason, or blank.
+        during: key of the disease during which the visits happen (or ``"dying"``); blank = at any time.
+        until: keys of diseases with whose onset the series ends.
+        sex: ``"F"`` or ``"M"`` if only one sex has the visits, otherwise blank.
+        from_age: age in years at which the series begins.
+        to_age: age in years at which it ends.
+        share: share of the people who have such visits, 0 to 1.
+        per_year: mean number of visits per year; with ``after``, per visit that they follow.
+        after: kind of encounter that the visits follow, or blank.
+        from_day: with ``after``, the earliest day after that encounter.
+        to_day: with ``after``, the latest day after that encounter.
     """
 
     kind: str
@@ -73,9 +106,18 @@ class VisitSeries:
 
 @dataclass(frozen=True)
 class Order:
-    """What a visit of one ``kind`` and ``reason`` may bring: ``panel`` with ``probability``, ``times`` over.
+    """A rule that a visit of one kind and reason records the codes of a panel.
 
-    ``during`` names a disease that must be there at the visit; with a leading ``!`` it must not.
+    Attributes:
+        panel: name of the panel.
+        kind: kind of encounter, or ``"diagnosis"`` for the visit at which ``during`` is diagnosed.
+        reason: code of the visit's reason, or blank.
+        during: key of a disease that must be present at the visit, or with a leading ``!`` must not; blank = no rule.
+        sex: ``"F"`` or ``"M"`` if the rule holds for one sex only, otherwise blank.
+        from_age: least age in years.
+        to_age: greatest age in years, excluded.
+        probability: probability that the rule applies to a visit that fits, 0 to 1.
+        times: mean number of repeats; 1 or less = once.
     """
 
     panel: str
@@ -91,7 +133,24 @@ class Order:
 
 @dataclass(frozen=True)
 class PanelCode:
-    """One code of a panel, and how its row is filled; observations without ``mean`` take one of ``choices``."""
+    """One code of a panel and the way in which its row is filled.
+
+    Attributes:
+        panel: name of the panel; all codes of a panel are recorded together.
+        table: event table of the row.
+        code: SNOMED, RxNorm, LOINC or CVX code.
+        description: description of the code.
+        days: mean duration in days; None = it never ends.
+        open_share: share of the rows that never end, 0 to 1.
+        category: category, for observations and allergies.
+        units: unit of the value, for observations.
+        value_type: ``"numeric"`` or ``"text"`` for observations; the type of allergies.
+        mean: mean of the value; None = the value is one of ``choices``.
+        spread: standard deviation of the value.
+        low: least value.
+        high: greatest value.
+        choices: texts that the value can have, the most frequent first.
+    """
 
     panel: str
     table: str
@@ -129,7 +188,7 @@ def _multipliers(text: str) -> dict[str, float]:
 
 @cache
 def diseases() -> tuple[Disease, ...]:
-    """Every lasting disease, each after the one it needs."""
+    """Return all lasting diseases, each after the one that it needs."""
     return _read(
         "diseases.csv",
         lambda row: Disease(
@@ -154,7 +213,7 @@ def diseases() -> tuple[Disease, ...]:
 
 @cache
 def encounter_kinds() -> tuple[EncounterKind, ...]:
-    """Every kind of encounter with its SNOMED code, class and usual length."""
+    """Return all kinds of encounter."""
     return _read(
         "encounters.csv",
         lambda row: EncounterKind(row["kind"], row["code"], row["description"], row["class"], int(row["minutes"])),
@@ -163,7 +222,7 @@ def encounter_kinds() -> tuple[EncounterKind, ...]:
 
 @cache
 def visit_series() -> tuple[VisitSeries, ...]:
-    """Every series of visits; those that follow another kind stand after it."""
+    """Return all series of visits; a series that follows a kind of encounter comes after those of that kind."""
     return _read(
         "visit_series.csv",
         lambda row: VisitSeries(
@@ -185,7 +244,7 @@ def visit_series() -> tuple[VisitSeries, ...]:
 
 @cache
 def orders() -> tuple[Order, ...]:
-    """Every rule of what a visit brings."""
+    """Return all rules of what a visit records, in the order in which they are applied."""
     return _read(
         "orders.csv",
         lambda row: Order(
@@ -204,7 +263,7 @@ def orders() -> tuple[Order, ...]:
 
 @cache
 def panel_codes() -> tuple[PanelCode, ...]:
-    """Every code that a panel writes; a code's place in this tuple is its number in ``Rows``."""
+    """Return all codes of panels; ``records.TableRows`` refers to them by their index in this tuple."""
     return _read(
         "panels.csv",
         lambda row: PanelCode(

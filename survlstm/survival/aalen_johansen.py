@@ -1,4 +1,4 @@
-"""Durations and causes → cumulative incidence per cause, with the other causes as competing events."""
+"""Aalen-Johansen estimate of the cumulative incidence of competing events."""
 
 from __future__ import annotations
 
@@ -13,19 +13,43 @@ from survlstm.survival.kaplan_meier import kaplan_meier, read_steps
 
 @dataclass(frozen=True)
 class CumulativeIncidence:
-    """Right-continuous step functions, one per cause; column c is cause c + 1, and all columns with S sum to 1."""
+    """Cumulative incidence of competing events: right-continuous step functions of time, one per cause.
+
+    At every time the incidences of all causes and the survival sum to 1. Before ``times[0]`` the incidences are 0.
+
+    Attributes:
+        times: distinct observed durations in increasing order, in the unit of the durations; shape (step,).
+        incidence: probability that the event of cause c + 1 happens first and at or before each time, in column c;
+            shape (step, cause).
+        survival: probability of no event of any cause at or before each time; shape (step,).
+    """
 
     times: Float[np.ndarray, " step"]
     incidence: Float[np.ndarray, "step cause"]
     survival: Float[np.ndarray, " step"]
 
     def at(self, time: Real[np.ndarray, " horizon"]) -> Float[np.ndarray, "horizon cause"]:
-        """The probability of each cause until t, t included; ValueError for NaN and for times behind the follow-up."""
-        behind = ~(time <= self.times[-1])
-        if behind.any() and (self.survival[-1] > 0 or np.isnan(time).any()):
+        """Read the probability of each cause at or before t.
+
+        Args:
+            time: times in the unit of ``times``; shape (horizon,).
+
+        Returns:
+            Probabilities of shape (horizon, cause).
+
+        Raises:
+            ValueError: a time is NaN, or later than the last time of an estimate whose survival has not reached 0.
+
+        Example:
+            >>> estimate = aalen_johansen(np.array([1, 2, 2, 3]), np.array([1, 2, 0, 1]), causes=2)
+            >>> estimate.at(np.array([0, 2])).tolist()
+            [[0.0, 0.0], [0.25, 0.25]]
+        """
+        beyond = ~(time <= self.times[-1])
+        if beyond.any() and (self.survival[-1] > 0 or np.isnan(time).any()):
             raise ValueError(
                 f"the incidence is known until {self.times[-1]:g}, the longest duration it was estimated from; "
-                f"{int(behind.sum())} of {len(time)} times are NaN or lie behind"
+                f"{int(beyond.sum())} of {len(time)} times are NaN or later"
             )
         return read_steps(self.incidence, times=self.times, time=time, first=0.0, side="right")
 
@@ -33,11 +57,30 @@ class CumulativeIncidence:
 def aalen_johansen(
     duration: Real[np.ndarray, " subject"], cause: Int[np.ndarray, " subject"], *, causes: int
 ) -> CumulativeIncidence:
-    """Σ S(t-) d_c / n for each cause c: the probability that it comes first and no later than t.
+    """Estimate the cumulative incidence of each cause c: the probability that c happens first and at or before t.
 
-    ``cause`` is 0 for censored and 1..``causes`` for an event; a subject censored at t is still at risk at t.
-    ValueError for a cause outside that range and for the follow-up errors of ``kaplan_meier``. Aalen & Johansen 1978,
-    Scandinavian Journal of Statistics 5:141.
+    With d_c events of the cause among n subjects at risk at each time and S the Kaplan-Meier curve of all events
+    together, the incidence is the sum of S(t-) d_c / n over the times up to t. The other causes are competing events,
+    not censorings. At equal times events come before censorings: a subject censored at t is at risk at t.
+
+    Source: Aalen & Johansen 1978, Scandinavian Journal of Statistics 5:141.
+
+    Args:
+        duration: time to the first event or to the end of follow-up, finite and >= 0; shape (subject,), any unit.
+        cause: 0 = censored at ``duration``, 1 … ``causes`` = cause of the event; shape (subject,), integer.
+        causes: number of causes.
+
+    Returns:
+        The incidence of every cause, with one entry per distinct duration.
+
+    Raises:
+        ValueError: a cause is outside 0 … ``causes``, there is no subject, the lengths differ, or a duration is
+            negative, NaN or infinite.
+
+    Example:
+        >>> estimate = aalen_johansen(np.array([1, 2, 2, 3]), np.array([1, 2, 0, 1]), causes=2)
+        >>> estimate.incidence.tolist()
+        [[0.25, 0.0], [0.25, 0.25], [0.75, 0.25]]
     """
     check_follow_up(duration, cause > 0)
     outside = (cause < 0) | (cause > causes)

@@ -1,4 +1,4 @@
-"""Scores and follow-up → cumulative/dynamic AUC at horizons."""
+"""Cumulative/dynamic AUC of a risk score at horizons, weighted for censoring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from survlstm.survival.kaplan_meier import KaplanMeier, kaplan_meier
 
 
 class DynamicAuc(NamedTuple):
-    """AUC per horizon with the subjects behind it, and its mean over the horizons."""
+    """Cumulative/dynamic AUC at each horizon and its mean.
+
+    Attributes:
+        auc: AUC at each horizon, 0 to 1; shape (horizon,).
+        mean_auc: weighted mean of ``auc`` over the horizons.
+        cases: number of subjects with the event at or before each horizon; shape (horizon,).
+        controls: number of subjects followed beyond each horizon; shape (horizon,).
+    """
 
     auc: Float[np.ndarray, " horizon"]
     mean_auc: float
@@ -29,14 +36,39 @@ def cumulative_dynamic_auc(
     horizon: Real[np.ndarray, " horizon"],
     censoring: KaplanMeier,
 ) -> DynamicAuc:
-    """P(score of a case > score of a control), score higher = earlier event, fixed or one column per horizon.
+    """Compute the probability that a case at horizon t has a higher score than a control; higher is better.
 
-    At horizon t cases have the event at T <= t, weight 1/G(T), and controls have T > t; whoever is censored before is
-    neither. Equal scores (exactly equal) count 1/2. ``censoring`` is the ``censoring_curve`` G of the training
-    subjects, read at T itself as in scikit-survival. The mean weights each horizon by the fall of the evaluated
-    subjects' own Kaplan-Meier curve since the one before. ValueError for unsupported horizons, a horizon without case,
-    scores that are not finite, and shapes that differ. Uno et al. 2007, JASA 102:527; mean: Lambert & Chevret 2016,
+    At horizon t a case has the event at T <= t and the weight 1/G(T); a control has T > t. A subject censored at or
+    before t is neither. 0.5 is what chance gives, 1 means that every case has a higher score than every control.
+    Scores count as equal if they are exactly equal, and an equal pair counts 1/2.
+
+    G is read at T itself, as in scikit-survival, not at T- as in ``brier``. ``mean_auc`` weights each horizon by the
+    decrease of the evaluated subjects' Kaplan-Meier curve since the previous horizon (since time zero for the first).
+
+    Source: Uno et al. 2007, Journal of the American Statistical Association 102:527; the mean: Lambert & Chevret 2016,
     Statistical Methods in Medical Research 25:2088.
+
+    Args:
+        score: risk score, higher = earlier event, finite; shape (subject,) for one score at all horizons, or
+            (subject, horizon) for one column per horizon.
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+        horizon: strictly increasing times in the unit of ``duration``; shape (horizon,). Each must be below the longest
+            ``duration``, and G must be known and above 0 there (``ipcw.supported_horizons`` selects such horizons).
+        censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``.
+
+    Returns:
+        AUC and numbers of cases and controls per horizon, and the mean AUC.
+
+    Raises:
+        ValueError: a horizon is not supported or has no case, a score is NaN or infinite, the follow-up is invalid, or
+            the numbers of subjects or horizons differ.
+
+    Example:
+        >>> follow_up = {"duration": np.array([1, 2, 3, 4]), "event": np.array([True, True, False, False])}
+        >>> follow_up |= {"horizon": np.array([1, 2]), "censoring": censoring_curve(**follow_up)}
+        >>> cumulative_dynamic_auc(np.array([0.9, 0.3, 0.5, 0.1]), **follow_up).auc.tolist()
+        [1.0, 0.75]
     """
     check_follow_up(duration, event)
     check_horizons(horizon, duration=duration, censoring=censoring)
@@ -53,21 +85,23 @@ def cumulative_dynamic_auc(
             for column, case, at in zip(per_horizon.T, is_case.T, horizon, strict=True)
         ]
     )
-    fall = -np.diff(kaplan_meier(duration, event).at(horizon), prepend=1.0)
+    decrease = -np.diff(kaplan_meier(duration, event).at(horizon), prepend=1.0)
     controls = (duration[:, None] > horizon).sum(axis=0)
-    return DynamicAuc(auc, float((auc * fall).sum() / fall.sum()), is_case.sum(axis=0), controls)
+    return DynamicAuc(auc, float((auc * decrease).sum() / decrease.sum()), is_case.sum(axis=0), controls)
 
 
 def _check_cases(is_case: np.ndarray, horizon: np.ndarray) -> None:
-    without = horizon[~is_case.any(axis=0)]
-    if len(without):
+    without_case = horizon[~is_case.any(axis=0)]
+    if len(without_case):
         raise ValueError(
-            f"every horizon needs an event at or before it; {len(without)} of {len(horizon)} have none "
-            f"(until {without[-1]:g})"
+            f"every horizon must have an event at or before it; {len(without_case)} of {len(horizon)} have none "
+            f"(until {without_case[-1]:g})"
         )
 
 
 def _weighted_auc(case: np.ndarray, *, weight: np.ndarray, control: np.ndarray) -> float:
+    """Return the weighted share of pairs in which the case has the higher score; equal scores count 1/2."""
     control = np.sort(control)
-    won = (np.searchsorted(control, case, "left") + np.searchsorted(control, case, "right")) / 2
-    return float(weight @ won / (weight.sum() * len(control)))
+    # The mean of both sides is the number of controls with a lower score plus half of those with an equal score.
+    concordant = (np.searchsorted(control, case, "left") + np.searchsorted(control, case, "right")) / 2
+    return float(weight @ concordant / (weight.sum() * len(control)))

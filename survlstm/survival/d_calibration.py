@@ -1,4 +1,4 @@
-"""Survival at each subject's own end of follow-up → D-calibration: are these probabilities uniform?"""
+"""D-calibration: a test that predicted survival at each subject's own end of follow-up is uniformly distributed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from survlstm.survival.follow_up import check_follow_up, check_probability
 
 
 class DCalibration(NamedTuple):
-    """Subjects per bin, from the highest survival to the lowest, with the chi-square test that all are equal."""
+    """Numbers of subjects per bin of predicted survival, with a chi-square test that they are equal.
+
+    Attributes:
+        subjects: number of subjects in each bin, from the highest survival to the lowest; fractional, because censored
+            subjects are spread over bins; shape (bin,).
+        statistic: chi-square statistic.
+        p_value: its p-value with (number of bins - 1) degrees of freedom; small = the predictions are not calibrated.
+    """
 
     subjects: Float[np.ndarray, " bin"]
     statistic: float
@@ -26,17 +33,41 @@ def d_calibration(
     bins: int = 10,
     survival_before: Float[np.ndarray, " subject"] | None = None,
 ) -> DCalibration:
-    """Under a true model S(T) is uniform; a small p-value says that the survival curves are off somewhere.
+    """Test whether the survival S(T) predicted at each subject's own duration T is uniform on 0 to 1.
 
-    ``survival`` is S_i(T_i). Bins are equally wide, a value on an edge belongs to the bin above it. A censored subject
-    is spread: its event will come at a survival below S(T), so that each bin below gets 1/(bins·S(T)), its own what
-    remains (S(T) = 0: all in the lowest). The test has ``bins`` - 1 degrees of freedom.
+    It is uniform under a true model in continuous time. A small p-value says that the survival curves are wrong
+    somewhere. A large one does not say that the model discriminates: the Kaplan-Meier curve given to every subject is
+    calibrated, too.
 
-    In discrete time S(T) is not uniform, however true the model: it falls in jumps. With ``survival_before``, S(T-), an
-    event is spread evenly over the jump, S(T) to S(T-), and the expected counts are equal again; spread counts vary
-    less than whole ones, which makes the test conservative. ValueError for fewer than two bins, no subject, values
-    outside 0..1, S(T-) < S(T) and lengths that differ. Haider et al. 2020, JMLR 21(85), the convention of SurvivalEVAL;
-    the spread jump: Czado et al. 2009, Biometrics 65:1254.
+    Bins are equally wide, and a value on an edge belongs to the bin above the edge. An event counts 1 in the bin of
+    S(T). A censored subject will have its event at a survival below S(T), so it is spread evenly over 0 to S(T): each
+    bin below its own gets 1 / (bins · S(T)) and its own bin the remainder. With S(T) = 0 it counts 1 in the lowest bin.
+
+    In discrete time S(T) is not uniform even under a true model, because the survival falls in jumps. Give
+    ``survival_before`` there: an event is then spread evenly over its jump, from S(T) to S(T-), and the expected counts
+    are equal again. Spread counts vary less than whole ones, so that the test becomes conservative.
+
+    Source: Haider et al. 2020, Journal of Machine Learning Research 21(85), with the conventions of SurvivalEVAL; the
+    spreading over a jump: Czado et al. 2009, Biometrics 65:1254.
+
+    Args:
+        survival: predicted S(T) of each subject at its own duration T, 0 to 1; shape (subject,).
+        event: True = event, False = censored at T; shape (subject,), boolean.
+        bins: number of bins, at least 2.
+        survival_before: predicted S(T-), just before T, at least S(T); shape (subject,). None = continuous time. It is
+            used for events only.
+
+    Returns:
+        Numbers per bin, which sum to the number of subjects, and the test.
+
+    Raises:
+        ValueError: there are fewer than two bins or no subject, a value is NaN or outside 0 to 1,
+            ``survival_before`` is below ``survival``, ``event`` is not boolean, or the lengths differ.
+
+    Example:
+        >>> event = np.array([True, True, False])
+        >>> d_calibration(np.array([0.9, 0.3, 0.5]), event=event, bins=2).subjects.tolist()
+        [1.0, 2.0]
     """
     if bins < 2:
         raise ValueError(f"at least two bins are needed; found {bins}")
@@ -47,9 +78,10 @@ def d_calibration(
         below = survival_before < survival
         if below.any():
             raise ValueError(
-                f"survival_before must not lie below survival; it does for {int(below.sum())} of {len(event)} subjects"
+                f"survival_before must not be below survival; it is for {int(below.sum())} of {len(event)} subjects"
             )
-    # Quotients of integers: np.linspace would put some edges one rounding above the decimal that lies on them.
+    # Edges are quotients of integers, which round to the same number as the decimal that a caller would write, such as
+    # 0.6. Those of np.linspace can be one rounding above it, which would move a value on an edge to the bin below.
     lower = np.arange(bins)[::-1] / bins
     jumps = event & (survival_before > survival) if survival_before is not None else np.zeros_like(event)
     whole = event & ~jumps
@@ -63,7 +95,7 @@ def d_calibration(
 
 
 def _spread(survival: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """The share of each bin in [0, S(T)], summed over the censored subjects."""
+    """Return the share of [0, S(T)] that falls into each bin, summed over the censored subjects."""
     lowest = np.zeros(len(lower))
     lowest[-1] = (survival == 0).sum()
     positive = survival[survival > 0]
@@ -72,7 +104,7 @@ def _spread(survival: np.ndarray, lower: np.ndarray) -> np.ndarray:
 
 
 def _spread_jump(low: np.ndarray, high: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """The share of each bin in (S(T), S(T-)], summed over the events."""
+    """Return the share of the jump (S(T), S(T-)] that falls into each bin, summed over the events."""
     upper = lower + 1 / len(lower)
     return np.array(
         [

@@ -1,6 +1,6 @@
-"""Follow-up, scores and horizons from a caller → nothing, or the sentence that says what is wrong with them.
+"""Checks of follow-up times, scores, predictions and horizons, shared by the functions of this package.
 
-All lengths are counted in one unit, steps or days; ``event`` False means censored at ``duration``.
+Every check returns None and raises ValueError with the values found and the number of subjects affected.
 """
 
 from __future__ import annotations
@@ -9,7 +9,16 @@ import numpy as np
 
 
 def check_follow_up(duration: np.ndarray, event: np.ndarray) -> None:
-    """ValueError unless both describe the same subjects, with finite durations >= 0 and boolean events."""
+    """Check that durations and event flags describe the same subjects.
+
+    Args:
+        duration: time to the event or to the end of follow-up; shape (subject,), any unit.
+        event: True = event, False = censored at ``duration``; shape (subject,).
+
+    Raises:
+        ValueError: the lengths differ, there is no subject, ``event`` is not boolean (integers 0 and 1 are refused,
+            because ``~event`` would silently be wrong), or a duration is negative, NaN or infinite.
+    """
     if len(duration) != len(event):
         raise ValueError(f"duration and event must have one entry per subject; found {len(duration)} and {len(event)}")
     if len(duration) == 0:
@@ -25,20 +34,43 @@ def check_follow_up(duration: np.ndarray, event: np.ndarray) -> None:
 
 
 def check_has_event(event: np.ndarray) -> None:
-    """ValueError unless at least one subject has the event."""
+    """Check that at least one subject has the event.
+
+    Args:
+        event: True = event, False = censored; shape (subject,).
+
+    Raises:
+        ValueError: all subjects are censored.
+    """
     if not event.any():
         raise ValueError(f"at least one event is needed; all {len(event)} subjects are censored")
 
 
 def check_score(score: np.ndarray, *, subjects: int) -> None:
-    """ValueError unless every subject has a finite score."""
+    """Check that every subject has a finite score.
+
+    Args:
+        score: shape (subject,) or (subject, column).
+        subjects: expected number of rows.
+
+    Raises:
+        ValueError: the number of rows differs, or a score is NaN or infinite.
+    """
     if len(score) != subjects:
         raise ValueError(f"score must have one row per subject; found {len(score)} for {subjects} subjects")
     _check_finite("score", score)
 
 
 def check_probability(survival: np.ndarray, *, subjects: int) -> None:
-    """ValueError unless every subject has survival probabilities within 0..1."""
+    """Check that every subject has survival probabilities from 0 to 1, both included.
+
+    Args:
+        survival: shape (subject,) or (subject, column).
+        subjects: expected number of rows.
+
+    Raises:
+        ValueError: the number of rows differs, or a value is NaN, infinite, below 0 or above 1.
+    """
     if len(survival) != subjects:
         raise ValueError(f"survival must have one row per subject; found {len(survival)} for {subjects} subjects")
     _check_finite("survival", survival)
@@ -51,7 +83,14 @@ def check_probability(survival: np.ndarray, *, subjects: int) -> None:
 
 
 def check_increasing(horizon: np.ndarray) -> None:
-    """ValueError unless there is at least one horizon and each lies behind the one before."""
+    """Check that there is at least one horizon and that horizons are strictly increasing.
+
+    Args:
+        horizon: times at which predictions are evaluated; shape (horizon,), any unit.
+
+    Raises:
+        ValueError: there is no horizon, one is NaN or infinite, or one is not later than the one before it.
+    """
     if len(horizon) == 0:
         raise ValueError("at least one horizon is needed; found none")
     _check_finite("horizon", horizon)
@@ -60,7 +99,15 @@ def check_increasing(horizon: np.ndarray) -> None:
 
 
 def check_one_column_per_horizon(columns: int, *, horizons: int) -> None:
-    """ValueError unless a prediction has as many columns as there are horizons."""
+    """Check that predictions have one column per horizon.
+
+    Args:
+        columns: number of columns of the predictions.
+        horizons: number of horizons.
+
+    Raises:
+        ValueError: the numbers differ.
+    """
     if columns != horizons:
         raise ValueError(f"predictions must have one column per horizon; found {columns} for {horizons} horizons")
 

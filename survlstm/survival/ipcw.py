@@ -1,4 +1,4 @@
-"""Follow-up and the censoring curve → who has had the event at a horizon, weighted for those whom censoring hides."""
+"""Inverse probability of censoring weights (IPCW) of the outcome at a horizon, and the horizons at which they exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from survlstm.survival.kaplan_meier import KaplanMeier
 
 
 class WeightedOutcome(NamedTuple):
-    """``happened`` at one horizon, with the inverse probability of being seen; weight 0 = censored before it."""
+    """Outcome of every subject at one horizon, with the weight that accounts for censoring.
+
+    Attributes:
+        happened: True if the event is observed at or before the horizon; shape (subject,).
+        weight: inverse probability of being uncensored, >= 1, or 0 if the outcome at the horizon is unknown; shape
+            (subject,).
+    """
 
     happened: Bool[np.ndarray, " subject"]
     weight: Float[np.ndarray, " subject"]
@@ -25,11 +31,37 @@ def outcome_at(
     event: Bool[np.ndarray, " subject"],
     censoring: KaplanMeier,
 ) -> WeightedOutcome:
-    """Event at T <= t: weight 1/G(T-); T > t: weight 1/G(t); censored at T <= t: weight 0.
+    """Determine which subjects have had the event by a horizon t, with inverse probability of censoring weights.
 
-    ``censoring`` is the ``censoring_curve`` G of the training subjects; estimated on the same subjects the weights sum
-    to their number. A subject censored exactly at t counts as hidden. ValueError as in ``check_horizons``. Gerds &
-    Schumacher 2006, Biometrical Journal 48:1029.
+    ====================  ============  ========
+    duration T            happened      weight
+    ====================  ============  ========
+    event at T <= t       True          1/G(T-)
+    T > t                 False         1/G(t)
+    censored at T <= t    False         0
+    ====================  ============  ========
+
+    A subject censored exactly at t is unknown at t. If G is estimated on the same subjects, the weights sum to their
+    number.
+
+    Source: Gerds & Schumacher 2006, Biometrical Journal 48:1029.
+
+    Args:
+        horizon: t, in the unit of ``duration``.
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+        censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``.
+
+    Returns:
+        Outcome and weight of every subject.
+
+    Raises:
+        ValueError: the follow-up is invalid (``check_follow_up``) or the horizon is not supported (``check_horizons``).
+
+    Example:
+        >>> follow_up = {"duration": np.array([1, 2, 2, 3]), "event": np.array([True, True, False, False])}
+        >>> outcome_at(2, **follow_up, censoring=censoring_curve(**follow_up)).weight.tolist()
+        [1.0, 1.0, 0.0, 2.0]
     """
     check_follow_up(duration, event)
     check_horizons(np.array([horizon]), duration=duration, censoring=censoring)
@@ -42,14 +74,41 @@ def outcome_at(
 def supported_horizons(
     horizon: Real[np.ndarray, " horizon"], *, duration: Real[np.ndarray, " subject"], censoring: KaplanMeier
 ) -> Real[np.ndarray, " supported"]:
-    """The horizons at which scores can be computed: some subject is followed for longer and G(t) is known and > 0."""
+    """Select the horizons at which weighted metrics can be computed.
+
+    A horizon t is supported if t >= 0, at least one evaluated subject is followed for longer than t, and G(t) is known
+    and above 0.
+
+    Args:
+        horizon: times in the unit of ``duration``; shape (horizon,), finite, in any order.
+        duration: durations of the evaluated subjects; shape (subject,).
+        censoring: G, the ``censoring_curve`` of the training subjects.
+
+    Returns:
+        The supported horizons in the order given; possibly none.
+
+    Example:
+        >>> duration, event = np.array([1, 2, 2, 3]), np.array([True, True, False, False])
+        >>> supported_horizons(np.array([1, 2, 3]), duration=duration, censoring=censoring_curve(duration, event))
+        array([1, 2])
+    """
     return horizon[_is_supported(horizon, duration=duration, censoring=censoring)]
 
 
 def check_horizons(
     horizon: Real[np.ndarray, " horizon"], *, duration: Real[np.ndarray, " subject"], censoring: KaplanMeier
 ) -> None:
-    """ValueError, with the last supported one, unless the horizons are increasing and all supported."""
+    """Check that horizons are strictly increasing and that weighted metrics exist at all of them.
+
+    Args:
+        horizon: times in the unit of ``duration``; shape (horizon,).
+        duration: durations of the evaluated subjects; shape (subject,).
+        censoring: G, the ``censoring_curve`` of the training subjects.
+
+    Raises:
+        ValueError: the horizons are not strictly increasing or not finite, or one of them is not supported (see
+            ``supported_horizons``). The message names the last supported one.
+    """
     check_increasing(horizon)
     supported = _is_supported(horizon, duration=duration, censoring=censoring)
     if not supported.all():

@@ -1,4 +1,4 @@
-"""Durations and event flags → Kaplan-Meier curves, of the event and of the censoring, with their intervals."""
+"""Kaplan-Meier curves of the event and of the censoring, with their variance and confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ from survlstm.survival.follow_up import check_follow_up
 
 @dataclass(frozen=True)
 class KaplanMeier:
-    """A right-continuous step function: ``survival[k]`` holds from ``times[k]`` until just before ``times[k + 1]``.
+    """A Kaplan-Meier curve: a right-continuous step function of time.
 
-    ``times`` are all distinct observed durations, those with censorings only included, in the caller's unit; before the
-    first the curve is 1. ``at_risk`` counts the subjects just before each time, ``events`` those who fall at it.
+    ``survival[k]`` is the value from ``times[k]``, included, to ``times[k + 1]``, excluded. Before ``times[0]`` the
+    curve is 1. After the last time it is 0 if it has reached 0, and unknown otherwise.
+
+    Attributes:
+        times: distinct observed durations in increasing order, those with censorings only included, in the unit of the
+            durations; shape (step,).
+        survival: value of the curve from each time on, 0 to 1; shape (step,).
+        at_risk: number of subjects at risk just before each time; shape (step,). In a curve of the censoring, the
+            subjects with the event at the time are not counted.
+        events: number of subjects with the event at each time; shape (step,). In a curve of the censoring, the number
+            of subjects censored at each time.
     """
 
     times: Float[np.ndarray, " step"]
@@ -26,65 +35,175 @@ class KaplanMeier:
     events: Int[np.ndarray, " step"]
 
     def at(self, time: Real[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """S(t), the drop at t included. ValueError behind the last time, unless the curve has reached 0 there."""
+        """Read S(t), which includes the drop at t.
+
+        Args:
+            time: any shape, in the unit of ``times``; below ``times[0]`` the value is 1.
+
+        Returns:
+            Probabilities of the shape of ``time``.
+
+        Raises:
+            ValueError: a time is NaN, or later than the last time of a curve that has not reached 0.
+
+        Example:
+            >>> curve = kaplan_meier(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
+            >>> curve.at(np.array([0.5, 2])).tolist()
+            [1.0, 0.5]
+        """
         return self._read(time, side="right")
 
     def before(self, time: Real[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """S(t-), the left limit: the drop at t not yet included. ValueError as in ``at``."""
+        """Read S(t-), the limit from the left, which does not include the drop at t.
+
+        Args:
+            time: any shape, in the unit of ``times``; up to and including ``times[0]`` the value is 1.
+
+        Returns:
+            Probabilities of the shape of ``time``.
+
+        Raises:
+            ValueError: a time is NaN, or later than the last time of a curve that has not reached 0.
+
+        Example:
+            >>> curve = kaplan_meier(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
+            >>> curve.before(np.array([0.5, 2])).tolist()
+            [1.0, 0.75]
+        """
         return self._read(time, side="left")
 
     def _read(self, time: np.ndarray, *, side: Literal["left", "right"]) -> np.ndarray:
         if np.isnan(time).any():
-            raise ValueError(f"a curve is read at times; {int(np.isnan(time).sum())} of {time.size} are NaN")
-        behind = time > self.times[-1]
-        if behind.any() and self.survival[-1] > 0:
+            raise ValueError(
+                f"times to read a curve at must be numbers; {int(np.isnan(time).sum())} of {time.size} are NaN"
+            )
+        beyond = time > self.times[-1]
+        if beyond.any() and self.survival[-1] > 0:
             raise ValueError(
                 f"the curve is known until {self.times[-1]:g}, the longest duration it was estimated from; "
-                f"{int(behind.sum())} of {time.size} times lie behind (max {time.max():g})"
+                f"{int(beyond.sum())} of {time.size} times are later (max {time.max():g})"
             )
         return read_steps(self.survival, times=self.times, time=time, first=1.0, side=side)
 
 
 class Band(NamedTuple):
-    """A pointwise confidence interval at every step of a curve; NaN where the curve is 0 or 1."""
+    """Pointwise confidence interval of a curve at each of its times.
+
+    Attributes:
+        low: lower limit, 0 to 1; shape (step,). NaN where the curve is 0 or 1.
+        high: upper limit, 0 to 1; shape (step,). NaN where the curve is 0 or 1.
+    """
 
     low: Float[np.ndarray, " step"]
     high: Float[np.ndarray, " step"]
 
 
 def kaplan_meier(duration: Real[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> KaplanMeier:
-    """S(t), the probability that the event comes after t; a subject censored at t is still at risk at t.
+    """Estimate the survival curve S(t): the probability that the event happens after t.
 
-    ValueError for no subject, lengths that differ, and durations that are negative, NaN or infinite. Kaplan & Meier
-    1958, JASA 53:457.
+    At each time with d events among n subjects at risk, the curve is multiplied by 1 - d / n. At equal times events
+    come before censorings: a subject censored at t is at risk of an event at t.
+
+    Source: Kaplan & Meier 1958, Journal of the American Statistical Association 53:457.
+
+    Args:
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,), integer or floating,
+            any unit.
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+
+    Returns:
+        The curve, with one entry per distinct duration.
+
+    Raises:
+        ValueError: there is no subject, the lengths differ, ``event`` is not boolean, or a duration is negative, NaN or
+            infinite.
+
+    Example:
+        >>> curve = kaplan_meier(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
+        >>> curve.times.tolist(), curve.survival.tolist()
+        ([1.0, 2.0, 3.0], [0.75, 0.5, 0.5])
     """
     times, at_risk, events, _ = _counts(duration, event)
     return _product_limit(times, at_risk, events)
 
 
 def censoring_curve(duration: Real[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> KaplanMeier:
-    """G(t), the probability that censoring comes after t; events at t come before the censorings at t.
+    """Estimate the censoring curve G(t): the probability that the censoring happens after t.
 
-    So a subject with the event at t is not at risk of the censoring at t: only then do the weights 1/G(T-) of events
-    and 1/G(t) of survivors sum to the number of subjects. Not the same as ``kaplan_meier(duration, ~event)``, which
-    counts the events at t as at risk. Errors as there.
+    At equal times events come before censorings: a subject with the event at t is not at risk of the censoring at t.
+    With this convention alone, the weights 1/G(T-) of events and 1/G(t) of subjects followed beyond t sum to the number
+    of subjects. The result differs from ``kaplan_meier(duration, ~event)``, which counts the subjects with an event at
+    t as at risk of the censoring at t.
+
+    Estimate G on the training subjects and pass it to ``brier``, ``c_uno`` and the other functions that take
+    ``censoring`` (``docs/conventions.md``, section The censoring curve G).
+
+    Args:
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,), integer or floating,
+            any unit.
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+
+    Returns:
+        The curve, with one entry per distinct duration; its ``events`` are the censorings.
+
+    Raises:
+        ValueError: there is no subject, the lengths differ, ``event`` is not boolean, or a duration is negative, NaN or
+            infinite.
+
+    Example:
+        >>> curve = censoring_curve(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
+        >>> curve.times.tolist(), curve.survival.tolist()
+        ([1.0, 2.0, 3.0], [1.0, 0.5, 0.0])
     """
     times, at_risk, events, censored = _counts(duration, event)
     return _product_limit(times, at_risk - events, censored)
 
 
 def greenwood_variance(curve: KaplanMeier) -> Float[np.ndarray, " step"]:
-    """The variance of S(t) at every step: S² Σ d / (n (n - d)); NaN where the curve is 0. Greenwood 1926."""
+    """Compute the variance of S(t) at each time of a curve: S² Σ d / (n (n - d)) over the times up to it.
+
+    Source: Greenwood 1926, The Errors of Sampling of the Survivorship Tables, Reports on Public Health and Statistical
+    Subjects 33.
+
+    Args:
+        curve: the result of ``kaplan_meier``.
+
+    Returns:
+        Variances of shape (step,); 0 where the curve is 1, NaN where it is 0.
+
+    Example:
+        >>> curve = kaplan_meier(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
+        >>> greenwood_variance(curve).round(4).tolist()
+        [0.0469, 0.0625, 0.0625]
+    """
     return curve.survival**2 * _relative_variance(curve)
 
 
 def confidence_band(curve: KaplanMeier, *, confidence: float = 0.95) -> Band:
-    """The log-log interval S^exp(±z s / log S), which stays within 0..1; pointwise, not simultaneous.
+    """Compute the log-log confidence interval S^exp(±z s / log S) of a curve, which stays between 0 and 1.
 
-    ``confidence`` must lie between 0 and 1 (ValueError). Kalbfleisch & Prentice 2002, section 1.4.1.
+    s² is Greenwood's sum, the variance of log S, and z the normal quantile. The interval is pointwise: it covers S(t)
+    with the given confidence at each time, not the whole curve at once.
+
+    Source: Kalbfleisch & Prentice 2002, The Statistical Analysis of Failure Time Data, section 1.4.1.
+
+    Args:
+        curve: the result of ``kaplan_meier``.
+        confidence: coverage, between 0 and 1, both excluded.
+
+    Returns:
+        Lower and upper limits of shape (step,); NaN where the curve is 0 or 1.
+
+    Raises:
+        ValueError: ``confidence`` is not between 0 and 1.
+
+    Example:
+        >>> curve = kaplan_meier(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
+        >>> confidence_band(curve).low.round(4).tolist()
+        [0.1279, 0.0578, 0.0578]
     """
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, both excluded; found {confidence}")
+        raise ValueError(f"confidence must be between 0 and 1, both excluded; found {confidence}")
     inside = (curve.survival > 0) & (curve.survival < 1)
     log_survival = np.log(curve.survival, out=np.full(len(curve.times), np.nan), where=inside)
     half_width = ndtri((1 + confidence) / 2) * np.sqrt(_relative_variance(curve)) / -log_survival
@@ -94,13 +213,28 @@ def confidence_band(curve: KaplanMeier, *, confidence: float = 0.95) -> Band:
 def read_steps(
     values: np.ndarray, *, times: np.ndarray, time: np.ndarray, first: float, side: Literal["left", "right"]
 ) -> np.ndarray:
-    """The value of a step function at each ``time``; ``first`` before the first step, axis 0 of ``values`` is steps."""
+    """Read a step function at given times.
+
+    Args:
+        values: value from each of ``times`` on; axis 0 is the step, further axes are kept.
+        times: times of the steps in increasing order; shape (step,).
+        time: times to read, any shape, in the unit of ``times``. The last value continues after the last step.
+        first: value before the first step.
+        side: ``"right"`` includes a step at the time itself, ``"left"`` reads the limit from the left.
+
+    Returns:
+        Array of shape ``time.shape + values.shape[1:]``.
+
+    Example:
+        >>> read_steps(np.array([0.8, 0.5]), times=np.array([1, 2]), time=np.array([0, 2]), first=1.0, side="right")
+        array([1. , 0.5])
+    """
     index = np.searchsorted(times, time, side=side)
     return np.concatenate([np.full_like(values[:1], first), values])[index]
 
 
 def _counts(duration: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct durations with the subjects at risk, events and censorings at each."""
+    """Return the distinct durations with the numbers at risk, of events and of censorings at each."""
     check_follow_up(duration, event)
     times, position = np.unique(duration, return_inverse=True)
     leaving = np.bincount(position)
@@ -110,13 +244,14 @@ def _counts(duration: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _product_limit(times: np.ndarray, at_risk: np.ndarray, events: np.ndarray) -> KaplanMeier:
-    # Where nobody is at risk of censoring, nobody is censored: 0 of 0 leaves the curve where it is.
+    # Nobody is at risk of censoring at a time where all remaining subjects have the event. Nobody is censored there
+    # either, and 0 / 0 leaves the curve unchanged.
     staying = np.divide(at_risk - events, at_risk, out=np.ones(len(times)), where=at_risk > 0)
     return KaplanMeier(times, np.cumprod(staying), at_risk, events)
 
 
 def _relative_variance(curve: KaplanMeier) -> np.ndarray:
-    """Greenwood's sum, the variance of log S; NaN from where the curve is 0."""
+    """Return Greenwood's sum, the variance of log S; NaN where the curve is 0."""
     remaining = curve.at_risk * (curve.at_risk - curve.events)
     terms = np.divide(curve.events, remaining, out=np.zeros(len(curve.times)), where=remaining > 0)
     return np.where(curve.survival > 0, np.cumsum(terms), np.nan)

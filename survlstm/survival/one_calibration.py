@@ -1,4 +1,4 @@
-"""Survival at one horizon and follow-up → predicted beside observed risk in groups, and a test that they agree."""
+"""Calibration at one horizon: predicted and observed risk in groups of subjects, and a test that they agree."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from survlstm.survival.kaplan_meier import confidence_band, greenwood_variance, 
 
 
 class CalibrationGroups(NamedTuple):
-    """Groups from the highest predicted risk to the lowest: mean predicted and Kaplan-Meier risk at the horizon.
+    """Predicted and observed risk at a horizon in groups of subjects, from the highest predicted risk to the lowest.
 
-    ``low`` and ``high`` are the log-log interval of ``observed``, NaN where that is 0 or 1; ``variance`` is
-    Greenwood's.
+    Risk is the probability of the event at or before the horizon.
+
+    Attributes:
+        subjects: number of subjects; shape (group,).
+        predicted: mean predicted risk, 0 to 1; shape (group,).
+        observed: 1 minus the Kaplan-Meier survival of the group at the horizon, 0 to 1; shape (group,).
+        low: lower limit of the log-log confidence interval of ``observed``; shape (group,). NaN where ``observed`` is 0
+            or 1.
+        high: upper limit of that interval; shape (group,).
+        variance: Greenwood's variance of ``observed``; shape (group,). 0 where ``observed`` is 0, NaN where it is 1.
     """
 
     subjects: Int[np.ndarray, " group"]
@@ -28,7 +36,13 @@ class CalibrationGroups(NamedTuple):
 
 
 class OneCalibration(NamedTuple):
-    """The test that predicted and observed risk agree in every group; a small p-value says that they do not."""
+    """Chi-square test that predicted and observed risk agree in every group.
+
+    Attributes:
+        statistic: chi-square statistic, possibly infinite.
+        degrees_of_freedom: number of groups, or one less with the binomial variance.
+        p_value: small = predicted and observed risk differ in at least one group.
+    """
 
     statistic: float
     degrees_of_freedom: int
@@ -44,11 +58,33 @@ def calibration_groups(
     groups: int = 10,
     confidence: float = 0.95,
 ) -> CalibrationGroups:
-    """Equally large groups by predicted risk 1 - S(t), each with the risk that its own Kaplan-Meier curve shows at t.
+    """Group subjects by predicted risk 1 - S(t) and estimate the observed risk of each group at the horizon t.
 
-    ``survival`` is S(t) per subject. Subjects with equal predictions stay in one group, the riskier; groups left empty
-    are dropped. ValueError for values outside 0..1, lengths that differ, more groups than subjects, and a group whose
-    follow-up ends censored before t: its risk is unknown.
+    Groups are as equal in size as possible. Subjects with equal predictions stay in one group, the one of higher risk;
+    groups that are empty because of such ties are dropped. The observed risk is 1 minus the group's own Kaplan-Meier
+    curve at t, so that censored subjects count for as long as they are followed; events come before censorings at ties.
+
+    Args:
+        survival: predicted S(t), 0 to 1; shape (subject,).
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+        horizon: t, in the unit of ``duration``.
+        groups: number of groups, from 1 to the number of subjects.
+        confidence: coverage of the interval of the observed risk, between 0 and 1, both excluded.
+
+    Returns:
+        One entry per group that is not empty.
+
+    Raises:
+        ValueError: a prediction is NaN or outside 0 to 1, the follow-up is invalid, lengths differ, there are more
+            groups than subjects, or the follow-up of a group ends before t with a censoring, so that its risk is
+            unknown.
+
+    Example:
+        >>> follow_up = {"duration": np.array([1, 3, 2, 3]), "event": np.array([True, False, True, False])}
+        >>> table = calibration_groups(np.array([0.2, 0.4, 0.8, 0.9]), **follow_up, horizon=2, groups=2)
+        >>> table.predicted.round(2).tolist(), table.observed.tolist()
+        ([0.7, 0.15], [0.5, 0.5])
     """
     check_follow_up(duration, event)
     check_probability(survival, subjects=len(duration))
@@ -66,14 +102,32 @@ def calibration_groups(
 def one_calibration(
     table: CalibrationGroups, *, variance: Literal["greenwood", "binomial"] = "greenwood"
 ) -> OneCalibration:
-    """Σ (observed - predicted)² / variance over the groups, against chi-square.
+    """Test whether predicted and observed risk agree: the sum of (observed - predicted)² / variance, chi-square.
 
-    'greenwood' takes the variance of each group's Kaplan-Meier risk, with as many degrees of freedom as groups: the
-    predictions are fixed, nothing was fitted to these subjects. 'binomial' is D'Agostino and Nam's extension of
-    Hosmer-Lemeshow, predicted (1 - predicted) / subjects with groups - 1 degrees of freedom; blind to censoring, it
-    rejects half of the true models where half of the subjects are censored before the horizon. ValueError for fewer
-    than two groups and, with 'greenwood', for a group whose observed risk is 0 or 1. Demler et al. 2015, Statistics in
-    Medicine 34:1659; D'Agostino & Nam 2003, Handbook of Statistics 23:1.
+    ``"greenwood"`` uses the variance of each group's Kaplan-Meier risk. It has as many degrees of freedom as groups,
+    because the predictions are fixed: nothing was fitted to these subjects. ``"binomial"`` is D'Agostino and Nam's
+    extension of the Hosmer-Lemeshow test. Its variance is predicted (1 - predicted) / subjects, with one degree of
+    freedom less than groups. It ignores the censoring: with half of the subjects censored before the horizon it rejects
+    half of the true models.
+
+    Source: Demler et al. 2015, Statistics in Medicine 34:1659 (Greenwood); D'Agostino & Nam 2003, Handbook of
+    Statistics 23:1 (binomial).
+
+    Args:
+        table: groups of subjects that the model was not fitted to (``calibration_groups``).
+        variance: ``"greenwood"`` or ``"binomial"``.
+
+    Returns:
+        Statistic, degrees of freedom and p-value.
+
+    Raises:
+        ValueError: there are fewer than two groups, or with ``"greenwood"`` a group has an observed risk of 0 or 1.
+
+    Example:
+        >>> follow_up = {"duration": np.array([1, 3, 2, 3]), "event": np.array([True, False, True, False])}
+        >>> table = calibration_groups(np.array([0.2, 0.4, 0.8, 0.9]), **follow_up, horizon=2, groups=2)
+        >>> round(one_calibration(table).statistic, 4), round(one_calibration(table).p_value, 4)
+        (1.3, 0.522)
     """
     if len(table.subjects) < 2:
         raise ValueError(f"at least two groups are needed; found {len(table.subjects)}: are all predictions equal?")
@@ -88,14 +142,17 @@ def one_calibration(
     else:
         degrees, spread = len(table.subjects) - 1, table.predicted * (1 - table.predicted) / table.subjects
     squared = (table.observed - table.predicted) ** 2
-    # A group predicted to be certain either agrees exactly or cannot be explained at all.
+    # A predicted risk of exactly 0 or 1 has no binomial variance: it equals the observed risk or refutes the model.
     terms = np.divide(squared, spread, out=np.where(squared == 0, 0.0, np.inf), where=spread > 0)
     statistic = float(terms.sum())
     return OneCalibration(statistic, degrees, float(chdtrc(degrees, statistic)))
 
 
 def _group_of(survival: np.ndarray, *, groups: int) -> np.ndarray:
-    """Groups as np.array_split makes them of the sorted subjects, by the first rank of each distinct prediction."""
+    """Return the group of each subject: those of ``np.array_split`` on the sorted predictions.
+
+    The first rank of a prediction decides, so that equal predictions share a group.
+    """
     sizes = np.full(groups, len(survival) // groups)
     sizes[: len(survival) % groups] += 1
     first_rank = np.searchsorted(np.sort(survival), survival, "left")

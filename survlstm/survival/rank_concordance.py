@@ -1,4 +1,4 @@
-"""Scores and follow-up → Harrell's and Uno's concordance, every pair counted in n log n."""
+"""Harrell's and Uno's concordance (C-index) of fixed risk scores, with all pairs counted in n log n time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from survlstm.survival.kaplan_meier import KaplanMeier
 
 
 class RankConcordance(NamedTuple):
-    """``c`` = (concordant + tied / 2) / comparable; counts of pairs, for Uno each weighted by 1/G(t)² of its anchor."""
+    """Concordance of a score with the pairs it is made of.
+
+    A pair consists of a subject with the event, the anchor, and a subject that is known to outlive it.
+
+    Attributes:
+        c: (concordant + tied / 2) / comparable, 0 to 1.
+        comparable: number of comparable pairs; in Uno's C each counts 1/G(t)², t being the time of its anchor.
+        concordant: number, weighted likewise, of the pairs in which the anchor has the higher score.
+        tied: number, weighted likewise, of the pairs with equal scores.
+    """
 
     c: float
     comparable: float
@@ -21,8 +30,14 @@ class RankConcordance(NamedTuple):
 
 
 class PairCounts(NamedTuple):
-    """For each event, the anchor of its pairs: the subjects known to outlive it, and for each column of scores how many
-    of those have a lower score than it, and how many an equal one."""
+    """Numbers of pairs of each event (anchor) with the subjects known to outlive it, for several scores.
+
+    Attributes:
+        anchor: index of the subject with the event, in the order of the input; shape (anchor,).
+        comparable: number of subjects known to outlive the anchor; shape (anchor,).
+        lower: number of those with a lower score than the anchor; shape (anchor, column).
+        equal: number of those with exactly the anchor's score; shape (anchor, column).
+    """
 
     anchor: Int[np.ndarray, " anchor"]
     comparable: Int[np.ndarray, " anchor"]
@@ -36,13 +51,34 @@ def c_harrell(
     duration: Real[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
 ) -> RankConcordance:
-    """Harrell's C of a fixed score (higher = earlier event): 0.5 = random, 1 = every event ranked ahead.
+    """Compute Harrell's concordance of a fixed risk score; higher is better.
 
-    A pair is comparable if one has the event before the other leaves; the event comes before a censoring of the same
-    time, two events of the same time are not compared, equal scores (exactly equal) count 1/2. The convention of R
-    survival::concordance, lifelines and scikit-survival (which takes scores within 1e-8 as equal). ValueError for no
-    event, no comparable pair, scores or durations that are not finite, and lengths that differ. Harrell et al. 1996,
-    Statistics in Medicine 15:361.
+    A pair of subjects is comparable if one has the event at a time up to which the other is known to be without it. It
+    is concordant if the subject with the event has the higher score. 0.5 is what chance gives; 1 means that every
+    comparable pair is in the right order.
+
+    Ties: an event at t comes before a censoring at t, so the pair is comparable; two events at the same time are not
+    compared; equal scores count 1/2. These are the conventions of R's ``survival::concordance``, lifelines and
+    scikit-survival. Scores must be exactly equal to be tied, whereas scikit-survival takes scores within 1e-8 as tied.
+
+    Source: Harrell et al. 1996, Statistics in Medicine 15:361.
+
+    Args:
+        score: risk score, higher = earlier event, finite; shape (subject,).
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+
+    Returns:
+        The concordance and its numbers of pairs.
+
+    Raises:
+        ValueError: no subject has the event, no pair is comparable, a score is NaN or infinite, the follow-up is
+            invalid, or the numbers of subjects differ.
+
+    Example:
+        >>> duration, event = np.array([1, 2, 2, 2, 3]), np.array([True, True, True, False, False])
+        >>> c_harrell(np.array([5, 4, 1, 3, 2]), duration=duration, event=event)
+        RankConcordance(c=0.75, comparable=8, concordant=6, tied=0)
     """
     pairs = _pairs_of_one(score, duration=duration, event=event)
     return _weighted(pairs, np.ones(len(pairs.anchor), dtype=np.int64))
@@ -56,12 +92,36 @@ def c_uno(
     censoring: KaplanMeier,
     tau: int | float | None = None,
 ) -> RankConcordance:
-    """Uno's C of a fixed score (higher = earlier event): Harrell's pairs, each weighted by 1/G(t)² of its anchor.
+    """Compute Uno's concordance of a fixed risk score; higher is better.
 
-    Anchors are the events with t < ``tau`` (all without it); the other of a pair may lie behind ``tau``. ``censoring``
-    is G, the ``censoring_curve`` of the training subjects, read at t itself as in scikit-survival. Ties as in
-    ``c_harrell``. ValueError as there, for no event before ``tau``, and for an anchor where G is 0 or unknown. Uno et
-    al. 2011, Statistics in Medicine 30:1105.
+    Its weights make the limit for many subjects independent of when subjects are censored; that of Harrell's C depends
+    on it.
+
+    The pairs are those of ``c_harrell``, restricted to events at t < ``tau``, and each has the weight 1/G(t)². The
+    other subject of a pair may be followed beyond ``tau``. G is read at t itself, as in scikit-survival. Ties are
+    handled as in ``c_harrell``.
+
+    Source: Uno et al. 2011, Statistics in Medicine 30:1105.
+
+    Args:
+        score: risk score, higher = earlier event, finite; shape (subject,).
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+        censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``. It must be known
+            and above 0 at every event before ``tau``.
+        tau: time limit of the events, excluded, in the unit of ``duration``; None = all events.
+
+    Returns:
+        The concordance and its weighted numbers of pairs.
+
+    Raises:
+        ValueError: there is no event before ``tau``, G is 0 or unknown at one of them, or ``c_harrell`` refuses the
+            arguments.
+
+    Example:
+        >>> follow_up = {"duration": np.array([1, 2, 2, 2, 3]), "event": np.array([True, True, True, False, False])}
+        >>> c_uno(np.array([5, 4, 1, 3, 2]), **follow_up, censoring=censoring_curve(**follow_up))
+        RankConcordance(c=0.6, comparable=20.0, concordant=12.0, tied=0.0)
     """
     pairs = _pairs_of_one(score, duration=duration, event=event)
     anchor_time = duration[pairs.anchor]
@@ -71,7 +131,7 @@ def c_uno(
     anchor_survival = censoring.at(anchor_time[kept])
     if (anchor_survival == 0).any():
         raise ValueError(
-            f"the censoring survival G must be > 0 at every event that anchors pairs; it is 0 at "
+            f"the censoring curve G must be > 0 at every event that is compared; it is 0 at "
             f"{int((anchor_survival == 0).sum())} of {len(anchor_survival)}. "
             f"Set tau to {anchor_time[kept][anchor_survival == 0].min():g} or less"
         )
@@ -95,22 +155,43 @@ def count_pairs(
     duration: Real[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
 ) -> PairCounts:
-    """The pairs of every event, for several scores of the same subjects at once; ties and errors as in ``c_harrell``.
+    """Count the comparable pairs of every event, for several scores of the same subjects at once.
 
-    Σ weight (lower + equal / 2) / Σ weight comparable over anchors is Harrell's C with weights of 1, Uno's with 1/G².
+    The sum of w (lower + equal / 2) over the anchors, divided by the sum of w comparable, is Harrell's C with w = 1 and
+    Uno's C with w = 1/G(t)². Time is n log n in the number of scores. Ties are handled as in ``c_harrell``.
+
+    Args:
+        score: risk scores, higher = earlier event, finite; shape (subject, column), one column per score.
+        duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
+        event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+
+    Returns:
+        Numbers of pairs per event and column.
+
+    Raises:
+        ValueError: no subject has the event, a score is NaN or infinite, the follow-up is invalid, or the numbers of
+            subjects differ.
+
+    Example:
+        >>> duration, event = np.array([1, 2, 3]), np.array([True, False, False])
+        >>> count_pairs(np.array([[2, 1], [1, 1], [1, 2]]), duration=duration, event=event).lower.tolist()
+        [[2, 0]]
     """
     _check(score, duration, event)
     subjects, columns = score.shape
-    # Events 2k, censorings of the same time 2k + 1: "outlives" is then one comparison, and false between tied events.
+    # With k the rank of a time, an event at it has exit rank 2k and a censoring 2k + 1. "Outlives" is then the one
+    # comparison exit rank > exit rank of the anchor, and is false between events at the same time.
     exit_rank = 2 * np.unique(duration, return_inverse=True)[1] + ~event
     anchor = np.flatnonzero(event)
     later = subjects - np.searchsorted(np.sort(exit_rank), exit_rank[anchor], "right")
-    # The columns behind each other, later ones with higher scores and later exits: across columns nobody is counted.
-    behind = np.arange(columns)[:, None] * subjects
-    score_rank = (np.stack([np.unique(column, return_inverse=True)[1] for column in score.T]) + behind).ravel()
-    exit_rank = (exit_rank + 2 * behind).ravel()
-    anchors = (anchor + behind).ravel()
-    # One number that orders by score and, within a score, by exit; n² stays far below 2^63.
+    # All columns are counted in one pass: they are concatenated, and each has higher score ranks and later exits than
+    # the ones before it, so that no pair across columns is counted as lower and later.
+    offset = np.arange(columns)[:, None] * subjects
+    score_rank = (np.stack([np.unique(column, return_inverse=True)[1] for column in score.T]) + offset).ravel()
+    exit_rank = (exit_rank + 2 * offset).ravel()
+    anchors = (anchor + offset).ravel()
+    # One integer that sorts by score and, within a score, by exit. It is below 2 n², n being the number of scores in
+    # all columns, which is far below 2^63.
     width = 2 * len(score_rank)
     combined = score_rank * width + exit_rank
     ordered = np.sort(combined)
@@ -132,22 +213,29 @@ def _check(score: np.ndarray, duration: np.ndarray, event: np.ndarray) -> None:
 
 
 def _count_lower_and_later(score_rank: np.ndarray, exit_rank: np.ndarray) -> np.ndarray:
-    """For each subject, how many others have both a lower score and a later exit, in n log n and a few n of memory."""
+    """Count, for each subject, the others with both a lower score and a later exit.
+
+    The count is one of inversions, made by a radix sort from the highest bit down (the levels of a wavelet tree), in
+    n log n time and memory of a few n, without a Python loop over subjects.
+    """
     subjects = len(score_rank)
-    # Within one exit scores rise and within one score exits rise, so that ties are never met as lower and later.
+    # ``position`` is the rank by exit and, within an exit, by score. ``row`` holds the positions in order of score and,
+    # within a score, of position. A pair with equal scores or equal exits is therefore never in inverse order.
     by_exit = np.lexsort((score_rank, exit_rank))
-    place = np.empty(subjects, dtype=np.int64)
-    place[by_exit] = np.arange(subjects)
-    row = place[np.lexsort((place, score_rank))]
+    position = np.empty(subjects, dtype=np.int64)
+    position[by_exit] = np.arange(subjects)
+    row = position[np.lexsort((position, score_rank))]
     lower = np.zeros(subjects, dtype=np.int64)
     index = np.arange(subjects)
-    # ``row`` holds exit places in order of score. Each round splits every block of places in two, order kept: whoever
-    # stands in the earlier half counts those of the later half ahead of it. Every pair is split exactly once.
+    # Each round splits every block of positions into an earlier and a later half and keeps the order within each. An
+    # entry of the earlier half counts the entries of the later half that come before it in the block: these have a
+    # lower score and a later exit. Every pair of positions is separated in exactly one round.
     for bit in reversed(range(max(subjects - 1, 1).bit_length())):
         half = 1 << bit
         in_later_half = (row & half) > 0
         block_start = index & ~(2 * half - 1)
-        # All blocks before this one are full, so that half of their places were later halves.
+        # Number of later-half entries before this one in its block: those of all blocks, less those of earlier blocks.
+        # Earlier blocks are full, so that half of their entries are in later halves.
         ahead = np.cumsum(in_later_half) - in_later_half - (block_start >> 1)
         earlier = ~in_later_half
         lower[row[earlier]] += ahead[earlier]
@@ -155,4 +243,4 @@ def _count_lower_and_later(score_rank: np.ndarray, exit_rank: np.ndarray) -> np.
         split = np.empty_like(row)
         split[target] = row
         row = split
-    return lower[place]
+    return lower[position]

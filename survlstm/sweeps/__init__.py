@@ -1,0 +1,1 @@
+"""Hydra multirun: start the jobs of a sweep, load their runs, choose a winner on validation and write the summary."""

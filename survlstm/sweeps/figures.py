@@ -1,4 +1,4 @@
-"""A sweep → what each key does to the validation metric, alone and two together."""
+"""Figures of a sweep: main effects, and the mean metric over two swept keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from survlstm.report.formatting import MISSING, format_count, format_number
 from survlstm.sweeps.load_runs import Value
 from survlstm.sweeps.table import Sweep, format_setting, main_effects, most_influential_keys, sort_values
 
-# More than that is no picture any more; the tables hold everything.
+# Larger figures can't be read; the tables hold all values.
 MOST_KEYS, MOST_VALUES, MOST_COLUMNS, MOST_LINES = 8, 12, 9, 14
 LINE = 24
 
@@ -25,7 +25,11 @@ class _Panel(NamedTuple):
 
 
 def draw_effects(sweep: Sweep) -> DrawnFigure | None:
-    """A panel a key: the mean of the metric at each of its values, the runs behind it; None without two means."""
+    """Draw the mean of the metric at each value of each swept key, one panel per key.
+
+    Returns:
+        The figure; None if no key has two means.
+    """
     panels, left_out = _panels(sweep)
     if not panels:
         return None
@@ -61,19 +65,19 @@ def draw_effects(sweep: Sweep) -> DrawnFigure | None:
     axes.tick_params(axis="y", length=0)
     return DrawnFigure(
         name="main_effects",
-        title="What each key does",
+        title="Main effects",
         alt=f"Mean {sweep.metric.words} by value of each swept key. " + "; ".join(map(_said, panels)) + ".",
         caption=(
-            "Blue: the mean over the finished runs with that value, whatever the other keys; rings: the runs "
-            "themselves; right: how many. Where the rings of two values mix, the key has not been shown to matter. "
-            f"Keys whose means differ most stand first.{left_out}"
+            "Blue: the mean over the finished runs with that value, over all values of the other keys. Rings: single "
+            "runs; their number is on the right. If the rings of two values overlap, the key has not been shown to "
+            f"matter. Keys with the largest differences come first.{left_out}"
         ),
         figure=figure,
     )
 
 
 def _panels(sweep: Sweep) -> tuple[list[_Panel], str]:
-    """The keys to draw, those with the widest means first, and a sentence on those that are not."""
+    """Return the keys to draw, those with the largest effects first, and a sentence on those that are not drawn."""
     effects = dict(iter(main_effects(sweep).groupby("key", sort=False)))
     fine = [key for key in effects if len(effects[key]) > MOST_VALUES]
     panels = [
@@ -111,12 +115,16 @@ def _said(panel: _Panel) -> str:
 
 
 def draw_heat_map(sweep: Sweep) -> DrawnFigure | None:
-    """The mean metric of every pair of values of the two swept keys; None where not two were swept, or too finely."""
+    """Draw the mean of the metric for each pair of values of two swept keys.
+
+    Returns:
+        The figure; None unless exactly two keys were swept, with few enough values.
+    """
     if len(sweep.keys) != 2 or not sweep.scored:
         return None
-    told = [row for row in sweep.rows if row.overrides is not None]
-    sides = [sort_values(row.setting(key) for row in told) for key in sweep.keys]
-    # The shorter side goes across: a phone is narrow.
+    recorded = [row for row in sweep.rows if row.overrides is not None]
+    sides = [sort_values(row.setting(key) for row in recorded) for key in sweep.keys]
+    # The key with fewer values goes across, because phones are narrow.
     across, down = sorted((0, 1), key=lambda side: len(sides[side]))
     if len(sides[across]) > MOST_COLUMNS or len(sides[down]) > MOST_LINES:
         return None
@@ -142,8 +150,8 @@ def draw_heat_map(sweep: Sweep) -> DrawnFigure | None:
         title=f"{sweep.keys[down]} and {sweep.keys[across]} together",
         alt=f"Mean {sweep.metric.words} by {sweep.keys[down]} and {sweep.keys[across]}. " + "; ".join(said) + ".",
         caption=(
-            f"Mean {sweep.metric.words} of the finished runs of each pair; deeper blue is better. The framed cell "
-            "is the winner; a hatched cell has no finished run."
+            f"Mean {sweep.metric.words} of the finished runs of each pair; deeper blue is better. The framed cell is "
+            "the winner; a hatched cell has no finished run."
         ),
         figure=figure,
     )
@@ -165,7 +173,7 @@ def _label_grid(axes: Axes, columns: list[Value], lines: list[Value], names: tup
     axes.xaxis.set_ticks_position("top")
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(shorten(names[0], 34), labelpad=8)
-    # The title names the whole key.
+    # The title has the full key.
     axes.set_ylabel(shorten(names[1].rpartition(".")[2], max(12, 6 * len(lines))), labelpad=8)
 
 
@@ -206,7 +214,7 @@ def _draw_cell(
 
 
 def _depth(sweep: Sweep, mean: float | None, means: list[float]) -> float:
-    """0 for the worst mean, 1 for the best."""
+    """Return the colour intensity of a mean: 0 for the worst, 1 for the best."""
     order = [sweep.metric.order(value) for value in means]
     if mean is None or max(order) == min(order):
         return 0.5
@@ -214,7 +222,7 @@ def _depth(sweep: Sweep, mean: float | None, means: list[float]) -> float:
 
 
 def shorten(words: str, length: int) -> str:
-    """Words that fit, their middle left out where they are too long."""
+    """Shorten a text by leaving out its middle."""
     if len(words) <= length:
         return words
     return f"{words[: length // 2]}…{words[len(words) - length + length // 2 + 1 :]}"

@@ -1,4 +1,4 @@
-"""One job of a sweep → its run, finished or failed with its sentence; the others go on."""
+"""Run one job of a sweep; a job that fails is recorded and the other jobs continue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import is_finished
 from survlstm.runs.launch import start, with_absolute_paths
@@ -26,16 +26,26 @@ log = logging.getLogger(__name__)
 
 
 def run_job(composed: DictConfig, folder: Path, *, overrides: Sequence[str], jobs_at_once: int) -> None:
-    """Train in ``folder`` unless that is done; whatever goes wrong is recorded there, but for a signal, which ends all.
+    """Train in ``folder``, unless the job has finished already, and update the sweep's summary.
 
-    Of ``jobs_at_once`` processes on a host each takes its share of the cores.
+    An error is written to the job's manifest and not raised, so that the next job can run. A signal ends the whole
+    sweep.
+
+    Args:
+        composed: The job's config as Hydra composed it.
+        folder: The job's run folder.
+        overrides: The overrides of the sweep's command for this job.
+        jobs_at_once: Number of jobs that run at the same time on this host; each uses its share of the cores.
+
+    Raises:
+        Interrupted: If a signal asked the run to stop.
     """
     if jobs_at_once > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs_at_once))
     try:
         config = validate(composed, RunConfig)
         if is_finished(folder):
-            _tell_another_config(config, folder)
+            _warn_of_other_config(config, folder)
         else:
             start(config, folder, overrides=overrides)
     except Interrupted:
@@ -43,7 +53,7 @@ def run_job(composed: DictConfig, folder: Path, *, overrides: Sequence[str], job
     except SurvlstmError as error:
         _record(folder, overrides, error, error.exit_code)
     except Exception as error:
-        # A mistake of survlstm's own, or of a library: the night is not to be lost for it.
+        # A defect of survlstm or of a library ends this job only, not a sweep that runs overnight.
         log.error("%s%s", traceback_without_message(error), describe_error(error))
         _record(folder, overrides, error, 1)
     finally:
@@ -51,7 +61,7 @@ def run_job(composed: DictConfig, folder: Path, *, overrides: Sequence[str], job
 
 
 def _summarize(sweep: Path) -> None:
-    """After each job, so that a killed night can be read; a summary that fails costs no job."""
+    """Update the summary after each job, so that a sweep that is killed can be read; a failure is only logged."""
     try:
         summarize(sweep, show=False)
     except Exception as error:
@@ -62,13 +72,13 @@ def _record(folder: Path, overrides: Sequence[str], error: Exception, exit_code:
     record_failure(folder, overrides=overrides, sentence=describe_error(error), exit_code=exit_code)
 
 
-def _tell_another_config(config: RunConfig, folder: Path) -> None:
-    """The config files may have changed since a job ended; its results stay what they are."""
+def _warn_of_other_config(config: RunConfig, folder: Path) -> None:
+    """Warn if the config files have changed since a job finished; its results are kept."""
     recorded: Any = read_manifest(folder).get("config")
     fault = find_fault(recorded)
     if fault:
-        log.warning("%s is finished, and its manifest.json does not say with which config: %s", folder, fault)
+        log.warning("%s is finished, but manifest.json does not record its config: %s", folder, fault)
         return
     changed = compare_configs(recorded, with_absolute_paths(config, folder).model_dump(by_alias=True))
     if changed:
-        log.warning("%s is finished, with another config: %s", folder, "; ".join(map(str, changed)))
+        log.warning("%s was finished with another config: %s", folder, "; ".join(map(str, changed)))

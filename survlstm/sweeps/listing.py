@@ -1,4 +1,4 @@
-"""A folder → one line for each run below it, filtered and sorted: what ``survlstm runs`` shows."""
+"""List the runs below a folder, filtered and sorted, for ``survlstm runs``."""
 
 from __future__ import annotations
 
@@ -39,15 +39,25 @@ _HIGHEST_FIRST = {"val.c_td", "test.c_td", "started"}
 
 
 def list_runs(folder: Path, *, sort: str | None = None, where: tuple[str, ...] = ()) -> pd.DataFrame:
-    """COLUMNS and the ends of the intervals, as numbers, of every run below ``folder``; the newest first.
+    """Return a table with one row per run below ``folder``.
 
-    ``sort`` names a column: c_td and started begin with the highest, others with the lowest; runs without a value come
-    last. Each ``where`` is key=value, and all must hold: the key is a config key, the end of one, an overridden group,
-    or state; of a ``_target_`` a part is enough. A group whose default was taken, as data in train.yaml, stands in no
-    record. ConfigError for a missing folder, an unknown column, and a key that no run knows.
+    Args:
+        folder: The folder to search.
+        sort: The column to sort by; None sorts by start time. C-index and start time sort descending, other columns
+            ascending; runs without a value come last.
+        where: Conditions ``key=value`` that must all hold. The key is a config key, the last parts of one, an
+            overridden
+            group, or ``state``; of a ``_target_`` a part of the class name is enough. A group whose default was used is
+            not recorded.
+
+    Returns:
+        A table with ``COLUMNS`` and the bounds of the interval of the test C-index.
+
+    Raises:
+        ConfigError: If the folder is missing, the column is unknown, or no run has the key.
     """
     if not folder.is_dir():
-        raise ConfigError(f"runs are looked for in a folder; found no folder {folder}")
+        raise ConfigError(f"survlstm runs needs a folder; found no folder {folder}")
     if sort is not None and sort not in COLUMNS:
         nearest = nearest_key(sort, list(COLUMNS))
         hint = f"; the nearest is {nearest}" if nearest else ""
@@ -59,7 +69,7 @@ def list_runs(folder: Path, *, sort: str | None = None, where: tuple[str, ...] =
     table = pd.DataFrame([_line(row) for row in kept], columns=[*COLUMNS, *INTERVALS["test.c_td"]])
     log.info("Runs below %s: %d; left out: %d", folder, len(rows), len(rows) - len(kept))
     column = sort or "started"
-    # By name first, so that equals stay in an order of their own.
+    # Reversed first: the sort is stable, so that equal rows stay in reverse order of their names.
     return (
         table.iloc[::-1]
         .sort_values(column, ascending=column not in _HIGHEST_FIRST, kind="stable", na_position="last")
@@ -68,7 +78,7 @@ def list_runs(folder: Path, *, sort: str | None = None, where: tuple[str, ...] =
 
 
 def format_listing(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as a terminal shows it: intervals beside their figures, dashes for what is missing."""
+    """Format the table for a terminal: intervals beside their estimates, dashes for missing values."""
     words = table[["run", "state", "data", "outcome", "model"]].fillna(MISSING)
     for name in ("val.nll", "val.c_td", "test.c_td", "test.nll"):
         ends = [table[end] for end in INTERVALS.get(name, ())]
@@ -111,7 +121,7 @@ def _line(row: RunRow) -> dict[str, object]:
 
 
 def _data(row: RunRow) -> str | None:
-    """The group where it was named, else the export's folder, else how many patients were simulated."""
+    """Return the data group if it was overridden, else the export's folder, else the number of simulated patients."""
     path, patients = row.config.get("data.path"), row.config.get("data.simulated.patients")
     if row.overrides and "data" in row.overrides:
         return format_setting(row.overrides["data"])
@@ -121,7 +131,7 @@ def _data(row: RunRow) -> str | None:
 
 
 def _outcome(row: RunRow) -> str | None:
-    """The group where it was named, else in words; a drawn outcome always says so."""
+    """Return the outcome group if it was overridden, else a description; a drawn outcome is always described."""
     target = row.config.get("outcome._target_")
     named = format_setting(row.overrides["outcome"]) if row.overrides and "outcome" in row.overrides else None
     if target is None or (named is not None and not is_drawn(str(target))):
@@ -131,7 +141,7 @@ def _outcome(row: RunRow) -> str | None:
 
 
 def _model(row: RunRow) -> str | None:
-    """128-256x2 (1.1M): embedding, hidden, layers, parameters."""
+    """Return the model's size as in "128-256x2 (1.1M)": embedding, hidden units, layers, parameters."""
     sizes = [row.config.get(f"model.{name}") for name in ("embedding_dim", "hidden_dim", "num_layers")]
     if any(size is None for size in sizes):
         return None
@@ -149,7 +159,7 @@ def _filtered(kept: list[RunRow], rows: list[RunRow], condition: str) -> list[Ru
     if rows and not any(_is_named(name, key) for name in known):
         nearest = nearest_key(key, known)
         hint = f"; the nearest is {nearest}" if nearest else ""
-        raise ConfigError(f"where names {key}, which is a key of none of {len(rows)} runs{hint}")
+        raise ConfigError(f"where names {key}, a key that none of {len(rows)} runs has{hint}")
     found = [row for row in kept if _holds(_facts(row), key, written)]
     log.info("where %s: %d of %d", condition, len(found), len(kept))
     return found
@@ -160,9 +170,9 @@ def _facts(row: RunRow) -> Mapping[str, Value]:
 
 
 def _holds(facts: Mapping[str, Value], key: str, written: str) -> bool:
-    asked = parse_value(written.replace(", ", ",") if written.startswith("[") else written)
+    wanted = parse_value(written.replace(", ", ",") if written.startswith("[") else written)
     return any(
-        value == asked or (name.endswith("_target_") and written in str(value))
+        value == wanted or (name.endswith("_target_") and written in str(value))
         for name, value in facts.items()
         if _is_named(name, key)
     )

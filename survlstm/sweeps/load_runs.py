@@ -1,6 +1,6 @@
-"""A run's folder, whole or half-written → what it says of itself; what can't be read is None and a note, no error.
+"""Read the folders of runs into table rows; a value that is missing or can't be read is None and noted.
 
-A sweep is looked at while its jobs run and after it was killed: any file may be missing, cut or of an older version.
+A sweep is read while its jobs run and after it was killed, so any file may be missing, cut off or of an older version.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from survlstm.runs.folder import RunRecord, is_finished, read_run_record
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_yaml, read_bytes, read_json
 
 STATES = ("finished", "running", "failed", "stopped", "killed", "unknown")
-# The parser in C takes a tenth of the time, which is felt over a hundred runs; but a file nested without end overflows
-# its stack, and the process is gone. A config of ours is a fifth as long.
+# libyaml's parser takes a tenth of the time, which matters for a hundred runs. But a deeply nested file overflows its
+# stack and ends the process, so it is used for short files only; a config of survlstm has a fifth of this length.
 _FAST_YAML, _FAST_LENGTH = getattr(yaml, "CSafeLoader", yaml.SafeLoader), 10_000
 
-# A setting as a table shows it: a number where it is one, else as it is written in an override; None where unknown.
+# A setting as a table shows it: a number, or the text of an override; None if unknown.
 Value = int | float | str | None
 
 
 @dataclass(frozen=True)
 class SplitMetrics:
-    """The model's figures on one split, None where there are none; nll in nats per subject."""
+    """The model's metrics on one split, each None if missing.
+
+    Attributes:
+        nll: Negative log-likelihood in nats per subject; lower is better.
+        c_td: C-index; higher is better.
+    """
 
     nll: Estimate | None = None
     c_td: Estimate | None = None
@@ -38,12 +43,26 @@ class SplitMetrics:
 
 @dataclass(frozen=True)
 class RunRow:
-    """What one run's folder says.
+    """The content of one run's folder; values that are missing or can't be read are None.
 
-    ``name`` is the folder's, or its path below a sweep. ``overrides`` are those of the command by key, None where no
-    record tells them; ``config`` is every value by its dotted key. The validation figures of a run that is not finished
-    are those of its best epoch so far. ``against_baseline`` is "beats", "not shown", "worse" or "undecided", None where
-    nothing was judged. ``seconds`` are those of all the run's lives, ``cost`` is in dollars.
+    Attributes:
+        folder: The run folder.
+        name: Name of the folder, or its path below the sweep's folder.
+        record: State, times and error of the run, from ``manifest.json``.
+        overrides: Value of each key overridden on the command line; None if no manifest records them.
+        config: Every value of the config, by dotted key.
+        val: Metrics on the validation subjects; of a run that is not finished, those of its best epoch so far.
+        test: Metrics on the test subjects.
+        subjects: Number of test subjects.
+        events: Number of test subjects with the event.
+        epochs: Number of epochs done.
+        best_epoch: The epoch with the lowest validation loss, from 1.
+        seconds: Training time over all starts of the run.
+        cost: Cost in dollars.
+        parameters: Number of model parameters.
+        against_baseline: "beats", "worse", "not shown" or "undecided": the model's C-index against the best baseline.
+        baseline: Name of the baseline with the highest C-index.
+        notes: What could not be read.
     """
 
     folder: Path
@@ -66,22 +85,25 @@ class RunRow:
 
     @property
     def state(self) -> str:
-        """One of STATES."""
+        """One of ``STATES``."""
         return self.record.state
 
     @property
     def is_finished(self) -> bool:
-        """Whether its figures are final."""
+        """Whether the run's metrics are final."""
         return self.state == "finished"
 
     def setting(self, key: str) -> Value:
-        """The value of a key or group: as overridden, else as in the config; None where neither knows it."""
+        """Return the value of a config key or group: the override, else the config's value, else None."""
         overrides = self.overrides or {}
         return overrides[key] if key in overrides else self.config.get(key)
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The run folders below ``folder``, job 2 before job 10; nothing inside a run's folder is looked at."""
+    """Return the run folders below ``folder``, sorted with numbers by value (job 2 before job 10).
+
+    Folders inside a run folder are not searched.
+    """
     found = []
     for parent, folders, files in os.walk(folder):
         if Path(parent) != folder and _is_run(files):
@@ -92,14 +114,14 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def _is_run(files: list[str]) -> bool:
-    # survlstm evaluate leaves a manifest too, but trains nothing.
+    # The folder of survlstm evaluate has a manifest too, but is no run.
     evaluated = "evaluation.log" in files and not {"training.log", "history.json"} & set(files)
     return not evaluated and bool({"manifest.json", "training.log", "history.json"} & set(files))
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
     parts = [part for name in path.parts for part in re.split(r"(\d+)", name) if part]
-    # isascii: a superscript two is a digit, and no number.
+    # isascii, because str.isdigit accepts a superscript two, which int() refuses.
     return [(not _is_digits(part), int(part) if _is_digits(part) else 0, part) for part in parts]
 
 
@@ -108,7 +130,15 @@ def _is_digits(part: str) -> bool:
 
 
 def read_run(folder: Path, *, name: str | None = None) -> RunRow:
-    """Everything a run's folder says; whatever is missing or broken there is None, and ``notes`` say what."""
+    """Read everything that a run's folder records.
+
+    Args:
+        folder: The run folder.
+        name: Name for tables; the folder's name if None.
+
+    Returns:
+        The row. What is missing or damaged is None, and ``notes`` say what it was. No error is raised.
+    """
     notes: list[str] = []
     record, overrides = _read_record(folder, notes)
     metrics = _read(folder / "metrics.json", notes, needed=record.state == "finished")
@@ -139,7 +169,10 @@ def read_run(folder: Path, *, name: str | None = None) -> RunRow:
 
 
 def parse_override(line: str) -> tuple[str, Value]:
-    """``model.dropout=0.1`` → ("model.dropout", 0.1); a deleted key, ``~key``, has the value "deleted"."""
+    """Split an override into key and value: ``model.dropout=0.1`` gives ``("model.dropout", 0.1)``.
+
+    A deleted key, ``~key``, has the value "deleted".
+    """
     key, _, value = line.partition("=")
     if key.startswith("~"):
         return key.lstrip("~"), "deleted"
@@ -147,7 +180,7 @@ def parse_override(line: str) -> tuple[str, Value]:
 
 
 def parse_value(written: str) -> Value:
-    """A number where it is a finite one; else the words, without the quotes around them."""
+    """Convert the text of an override to a finite number, or return it without surrounding quotes."""
     written = written.strip()
     if len(written) > 1 and written[0] == written[-1] and written[0] in "'\"":
         return written[1:-1]
@@ -156,13 +189,13 @@ def parse_value(written: str) -> Value:
             number = kind(written)
         except ValueError:
             continue
-        # nan equals nothing, not even itself, and would be a group of its own each time.
+        # nan is unequal to itself, so each nan would form a group of its own.
         return number if math.isfinite(number) else written
     return written.lower() if written.lower() in {"true", "false", "null"} else written
 
 
 def _read_record(folder: Path, notes: list[str]) -> tuple[RunRecord, dict[str, Value] | None]:
-    """The record with sound types, and its overrides by key."""
+    """Read the manifest, replacing fields of the wrong type, and return it with its overrides by key."""
     record = read_run_record(folder)
     known = record.state in STATES and record.state != "unknown"
     lines = [line for line in record.overrides if isinstance(line, str) and ("=" in line or line.startswith("~"))]
@@ -179,8 +212,8 @@ def _read_record(folder: Path, notes: list[str]) -> tuple[RunRecord, dict[str, V
     if known:
         return record, dict(parse_override(line) for line in lines)
     if is_finished(folder):
-        # A run of an older version: its page is written last.
-        notes.append(sentence or "manifest.json names no known state; its page says that it was finished")
+        # A run of an older version: report.html is the last file that a run writes.
+        notes.append(sentence or "manifest.json names no known state; report.html shows that the run was finished")
         manifest = _read(folder / "manifest.json", [], needed=False)
         started, ended = (_words(_at(manifest, time)) for time in ("started", "ended"))
         record = record._replace(state="finished", sentence="", started=started, ended=ended)
@@ -188,12 +221,12 @@ def _read_record(folder: Path, notes: list[str]) -> tuple[RunRecord, dict[str, V
 
 
 def _read(path: Path, notes: list[str], *, needed: bool) -> Any:
-    """A file's content, None where it has none that can be read."""
+    """Return the content of a file; None, with a note, if it can't be read."""
     try:
         if path.suffix == ".json":
             return read_json(path)
         content = read_bytes(path, most=MOST_CONFIG_BYTES)
-        # An alias, by which a few lines become gigabytes, needs an anchor.
+        # Aliases, which can expand a few lines to gigabytes, need an anchor.
         is_fast = len(content) <= _FAST_LENGTH and b"&" not in content
         return yaml.load(content.decode(), _FAST_YAML) if is_fast else parse_yaml(content)
     except FileNotFoundError:
@@ -233,7 +266,7 @@ def _estimate(found: Any) -> Estimate | None:
 
 
 def _against_baseline(rows: Any) -> tuple[str | None, str | None]:
-    """The baseline with the highest c_td, and how the model stands to it, as the verdict's first line has it."""
+    """Return the baseline with the highest C-index and the model's result against it, as the report states it."""
     scored = [(_number(_at(row, "c_td", "value")), row) for row in _role(rows, "baseline")]
     known = [(value, row) for value, row in scored if value is not None]
     if not known or not _role(rows, "model"):
@@ -251,7 +284,7 @@ def _role(rows: Any, role: str) -> list[Any]:
 
 
 def _epochs(history: Any) -> tuple[Any, int | None]:
-    """The best epoch so far, and how many are done."""
+    """Return the best epoch so far and the number of epochs done."""
     epochs = _at(history, "epochs")
     if not isinstance(epochs, list):
         return None, None
@@ -284,7 +317,7 @@ def _setting(item: Any) -> Value:
 
 
 def _at(content: Any, *path: str) -> Any:
-    """What stands at a path of keys; None where the path ends before."""
+    """Return the value at a path of keys; None if a key is missing."""
     for step in path:
         content = content.get(step) if isinstance(content, dict) else None
     return content

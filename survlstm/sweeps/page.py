@@ -1,4 +1,4 @@
-"""A sweep → summary.html, one file that needs nothing else, and its figures beside it."""
+"""Render a sweep's ``summary.html``, one file without external resources, and its figures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from survlstm.sweeps.parallel_coordinates import draw_parallel
 from survlstm.sweeps.table import CONVENTIONS, IDLE_KEYS, RepeatGroup, Sweep, format_setting
 from survlstm.utils.shell import format_command
 
-# The other lines of a table are folded away.
+# Further rows of a table are collapsed.
 MOST_LINES = 25
 AGAINST = {"beats": "beats it", "not shown": "not shown", "worse": "worse", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
 class SummaryFigures:
-    """Every figure of the page, None where its values are missing."""
+    """The figures of the page; None where there are not enough runs."""
 
     effects: SavedFigure | None
     heat_map: SavedFigure | None
@@ -36,7 +36,7 @@ class SummaryFigures:
 
 
 def write_page(folder: Path, sweep: Sweep) -> None:
-    """Write ``folder/summary.html`` and ``folder/figures/*.svg`` and ``*.png``; equal values give equal bytes."""
+    """Write ``folder/summary.html`` and ``folder/figures/*.svg`` and ``*.png``; equal sweeps give equal bytes."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
@@ -72,7 +72,7 @@ def write_page(folder: Path, sweep: Sweep) -> None:
 
 
 def _chosen(sweep: Sweep) -> list[RepeatGroup]:
-    """The winner, and the second where they are tied."""
+    """Return the winner, and the second group if they are tied."""
     if sweep.winner is None:
         return []
     second = sweep.winner.second
@@ -80,7 +80,7 @@ def _chosen(sweep: Sweep) -> list[RepeatGroup]:
 
 
 class FailureGroup(NamedTuple):
-    """Runs that ended in the same state with the same sentence: a fault of many jobs is told once."""
+    """Runs that ended in the same state with the same error, so that it is shown once."""
 
     state: str
     sentence: str
@@ -99,7 +99,7 @@ def _troubles(sweep: Sweep) -> list[FailureGroup]:
 
 
 def _completing(sweep: Sweep) -> str:
-    """The command that runs what is missing; empty where nothing is, or a job still runs."""
+    """Return the command that runs the missing jobs; empty if none is missing or a job is still running."""
     is_whole = all(row.is_finished for row in sweep.rows) and not sweep.not_begun
     if sweep.planned is None or is_whole or any(row.state == "running" for row in sweep.rows):
         return ""
@@ -107,7 +107,7 @@ def _completing(sweep: Sweep) -> str:
 
 
 def _overridden(sweep: Sweep) -> tuple[str, ...]:
-    """What the winner's command sets, without what makes repeats; empty where the first sentence says it all."""
+    """Return the winner's overrides, without those of repeats; empty if the first sentence names all of them."""
     if sweep.winner is None:
         return ()
     given = sweep.winner.group.rows[0].record.overrides
@@ -116,7 +116,7 @@ def _overridden(sweep: Sweep) -> tuple[str, ...]:
 
 
 def best_first(sweep: Sweep) -> list[RunRow]:
-    """The finished runs by the metric, those without it, and then the others by state."""
+    """Return the finished runs by the metric, then those without it, then the others by state."""
     scores = {id(row): sweep.metric.order(score) for row, score in sweep.scored}
     return sorted(
         sweep.rows, key=lambda row: (STATES.index(row.state), id(row) not in scores, scores.get(id(row), 0.0))
@@ -124,7 +124,7 @@ def best_first(sweep: Sweep) -> list[RunRow]:
 
 
 def best_groups_first(sweep: Sweep) -> list[RepeatGroup]:
-    """The groups by their mean, those without one last."""
+    """Return the groups by their mean, those without a mean last."""
     means = {id(group): group.spread("val", sweep.metric.figure) for group in sweep.groups}
 
     def order(group: RepeatGroup) -> tuple[bool, float]:
@@ -135,12 +135,12 @@ def best_groups_first(sweep: Sweep) -> list[RepeatGroup]:
 
 
 def _page_of(row: RunRow) -> str:
-    """The way from the sweep's page to the run's own; empty where that has not been written."""
+    """Return the link from the sweep's page to a run's report; empty if there is no report."""
     return f"./{quote(row.name)}/report.html" if (row.folder / "report.html").is_file() else ""
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may break between its parts rather than anywhere."""
+    """Allow line breaks between the parts of a name."""
     return Markup(re.sub(r"([,=/]|[._](?=[A-Za-z]))", r"\1<wbr>", str(escape(name))))
 
 

@@ -1,4 +1,4 @@
-"""A sweep → parallel coordinates: every finished run a line through its values and its validation metric."""
+"""Parallel coordinates of a sweep: one line per finished run, through its settings and its validation metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ LINE = 66
 
 
 def draw_parallel(sweep: Sweep) -> DrawnFigure | None:
-    """The axes lie, so that their names can be read on a phone; None without two finished runs or a swept key."""
+    """Draw the finished runs over horizontal axes, whose names can be read on a phone.
+
+    Returns:
+        The figure; None with fewer than two finished runs or without a swept key.
+    """
     scored = [(row, score) for row, score in sweep.scored if row.overrides is not None]
     keys = _keys(sweep)
     if len(scored) < 2 or not keys:
@@ -31,36 +35,35 @@ def draw_parallel(sweep: Sweep) -> DrawnFigure | None:
     scores = [score for _, score in scored]
     ends = _draw_metric(axes, sweep, scores, len(keys))
     chosen = set(map(id, sweep.winner.group.finished)) if sweep.winner else set()
-    # The best are drawn last, over the others.
+    # The best runs are drawn last, on top of the others.
     for row, score in sorted(scored, key=lambda pair: -sweep.metric.order(pair[1])):
         across = [places[key][row.setting(key)] for key in keys] + [_between(score, ends)]
         _draw_run(axes, across, _opacity(sweep, score, scores), is_best=id(row) in chosen)
     left_out = len(sweep.keys) - len(keys)
     return DrawnFigure(
         name="parallel",
-        title="Every finished run",
+        title="All finished runs",
         alt=(
             f"Parallel coordinates of {format_count(len(scored), 'finished run')} over {', '.join(keys)} and "
             f"{sweep.metric.words}, {format_number(min(scores))} to {format_number(max(scores))}. {_of_winner(sweep)}"
         ),
         caption=(
-            f"A line is a finished run, from its values at the top to its {sweep.metric.words} at the bottom, where "
-            "the better end is right. Deeper blue is better; thick and orange: the winner, dashed so that it is found "
-            "without colour."
-            + (f" Left out: {format_count(left_out, 'key')} whose means differ less." if left_out else "")
+            f"Each line is a finished run, from its settings at the top to its {sweep.metric.words} at the bottom "
+            "(better to the right). Deeper blue is better; the thick dashed orange line is the winner."
+            + (f" Left out: {format_count(left_out, 'key')} with smaller effects." if left_out else "")
         ),
         figure=figure,
     )
 
 
 def _keys(sweep: Sweep) -> list[str]:
-    """The swept keys in their order; of too many those whose means differ most."""
+    """Return the swept keys in their order; if there are many, those with the largest effects."""
     widest = set(most_influential_keys(sweep)[:MOST_KEYS])
     return [key for key in sweep.keys if key in widest]
 
 
 def _draw_axis(axes: Axes, values: list[Value], key: str, line: int) -> dict[Value, float]:
-    """One key's axis with its values; returns where each stands."""
+    """Draw the axis of one key and return the position of each value."""
     found = sort_values(values)
     numbers = [value for value in found if isinstance(value, int | float)]
     is_by_size = len(found) > MOST_VALUES and len(numbers) == len(found)
@@ -87,7 +90,7 @@ def _draw_axis(axes: Axes, values: list[Value], key: str, line: int) -> dict[Val
 
 
 def _that_fit(found: list[Value]) -> list[Value]:
-    """As many values as can be written beside each other, the first and the last always."""
+    """Return as many values as fit beside each other, always with the first and the last."""
     longest = max(min(16, len(format_setting(value))) for value in found)
     step = math.ceil(len(found) * (longest + 2) / 60)
     return found if step == 1 else [*found[: -max(1, step // 2) - 1 : step], found[-1]]
@@ -99,14 +102,14 @@ def _evenly(found: list[Value]) -> dict[Value, float]:
 
 
 def _by_size(numbers: list[int | float]) -> dict[Value, float]:
-    """By size, or by its logarithm where the largest is a hundred times the smallest."""
+    """Place values by size, or by their logarithm if the largest is a hundred times the smallest."""
     is_wide = numbers[0] > 0 and numbers[-1] / numbers[0] >= 100
     sizes = [math.log(value) if is_wide else float(value) for value in numbers]
     return {value: _between(size, (sizes[0], sizes[-1])) for value, size in zip(numbers, sizes, strict=True)}
 
 
 def _draw_metric(axes: Axes, sweep: Sweep, scores: list[float], line: int) -> tuple[float, float]:
-    """The metric's axis, better to the right; returns its worst and best end."""
+    """Draw the axis of the metric, better to the right, and return its worst and best end."""
     worst, best = sorted((min(scores), max(scores)), key=lambda score: -sweep.metric.order(score))
     axes.plot([0, 1], [line, line], color=MUTED, linewidth=0.9, zorder=1)
     name = f"{sweep.metric.words} (better to the right)"
@@ -126,14 +129,14 @@ def _draw_run(axes: Axes, across: list[float], opacity: float, *, is_best: bool)
 
 
 def _opacity(sweep: Sweep, score: float, scores: list[float]) -> float:
-    """The better the deeper; of many runs all but the best are faint, else they hide each other."""
+    """Return a higher opacity for better runs; among many runs all but the best are faint."""
     order = [sweep.metric.order(value) for value in scores]
     share = _between(sweep.metric.order(score), (max(order), min(order)))
     return 0.12 + 0.78 * share ** (1 if len(scores) <= 20 else 3)
 
 
 def _between(value: float, ends: tuple[float, float]) -> float:
-    """How far from the first end to the second; the middle where they are one."""
+    """Return the position of a value between two ends, from 0 to 1; 0.5 if the ends are equal."""
     return 0.5 if ends[0] == ends[1] else (value - ends[0]) / (ends[1] - ends[0])
 
 

@@ -1,8 +1,8 @@
-"""sweep.json: the words that a sweep began with, kept to complete it; read back as data that may be anybody's.
+"""Write and read ``sweep.json``, the overrides that a sweep was started with.
 
-What completes a sweep is composed by hydra, whose own keys run code (callbacks, launchers, plugins, further folders of
-configs). So of the recorded words only plain overrides of survlstm's own keys and groups are taken, and of hydra's own
-the launcher's settings that README names. Everything else has to be given on the command line again, by its user.
+The file may have been written by anybody, and Hydra's own keys can run code (callbacks, launchers, plugins, further
+config folders). So only plain overrides of survlstm's own keys and groups are taken from it, and of Hydra's keys the
+launcher settings listed below. Everything else must be given on the command line again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 
-from survlstm.config.overrides import quote_word
-from survlstm.config.schema import RunConfig, conf_dir
-from survlstm.config.validation import leaf_keys_of_schema
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.overrides import quote_override
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.validation import schema_keys
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import write_json
@@ -28,7 +29,7 @@ from survlstm.utils.stored_files import read_json
 NAME = "sweep.json"
 CONFIG_DIR = "--config-dir"
 RESUME = "sweep.resume="
-# Far more than a person sweeps over; each value becomes a job.
+# Limits far above any real sweep; each value becomes a job.
 MOST_VALUES, MOST_WORDS, MOST_CHARACTERS, MOST_BYTES = 10_000, 1000, 20_000, 1 << 20
 LAUNCHERS = frozenset({"basic", "two_at_once", "joblib", "slurm", "submitit_slurm", "submitit_local"})
 LAUNCHER_SETTINGS = frozenset(
@@ -36,28 +37,37 @@ LAUNCHER_SETTINGS = frozenset(
     | {"tasks_per_node", "gpus_per_node", "gpus_per_task", "array_parallelism", "partition", "account", "qos"}
     | {"constraint", "gres"}
 )
-# What Slurm takes as a number or a name; a line of a batch script could hold more.
+# Numbers and names as Slurm takes them. Anything else could add a line to the batch script.
 _SETTING = re.compile(r"[\w.:,-]{1,100}", re.ASCII)
-# The files of a group by their names: a path would lead to configs of others.
+# Names of files of a config group. A path could name a config file elsewhere.
 _CHOICES = re.compile(r"[\w\s,()*='\"-]*", re.ASCII)
-# The sweep's own folder and the run that goes on are not the record's to say.
+# Where the sweep writes and which run is resumed is decided by the command, never by the record.
 _NOT_RECORDED = frozenset({"output_dir", "resume"})
 
 
 class SweepRecord(NamedTuple):
-    """The overrides of a sweep's command, and the folder of further configs that it named."""
+    """The overrides of a sweep's command.
+
+    Attributes:
+        overrides: The overrides, without ``output_dir``.
+        config_dir: The folder of ``--config-dir``; None if the command had none.
+    """
 
     overrides: list[str]
     config_dir: str | None
 
     @property
     def words(self) -> list[str]:
-        """As the command had them."""
+        """The command-line words, with ``--config-dir`` first if there is one."""
         return [*([] if self.config_dir is None else [CONFIG_DIR, self.config_dir]), *self.overrides]
 
 
 def write_sweep_record(folder: Path, overrides: Sequence[str], *, config_dir: str | None) -> None:
-    """Keep what a sweep was asked for, so that it can be completed."""
+    """Write the overrides of a sweep to ``sweep.json``.
+
+    Raises:
+        ConfigError: If the folder can't be written.
+    """
     kept = [word for word in overrides if not word.startswith("output_dir=")]
     named = None if config_dir is None else str(Path(config_dir).absolute())
     try:
@@ -68,7 +78,11 @@ def write_sweep_record(folder: Path, overrides: Sequence[str], *, config_dir: st
 
 
 def read_sweep_record(folder: Path) -> SweepRecord:
-    """What the sweep in ``folder`` was asked for, to be compared; ConfigError where that can't be read there."""
+    """Read ``sweep.json`` without running any of it.
+
+    Raises:
+        ConfigError: If the file is missing, too large, or holds anything but overrides.
+    """
     try:
         content = read_json(folder / NAME, most=MOST_BYTES)
         words = content["words"] if isinstance(content, dict) else None
@@ -101,40 +115,47 @@ def _refuse_no_override(folder: Path, word: str) -> None:
 
 
 def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | None) -> list[str]:
-    """The recorded words, where all of them may be run; ConfigError names the first key that may not.
+    """Return the recorded overrides if all of them may be run.
 
-    ``config_dir`` is the folder of configs that the command itself names now: hydra runs what stands there, so the
-    record alone can't choose it.
+    Args:
+        folder: The sweep's folder.
+        recorded: The content of its ``sweep.json``.
+        config_dir: The folder of ``--config-dir`` in the present command. Hydra runs what a config folder contains, so
+            the record alone can't choose it.
+
+    Raises:
+        ConfigError: If an override is not a plain one of survlstm's own keys, or if the sweep used a config folder that
+            the present command does not name.
     """
     for word in recorded.overrides:
         why = _why_not(word)
         if why:
             raise ConfigError(
-                f"{folder / NAME} must hold plain overrides of survlstm's own keys to be completed by; {why}. Give the "
-                f"sweep's words again: survlstm train -m … {quote_word(f'{RESUME}{folder}')}"
+                f"{folder / NAME} must hold plain overrides of survlstm's own keys; {why}. Give all overrides of the "
+                f"sweep again: survlstm train -m … {quote_override(f'{RESUME}{folder}')}"
             )
     for word in recorded.overrides:
         key, _, value = word.partition("=")
         store = value.strip("'\"")
         if key == "logger.store" and store != "null":
-            advice = "Give the sweep's words again, or set MLFLOW_TRACKING_URI to that address"
+            advice = "Give all overrides of the sweep again, or set MLFLOW_TRACKING_URI to that address"
             refuse_unnamed_server(store, file=str(folder / NAME), advice=advice)
     if recorded.config_dir is not None and config_dir is None:
         raise ConfigError(
-            f"the sweep in {folder} took configs from {recorded.config_dir}; hydra runs what such a folder says, so it "
-            f"has to be named again: {RESUME}{folder} {CONFIG_DIR} {recorded.config_dir}"
+            f"the sweep in {folder} used configs from {recorded.config_dir}. Configs can run code, so the folder must "
+            f"be named again: {RESUME}{folder} {CONFIG_DIR} {recorded.config_dir}"
         )
     now = None if config_dir is None else str(Path(config_dir).absolute())
     if now != recorded.config_dir:
         raise ConfigError(
-            f"the sweep in {folder} must be completed with the configs it began with, from "
+            f"the sweep in {folder} must be completed with the configs it was started with, from "
             f"{recorded.config_dir or 'no further folder'}; found {CONFIG_DIR} {now}. Leave it out"
         )
     return recorded.overrides
 
 
 def _why_not(word: str) -> str:
-    """Why a recorded word may not be run; empty where it may."""
+    """Return why a recorded override may not be run; an empty text if it may."""
     override = OverridesParser.create().parse_override(word)
     name, _, value = word.partition("=")
     shown = name[:80]
@@ -144,7 +165,7 @@ def _why_not(word: str) -> str:
         f"found {shown}, which names a class": "_target_" in word,
         f"found more than {MOST_VALUES:,} values for {shown}": (count_values(override) or 0) > MOST_VALUES,
     }
-    return next((said for said, holds in faults.items() if holds), "") or _why_not_key(name, value)
+    return next((fault for fault, is_present in faults.items() if is_present), "") or _why_not_key(name, value)
 
 
 def _why_not_key(key: str, value: str) -> str:
@@ -153,11 +174,7 @@ def _why_not_key(key: str, value: str) -> str:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra", "tune"}
     if key in groups:
         return "" if _CHOICES.fullmatch(value) else f"found {key}, whose value is no file of that group"
-    return (
-        ""
-        if key in leaf_keys_of_schema(RunConfig) - _NOT_RECORDED
-        else f"found {key[:80]}, which is not among those keys"
-    )
+    return "" if key in schema_keys(RunConfig) - _NOT_RECORDED else f"found {key[:80]}, which is not among those keys"
 
 
 def _is_launcher(key: str, value: str) -> bool:
@@ -167,7 +184,11 @@ def _is_launcher(key: str, value: str) -> bool:
 
 
 def count_values(override: Override) -> int | None:
-    """How many values an override sweeps over, without making them; None where only a sweeper or the files can tell."""
+    """Count the values of a swept override without making them.
+
+    Returns:
+        The number of values; None if only a sweeper (an interval) or the files of a group (a glob) determine it.
+    """
     value = override.value()
     if isinstance(value, Glob | IntervalSweep):
         return None

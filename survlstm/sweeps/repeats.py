@@ -1,4 +1,4 @@
-"""A figure of several repeats → its mean and spread, and an interval that stays where the figure can be."""
+"""Mean, spread and interval of a metric over repeats of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ FEWEST_REPEATS = 3
 
 
 class RepeatSpread(NamedTuple):
-    """One figure over the finished repeats; ``sd`` needs two of them, ``interval`` FEWEST_REPEATS."""
+    """One metric over the finished repeats of a run.
+
+    Attributes:
+        mean: The mean.
+        sd: Standard deviation (n - 1); None for fewer than two repeats.
+        number: Number of repeats.
+        interval: 95 % interval of the mean; None for fewer than ``FEWEST_REPEATS`` repeats.
+    """
 
     mean: float
     sd: float | None
@@ -25,9 +32,18 @@ class RepeatSpread(NamedTuple):
 
 
 def spread_over_repeats(values: Sequence[float], figure: str) -> RepeatSpread | None:
-    """Mean, standard deviation (n - 1) and 95 % t-interval of ``nll`` or ``c_td`` over repeats; None of nothing.
+    """Compute mean, standard deviation and 95 % t-interval of a metric over repeats.
 
-    Two repeats make no interval: t has one degree of freedom then, and 12.7 standard errors say nothing.
+    The interval is computed on the logit (C-index) or logarithm (nll) of the mean by the delta method and transformed
+    back, so that it stays within the range of the metric.
+
+    Args:
+        values: One value per repeat.
+        figure: ``"nll"`` or ``"c_td"``.
+
+    Returns:
+        The spread; None without values. Two repeats have no interval: with one degree of freedom t is 12.7, and the
+        interval would say nothing.
     """
     if not values:
         return None
@@ -41,14 +57,14 @@ def spread_over_repeats(values: Sequence[float], figure: str) -> RepeatSpread | 
 
 
 def half_width(sd: float, number: int) -> float:
-    """t·sd/√n: half of the 95% t-interval of a mean over ``number`` repeats."""
+    """Return t·sd/√n, half the width of the 95 % t-interval of a mean over ``number`` repeats."""
     return float(stdtrit(number - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(number)
 
 
 def _within_range(mean: float, half: float, figure: str) -> Interval | None:
-    """mean ± half on a scale without ends, taken back: the logarithm for nll, the logit for c_td (delta method).
+    """Transform mean ± half to an unbounded scale and back: logarithm for nll, logit for c_td (delta method).
 
-    None for a mean that no such figure has.
+    Returns None if the mean is outside the range of the metric.
     """
     if not half:
         return Interval(mean, mean)

@@ -1,4 +1,4 @@
-"""A sweep's folder → summary.csv, summary.json, summary.html and figures/ in it, whole at every moment."""
+"""Write ``summary.csv``, ``summary.json``, ``summary.html`` and ``figures/`` of a sweep."""
 
 from __future__ import annotations
 
@@ -47,19 +47,26 @@ FIGURES = ("main_effects", "heat_map", "parallel")
 
 
 def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sweep:
-    """Read every run below ``folder``, write its summary there, show it, and return it.
+    """Read all runs of a sweep, write its summary and show it.
 
-    Runs may still run, have failed or been killed. ``metric``, val_nll or val_c_td, picks the winner. Without ``show``
-    the first sentence alone is logged. ConfigError where there is no run, or nothing can be written. Several processes
-    may call it at once: each file is replaced as a whole, and the last to write has read last.
+    Runs may be unfinished, failed or killed. Several processes may summarise a sweep at the same time: every file is
+    replaced as a whole, and the last process to write has read last.
+
+    Args:
+        folder: The sweep's folder.
+        metric: The metric that chooses the winner, ``val_nll`` or ``val_c_td``.
+        show: Whether to log all tables; otherwise only the first sentence.
+
+    Raises:
+        ConfigError: If there is no run, the metric is unknown, or the folder can't be written.
     """
     metric_named(metric)
     if not folder.is_dir():
         raise ConfigError(f"a sweep must be the folder that survlstm train -m made; found no folder {folder}")
-    # Before anything is made there.
+    # Checked before the lock file is created.
     _runs_below(folder)
     try:
-        # Else one that read early could write late, and the last job would be missing for good.
+        # Without the lock a process that has read early could write last, and the last job would be missing.
         with file_lock(folder / ".summary.lock"):
             sweep = read_sweep(folder, metric=metric)
             _write(folder, sweep)
@@ -84,13 +91,17 @@ def _show(sweep: Sweep) -> None:
 
 
 def read_sweep(folder: Path, *, metric: str = "val_nll") -> Sweep:
-    """The runs below a folder; ConfigError where there is none, and where the folder is that of a run."""
+    """Read the runs below a folder.
+
+    Raises:
+        ConfigError: If there is none, or if the folder is itself a run folder.
+    """
     rows = [read_run(path, name=path.relative_to(folder).as_posix()) for path in _runs_below(folder)]
     return make_sweep(folder, rows, metric=metric, planned=_planned(folder))
 
 
 def _planned(folder: Path) -> int | None:
-    """How many jobs the sweep was asked for, those that have not begun included; None where it does not say so."""
+    """Return the number of jobs that the sweep was started with; None if it is not recorded."""
     try:
         return planned_jobs(read_sweep_record(folder).words)
     except (ConfigError, HydraException):
@@ -100,15 +111,13 @@ def _planned(folder: Path) -> int | None:
 def _runs_below(folder: Path) -> list[Path]:
     found = find_runs(folder)
     if not found:
-        what = "found that of a run" if holds_a_run(folder) else "found no run"
-        raise ConfigError(
-            f"a sweep must be a folder with runs below it; {what} in {folder}. Name the folder above them"
-        )
+        what = "found a run folder" if holds_a_run(folder) else "found no run"
+        raise ConfigError(f"a sweep must be a folder with runs below it; {what}: {folder}. Name the folder above them")
     return found
 
 
 def runs_table(sweep: Sweep) -> pd.DataFrame:
-    """One line a run as summary.csv holds it; ``_low`` and ``_high`` are intervals over subjects."""
+    """Return the rows of ``summary.csv``, one per run; ``_low`` and ``_high`` are bounds of intervals over subjects."""
     chosen = {id(row) for row in sweep.winner.group.rows} if sweep.winner else set()
     group_of = {id(row): group.label for group in sweep.groups for row in group.rows}
     return pd.DataFrame(
@@ -141,7 +150,7 @@ def runs_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def console_table(sweep: Sweep) -> pd.DataFrame:
-    """One line a run, as a terminal shows it; a key that stands in the name of every run has no column."""
+    """Return one row per run for a terminal; keys that are part of every run's name have no column."""
     keys = [key for key in table_columns(sweep) if not all(f"{key}=" in row.name for row in sweep.rows)]
     return pd.DataFrame(
         [
@@ -163,7 +172,7 @@ def console_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
-    """What summary.json holds: the numbers, and in words what they mean."""
+    """Return the content of ``summary.json``."""
     winner = sweep.winner
     return {
         "banner": sweep.banner,
@@ -250,7 +259,7 @@ def _figures(split: str, nll: Estimate | None, c_td: Estimate | None) -> dict[st
 
 
 def _write(folder: Path, sweep: Sweep) -> None:
-    """Write everything aside, then rename file by file into place."""
+    """Write everything to a temporary folder, then move it into place file by file."""
     aside = Path(tempfile.mkdtemp(prefix=".summary.", dir=folder))
     try:
         runs_table(sweep).to_csv(aside / "summary.csv", index=False)
@@ -260,7 +269,7 @@ def _write(folder: Path, sweep: Sweep) -> None:
         made = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()]
         for path in made:
             os.replace(aside / path, folder / path)
-        # What an earlier summary could draw and this one can't.
+        # Remove figures of an earlier summary that this one does not have.
         for path in {Path("figures") / f"{name}.{end}" for name in FIGURES for end in ("svg", "png")} - set(made):
             (folder / path).unlink(missing_ok=True)
     finally:

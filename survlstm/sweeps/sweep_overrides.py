@@ -1,4 +1,4 @@
-"""Words of a sweep's command → what hydra is to run, in which folder, and which job is which."""
+"""Parse the command line of a sweep: the overrides to run, the sweep's folder and the names of job folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from survlstm.config.overrides import quote_word, read_flags
+from survlstm.config.overrides import quote_override, read_flags
 from survlstm.sweeps.record import RESUME, count_values, read_sweep_record, recorded_words, write_sweep_record
 from survlstm.utils.errors import ConfigError
 
@@ -20,53 +20,72 @@ MOST_CHARACTERS = 120
 
 
 class SweepWords(NamedTuple):
-    """The words for hydra; ``resumed`` is the folder of a sweep that is to be completed."""
+    """The command-line words to pass to Hydra.
+
+    Attributes:
+        words: The words, ``-m`` first.
+        resumed: The folder of the sweep to complete; None for a new sweep.
+    """
 
     words: list[str]
     resumed: Path | None
 
 
 def read_sweep_words(words: Sequence[str]) -> SweepWords:
-    """Take ``sweep.resume=SWEEP`` out of a command's words; without others, those that the sweep began with hold."""
+    """Replace ``sweep.resume=SWEEP`` by the overrides that the sweep was started with.
+
+    Args:
+        words: The words behind ``survlstm train``.
+
+    Returns:
+        The words unchanged if they name no sweep to resume. Otherwise the words to run: the recorded overrides if the
+        command has none of its own, else the command's overrides, which may differ from the recorded ones only in the
+        values of swept keys.
+
+    Raises:
+        ConfigError: If the sweep's record can't be read or run, if ``output_dir`` is given, or if the overrides
+            differ in
+            more than values of swept keys.
+    """
     named = [word for word in words if word.startswith(RESUME)]
     rest = [word for word in words if not word.startswith(RESUME)]
     if not named:
         return SweepWords(rest, None)
     folder = Path(named[-1].removeprefix(RESUME)).expanduser().absolute()
     recorded = read_sweep_record(folder)
-    asked = [word for word in rest if word not in {"-m", "--multirun"}]
-    if any(word.startswith("output_dir=") for word in asked):
-        raise ConfigError(f"{RESUME}{folder} goes on in that folder; leave out output_dir")
-    if overrides_of(asked):
-        _refuse_another(folder, recorded.words, asked)
+    requested = [word for word in rest if word not in {"-m", "--multirun"}]
+    if any(word.startswith("output_dir=") for word in requested):
+        raise ConfigError(f"{RESUME}{folder} continues in that folder; leave out output_dir")
+    if overrides_of(requested):
+        _refuse_another_sweep(folder, recorded.words, requested)
     else:
-        config_dir = read_flags(asked).config_dir
-        asked = [*asked, *recorded_words(folder, recorded, config_dir=config_dir)]
-    return SweepWords(["-m", *asked, quote_word(f"output_dir={folder}")], folder)
+        config_dir = read_flags(requested).config_dir
+        requested = [*requested, *recorded_words(folder, recorded, config_dir=config_dir)]
+    return SweepWords(["-m", *requested, quote_override(f"output_dir={folder}")], folder)
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
-    """Keep what a sweep was asked for, so that it can be completed."""
+    """Write the overrides of a sweep to its folder, so that the sweep can be completed later."""
     write_sweep_record(folder, overrides_of(words), config_dir=read_flags(words).config_dir)
 
 
 def overrides_of(words: Sequence[str]) -> list[str]:
-    """A command's words without hydra's flags and their values."""
+    """Return the overrides among a command's words, without Hydra's flags and their values."""
     return list(read_flags(words).overrides)
 
 
 def swept_keys(words: Sequence[str]) -> list[str]:
-    """The keys that take several values, in the order of the words."""
+    """Return the keys that take several values, in the order of the command line."""
     return _keys(words, swept=True)
 
 
 def fixed_keys(words: Sequence[str]) -> list[str]:
-    """The keys that are the same for all jobs: no part of a job's name."""
+    """Return the keys that have one value for all jobs; they are no part of a job's folder name."""
     return _keys(words, swept=False)
 
 
 def planned_jobs(words: Sequence[str]) -> int | None:
-    """How many combinations the words make; None where a sweeper decides as it goes."""
+    """Return the number of jobs that the overrides expand to; None if a Hydra sweeper decides while it runs."""
     if any(word.startswith("hydra/sweeper") for word in words):
         return None
     counts = [count_values(found) for found in _parsed(words) if found.is_sweep_override()]
@@ -84,7 +103,10 @@ def _parsed(words: Sequence[str]) -> list[Override]:
 
 
 def job_folder_name(overrides: str) -> str:
-    """The folder of a job: its swept overrides, with a sum of them where they can't be a file's name as they are."""
+    """Return the name of a job's folder: its swept overrides.
+
+    A hash is appended if the overrides are too long, or hold characters that a file name can't have.
+    """
     name = re.sub(r"[^\w.,=+-]+", "_", overrides).lstrip(".")
     if name == overrides and 0 < len(name) <= MOST_CHARACTERS:
         return name
@@ -92,17 +114,17 @@ def job_folder_name(overrides: str) -> str:
     return f"{name[:MOST_CHARACTERS]}-{digest}" if overrides else "job"
 
 
-def _refuse_another(folder: Path, recorded: list[str], asked: list[str]) -> None:
-    """The jobs that have ended must be jobs of what is asked for: only values of the swept keys may change."""
+def _refuse_another_sweep(folder: Path, recorded: list[str], requested: list[str]) -> None:
+    """Raise ConfigError if the requested overrides differ from the recorded ones in more than swept values."""
     swept = swept_keys(recorded)
     before, now = (
-        {word for word in overrides_of(words) if word.split("=")[0] not in swept} for words in (recorded, asked)
+        {word for word in overrides_of(words) if word.split("=")[0] not in swept} for words in (recorded, requested)
     )
-    if before != now or set(swept) != set(swept_keys(asked)):
+    if before != now or set(swept) != set(swept_keys(requested)):
         named = sorted(f"without {word}" for word in before - now) + sorted(now - before)
-        other_keys = f"swept then: {', '.join(swept)}; now: {', '.join(swept_keys(asked)) or 'nothing'}"
+        other_keys = f"swept then: {', '.join(swept)}; now: {', '.join(swept_keys(requested)) or 'nothing'}"
         changed = ", ".join(named or [other_keys])
         raise ConfigError(
-            f"a sweep is completed with the overrides it began with; in {folder} the jobs so far were run otherwise "
-            f"({changed}). Leave all of them out to take the recorded ones, or set another output_dir"
+            f"a sweep must be completed with the overrides it was started with; the jobs in {folder} were run with "
+            f"others ({changed}). Leave out all overrides to use the recorded ones, or set another output_dir"
         )

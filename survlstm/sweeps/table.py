@@ -1,6 +1,6 @@
-"""The rows of a sweep → its groups of repeats, the winner by validation, main effects, and tables of all of it.
+"""Group the runs of a sweep into repeats, choose the winner on validation, and compute main effects.
 
-Which runs are repeats of each other, and what picks the winner, is decided here and nowhere else.
+This module alone decides which runs are repeats of each other and what chooses the winner.
 """
 
 from __future__ import annotations
@@ -22,35 +22,43 @@ from survlstm.sweeps.repeats import RepeatSpread, spread_over_repeats
 from survlstm.sweeps.ties import Tie, tie_of
 from survlstm.utils.errors import ConfigError
 
-# Runs that differ in these alone are repeats of each other.
+# Runs that differ in these keys only are repeats of each other.
 REPEAT_KEYS = ("seed", "split.seed", "split.fold")
-# Where things are written and how much is said changes no figure.
+# Keys that change no metric.
 IDLE_KEYS = {"output_dir", "cache_dir", "resume", "verbose"}
 
 CONVENTIONS = {
-    "validation": "what picks the winner: subjects that also picked each run's best epoch. The best of many figures "
-    "flatters itself a little, the more so the more jobs there are",
-    "test": "for reading only: no choice on this page looks at it",
-    "interval of a run": "in the tables of jobs: the percentile bootstrap over subjects; none where there are too few "
-    "events, or where only the epochs' own figures are known",
-    "interval over repeats": "in the tables of groups: the 95% t-interval of the mean over the finished repeats, three "
-    "or more of them. It is laid on the logit of c_td and on the logarithm of nll (delta method), so that it stays "
-    "where these figures can be. It says how much seeds or folds matter, not how much another draw of subjects would; "
-    "folds share most of their training subjects, so it is rather too narrow",
-    "tied": "the best two, where the lead of the first is less than its paired uncertainty: the 95% t-interval of the "
-    "differences between repeats of the same seed and fold, or of single runs the bootstrap over the validation "
-    "subjects that both share. It does not say that other seeds would give the same order",
-    "repeats": f"runs whose overrides differ in {', '.join(REPEAT_KEYS)} alone; of them the mean counts",
-    "so far": "a run that is not finished shows its best epoch up to now, and takes no part in anything else",
-    "main effect": "the mean over the finished runs with one value of one key, whatever the other keys; where jobs "
-    "failed the values are no longer met by the same others",
+    "validation": "the subjects that choose the winner; they also chose each run's best epoch. The best of many values "
+    "is somewhat optimistic, the more so the more jobs there are",
+    "test": "shown for information; it chooses nothing on this page",
+    "interval of a run": "in the tables of jobs: percentile bootstrap over subjects; missing if there are too few "
+    "events, or if only the metrics of the epochs are known",
+    "interval over repeats": "in the tables of groups: the 95% t-interval of the mean over three or more finished "
+    "repeats, computed on the logit of c_td and the logarithm of nll (delta method), so that it stays within the range "
+    "of the metric. It shows how much seeds or folds matter, not how much another sample of subjects would; folds "
+    "share most of their training subjects, so it is rather too narrow",
+    "tied": "the best two are tied if the lead of the first is smaller than its paired uncertainty: the 95% t-interval "
+    "of the differences between repeats of the same seed and fold, or, of single runs, the bootstrap over the "
+    "validation subjects that both share. It does not say that other seeds would give the same order",
+    "repeats": f"runs whose overrides differ in {', '.join(REPEAT_KEYS)} only; their mean is compared",
+    "so far": "a run that is not finished shows its best epoch so far and takes no part in any comparison",
+    "main effect": "the mean over the finished runs with one value of one key, over all values of the other keys; if "
+    "jobs failed, these are no longer the same for each value",
     "nll": "negative log-likelihood in nats per subject; lower is better",
-    "c_td": "Antolini's time-dependent concordance; 0.5 = random, 1 = perfect ranking",
+    "c_td": "C-index, Antolini's time-dependent concordance; 0.5 = random, 1 = perfect ranking",
 }
 
 
 class Metric(NamedTuple):
-    """A validation figure that may pick the winner."""
+    """A validation metric that may choose the winner.
+
+    Attributes:
+        name: ``val_nll`` or ``val_c_td``.
+        figure: ``nll`` or ``c_td``.
+        higher: Whether higher is better.
+        words: The metric in a sentence.
+        axis: The metric as an axis label, with its direction.
+    """
 
     name: str
     figure: str
@@ -59,12 +67,12 @@ class Metric(NamedTuple):
     axis: str
 
     def of(self, row: RunRow) -> float | None:
-        """The figure of a run; None where it has none."""
+        """Return the metric of a run; None if it has none."""
         estimate: Estimate | None = getattr(row.val, self.figure)
         return estimate.value if estimate else None
 
     def order(self, value: float) -> float:
-        """Smaller is better."""
+        """Return a sort key; smaller is better."""
         return -value if self.higher else value
 
 
@@ -78,19 +86,23 @@ METRICS = {
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of that name; ConfigError names those there are."""
+    """Return the metric with a name.
+
+    Raises:
+        ConfigError: If there is no such metric; test metrics are refused.
+    """
     if name not in METRICS:
         nearest = nearest_key(name, list(METRICS))
         hint = f"; the nearest is {nearest}" if nearest else ""
         raise ConfigError(
-            f"metric must be one of {', '.join(METRICS)}, for the test split picks nothing; found {name!r}{hint}"
+            f"metric must be one of {', '.join(METRICS)}; the test split chooses nothing. Found {name!r}{hint}"
         )
     return METRICS[name]
 
 
 @dataclass(frozen=True)
 class RepeatGroup:
-    """Runs that are the same but for seed, split and fold; a run without a like is a group of one."""
+    """Runs that differ in seed, split seed and fold only; a run without repeats is a group of one."""
 
     label: str
     values: dict[str, Value]
@@ -98,16 +110,21 @@ class RepeatGroup:
 
     @property
     def finished(self) -> tuple[RunRow, ...]:
-        """Those whose figures are final."""
+        """The runs whose metrics are final."""
         return tuple(row for row in self.rows if row.is_finished)
 
     def spread(self, split: str, figure: str) -> RepeatSpread | None:
-        """``nll`` or ``c_td`` on ``val`` or ``test`` over the finished repeats; None where none has it."""
+        """Return the spread of a metric over the finished repeats; None if no repeat has it.
+
+        Args:
+            split: ``"val"`` or ``"test"``.
+            figure: ``"nll"`` or ``"c_td"``.
+        """
         splits: list[SplitMetrics] = [getattr(row, split) for row in self.finished]
         return spread_over_repeats([found.value for of in splits if (found := getattr(of, figure)) is not None], figure)
 
     def shown(self, split: str, figure: str) -> Estimate | None:
-        """Of repeats their mean and interval over repeats, of a single run its figure and interval over subjects."""
+        """Return the mean and the interval over repeats; for a single run its metric and the interval over subjects."""
         if len(self.rows) == 1:
             return getattr(getattr(self.rows[0], split), figure) if self.rows[0].is_finished else None
         found = self.spread(split, figure)
@@ -116,9 +133,13 @@ class RepeatGroup:
 
 @dataclass(frozen=True)
 class Winner:
-    """The group that validation picks, the second, and what must be said of the choice.
+    """The group chosen by validation.
 
-    ``tie`` says whether validation tells the two apart; None where there is no second.
+    Attributes:
+        group: The winner.
+        second: The second best group; None if there is none.
+        notes: Remarks on the choice.
+        tie: Whether validation distinguishes the two; None without a second group.
     """
 
     group: RepeatGroup
@@ -128,15 +149,23 @@ class Winner:
 
     @property
     def is_tied(self) -> bool:
-        """Whether the second is as good by all that validation can tell."""
+        """Whether validation does not distinguish the winner from the second."""
         return self.tie is not None and self.tie.is_tied is True
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs of a folder; ``keys`` are those that were swept, ``repeats`` those of them that make repeats.
+    """The runs of a sweep's folder.
 
-    ``planned`` is the number of jobs that were asked for, None where nothing tells.
+    Attributes:
+        folder: The sweep's folder.
+        metric: The metric that chooses the winner.
+        rows: One row per run.
+        keys: Swept keys, except those that make repeats.
+        repeats: Swept keys that make repeats.
+        groups: The runs in groups of repeats.
+        winner: The winner; None if no run has finished with the metric.
+        planned: Number of jobs requested; None if unknown.
     """
 
     folder: Path
@@ -150,30 +179,34 @@ class Sweep:
 
     @property
     def banner(self) -> str:
-        """What must be said where outcomes are drawn; empty where all stand in the records."""
+        """The warning for drawn outcomes; empty if all outcomes are read from the records."""
         drawn = sum(is_drawn(str(row.config.get("outcome._target_", ""))) for row in self.rows)
         some = f" (of {drawn} of {len(self.rows)} jobs)" if drawn < len(self.rows) else ""
         return f"{BANNER}{some}" if drawn else ""
 
     @property
     def not_begun(self) -> int:
-        """How many jobs have no folder yet."""
+        """Number of jobs that have no folder yet."""
         return max(0, (self.planned or 0) - len(self.rows))
 
     @property
     def scored(self) -> list[tuple[RunRow, float]]:
-        """Every finished run that has the metric, with it."""
+        """Every finished run that has the metric, with its value."""
         pairs = [(row, self.metric.of(row)) for row in self.rows if row.is_finished]
         return [(row, value) for row, value in pairs if value is not None]
 
     @property
     def has_repeats(self) -> bool:
-        """Whether any run has a like."""
+        """Whether any group has more than one run."""
         return any(len(group.rows) > 1 for group in self.groups)
 
 
 def make_sweep(folder: Path, rows: Sequence[RunRow], *, metric: str, planned: int | None = None) -> Sweep:
-    """Group the runs and pick the winner; ConfigError where the metric is none of METRICS."""
+    """Group the runs and choose the winner.
+
+    Raises:
+        ConfigError: If ``metric`` is not one of ``METRICS``.
+    """
     chosen = metric_named(metric)
     swept = _swept_keys(rows)
     keys = tuple(key for key in swept if key not in REPEAT_KEYS)
@@ -191,16 +224,16 @@ def make_sweep(folder: Path, rows: Sequence[RunRow], *, metric: str, planned: in
 
 
 def _swept_keys(rows: Sequence[RunRow]) -> list[str]:
-    """The overridden keys that have more than one value, in the order of the commands."""
-    told = [row for row in rows if row.overrides is not None]
-    named = dict.fromkeys(key for row in told for key in row.overrides or {} if key not in IDLE_KEYS)
-    return [key for key in named if len({row.setting(key) for row in told}) > 1]
+    """Return the overridden keys that have more than one value, in the order of the commands."""
+    recorded = [row for row in rows if row.overrides is not None]
+    named = dict.fromkeys(key for row in recorded for key in row.overrides or {} if key not in IDLE_KEYS)
+    return [key for key in named if len({row.setting(key) for row in recorded}) > 1]
 
 
 def _groups(rows: Iterable[RunRow], keys: Sequence[str]) -> tuple[RepeatGroup, ...]:
     members: dict[tuple[object, ...], list[RunRow]] = {}
     for row in rows:
-        # Of a run without a record nothing says whose repeat it is.
+        # Nothing says whose repeat a run without a manifest is.
         same = (row.folder,) if row.overrides is None else tuple(row.setting(key) for key in keys)
         members.setdefault(same, []).append(row)
     return tuple(
@@ -216,16 +249,19 @@ def _label(rows: Sequence[RunRow], keys: Sequence[str]) -> str:
 
 
 def format_setting(value: Value) -> str:
-    """A setting in words; a dash where it is not known."""
+    """Return a setting as text; a dash if it is unknown."""
     if value is None:
         return "\N{EN DASH}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def pick_best(groups: Sequence[RepeatGroup], metric: Metric) -> Winner | None:
-    """The group with the best mean by validation, the first of equals; None where no run with the metric is finished.
+    """Choose the group with the best mean on validation, the first of equal ones.
 
-    Only groups with all their repeats finished take part, unless there is none.
+    Groups with unfinished repeats take part only if no group is complete.
+
+    Returns:
+        The winner; None if no run with the metric has finished.
     """
     means = [(group, found.mean) for group in groups if (found := group.spread("val", metric.figure)) is not None]
     whole = [(group, mean) for group, mean in means if len(group.finished) == len(group.rows)]
@@ -242,21 +278,21 @@ def pick_best(groups: Sequence[RepeatGroup], metric: Metric) -> Winner | None:
 
 def _notes(ranked: Sequence[RepeatGroup], means: Sequence[tuple[RepeatGroup, float]], is_whole: bool) -> Iterable[str]:
     if not is_whole:
-        yield "No group has all its repeats finished, so those with any finished took part."
+        yield "In no group are all repeats finished; groups with some finished repeats are compared."
     left_out = len(means) - len(ranked)
     if left_out:
-        yield f"Left out of the choice, for not all repeats are finished: {left_out} of {len(means)} groups."
+        yield f"Not compared, because some of their repeats are unfinished: {left_out} of {len(means)} groups."
     numbers = sorted({len(group.finished) for group in ranked})
     if len(numbers) > 1:
-        yield f"The groups have {numbers[0]} to {numbers[-1]} finished repeats: their means are not equally firm."
+        yield f"The groups have {numbers[0]} to {numbers[-1]} finished repeats: their means are not equally precise."
     edges = _at_the_edge(ranked)
     if edges:
         more = f" and {len(edges) - 3} more" if len(edges) > 3 else ""
-        yield f"At the end of what was tried, so that better may lie beyond: {', '.join(edges[:3])}{more}."
+        yield f"The best value is at the edge of those tried, better ones may lie beyond: {', '.join(edges[:3])}{more}."
 
 
 def _at_the_edge(ranked: Sequence[RepeatGroup]) -> list[str]:
-    """The keys whose best value is the smallest or largest of three or more."""
+    """Return the keys whose best value is the smallest or largest of three or more."""
     found = []
     for key, best in ranked[0].values.items():
         values = {group.values[key] for group in ranked}
@@ -269,7 +305,7 @@ def _at_the_edge(ranked: Sequence[RepeatGroup]) -> list[str]:
 
 
 def sort_values(values: Iterable[Value]) -> list[Value]:
-    """Each value once: numbers by size, then words, then what is not known."""
+    """Return the distinct values: numbers by size, then texts, then unknown ones."""
 
     def order(value: Value) -> tuple[int, float, str]:
         if value is None or isinstance(value, str):
@@ -280,7 +316,11 @@ def sort_values(values: Iterable[Value]) -> list[Value]:
 
 
 def main_effects(sweep: Sweep) -> pd.DataFrame:
-    """One line a swept key and value: the mean of the metric over finished runs and their number; NaN of none."""
+    """Return the mean of the metric by swept key and value.
+
+    Returns:
+        A table with the columns key, value, mean of the metric (NaN without finished runs) and number of finished runs.
+    """
     lines: list[tuple[str, Value, float, int]] = []
     for key in sweep.keys:
         for value in sort_values(row.setting(key) for row in sweep.rows if row.overrides is not None):
@@ -290,7 +330,7 @@ def main_effects(sweep: Sweep) -> pd.DataFrame:
 
 
 def most_influential_keys(sweep: Sweep) -> list[str]:
-    """The swept keys, those whose means differ most first: what to show where there is no room for all."""
+    """Return the swept keys, those with the largest difference between their means first."""
     means = main_effects(sweep).groupby("key", sort=False)[f"mean {sweep.metric.name}"]
     reach = (means.max() - means.min()).fillna(0.0).sort_values(ascending=False, kind="stable")
     return list(reach.index)

@@ -1,4 +1,4 @@
-"""A sweep → the sentences that people read first, and times and costs in words."""
+"""The sentences at the top of a sweep's summary, and the formatting of its tables."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from survlstm.sweeps.repeats import FEWEST_REPEATS, RepeatSpread
 from survlstm.sweeps.table import RepeatGroup, Sweep, most_influential_keys
 from survlstm.utils.shell import format_command
 
-# With more settings neither a sentence nor a table's line is read to its end.
+# A sentence or a table row with more settings than this is too long to read.
 MOST_COLUMNS = 5
 
 
 def summary_sentences(sweep: Sweep) -> tuple[str, ...]:
-    """How the jobs ended and who is best by validation; then what the test says of it, and what to keep in mind."""
+    """Return the sentences of the summary: job states and winner, test metrics of the winner, then remarks."""
     jobs = f"{count_states(sweep)}."
     if sweep.winner is None:
         return (f"{jobs} No winner: no run has finished with a {sweep.metric.words}.",)
     best, second, tie = sweep.winner.group, sweep.winner.second, sweep.winner.tie
     first = f"{_named(best)}, {_figure(best, 'val', sweep.metric.figure)}"
-    of_test = (
-        f"On test {'the first' if sweep.winner.is_tied else 'it'} has {describe_test(best)}. The test columns pick"
-    )
+    of_test = f"On test {'the first' if sweep.winner.is_tied else 'it'} has {describe_test(best)}; test metrics choose"
     lead = f"{jobs} Best by {sweep.metric.words}: {first}."
     rest: tuple[str, ...] = ()
     if second is not None and tie is not None:
@@ -31,21 +29,21 @@ def summary_sentences(sweep: Sweep) -> tuple[str, ...]:
         rest = (f"Second: {other}; {tie.sentence}.",)
         if tie.is_tied:
             lead = f"{jobs} Tied by {sweep.metric.words}: {first}; and {other}."
-            rest = (f"The first {tie.sentence}, too little to tell the two apart.",)
+            rest = (f"The first {tie.sentence}, which is too little to distinguish the two.",)
         elif tie.is_tied is False:
             rest = (f"Second: {other}; the best {tie.sentence}.",)
     return (lead, f"{of_test} nothing.", *rest, *sweep.winner.notes)
 
 
 def _named(group: RepeatGroup) -> str:
-    """By its settings, or by its runs where those are too many for a sentence."""
+    """Return the group's settings, or the name of its first run if there are too many settings for a sentence."""
     if len(group.values) <= MOST_COLUMNS:
         return group.label
     return f"run {group.rows[0].name}" + (f" and its {len(group.rows) - 1} repeats" if len(group.rows) > 1 else "")
 
 
 def count_states(sweep: Sweep) -> str:
-    """9 jobs: 6 finished, 1 failed, 2 not begun."""
+    """Return the number of jobs by state, as in "9 jobs: 6 finished, 1 failed, 2 not begun"."""
     counts = Counter(row.state for row in sweep.rows)
     parts = [
         f"{counts[state]} {'of unknown state' if state == 'unknown' else state}" for state in STATES if counts[state]
@@ -55,13 +53,13 @@ def count_states(sweep: Sweep) -> str:
 
 
 def describe_test(group: RepeatGroup) -> str:
-    """The test figures of a group."""
+    """Return the test metrics of a group as text."""
     found = [(name, group.shown("test", name)) for name in ("c_td", "nll")]
     return " and ".join(f"{name} {format_estimate(figure)}" for name, figure in found if figure) or "no figures"
 
 
 def _figure(group: RepeatGroup, split: str, figure: str) -> str:
-    """val_nll 2.21 (2.00 to 2.40), or the mean of it."""
+    """Return a metric as text, as in "val_nll 2.21 (2.00 to 2.40)"."""
     found = format_estimate(group.shown(split, figure))
     repeats = len(group.finished)
     if repeats < 2:
@@ -71,12 +69,12 @@ def _figure(group: RepeatGroup, split: str, figure: str) -> str:
 
 
 def why_no_interval(spread: RepeatSpread) -> str:
-    """Why a figure over repeats has no interval."""
+    """Return why a metric over repeats has no interval."""
     return f"{format_count(spread.number, 'repeat')}, {FEWEST_REPEATS} are needed"
 
 
 def table_columns(sweep: Sweep) -> tuple[str, ...]:
-    """The swept keys that get a column each in a table of runs: of too many those whose means differ most."""
+    """Return the swept keys that get a column in tables of runs; if there are many, those with the largest effects."""
     swept = (*sweep.keys, *sweep.repeats)
     if len(swept) <= MOST_COLUMNS:
         return swept
@@ -85,7 +83,7 @@ def table_columns(sweep: Sweep) -> tuple[str, ...]:
 
 
 def failure_sentence(row: RunRow) -> str:
-    """Why a run failed or stopped, with its folder where the sentence leaves that open."""
+    """Return why a run failed or stopped, with its folder in the command that resumes it."""
     return row.record.sentence.replace("survlstm train resume=RUN", format_command("train", f"resume={row.folder}"))
 
 

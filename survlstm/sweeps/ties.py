@@ -1,4 +1,4 @@
-"""The two best of a sweep → whether validation tells them apart, by paired differences; the test decides nothing."""
+"""Decide whether validation distinguishes the two best groups of a sweep, by paired differences."""
 
 from __future__ import annotations
 
@@ -17,23 +17,35 @@ from survlstm.runs.validation_file import ValidationPredictions, read_validation
 from survlstm.sweeps.load_runs import RunRow, Value
 from survlstm.sweeps.repeats import CONFIDENCE, FEWEST_REPEATS, half_width
 
-# Of the validation split, as for the intervals of a verdict.
+# Events of the validation split, as for the intervals of an evaluation.
 FEWEST_EVENTS = 30
 RESAMPLES = 1000
 
 
 class Tie(NamedTuple):
-    """Whether the second is tied with the best; None where nothing can be said. ``sentence`` gives the figures."""
+    """The comparison of the two best groups.
+
+    Attributes:
+        is_tied: Whether the lead is smaller than its uncertainty; None if that can't be computed.
+        sentence: The lead with its interval, or why there is none.
+    """
 
     is_tied: bool | None
     sentence: str
 
 
 def tie_of(best: Sequence[RunRow], second: Sequence[RunRow], *, figure: str, repeat_keys: Sequence[str]) -> Tie:
-    """Compare two groups by ``figure``, nll or c_td, of their finished runs on their validation subjects.
+    """Compare the two best groups by their finished runs on validation subjects.
 
-    Repeats are paired by ``repeat_keys`` (seed and fold), and the mean of their differences stands beside its 95%
-    t-interval. Single runs are paired by subject: the bootstrap resamples the subjects that both were validated on.
+    Repeats are paired by ``repeat_keys``, and the mean of their differences has a 95 % t-interval. Single runs are
+    paired
+    by subject: the bootstrap resamples the subjects that both runs were validated on.
+
+    Args:
+        best: Runs of the best group.
+        second: Runs of the second group.
+        figure: ``"nll"`` or ``"c_td"``.
+        repeat_keys: Config keys that pair the repeats, such as seed and fold.
     """
     if len(best) == len(second) == 1:
         return _by_subjects(best[0], second[0], figure)
@@ -54,8 +66,7 @@ def _by_repeats(best: dict[tuple[Value, ...], float], second: dict[tuple[Value, 
     mean, half = float(lead.mean()), half_width(float(lead.std(ddof=1)), len(shared))
     digits = _digits(half)
     margin = f"{format_number(mean, digits)} ± {format_number(half, digits)}"
-    said = f"leads by {margin} (95%, paired over {len(shared)} repeats)"
-    return Tie(abs(mean) <= half, said)
+    return Tie(abs(mean) <= half, f"leads by {margin} (95%, paired over {len(shared)} repeats)")
 
 
 def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
@@ -82,14 +93,14 @@ def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
 
 
 def _digits(half: float) -> int:
-    """As many decimals as give an uncertainty two significant digits, and never fewer than other figures have."""
+    """Return the number of decimals that shows an uncertainty with two significant digits, at least three."""
     return 3 if half <= 0 else max(3, 1 - math.floor(math.log10(half)))
 
 
 def _difference(ours: ValidationPredictions, theirs: ValidationPredictions, figure: str) -> Difference | None:
     bootstrap = Bootstrap(RESAMPLES, CONFIDENCE, FEWEST_EVENTS, seed=0)
     if figure == "nll":
-        # Of a mean the resamples cost nothing; those of a rank do, and are made where they are asked for.
+        # The mean of a resample is a weighted sum; a concordance has to be computed anew for each resample.
         nll = [nll_by_subject(one.hazard, ours.step, ours.event) for one in (ours, theirs)]
         weights = list(bootstrap.weights(len(ours.step)))
         first, second = (np.concatenate([weight @ one / len(one) for weight in weights]) for one in nll)

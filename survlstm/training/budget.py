@@ -1,4 +1,4 @@
-"""Time and price → what a run has used, what it will use at most, and whether its budget is spent."""
+"""Measure a run's training time and cost, and say when its budget is spent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class BudgetMeter:
-    """Runs from the moment it is made, on top of ``seconds_before``, those of the run's earlier lives."""
+    """Measure elapsed time and cost from the moment the meter is created.
+
+    Attributes:
+        cost_per_hour: Price of the machine in dollars per hour; None where no price is known.
+        budget_hours: Hours that the run may use, earlier processes included; None for no limit.
+        budget_dollars: Dollars that the run may use; None for no limit. Needs ``cost_per_hour``.
+        seconds_before: Seconds that earlier processes of a resumed run have used.
+        clock: Monotonic clock in seconds.
+        started: Reading of the clock when the meter was created.
+    """
 
     cost_per_hour: float | None = None
     budget_hours: float | None = None
@@ -23,16 +32,20 @@ class BudgetMeter:
 
     @property
     def seconds(self) -> float:
-        """Since the run began, without the time between its lives."""
+        """Seconds used by the run, without the time between a stop and its resumption."""
         return self.seconds_before + self.clock() - self.started
 
     def cost(self, seconds: float) -> float | None:
-        """Dollars; None without a price."""
+        """Return the cost of a duration.
+
+        Returns:
+            Dollars, or None where no price is known.
+        """
         return None if self.cost_per_hour is None else seconds / 3600 * self.cost_per_hour
 
     @property
     def spent(self) -> str | None:
-        """Which budget is spent, in words."""
+        """A sentence that names the budget that is spent; None while none is."""
         if self.budget_hours is not None and self.seconds >= self.budget_hours * 3600:
             return f"the budget of {self.budget_hours:g} hours is spent"
         cost = self.cost(self.seconds)
@@ -42,12 +55,17 @@ class BudgetMeter:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as people say it: 4.2 s, 3 min 20 s, 2 h 05 min."""
+    """Format a duration for people.
+
+    Example:
+        >>> format_duration(4.21), format_duration(200), format_duration(7500)
+        ('4.2 s', '3 min 20 s', '2 h 05 min')
+    """
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"

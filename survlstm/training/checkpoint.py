@@ -1,4 +1,4 @@
-"""Training state → checkpoints/{best,last,previous,epoch_0010}.pt, each whole, checked by its sum, or not there."""
+"""Write and read checkpoints, each protected by a checksum and replaced atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from survlstm.training.history import History
 from survlstm.utils.errors import CheckpointError
 from survlstm.utils.write_access import write_error
 
-# A checkpoint is a zip archive; its sum stands in the archive's comment, which torch.load passes over.
+# A checkpoint is a zip archive; its checksum is stored in the archive's comment, which torch.load ignores.
 SEAL = b"survlstm sha256 "
 SEAL_LENGTH = len(SEAL) + 64
 SAVED = "training must be saved"
@@ -25,10 +25,17 @@ SAVED = "training must be saved"
 
 @dataclass(frozen=True)
 class Checkpointer:
-    """Writes into a run's folder: states of plain values and tensors, so that they load with ``weights_only=True``.
+    """Write the checkpoints and the history of one run.
 
-    ``about`` travels in every checkpoint: the resolved config, the vocabulary and what else a reader needs to build the
-    model again. A state before the last one is kept as ``previous``, for the case that the last one is damaged.
+    The folder ``checkpoints`` holds ``best.pt`` (weights of the best epoch), ``last.pt`` (the whole training state),
+    ``previous.pt`` (the state before that, in case ``last.pt`` is damaged) and ``epoch_0010.pt`` and so on. They hold
+    plain values and tensors only, so that ``torch.load`` reads them with ``weights_only=True``.
+
+    Attributes:
+        run_folder: Folder of the run; it must exist.
+        every_epochs: A state is kept for good at the end of every n-th epoch.
+        about: Stored in every checkpoint: the resolved config, the vocabulary and whatever else is needed to rebuild
+            the model.
     """
 
     run_folder: Path
@@ -37,22 +44,38 @@ class Checkpointer:
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoints stand."""
+        """The folder that holds the checkpoints."""
         return self.run_folder / "checkpoints"
 
     def open(self) -> None:
-        """Make the folder; once, so that a run folder that vanishes is noticed and not made again."""
+        """Create the checkpoint folder.
+
+        It is created once, before training, so that a run folder that is deleted during training raises an error
+        instead of being created again.
+
+        Raises:
+            CheckpointError: The folder can't be created.
+        """
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise write_error(SAVED, self.folder, error) from error
 
     def save_best(self, model: dict[str, Any], *, epoch: int) -> None:
-        """The weights of the best epoch so far."""
+        """Write the weights of the best epoch so far to ``best.pt``."""
         write_checkpoint(self.folder / "best.pt", {"model": model, "epoch": epoch, "about": self.about})
 
     def save_last(self, state: dict[str, Any], *, epoch: int, is_epochs_end: bool) -> None:
-        """The whole state of training; one to keep at the end of every n-th epoch."""
+        """Write the whole training state to ``last.pt``, and to ``epoch_N.pt`` at the end of every n-th epoch.
+
+        Args:
+            state: Model, optimizer, scheduler and everything else that resuming needs; see ``saved_state.PARTS``.
+            epoch: The last epoch that the state contains, whole or in part.
+            is_epochs_end: Whether that epoch is complete.
+
+        Raises:
+            CheckpointError: A file can't be written; the checkpoints that were there before are unchanged.
+        """
         content = _sealed({**state, "epoch": epoch, "about": self.about})
         if is_epochs_end and epoch % self.every_epochs == 0:
             _write(self.folder / f"epoch_{epoch:04d}.pt", content)
@@ -60,7 +83,7 @@ class Checkpointer:
         _write(self.folder / "last.pt", content)
 
     def save_history(self, history: History) -> None:
-        """history.json of the run."""
+        """Write ``history.json`` into the run's folder."""
         path = self.run_folder / "history.json"
         try:
             history.write(path)
@@ -68,79 +91,103 @@ class Checkpointer:
             raise write_error(SAVED, path, error) from error
 
     def best(self) -> dict[str, Any]:
-        """The checkpoint of the best epoch."""
+        """Load the checkpoint of the best epoch."""
         return load_checkpoint(self.folder / "best.pt")
 
     def _keep_previous(self) -> None:
         last, previous = self.folder / "last.pt", self.folder / "previous.pt"
-        aside = self.folder / f".previous.pt.{os.getpid()}"
+        temporary = self.folder / f".previous.pt.{os.getpid()}"
         if not last.exists():
             return
         try:
-            aside.unlink(missing_ok=True)
-            # By a second name, not by renaming: at no moment is there no last.pt.
+            temporary.unlink(missing_ok=True)
+            # A hard link instead of a rename, so that last.pt exists at every moment.
             with suppress(OSError):  # a file system without hard links
-                os.link(last, aside)
-            if not aside.exists():
-                last.replace(aside)
-            aside.replace(previous)
+                os.link(last, temporary)
+            if not temporary.exists():
+                last.replace(temporary)
+            temporary.replace(previous)
         except OSError as error:
             raise write_error(SAVED, previous, error) from error
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write plain values and tensors, with their checksum: as a whole, or CheckpointError and nothing has changed."""
+    """Write plain values and tensors, with their checksum, and replace the file atomically.
+
+    Raises:
+        CheckpointError: The file can't be written; what was there before is unchanged.
+    """
     _write(path, _sealed(content))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything from it; CheckpointError where it is torn, changed or not there."""
+    """Read a checkpoint onto the CPU without executing code from it.
+
+    Returns:
+        The content that ``write_checkpoint`` was given.
+
+    Raises:
+        CheckpointError: The file is missing, truncated or changed, or holds more than plain values and tensors.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise CheckpointError(f"a checkpoint must stand at {path}; found none. Name the folder of a run") from error
+        raise CheckpointError(f"there must be a checkpoint at {path}; found none. Name the folder of a run") from error
     except OSError as error:
         raise CheckpointError(f"{path} must be a checkpoint that can be read; the system says: {error}") from error
     archive, seal = content[:-SEAL_LENGTH], content[-SEAL_LENGTH:]
     if not seal.startswith(SEAL):
         raise CheckpointError(
-            f"{path} must be a whole checkpoint; its end is missing: it is torn, or of an older survlstm"
+            f"{path} must be a whole checkpoint; its end is missing: it was truncated, or written by an older survlstm"
         )
     if seal != _seal_of(archive):
         raise CheckpointError(f"{path} must be a whole checkpoint; its checksum is wrong: it was damaged or changed")
     try:
         _refuse_compressed(content)
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if not (isinstance(found, dict) and all(isinstance(name, str) for name in found)):
-            raise ValueError("it must hold a table of parts")
-        return found
-    # Sealed, and yet not what torch can read without running code from it.
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if not (isinstance(loaded, dict) and all(isinstance(name, str) for name in loaded)):
+            raise ValueError("it must be a dictionary with text keys")
+        return loaded
+    # The checksum fits, but torch can't read the archive without executing code from it; it raises many types.
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({said})") from error
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({reason})") from error
 
 
 def _refuse_compressed(content: bytes) -> None:
-    """torch stores its parts as they are; unpacked, some kilobytes could become all of the memory."""
+    """Raise ValueError for a compressed archive: a few kilobytes could fill the memory when they are unpacked.
+
+    torch writes its archives uncompressed.
+    """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
             raise ValueError("its parts are compressed")
 
 
 class LatestState(NamedTuple):
-    """The last whole state of a run, None where none was saved yet; which file it is; the files that are damaged."""
+    """The last readable training state of a run.
+
+    Attributes:
+        state: The state; None where no checkpoint was saved yet.
+        message: Names the file that is used, and why another one is not.
+        damaged: Checkpoints that can't be read.
+    """
 
     state: dict[str, Any] | None
-    said: str
+    message: str
     damaged: tuple[Path, ...]
 
 
 def load_latest(folder: Path) -> LatestState:
-    """The last state saved in a folder of checkpoints, or the one before it where that is damaged.
+    """Load ``last.pt``, or ``previous.pt`` where that is damaged.
 
-    CheckpointError where there are some and none is whole.
+    Args:
+        folder: The folder ``checkpoints`` of a run.
+
+    Raises:
+        CheckpointError: There are checkpoints, and none of them can be read.
     """
-    damaged, said = [], []
+    damaged, messages = [], []
     for path in (folder / "last.pt", folder / "previous.pt"):
         if not path.exists():
             continue
@@ -148,25 +195,36 @@ def load_latest(folder: Path) -> LatestState:
             state = load_checkpoint(path)
         except CheckpointError as error:
             damaged.append(path)
-            said.append(str(error))
+            messages.append(str(error))
         else:
-            return LatestState(state, "; ".join([*said, f"{path.name} is used"]), tuple(damaged))
+            return LatestState(state, "; ".join([*messages, f"{path.name} is used"]), tuple(damaged))
     if damaged:
-        raise CheckpointError("; ".join(said) + ". Nothing is left to go on from; train again in another folder")
+        raise CheckpointError(
+            "; ".join(messages) + ". No checkpoint is left to resume from; train again in another folder"
+        )
     return LatestState(None, "no checkpoint was saved yet", ())
 
 
 def remove_unfinished(run_folder: Path, damaged: tuple[Path, ...]) -> None:
-    """Remove what killed processes left half written, and set damaged checkpoints aside; for the run's owner only."""
+    """Remove temporary files of killed processes, and rename damaged checkpoints to ``NAME.damaged``.
+
+    Only the process that holds the run's lock may call this: it would remove another one's files while they are
+    written.
+    """
     for path in [*run_folder.glob("checkpoints/.*.pt.*"), *run_folder.glob(".*.json.*"), *run_folder.glob(".*.yaml.*")]:
         path.unlink()
     for path in damaged:
-        # Else the next save would keep it as the previous one.
+        # Otherwise the next save would keep it as previous.pt.
         path.replace(path.with_name(f"{path.stem}.damaged"))
 
 
 class _Sealed(NamedTuple):
-    """A checkpoint as the bytes of an archive, the last two of which count its comment, and the comment."""
+    """The bytes of a checkpoint.
+
+    Attributes:
+        archive: The zip archive; its last two bytes give the length of its comment.
+        seal: The comment, which holds the checksum.
+    """
 
     archive: memoryview
     seal: bytes
@@ -176,7 +234,7 @@ def _sealed(content: dict[str, Any]) -> _Sealed:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     archive = buffer.getbuffer()
-    # A zip archive ends with the length of its comment, so far 0.
+    # A zip archive ends with the length of its comment, which torch leaves at 0.
     archive[-2:] = SEAL_LENGTH.to_bytes(2, "little")
     return _Sealed(archive, _seal_of(archive))
 

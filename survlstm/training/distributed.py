@@ -1,4 +1,4 @@
-"""Processes that train one model together, as torchrun starts them → who adds up what; one process is a world too."""
+"""Exchange tensors and values between the processes that train one model under torchrun."""
 
 from __future__ import annotations
 
@@ -16,16 +16,27 @@ from torch import Tensor, nn
 from survlstm.training.torchrun import launched_processes
 from survlstm.utils.errors import ConfigError, ProcessLostError
 
-# A process may wait that long for another one that prepares data; one that dies is noticed by torchrun at once.
-PATIENCE = datetime.timedelta(days=1)
+# How long a collective call waits for the other ranks: one of them may be preparing data. torchrun itself notices a
+# process that dies at once.
+COLLECTIVE_TIMEOUT = datetime.timedelta(days=1)
 
-# What gloo says where the other end of a connection is gone.
-GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
+# Gloo's error texts for a connection whose other end has exited.
+LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One of ``size`` processes. Numbers and decisions travel over gloo, gradients on CUDA over NCCL."""
+    """The processes that train one model together, as one of them sees them; a single process is a group of size 1.
+
+    Numbers and decisions are exchanged over gloo, gradients on CUDA over NCCL. Every method that communicates must be
+    called by all ranks, in the same order.
+
+    Attributes:
+        rank: Rank of this process in the group.
+        size: Number of processes in the group (torch's world size).
+        local_rank: Rank of this process among those of its host.
+        gradients: The NCCL group for gradients; None to exchange them over gloo.
+    """
 
     rank: int = 0
     size: int = 1
@@ -34,41 +45,55 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """The one process that writes and logs."""
+        """Whether this is rank 0, the only one that writes files and logs."""
         return self.rank == 0
 
-    def add(self, values: Tensor) -> Tensor:
-        """The sum of a tensor on the host over all processes, in each of them."""
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
+        """Sum a tensor over all ranks, in place.
+
+        Args:
+            values: A tensor on the CPU, of the same shape on every rank.
+
+        Returns:
+            The same tensor, which holds the sum on every rank.
+        """
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def most(self, number: int) -> int:
-        """The largest of the processes' numbers."""
+    def all_reduce_max(self, number: int) -> int:
+        """Return the largest of all ranks' numbers, on every rank."""
         if self.size == 1:
             return number
-        found = torch.tensor(number)
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
-        return int(found)
+        largest = torch.tensor(number)
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        return int(largest)
 
-    def shared(self, value: Any) -> Any:
-        """What the main process has, in all of them."""
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value on every rank; the value must be picklable."""
         if self.size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-        """Add every process's gradients, in place, and its loss, which is returned; one exchange for all.
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
+        """Sum the gradients and the loss over all ranks, in a single collective call.
 
-        Nothing is gained by exchanging while gradients are computed, as DistributedDataParallel does: those of an LSTM
-        are all complete at its first visit only.
+        Exchanging gradients while the backward pass still runs, as DistributedDataParallel does, would gain nothing:
+        all gradients of an LSTM are complete only when backpropagation reaches the first visit.
+
+        Args:
+            parameters: Their ``grad`` is replaced by the sum; None on a rank counts as zeros.
+            loss: This rank's loss, a scalar on the parameters' device.
+
+        Returns:
+            The loss summed over all ranks.
         """
         if self.size == 1:
             return loss
         held = [(parameter, parameter.grad) for parameter in parameters]
-        # A process without a subject in this batch has none yet.
+        # A rank that holds no subject of this batch has no gradients.
         gradients = [torch.zeros_like(parameter) if grad is None else grad for parameter, grad in held]
         together = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
         dist.all_reduce(together, group=self.gradients)
@@ -78,20 +103,25 @@ class ProcessGroup:
         return loss.squeeze(0)
 
     @contextmanager
-    def losses_told(self) -> Iterator[None]:
-        """What an exchange says where another process has gone, as a sentence."""
+    def report_lost_process(self) -> Iterator[None]:
+        """Translate gloo's error about a closed connection.
+
+        Raises:
+            ProcessLostError: Another process of the group has exited while the block ran.
+        """
         try:
             yield
         except RuntimeError as error:
-            if self.size > 1 and any(words in str(error) for words in GONE):
+            if self.size > 1 and any(text in str(error) for text in LOST_CONNECTION):
                 raise ProcessLostError(
-                    f"another of the {self.size} processes has ended, and says itself why; nothing goes on without it"
+                    f"another of the {self.size} processes has ended, and training can't continue without it; its own "
+                    "output gives the reason"
                 ) from error
             raise
 
     @contextmanager
-    def one_first(self) -> Iterator[None]:
-        """Each host's first process goes through the block before its others: what it caches they find."""
+    def local_main_first(self) -> Iterator[None]:
+        """Run the block on each host's local rank 0 before its other ranks, which then find what it cached."""
         if self.size > 1 and self.local_rank:
             dist.barrier()
         yield
@@ -104,7 +134,17 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextmanager
 def join_process_group(device_type: str) -> Iterator[ProcessGroup]:
-    """The world of this process, joined until the block ends."""
+    """Join the process group that torchrun describes in the environment, and leave it when the block ends.
+
+    Args:
+        device_type: ``cuda`` or ``cpu``, the type of the device that holds the gradients.
+
+    Yields:
+        The group; ``SINGLE_PROCESS`` where torchrun has started one process or did not start this one.
+
+    Raises:
+        ConfigError: ``WORLD_SIZE`` is above 1, and ``RANK`` or ``LOCAL_RANK`` is not set.
+    """
     if launched_processes() == 1:
         yield SINGLE_PROCESS
         return
@@ -116,9 +156,9 @@ def join_process_group(device_type: str) -> Iterator[ProcessGroup]:
             f"{launched_processes()} alone. Start torchrun --nproc-per-node={launched_processes()} -m survlstm "
             f"train trainer=ddp"
         ) from error
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    dist.init_process_group("gloo", timeout=COLLECTIVE_TIMEOUT)
     try:
-        group = dist.new_group(backend="nccl", timeout=PATIENCE) if device_type == "cuda" else None
+        group = dist.new_group(backend="nccl", timeout=COLLECTIVE_TIMEOUT) if device_type == "cuda" else None
         yield ProcessGroup(rank, dist.get_world_size(), local_rank, group)
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Validation losses, one an epoch → is this the best, and is it time to stop."""
+"""Decide from the validation losses which epoch is the best and when to stop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import Any
 
 @dataclass
 class EarlyStopping:
-    """Stops after ``patience`` epochs in a row without an improvement of more than ``min_delta``; None never stops.
+    """Stop after ``patience`` epochs in a row that improve the loss by no more than ``min_delta``.
 
-    The best epoch is the one with the lowest loss at all; ``min_delta`` only decides what counts as progress.
+    The best epoch is the one with the lowest loss; ``min_delta`` only decides which epochs count as an improvement.
+
+    Attributes:
+        patience: Epochs without improvement before training stops; None never stops.
+        min_delta: Decrease of the loss, in nats per subject, that an improvement must exceed.
+        best_loss: Lowest loss so far.
+        best_epoch: The epoch with that loss, counted from 1; 0 before the first one.
+        reference: Loss of the last epoch that counted as an improvement.
+        waited: Epochs since then.
     """
 
     patience: int | None
@@ -22,7 +30,11 @@ class EarlyStopping:
     waited: int = 0
 
     def update(self, loss: float, epoch: int) -> bool:
-        """True where this epoch is the best so far."""
+        """Record the validation loss of an epoch.
+
+        Returns:
+            Whether this epoch is the best so far.
+        """
         if loss < self.reference - self.min_delta:
             self.reference, self.waited = loss, 0
         else:
@@ -34,15 +46,15 @@ class EarlyStopping:
 
     @property
     def should_stop(self) -> bool:
-        """True once patience has run out."""
+        """Whether patience has run out."""
         return self.patience is not None and self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """What it has seen; its settings are not part of it."""
+        """Return what was recorded; ``patience`` and ``min_delta`` come from the config and are left out."""
         names = ("best_loss", "best_epoch", "reference", "waited")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         for name, value in state.items():
             setattr(self, name, value)

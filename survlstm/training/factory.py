@@ -1,4 +1,4 @@
-"""Build the trainer's objects from a validated config."""
+"""Build the trainer and its parts from a validated config."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema import RunConfig
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.distributed import ProcessGroup
@@ -21,12 +21,21 @@ from survlstm.training.trainer import Callback, Trainer
 
 
 def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
-    """The optimizer over all of the model's parameters."""
+    """Build the optimizer over all of the model's parameters."""
     return instantiate(config, params=list(model.parameters()))
 
 
-def build_train_step(config: RunConfig, model: nn.Module, device: torch.device, world: ProcessGroup) -> TrainStep:
-    """What takes a step of the optimizer."""
+def build_train_step(
+    config: RunConfig, model: nn.Module, device: torch.device, process_group: ProcessGroup
+) -> TrainStep:
+    """Build the optimizer and the step that uses it.
+
+    Args:
+        config: Config of the run; its sections ``optimizer`` and ``trainer`` are used.
+        model: The model, already on ``device``.
+        device: Where the gradients are computed.
+        process_group: The processes that share each effective batch.
+    """
     return TrainStep(
         model,
         build_optimizer(config.optimizer, model),
@@ -35,40 +44,52 @@ def build_train_step(config: RunConfig, model: nn.Module, device: torch.device, 
         precision=getattr(torch, config.trainer.precision),
         micro_batch_size=config.trainer.micro_batch_size,
         on_oom=config.trainer.on_oom,
-        world=world,
+        process_group=process_group,
     )
 
 
 def build_trainer(
     config: RunConfig,
-    learner: TrainStep,
+    train_step: TrainStep,
     checkpointer: Checkpointer,
-    meter: BudgetMeter,
-    watchers: tuple[Callback, ...],
+    budget: BudgetMeter,
+    callbacks: tuple[Callback, ...],
 ) -> Trainer:
-    """The training loop."""
+    """Build the training loop.
+
+    Args:
+        config: Config of the run; its sections ``trainer`` and ``scheduler`` and its seed are used.
+        train_step: Model and optimizer.
+        checkpointer: Writes the run's checkpoints and history.
+        budget: Started when the command began, so that it counts preparation too.
+        callbacks: Called after every epoch, on rank 0 only.
+    """
     settings = config.trainer
     return Trainer(
-        learner=learner,
-        scheduler=build_schedule(config.scheduler, learner.optimizer),
-        stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
+        train_step=train_step,
+        scheduler=build_schedule(config.scheduler, train_step.optimizer),
+        early_stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
         checkpointer=checkpointer,
-        meter=meter,
+        budget=budget,
         seed=config.seed,
         minutes_between_saves=settings.checkpoint.every_minutes,
-        watchers=watchers if learner.world.is_main else (),
+        callbacks=callbacks if train_step.process_group.is_main else (),
     )
 
 
 def build_logger(config: SwapPoint) -> Logger:
-    """What shows the run elsewhere, kept from stopping it; ConfigError where its package is missing."""
+    """Build the logger, wrapped so that its errors and delays can't stop the run.
+
+    Raises:
+        ConfigError: The logger's package is not installed.
+    """
     if config.settings()["_target_"] is None:
         return NoLogger()
     return BackgroundLogger(instantiate(config))
 
 
 def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:
-    """The learning-rate schedule; ``scheduler=none`` keeps the rate."""
+    """Build the learning-rate schedule; with ``scheduler=none`` the learning rate is constant."""
     if config.settings()["_target_"] is None:
         return Schedule(None)
     return Schedule(instantiate(config, optimizer=optimizer))

@@ -1,4 +1,4 @@
-"""What each epoch gave → history.json, whole after every epoch."""
+"""Record the figures of every epoch and write them to ``history.json``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from survlstm.utils.stored_files import parse_fields, read_json
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history; losses in nats per subject, seconds of training alone."""
+    """The figures of one epoch.
+
+    Attributes:
+        epoch: Number of the epoch, counted from 1.
+        train_loss: Mean negative log-likelihood of the training subjects, in nats per subject.
+        val_loss: The same of the validation subjects, after the epoch.
+        val_c_td: Time-dependent C-index (Antolini) of the validation subjects.
+        lr: Learning rate of the first parameter group during the epoch.
+        grad_norm: Mean over the steps of the gradient norm before clipping.
+        seconds: Training time; validation and saving are left out.
+        subjects_per_second: Training subjects over ``seconds``.
+    """
 
     epoch: int
     train_loss: float
@@ -29,13 +40,16 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run has used up to its last save, in all its processes' lives.
+    """What a run has used up to its last save, earlier processes of a resumed run included.
 
-    ``seconds`` run from the start of the command, and leave out what a killed process did after its last save.
-    ``seconds_at_most`` are those of a run in which all epochs are trained, validation and evaluation left out. Costs
-    are dollars, None without a price. ``peak_bytes`` is the most memory of the main process and ``peak_device_bytes``
-    the most allocated on its CUDA device, both since the run was last started. ``device_busy`` is the share of the
-    training time in which the device was busy, where its driver reports it.
+    Attributes:
+        seconds: Time since the command started; what a killed process did after its last save is left out.
+        seconds_at_most: Estimated time if all epochs are trained, without the validation and evaluation still to come.
+        cost: Dollars for ``seconds``; None where no price is known.
+        cost_at_most: Dollars for ``seconds_at_most``; None where no price is known.
+        peak_bytes: Peak memory of the main process since the run was last started.
+        peak_device_bytes: Peak memory allocated on its CUDA device since then; None on the CPU.
+        device_busy: Share of the training time in which the device was busy; None where its driver does not report it.
     """
 
     seconds: float = 0.0
@@ -49,7 +63,15 @@ class Usage:
 
 @dataclass
 class Progress:
-    """Where training stands: ``steps`` of ``epoch`` are done, with these sums over their subjects and steps."""
+    """How much of the current epoch is done.
+
+    Attributes:
+        epoch: The current epoch, counted from 1.
+        steps: Optimizer steps done in it.
+        loss_sum: Sum of the losses of all subjects of these steps, in nats.
+        norm_sum: Sum of the gradient norms of these steps.
+        seconds: Training time spent in the epoch.
+    """
 
     epoch: int = 1
     steps: int = 0
@@ -60,9 +82,16 @@ class Progress:
 
 @dataclass
 class History:
-    """The epochs so far, and the facts that stand for the whole run.
+    """The figures of all epochs so far, and the facts about the whole run.
 
-    ``events`` says what happened on the way: that it went on after a stop, on another machine, with smaller parts.
+    Attributes:
+        parameters: Number of the model's parameters.
+        parameters_per_subject: The same over the number of training subjects.
+        epochs: The epochs, in order.
+        best_epoch: Number of the epoch with the lowest validation loss; 0 before the first has ended.
+        stopped: Why training ended; empty while it runs.
+        usage: Time, memory and cost.
+        events: What happened during training, such as a resumption, another machine or a smaller micro-batch.
     """
 
     parameters: int
@@ -75,28 +104,39 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The epoch whose weights are kept; IndexError before the first one has ended."""
+        """The epoch whose weights are kept; raises IndexError before the first epoch has ended."""
         return self.epochs[self.best_epoch - 1]
 
     def as_plain(self) -> dict[str, Any]:
-        """As a checkpoint and history.json hold it."""
+        """Return plain values, as a checkpoint and ``history.json`` hold them."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_plain(cls, plain: Any) -> History:
-        """From what ``as_plain`` gave; ValueError where a part is missing, unknown or not of its type."""
+        """Build a history from what ``as_plain`` returned.
+
+        Raises:
+            ValueError: A field is missing, unknown or of another type.
+        """
         if not (isinstance(plain, dict) and isinstance(plain.get("epochs"), list)):
             raise ValueError("a history must hold a list of epochs")
         epochs = [parse_fields(Epoch, epoch) for epoch in plain["epochs"]]
         return parse_fields(cls, {**plain, "epochs": epochs, "usage": parse_fields(Usage, plain.get("usage"))})
 
     def write(self, path: Path) -> None:
-        """Replace the file as a whole: a reader never sees half a history."""
+        """Write the history as JSON, replacing the file atomically."""
         write_json(path, self.as_plain())
 
 
 def read_history(folder: Path) -> History:
-    """The history.json of a run; null stands for what is not finite. CheckpointError where it can't be used."""
+    """Read the ``history.json`` of a run; null is read as NaN.
+
+    Args:
+        folder: Folder of the run.
+
+    Raises:
+        CheckpointError: The file is missing, or is not a valid history.
+    """
     try:
         plain = read_json(folder / "history.json")
         for epoch in plain["epochs"]:
@@ -107,5 +147,5 @@ def read_history(folder: Path) -> History:
         return history
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"a run must leave its history.json; {folder} has none that can be used: {type(error).__name__}: {error}"
+            f"the folder of a run must hold a valid history.json; {folder} does not: {type(error).__name__}: {error}"
         ) from error

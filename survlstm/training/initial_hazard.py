@@ -1,4 +1,4 @@
-"""Labels of the training subjects → the hazards that a model starts from."""
+"""Compute the hazards that a model starts from, from the labels of the training subjects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from survlstm.utils.errors import OutcomeError
 
 
 def initial_hazard(tensors: Tensors) -> tuple[float, ...]:
-    """Events over at-risk steps of the training subjects: one figure on the visit clock, one a step on the landmark's.
+    """Estimate the mean hazard of the training subjects, for the bias of the model's last layer.
 
-    A step's figure counts one subject more, with the mean hazard: no step has a hazard of 0 or 1. Raises OutcomeError
-    where there is no event, or no survived step.
+    The estimate is events over at-risk steps. On the landmark clock each step is estimated on its own, with one more
+    at-risk subject that has the mean hazard, so that no step gets a hazard of 0 or 1.
+
+    Returns:
+        One hazard on the visit clock; one for each step on the landmark clock.
+
+    Raises:
+        OutcomeError: The training subjects have no event, or an event in every at-risk step.
     """
     members = tensors.members(Split.TRAIN)
     step, event = tensors.step[members], tensors.event[members]

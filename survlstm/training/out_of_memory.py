@@ -1,4 +1,4 @@
-"""An exception → is it for want of memory? And the sentence for it."""
+"""Recognise out-of-memory errors of torch and numpy, and describe them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from survlstm.data.batches import Batches
 
-# How torch's allocators on the host begin what they say; on a CUDA device there is an exception of its own.
-ON_HOST = (
+# Error texts of torch's allocators on the CPU; for CUDA devices torch has an exception class of its own.
+CPU_MESSAGES = (
     "can't allocate memory",
     "not enough memory",
     "DefaultCPUAllocator",
@@ -21,22 +21,22 @@ ON_HOST = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what torch and numpy raise where memory runs out, on the host or on a device."""
+    """Return whether torch or numpy raised the error because memory ran out, on the host or on a device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ON_HOST)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in CPU_MESSAGES)
 
 
 def requested_memory(error: BaseException) -> str:
-    """What the allocator says it could not give."""
-    said = str(error) or type(error).__name__
-    lines = [line for line in said.splitlines() if "llocate" in line] or said.splitlines()
-    # Behind where in torch's sources it was noticed.
+    """Return the line of the error that says how much memory was requested."""
+    message = str(error) or type(error).__name__
+    lines = [line for line in message.splitlines() if "llocate" in line] or message.splitlines()
+    # Without the prefix that names the line of torch's sources.
     return re.sub(r"^\[.*?\] (err == 0)?[. ]*", "", lines[0]).strip().rstrip(".")
 
 
 def describe_batch(batches: Batches, subjects: np.ndarray) -> str:
-    """What was to be computed at once."""
+    """Describe the size of a batch, such as ``2 subjects with 31 visits (the longest record has 20)``."""
     visits = batches.visits(subjects)
-    many = f"{len(subjects)} subject{'s' if len(subjects) > 1 else ''}"
-    return f"{many} with {visits.sum():,} visits (the longest record has {visits.max():,})"
+    count = f"{len(subjects)} subject{'s' if len(subjects) > 1 else ''}"
+    return f"{count} with {visits.sum():,} visits (the longest record has {visits.max():,})"

@@ -1,4 +1,4 @@
-"""A model and batches → hazards of every subject, in evaluation mode."""
+"""Compute the hazards of all subjects of a split with a trained model."""
 
 from __future__ import annotations
 
@@ -24,10 +24,18 @@ log = logging.getLogger(__name__)
 
 
 class Predictions(NamedTuple):
-    """Per subject, in the order of its split.
+    """Labels and predictions of the subjects of a split, in the split's order.
 
-    On the visit clock hazard and survival are NaN behind the last at-risk step: they would know later visits. On the
-    landmark clock they are known for every step.
+    On the visit clock hazard and survival are NaN after the last at-risk step, where they would use later visits. On
+    the landmark clock they are known for every step. See ``docs/conventions.md``.
+
+    Attributes:
+        subject: Row of the subject in the tensors.
+        step: Index of the last at-risk step.
+        event: Whether the event happened in that step; otherwise the subject is censored.
+        hazard: Probability of the event in each step, given none before.
+        survival: Probability of no event up to the end of each step.
+        nll: Negative log-likelihood, in nats.
     """
 
     subject: Int64[np.ndarray, " subject"]
@@ -40,11 +48,20 @@ class Predictions(NamedTuple):
 
 @torch.no_grad()
 def predict_split(
-    model: nn.Module, batches: Batches, device: torch.device, *, world: ProcessGroup = SINGLE_PROCESS
+    model: nn.Module, batches: Batches, device: torch.device, *, process_group: ProcessGroup = SINGLE_PROCESS
 ) -> Predictions:
-    """Hazard, survival and negative log-likelihood of every subject of a split, in double precision on the host.
+    """Compute hazard, survival and negative log-likelihood of every subject of a split.
 
-    Of several processes each computes some batches, and has all the hazards in the end.
+    The model is set to evaluation mode. Its logits are converted to double precision on the CPU.
+
+    Args:
+        model: The model, on ``device``.
+        batches: The subjects of the split.
+        device: Where the logits are computed.
+        process_group: Its ranks share the batches; each of them returns all predictions.
+
+    Raises:
+        OutOfMemoryError: The memory does not suffice for a single subject.
     """
     model.eval()
     step, event = batches.tensors.step[batches.members], batches.tensors.event[batches.members]
@@ -54,25 +71,25 @@ def predict_split(
     is_landmark = batches.tensors.clock == "landmark"
     at_risk = at_risk_mask(label, steps=batches.tensors.steps if is_landmark else int(step.max()) + 1)
     logits = torch.zeros(at_risk.shape, dtype=torch.float64)
-    own = batches.in_order()[world.rank :: world.size]
-    read = [
+    own_batches = batches.in_order()[process_group.rank :: process_group.size]
+    parts = [
         part
-        for chosen in tqdm(own, desc="Evaluating", disable=None if world.is_main else True, leave=False)
-        for part in _read(model, batches, chosen, device)
+        for chosen in tqdm(own_batches, desc="Evaluating", disable=None if process_group.is_main else True, leave=False)
+        for part in _logits(model, batches, chosen, device)
     ]
-    # Only now does the host wait for the device.
-    for chosen, batch, found in read:
+    # The host waits for the device only here, after all batches have been queued there.
+    for chosen, batch, part_logits in parts:
         if is_landmark:
-            logits[row_of[chosen]] = found.double().cpu()
+            logits[row_of[chosen]] = part_logits.double().cpu()
             continue
-        # The counted visits are, row after row, steps 0..step of one chosen subject after the other.
+        # The at-risk visits of a batch, in the order of its rows, are steps 0..step of each subject in turn.
         steps = torch.from_numpy(step[row_of[chosen]] + 1)
         row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
         number = torch.from_numpy(flat_positions(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
-        logits[row, number] = found.double().cpu()[batch.slot][batch.at_risk[batch.slot]]
-    # Each hazard comes from one process, the others have 0 there.
-    logits = world.add(logits)
-    happened = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
+        logits[row, number] = part_logits.double().cpu()[batch.slot][batch.at_risk[batch.slot]]
+    # Each logit was computed by one rank and is 0 on the others.
+    logits = process_group.all_reduce_sum(logits)
+    events = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
     known = torch.ones_like(at_risk) if is_landmark else at_risk
     return Predictions(
         batches.members,
@@ -80,7 +97,7 @@ def predict_split(
         event,
         hazard(logits).where(known, torch.nan).numpy(),
         survival(logits).where(known, torch.nan).numpy(),
-        nll_per_subject(logits, at_risk=at_risk, event=happened).numpy(),
+        nll_per_subject(logits, at_risk=at_risk, event=events).numpy(),
     )
 
 
@@ -90,8 +107,11 @@ class _Part(NamedTuple):
     logits: Tensor
 
 
-def _read(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.device) -> list[_Part]:
-    """The logits of some subjects, in halves where memory does not suffice: they do not hang on the batch."""
+def _logits(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.device) -> list[_Part]:
+    """Compute the logits of some subjects, in halves where the memory does not suffice.
+
+    A subject's logits do not depend on the other subjects of its batch.
+    """
     try:
         batch = batches.collate(chosen)
         return [_Part(chosen, batch, model(*batch.to(device).inputs))]
@@ -104,5 +124,5 @@ def _read(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torch.
                 f"{requested_memory(error)}. "
                 "Try data.max_visits=50 or model=lstm_small"
             ) from error
-    log.warning("out of memory while evaluating %d subjects at once; halves are tried", len(chosen))
-    return [part for half in np.array_split(chosen, 2) for part in _read(model, batches, half, device)]
+    log.warning("out of memory while evaluating %d subjects at once; trying again with half of them", len(chosen))
+    return [part for half in np.array_split(chosen, 2) for part in _logits(model, batches, half, device)]

@@ -1,4 +1,4 @@
-"""Items → what is made of them, one item ahead of the caller, in a thread."""
+"""Prefetch: prepare the next item in a thread while the caller uses the current one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Prepared = TypeVar("Prepared")
 
 
-def prefetch(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """``make`` of every item, in order, the next one in a thread while the caller works on this one."""
+def prefetch(prepare: Callable[[Item], Prepared], items: Iterable[Item]) -> Iterator[Prepared]:
+    """Yield ``prepare(item)`` for every item, in order, computed one item ahead in a thread.
+
+    An error of ``prepare`` is raised when its item is due.
+    """
     with ThreadPoolExecutor(1) as thread:
-        coming = None
+        upcoming = None
         for item in items:
-            ready, coming = coming, thread.submit(make, item)
-            if ready is not None:
-                yield ready.result()
-        if coming is not None:
-            yield coming.result()
+            current, upcoming = upcoming, thread.submit(prepare, item)
+            if current is not None:
+                yield current.result()
+        if upcoming is not None:
+            yield upcoming.result()

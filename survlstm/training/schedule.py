@@ -1,4 +1,4 @@
-"""torch's schedulers behind one call: told the validation loss, whether they care or not."""
+"""Step any of torch's learning-rate schedulers once an epoch, with the validation loss where it takes one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps the scheduler once an epoch; without one the learning rate stays."""
+    """A learning-rate schedule.
+
+    Attributes:
+        scheduler: torch's scheduler; None keeps the learning rate constant.
+    """
 
     scheduler: LRScheduler | None
 
     def step(self, val_loss: float) -> None:
-        """One epoch has passed with this validation loss."""
+        """Take the step at the end of an epoch; ReduceLROnPlateau uses the validation loss."""
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(val_loss)
         elif self.scheduler is not None:
             self.scheduler.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The scheduler's own state."""
+        """Return the scheduler's state; empty without one."""
         return {} if self.scheduler is None else self.scheduler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT → a request that training grants at the end of its step."""
+"""Turn SIGTERM and SIGINT into a request to stop, which training fulfils after the current step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from types import FrameType
 
 @dataclass
 class SignalHandler:
-    """``signal_number`` is that of the first signal that came, 0 so far."""
+    """Remember the first signal that asks the process to stop.
+
+    Attributes:
+        signal_number: Number of that signal; 0 while none has arrived.
+    """
 
     signal_number: int = 0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take signals as requests until the block ends; a second one of a kind acts as it would have without."""
+        """Handle SIGTERM and SIGINT until the block ends.
+
+        A second signal of the same kind is handled as it was before the block, so that Ctrl+C pressed twice interrupts
+        at once.
+        """
         kinds = (signal.SIGTERM, signal.SIGINT)
         before = {kind: signal.getsignal(kind) for kind in kinds}
 

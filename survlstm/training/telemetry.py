@@ -1,4 +1,4 @@
-"""The process and its device → peak memory, and how busy the device is."""
+"""Measure peak memory, and the utilisation of the CUDA device."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SECONDS_BETWEEN_SAMPLES = 0.2
 
 
 def peak_host_bytes() -> int:
-    """The most memory this process has held since it began."""
+    """Return the peak resident memory of this process since it started."""
     with suppress(OSError):
-        # Linux's other figure is never less than that of the process which started this one.
+        # Not ru_maxrss where it can be avoided: on Linux it starts at the peak of the parent process.
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -28,13 +28,19 @@ def peak_host_bytes() -> int:
 
 
 def peak_device_bytes(device: torch.device) -> int | None:
-    """The most memory allocated on a CUDA device by this process; None elsewhere."""
+    """Return the peak memory that torch has allocated on a CUDA device; None for other devices."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 @dataclass
 class Telemetry:
-    """Samples of a CUDA device's utilisation while training; ``unknown`` says why there are none."""
+    """Sample the utilisation of a CUDA device during training.
+
+    Attributes:
+        device: The device; nothing is sampled on a CPU.
+        samples: Utilisation in percent, sampled every ``SECONDS_BETWEEN_SAMPLES``.
+        unknown: Why sampling failed; empty where it has not.
+    """
 
     device: torch.device
     samples: list[float] = field(default_factory=list)
@@ -42,12 +48,12 @@ class Telemetry:
 
     @property
     def busy(self) -> float | None:
-        """Share of the time that a kernel ran, as nvidia-smi counts it; None where it is not known."""
+        """Share of the time in which a kernel ran, as nvidia-smi defines it; None where it is not known."""
         return statistics.fmean(self.samples) / 100 if self.samples else None
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """Sample in a thread until the block ends; on a CPU nothing is sampled."""
+        """Sample in a thread until the block ends."""
         if self.device.type != "cuda" or self.unknown:
             yield
             return
@@ -64,7 +70,7 @@ class Telemetry:
         while not ended.wait(SECONDS_BETWEEN_SAMPLES):
             try:
                 self.samples.append(float(torch.cuda.utilization(self.device)))
-            # Without the package nvidia-ml-py, or where the driver does not tell.
+            # The package nvidia-ml-py is missing, or the driver does not report it; the errors are of many types.
             except Exception as error:
                 self.unknown = f"{type(error).__name__}: {error}"
                 return

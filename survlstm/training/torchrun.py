@@ -1,4 +1,4 @@
-"""What torchrun tells a process by its environment → is it one of several, and was that asked for?"""
+"""Read from the environment whether torchrun has started several processes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from survlstm.utils.errors import ConfigError
 
 
 def launched_processes() -> int:
-    """How many processes torchrun has started; 1 without it."""
+    """Return how many processes torchrun has started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def refuse_unrequested_torchrun(*, distributed: bool) -> None:
-    """ConfigError where several processes would each train the whole model."""
+    """Check that several processes were started only for distributed training.
+
+    Args:
+        distributed: ``trainer.distributed`` of the config.
+
+    Raises:
+        ConfigError: torchrun has started several processes, and each would train the whole model.
+    """
     if launched_processes() > 1 and not distributed:
         raise ConfigError(
             f"torchrun has started {launched_processes()} processes, and each would train the whole model; "
-            f"choose trainer=ddp, "
-            "or set trainer.distributed=true"
+            "choose trainer=ddp, or set trainer.distributed=true"
         )

@@ -1,4 +1,4 @@
-"""Subjects of one effective batch → one step of the optimizer, in as many parts and processes as it takes."""
+"""Take one optimizer step per effective batch, with gradient accumulation and over several processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ log = logging.getLogger(__name__)
 
 
 class StepResult(NamedTuple):
-    """Mean loss over the effective batch's subjects, and the gradient norm before clipping; on the device."""
+    """The result of an optimizer step.
+
+    Attributes:
+        loss: Mean negative log-likelihood of the effective batch's subjects, in nats; a scalar on the device.
+        norm: Norm of the gradients before clipping; a scalar on the device.
+        subjects: Number of subjects in the effective batch.
+    """
 
     loss: Tensor
     norm: Tensor
@@ -33,20 +39,38 @@ class StepResult(NamedTuple):
 
 
 class StepInput(NamedTuple):
-    """One step's work: the effective batch's subjects, and this process's part of them, put together or not yet."""
+    """The input of one optimizer step on this rank.
+
+    Attributes:
+        subjects: Number of subjects in the effective batch, over all ranks.
+        own: Rows of the subjects that this rank computes.
+        batch: These subjects as a batch; None where they are computed in micro-batches, which are collated later.
+    """
 
     subjects: int
     own: np.ndarray
-    first: Batch | None
+    batch: Batch | None
 
 
 @dataclass
 class TrainStep:
-    """Everything that one step of the optimizer takes.
+    """A model, its optimizer and the settings of an optimizer step.
 
-    Gradients are sums over subjects, divided by the effective batch's subjects: parts (``micro_batch_size`` subjects
-    at once) and processes change the rounding and nothing else, for dropout hangs on the visit. ``events`` tells what
-    had to be changed on the way.
+    The gradient of an effective batch is the sum of its subjects' gradients divided by their number. Gradient
+    accumulation (``micro_batch_size`` subjects at a time) and the number of processes therefore change the result by
+    rounding only; dropout masks depend on the visit and not on the batch.
+
+    Attributes:
+        model: The model, on ``device``.
+        optimizer: Over the model's parameters.
+        device: Where the gradients are computed.
+        grad_clip: Largest norm of the gradients; None does not clip.
+        precision: Data type of the forward pass under autocast; float32 does not use autocast.
+        micro_batch_size: Subjects computed at a time on each rank; None computes all of a rank's subjects at once.
+        on_oom: When memory runs out, raise an error (``stop``) or halve ``micro_batch_size`` and repeat the step
+            (``halve``).
+        process_group: The ranks that share each effective batch.
+        events: Messages about every halving, for the history.
     """
 
     model: nn.Module
@@ -56,23 +80,35 @@ class TrainStep:
     precision: torch.dtype = torch.float32
     micro_batch_size: int | None = None
     on_oom: Literal["stop", "halve"] = "stop"
-    world: ProcessGroup = SINGLE_PROCESS
+    process_group: ProcessGroup = SINGLE_PROCESS
     events: list[str] = field(default_factory=list, init=False)
 
     def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[StepResult]:
-        """One step for each effective batch, in order."""
+        """Take an optimizer step for each effective batch, in order.
 
-        def work(subjects: np.ndarray) -> StepInput:
-            return self._work(batches, subjects, salt)
+        Args:
+            batches: The training subjects.
+            chosen: For each step the rows of its subjects, the same on every rank.
+            salt: Seed of the dropout masks, another one in each epoch.
 
-        # On the host's own cores a thread would only be in the way.
-        for ready in prefetch(work, chosen) if self.device.type == "cuda" else map(work, chosen):
-            yield self._step(batches, ready, salt)
+        Yields:
+            The result of each step. Its tensors are on the device: reading them makes the host wait.
 
-    def _work(self, batches: Batches, subjects: np.ndarray, salt: int) -> StepInput:
-        own = subjects[self.world.rank :: self.world.size]
-        in_parts = self.micro_batch_size is not None and self.micro_batch_size < len(own)
-        if in_parts or not len(own):
+        Raises:
+            OutOfMemoryError: Memory ran out, and ``on_oom`` is ``stop`` or a single subject is too large.
+        """
+
+        def prepare(subjects: np.ndarray) -> StepInput:
+            return self._prepare(batches, subjects, salt)
+
+        # Prefetching in a thread hides the collation behind the GPU's work; on the CPU it would compete for the cores.
+        for inputs in prefetch(prepare, chosen) if self.device.type == "cuda" else map(prepare, chosen):
+            yield self._step(batches, inputs, salt)
+
+    def _prepare(self, batches: Batches, subjects: np.ndarray, salt: int) -> StepInput:
+        own = subjects[self.process_group.rank :: self.process_group.size]
+        accumulates = self.micro_batch_size is not None and self.micro_batch_size < len(own)
+        if accumulates or not len(own):
             return StepInput(len(subjects), own, None)
         try:
             batch = batches.collate(own, salt=salt)
@@ -80,68 +116,71 @@ class TrainStep:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            # The step will try again, and tell what fails there.
+            # The step collates the subjects again, and handles the error where it can be reported.
             return StepInput(len(subjects), own, None)
 
-    def _step(self, batches: Batches, work: StepInput, salt: int) -> StepResult:
+    def _step(self, batches: Batches, inputs: StepInput, salt: int) -> StepResult:
         while True:
             try:
-                loss = self._gradients(batches, work, salt)
+                loss = self._accumulate_gradients(batches, inputs, salt)
                 break
-            # Memory errors of torch are RuntimeErrors.
+            # torch raises RuntimeError where memory runs out on the host.
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                shortage, where = requested_memory(error), describe_batch(batches, self._largest_part(batches, work))
-            # Behind the except clause, whose traceback holds on to the tensors of the failed part.
-            self._halve(work, shortage, where)
-            work = work._replace(first=None)
-        loss = self.world.add_gradients(self.model.parameters(), loss)
+                requested = requested_memory(error)
+                size = describe_batch(batches, self._largest_micro_batch(batches, inputs))
+            # After the except clause: the traceback keeps the tensors of the failed micro-batch alive.
+            self._halve(inputs, requested, size)
+            inputs = inputs._replace(batch=None)
+        loss = self.process_group.all_reduce_gradients(self.model.parameters(), loss)
         limit = math.inf if self.grad_clip is None else self.grad_clip
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.optimizer.step()
-        return StepResult(loss, norm, work.subjects)
+        return StepResult(loss, norm, inputs.subjects)
 
-    def _gradients(self, batches: Batches, work: StepInput, salt: int) -> Tensor:
-        """The sum of all parts' gradients, left in the parameters, and of their losses."""
+    def _accumulate_gradients(self, batches: Batches, inputs: StepInput, salt: int) -> Tensor:
+        """Accumulate the gradients of this rank's micro-batches in the parameters, and return the sum of the losses."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for batch in self._parts(batches, work, salt):
+        for batch in self._micro_batches(batches, inputs, salt):
             on_device = batch.to(self.device)
-            lower = self.precision != torch.float32
-            with torch.autocast(self.device.type, self.precision) if lower else nullcontext():
+            is_mixed = self.precision != torch.float32
+            with torch.autocast(self.device.type, self.precision) if is_mixed else nullcontext():
                 logits = self.model(*on_device.inputs)
+            # The loss is computed in float32 also under autocast: bfloat16 keeps only two to three digits.
             nll = nll_per_step(logits.float(), at_risk=on_device.at_risk, event=on_device.event)
-            loss = nll.sum() / work.subjects
+            loss = nll.sum() / inputs.subjects
             loss.backward()
             total += loss.detach()
         return total
 
-    def _parts(self, batches: Batches, work: StepInput, salt: int) -> Iterator[Batch]:
-        if work.first is not None:
-            yield work.first
+    def _micro_batches(self, batches: Batches, inputs: StepInput, salt: int) -> Iterator[Batch]:
+        if inputs.batch is not None:
+            yield inputs.batch
             return
-        size = self._at_once(work)
-        for begin in range(0, len(work.own), size):
-            yield batches.collate(work.own[begin : begin + size], salt=salt)
+        size = self._micro_batch_size(inputs)
+        for begin in range(0, len(inputs.own), size):
+            yield batches.collate(inputs.own[begin : begin + size], salt=salt)
 
-    def _largest_part(self, batches: Batches, work: StepInput) -> np.ndarray:
-        size = self._at_once(work)
-        parts = [work.own[begin : begin + size] for begin in range(0, len(work.own), size)]
-        return max(parts, key=lambda part: batches.visits(part).sum())
+    def _largest_micro_batch(self, batches: Batches, inputs: StepInput) -> np.ndarray:
+        size = self._micro_batch_size(inputs)
+        micro_batches = [inputs.own[begin : begin + size] for begin in range(0, len(inputs.own), size)]
+        return max(micro_batches, key=lambda subjects: batches.visits(subjects).sum())
 
-    def _at_once(self, work: StepInput) -> int:
-        return max(1, min(len(work.own), self.micro_batch_size or len(work.own)))
+    def _micro_batch_size(self, inputs: StepInput) -> int:
+        return max(1, min(len(inputs.own), self.micro_batch_size or len(inputs.own)))
 
-    def _halve(self, work: StepInput, shortage: str, where: str) -> None:
-        at_once = self._at_once(work)
-        said = f"Out of memory with {where} at once on {self.device}: {shortage}."
-        if self.on_oom == "stop" or at_once == 1:
-            half = f"trainer.micro_batch_size={at_once // 2} (the same result in two parts), trainer.on_oom=halve, "
-            raise OutOfMemoryError(f"{said} Try {half if at_once > 1 else ''}model=lstm_small or data.max_visits=50")
-        self.micro_batch_size = at_once // 2
+    def _halve(self, inputs: StepInput, requested: str, batch_size: str) -> None:
+        """Halve the micro-batch size after an out-of-memory error, or raise the error for the user."""
+        size = self._micro_batch_size(inputs)
+        message = f"Out of memory with {batch_size} at once on {self.device}: {requested}."
+        if self.on_oom == "stop" or size == 1:
+            half = f"trainer.micro_batch_size={size // 2} (the same result in two parts), trainer.on_oom=halve, "
+            raise OutOfMemoryError(f"{message} Try {half if size > 1 else ''}model=lstm_small or data.max_visits=50")
+        self.micro_batch_size = size // 2
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.events.append(f"{said} From there on {self.micro_batch_size} subjects were computed at once")
+        self.events.append(f"{message} Training continues with trainer.micro_batch_size={self.micro_batch_size}")
         log.warning("%s", self.events[-1])

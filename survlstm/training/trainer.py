@@ -1,4 +1,4 @@
-"""Model, batches and optimizer → trained weights and their history; a run that was stopped goes on where it was."""
+"""Train a model epoch by epoch, with validation, checkpoints, early stopping and resuming."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from survlstm.survival.concordance import concordance_td
 from survlstm.training.budget import BudgetMeter, format_duration
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.compute_environment import compute_environment, environment_diff
+from survlstm.training.distributed import ProcessGroup
 from survlstm.training.early_stopping import EarlyStopping
 from survlstm.training.finite_loss_check import FiniteLossCheck
 from survlstm.training.history import Epoch, History, Progress, Usage
@@ -34,77 +35,123 @@ from survlstm.utils.shell import format_command
 
 log = logging.getLogger(__name__)
 
-# Reading a loss makes the host wait for a CUDA device, so there it is read once in so many steps.
-STEPS_BETWEEN_LOOKS = 25
-# What the processes agree on after every step; the largest wins.
-GO_ON, OUT_OF_BUDGET, SIGNALLED = 0, 1, 2
+# Reading a loss makes the host wait for a CUDA device, so losses are checked once in so many steps there.
+STEPS_BETWEEN_CHECKS = 25
+# What to do after a step. Each rank proposes an action; all take the one with the largest number.
+CONTINUE, OUT_OF_BUDGET, SIGNALLED = 0, 1, 2
 
 
 @runtime_checkable
 class Callback(Protocol):
-    """Somebody who is told of every epoch, after it was saved; what it raises ends training."""
+    """An object that is called after every epoch, once it is saved; an exception that it raises ends training."""
 
     def epoch_ended(self, history: History) -> None:
-        """``history`` ends with the epoch that has ended."""
+        """Handle the end of an epoch.
+
+        Args:
+            history: All epochs so far; the last one has just ended.
+        """
 
 
 @dataclass
 class Trainer:
-    """The loop; it knows no config, no file but through the checkpointer, and no test set."""
+    """The training loop.
 
-    learner: TrainStep
+    It reads no config, touches files only through the checkpointer, and never sees the test subjects.
+
+    Attributes:
+        train_step: Model, optimizer, device and process group.
+        scheduler: Learning-rate schedule, stepped after every epoch.
+        early_stopping: Chooses the best epoch and ends training.
+        checkpointer: Writes checkpoints and the history, on rank 0 only.
+        budget: Time and cost used so far; ends training when its limit is reached.
+        seed: Seed of the shuffling and of the dropout masks.
+        minutes_between_saves: Longest time between two saves within an epoch, checked after every step.
+        callbacks: Called after every epoch.
+        history: Figures of the epochs so far.
+        progress: How much of the current epoch is done.
+        signal_handler: Remembers SIGTERM and SIGINT during ``fit``.
+        telemetry: Utilisation of the CUDA device.
+        saved_at: Time of the last save, on the monotonic clock.
+        requested_micro_batch_size: ``trainer.micro_batch_size`` as configured, before any halving.
+    """
+
+    train_step: TrainStep
     scheduler: Schedule
-    stopping: EarlyStopping
+    early_stopping: EarlyStopping
     checkpointer: Checkpointer
-    meter: BudgetMeter
+    budget: BudgetMeter
     seed: int
     minutes_between_saves: float
-    watchers: tuple[Callback, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
     history: History = field(init=False)
     progress: Progress = field(default_factory=Progress, init=False)
-    request: SignalHandler = field(default_factory=SignalHandler, init=False)
+    signal_handler: SignalHandler = field(default_factory=SignalHandler, init=False)
     telemetry: Telemetry = field(init=False)
-    saved: float = field(init=False)
-    asked_at_once: int | None = field(default=None, init=False)
+    saved_at: float = field(init=False)
+    requested_micro_batch_size: int | None = field(default=None, init=False)
 
     def fit(self, train: Batches, val: Batches, *, epochs: int, state: dict[str, Any] | None = None) -> History:
-        """Train until ``epochs``, or until patience or budget runs out, then load the best weights back.
+        """Train the model, then load the weights of the best epoch.
 
-        ``state`` is that of a stopped run, which goes on bit for bit where the place is the same. Interrupted, after
-        saving, where a signal asked for it; MemoryShortageError and NotFiniteError where a step is impossible.
+        Args:
+            train: The training subjects.
+            val: The validation subjects, for early stopping, the schedule and the choice of the best epoch.
+            epochs: Number of epochs, those of an earlier process included; patience or budget may end training sooner.
+            state: Training state of a stopped run; None starts from the beginning. The resumed run repeats the
+                uninterrupted one bit for bit where the compute environment is the same.
+
+        Returns:
+            The figures of all epochs.
+
+        Raises:
+            Interrupted: SIGTERM or SIGINT arrived; the state was saved first.
+            NotFiniteError: A loss or a gradient norm is not finite.
+            OutOfMemoryError: The memory does not suffice for a step.
+            TrainingError: The budget was spent before the end of the first epoch.
+            CheckpointError: A checkpoint can't be written, or ``state`` does not belong to this model and config.
         """
         self._begin(train)
-        if self.learner.world.is_main:
+        if self._is_main:
             self.checkpointer.open()
         if state is not None:
             self._restore(state)
         log.info("Model parameters: %s", f"{self.history.parameters:,}")
         log.info("Parameters per training subject: %.1f", self.history.parameters_per_subject)
-        with self.request.listening():
+        with self.signal_handler.listening():
             while not self._has_ended(epochs):
                 self._epoch(train, val, epochs)
         return self._end()
 
+    @property
+    def _process_group(self) -> ProcessGroup:
+        return self.train_step.process_group
+
+    @property
+    def _is_main(self) -> bool:
+        return self._process_group.is_main
+
     def _begin(self, train: Batches) -> None:
-        parameters = sum(parameter.numel() for parameter in self.learner.model.parameters())
+        parameters = sum(parameter.numel() for parameter in self.train_step.model.parameters())
         self.history = History(parameters, parameters / len(train.members))
-        self.telemetry = Telemetry(self.learner.device)
-        self.asked_at_once = self.learner.micro_batch_size
-        self.saved = time.monotonic()
+        self.telemetry = Telemetry(self.train_step.device)
+        self.requested_micro_batch_size = self.train_step.micro_batch_size
+        self.saved_at = time.monotonic()
 
     def _has_ended(self, epochs: int) -> bool:
-        done, wish = len(self.history.epochs), self._agreed()
-        if wish == SIGNALLED:
-            self._note_usage(epochs)
+        """Return whether training is over, and record why in the history; save and raise where a signal arrived."""
+        done, action = len(self.history.epochs), self._agree_on_action()
+        if action == SIGNALLED:
+            self._update_usage(epochs)
             self._save()
             raise self._interrupted()
-        if self.stopping.should_stop:
+        if self.early_stopping.should_stop:
             self.history.stopped = f"early stopping after {done} epochs"
         elif done >= epochs:
             self.history.stopped = f"all {done} epochs done"
-        elif wish == OUT_OF_BUDGET:
-            self.history.stopped = f"{self.meter.spent or 'the budget is spent'}, in epoch {self.progress.epoch}"
-            self._note_usage(epochs)
+        elif action == OUT_OF_BUDGET:
+            self.history.stopped = f"{self.budget.spent or 'the budget is spent'}, in epoch {self.progress.epoch}"
+            self._update_usage(epochs)
             self._save()
         else:
             return False
@@ -112,19 +159,19 @@ class Trainer:
 
     def _end(self) -> History:
         history = self.history
-        self._note_usage(epochs=0)
+        self._update_usage(epochs=0)
         self._write_history()
         log.info("\nTraining ended: %s", history.stopped)
         if not history.epochs:
             raise TrainingError(
                 f"a model must have been trained for an epoch before its budget is spent; {self.progress.steps} steps "
-                "were done and are kept. Raise trainer.budget and go on with survlstm train resume=RUN"
+                "were done and are saved. Raise trainer.budget and resume with survlstm train resume=RUN"
             )
         best = history.best
         log.info("Best validation loss: %.4f (epoch %d)", best.val_loss, best.epoch)
         log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
-        weights = self._best_weights() if self.learner.world.is_main else None
-        self.learner.model.load_state_dict(self.learner.world.shared(weights))
+        weights = self._best_weights() if self._is_main else None
+        self.train_step.model.load_state_dict(self._process_group.broadcast(weights))
         return history
 
     def _best_weights(self) -> dict[str, Any]:
@@ -134,10 +181,10 @@ class Trainer:
             return weights
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(weight.shape) for name, weight in self.learner.model.state_dict().items()}
+        return {name: tuple(weight.shape) for name, weight in self.train_step.model.state_dict().items()}
 
     def _epoch(self, train: Batches, val: Batches, epochs: int) -> None:
-        number, lr = self.progress.epoch, float(self.learner.optimizer.param_groups[0]["lr"])
+        number, lr = self.progress.epoch, float(self.train_step.optimizer.param_groups[0]["lr"])
         log.info("\nEpoch %d/%d", number, epochs)
         if not self._train(train, epochs):
             return
@@ -147,69 +194,75 @@ class Trainer:
         val_loss, c_td = self._validate(val)
         record = Epoch(number, train_loss, val_loss, c_td, lr, grad_norm, seconds, subjects / seconds)
         self.history.epochs.append(record)
-        is_best = self.stopping.update(val_loss, number)
-        self.history.best_epoch = self.stopping.best_epoch
+        is_best = self.early_stopping.update(val_loss, number)
+        self.history.best_epoch = self.early_stopping.best_epoch
         self.scheduler.step(val_loss)
         self.progress = Progress(epoch=number + 1)
-        self._note_usage(epochs)
-        if is_best and self.learner.world.is_main:
-            # Before the state that says so: what is done twice comes out the same.
-            self.checkpointer.save_best(self.learner.model.state_dict(), epoch=number)
+        self._update_usage(epochs)
+        if is_best and self._is_main:
+            # Before last.pt, which records this epoch as the best: if the process is killed in between, the resumed
+            # run repeats the epoch and writes the same best.pt again.
+            self.checkpointer.save_best(self.train_step.model.state_dict(), epoch=number)
             log.info("Saved best model to %s", self.checkpointer.folder / "best.pt")
         self._save(is_epochs_end=True)
-        self._tell_usage()
-        for watcher in self.watchers:
-            watcher.epoch_ended(self.history)
+        self._log_usage()
+        for callback in self.callbacks:
+            callback.epoch_ended(self.history)
 
     def _train(self, train: Batches, epochs: int) -> bool:
-        """What is left of the epoch; false where the budget ended it."""
-        progress, device = self.progress, self.learner.device
-        self.learner.model.train()
+        """Take the optimizer steps that are left of the epoch; return False where the budget ended it early."""
+        progress, device = self.progress, self.train_step.device
+        self.train_step.model.train()
         chosen = train.shuffled(seed=self.seed, epoch=progress.epoch)
-        # Both fit in 32 bits.
+        # Seed and epoch both fit in 32 bits, so that every pair gives another salt.
         salt = self.seed << 32 | progress.epoch
         sums = torch.tensor([progress.loss_sum, progress.norm_sum], dtype=torch.float64, device=device)
-        watch = FiniteLossCheck(progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS, self._advice())
+        loss_check = FiniteLossCheck(
+            progress.epoch, 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS, self._advice()
+        )
         started, seconds_before = time.perf_counter(), progress.seconds
-        # Written to stderr, on a terminal only: a log file gets the lines of each epoch instead.
+        # None: tqdm writes the bar to stderr on a terminal only; a log file gets one line for each epoch instead.
         bar = tqdm(
             total=len(chosen),
             initial=progress.steps,
             desc="Training",
-            disable=None if self.learner.world.is_main else True,
+            disable=None if self._is_main else True,
             leave=False,
         )
         with bar, self.telemetry.sampling():
-            for step in self.learner.steps(train, chosen[progress.steps :], salt=salt):
+            for step in self.train_step.steps(train, chosen[progress.steps :], salt=salt):
                 sums += torch.stack([step.loss * step.subjects, step.norm]).double()
                 progress.steps += 1
-                watch.see(progress.steps, step)
+                loss_check.record(progress.steps, step)
                 bar.update()
-                wish = self._agreed()
-                if not (wish or self._is_due()) or progress.steps == len(chosen):
+                action = self._agree_on_action()
+                if not (action or self._is_due()) or progress.steps == len(chosen):
                     continue
-                watch.look()
+                loss_check.flush()
                 progress.loss_sum, progress.norm_sum = sums.tolist()
                 progress.seconds = seconds_before + time.perf_counter() - started
-                if wish == OUT_OF_BUDGET:
+                if action == OUT_OF_BUDGET:
                     return False
-                self._note_usage(epochs)
+                self._update_usage(epochs)
                 self._save()
-                if wish == SIGNALLED:
+                if action == SIGNALLED:
                     raise self._interrupted()
-            watch.look()
+            loss_check.flush()
             progress.loss_sum, progress.norm_sum = sums.tolist()
         progress.seconds = seconds_before + time.perf_counter() - started
         return True
 
     def _validate(self, val: Batches) -> tuple[float, float]:
-        """Loss and c_td over all validation subjects, each counted once."""
-        # One process may have had to halve its parts alone, and all must cut the subjects alike.
-        at_once = -self.learner.world.most(-(self.learner.micro_batch_size or val.batch_size))
-        val = dataclasses.replace(val, batch_size=min(val.batch_size, at_once))
-        found = predict_split(self.learner.model, val, self.learner.device, world=self.learner.world)
-        c_td = concordance_td(found.survival, step=found.step, event=found.event).c_td
-        val_loss = float(found.nll.mean())
+        """Return mean loss and C-index (c_td) of the validation subjects."""
+        # The minimum over ranks (the maximum of the negatives): one rank may have halved its micro-batches alone, and
+        # all ranks must divide the subjects into the same batches.
+        size = -self._process_group.all_reduce_max(-(self.train_step.micro_batch_size or val.batch_size))
+        val = dataclasses.replace(val, batch_size=min(val.batch_size, size))
+        predictions = predict_split(
+            self.train_step.model, val, self.train_step.device, process_group=self._process_group
+        )
+        c_td = concordance_td(predictions.survival, step=predictions.step, event=predictions.event).c_td
+        val_loss = float(predictions.nll.mean())
         log.info("Val loss: %.4f, C-index (c_td): %.4f", val_loss, c_td)
         if not math.isfinite(val_loss):
             raise NotFiniteError(
@@ -218,112 +271,113 @@ class Trainer:
             )
         return val_loss, c_td
 
-    def _agreed(self) -> int:
-        """What all processes do next."""
-        wish = GO_ON
-        if self.learner.world.is_main and self.meter.spent is not None:
-            wish = OUT_OF_BUDGET
-        return self.learner.world.most(SIGNALLED if self.request.signal_number else wish)
+    def _agree_on_action(self) -> int:
+        """Return the action that all ranks take now."""
+        action = CONTINUE
+        if self._is_main and self.budget.spent is not None:
+            action = OUT_OF_BUDGET
+        return self._process_group.all_reduce_max(SIGNALLED if self.signal_handler.signal_number else action)
 
     def _is_due(self) -> bool:
-        return self.learner.world.is_main and time.monotonic() - self.saved > self.minutes_between_saves * 60
+        return self._is_main and time.monotonic() - self.saved_at > self.minutes_between_saves * 60
 
     def _save(self, *, is_epochs_end: bool = False) -> None:
-        if self.learner.world.is_main:
+        if self._is_main:
             epoch = self.progress.epoch - is_epochs_end
             self.checkpointer.save_last(self._state(), epoch=epoch, is_epochs_end=is_epochs_end)
             self._write_history()
-            self.saved = time.monotonic()
+            self.saved_at = time.monotonic()
 
     def _write_history(self) -> None:
-        if self.learner.world.is_main:
+        if self._is_main:
             self.checkpointer.save_history(self.history)
 
     def _interrupted(self) -> Interrupted:
         progress, folder = self.progress, self.checkpointer.run_folder
-        # Another process may have been the one that was signalled.
-        number = self.request.signal_number or signal.SIGTERM
+        # The signal may have reached another rank only.
+        number = self.signal_handler.signal_number or signal.SIGTERM
         return Interrupted(
-            f"stopped by signal {number} in epoch {progress.epoch} after {progress.steps} steps; all of it is saved. "
-            f"{format_command('train', f'resume={folder}')} goes on there",
+            f"stopped by signal {number} in epoch {progress.epoch} after {progress.steps} steps; the state is saved. "
+            f"Resume with {format_command('train', f'resume={folder}')}",
             signal_number=number,
         )
 
     def _state(self) -> dict[str, Any]:
         return {
-            "model": self.learner.model.state_dict(),
-            "optimizer": self.learner.optimizer.state_dict(),
+            "model": self.train_step.model.state_dict(),
+            "optimizer": self.train_step.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "stopping": self.stopping.state_dict(),
+            "stopping": self.early_stopping.state_dict(),
             "progress": dataclasses.asdict(self.progress),
             "history": self.history.as_plain(),
-            "asked_at_once": self.asked_at_once,
-            "micro_batch_size": self.learner.micro_batch_size,
+            "asked_at_once": self.requested_micro_batch_size,
+            "micro_batch_size": self.train_step.micro_batch_size,
             "random": random_states(),
-            "place": compute_environment(self.learner.device, self.learner.world),
+            "place": compute_environment(self.train_step.device, self._process_group),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._load(state)
-        self.stopping.load_state_dict(state["stopping"])
+        self.early_stopping.load_state_dict(state["stopping"])
         self.progress = Progress(**state["progress"])
         self.history = History.from_plain(state["history"])
         self.history.stopped = ""
-        # What had to be halved stays so, unless something else is asked for now.
-        if self.asked_at_once == state["asked_at_once"]:
-            self.learner.micro_batch_size = state["micro_batch_size"]
-        self.meter.seconds_before = self.history.usage.seconds
+        # A micro-batch size that had to be halved is kept, unless the config now asks for another one.
+        if self.requested_micro_batch_size == state["asked_at_once"]:
+            self.train_step.micro_batch_size = state["micro_batch_size"]
+        self.budget.seconds_before = self.history.usage.seconds
         restore_random_states(state["random"])
         where = f"epoch {self.progress.epoch} after {self.progress.steps} steps"
-        changed = environment_diff(state["place"], compute_environment(self.learner.device, self.learner.world))
+        changed = environment_diff(state["place"], compute_environment(self.train_step.device, self._process_group))
         if changed:
-            log.warning("not the same place as before (%s): results may differ by rounding", changed)
-        self.history.events.append(f"went on in {where}" + (f", with {changed}" if changed else ""))
-        log.info("Going on in %s", where)
+            log.warning("the compute environment has changed (%s): results may differ by rounding", changed)
+        self.history.events.append(f"resumed in {where}" + (f", with {changed}" if changed else ""))
+        log.info("Resuming in %s", where)
 
     def _load(self, state: dict[str, Any]) -> None:
-        """Take over weights, moments and the schedule, once all of them are those of this model and config."""
-        optimizer, same_torch = self.learner.optimizer, state["place"].get("torch") == str(torch.__version__)
+        """Load weights, optimizer and schedule, after checking that all of them belong to this model and config."""
+        optimizer, same_torch = self.train_step.optimizer, state["place"].get("torch") == str(torch.__version__)
         with state_errors("last.pt"):
             check_weights(self._shapes(), state["model"])
             moments = check_optimizer_state(optimizer, state["optimizer"], same_torch=same_torch)
             schedule = check_scheduler_state(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
-        self.learner.model.load_state_dict(state["model"])
+        self.train_step.model.load_state_dict(state["model"])
         optimizer.load_state_dict(moments)
         self.scheduler.load_state_dict(schedule)
 
-    def _note_usage(self, epochs: int) -> None:
+    def _update_usage(self, epochs: int) -> None:
         done = self.history.epochs
-        self.history.events += self.learner.events
-        self.learner.events.clear()
-        seconds, at_most = self.meter.seconds, None
+        self.history.events += self.train_step.events
+        self.train_step.events.clear()
+        seconds, at_most = self.budget.seconds, None
         if done:
             per_epoch = sum(epoch.seconds for epoch in done) / len(done)
             at_most = seconds + max(0, epochs - len(done)) * per_epoch
         self.history.usage = Usage(
             seconds=seconds,
             seconds_at_most=at_most,
-            cost=self.meter.cost(seconds),
-            cost_at_most=None if at_most is None else self.meter.cost(at_most),
+            cost=self.budget.cost(seconds),
+            cost_at_most=None if at_most is None else self.budget.cost(at_most),
             peak_bytes=peak_host_bytes(),
-            peak_device_bytes=peak_device_bytes(self.learner.device),
+            peak_device_bytes=peak_device_bytes(self.train_step.device),
             device_busy=self.telemetry.busy,
         )
 
-    def _tell_usage(self) -> None:
+    def _log_usage(self) -> None:
         usage = self.history.usage
         left = (usage.seconds_at_most or usage.seconds) - usage.seconds
-        said = f"Time: {format_duration(usage.seconds)} so far, at most {format_duration(left)} to go"
+        message = f"Time: {format_duration(usage.seconds)} so far, at most {format_duration(left)} to go"
         if usage.cost is not None and usage.cost_at_most is not None:
-            said += f"; cost: ${usage.cost:.3f} so far, at most ${usage.cost_at_most:.3f}"
+            message += f"; cost: ${usage.cost:.3f} so far, at most ${usage.cost_at_most:.3f}"
         if usage.device_busy is not None and usage.peak_device_bytes is not None:
-            said += f"; GPU {usage.device_busy:.0%} busy, {usage.peak_device_bytes / 2**30:.2f} GiB at most"
-        log.info("%s", said)
+            message += f"; GPU {usage.device_busy:.0%} busy, {usage.peak_device_bytes / 2**30:.2f} GiB at most"
+        log.info("%s", message)
 
     def _advice(self) -> str:
-        lr = float(self.learner.optimizer.param_groups[0]["lr"])
-        kept = f"; epoch {self.progress.epoch - 1} is kept in {self.checkpointer.folder}"
+        """Return what to try where a loss is not finite, and which epoch is saved."""
+        lr = float(self.train_step.optimizer.param_groups[0]["lr"])
+        kept = f"; epoch {self.progress.epoch - 1} is saved in {self.checkpointer.folder}"
         return (
-            f"Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.learner.grad_clip or 2.0) / 2:g}"
+            f"Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.train_step.grad_clip or 2.0) / 2:g}"
             f"{kept if self.history.epochs else ''}"
         )

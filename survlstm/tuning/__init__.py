@@ -1,4 +1,4 @@
-"""The hyperparameter search: a TuneConfig → a study of many runs, its table, pictures and best experiment."""
+"""Hyperparameter search with Optuna: a study of many runs, chosen by validation metrics only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ __all__ = ["TuneConfig", "tune"]
 
 
 def tune(config: TuneConfig, run_trial: RunTrial | None = None) -> None:
-    """Search until ``config.trials`` are done, by this worker and all others on the same study.
+    """Run trials until ``config.trials`` are done, together with other workers of the same study.
 
-    ``run_trial`` trains one trial; by default ``survlstm.tuning.trial.train_trial``. ConfigError where the extra
-    ``tune`` is not installed, the space is none, or the storage can't be used; Interrupted where a signal ended it.
+    Args:
+        config: The validated config of ``survlstm tune``.
+        run_trial: Trains one trial; ``survlstm.tuning.trial.train_trial`` by default.
+
+    Raises:
+        ConfigError: If the extra ``tune`` is not installed, the search space is invalid, or the storage can't be used.
+        Interrupted: If a signal ended the search.
     """
     try:
         import optuna  # noqa: F401
@@ -36,11 +41,11 @@ def tune(config: TuneConfig, run_trial: RunTrial | None = None) -> None:
 
 @contextmanager
 def _composing_again() -> Iterator[None]:
-    """A search composes the configs of its trials, which hydra refuses inside a job of its own."""
+    """Allow configs to be composed inside a Hydra job, which Hydra itself refuses."""
     job = GlobalHydra.instance().hydra
     GlobalHydra.instance().hydra = None
     try:
         yield
     finally:
-        # Composing has put another instance there.
+        # Composing replaces the global instance.
         GlobalHydra.instance().hydra = job

@@ -1,4 +1,4 @@
-"""A search's config → proof that all it may try composes and validates, before the first trial."""
+"""Check before the first trial that every config of the search space composes and validates."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.space import overrides
 from survlstm.utils.errors import ConfigError
 
-# What the search itself decides for each trial.
+# Keys that the search sets for each trial.
 ITS_OWN = ("output_dir", "resume", "trainer.dry_run", "trainer.distributed")
 
 
 def check_trials(config: TuneConfig) -> None:
-    """ConfigError, with the nearest valid key, where a trial would be refused later for what is known now.
+    """Raise ConfigError, with the nearest valid key, if a trial would be refused later.
 
     All ranges are tried at their low ends together and at their high ends together, and every choice once.
     """
     keys = [_key(line) for line in config.base]
     for key in (*keys, *config.space):
         if key in ITS_OWN:
-            raise ConfigError(f"{key} is the search's own to set; leave it out of base and space")
+            raise ConfigError(f"{key} is set by the search; leave it out of base and space")
     twice = [key for key in keys if key in config.space]
     if twice:
-        raise ConfigError(f"an override must stand in base or in space; found {', '.join(twice)} in both")
+        raise ConfigError(f"a key must be in base or in space, not in both; found {', '.join(twice)}")
     compose_base(config.base)
     ends = {key: dimension.ends() for key, dimension in config.space.items()}
     for place in range(max(len(values) for values in ends.values())):
@@ -38,7 +38,7 @@ def check_trials(config: TuneConfig) -> None:
 
 
 def compose_base(base: list[str]) -> RunConfig:
-    """The config of a run without what is searched."""
+    """Return the config of a run without the searched keys."""
     (config,) = check_overrides("train", base, RunConfig)
     if config.trainer.distributed or config.trainer.dry_run:
         raise ConfigError("a trial must be a run of one process; found trainer.distributed or trainer.dry_run in base")
@@ -46,17 +46,17 @@ def compose_base(base: list[str]) -> RunConfig:
 
 
 def _key(line: str) -> str:
-    """The key of an override of base; ConfigError where it is a flag, hydra's own or a sweep."""
+    """Return the key of an override of ``base``; raise ConfigError for a flag, a key of Hydra's or a sweep."""
     if line.startswith("-") or "=" not in line:
         raise ConfigError(f"base must hold overrides of survlstm train, key=value; found {line!r}")
     key = line.lstrip("+~").split("=")[0].split("@")[0]
     if key.startswith(("hydra.", "hydra/")) and key != "hydra.searchpath":
-        raise ConfigError(f"base must hold overrides of survlstm train, none of hydra's; found {line!r}")
+        raise ConfigError(f"base must hold overrides of survlstm train, not of Hydra; found {line!r}")
     try:
         is_sweep = OverridesParser.create().parse_override(line).is_sweep_override()
     except (HydraException, ValueError):
-        # Composing says what is wrong with it.
+        # Composing it raises the error that explains what is wrong.
         return key
     if is_sweep:
-        raise ConfigError(f"base must hold one value for each key; found {line!r}. What varies belongs in space")
+        raise ConfigError(f"base must hold one value for each key; found {line!r}. Put varying keys in space")
     return key

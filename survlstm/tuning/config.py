@@ -1,4 +1,4 @@
-"""Composed config of ``survlstm tune`` → a validated, typed, frozen value, as in survlstm.config.schema."""
+"""The config of ``survlstm tune``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from survlstm.config.section import LARGEST_INT, PositiveInt, Section, Seed, Text
+from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Text
 from survlstm.tuning.space import Dimension, read_space
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
@@ -16,21 +16,21 @@ Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 
 def _fit_for_a_file(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-        raise ValueError(f"must be letters, digits, _ and -, for a file gets it; found {name!r}")
+        raise ValueError(f"must be letters, digits, _ and -, because it becomes a file name; found {name!r}")
     return name
 
 
 class PrunerConfig(Section):
-    """When a trial is stopped early; the first ``warmup_epochs`` epochs of a trial never are a reason."""
+    """When a trial is stopped early; never within its first ``warmup_epochs`` epochs."""
 
     startup_trials: Count
     warmup_epochs: Count
 
 
 class TuneConfig(Section):
-    """``survlstm tune``."""
+    """The config of a search."""
 
-    # The words of base and space are composed for each trial, and looked up only then.
+    # Overrides in base and space may hold interpolations, which are resolved when a trial's config is composed.
     is_plain: ClassVar[bool] = False
 
     space: Annotated[dict[str, Dimension], BeforeValidator(read_space)]
@@ -53,11 +53,11 @@ class TuneConfig(Section):
 
     @property
     def maximised(self) -> bool:
-        """Whether more of the metric is better."""
+        """Whether a higher metric is better."""
         return self.metric == "val_c_td"
 
     def identity(self) -> dict[str, Any]:
-        """What the trials of one study must share to be compared; its order is that of the config."""
+        """Return the settings that all trials of a study must share to be comparable, in the order of the config."""
         shared = ("space", "base", "metric", "seed", "startup_trials", "pruner")
         values = self.model_dump(include=set(shared))
         return {key: values[key] for key in shared}

@@ -1,4 +1,4 @@
-"""The words of a run → an experiment file that composes to the same config: ``survlstm train experiment=NAME``."""
+"""Write an experiment file that composes to the same config as a list of overrides."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from survlstm.config.conf_dir import conf_dir
 from survlstm.config.overrides import search_path
-from survlstm.config.schema import conf_dir
 from survlstm.tuning.config import TuneConfig
 from survlstm.utils.shell import format_command
 
 
 def experiment_yaml(lines: list[str], *, about: str) -> str:
-    """Every group's choice by name, and each value that the chosen files do not have themselves.
+    """Return the experiment file: the choice of every group, and every value that differs from the chosen files.
 
-    The values are taken before interpolation: what follows another key (T_max: ${trainer.epochs}) goes on following
-    it. An experiment among the words is resolved into its values, so the file needs no other one. ``about`` is its
-    comment.
+    Values are taken before interpolation, so that a value that follows another key (``T_max: ${trainer.epochs}``)
+    continues to follow it. An experiment among the overrides is resolved, so that the file needs no other one.
+
+    Args:
+        lines: The overrides.
+        about: A comment for the file.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         asked = compose("train", overrides=lines, return_hydra_config=True)
@@ -32,12 +35,12 @@ def experiment_yaml(lines: list[str], *, about: str) -> str:
         )
     values = _differing(_plain(chosen), _plain(asked))
     content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **values}
-    # In this order: hydra reads the package from the first comment.
+    # The package directive comes first, because Hydra reads it from the first comment.
     return f"# @package _global_\n# {about}\n{OmegaConf.to_yaml(OmegaConf.create(content))}"
 
 
 def train_command(config: TuneConfig) -> str:
-    """The command line that trains and judges a search's best trial by its experiment file."""
+    """Return the command that trains and evaluates the best trial of a search by its experiment file."""
     added = search_path(config.base)
     return format_command("train", f"experiment={config.name}", *added, "--config-dir", str(config.folder))
 

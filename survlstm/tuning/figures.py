@@ -1,4 +1,4 @@
-"""Places of a search → the trials in their order, the importances, and a slice along each dimension."""
+"""Figures of a search: the trials in order, importances, and the metric along each dimension."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.space import Choice, Dimension, IntRange
 from survlstm.tuning.trial_table import TrialSlot
 
-METRIC_NAMES = {"val_nll": "validation loss (nats per subject)", "val_c_td": "validation c_td"}
+METRIC_NAMES = {"val_nll": "validation loss (nats per subject)", "val_c_td": "validation C-index"}
 HEIGHT = 290
 
 
 class MetricAxis(NamedTuple):
-    """What of the metric's axis is drawn, and how many trials lie beyond it."""
+    """The part of the metric's axis that is drawn, and the number of trials outside it."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class MetricAxis(NamedTuple):
 
 
 def draw_trials(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> DrawnFigure | None:
-    """Every trial with a value in the order of the search, and the best so far; None where there is none."""
+    """Draw every trial that has a value in the order of the search, and the best so far; None without values."""
     known = _known(found, config)
     if not known or best is None:
         return None
@@ -59,11 +59,11 @@ def draw_trials(found: list[TrialSlot], best: TrialSlot | None, config: TuneConf
     value = format_number(best.figure(config.metric), 4)
     return DrawnFigure(
         name="trials",
-        title="The search, trial by trial",
+        title="Trials in order",
         alt=f"{format_count(len(known), 'trial')} by number; the best is trial {best.slot} with {value}.",
         caption=(
             f"{_better(config)}. The best is trial {best.slot} with {value}. A line that has been flat for the last "
-            "third says that more trials would bring little. Hollow: pruned, at the best of its epochs."
+            "third means that more trials would improve little. Hollow: pruned, at the best of its epochs."
             f"{_beyond(shown)}"
         ),
         figure=figure,
@@ -71,7 +71,7 @@ def draw_trials(found: list[TrialSlot], best: TrialSlot | None, config: TuneConf
 
 
 def draw_importances(shares: dict[str, float], config: TuneConfig) -> DrawnFigure:
-    """A bar for each dimension, the most important on top."""
+    """Draw one bar per dimension, the most important first."""
     figure = new_figure(44 * len(shares) + 40)
     axes = figure.add_subplot()
     ordered = sorted(shares.items(), key=lambda item: -item[1])
@@ -84,19 +84,19 @@ def draw_importances(shares: dict[str, float], config: TuneConfig) -> DrawnFigur
     axes.spines["bottom"].set_visible(False)
     return DrawnFigure(
         name="importances",
-        title="What mattered",
+        title="Importance of each key",
         alt="Importances: " + "; ".join(f"{key} {share:.0%}" for key, share in ordered) + ".",
         caption=(
-            "How much of the differences between complete trials each key explains, by a random forest (functional "
-            "ANOVA); they add up to 100%. A key near 0 can be left at any value in its range; that its range was too "
-            "narrow looks the same."
+            "The share of the variance between complete trials that each key explains (functional ANOVA on a random "
+            "forest); the shares add up to 100%. A key near 0 either does not matter within its range, or its range "
+            "was too narrow to show an effect."
         ),
         figure=figure,
     )
 
 
 def draw_slices(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> list[DrawnFigure]:
-    """The metric along each dimension, one figure each; none where no trial has a value."""
+    """Draw the metric along each dimension, one figure each; no figures if no trial has a value."""
     known = [place for place in _known(found, config) if config.space.keys() <= place.params.keys()]
     if not known:
         return []
@@ -121,7 +121,7 @@ def _draw_slice(key: str, known: list[TrialSlot], best: TrialSlot | None, config
         title=key,
         alt=f"{METRIC_NAMES[config.metric]} of {format_count(len(known), 'trial')} along {key}.{said}",
         caption=(
-            f"{_better(config)}; the other keys vary as well.{said} A best trial at the edge asks for a wider range."
+            f"{_better(config)}; the other keys vary too.{said} If the best trial is at the edge, widen the range."
             f"{_beyond(shown)}"
         ),
         figure=figure,
@@ -129,7 +129,7 @@ def _draw_slice(key: str, known: list[TrialSlot], best: TrialSlot | None, config
 
 
 def _scale(axes: Axes, dimension: Dimension) -> None:
-    """All of what was searched, and not only where trials went."""
+    """Show the whole search range, not only the part that has trials."""
     if isinstance(dimension, Choice):
         axes.set_xticks(range(len(dimension.options)), dimension.options)
         axes.set_xlim(-0.5, len(dimension.options) - 0.5)
@@ -144,13 +144,13 @@ def _scale(axes: Axes, dimension: Dimension) -> None:
     margin = (high / low) ** 0.04
     axes.set_xlim(low / margin, high * margin)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 100 else (1.0, 2.0, 5.0), numticks=8))
-    # Matplotlib writes powers as formulas, which the house style doesn't read.
+    # Matplotlib formats powers with mathtext, which the house style turns off.
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_short(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _points(axes: Axes, known: list[TrialSlot], across: list[float], shown: MetricAxis, config: TuneConfig) -> None:
-    """Full: complete; hollow: pruned; a triangle at the edge: worse than what is shown."""
+    """Draw complete trials filled, pruned ones hollow, and worse ones than shown as a triangle at the edge."""
     looks = {"complete": (BLUE, BLUE), "pruned": (MUTED, PAPER)}
     for state, (edge, filling) in looks.items():
         for is_beyond in (False, True):
@@ -181,11 +181,13 @@ def _known(found: list[TrialSlot], config: TuneConfig) -> list[TrialSlot]:
 
 
 def _shown(known: list[TrialSlot], config: TuneConfig) -> MetricAxis:
-    """From the best to what 90% are not worse than: one diverged trial would press all others into a line."""
+    """Return the range from the best value to the 90 % quantile, so that one diverged trial does not compress the
+    others.
+    """
     sign = -1 if config.maximised else 1
     worse = np.sort([sign * place.figure(config.metric) for place in known])
     limit = float(worse[math.ceil(0.9 * len(worse)) - 1])
-    # What is only a little beyond is shown.
+    # Values slightly outside the range are included.
     limit = max(value for value in worse.tolist() if value <= limit + 0.5 * (limit - worse[0]) or value == limit)
     span = limit - float(worse[0]) or abs(limit) * 0.1 or 0.1
     ends = sign * (float(worse[0]) - 0.08 * span), sign * (limit + 0.08 * span)
@@ -196,7 +198,7 @@ def _across(place: TrialSlot, key: str, options: list[str], place_number: int) -
     value = place.params[key]
     if not options:
         return float(value)
-    # Side by side, or equal choices would cover each other; by number, so that equal values give an equal figure.
+    # Shifted so that equal choices do not hide each other; by trial number, so that equal studies give equal figures.
     return options.index(value) + 0.3 * ((place_number * 0.618) % 1 - 0.5)
 
 
@@ -206,7 +208,7 @@ def _better(config: TuneConfig) -> str:
 
 def _beyond(shown: MetricAxis) -> str:
     return (
-        f" {format_count(shown.beyond, 'trial')} worse than what is shown: triangles at the edge."
+        f" Triangles at the edge: {format_count(shown.beyond, 'trial')} worse than the range shown."
         if shown.beyond
         else ""
     )

@@ -1,4 +1,4 @@
-"""Complete trials → how much of the metric's variance each dimension explains, or why that can't be told yet."""
+"""Importance of each dimension of a search."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from survlstm.report.formatting import format_count
 from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.trial_table import TrialSlot
 
-# A forest on fewer says more of the draw than of the dimensions.
+# With fewer trials the importances depend mostly on the draw.
 FEWEST = 10
 
 
 def why_no_importances(found: list[TrialSlot]) -> str:
-    """One sentence; empty where they can be computed."""
+    """Return why importances can't be computed; an empty text if they can."""
     complete = [place for place in found if place.state == "complete"]
     if len(complete) < FEWEST:
         return (
@@ -29,10 +29,11 @@ def why_no_importances(found: list[TrialSlot]) -> str:
 
 
 def importances(study: optuna.Study, config: TuneConfig) -> dict[str, float]:
-    """Share of each dimension, the largest first; they add up to 1.
+    """Return the share of the metric's variance that each dimension explains, the largest first; the shares add up to
+    1.
 
-    Functional ANOVA on a random forest (Hutter, Hoos, Leyton-Brown 2014), seeded. Not PED-ANOVA, optuna's default: it
-    asks what makes the best tenth, and of a night's tens of trials that is a handful.
+    Functional ANOVA on a seeded random forest (Hutter, Hoos & Leyton-Brown 2014). Optuna's default, PED-ANOVA, explains
+    what distinguishes the best tenth of the trials, which is only a handful in a search of some tens.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

@@ -1,4 +1,4 @@
-"""A study's places → tune.html, one file that needs nothing else, and its figures beside it."""
+"""Render ``tune.html``, one file without external resources, and its figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIGURES = "figures"
 
 
 def write_page(study: optuna.Study, config: TuneConfig, found: list[TrialSlot], best: TrialSlot | None) -> None:
-    """Write ``tune.html`` and ``figures/*.svg`` and ``*.png`` into the study's folder, each file whole."""
+    """Write ``tune.html`` and ``figures/*.svg`` and ``*.png`` into the study's folder, each atomically."""
     why_not = why_no_importances(found)
     with house_style():
         drawings = {
@@ -56,7 +56,7 @@ def write_page(study: optuna.Study, config: TuneConfig, found: list[TrialSlot], 
 
 
 def _order(place: TrialSlot, config: TuneConfig) -> tuple[int, float]:
-    """Complete ones by what they reached, then the others by number."""
+    """Sort complete trials by their metric, then the others by number."""
     if place.state != "complete":
         return 1, place.slot
     return 0, (-1 if config.maximised else 1) * place.figure(config.metric)

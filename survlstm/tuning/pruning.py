@@ -1,4 +1,4 @@
-"""The validation curve of a trial → the study, and Pruned where the study has seen enough of it."""
+"""Report the validation curve of a trial to the study, and stop the trial when the study prunes it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from survlstm.utils.errors import SurvlstmError
 
 log = logging.getLogger(__name__)
 
-# How often a trial shows others that it lives; they wait for hours before they doubt it.
+# How often a trial writes a sign of life; other workers wait for hours before they take it for dead.
 SECONDS_BETWEEN_SIGNS = 60.0
 
 
 class Pruned(SurvlstmError):
-    """A trial is stopped because others were better at the same epoch."""
+    """The trial is stopped because others were better at the same epoch."""
 
 
 class TrialTakenOver(SurvlstmError):
-    """Other workers took this one for dead and try its trial again."""
+    """Other workers took this worker for dead and run its trial again."""
 
 
 class PruningCallback:
-    """Told of every epoch that ends; ``outcome`` is that of the epochs so far, None before the first.
+    """Report every epoch to the study; ``outcome`` is that of the epochs so far, None before the first.
 
-    The values are those of each epoch and no running best: the median of others at an epoch is that of what they had
-    there, and a trial is held against it by its best so far.
+    The metric of each epoch is reported, not a running best: the pruner compares the best of this trial so far with the
+    median of other trials at the same epoch.
     """
 
     def __init__(self, trial: optuna.Trial, metric: str) -> None:
@@ -44,20 +44,25 @@ class PruningCallback:
         self._shown = time.monotonic()
 
     def epoch_ended(self, history: History) -> None:
-        """Report what is new; Pruned where training should end here, GivenUp where nobody waits for it any more."""
+        """Report the new epochs.
+
+        Raises:
+            Pruned: If the study ends the trial.
+            TrialTakenOver: If another worker runs the trial now.
+        """
         self.outcome = outcome_of(history)
         try:
-            # More than one where the run goes on from its checkpoint: the study knows nothing of this trial's past.
+            # Several epochs if the run was resumed from a checkpoint: this attempt has not reported them yet.
             for epoch in history.epochs[self._reported :]:
                 self._report(epoch)
             self._show_life()
             is_hopeless = self.trial.should_prune()
         except UpdateFinishedTrialError as error:
             raise TrialTakenOver(
-                "other workers have given this trial up and try it again; see lost_after_hours"
+                "other workers took this trial for lost and run it again; see lost_after_hours"
             ) from error
         except STORAGE_ERRORS as error:
-            # A curve with a gap is better than a trial lost: the storage must be back for its result only.
+            # A gap in the curve is better than a lost trial: the storage is needed again only for the result.
             log.warning("Epoch %d could not be reported: %s", len(history.epochs), first_line_of(error))
             return
         if is_hopeless:
@@ -76,5 +81,5 @@ class PruningCallback:
 
 
 def utc_now() -> str:
-    """The time as trials keep it."""
+    """Return the current time in the format of trial attributes."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

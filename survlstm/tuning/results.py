@@ -1,4 +1,4 @@
-"""A study → trials.csv, study.json, the best trial's experiment file, pictures and tune.html, whole at any moment."""
+"""Write ``trials.csv``, ``study.json``, the best trial's experiment file, figures and ``tune.html`` of a study."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATES = ("complete", "pruned", "failed", "running", "waiting", "lost")
 
 
 def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: bool) -> None:
-    """Write what the study holds now. It can be written again at any time: what goes wrong here stops no search."""
+    """Write the present results of a study; a failure is logged and does not stop the search."""
     try:
         with file_lock(config.folder / ".results"):
             found = trial_slots(study.get_trials(deepcopy=False))
@@ -39,13 +39,13 @@ def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: boo
             write_json(config.folder / RECORD, _record(found, best, config))
             if with_pictures:
                 write_page(study, config, found, best)
-    # A full disk, a figure that can't be drawn: the storage holds all, and the next trial writes again.
+    # For example a full disk. Nothing is lost: the storage holds everything, and the next trial writes again.
     except Exception as error:
         log.warning("The results in %s could not be written", config.folder, exc_info=error)
 
 
 def experiment_path(config: TuneConfig) -> Path:
-    """The experiment file of the best trial; the study's folder is a config folder of hydra's."""
+    """Return the path of the best trial's experiment file; the study's folder is a Hydra config folder."""
     return config.folder / "experiment" / f"{config.name}.yaml"
 
 

@@ -1,4 +1,4 @@
-"""A search's config → trials asked for, made and told until all are done: the story of one worker."""
+"""Run one tuning worker: request trials from the study, train them and report their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from survlstm.config.overrides import compose_lines
+from survlstm.config.overrides import compose_overrides
 from survlstm.report.console_summary import log_task
 from survlstm.report.task import describe_task
 from survlstm.tuning.check_space import check_trials, compose_base
@@ -34,9 +34,9 @@ from survlstm.utils.write_access import refuse_unwritable
 
 log = logging.getLogger(__name__)
 
-# So many failures one after the other, of the first trials or with one and the same sentence, end a worker.
+# A worker ends after this many failures in a row, if they are its first trials or have the same message.
 MOST_FAILURES = 3
-# They take seconds, and so may trials.
+# Figures take seconds, which may be as long as a trial.
 SECONDS_BETWEEN_PICTURES = 60.0
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass
 class Worker:
-    """One process at a study."""
+    """One process that works on a study."""
 
     study: optuna.Study
     config: TuneConfig
@@ -54,7 +54,11 @@ class Worker:
     pictured: float = field(default_factory=time.monotonic)
 
     def work(self) -> None:
-        """Make trials until no place is left; TrainingError where all of them fail."""
+        """Run trials until none is left.
+
+        Raises:
+            TrainingError: If all trials fail.
+        """
         while (claimed := self._in_log(self._claim)) is not None:
             try:
                 self._make(claimed)
@@ -76,30 +80,30 @@ class Worker:
         return found
 
     def _make(self, claimed: ClaimedTrial) -> None:
-        watcher = PruningCallback(claimed.trial, self.config.metric)
+        callback = PruningCallback(claimed.trial, self.config.metric)
         words = [*self.config.base, *overrides(claimed.values)]
         try:
             # Its own lines stand in its own log.
-            outcome = self.run_trial(words, claimed.folder, watcher)
+            outcome = self.run_trial(words, claimed.folder, callback)
         except Pruned as reason:
-            self._tell(claimed, TrialState.PRUNED, watcher.outcome, f"pruned: {reason}")
+            self._tell(claimed, TrialState.PRUNED, callback.outcome, f"pruned: {reason}")
         except TrialTakenOver as reason:
             said = f"Trial {claimed.slot}: {reason}"
             self._in_log(lambda: log.warning("%s", said))
         except Interrupted as error:
             self._hand_back(claimed)
             raise Interrupted(
-                f"stopped by signal {error.exit_code - 128} in trial {claimed.slot}; all of it is kept. The same "
-                "survlstm tune goes on there",
+                f"stopped by signal {error.exit_code - 128} in trial {claimed.slot}; everything is saved. The same "
+                "survlstm tune command continues there",
                 signal_number=error.exit_code - 128,
             ) from error
         except SurvlstmError as error:
-            self._fail(claimed, watcher.outcome, f"{type(error).__name__}: {error}")
+            self._fail(claimed, callback.outcome, f"{type(error).__name__}: {error}")
         # A driver's or a library's error in one trial: the night has others.
         except Exception as error:
             passed = traceback_without_message(error)
             self._in_log(lambda: log.warning("Trial %d ended in an error\n%s", claimed.slot, passed))
-            self._fail(claimed, watcher.outcome, describe_error(error))
+            self._fail(claimed, callback.outcome, describe_error(error))
         except BaseException:
             self._hand_back(claimed)
             raise
@@ -126,7 +130,7 @@ class Worker:
         failure: str | None = None,
     ) -> None:
         figures = {} if outcome is None else outcome._asdict()
-        # Before the state: a trial that has ended can't be written to.
+        # Attributes are written before the state, because a finished trial can't be changed.
         attributes = {name: value for name, value in figures.items() if math.isfinite(value)}
         value = figures[self.config.metric] if state == TrialState.COMPLETE else None
 
@@ -185,7 +189,7 @@ class Worker:
 def search(config: TuneConfig, run_trial: RunTrial) -> None:
     """Check, open, work, and write what came of it."""
     check_trials(config)
-    config = config.model_copy(update={"base": compose_lines(config.base)})
+    config = config.model_copy(update={"base": compose_overrides(config.base)})
     refuse_unwritable(config.folder)
     config.folder.mkdir(parents=True, exist_ok=True)
     with open_study(config) as study:

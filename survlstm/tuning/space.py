@@ -1,4 +1,4 @@
-"""What a search may vary, as written in conf/tune → dimensions, and a trial's values → overrides of survlstm train."""
+"""The search space: its dimensions as ``conf/tune`` describes them, and a trial's values as overrides."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from survlstm.config.section import PositiveInt, Section
+from survlstm.config.schema.section import PositiveInt, Section
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-# What stands in a dimension; by one of these it is told from a section that holds dimensions.
+# The keys of a dimension; any of them distinguishes a dimension from a section that contains dimensions.
 WORDS = frozenset({"kind", "low", "high", "log", "step", "choices"})
 EXAMPLE = "space.model.dropout={kind:float,low:0.1,high:0.5}"
 
 
 class FloatRange(Section):
-    """Every number from ``low`` to ``high``, both included; ``log``: evenly in its logarithm."""
+    """All numbers from ``low`` to ``high``, both included; with ``log`` uniform in the logarithm."""
 
     kind: Literal["float"]
     low: float
@@ -33,20 +33,20 @@ class FloatRange(Section):
         return self
 
     def suggest(self, key: str, trial: Trial) -> float:
-        """A value for the trial."""
+        """Draw a value for the trial."""
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def holds(self, value: Any) -> bool:
-        """Whether a trial may have the value."""
+        """Return whether the value is in the range."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
     def ends(self) -> list[Any]:
-        """The values that must be fit to train with, so that all between are."""
+        """Return the values to check before the search; if they are valid, all between are."""
         return [self.low, self.high]
 
 
 class IntRange(Section):
-    """Every whole number from ``low`` to ``high``, both included, or every ``step``-th."""
+    """All whole numbers from ``low`` to ``high``, both included, or every ``step``-th."""
 
     kind: Literal["int"]
     low: int
@@ -60,20 +60,20 @@ class IntRange(Section):
         return self
 
     def suggest(self, key: str, trial: Trial) -> int:
-        """A value for the trial."""
+        """Draw a value for the trial."""
         return trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step)
 
     def holds(self, value: Any) -> bool:
-        """Whether a trial may have the value."""
+        """Return whether the value is in the range."""
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     def ends(self) -> list[Any]:
-        """The values that must be fit to train with, so that all between are."""
+        """Return the values to check before the search; if they are valid, all between are."""
         return [self.low, self.high]
 
 
 class Choice(Section):
-    """One of some values of an override, or of the files of a config group; without an order."""
+    """An unordered choice between values of an override, or between the files of a config group."""
 
     kind: Literal["choice"]
     choices: list[Any]
@@ -88,19 +88,19 @@ class Choice(Section):
 
     @property
     def options(self) -> list[str]:
-        """The values as overrides write them: what a storage can keep, and what 1, true and 1.0 differ in."""
+        """The values as overrides write them, which storages can keep and which distinguishes 1, true and 1.0."""
         return [format_choice(choice) for choice in self.choices]
 
     def suggest(self, key: str, trial: Trial) -> str:
-        """A value for the trial, as an override writes it."""
+        """Draw a value for the trial, as an override writes it."""
         return str(trial.suggest_categorical(key, self.options))
 
     def holds(self, value: Any) -> bool:
-        """Whether a trial may have the value."""
+        """Return whether the value is one of the choices."""
         return value in self.options
 
     def ends(self) -> list[Any]:
-        """The values that must be fit to train with: all of them."""
+        """Return the values to check before the search: all choices."""
         return list(self.options)
 
 
@@ -110,9 +110,15 @@ KINDS: dict[str, type[Dimension]] = {"float": FloatRange, "int": IntRange, "choi
 
 
 def read_space(raw: Any) -> Space:
-    """Sections or dotted keys of dimensions → dotted key → dimension; ValueError says all that is wrong.
+    """Read the dimensions, given as nested sections or by dotted keys.
 
-    Sections are what ``space.model.dropout.high=0.5`` can reach on the command line.
+    Nested sections can be changed on the command line, as in ``space.model.dropout.high=0.5``.
+
+    Returns:
+        The dimension of each dotted key.
+
+    Raises:
+        ValueError: If any dimension is invalid; the message lists all faults.
     """
     if not isinstance(raw, dict):
         raise ValueError(f"space must be a mapping of overrides to what they may be; found {raw!r}")
@@ -133,12 +139,12 @@ def read_space(raw: Any) -> Space:
 
 
 def overrides(values: dict[str, Any]) -> list[str]:
-    """A trial's values as the words of ``survlstm train``."""
+    """Return a trial's values as overrides of ``survlstm train``."""
     return [f"{key}={format_choice(value)}" for key, value in values.items()]
 
 
 def format_choice(value: Any) -> str:
-    """A value as an override writes it; a text stands for itself, in hydra's grammar."""
+    """Return a value as an override writes it; a text is taken as it is, in Hydra's grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -158,7 +164,7 @@ def _flat(raw: dict[Any, Any], section: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_described(entry: dict[Any, Any]) -> bool:
-    # A section may well have a key that is called kind, as clock has.
+    # A section may have a key called kind itself, as clock does.
     return any(name in WORDS and not isinstance(value, dict) for name, value in entry.items())
 
 

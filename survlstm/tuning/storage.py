@@ -1,4 +1,4 @@
-"""A storage URL, or none → optuna's storage, opened and sound, or one sentence that says what is wrong with it."""
+"""Open Optuna's storage and check it; describe in one sentence what is wrong with a storage."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ProcessLock(JournalFileOpenLock):
 
 
 def _torn_tail(journal: IO[bytes]) -> int:
-    """How many bytes stand behind the last line's end."""
+    """Return the number of bytes after the end of the last complete line."""
     end, size = journal.seek(0, 2), 0
     while size < end:
         step = min(4096, end - size)
@@ -76,12 +76,16 @@ def _torn_tail(journal: IO[bytes]) -> int:
 
 @contextmanager
 def open_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
-    """The storage behind ``url``, or the journal in ``folder``; ConfigError in one sentence where it is broken."""
+    """Open the storage at ``url``, or the journal in ``folder`` if it is None.
+
+    Raises:
+        ConfigError: If the storage can't be opened or is damaged.
+    """
     if url is None:
         yield _journal(folder / JOURNAL)
         return
     is_sqlite = url.startswith("sqlite")
-    # Behind a firewall or a restarted server a connection is dead by the end of an epoch: it is tried before its use.
+    # A firewall or a restarted server may close a connection during an epoch, so connections are tested before use.
     settings: dict[str, Any] = {"connect_args": {"timeout": SQLITE_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
     try:
         try:
@@ -89,10 +93,10 @@ def open_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
         except DBAPIError as error:
             if "exist" not in str(error) and not isinstance(error, IntegrityError):
                 raise
-            # A worker on another machine was making the tables at the same moment.
+            # A worker on another machine was creating the tables at the same moment.
             time.sleep(1)
             storage = RDBStorage(url, engine_kwargs=settings)
-    # Whatever a driver raises: the database is another's, and the user can't mend more than it.
+    # Drivers raise errors of any type; all of them mean that the storage can't be used.
     except Exception as error:
         raise storage_error(url, folder, error) from error
     try:
@@ -103,7 +107,7 @@ def open_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
 
 
 def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigError:
-    """One sentence on a storage, without the password in its address."""
+    """Return the error for a storage that can't be used, without the password in its address."""
     behind: BaseException = error
     while isinstance(behind, StorageInternalError) and behind.__cause__ is not None:
         behind = behind.__cause__
@@ -111,20 +115,20 @@ def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigErro
     if isinstance(behind, ImportError):
         advice = "Install the driver of that database, or set storage=null"
     elif "locked" in said:
-        advice = "Another process holds it: wait for that, or end it"
+        advice = "Another process holds it: wait for that process, or stop it"
     else:
-        advice = "Mend it, or set another storage"
+        advice = "Repair it, or set another storage"
     where = storage_location(url, folder)
     return ConfigError(f"storage must be one that can be read and written; {where} can't be: {said}. {advice}")
 
 
 def storage_location(url: str | None, folder: Path) -> str:
-    """Where a storage is, without the password in its address."""
+    """Return the location of a storage, without the password in its address."""
     return str(folder / JOURNAL) if url is None else mask_password(url)
 
 
 def mask_password(text: str) -> str:
-    """An address without its password."""
+    """Return an address without its password."""
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
@@ -136,7 +140,12 @@ def first_line_of(error: BaseException) -> str:
 
 
 def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
-    """Do it, again and again for minutes while the storage is away; then ConfigError. Doing it twice must not hurt."""
+    """Call ``job`` until it succeeds, for some minutes, if the storage does not answer; calling it twice must be
+    harmless.
+
+    Raises:
+        ConfigError: If the storage does not come back.
+    """
     for wait in WAITS:
         try:
             return job()
@@ -157,13 +166,13 @@ def _journal(path: Path) -> JournalStorage:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=ProcessLock(path)))
     except ConfigError:
         raise
-    # Lines that are JSON and yet no operations raise anything.
+    # Lines that are JSON but no journal operations raise errors of any type.
     except Exception as error:
         raise storage_error(None, path.parent, error) from error
 
 
 def _refuse_no_journal(path: Path) -> None:
-    """optuna takes a broken last line for one being written, and would append to whatever file this is."""
+    """Refuse a file that is no journal: Optuna would take a broken last line for a torn one and append to it."""
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")
@@ -174,6 +183,6 @@ def _refuse_no_journal(path: Path) -> None:
             is_operation = False
         if not is_operation:
             raise ConfigError(
-                f"storage must be one that can be read and written; line {number} of {path} is none of optuna's "
-                "journal. Move the file away and search anew, or set another name"
+                f"storage must be one that can be read and written; line {number} of {path} is not part of an Optuna "
+                "journal. Move the file away and start a new search, or set another name"
             )

@@ -1,4 +1,4 @@
-"""A search's config → its study, new or gone on with, with the sampler and the pruner that belong to it."""
+"""Create or resume a study, with its sampler and its pruner."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ RECORD = "study.json"
 
 @contextmanager
 def open_study(config: TuneConfig) -> Iterator[optuna.Study]:
-    """The study, for as long as the block lasts; ConfigError where it is another search's, or its storage is broken."""
+    """Open the study of a config for the duration of the block.
+
+    Raises:
+        ConfigError: If the study belongs to another search, or its storage is damaged.
+    """
     with _optuna_speaks_through(log):
         _refuse_anothers_folder(config)
         with ExitStack() as stack:
-            # Two workers that begin together must not both make the tables.
+            # Two workers that start together must not both create the tables.
             with file_lock(config.folder / ".claims"):
                 storage = stack.enter_context(open_storage(config.storage, config.folder))
                 study = _soundly(config, storage)
@@ -47,32 +51,34 @@ def _soundly(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
         return study
     except SurvlstmError:
         raise
-    # optuna and a driver raise anything where the content is not what they wrote.
+    # Optuna and drivers raise errors of any type if the content is not what they wrote.
     except Exception as error:
         raise storage_error(config.storage, config.folder, error) from error
 
 
 def make_sampler(config: TuneConfig, slot: int) -> TPESampler:
-    """TPE over all dimensions together, seeded by the place: resumed or shared, each place has numbers of its own.
+    """Return a multivariate TPE sampler seeded by the trial's index.
 
-    The constant liar takes a running trial for a bad one, so that workers don't all try the same corner.
+    Each index has random numbers of its own, so that a resumed or shared search draws the same values. With the
+    constant
+    liar a running trial counts as a bad one, so that workers explore different regions.
     """
     seed = int(np.random.SeedSequence([config.seed, slot]).generate_state(1)[0])
     with warnings.catch_warnings():
-        # Both arguments were experimental before optuna 5, where they have become the defaults.
+        # Both arguments are experimental before Optuna 5, where they became the defaults.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(n_startup_trials=config.startup_trials, multivariate=True, constant_liar=True, seed=seed)
 
 
 def make_pruner(config: TuneConfig) -> BasePruner:
-    """A trial ends when its best so far is worse than the median of the complete trials at the same epoch.
+    """Return a pruner that ends a trial whose best value so far is worse than the median at the same epoch.
 
-    Not Hyperband: its brackets want hundreds of trials, give some configs a handful of epochs only, and depend on the
-    number of a trial, which is another one in a search that was resumed.
+    Hyperband is not used: its brackets need hundreds of trials, train some configs for a few epochs only, and depend on
+    the trial number, which differs in a resumed search.
     """
     if config.pruner is None:
         return NopPruner()
-    # Epochs count from 1; the one after the warm-up is the first that may end a trial.
+    # Epochs count from 1; the first one after the warm-up may end a trial.
     return MedianPruner(n_startup_trials=config.pruner.startup_trials, n_warmup_steps=config.pruner.warmup_epochs + 1)
 
 
@@ -90,8 +96,8 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
     if "search" not in study.user_attrs:
         if has_trials:
             raise ConfigError(
-                f"name must be new, or that of a search begun by survlstm tune; the study {config.name} in the storage "
-                "is another program's. Set another name"
+                f"name must be new, or that of a search started by survlstm tune; the study {config.name} in the "
+                "storage belongs to another program. Set another name"
             )
         study.set_user_attr("search", identity)
     search = study.user_attrs["search"]
@@ -101,8 +107,8 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
     differences = compare_configs(search, identity)
     if differences:
         raise ConfigError(
-            f"a search goes on with the config it began with; in {config.name} these are others: "
-            f"{'; '.join(map(str, differences))}. Give the old ones back, or set another name"
+            f"a search must be resumed with the config it was started with; {config.name} was started with others: "
+            f"{'; '.join(map(str, differences))}. Restore these values, or set another name"
         )
     if not has_trials:
         _refuse_trials_of_no_study(config)
@@ -122,19 +128,19 @@ def _refuse_anothers_folder(config: TuneConfig) -> None:
 
 
 def _refuse_trials_of_no_study(config: TuneConfig) -> None:
-    """Where the storage was lost, new trials would meet the runs of old ones in their folders."""
+    """Refuse a folder whose storage was lost: new trials would find the runs of old ones in their folders."""
     left = sorted(path for path in (config.folder / "trials").glob("[0-9]*") if any(path.glob("[!.]*")))
     if left:
         where = "its journal" if config.storage is None else mask_password(config.storage)
         raise ConfigError(
-            f"a search that begins must have a folder without trials; {config.folder} holds {len(left)}, and {where} "
-            f"knows nothing of them. Give the old storage back, or set another name"
+            f"a new search needs a folder without trials; {config.folder} holds {len(left)} that {where} does not "
+            "know. Restore the old storage, or set another name"
         )
 
 
 @contextmanager
 def _optuna_speaks_through(own: logging.Logger) -> Iterator[None]:
-    """optuna's warnings among our lines, and nothing of it on stderr."""
+    """Forward Optuna's warnings to our log, and nothing of it to stderr."""
     theirs = logging.getLogger("optuna")
     handlers, level = theirs.handlers[:], theirs.level
     forward = _Forward(own)

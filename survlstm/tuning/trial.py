@@ -1,4 +1,4 @@
-"""A trial's overrides → a trained run in the trial's folder, and what its validation subjects say of it."""
+"""Train one trial of a search and return its validation metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.training.history import History, read_history
 from survlstm.utils.errors import CheckpointError
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 class TrialOutcome(NamedTuple):
-    """Validation loss (nats per subject, lower is better) and c_td (higher is better) at the epoch that is kept.
+    """Validation metrics of a trial at its best epoch.
 
-    ``epochs`` were trained in ``seconds``, in all lives of the trial.
+    Attributes:
+        val_nll: Validation loss in nats per subject; lower is better.
+        val_c_td: Validation C-index; higher is better.
+        best_epoch: The best epoch, from 1.
+        epochs: Number of epochs trained.
+        seconds: Training time over all attempts.
     """
 
     val_nll: float
@@ -32,24 +37,24 @@ class TrialOutcome(NamedTuple):
 RunTrial = Callable[[list[str], Path, "PruningCallback"], TrialOutcome]
 
 
-def train_trial(overrides: list[str], folder: Path, watcher: PruningCallback) -> TrialOutcome:
+def train_trial(overrides: list[str], folder: Path, callback: PruningCallback) -> TrialOutcome:
     """Train in ``folder``, or go on there; the test subjects are never looked at.
 
     A trial whose training had ended before its worker was killed is not trained again. SurvlstmError as of a run, and
-    Pruned where the watcher asked for the end.
+    Pruned where the callback asked for the end.
     """
     (config,) = check_overrides("train", overrides, RunConfig)
     if not _has_ended(folder):
         try:
-            _start(config, folder, watcher, overrides)
+            _start(config, folder, callback, overrides)
         finally:
-            # The next trial needs the memory of this one's model, which hangs in cycles.
+            # The model is part of reference cycles; the next trial needs its memory.
             gc.collect()
     return outcome_of(read_history(folder))
 
 
 def outcome_of(history: History) -> TrialOutcome:
-    """What a history says at its best epoch; IndexError where none has ended."""
+    """Return the metrics at the best epoch of a history; IndexError if no epoch has ended."""
     best = history.best
     return TrialOutcome(best.val_loss, best.val_c_td, best.epoch, len(history.epochs), history.usage.seconds)
 
@@ -62,8 +67,8 @@ def _has_ended(folder: Path) -> bool:
     return bool(history.stopped and history.epochs)
 
 
-def _start(config: RunConfig, folder: Path, watcher: PruningCallback, overrides: list[str]) -> None:
+def _start(config: RunConfig, folder: Path, callback: PruningCallback, overrides: list[str]) -> None:
     # torch comes with it.
     from survlstm.runs import launch
 
-    launch.start(config, folder, overrides=overrides, watchers=(watcher,), judged=False)
+    launch.start(config, folder, overrides=overrides, callbacks=(callback,), judged=False)

@@ -1,4 +1,4 @@
-"""A study with several workers → the one trial that this worker makes next, and the trials of dead workers put back."""
+"""Claim the next trial of a study for this worker, and put back the trials of workers that died."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from survlstm.utils.files import file_lock
 log = logging.getLogger(__name__)
 
 LOCK = ".worker"
-# Between asking for a trial and signing it lie milliseconds.
+# A trial is signed milliseconds after it was requested; one that stays unsigned for this long has lost its worker.
 UNSIGNED_SECONDS = 60.0
 
 
 @dataclass
 class ClaimedTrial:
-    """A trial that this process has signed; the lock is let go of when the process dies, however it dies."""
+    """A trial that this process has claimed; its lock is released when the process ends, however it ends."""
 
     trial: optuna.Trial
     slot: int
@@ -39,12 +39,12 @@ class ClaimedTrial:
     lock: IO[str]
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         self.lock.close()
 
 
 def claim_trial(study: optuna.Study, config: TuneConfig) -> ClaimedTrial | None:
-    """The next trial, signed, with its values drawn; None where every place is taken, done or not."""
+    """Return the next trial, claimed and with its values drawn; None if every trial is taken."""
     with file_lock(config.folder / ".claims"):
         requeue_dead_trials(study, config)
         while _has_room(study, config):
@@ -65,7 +65,7 @@ def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> Cla
     folder = trial_folder(config.folder, slot)
     folder.mkdir(parents=True, exist_ok=True)
     lock = _taken(folder)
-    # Workers that share the storage but no folder may both have seen the last place free.
+    # Workers that share the storage but not the folder may both have seen the last index free.
     if lock is None or (slot >= config.trials and "retry" not in trial.user_attrs):
         trial.set_user_attr("surplus", True)
         study.tell(trial, state=TrialState.FAIL)
@@ -75,20 +75,20 @@ def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> Cla
     try:
         return ClaimedTrial(trial, slot, folder, _drawn(study, trial, slot, lock, config), lock)
     except BaseException:
-        # Nobody holds it then, and the trial is put back.
+        # Without its lock the trial counts as lost and is put back.
         lock.close()
         raise
 
 
 def _drawn(study: optuna.Study, trial: optuna.Trial, slot: int, lock: IO[str], config: TuneConfig) -> dict[str, Any]:
-    """Sign the trial, then draw its values."""
+    """Claim the trial, then draw its values."""
     token = uuid.uuid4().hex
     lock.truncate(0)
     lock.write(token)
     lock.flush()
     for name, value in {"slot": slot, "seen": utc_now(), "token": token}.items():
         trial.set_user_attr(name, value)
-    # By the place, and drawn late: the same values whatever became of the attempts before.
+    # Seeded by the index and drawn late, so that the values do not depend on what became of earlier attempts.
     study.sampler = make_sampler(config, slot)
     return {key: dimension.suggest(key, trial) for key, dimension in config.space.items()}
 
@@ -104,11 +104,11 @@ def _taken(folder: Path) -> IO[str] | None:
 
 
 def requeue_dead_trials(study: optuna.Study, config: TuneConfig) -> None:
-    """End the attempts of dead workers and queue another attempt at each place that was lost."""
+    """End the attempts of dead workers and queue another attempt for each lost trial."""
     trials = study.get_trials(deepcopy=False)
     for trial in trials:
         if trial.state == TrialState.RUNNING and _is_dead(trial, trials, config):
-            # Another machine may have come first.
+            # Another machine may have ended it already.
             with suppress(ValueError):
                 study.tell(trial.number, state=TrialState.FAIL)
     for place in trial_slots(study.get_trials(deepcopy=False)):
@@ -117,7 +117,7 @@ def requeue_dead_trials(study: optuna.Study, config: TuneConfig) -> None:
 
 
 def _queue_again(study: optuna.Study, place: TrialSlot) -> None:
-    log.info("Trial %d was left by its worker: it is tried again, from where it was", place.slot)
+    log.info("Trial %d was left by its worker; it is resumed", place.slot)
     study.enqueue_trial(place.params, user_attrs={"slot": place.slot, "retry": len(place.attempts)})
 
 
@@ -130,7 +130,7 @@ def _is_dead(trial: FrozenTrial, trials: Sequence[FrozenTrial], config: TuneConf
     with suppress(OSError):
         if lock.read_text(encoding="utf-8") == token:
             return _is_free(lock)
-    # Its worker's folder is on another machine.
+    # The worker's folder is on another machine.
     seen = datetime.datetime.fromisoformat(trial.user_attrs["seen"])
     hours = (datetime.datetime.now(datetime.UTC) - seen).total_seconds() / 3600
     return hours > config.lost_after_hours

@@ -1,15 +1,15 @@
-"""The trials in a study's storage → places of the search, each with the attempts made at it.
+"""Assign the attempts in a study's storage to the trials of the search.
 
-A search of n trials has the places 0 to n - 1. An attempt that its worker's death ended is followed by another one at
-the same place, with the same values and in the same folder; so a killed search asks for the same values as an
-undisturbed one. What a place is, is read from these attributes of its attempts:
+A search of n trials has the indices 0 to n - 1. If an attempt dies with its worker, another one follows with the same
+index, values and folder, so that a killed search draws the same values as an undisturbed one. These attributes of an
+attempt say what it is:
 
-- ``slot``: the place; of a fresh attempt it is how many fresh ones were asked for before, which no two workers share
-- ``retry``: this attempt follows another
-- ``surplus``: asked for when the last place was taken; ended at once
-- ``token``, ``seen``: what its worker's lock file holds, and when it last showed itself
-- ``failure``: the sentence of the error that ended it, which would end it again
-- ``handed_back``: its worker was told to stop
+- ``slot``: the index; for a new trial the number of trials opened before it, which no two workers share
+- ``retry``: the attempt follows another one
+- ``surplus``: it was requested after the last index was taken, and ended at once
+- ``token``, ``seen``: the content of its worker's lock file, and the time of its last sign of life
+- ``failure``: the message of the error that ended it, which would end it again
+- ``handed_back``: its worker was asked to stop
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-# An attempt that kills its worker before another epoch has ended will not do better the fourth time.
-MOST_BARREN = 3
+# A trial is given up after this many attempts in a row that died without completing a new epoch.
+MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 SETTLED = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
 class TrialSlot:
-    """One of the search's trials: its attempts, in the order of their beginning."""
+    """One trial of the search with its attempts, in the order of their start."""
 
     slot: int
     attempts: tuple[FrozenTrial, ...]
 
     @property
     def deciding(self) -> FrozenTrial:
-        """The attempt that says what has become of the place: a settled one, else one under way, else the last."""
+        """The attempt that determines the trial's state: a finished one, else a running one, else the last."""
         ranked = sorted(self.attempts, key=lambda attempt: (_rank(attempt), -attempt.number))
         return ranked[0]
 
     @property
     def state(self) -> str:
-        """complete, pruned, failed, running, waiting (for a worker), or lost (with its worker, to be tried again)."""
+        """One of complete, pruned, failed, running, waiting (for a worker), lost (with its worker, to be repeated)."""
         state = trial_state(self.deciding)
-        return "failed" if state == "lost" and self._barren >= MOST_BARREN else state
+        return "failed" if state == "lost" and self._no_progress >= MOST_ATTEMPTS_WITHOUT_PROGRESS else state
 
     @property
     def params(self) -> dict[str, Any]:
-        """Its values: of the attempt that had drawn the most before it ended."""
+        """The values of the attempt that had drawn the most of them."""
         return max((attempt.params for attempt in self.attempts), key=len)
 
     @property
     def failure(self) -> str:
-        """Why it failed; empty where it has not."""
+        """Why the trial failed; empty if it has not."""
         if self.state != "failed":
             return ""
         return str(
-            self.deciding.user_attrs.get("failure", f"its worker was killed {self._barren} times without a trace")
+            self.deciding.user_attrs.get("failure", f"its worker was killed {self._no_progress} times without a trace")
         )
 
     def figure(self, name: str) -> float:
-        """val_nll, val_c_td, best_epoch, epochs or seconds; nan where there is none."""
+        """Return val_nll, val_c_td, best_epoch, epochs or seconds; nan if missing."""
         value = self.deciding.user_attrs.get(name)
         return math.nan if value is None else float(value)
 
     @property
-    def _barren(self) -> int:
-        """How many attempts in a row have died without an epoch more than was known before."""
+    def _no_progress(self) -> int:
+        """Number of attempts in a row that died without completing a new epoch."""
         count, furthest = 0, 0
         for attempt in self.attempts:
             reached = attempt.last_step or 0
@@ -80,7 +80,7 @@ class TrialSlot:
 
 
 def trial_slots(trials: Sequence[FrozenTrial]) -> list[TrialSlot]:
-    """Every place that was ever taken, by number."""
+    """Return the trials that were ever opened, by index."""
     attempts: dict[int, list[FrozenTrial]] = {}
     for trial in trials:
         if "surplus" not in trial.user_attrs:
@@ -89,19 +89,19 @@ def trial_slots(trials: Sequence[FrozenTrial]) -> list[TrialSlot]:
 
 
 def slot_index(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-    """The place of an attempt; one whose worker has not come to write it down is counted out."""
+    """Return the index of an attempt; if its worker has not written it yet, count the trials opened before."""
     if "slot" in trial.user_attrs:
         return int(trial.user_attrs["slot"])
     return sum(opened_slot(other) for other in trials if other.number < trial.number)
 
 
 def opened_slot(trial: FrozenTrial) -> bool:
-    """Whether it took a place of its own."""
+    """Return whether the attempt opened a new index."""
     return "retry" not in trial.user_attrs and "surplus" not in trial.user_attrs
 
 
 def trial_state(attempt: FrozenTrial) -> str:
-    """As ``TrialSlot.state``, of one attempt."""
+    """Return the state of one attempt, as ``TrialSlot.state``."""
     if attempt.state == TrialState.FAIL:
         return "failed" if "failure" in attempt.user_attrs else "lost"
     return attempt.state.name.lower()
@@ -113,12 +113,12 @@ def _rank(attempt: FrozenTrial) -> int:
 
 
 def best_slot(found: Sequence[TrialSlot], metric: str, *, maximised: bool) -> TrialSlot | None:
-    """The complete place with the best metric, the first of equals; None where none is complete."""
+    """Return the complete trial with the best metric, the first of equal ones; None if no trial is complete."""
     complete = [place for place in found if place.state == "complete"]
     sign = -1 if maximised else 1
     return min(complete, key=lambda place: (sign * place.figure(metric), place.slot), default=None)
 
 
 def trial_folder(folder: Path, slot: int) -> Path:
-    """Where the runs of a place stand."""
+    """Return the folder of a trial's runs."""
     return folder / "trials" / f"{slot:04d}"

@@ -109,7 +109,7 @@ def test_the_reader_says_how_many_days_disagree_and_on_which_side(rewritten):
     zone, folder = rewritten
     (warning,) = [text for text in read(folder).warnings if "dated to the day" in text]
     side = "west" if zone == "Pacific/Honolulu" else "east"
-    assert f"days look local, {side} of Greenwich" in warning
+    assert f"days look like days of a time zone {side} of Greenwich" in warning
     assert "data.source.timezone" in warning
     later, earlier = (int(number) for number in re.findall(r"(\d+) (?:are dated a day after|a day before)", warning))
     assert later > 5 * earlier if side == "east" else earlier > 5 * later
@@ -188,6 +188,7 @@ def test_codes_that_only_a_death_brings_are_no_inputs(outcome):
 def test_an_outcome_that_only_a_death_brings_is_refused():
     source = RecordsSource(events_of(random_records(40, seed=1)))
     with pytest.raises(
-        OutcomeError, match=r"must not name codes that only a death brings.*SNOMED/308646001.*outcome=death"
+        OutcomeError,
+        match=r"must not contain codes that are entered only because .* died.*SNOMED/308646001.*outcome=death",
     ):
         prepare_uncached(source, FirstCodeOutcome(["SNOMED/308646001"]), SETTINGS)

@@ -6,9 +6,12 @@ from typing import get_args
 import pytest
 from hydra import compose, initialize_config_dir
 
-from survlstm.config.commands import SimulateConfig
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import EventTableName, LSTMConfig, RunConfig, conf_dir
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.commands import SimulateConfig
+from survlstm.config.schema.data import EventTableName
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.training import LSTMConfig
 from survlstm.config.validation import validate
 from survlstm.data.features import FEATURES
 from survlstm.data.sources.synthea_format import EVENT_TABLES

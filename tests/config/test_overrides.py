@@ -6,16 +6,16 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
-from survlstm.config.commands import SimulateConfig
 from survlstm.config.compose import check_overrides
 from survlstm.config.overrides import (
     added_config_folders,
-    compose_lines,
-    normalise_words,
+    compose_overrides,
+    normalise_arguments,
     read_flags,
-    refuse_sweep_words,
+    refuse_sweep_options,
 )
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.commands import SimulateConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.shell import format_command
 
@@ -46,8 +46,8 @@ def test_a_config_folder_of_any_name_is_searched(odd, monkeypatch):
         ["experiment=mine", f"hydra.searchpath=[pkg://survlstm, file://{odd}]"],
     ):
         assert composed(*words).model.hidden_dim == 24, words
-        assert composed(*normalise_words(words)).model.hidden_dim == 24, words
-        assert normalise_words(normalise_words(words)) == normalise_words(words)
+        assert composed(*normalise_arguments(words)).model.hidden_dim == 24, words
+        assert normalise_arguments(normalise_arguments(words)) == normalise_arguments(words)
     monkeypatch.chdir(odd.parent)
     assert composed("experiment=mine", "-cd", odd.name).model.hidden_dim == 24
 
@@ -58,7 +58,7 @@ def test_both_ways_to_name_a_config_folder_together(tmp_path):
         (tmp_path / name / "experiment" / f"{name}.yaml").write_text(OWN.replace("24", str(size)))
     words = [f"hydra.searchpath=[{tmp_path / 'two'}]", f"--config-dir={tmp_path / 'one'}"]
     assert [composed(*words, f"experiment={name}").model.hidden_dim for name in ("one", "two")] == [24, 40]
-    assert added_config_folders(compose_lines(words)) == [tmp_path / "one", tmp_path / "two"]
+    assert added_config_folders(compose_overrides(words)) == [tmp_path / "one", tmp_path / "two"]
     # Its own choices are among those that a misspelt one is told.
     with pytest.raises(ConfigError, match=r"experiment must be one of guide_1000, guide_106, one, smoke, two; found"):
         composed(*words, "experiment=three")
@@ -69,8 +69,8 @@ def test_a_path_of_any_characters_is_read_as_it_is(odd):
     assert (config.output_dir, config.data.path, config.cache_dir) == (str(odd),) * 3
     (simulated,) = check_overrides("simulate", [f"output={odd}"], SimulateConfig)
     assert simulated.output == str(odd)
-    words = normalise_words([f"output_dir={odd}", f"data.path={odd}"])
-    assert normalise_words(words) == words
+    words = normalise_arguments([f"output_dir={odd}", f"data.path={odd}"])
+    assert normalise_arguments(words) == words
 
 
 def test_a_shell_reads_a_command_line_as_it_was_meant(odd):
@@ -85,11 +85,11 @@ def test_a_shell_reads_a_command_line_as_it_was_meant(odd):
         (["--config-dir"], "--config-dir/-cd: expected one argument"),
         (["hydra.searchpath=[file:///nowhere]"], "hydra.searchpath must list folders .*; found no folder .*/nowhere"),
         (["--epochs", "50"], "there is no flag --epochs; values are written key=value, as in trainer.epochs=50"),
-        (["--experimental-rerun", "x.pickle"], "survlstm rerun RUN makes a run again"),
+        (["--experimental-rerun", "x.pickle"], "survlstm rerun RUN repeats a run"),
         (["-m", "seed=1,2", "hydra.sweep.dir=swp"], "hydra.sweep.dir must stay .*; found 'swp'. Set output_dir=swp"),
         (["data.path=HERE,HERE"], "data.path must be one folder; found 2. Several are a sweep, which needs -m"),
         (["hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN must be left out; survlstm train -m makes a sweep"),
-        (["-m", "data.path=HERE,/nowhere"], "several between commas; found no folder /nowhere"),
+        (["-m", "data.path=HERE,/nowhere"], "several separated by commas; found no folder /nowhere"),
     ],
 )
 def test_dead_ends_name_the_way_out(tmp_path, words, sentence):
@@ -110,7 +110,7 @@ def test_folders_between_commas_are_a_sweep(tmp_path):
     for name in names:
         (tmp_path / name).mkdir()
     words = ["-m", "data.path=" + ",".join(str(tmp_path / name) for name in names)]
-    for asked in (words, normalise_words(words)):
+    for asked in (words, normalise_arguments(words)):
         configs = check_overrides("train", asked, RunConfig)
         assert [config.data.path for config in configs] == [str(tmp_path / name) for name in names]
     # One folder whose name holds the comma is one.
@@ -121,16 +121,16 @@ def test_folders_between_commas_are_a_sweep(tmp_path):
 def test_flags_stand_in_any_order():
     flags = read_flags(["seed=1,2", "--config-dir=x", "-m", "data=tiny"])
     assert (flags.multirun, flags.config_dir, flags.overrides) == (True, "x", ["seed=1,2", "data=tiny"])
-    assert normalise_words(["data=tiny", "--cfg", "job"]) == ["--cfg=job", "data=tiny"]
+    assert normalise_arguments(["data=tiny", "--cfg", "job"]) == ["--cfg=job", "data=tiny"]
 
 
 @pytest.mark.parametrize(
     "word", ["-m", "--multirun", "hydra/launcher=joblib", "hydra.sweep.dir=x", "hydra.sweeper.x=1"]
 )
 def test_one_run_refuses_what_belongs_to_a_sweep_and_nothing_else(word):
-    with pytest.raises(ConfigError, match="resume is about one run; leave out what belongs to a sweep: "):
-        refuse_sweep_words([word, "resume=x"], "resume")
-    refuse_sweep_words(["--config-dir=x", "hydra.searchpath=[x]", "hydra.verbose=true", "seed=1"], "resume")
+    with pytest.raises(ConfigError, match="resume is for one run; leave out the options of a sweep: "):
+        refuse_sweep_options([word, "resume=x"], "resume")
+    refuse_sweep_options(["--config-dir=x", "hydra.searchpath=[x]", "hydra.verbose=true", "seed=1"], "resume")
 
 
 @pytest.mark.parametrize(

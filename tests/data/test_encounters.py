@@ -1,4 +1,4 @@
-"""An encounter belongs to one subject."""
+"""``split_shared_encounters``: every encounter belongs to one subject."""
 
 import numpy as np
 

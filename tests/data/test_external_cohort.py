@@ -1,4 +1,4 @@
-"""apply_to: the run's training subjects beside another cohort's."""
+"""``combine_with_cohort``: the training subjects of a run with another cohort as test subjects."""
 
 import dataclasses
 
@@ -45,14 +45,14 @@ def test_own_training_subjects_and_the_other_cohort_as_test():
     other = tensors_of([3, 0, 1], [1, 1, 1], [0, 1, 2], code=[1, 6, 1])
     applied = combine_with_cohort(prepared(own, ["a", "b", "c"]), prepared(other, ["a", "b", "zebra"]))
     joined, flow = applied.tensors, applied.flow
-    # "a" was trained on; "b" was only tested on, and its record is the other cohort's.
+    # "a" is a training subject of the run, so it is left out of the other cohort; "b" is only a test subject.
     assert joined.subject_id.tolist() == ["a", "c", "b", "zebra"]
     assert joined.split.tolist() == [Split.TRAIN, Split.VAL, Split.TEST, Split.TEST]
     assert joined.step.tolist() == [1, 0, 0, 1]
     assert joined.visit_offsets.tolist() == [0, 2, 3, 4, 6]
     assert joined.code.tolist() == [2, 2, 4, 6, 1, 1]
     assert joined.code_offsets.tolist() == [0, 1, 2, 3, 4, 5, 6]
-    # Of the other cohort's 7 visits, a code each, 4 were those of "a".
+    # Of the other cohort's 7 visits, each with one code, 4 belong to "a".
     assert flow.subjects_excluded == (("the run was trained or tuned on them", 1, 1),)
     assert (flow.subjects_read, flow.subjects_used) == (3, 2)
     assert (flow.visits_used, flow.entries_used) == (3, 3)

@@ -1,4 +1,4 @@
-"""When an entry was known, and which entries were known before a limit: tables worked by hand."""
+"""Known times of entries, and entries before a limit, compared with tables worked by hand."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tests.records import events_of
 
 
 def times_of(*rows, tolerance=1):
-    """Known times of rows (time, encounter) of one subject, in their order."""
+    """Known times of entries of one subject, given as (time, encounter), in the same order."""
     events = events_of({"a": [(time, encounter, [f"X/{n}"]) for n, (time, encounter) in enumerate(rows)]})
     return known_times(replace(events, day_tolerance=tolerance))
 
@@ -58,7 +58,7 @@ def test_a_timed_entry_was_known_at_its_time():
 
 def test_a_day_within_a_stay_is_matched_before_its_neighbours():
     stay = [(f"2019-04-0{day}T{hour}:00:00", "e") for day in (1, 2, 3) for hour in ("08", "20")]
-    # It can have been known a day before or after where days are local and times in UTC.
+    # With local days and times in UTC (tolerance 1), it can have been known a day before or after.
     for tolerance, earliest in ((1, "2019-04-01T08:00:00"), (0, "2019-04-02T08:00:00")):
         times = times_of(*stay, ("2019-04-02", "e"), tolerance=tolerance)
         assert (text(times.earliest[-1]), text(times.latest[-1])) == (earliest, "2019-04-02T20:00:00")
@@ -91,7 +91,7 @@ ROWS = [
     ],
 )
 def test_limits_from_a_day(tolerance, inside):
-    """Dated entries are compared by day, entries with a time or with that of their encounter by time."""
+    """Dated entries are compared by day; timed entries, and those with the time of their encounter, by time."""
     limits = RecordLimits.from_days(np.array(["2019-04-03"], dtype="datetime64[s]"), tolerance=tolerance)
     assert limits.contain(times_of(*ROWS), np.zeros(len(ROWS), dtype=int)).tolist() == inside
 

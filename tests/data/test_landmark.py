@@ -1,4 +1,4 @@
-"""The landmark clock: who is at risk, the table of labels, where the edges lie, and what may be seen."""
+"""Landmark clock: subjects at risk, the table of labels, the edges, and the visits that may be seen."""
 
 from dataclasses import replace
 
@@ -28,13 +28,13 @@ def at(days, *, hour=8):
 
 
 def record(*days, hit=None):
-    """A visit on each of the days, and one with the outcome on day ``hit``."""
+    """A record with a visit on each of these days, and one with the outcome on day ``hit``."""
     visits = [(at(day), f"e{day}", ["X/a"]) for day in days]
     return visits if hit is None else [*visits, (at(hit), f"e{hit}", ["X/hit"])]
 
 
 def made(records, *, landmark=DAY_30, outcome=HIT, deaths=None, min_visits=1, edges=(0.0, 30.0, 60.0), **settings):
-    """The tensors of records that are no cohort to train on, with the edges given."""
+    """Prepare records with given edges instead of fitted ones, so that no split has to have subjects."""
     fitted = PreprocessingState(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array(edges))
     source = RecordsSource(events_of(records, deaths=deaths))
     return prepare_uncached(
@@ -150,7 +150,7 @@ def test_the_history_is_every_visit_dated_on_or_before_the_landmark():
 
 @pytest.mark.parametrize("grouping", ["hybrid", "encounter", "same_day", "time_window"])
 def test_no_visit_reaches_across_the_landmark(grouping):
-    """What is entered an hour after the landmark must not take the visit of that morning along."""
+    """An entry an hour after the landmark must not move the visit of that morning behind the landmark."""
     across = [*record(0, 10, 30, hit=90), (at(30, hour=9), "e30", ["X/b"])]
     tensors = made({"a": across}, grouping=grouping).tensors
     assert tensors.visits_per_subject.tolist() == [3]
@@ -158,7 +158,7 @@ def test_no_visit_reaches_across_the_landmark(grouping):
 
 
 def test_the_event_is_no_input_though_its_day_began_before_the_landmark():
-    """A code dated to the day is the outcome by the end of its visit; what it may have been known with is no input."""
+    """A code dated to the day is the outcome at the end of its visit; entries it can coincide with are not inputs."""
     timed = [(at(0), "e0", ["X/a"]), (at(30, hour=7), "e30", ["X/a"]), (at(30, hour=15), "e30", ["X/a"])]
     for grouping in ("hybrid", "encounter", "same_day", "time_window"):
         records = {"a": [*timed, (at(30, hour=0)[:10], "e30", ["X/hit"])]}
@@ -217,9 +217,9 @@ def test_edges():
     equidistant = replace(DAY_30, intervals=4, horizon_days=100.0)
     assert fit_edges(DURATIONS, event, equidistant).tolist() == [0, 25, 50, 75, 100]
     quantile = replace(equidistant, edges="quantile")
-    # Of the events within the horizon, at 1, 2, 3 and 4 days; an edge is the event at or behind the quantile.
+    # Of the events within the horizon, at 1, 2, 3 and 4 days; an edge is the first event at or after the quantile.
     assert fit_edges(DURATIONS, event, quantile).tolist() == [0, 2, 3, 4, 100]
-    # … and then the end of its day.
+    # An edge is then moved to the end of its day.
     assert fit_edges(DURATIONS - 0.5, event, quantile).tolist() == [0, 2, 3, 4, 100]
 
 
@@ -229,9 +229,9 @@ def test_edges_that_fall_together_are_refused():
         OutcomeError, match=r"clock.intervals=10; found 2 events on 1 day .*set clock.edges=equidistant"
     ):
         fit_edges(np.array([5.0, 5.0]), np.array([True, True]), few)
-    # Twelve times, but edges are the ends of whole days.
+    # Twelve different times on three days: edges are the ends of whole days.
     times, event = np.linspace(4.1, 7.0, 12), np.ones(12, dtype=bool)
-    said = r"found 12 events on 3 days up to clock.horizon_days=60 and 0 events behind it\. .* set clock.intervals=4,"
+    said = r"found 12 events on 3 days up to clock.horizon_days=60 and 0 events after it\. .* set clock.intervals=4,"
     with pytest.raises(OutcomeError, match=said):
         fit_edges(times, event, few)
     assert fit_edges(times, event, replace(few, intervals=4)).tolist() == [0, 5, 6, 7, 60]
@@ -242,9 +242,7 @@ def test_edges_that_fall_together_are_refused():
 @pytest.mark.parametrize("edges", ["equidistant", "quantile"])
 def test_no_training_event_within_the_horizon(edges):
     settings = replace(DAY_30, edges=edges)
-    sentence = (
-        r"clock.day=30\) and clock.horizon_days=60 .*found 0 among 6 at risk \(1 behind.*clock.day or clock.visit"
-    )
+    sentence = r"clock.day=30\) and clock.horizon_days=60 .*found 0 among 6 at risk \(1 after.*clock.day or clock.visit"
     with pytest.raises(OutcomeError, match=sentence):
         fit_edges(DURATIONS, DURATIONS == 400, settings)
 
@@ -263,7 +261,7 @@ def test_quantile_edges_are_those_of_the_training_subjects_at_risk():
     assert (tensors.edge_days[0], tensors.edge_days[-1]) == (0, 365)
     assert (tensors.clock, tensors.steps) == ("landmark", 5)
     shares = np.bincount(tensors.step[training][tensors.event[training]], minlength=5) / len(durations)
-    # Within two events of the same share: an edge is an event, moved to the end of its day.
+    # Equal shares up to two events, because an edge is the time of an event, moved to the end of its day.
     np.testing.assert_allclose(shares, 0.2, atol=2 / len(durations))
 
 
@@ -289,7 +287,7 @@ def test_nothing_seen_is_dated_after_the_end_and_the_flow_accounts_for_everythin
     prepared = on_landmark(outcome, settings=settings, deaths=deaths, records=records)
     tensors, flow = prepared.tensors, prepared.flow
     first, last = tensors.visit_time[tensors.visit_offsets[:-1]], tensors.visit_time[tensors.visit_offsets[1:] - 1]
-    # The landmark is the last visit seen: it was set by a visit's number.
+    # The landmark is set by the number of a visit, so it is the last visit seen.
     zero = last if tensors.clock == "landmark" else first
     last_day = (last - zero).astype(np.int64) / 86400
     assert (tensors.duration_days >= last_day).all()

@@ -1,4 +1,4 @@
-"""Outcomes: the label table of docs/conventions.md, exclusions, and what the synthetic process promises."""
+"""Outcomes: the label table of docs/conventions.md, exclusions, and properties of the synthetic outcomes."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def record(*codes):
 
 
 def labelled(events, outcome, *, min_visits=1, grouping="hybrid"):
-    """(subject → (step, event)), and the counted exclusions."""
+    """Return (step, event) by subject, and (subjects, events) by reason of exclusion."""
     visits = group_observed(events, outcome, replace(SETTINGS, grouping=grouping)).visits
     cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits)
     people = cohort.visits.subjects.subject_id
@@ -59,7 +59,7 @@ def test_label_table_of_death():
 
 @pytest.mark.parametrize(("tolerance", "step"), [(0, 1), (1, 0)])
 def test_nothing_from_the_day_of_death_on_is_an_input(tolerance, step):
-    """Where days are local and times in UTC, the day before may be the day of death."""
+    """If days are local and times in UTC, times of the day before can belong to the day of death."""
     records = {"dead": record("X/a", "X/a", "X/of that day"), "alive": record("X/a", "X/a", "X/a")}
     events = replace(events_of(records, deaths={"dead": "2020-01-03"}), day_tolerance=tolerance)
     assert labelled(events, DeathOutcome())[0]["dead"] == (step, True)
@@ -85,7 +85,7 @@ def test_codes_that_the_export_does_not_know():
     found = (
         r"at least one of its 1 codes in the export; found none of {} among the export's 2 codes\. {}Set other codes"
     )
-    # Digits that look alike do not mean alike: no code is proposed, only a system that is misspelt.
+    # Codes with similar digits do not have similar meanings, so only the name of a coding system is suggested.
     for code, hint in (
         ("SNOMED/11", r"Its coding systems: LOINC, SNOMED\. "),
         ("SNOMDE/1", r"Write SNOMED/ for SNOMDE/\. "),
@@ -161,7 +161,7 @@ def test_censoring_is_as_frequent_as_asked(synthetic):
 
 
 class DeathLess(RandomOutcome):
-    """Follows every record to its last step: nobody is censored earlier."""
+    """Outcome without censoring and almost without events: every record is followed to its last step."""
 
     def __init__(self):
         super().__init__(0.001, 0.0, 0)
@@ -175,7 +175,7 @@ def test_the_draws_of_a_subject_do_not_hang_on_the_others():
         RecordsSource(events_of({k: v for k, v in records.items() if k != "s0007"})), outcome, SETTINGS
     ).tensors
     both = np.isin(whole.subject_id, without.subject_id)
-    # The intercept moves by one subject's weight; nearly every label stays.
+    # Without one subject the intercept changes slightly, so nearly every label stays the same.
     assert (whole.step[both] == without.step).mean() > 0.98
 
 
@@ -193,7 +193,7 @@ def test_a_weak_effect_is_warned_of():
 
 
 def test_an_event_rate_out_of_reach_is_warned_of():
-    """The rate is met on the training subjects; eighteen others may differ from it by more than the tolerance."""
+    """The rate is fitted on the training subjects; that of the other eighteen can differ by more than the tolerance."""
     short = random_records(60, seed=4, mean_visits=0)
     found = prepare_uncached(RecordsSource(events_of(short)), RandomOutcome(0.8, 0.5, seed=3), SETTINGS)
     assert abs(found.flow.outcome_facts["event_rate"] - 0.8) > 0.02
@@ -240,7 +240,7 @@ def test_with_encounters_only_a_code_outside_them_neither_is_nor_ends_anything()
 def test_entries_after_the_day_of_death_are_cut_for_every_outcome(outcome, tolerance, observed):
     records = {"dead": record("X/a", "X/a", "X/a", "X/hit"), "alive": record("X/a", "X/a", "X/hit")}
     events = replace(events_of(records, deaths={"dead": "2020-01-02"}), day_tolerance=tolerance)
-    # The times of the day of death reach into the next day in UTC where the zone lies west of Greenwich.
+    # West of Greenwich, times of the day of death reach into the next day in UTC.
     visits = group_observed(events, outcome, SETTINGS).visits
     assert visits.visits_per_subject.tolist() == [3, observed]
 

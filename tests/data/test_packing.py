@@ -1,4 +1,4 @@
-"""Slots: a small table by hand, what must hold of every layout, and the least cost by trying every cut."""
+"""Packed layout: a table worked by hand, invariants of every layout, and the least cost by trying every cut."""
 
 from itertools import chain, combinations, pairwise
 
@@ -19,12 +19,12 @@ def arranged(lengths, cost):
         return packing.pack_rows(np.array(lengths))
 
 
-# Rows 1, 0, 3, 2 from the longest to the shortest; row 2 ends first.
+# From the longest to the shortest the rows are 1, 0, 3, 2.
 @pytest.mark.parametrize(
     ("cost", "slices", "slot", "total"),
     [
         (0, ((4, 1), (3, 1), (1, 3)), [[1, 5], [0, 4, 7, 8, 9], [3], [2, 6]], 10),
-        # 8 + 3 slots and two slices cost 15; three slices 16, one 22.
+        # Two slices cost 8 + 3 slots + 2 * 2 = 15; three slices cost 16, and one costs 22.
         (2, ((4, 2), (1, 3)), [[1, 5], [0, 4, 8, 9, 10], [3], [2, 6]], 11),
         (100, ((4, 5),), [[1, 5], [0, 4, 8, 12, 16], [3], [2, 6]], 20),
     ],
@@ -52,7 +52,7 @@ def test_every_visit_has_a_slot_of_its_own(lengths, cost):
 @example([1], 100)
 @example([7] * 5, 100)
 def test_a_slice_is_a_block_of_the_rows_that_reach_into_it(lengths, cost):
-    """Each row keeps its column from slice to slice, so that the rows that go on are the first of the slice before."""
+    """Each row has the same column in every slice, so the rows of a slice are the first rows of the slice before."""
     found = arranged(lengths, cost)
     assert sum(length for _, length in found.slices) == max(lengths)
     visits = iter(found.slot.tolist())

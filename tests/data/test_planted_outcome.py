@@ -1,4 +1,4 @@
-"""The synthetic outcome with planted codes: what its risk counts, and what it refuses."""
+"""Synthetic outcome with planted codes: its risk, its hazards and its errors."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from survlstm.data.visits import group_visits
 from survlstm.utils.errors import OutcomeError
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
-# No weight to any factor: the planted codes stand in their place.
+# All weights are 0: the planted codes take the place of the factors.
 PLANTED = SyntheticOutcome(0.7, 1.7, 0.0, 0.0, 0.0, 1 / 60, seed=0, planted_codes=["X/1", "X/2", "X/3"])
 
 
@@ -35,7 +35,7 @@ def test_the_risk_of_a_record_worked_by_hand_counts_each_planted_code_once():
     is_planted = np.isin(visits.codes, PLANTED.planted_codes)[visits.code]
     counts = distinct_code_counts(visits, is_planted)
     np.testing.assert_array_equal(counts, [1, 2, 2, 0, 1, 3])
-    # Two subjects of three visits each: a visit weighs 1/3 of a subject, and half a subject lies at either end.
+    # Two subjects of three visits each: a visit weighs 1/3 of a subject, and half a subject is added at either end.
     below = {0: 0, 1: 1 / 3, 2: 1, 3: 5 / 3}
     at = {0: 1 / 3, 1: 2 / 3, 2: 2 / 3, 3: 1 / 3}
     scores = np.array([norm.ppf((below[count] + at[count] / 2 + 0.5) / 3) for count in counts])
@@ -48,7 +48,7 @@ def test_visits_behind_change_no_risk_before_them():
     times = np.datetime64("2300-01-01") + np.arange(5)
     late = [(str(time), f"late{n}", [f"X/{n}", "X/unseen"]) for n, time in enumerate(times)]
     appended = {name: entries + (late if number % 2 else []) for number, (name, entries) in enumerate(records.items())}
-    # Ranks, scale and intercept come from the subjects whose records stay as they were.
+    # Ranks, scale and intercept are fitted on the subjects whose records are unchanged.
     before, after = (visits_of(each) for each in (records, appended))
     is_training = np.arange(80) % 2 == 0
     risk_before, risk_after = (PLANTED.risk(visits, is_training=is_training) for visits in (before, after))
@@ -90,5 +90,7 @@ def test_planted_codes_that_the_export_does_not_know_are_told():
 
 def test_a_planted_code_that_everybody_has_from_the_start_is_refused():
     records = {f"s{n}": [(day(n), f"e{n}", ["X/1"]) for n in range(4)] for n in range(30)}
-    with pytest.raises(OutcomeError, match=r"found the same everywhere\. Name in outcome\.planted_codes what some"):
+    with pytest.raises(
+        OutcomeError, match=r"found the same everywhere\. Set outcome\.planted_codes to codes that some"
+    ):
         prepare_uncached(RecordsSource(events_of(records)), PLANTED, SETTINGS)

@@ -1,4 +1,4 @@
-"""prepare: the cache is used, told, made anew when anything changes, and whole with two runs at once."""
+"""``prepare``: use of the cache, its log lines, damaged and changed entries, runs at the same time, other cohorts."""
 
 import csv
 import logging
@@ -75,7 +75,7 @@ def test_a_change_makes_it_anew(tmp_path, changed, caplog):
         text = (folder / "procedures.csv").read_text()
         times = os.stat(folder / "procedures.csv")
         (folder / "procedures.csv").write_text(text.replace("2010", "2011", 1))
-        # Same size and same time stamp: only the content tells.
+        # Same size and same time stamp: only the content differs.
         os.utime(folder / "procedures.csv", ns=(times.st_atime_ns, times.st_mtime_ns))
     elif changed == "setting":
         settings = replace(SETTINGS, min_frequency=3)
@@ -85,7 +85,7 @@ def test_a_change_makes_it_anew(tmp_path, changed, caplog):
         (folder / "patients.csv").write_text((folder / "patients.csv").read_text() + "s9999,1960-01-01,\n")
     with caplog.at_level(logging.INFO, logger="survlstm"):
         after = get(folder, cache, settings, outcome=outcome)
-    assert "made anew" in caplog.text
+    assert "computed and stored in the cache" in caplog.text
     assert after.fingerprint != before.fingerprint
     assert len(entries(cache)) == 2
 
@@ -114,7 +114,7 @@ def test_no_changed_byte_of_an_entry_becomes_data(tmp_path, caplog):
     assert sorted(path.name for path in entry.iterdir()) == ["about.json", "sums.json", "tensors.npz"]
     for path in entry.iterdir():
         content = path.read_bytes()
-        # One byte in each of 40 regions, so that every part of the file is met.
+        # One byte in each of 40 regions, so that every part of the file is tried.
         bounds = np.linspace(0, len(content), 41).astype(int)
         for place in (int(generator.integers(*region)) for region in pairwise(bounds)):
             flipped = content[place] ^ (1 << int(generator.integers(8)))
@@ -124,7 +124,7 @@ def test_no_changed_byte_of_an_entry_becomes_data(tmp_path, caplog):
             if found is None:
                 assert "can't be used" in caplog.text
             else:
-                # White space of sums.json.
+                # The byte was white space in sums.json.
                 assert path.name == "sums.json"
                 assert_same(whole, found)
         path.write_bytes(content)
@@ -224,7 +224,7 @@ def test_what_was_fitted_makes_another_entry_and_is_kept_with_every_digit(tmp_pa
 
 
 def strange(records):
-    """The same subjects with one of two codes at every visit that nobody else has."""
+    """Add one of two codes that no other cohort has to every visit."""
     return {
         name: [(time, encounter, [*codes, f"Z/{number % 2}"]) for number, (time, encounter, codes) in enumerate(visits)]
         for name, visits in records.items()
@@ -243,7 +243,7 @@ def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settin
     assert applied.flow.codes_unknown == {"entries": visits, "codes": 2}
     assert (applied.tensors.code == 1).sum() == visits
     assert own.flow.codes_unknown == {"entries": 0, "codes": 0}
-    # Scaled as the first cohort was: ages are not 0 and 1 here.
+    # Standardised with mean and spread of the first cohort, so that ages here do not have mean 0 and spread 1.
     raw = applied.tensors.features[:, 2] * own.fitted.feature_spread[2] + own.fitted.feature_mean[2]
     age = (applied.tensors.visit_time - np.datetime64("1960-01-01")).astype(np.int64) / 86400 / 365.25
     np.testing.assert_allclose(raw, age, atol=1e-4)
@@ -263,7 +263,9 @@ def test_another_clock_than_the_one_of_the_training_is_refused():
     source = RecordsSource(events_of(random_records(120, seed=1)))
     for trained, asked in ((SETTINGS, LANDMARK_SETTINGS), (LANDMARK_SETTINGS, SETTINGS)):
         fitted = prepare_uncached(source, OUTCOME, trained).fitted
-        with pytest.raises(ConfigError, match=r"clock must be the one of the training, clock=(visit|landmark); found"):
+        with pytest.raises(
+            ConfigError, match=r"clock must be that of the trained model, clock=(visit|landmark); found"
+        ):
             prepare_uncached(source, OUTCOME, asked, fitted=fitted)
 
 

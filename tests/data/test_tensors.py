@@ -1,4 +1,4 @@
-"""Tensors, vocabulary, features and batches."""
+"""Tensors, vocabulary, features, split, windows and batches."""
 
 from itertools import chain
 
@@ -85,7 +85,7 @@ def test_the_window_of_a_step_does_not_hang_on_how_long_the_record_is(length, mo
 
 
 def test_windows_give_the_hazards_of_the_whole_record_to_a_model_that_looks_at_one_visit():
-    """A model without memory must not notice the windows: every hazard comes back, at its own step."""
+    """For a model without memory, windows make no difference: each hazard is returned once, at its own step."""
 
     class Memoryless(torch.nn.Module):
         def forward(self, *inputs):
@@ -133,7 +133,7 @@ def test_features_of_a_record_worked_by_hand():
     record = [("2020-01-01", "e0", ["X/1", "X/2"]), ("2020-01-31", "e1", ["X/1"]), ("2021-01-01", "e2", ["X/3"])]
     visits, _ = group_visits(events_of({"a": record * 1, "b": record}), grouping="hybrid", window_hours=24.0)
     found = visit_features(visits)
-    # What bears a date only was known at the end of that day.
+    # An entry dated to the day was known at the end of that day.
     raw = np.array(
         [
             [0, 0, 21916 / 365.25, np.log(2), np.log(1)],
@@ -212,7 +212,7 @@ def test_shuffled_batches_differ_between_epochs_and_not_between_runs():
 
     assert epochs(0) == epochs(0)
     first, second = epochs(0)
-    # Not only the order of the batches: their mixture.
+    # Not only the order of the batches differs, but also the subjects in them.
     assert {frozenset(chosen) for chosen in first} != {frozenset(chosen) for chosen in second}
     assert epochs(1)[0] not in (first, second)
     for epoch in (first, second):
@@ -221,7 +221,7 @@ def test_shuffled_batches_differ_between_epochs_and_not_between_runs():
 
 
 def test_an_epoch_is_the_same_whatever_came_before():
-    """Nothing is drawn from one stream, so that a run that goes on needs no generator restored."""
+    """Batches of an epoch depend on seed and epoch only, so a resumed run needs no state of a generator."""
     _, tensors, _, _ = built()
     batches = Batches(tensors, tensors.members(Split.TRAIN), 8, (0,))
     straight = [batches.shuffled(seed=0, epoch=epoch) for epoch in range(3)][2]

@@ -1,4 +1,4 @@
-"""visit_keys: as good as random, and the same for a visit however a batch is cut."""
+"""``visit_keys``: statistical quality, and independence of the other subjects and the layout of a batch."""
 
 import math
 
@@ -37,7 +37,7 @@ def keys_by_row(batch):
 
 @pytest.mark.parametrize("salt", [0, 1, 2**40])
 def test_hardly_two_visits_share_a_key(salt):
-    # Of random keys of 32 bits one pair does, on average.
+    # Of as many random keys of 32 bits, about one pair is equal on average.
     assert VISITS - len(np.unique(keys_of(salt))) <= 8
 
 
@@ -45,7 +45,7 @@ def test_hardly_two_visits_share_a_key(salt):
 def test_another_salt_gives_other_keys(salt, other):
     one, two = keys_of(salt), keys_of(other)
     assert not (one == two).any()
-    # Nor the same ones handed to other visits.
+    # The second set is not the first one in another order either.
     assert len(np.intersect1d(one, two)) <= 12
 
 

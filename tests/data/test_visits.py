@@ -1,4 +1,4 @@
-"""group_visits: what counts as one visit under each grouping, and what is left out."""
+"""``group_visits``: the visits of each grouping, their order, and the entries left out."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ def group(events, grouping="hybrid", window_hours=24.0):
 
 
 def shown(visits):
-    """Subject → list of (time, codes)."""
+    """Return the visits of each subject as a list of (time, codes)."""
     found = {}
     for number, name in enumerate(visits.subjects.subject_id):
         found[name] = [
@@ -132,7 +132,7 @@ def test_an_entry_dated_to_the_day_was_known_with_its_encounter():
 
 
 def test_visits_at_the_same_time_are_ordered_by_what_they_hold():
-    """Whatever their encounters are called, and whatever codes other subjects bring."""
+    """The names of encounters and the codes of other subjects have no influence."""
     pairs = (["X/a", "X/d"], ["X/b", "X/c"])
     for first, second in (pairs, pairs[::-1]):
         for others in ([], [("2020-01-01T08:00:00", "e", ["X/c1", "X/c2", "X/c3", "X/zz"])]):

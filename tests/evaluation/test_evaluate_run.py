@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from survlstm.config.schema import BaselineName
+from survlstm.config.schema.evaluation import BaselineName
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached

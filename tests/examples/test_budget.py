@@ -59,7 +59,7 @@ def test_a_spent_budget_ends_the_run_with_its_best_model(survlstm, tmp_path, cap
     assert gone_on["stopped"] == f"all {done + 2} epochs done"
     assert gone_on["usage"]["seconds"] > usage["seconds"]
     assert len(gone_on["events"]) == 1
-    assert gone_on["events"][0].startswith("went on in epoch ")
+    assert gone_on["events"][0].startswith("resumed in epoch ")
 
 
 @pytest.mark.parametrize("budget", [["hours=1e-9"], ["dollars=1e-9", "trainer.cost_per_hour=1"]])

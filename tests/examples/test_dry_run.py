@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from survlstm.runs.dry_run import estimate_epoch, saved_bytes
-from tests.learning import batches_of, figures, fit, learner_of, model_for, prepared_on
+from tests.learning import batches_of, figures, fit, model_for, prepared_on, train_step_of
 
 ROOT = Path(__file__).parents[2]
 BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
@@ -53,7 +53,7 @@ def test_a_users_own_configs_are_found(survlstm, tmp_path, capsys):
         assert survlstm("train", *words, *own) == 0
         assert "Model parameters: 6,545 " in capsys.readouterr().out
     assert survlstm("train", *words, "--config-dir", "my configs", "hydra/launcher=joblib") == 2
-    assert "leave out what belongs to a sweep: hydra/launcher=joblib" in capsys.readouterr().err
+    assert "leave out the options of a sweep: hydra/launcher=joblib" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["-m", "seed=0,1"], ["-m"]])
@@ -76,10 +76,10 @@ def test_a_run_after_it_is_the_run_without_it(survlstm, tmp_path):
 
 def test_an_estimate_leaves_what_is_drawn_from_alone(tmp_path):
     prepared = prepared_on("visit")
-    expected = figures(fit(prepared, tmp_path / "one", learner_of(model_for(prepared)), epochs=2))
-    learner = learner_of(model_for(prepared))
-    estimate_epoch(learner_of(model_for(prepared)), batches_of(prepared))
-    assert figures(fit(prepared, tmp_path / "other", learner, epochs=2)) == expected
+    expected = figures(fit(prepared, tmp_path / "one", train_step_of(model_for(prepared)), epochs=2))
+    train_step = train_step_of(model_for(prepared))
+    estimate_epoch(train_step_of(model_for(prepared)), batches_of(prepared))
+    assert figures(fit(prepared, tmp_path / "other", train_step, epochs=2)) == expected
 
 
 def test_bytes_kept_for_the_backward_pass_by_hand():
@@ -99,7 +99,7 @@ def test_bytes_of_weights_gradients_and_moments():
     prepared = prepared_on("visit")
     model = model_for(prepared)
     parameters = sum(weights.numel() for weights in model.parameters())
-    found = estimate_epoch(learner_of(model), batches_of(prepared))
+    found = estimate_epoch(train_step_of(model), batches_of(prepared))
     # AdamW counts its steps in one float32 a parameter tensor.
     assert found.model_bytes == 4 * (4 * parameters + len(list(model.parameters())))
 
@@ -107,7 +107,7 @@ def test_bytes_of_weights_gradients_and_moments():
 def test_a_smaller_part_keeps_less():
     prepared = prepared_on("visit")
     whole, part = (
-        estimate_epoch(learner_of(model_for(prepared), micro_batch_size=size), batches_of(prepared))
+        estimate_epoch(train_step_of(model_for(prepared), micro_batch_size=size), batches_of(prepared))
         for size in (None, 8)
     )
     assert re.fullmatch(r"30 subjects, [\d,]+ visits", whole.largest)
@@ -119,15 +119,15 @@ def peak_of_training():
     """How much a step's largest batch adds to the process's peak, and what was estimated: told as JSON."""
     prepared = prepared_on("visit")
     batches = batches_of(prepared, batch_size=90)
-    learner = learner_of(wide_model(prepared))
+    train_step = train_step_of(wide_model(prepared))
     # For what is kept, such as compiled kernels and the optimizer's moments.
-    list(learner.steps(batches, [batches.members[:4]] * 2, salt=0))
+    list(train_step.steps(batches, [batches.members[:4]] * 2, salt=0))
     # The peak of the process so far is that of its imports: forgotten.
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
-    list(learner.steps(batches, batches.in_order(), salt=0))
+    list(train_step.steps(batches, batches.in_order(), salt=0))
     grown = resident("VmHWM") - before
-    sys.stdout.write(json.dumps({"grown": grown, "estimated": estimate_epoch(learner, batches).batch_bytes}))
+    sys.stdout.write(json.dumps({"grown": grown, "estimated": estimate_epoch(train_step, batches).batch_bytes}))
 
 
 def resident(what):
@@ -158,12 +158,12 @@ def test_time_is_that_of_the_timed_steps_by_their_share_of_the_visits(monkeypatc
     """Of 30 batches five are timed, after one that is not; a step takes a second on a clock of the test's own."""
     prepared = prepared_on("visit")
     batches = batches_of(prepared, batch_size=3)
-    learner = learner_of(model_for(prepared))
+    train_step = train_step_of(model_for(prepared))
     taken = []
-    step = learner.optimizer.step
-    monkeypatch.setattr(learner.optimizer, "step", lambda: (taken.append(1), step())[1])
+    step = train_step.optimizer.step
+    monkeypatch.setattr(train_step.optimizer, "step", lambda: (taken.append(1), step())[1])
     monkeypatch.setattr("survlstm.runs.dry_run.time.perf_counter", lambda: float(len(taken)))
-    found = estimate_epoch(learner, batches)
+    found = estimate_epoch(train_step, batches)
     assert len(taken) == 6
     slots = np.array([batches.collate(chosen).slots for chosen in batches.in_order()])
     timed = slots[[0, 7, 14, 21, 29]]

@@ -155,7 +155,7 @@ def test_nobody_can_be_scored(survlstm, trained, tmp_path, capsys):
     [
         (["survival", "output=here"], 2, r"output must be new; here is there already"),
         (["survival", "output=file/below"], 8, r"curves must be written to file/below; the system says: .*"),
-        (["hazard"], 2, r"survlstm plot draws survival: survlstm plot survival bundle=…; found 'hazard'"),
+        (["hazard"], 2, r"survlstm plot must name the plot, as in survlstm plot survival bundle=…; found 'hazard'"),
         (["survival", "subjects=[]"], 2, r"subjects"),
     ],
 )

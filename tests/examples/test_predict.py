@@ -288,9 +288,3 @@ def test_unknown_codes_are_named_where_many_have_them(survlstm, trained, tmp_pat
         said = capsys.readouterr().out
         assert "the most frequent that at least 10 subjects have: SNOMED/5557777 30" in said
         assert "4446666" not in said
-
-
-def test_help_shows_the_keys(survlstm, capsys):
-    for verb in ("export", "predict", "plot", "explain", "serve"):
-        assert survlstm(verb, "--help") == 0
-        assert f"# survlstm {verb}" in capsys.readouterr().out

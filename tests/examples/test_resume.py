@@ -94,7 +94,7 @@ def kill_again_and_again(undisturbed, folder, *, kills):
         assert life.ended() == 0, life.said
     assert trained(folder) == trained(undisturbed.folder)
     assert judged(folder) == judged(undisturbed.folder)
-    places = re.findall(r"Going on in (epoch \d+ after \d+ steps)", (folder / "training.log").read_text())
+    places = re.findall(r"Resuming in (epoch \d+ after \d+ steps)", (folder / "training.log").read_text())
     print(places)  # noqa: T201
     assert len(set(places)) >= training // 3
     # Nothing half written stays behind.
@@ -137,8 +137,8 @@ def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tm
     if kind != signal.SIGKILL:
         last = said.strip().splitlines()[-1]
         stopped = re.fullmatch(
-            rf"Interrupted: stopped by signal {int(kind)} in (epoch \d+ after \d steps); all of it is saved. "
-            rf"survlstm train resume={folder} goes on there",
+            rf"Interrupted: stopped by signal {int(kind)} in (epoch \d+ after \d steps); the state is saved. "
+            rf"Resume with survlstm train resume={folder}",
             last,
         )
         assert stopped, last
@@ -146,7 +146,7 @@ def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tm
     life = Life(folder, "train", f"resume={folder}")
     assert life.ended() == 0, life.said
     if kind != signal.SIGKILL:
-        assert f"Going on in {stopped[1]}" in life.said
+        assert f"Resuming in {stopped[1]}" in life.said
     assert trained(folder) == trained(undisturbed.folder)
     assert judged(folder) == judged(undisturbed.folder)
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -91,7 +90,7 @@ def test_a_wrong_sweep_fails_before_its_first_job(survlstm, tmp_path, capsys, wo
 def test_a_second_sweep_is_not_written_into_the_first_and_its_jobs_can_be_judged_again(survlstm, tmp_path, capsys):
     assert survlstm("train", "-m", *SMALL, "seed=0,1", "output_dir=sweep") == 0
     assert survlstm("train", "-m", *SMALL, "trainer.epochs=2", "seed=0,1", "output_dir=sweep") == 2
-    assert "run what is missing: survlstm train sweep.resume=" in capsys.readouterr().err
+    assert "run the missing jobs: survlstm train sweep.resume=" in capsys.readouterr().err
     assert survlstm("evaluate", "run=sweep/seed=0", "output_dir=again") == 0
     again, before = (
         json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in ("again", "sweep/seed=0")
@@ -158,28 +157,3 @@ def test_a_run_is_made_again_and_found(survlstm, tmp_path, capsys):
     assert all(name in shown for name in ("one", "again", "other"))
     assert survlstm("runs", "--sort", "tset.c_td") == 2
     assert "sort must be one of run, state" in capsys.readouterr().out
-
-
-def test_the_shell_completes_verbs_groups_and_keys(tmp_path):
-    command = tmp_path / "survlstm"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m survlstm "$@"\n')
-    command.chmod(0o755)
-    script = """
-    eval "$(survlstm -sc install=bash)"
-    for line in "survlstm tr" "survlstm train trainer=" "survlstm train model=lstm_small trainer.ep" \\
-            "survlstm predict subj" "survlstm serve max_e"; do
-        COMP_LINE="$line" COMP_POINT=${#line} COMP_WORDS=($line)
-        COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
-        hydra_bash_completion
-        echo "${COMPREPLY[@]}"
-    done
-    """
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=Path.cwd(), timeout=120
-    )
-    verbs, groups, keys, *of_others = done.stdout.splitlines()
-    assert verbs == "train"
-    assert groups.split() == ["trainer=a40", "trainer=cpu", "trainer=ddp", "trainer=smoke"]
-    assert keys.split() == ["trainer.epochs="]
-    assert of_others == ["subjects_at_once=", "max_events="]

@@ -163,25 +163,6 @@ def test_a_broken_export_is_told_in_a_sentence_and_in_the_log(survlstm, tmp_path
     assert "must hold patients.csv" in (tmp_path / "run" / "training.log").read_text()
 
 
-def test_the_traceback_comes_when_it_is_asked_for(survlstm, capsys):
-    from survlstm.utils.errors import ConfigError
-
-    with pytest.raises(ConfigError, match="not a known key"):
-        survlstm("train", "trainer.batch_sise=3", "verbose=true")
-
-
-def test_usage_version_and_an_unknown_verb(survlstm, capsys):
-    assert survlstm() == 0
-    assert "survlstm train" in capsys.readouterr().out
-    assert survlstm("--version") == 0
-    assert re.fullmatch(r"survlstm \d+\.\d+\.\d+\n", capsys.readouterr().out)
-    assert survlstm("trian") == 2
-    assert (
-        "the first word must be one of train, evaluate, compare, tune, summarize, runs, rerun, export, predict, plot, "
-        "explain, serve, simulate; found 'trian'" in capsys.readouterr().err
-    )
-
-
 def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):
     assert survlstm("simulate", "patients=80", "output=export", "seed=3") == 0
     assert (tmp_path / "export" / "patients.csv").is_file()

@@ -22,8 +22,13 @@ def test_a_wheel_installed_elsewhere_runs_the_smoke_experiment(tmp_path, shared_
     run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("survlstm-*.whl")
     run("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(elsewhere), str(wheel))
-    where = run("-c", "import survlstm.config.schema as c; print(c.__file__, c.conf_dir())", PYTHONPATH=str(elsewhere))
-    assert where.split() == [str(elsewhere / "survlstm" / "config" / "schema.py"), str(elsewhere / "survlstm" / "conf")]
+    where = run(
+        "-c", "import survlstm.config.conf_dir as c; print(c.__file__, c.conf_dir())", PYTHONPATH=str(elsewhere)
+    )
+    assert where.split() == [
+        str(elsewhere / "survlstm" / "config" / "conf_dir.py"),
+        str(elsewhere / "survlstm" / "conf"),
+    ]
     shown = run(
         "-m",
         "survlstm",

@@ -1,4 +1,4 @@
-"""Seeded changes of bytes and of plain values: what a bad disk, an editor or a stranger makes of a file."""
+"""Change bytes and plain values at random, as a damaged disk, an editor or an attacker may change a file."""
 
 from __future__ import annotations
 
@@ -12,30 +12,35 @@ from survlstm.utils.errors import SurvlstmError
 
 SEED = 20_261_128
 SECRET = "SECRET-9b1d"
+# An interpolation of OmegaConf. If it is resolved, the secret appears in a message.
 LOOKED_UP = "${oc.env:SURVLSTM_FUZZ_SECRET}"
-
-
-# Characters: a sentence may name some files, and no file's content.
-LONGEST_SENTENCE = 4000
+# In characters. A message may name some files, but must not contain the content of a file.
+LONGEST_MESSAGE = 4000
 
 
 def sound(error: BaseException) -> bool:
-    """Whether an error is one sentence for people, of their length and without the secret."""
-    said = str(error)
+    """Assert that an error is one of survlstm's own, with a message that is short and without the secret.
+
+    Returns:
+        True, so that a test can count the errors.
+    """
+    message = str(error)
     assert isinstance(error, SurvlstmError), repr(error)
-    assert said.strip()
-    assert SECRET not in said
-    assert len(said) < LONGEST_SENTENCE
+    assert message.strip()
+    assert SECRET not in message
+    assert len(message) < LONGEST_MESSAGE
     return True
 
 
 def _deep(levels: int) -> Any:
+    """Return a list that contains a list, and so on, for ``levels`` levels."""
     value: Any = 1
     for _ in range(levels):
         value = [value]
     return value
 
 
+# Values that replace others: of another type, out of range, or dangerous if they are evaluated.
 ODD: tuple[Any, ...] = (
     None,
     True,
@@ -69,31 +74,31 @@ ODD: tuple[Any, ...] = (
 
 
 def changed_bytes(content: bytes, dice: random.Random) -> bytes:
-    """One change: a bit, a byte, a cut, a hole of zeros, a doubled part or something put in between."""
-    place, length = dice.randrange(len(content)), dice.randint(1, max(1, len(content) // 4))
+    """Return a copy with one change: a bit, a byte, a cut, a range of zeros, a repeated part, or inserted bytes."""
+    start, length = dice.randrange(len(content)), dice.randint(1, max(1, len(content) // 4))
     kind = dice.randrange(6)
     if kind == 0:
-        return content[:place] + bytes([content[place] ^ 1 << dice.randrange(8)]) + content[place + 1 :]
+        return content[:start] + bytes([content[start] ^ 1 << dice.randrange(8)]) + content[start + 1 :]
     if kind == 1:
-        return content[:place] + bytes([dice.randrange(256)]) + content[place + 1 :]
+        return content[:start] + bytes([dice.randrange(256)]) + content[start + 1 :]
     if kind == 2:
-        return content[:place]
+        return content[:start]
     if kind == 3:
-        return content[:place] + bytes(min(length, len(content) - place)) + content[place + length :]
+        return content[:start] + bytes(min(length, len(content) - start)) + content[start + length :]
     if kind == 4:
-        return content[: place + length] + content[place:]
-    return content[:place] + dice.randbytes(min(length, 50)) + content[place:]
+        return content[: start + length] + content[start:]
+    return content[:start] + dice.randbytes(min(length, 50)) + content[start:]
 
 
 def changed_value(value: Any, dice: random.Random) -> Any:
-    """A copy with one change somewhere: another value, a key gone, renamed or new, an item twice, another tensor."""
+    """Return a copy with one change: another value or tensor, a key removed, renamed or added, or an item repeated."""
     value = copy.deepcopy(value)
     holder, key = dice.choice(_places(value))
     if holder is None:
         return copy.deepcopy(dice.choice(ODD))
-    found, kind = holder[key], dice.randrange(6)
-    if isinstance(found, torch.Tensor) and kind:
-        holder[key] = _other_tensor(found, dice)
+    item, kind = holder[key], dice.randrange(6)
+    if isinstance(item, torch.Tensor) and kind:
+        holder[key] = _other_tensor(item, dice)
     elif kind == 1:
         del holder[key]
     elif kind == 2 and isinstance(holder, dict):
@@ -101,24 +106,25 @@ def changed_value(value: Any, dice: random.Random) -> Any:
     elif kind == 3 and isinstance(holder, dict):
         holder[dice.choice(["more", "_target_", "seed"])] = copy.deepcopy(dice.choice(ODD))
     elif kind == 3:
-        holder.insert(key, copy.deepcopy(found))
-    elif kind == 4 and isinstance(found, int | float) and not isinstance(found, bool):
-        holder[key] = dice.choice([found + 1, -found, found * 1000, found / 3, str(found)])
+        holder.insert(key, copy.deepcopy(item))
+    elif kind == 4 and isinstance(item, int | float) and not isinstance(item, bool):
+        holder[key] = dice.choice([item + 1, -item, item * 1000, item / 3, str(item)])
     else:
         holder[key] = copy.deepcopy(dice.choice(ODD))
     return value
 
 
 def _places(value: Any, holder: Any = None, key: Any = None) -> list[tuple[Any, Any]]:
-    """Every value with what holds it; tuples are one value, which nobody changes in place."""
-    found = [(holder, key)]
+    """List the container and the key of every value; a tuple is one value, because it can't be changed in place."""
+    places = [(holder, key)]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, item in list(items)[:60]:
-        found += _places(item, value, name)
-    return found
+        places += _places(item, value, name)
+    return places
 
 
 def _other_tensor(tensor: torch.Tensor, dice: random.Random) -> Any:
+    """Return the tensor with another type, shape, layout or values."""
     flat = tensor.flatten()
     return dice.choice(
         [

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from survlstm.config.commands import RerunConfig
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
-from survlstm.config.validation import leaf_keys_of_schema
+from survlstm.config.schema.commands import RerunConfig
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.validation import schema_keys
 from survlstm.data.checksums import write_sums
 from survlstm.data.prepare import PreparedData, load_prepared
 from survlstm.runs.finished import open_run
@@ -159,7 +159,7 @@ def test_no_changed_record_of_a_sweep_gives_a_traceback_or_runs_anything(tmp_pat
         except SurvlstmError as error:
             refused += sound(error)
             continue
-        allowed = leaf_keys_of_schema(RunConfig) | {"-m", "--config-dir", str(tmp_path)}
+        allowed = schema_keys(RunConfig) | {"-m", "--config-dir", str(tmp_path)}
         assert {word.split("=")[0] for word in found} <= allowed
         assert not any("${" in word or "_target_" in word for word in found)
     assert refused > 60 * times

@@ -211,8 +211,8 @@ def test_texts_and_times_have_bounds(changes, said):
 def test_codes_that_a_spreadsheet_made_are_noted():
     _, notes = read_events_table(table(code=["SNOMED/1.24171E+14", "X/1", "MEDS_BIRTH", "X/2.0"], encounter_id="e"))
     assert [note.split(" as ")[0] for note in notes] == [
-        "events: 1 codes in 1 rows read like 1.2E+14,",
-        "events: 1 codes in 1 rows read like 44054006.0,",
+        "events: 1 codes in 1 rows look like 1.2E+14,",
+        "events: 1 codes in 1 rows look like 44054006.0,",
     ]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.split import Split
 from survlstm.inference.predictor import Predictor, parse_as_of
 from survlstm.training.prediction import predict_split

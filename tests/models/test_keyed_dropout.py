@@ -1,4 +1,4 @@
-"""KeyedDropout: as random as torch's own, and a function of the keys alone."""
+"""KeyedDropout: its mask has the statistics of an independent random one and depends on the keys alone."""
 
 import math
 
@@ -12,18 +12,18 @@ from survlstm.models.keyed_dropout import KeyedDropout
 VISITS = 50_000
 
 
-def dropout_of(dropout, *, units, place=0):
-    return KeyedDropout(dropout, units=units, place=place).train()
+def dropout_of(dropout, *, units, index=0):
+    return KeyedDropout(dropout, units=units, index=index).train()
 
 
 def keys_of(visits=VISITS, *, salt=0):
-    """The keys of visits 0, 1, 2, …, as a batch brings them."""
+    """Return the keys of visits 0, 1, 2, …, as a batch holds them."""
     number = np.arange(visits)
     return torch.from_numpy(visit_keys(number, number, np.zeros_like(number), salt))
 
 
 def kept(dropout, noise):
-    """1 where a unit of a visit is kept, [visit, unit]."""
+    """Return 1 where a unit of a visit is kept and 0 elsewhere, [visit, unit]."""
     return dropout(torch.ones(len(noise), len(dropout.key)), noise).ne(0).double()
 
 
@@ -36,9 +36,9 @@ def test_drops_its_share(dropout):
     found = kept(dropout_of(dropout, units=64), keys_of())
     spread = math.sqrt(dropout * (1 - dropout))
     assert abs(found.mean() - (1 - dropout)) < 4 * spread / math.sqrt(found.numel())
-    # And of every unit by itself.
+    # The share of every single unit, too.
     assert (found.mean(dim=0) - (1 - dropout)).abs().max() < 4 * spread / math.sqrt(VISITS)
-    # Were the units of a visit to fall together, their number would spread more than that of a binomial.
+    # If the units of a visit were dropped together, their number would vary more than a binomial number.
     variance = 64 * spread**2
     assert abs(found.sum(dim=1).var() / variance - 1) < 4 * math.sqrt((2 + 1 / variance) / VISITS)
 
@@ -53,37 +53,37 @@ def test_what_is_kept_is_scaled_up_to_keep_the_expectation(dropout):
 
 
 @pytest.mark.parametrize("dropout", [0.1, 0.5])
-def test_two_units_fall_independently(dropout):
+def test_two_units_are_dropped_independently(dropout):
     found = torch.corrcoef(kept(dropout_of(dropout, units=16), keys_of()).T)
     assert (found - torch.eye(16)).abs().max() < 4 / math.sqrt(VISITS)
 
 
 @pytest.mark.parametrize("dropout", [0.1, 0.5])
 @pytest.mark.parametrize("apart", [1, 2, 3, 7, 64])
-def test_two_visits_fall_independently(dropout, apart):
-    """Serial patterns: visits whose numbers lie a few apart."""
+def test_two_visits_are_dropped_independently(dropout, apart):
+    """Visits whose numbers differ by little would show serial patterns."""
     found = kept(dropout_of(dropout, units=16), keys_of())
     assert abs(correlation(found[apart:], found[:-apart])) < 4 / math.sqrt(found[apart:].numel())
 
 
 @pytest.mark.parametrize("dropout", [0.1, 0.5])
 @pytest.mark.parametrize("key", [0, 12345, -2_000_000_000])
-def test_visits_with_neighbouring_keys_fall_independently(dropout, key):
+def test_visits_with_neighbouring_keys_are_dropped_independently(dropout, key):
     units = 2**16
     near = [key, *(key + step for step in (1, 2, 3, 4)), *(key ^ (1 << bit) for bit in range(3, 16))]
     found = kept(dropout_of(dropout, units=units), torch.tensor(near, dtype=torch.int32))
     assert torch.corrcoef(found)[0, 1:].abs().max() < 4 / math.sqrt(units)
-    # Nor does one lose what the other does, a unit further on.
+    # Neither mask is the other one shifted by a unit.
     for one, other in ((found[0, 1:], found[1, :-1]), (found[0, :-1], found[1, 1:])):
         assert abs(correlation(one, other)) < 4 / math.sqrt(units)
 
 
-def test_two_places_fall_independently():
-    one, other = (kept(dropout_of(0.3, units=16, place=place), keys_of()) for place in (0, 1))
+def test_two_dropout_layers_drop_independently():
+    one, other = (kept(dropout_of(0.3, units=16, index=index), keys_of()) for index in (0, 1))
     assert abs(correlation(one, other)) < 4 / math.sqrt(one.numel())
 
 
-def test_two_salts_fall_independently():
+def test_two_salts_drop_independently():
     dropout = dropout_of(0.3, units=16)
     one, other = (kept(dropout, keys_of(salt=salt)) for salt in (1, 2))
     assert abs(correlation(one, other)) < 4 / math.sqrt(one.numel())
@@ -101,7 +101,7 @@ def test_training_without_keys_is_refused():
         dropout_of(0.5, units=4)(torch.ones(3, 4), None)
 
 
-def test_a_visit_loses_the_same_units_wherever_it_stands_and_whoever_is_beside_it():
+def test_the_mask_of_a_visit_does_not_depend_on_its_position_or_on_other_visits():
     dropout, values, noise = dropout_of(0.5, units=32), torch.randn(100, 32), keys_of(100)
     found = dropout(values, noise)
     order = torch.from_numpy(np.random.default_rng(0).permutation(100))
@@ -110,7 +110,7 @@ def test_a_visit_loses_the_same_units_wherever_it_stands_and_whoever_is_beside_i
     assert torch.equal(dropout(values, noise), found)
 
 
-def test_what_falls_hangs_on_no_generator():
+def test_the_mask_does_not_depend_on_a_random_generator():
     dropout, noise = dropout_of(0.5, units=32), keys_of(100)
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -132,14 +132,14 @@ def test_the_gradient_flows_through_what_is_kept():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_what_falls_hangs_on_no_precision(dtype):
+def test_the_mask_does_not_depend_on_the_precision(dtype):
     dropout, noise = dropout_of(0.3, units=32), keys_of(100)
     found = dropout(torch.ones(100, 32, dtype=dtype), noise)
     assert found.dtype == dtype
     assert torch.equal(found != 0, kept(dropout, noise) != 0)
 
 
-def test_a_checkpoint_holds_nothing_of_it():
+def test_a_checkpoint_holds_no_state_of_it():
     dropout = dropout_of(0.5, units=8)
     assert dropout.state_dict() == {}
     assert list(dropout.parameters()) == []

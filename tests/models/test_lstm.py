@@ -1,4 +1,4 @@
-"""DiscreteTimeSurvivalLSTM: size, causality, intervals, dropout; nothing hangs on the layout or the rest of a batch."""
+"""DiscreteTimeSurvivalLSTM: size, causality, intervals, dropout, and independence of the layout of a batch."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.loss import nll_per_step
 from tests.tensors import tensors_from
 
-# Of a slice, in visits: a slice for every length, a few, one.
+# Costs of a slice, in visits, that give one slice for every length, a few slices, and a single slice.
 SLICE_COSTS = [0, 100, 10**9]
 K3 = {"intervals": 3, "mean_hazard": (0.1, 0.2, 0.3)}
 
@@ -27,40 +27,40 @@ def model_of(*, visit_features=0, intervals=None, mean_hazard=(0.1,), **settings
 
 
 def inputs_of(rows, *, noise=None, padding=()):
-    """Inputs from a list of rows, each a list of visits, each a list of codes.
+    """Return the arguments of ``forward`` for a list of rows, each a list of visits, each a list of codes.
 
-    ``noise`` has a key for each visit, row after row; ``padding`` are the codes in every slot that no visit stands in.
+    ``noise`` holds a key for each visit, row after row; ``padding`` are the codes of the slots without a visit.
     """
     lengths = np.array([len(visits) for visits in rows])
-    found = packing.pack_rows(lengths)
-    codes_of = [list(padding)] * found.total
-    for place, codes in zip(found.slot.tolist(), [visit for visits in rows for visit in visits], strict=True):
-        codes_of[place] = codes
+    layout = packing.pack_rows(lengths)
+    codes_of = [list(padding)] * layout.total
+    for slot, codes in zip(layout.slot.tolist(), [visit for visits in rows for visit in visits], strict=True):
+        codes_of[slot] = codes
     sizes = np.array([len(codes) for codes in codes_of])
     keys = None
     if noise is not None:
-        keys = torch.zeros(found.total, dtype=torch.int32)
-        keys[torch.from_numpy(found.slot)] = torch.as_tensor(noise, dtype=torch.int32)
+        keys = torch.zeros(layout.total, dtype=torch.int32)
+        keys[torch.from_numpy(layout.slot)] = torch.as_tensor(noise, dtype=torch.int32)
     return (
         torch.tensor([code for codes in codes_of for code in codes], dtype=torch.int32),
         torch.tensor(np.cumsum(sizes) - sizes, dtype=torch.int32),
-        torch.zeros(found.total, 0),
-        found.slices,
-        torch.from_numpy(found.slot),
+        torch.zeros(layout.total, 0),
+        layout.slices,
+        torch.from_numpy(layout.slot),
         torch.from_numpy(lengths),
         keys,
     )
 
 
 def logits_of(model, rows, **options):
-    """The logits of each row's visits."""
+    """Return the logits of each row's visits."""
     inputs = inputs_of(rows, **options)
     slot, visits_per_row = inputs[4:6]
     return model(*inputs)[slot].split(visits_per_row.tolist())
 
 
 def long_rows():
-    """Rows of random codes, of lengths that are worth some cuts at the default cost."""
+    """Return rows of random codes, whose lengths give several slices at the default cost."""
     generator = np.random.default_rng(0)
     return [
         [generator.integers(2, 30, size=generator.integers(1, 5)).tolist() for _ in range(length)]
@@ -69,7 +69,7 @@ def long_rows():
 
 
 def noise_of(rows):
-    """A key for each visit of each row."""
+    """Return a random key for each visit of each row."""
     generator = np.random.default_rng(1)
     return [generator.integers(-(2**31), 2**31, size=len(visits)) for visits in rows]
 
@@ -127,34 +127,34 @@ def test_padding_and_neighbours_change_nothing(monkeypatch, cost, padding):
 @pytest.mark.parametrize(("cost", "slices"), list(zip(SLICE_COSTS, [6, 3, 1], strict=True)))
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("kind", [{}, K3])
-def test_logits_and_gradients_hang_on_no_layout(monkeypatch, cost, slices, training, kind):
-    """Every row alone is the reference: one slice without padding."""
+def test_logits_and_gradients_do_not_depend_on_the_layout(monkeypatch, cost, slices, training, kind):
+    """The reference is each row by itself, which is one slice without padding."""
     model, rows = model_of(**kind).train(training), long_rows()
     noise = noise_of(rows)
 
-    def learnt(parts):
+    def logits_and_gradients(parts):
         model.zero_grad()
         read = model if kind else (lambda *inputs: model(*inputs)[inputs[4]])
         found = torch.cat([read(*inputs) for inputs in parts])
         (found.flatten() * torch.arange(found.numel()).cos()).mean().backward()
         return found.detach(), [parameter.grad.clone() for parameter in model.parameters()]
 
-    alone = learnt([inputs_of([row], noise=keys) for row, keys in zip(rows, noise, strict=True)])
+    alone = logits_and_gradients([inputs_of([row], noise=keys) for row, keys in zip(rows, noise, strict=True)])
     monkeypatch.setattr(packing, "SLICE_COST", cost)
     inputs = inputs_of(rows, noise=np.concatenate(noise), padding=[11, 12])
     assert len(inputs[3]) == slices
-    torch.testing.assert_close(learnt([inputs]), alone, rtol=0, atol=1e-6)
+    torch.testing.assert_close(logits_and_gradients([inputs]), alone, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_another_noise_gives_other_logits_in_training_mode_only(num_layers):
-    """With one layer the head's dropout is the only one."""
+    """With one layer, the only dropout is that of the head."""
     model, rows = model_of(num_layers=num_layers), long_rows()
     one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
     assert torch.equal(one, other)
     model.train()
     one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
-    # Of a few visits the same active units fall by chance.
+    # A few visits have equal logits by chance: the two masks differ in units that are 0 anyway.
     assert (one != other).float().mean() > 0.9
 
 
@@ -163,7 +163,7 @@ def test_training_without_noise_is_refused():
         model_of().train()(*inputs_of([[[2]]]))
 
 
-def test_every_dropout_of_a_model_draws_for_itself():
+def test_the_dropout_layers_of_a_model_have_different_keys():
     model = model_of(hidden_dim=256, num_layers=4)
     keys = torch.cat([module.key for module in model.modules() if isinstance(module, KeyedDropout)])
     assert len(keys) == len(keys.unique()) == 4 * 256
@@ -177,14 +177,14 @@ def test_the_dropout_of_a_visit_reaches_its_own_and_later_visits_only():
 
 @pytest.mark.parametrize("max_visits", [None, 4])
 def test_the_parts_of_a_batch_add_up_to_its_gradient(max_visits):
-    """In training mode, so that cutting a batch for memory or for several processes changes no run."""
+    """In training mode, too: splitting a batch for memory or for several processes does not change a run."""
     rows = [row[:20] for row in long_rows()]
     step = np.array([len(row) - 1 for row in rows])
     tensors = tensors_from(rows, step=step, event=np.arange(len(rows)) % 2 == 0)
     batches = Batches(tensors, np.arange(len(rows)), len(rows), (0, 1), max_visits)
     model = model_of(visit_features=2).train()
 
-    def learnt(parts):
+    def gradients(parts):
         model.zero_grad()
         for part in parts:
             batch = batches.collate(np.array(part), salt=3)
@@ -192,7 +192,7 @@ def test_the_parts_of_a_batch_add_up_to_its_gradient(max_visits):
             (nll.sum() / len(rows)).backward()
         return [parameter.grad.clone() for parameter in model.parameters()]
 
-    torch.testing.assert_close(learnt([[4, 0], [6, 5, 1], [2], [3]]), learnt([range(7)]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(gradients([[4, 0], [6, 5, 1], [2], [3]]), gradients([range(7)]), rtol=0, atol=1e-6)
 
 
 def test_order_of_codes_in_a_visit_changes_nothing():
@@ -231,7 +231,7 @@ def test_intervals_add_one_logit_each_and_start_at_their_own_hazards():
 
 @pytest.mark.parametrize("padding", [[], [11, 12]])
 @pytest.mark.parametrize("cost", SLICE_COSTS)
-def test_the_logits_of_the_intervals_hang_on_neither_padding_nor_neighbours(monkeypatch, cost, padding):
+def test_the_logits_of_the_intervals_depend_on_neither_padding_nor_other_rows(monkeypatch, cost, padding):
     monkeypatch.setattr(packing, "SLICE_COST", cost)
     model = model_of(**K3)
     alone = model(*inputs_of([[[2, 3], [4], [5]]]))
@@ -263,7 +263,7 @@ def test_predict_survival_of_the_intervals():
 
 @pytest.mark.parametrize("intervals", [None, 7])
 @pytest.mark.parametrize(("layers", "features"), [(1, 0), (3, 5)])
-def test_the_shapes_that_are_told_are_those_of_the_weights(intervals, layers, features):
+def test_weight_shapes_are_those_of_the_weights(intervals, layers, features):
     sizes = {
         "vocabulary_size": 11,
         "embedding_dim": 3,

@@ -3,7 +3,7 @@
 import pytest
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.report.task import BANNER, describe_task
 
 

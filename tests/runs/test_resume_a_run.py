@@ -56,18 +56,18 @@ def test_a_run_goes_on_with_its_own_config(runs, stopped):
     assert config.output_dir == str(stopped)
     assert config.trainer.batch_size == 16
     said = gone_on(stopped, "train", "resume=HERE")
-    assert "Changed since the run began" not in said
-    assert "not the same place" not in said
+    assert "Changed since the run was started" not in said
+    assert "compute environment has changed" not in said
     assert trained(stopped) == trained(runs / "undisturbed")
     state = last_of(runs / "stopped")
-    went_on = f"went on in epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
+    went_on = f"resumed in epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
     assert json.loads((stopped / "history.json").read_text())["events"] == [went_on]
     assert f"Going on with the run in {stopped}: last.pt is used" in (stopped / "training.log").read_text()
 
 
 def test_the_same_words_again_go_on_too(runs, stopped, shared_cache):
     said = gone_on(stopped, *RUN, f"cache_dir={shared_cache}", "output_dir=HERE")
-    assert "Changed since the run began: trainer.checkpoint.every_minutes: 1e-09 → 5" in said
+    assert "Changed since the run was started: trainer.checkpoint.every_minutes: 1e-09 → 5" in said
     assert trained(stopped) == trained(runs / "undisturbed")
 
 
@@ -101,7 +101,7 @@ def test_what_would_give_another_result_is_refused(runs, override, said):
         override = ["split.train=0.6", "split.test=0.25"]
     overrides = [override] if isinstance(override, str) else override
     with pytest.raises(
-        ConfigError, match=rf"goes on with the config it began with; .* come out of .*{said}.*Leave that"
+        ConfigError, match=rf"resumed with the config it was started with; .* would change with .*{said}.*Leave that"
     ):
         state_with(runs / "stopped", *overrides)
 
@@ -125,14 +125,14 @@ def test_what_would_give_another_result_is_refused(runs, override, said):
 def test_what_leaves_the_result_alone_may_change_and_is_told(stopped, caplog, override, said):
     with caplog.at_level(logging.INFO, logger="survlstm"):
         assert state_with(stopped, override)["history"]["epochs"]
-    assert f"Changed since the run began: {said}" in caplog.text
+    assert f"Changed since the run was started: {said}" in caplog.text
 
 
 def test_a_users_own_configs_are_found(stopped, tmp_path):
     (tmp_path / "my, configs" / "experiment").mkdir(parents=True)
     (tmp_path / "my, configs" / "experiment" / "longer.yaml").write_text("# @package _global_\ntrainer: {epochs: 6}\n")
     said = gone_on(stopped, "train", "resume=HERE", "experiment=longer", "--config-dir", str(tmp_path / "my, configs"))
-    assert "Changed since the run began: trainer.epochs: 5 → 6" in said
+    assert "Changed since the run was started: trainer.epochs: 5 → 6" in said
     manifest = json.loads((stopped / "manifest.json").read_text())
     assert "experiment=longer" in manifest["overrides"]
     assert not any("searchpath" in word for word in manifest["overrides"])
@@ -156,7 +156,7 @@ def test_more_epochs_give_what_so_many_would_have_given(runs, tmp_path, shared_c
     whole, folder = tmp_path / "whole", shutil.copytree(runs / name, tmp_path / "run")
     gone_on(whole, *SMALL, "trainer.epochs=7", f"cache_dir={shared_cache}", "output_dir=HERE")
     said = gone_on(folder, "train", "resume=HERE", "trainer.epochs=7")
-    assert "Changed since the run began: trainer.epochs: 5 → 7" in said
+    assert "Changed since the run was started: trainer.epochs: 5 → 7" in said
     assert trained(folder) == trained(whole)
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["epochs"] == 7
 
@@ -201,7 +201,7 @@ def test_a_run_that_was_killed_while_judged_is_judged(runs, tmp_path):
     (folder / "metrics.json").unlink()
     life = Life(folder, "train", f"resume={folder}")
     assert life.ended() == 0, life.said
-    assert "Epoch" not in life.said.split("Going on in")[1].split("Best validation")[0]
+    assert "Epoch" not in life.said.split("Resuming in")[1].split("Best validation")[0]
     before, after = (json.loads((run / "metrics.json").read_text())["test"] for run in (runs / "undisturbed", folder))
     assert before == after
 
@@ -243,7 +243,7 @@ def test_damaged_checkpoints_are_told_in_a_sentence(survlstm, stopped, capsys):
         (stopped / "checkpoints" / name).write_bytes(b"torn")
     assert survlstm("train", f"resume={stopped}") == 7
     shown = capsys.readouterr()
-    assert "Nothing is left to go on from; train again in another folder" in shown.out + shown.err
+    assert "No checkpoint is left to resume from; train again in another folder" in shown.out + shown.err
     assert "Traceback" not in shown.out + shown.err
 
 
@@ -284,7 +284,10 @@ def test_changed_data_are_told(tmp_path, shared_cache):
     (export / "observations.csv").write_text(observations[: observations.rindex("\n", 0, -1) + 1])
     life = Life(folder, "train", f"resume={folder}")
     assert life.ended() == 2
-    assert "ConfigError: a run can go on with the data it began with only; the export, or survlstm, has" in life.said
+    assert (
+        "ConfigError: a run can only be resumed with the data it was started with; the export or survlstm has"
+        in life.said
+    )
     assert "Traceback" not in life.said
     assert (folder / "history.json").read_bytes() == before
     (export / "observations.csv").write_text(observations)
@@ -328,7 +331,7 @@ def test_a_sweep_goes_on_with_nothing(survlstm, runs, capsys, words):
     ("word", "sentence"),
     [
         ("hydra.run.dir=elsewhere", "hydra.run.dir must be left out with resume; set output_dir"),
-        ("hydra/launcher=joblib", "resume is about one run; leave out what belongs to a sweep: hydra/launcher=joblib"),
+        ("hydra/launcher=joblib", "resume is for one run; leave out the options of a sweep: hydra/launcher=joblib"),
     ],
 )
 def test_words_that_would_start_it_elsewhere_or_otherwise_are_refused(survlstm, runs, capsys, word, sentence):
@@ -343,10 +346,10 @@ def with_two_threads(words):
 
 def test_another_place_is_told_in_the_log_and_in_the_history(stopped):
     said = gone_on(stopped, "train", "resume=HERE", command=with_two_threads)
-    assert "WARNING: not the same place as before (threads 1 → 2): results may differ by rounding" in said
+    assert "WARNING: the compute environment has changed (threads 1 → 2): results may differ by rounding" in said
     assert "threads 1 → 2" in (stopped / "training.log").read_text()
     (event,) = json.loads((stopped / "history.json").read_text())["events"]
-    assert re.fullmatch(r"went on in epoch \d after \d steps, with threads 1 → 2", event)
+    assert re.fullmatch(r"resumed in epoch \d after \d steps, with threads 1 → 2", event)
 
 
 def test_a_run_that_failed_before_its_first_checkpoint_is_mended_in_its_own_folder(survlstm, tmp_path):

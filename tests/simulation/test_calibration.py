@@ -1,4 +1,4 @@
-"""The simulated cohort beside a real one: every figure within a factor of two."""
+"""The simulated cohort agrees with a real one: every statistic is within a factor of two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from survlstm.simulation import simulate_cohort
 from survlstm.simulation.cohort_statistics import cohort_statistics
 from survlstm.utils.errors import SourceError
 
-# Measured with cohort_figures on a Synthea export of April 2024: Massachusetts, 1,123 patients (950 living), ten
+# Measured with cohort_statistics on a Synthea export of April 2024: Massachusetts, 1,123 patients (950 living), ten
 # years of history. Five of them had a stroke: the figure for it is that of an export of 9,971 patients.
 REAL = {
     "dead, %": 15.41,

@@ -1,4 +1,4 @@
-"""Lives of six thousand people: the order of diseases, what ends a record, and that risk factors act."""
+"""Life courses of six thousand people: the order of diseases, the end of records, and the effect of risk factors."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def ever(lives: Lives, name: str) -> np.ndarray:
 def test_a_disease_follows_the_one_it_needs(lives: Lives) -> None:
     for row, disease in enumerate(diseases()):
         if disease.needs:
-            there = np.isfinite(lives.onset[row])
-            assert (lives.onset[disease_number()[disease.needs], there] <= lives.onset[row, there]).all()
+            affected = np.isfinite(lives.onset[row])
+            assert (lives.onset[disease_number()[disease.needs], affected] <= lives.onset[row, affected]).all()
 
 
 def test_nothing_begins_before_birth_or_after_death(people: People, lives: Lives) -> None:
@@ -59,8 +59,8 @@ def test_some_records_stop_before_the_last_day(lives: Lives) -> None:
     [("obesity", "diabetes", 1.3), ("diabetes", "ckd4", 1.3), ("hypertension", "heart_failure", 1.3)],
 )
 def test_a_disease_raises_the_next(lives: Lives, people: People, factor: str, outcome: str, least: float) -> None:
-    grown = people.birth_day < END_DAY - 50 * 365
-    with_factor, without = grown & ever(lives, factor), grown & ~ever(lives, factor)
+    adult = people.birth_day < END_DAY - 50 * 365
+    with_factor, without = adult & ever(lives, factor), adult & ~ever(lives, factor)
     assert ever(lives, outcome)[with_factor].mean() > least * ever(lives, outcome)[without].mean()
 
 
@@ -95,6 +95,6 @@ def test_the_tables_of_codes_fit_together() -> None:
     assert {name for disease in diseases() for name in (disease.needs, *disease.raised_by)} - {""} <= known
 
 
-def test_only_the_hospice_knows_who_is_dying() -> None:
+def test_only_hospice_visits_depend_on_dying() -> None:
     assert {order.kind for order in orders() if "dying" in order.during} <= {"hospice"}
     assert {series.kind for series in visit_series() if series.during == "dying"} == {"hospice"}

@@ -1,4 +1,4 @@
-"""The simulator through its one public function: bytes, format, and what must hold of every record."""
+"""simulate_cohort: reproducible bytes, the format of Synthea, and rules that every record must obey."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def simulate(folder: Path, *, patients: int = 40, seed: int = 3, chunk_patients:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """Three hundred people in chunks of 200, so that the last chunk is a smaller one."""
+    """Tables of 300 people in chunks of 200, so that the last chunk is smaller."""
     folder = simulate(tmp_path_factory.mktemp("simulation") / "cohort", patients=300, chunk_patients=200)
     return {path.stem: pd.read_csv(path, dtype=str) for path in folder.glob("*.csv")}
 
@@ -156,7 +156,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ({"patients": 0}, "patients must be >= 1; found 0"),
         ({"seed": -1}, "seed must be >= 0; found -1"),
         ({"history_years": 0.0}, r"history_years must be > 0 or None; found 0\.0"),
-        ({"end_date": datetime.date(1850, 1, 1)}, "end_date must lie between 1950-01-01 and 2250-01-01; found 1850"),
+        ({"end_date": datetime.date(1850, 1, 1)}, "end_date must be from 1950-01-01 to 2250-01-01; found 1850"),
         ({"chunk_patients": 0}, "chunk_patients must be >= 1; found 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Text columns: a small table of days and times, and what identifiers look like."""
+"""Text columns: days, times, the format of identifiers, and blanks."""
 
 from __future__ import annotations
 

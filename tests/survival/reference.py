@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-untyped"
-"""Data sets and random follow-up that the tests of the survival statistics and scripts/agreement.py share."""
+"""Public data sets and random follow-up for the tests of survlstm.survival and for scripts/agreement.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from sksurv.util import Surv
 
 from survlstm.survival.kaplan_meier import kaplan_meier
 
-# scikit-survival's tests read their WHAS500 scores from a file that does not ship; they are this linear combination of
-# the covariates that do: solved from 46 of the scores, confirmed for the others by the published counts of pairs.
+# scikit-survival's tests read their WHAS500 scores from a file that its package does not contain. The scores are this
+# linear combination of the covariates, which it does contain. The coefficients were solved from 46 of the scores and
+# are confirmed for the others by the published counts of pairs.
 WHAS500_COEFFICIENTS = {
     "afb": 0.032495111933,
     "age": 0.011509086872,
@@ -32,7 +33,7 @@ WHAS500_COEFFICIENTS = {
 
 
 class FollowUp(NamedTuple):
-    """Evaluated subjects with a prediction each."""
+    """Follow-up of evaluated subjects, with one prediction each (or one row of predictions)."""
 
     duration: np.ndarray
     event: np.ndarray
@@ -40,24 +41,27 @@ class FollowUp(NamedTuple):
 
     @property
     def structured(self) -> Any:
-        """As scikit-survival wants it."""
+        """Event and duration as the structured array of scikit-survival."""
         return Surv.from_arrays(self.event, self.duration)
 
 
 def whas500() -> FollowUp:
-    """500 patients, the score of scikit-survival's own concordance tests."""
+    """Load the 500 patients of WHAS500 with the score of scikit-survival's own concordance tests."""
     covariates, outcome = load_whas500()
     score = sum(covariates[name].astype(float).to_numpy() * value for name, value in WHAS500_COEFFICIENTS.items())
     return FollowUp(outcome["lenfol"].copy(), outcome["fstat"].copy(), score)
 
 
 def survival_of(score: np.ndarray) -> np.ndarray:
-    """A proportional hazard of the WHAS500 score, about right for the first year: something to test calibration on."""
+    """Predict one-year survival from the WHAS500 score by proportional hazards; it is roughly calibrated."""
     return np.exp(-0.22 * np.exp(2.4 * (score - 0.4)))
 
 
 def gbsg2(horizon: np.ndarray) -> FollowUp:
-    """686 patients, S(t) of their Nottingham prognostic group by Kaplan-Meier: scikit-survival's own Brier tests."""
+    """Load the 686 patients of GBSG2 with the predictions of scikit-survival's own Brier tests.
+
+    S(t) is the Kaplan-Meier curve of the patient's Nottingham prognostic group.
+    """
     covariates, outcome = load_gbsg2()
     duration, event = outcome["time"].copy(), outcome["cens"].copy()
     grade = covariates["tgrade"].map({"I": 1, "II": 2, "III": 3}).astype(int).to_numpy()
@@ -73,9 +77,9 @@ def gbsg2(horizon: np.ndarray) -> FollowUp:
 def random_follow_up(
     generator: np.random.Generator, *, subjects: int, longest: int = 12, scores: int = 6, event_rate: float = 0.35
 ) -> FollowUp:
-    """Durations 1..``longest`` and few distinct scores, so many ties; most subjects are censored."""
+    """Draw durations 1 … ``longest`` and a few distinct scores, so that ties are common; most subjects are censored."""
     duration = generator.integers(1, longest, subjects)
     event = generator.random(subjects) < event_rate
-    # One event and one longer follow-up, so that something is comparable in the smallest sample.
+    # One event and one longer follow-up, so that the smallest sample has a comparable pair.
     duration[:2], event[:2] = (1, longest), (True, False)
     return FollowUp(duration, event, generator.integers(0, scores, subjects).astype(float))

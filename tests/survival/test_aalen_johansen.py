@@ -1,4 +1,4 @@
-"""Cumulative incidence: a table by hand, scikit-survival, the one-cause case, and what is refused."""
+"""aalen_johansen: a worked table, agreement with scikit-survival, the case of one cause, and errors."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_agrees_with_scikit_survival(subjects, causes):
     times, theirs = cumulative_incidence_competing_risks(cause, duration)
     found = aalen_johansen(duration, cause, causes=causes)
     np.testing.assert_array_equal(found.times, times)
-    # Their first row is all causes together.
+    # The first row of scikit-survival's result is all causes together.
     np.testing.assert_allclose(found.incidence.T, theirs[1:], atol=1e-13)
 
 
@@ -57,5 +57,5 @@ def test_impossible_input_is_refused():
     with pytest.raises(ValueError, match="1 of 5 subjects have less"):
         aalen_johansen(DURATION - 2, CAUSE, causes=2)
     censored_last = aalen_johansen(DURATION, np.array([1, 2, 1, 0, 0]), causes=2)
-    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times are NaN or lie behind"):
+    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times are NaN or later"):
         censored_last.at(np.array([1.0, np.nan, 5.0]))

@@ -1,4 +1,4 @@
-"""Cumulative/dynamic AUC: a table by hand, scikit-survival with ties and censoring, and what is refused."""
+"""cumulative_dynamic_auc: a worked table, agreement with scikit-survival with ties and censoring, and errors."""
 
 import inspect
 
@@ -30,7 +30,7 @@ def test_worked_table():
     # 1 / (2/3) and scores 2. Horizon 3: all three cases outrank the 1.
     np.testing.assert_allclose(found.auc, [1.5 / 4, (1.5 + 1.5 * 2) / (2 * 2.5), 1])
     assert (found.cases.tolist(), found.controls.tolist()) == ([1, 2, 3], [4, 2, 1])
-    # The curve of these subjects falls by 1/5, 1/5 and 3/10.
+    # The Kaplan-Meier curve of these subjects decreases by 1/5, 1/5 and 3/10.
     assert found.mean_auc == pytest.approx((0.2 * 0.375 + 0.2 * 0.9 + 0.3 * 1) / 0.7)
 
 
@@ -112,6 +112,6 @@ def test_impossible_input_is_refused(case, change, message):
         "horizon": np.array([1, 2]),
         "censoring": censoring_curve(DURATION, EVENT),
     }
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(cumulative_dynamic_auc)(**(arguments | change))

@@ -1,4 +1,4 @@
-"""Brier score and binomial log-likelihood: a table by hand, published numbers, the libraries, and what is refused."""
+"""brier, nbll and their integrals: a worked table, published numbers, agreement with the libraries, and errors."""
 
 import inspect
 from dataclasses import replace
@@ -24,7 +24,7 @@ METRICS = (brier, nbll, integrated_brier, integrated_nbll)
 
 
 def read_at_the_event_itself(censoring, *, half_a_unit=0.5):
-    """G(T) in place of G(T-), as scikit-survival has it: in whole days, every drop comes half a day earlier."""
+    """Return G such that G(T-) is scikit-survival's G(T): with whole days, every drop comes half a day earlier."""
     return replace(censoring, times=censoring.times - half_a_unit)
 
 
@@ -46,7 +46,7 @@ def test_worked_table():
 
 
 def test_pinned_gbsg2():
-    """The published numbers read G at the event, docs/conventions.md just before it: both are pinned."""
+    """The published numbers read G at the event, docs/conventions.md reads it just before; both are tested."""
     horizon = np.array([365, 730, 1095, 1460, 1825])
     sample = gbsg2(horizon)
     options = {"duration": sample.duration, "event": sample.event, "horizon": horizon}
@@ -87,13 +87,13 @@ def test_agrees_with_scikit_survival_but_for_the_side_of_g(subjects):
 
 @pytest.mark.parametrize("subjects", [10, 60, 400])
 def test_agrees_with_pycox_but_for_its_divisor(subjects):
-    """pycox reads G(T-) too; it divides by the sum of the weights and, left alone, counts ties the other way round."""
+    """pycox reads G(T-), too, but divides by the sum of the weights; its own G has censorings before events at ties."""
     generator = np.random.default_rng(subjects)
     train, test = random_follow_up(generator, subjects=300), random_follow_up(generator, subjects=subjects)
     horizon = np.array([1, 4, 7, 10])
     survival = random_survival(generator, subjects=subjects, horizons=4)
     censoring = censoring_curve(train.duration, train.event)
-    # Their frames start at time 0; G is handed over so that both count events before censorings.
+    # pycox's curves start at time 0; it is given our G, so that both count events before censorings.
     frame = pd.DataFrame(censoring.survival, index=censoring.times)
     frame.loc[0.0] = 1.0
     frame = pd.concat([frame.sort_index()] * subjects, axis=1, ignore_index=True)
@@ -129,7 +129,7 @@ def test_order_of_subjects_changes_nothing_and_one_half_scores_a_quarter(seed, s
     np.testing.assert_allclose(found, 0.25, rtol=1e-12)
 
 
-def test_certain_and_wrong_is_infinite_certain_and_hidden_is_nothing():
+def test_a_certain_and_wrong_prediction_is_infinite_unless_the_outcome_is_unknown():
     options = {"duration": DURATION, "event": EVENT, "horizon": np.array([3]), "censoring": CENSORING}
     hidden = np.array([0.5, 0.5, 0.0, 1.0, 0.5, 0.5])[:, None]
     assert np.isfinite(nbll(hidden, **options)).all()
@@ -160,7 +160,7 @@ def test_impossible_input_is_refused(metric, case, change, message):
         "horizon": np.array([1, 3]),
         "censoring": CENSORING,
     }
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(metric)(**(arguments | change))
 

@@ -1,4 +1,4 @@
-"""Calibration slope and intercept: a case by hand, scikit-learn's weighted regression, and what is refused."""
+"""calibration_line: a worked case, agreement with scikit-learn's weighted regression, and errors."""
 
 import inspect
 
@@ -13,7 +13,7 @@ from tests.survival.reference import survival_of, whas500
 
 
 def simulated(seed, *, subjects=4000):
-    """Exponential times whose true S(1) is known, about half of them censored."""
+    """Draw exponential times with a known true S(1), about half of them censored."""
     generator = np.random.default_rng(seed)
     rate = np.exp(generator.normal(-0.5, 0.8, subjects))
     duration, follow_up = generator.exponential(1 / rate), generator.uniform(0, 3, subjects)
@@ -26,7 +26,7 @@ def sigmoid(value):
 
 
 def test_two_predictions_by_hand():
-    """Two values, two observed shares: the line goes through both logits."""
+    """With two distinct predictions the line passes through the logits of the two observed shares."""
     survival = np.repeat([0.8, 0.4], [10, 10])
     event = np.concatenate([np.arange(10) < 1, np.arange(10) < 5])
     duration = np.where(event, 1.0, 9.0)
@@ -81,11 +81,15 @@ EVENT = np.array([True, True, True, False, False])
 @pytest.mark.parametrize(
     ("case", "change", "message"),
     [
-        ("certain", {"survival": np.array([0, 1, 0.6, 0.5, 0.8])}, "both excluded; 2 of 5 do not"),
+        ("certain", {"survival": np.array([0, 1, 0.6, 0.5, 0.8])}, "both excluded; 2 of 5 values are not"),
         ("a NaN", {"survival": np.full(5, np.nan)}, "survival must be finite"),
         ("all equal", {"survival": np.full(5, 0.5)}, "predictions that differ; all 5 are equal"),
         ("separated", {"survival": np.array([0.1, 0.2, 0.6, 0.7, 0.8])}, "separate the outcomes perfectly"),
-        ("no event yet", {"horizon": 0.5}, "both outcomes must occur by 0.5; found 0 events"),
+        (
+            "no event yet",
+            {"horizon": 0.5},
+            "both outcomes must occur by 0.5; found 0 events and 5 subjects followed for longer",
+        ),
         ("nobody left", {"horizon": 7.0}, "before 7, .* none of them is supported"),
         ("lengths differ", {"survival": SURVIVAL[:2]}, "one row per subject; found 2 for 5 subjects"),
         ("nobody", {"survival": SURVIVAL[:0], "duration": DURATION[:0], "event": EVENT[:0]}, "at least one subject"),
@@ -94,6 +98,6 @@ EVENT = np.array([True, True, True, False, False])
 def test_impossible_input_is_refused(case, change, message):
     censoring = censoring_curve(DURATION, EVENT)
     arguments = {"survival": SURVIVAL, "duration": DURATION, "event": EVENT, "horizon": 3.0, "censoring": censoring}
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(calibration_line)(**(arguments | change))

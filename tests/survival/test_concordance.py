@@ -1,4 +1,4 @@
-"""concordance_td: named small tables, pycox without ties, and all pairs counted one by one."""
+"""concordance_td: small cases by name, agreement with pycox without ties, and a count pair by pair."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from survlstm.survival.concordance import concordance_td, weighted_pairs
 
 
 def pair_by_pair(survival, step, event):
-    """The definition in docs/conventions.md, one pair at a time."""
+    """Count pairs as docs/conventions.md defines them, one at a time."""
     comparable = concordant = tied = 0
     for i in np.flatnonzero(event):
         for j in range(len(step)):
@@ -59,7 +59,7 @@ def test_agrees_with_pycox_where_no_prediction_is_tied():
     assert concordance_td(survival, step=step, event=event).c_td == pytest.approx(theirs, abs=1e-12)
 
 
-def test_survival_behind_a_subjects_own_step_never_matters():
+def test_survival_after_a_subjects_own_step_is_not_read():
     generator = np.random.default_rng(2)
     survival = generator.random((50, 8))
     step, event = generator.integers(0, 8, 50), generator.random(50) < 0.5

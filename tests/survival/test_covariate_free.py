@@ -1,4 +1,4 @@
-"""covariate_free_hazard against scikit-survival's Nelson-Aalen steps, and its pooling of sparse steps."""
+"""covariate_free_hazard: agreement with scikit-survival's Nelson-Aalen estimate, and the pooling of sparse steps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""D-calibration: the pinned example, the edges of bins, SurvivalEVAL, and what is refused."""
+"""d_calibration: a published example, the edges of bins, agreement with SurvivalEVAL, and errors."""
 
 import inspect
 
@@ -42,7 +42,7 @@ def test_worked_table_of_one_subject_in_five_bins(case, survival, event, expecte
 @pytest.mark.parametrize("subjects", [1, 20, 1000])
 def test_agrees_with_survivaleval(subjects, bins):
     generator = np.random.default_rng(subjects)
-    # Sixty-fourths: many ties, and on edges only where the edge is exact in binary for both.
+    # Sixty-fourths have many ties, and lie on an edge only if both implementations represent the edge exactly.
     survival, event = generator.integers(0, 65, subjects) / 64, generator.random(subjects) < 0.3
     found = d_calibration(survival, event=event, bins=bins)
     statistic, p_value, subjects_per_bin = theirs(survival, event, num_bins=bins)
@@ -79,7 +79,7 @@ def test_a_true_model_passes_and_a_shifted_one_fails():
     ],
 )
 def test_impossible_input_is_refused(survival, event, bins, message):
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(d_calibration)(np.array(survival, dtype=float), event=np.array(event, dtype=bool), bins=bins)
 
@@ -105,6 +105,6 @@ def test_an_event_is_spread_evenly_over_its_jump():
     assert found.subjects.sum() == pytest.approx(2)
 
 
-def test_survival_before_the_jump_must_not_lie_below():
-    with pytest.raises(ValueError, match="must not lie below survival; it does for 1 of 1"):
+def test_survival_before_the_jump_must_not_be_below_survival():
+    with pytest.raises(ValueError, match="must not be below survival; it is for 1 of 1"):
         d_calibration(np.array([0.5]), event=np.array([True]), survival_before=np.array([0.4]))

@@ -1,4 +1,4 @@
-"""hazard, survival and cumulative_hazard against their definitions, and the step masks."""
+"""hazard, survival, cumulative_hazard and the step masks: agreement with their definitions."""
 
 import torch
 

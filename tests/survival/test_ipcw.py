@@ -1,4 +1,4 @@
-"""The weights behind the Brier score: a table by hand, the sum that they must have, and horizons that are refused."""
+"""Censoring weights: a worked table, the sum that they must have, and horizons that are not supported."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Kaplan-Meier curves of event and censoring: a table by hand, scikit-survival, lifelines, and what is refused."""
+"""kaplan_meier and censoring_curve: worked tables, agreement with scikit-survival and lifelines, and errors."""
 
 import inspect
 
@@ -127,13 +127,13 @@ def test_order_and_unit_of_time_change_nothing(seed, subjects, unit):
 def test_impossible_follow_up_is_refused(estimate, duration, event, message):
     dtype = bool if not event else None
     with pytest.raises(ValueError, match=message):
-        # Unwrapped: in the tests the shape checker would speak first.
+        # Unwrapped, because in the tests the checker of shapes would raise first.
         inspect.unwrap(estimate)(np.array(duration, dtype=float), np.array(event, dtype=dtype))
 
 
 def test_reading_where_the_curve_is_unknown_is_refused():
     curve = kaplan_meier(DURATION, EVENT)
-    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times lie behind \(max 9\)"):
+    with pytest.raises(ValueError, match=r"known until 4, .* 2 of 3 times are later \(max 9\)"):
         curve.at(np.array([1.0, 5.0, 9.0]))
     with pytest.raises(ValueError, match="1 of 2 are NaN"):
         curve.before(np.array([1.0, np.nan]))

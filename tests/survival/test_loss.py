@@ -1,4 +1,4 @@
-"""nll_per_subject, nll_per_step: the worked table of docs/conventions.md, pycox, and hard cases."""
+"""nll_per_subject and nll_per_step: the worked table of docs/conventions.md, agreement with pycox, and edge cases."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_pinned_pycox_example():
     logits = torch.tensor([[0.1, -0.2, 0.3, 0.5], [-1, 0, 1, 2], [0.5, 0.5, -0.5, 0]], dtype=torch.float64)
     found = loss(logits, [2, 1, 3], [1, 0, 1])
     np.testing.assert_allclose(found, [1.89689077, 1.00640887, 3.11537813], atol=5e-9)
-    # The pinned mean is 2.006225926; in double precision pycox and we give 2.006225925.
+    # The published mean is 2.006225926; in double precision both pycox and survlstm give 2.006225925.
     assert found.mean().item() == pytest.approx(2.006225925, abs=5e-10)
 
 
@@ -36,7 +36,7 @@ def test_agrees_with_pycox():
     event = torch.rand(200, generator=generator) < 0.4
     theirs = nll_logistic_hazard(logits, step, event.double(), reduction="none")
     ours = loss(logits, step.tolist(), event.tolist())
-    # pycox sums step by step in the order of a cumsum: equal but for rounding.
+    # pycox sums the steps in the order of a cumsum, so that the results differ by rounding.
     torch.testing.assert_close(ours, theirs.view(-1), rtol=0, atol=1e-11)
 
 
@@ -54,7 +54,7 @@ def test_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(lambda value: loss(value, [2, 1, 3], [1, 0, 0]), (logits,))
 
 
-def test_steps_behind_the_last_at_risk_step_have_no_value_and_no_gradient():
+def test_steps_after_the_last_at_risk_step_have_no_value_and_no_gradient():
     logits = torch.tensor([[0.3, float("inf"), float("nan")]], requires_grad=True)
     total = loss(logits, [0], [1]).sum()
     total.backward()
@@ -67,7 +67,7 @@ def test_extreme_logits_stay_finite():
 
 
 def test_each_step_of_the_worked_table():
-    """One-dimensional, as the slots of a batch are."""
+    """The tensors are one-dimensional, as the slots of a batch are."""
     logits = torch.logit(torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64))
     found = nll_per_step(
         logits,
@@ -78,13 +78,13 @@ def test_each_step_of_the_worked_table():
 
 
 @pytest.mark.parametrize("shape", [(60,), (12, 5), (3, 4, 5)])
-def test_steps_without_anybody_at_risk_are_0_whatever_their_logit(shape):
+def test_steps_that_are_not_at_risk_are_0_whatever_their_logit(shape):
     generator = torch.Generator().manual_seed(0)
     logits, at_risk, event = torch.randn(60, generator=generator), torch.arange(60) % 3 > 0, torch.arange(60) % 5 == 0
     expected = nll_per_step(logits, at_risk=at_risk, event=event)
     assert (expected[at_risk] > 0).all()
     assert not expected[~at_risk].any()
-    # NaN, infinity and minus infinity where nobody is at risk, with an event said there and without.
+    # NaN, infinity and minus infinity at steps that are not at risk, with and without an event flag there.
     logits[~at_risk] = torch.tensor([torch.nan, torch.inf, -torch.inf]).repeat(7)[:20]
     logits.requires_grad_()
     found = nll_per_step(logits.view(shape), at_risk=at_risk.view(shape), event=event.view(shape))

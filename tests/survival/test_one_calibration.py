@@ -1,4 +1,4 @@
-"""Calibration in groups at a horizon: a table by hand, SurvivalEVAL, the size of the test, and what is refused."""
+"""Calibration in groups: a worked table, agreement with SurvivalEVAL, the size of the test, and errors."""
 
 import inspect
 
@@ -69,7 +69,7 @@ def test_agrees_with_survivaleval_on_whas500(groups, variance, horizon):
     assert found == (pytest.approx(expected[0]), expected[1], pytest.approx(expected[2], rel=1e-8))
 
 
-def test_the_test_of_a_true_model_rejects_as_often_as_it_says():
+def test_a_true_model_is_rejected_at_the_nominal_rate():
     generator = np.random.default_rng(0)
     p_values = {"binomial": [], "greenwood": []}
     for _ in range(200):
@@ -80,7 +80,7 @@ def test_the_test_of_a_true_model_rejects_as_often_as_it_says():
         for variance, found in p_values.items():
             found.append(one_calibration(table, variance=variance).p_value)
     rejected = {variance: np.mean(np.array(found) < 0.05) for variance, found in p_values.items()}
-    # Half are censored before the horizon: the binomial variance, blind to that, rejects far too often.
+    # Half are censored before the horizon; the binomial variance ignores that and rejects far too often.
     assert rejected["greenwood"] < 0.12
     assert rejected["binomial"] > 0.2
 
@@ -118,7 +118,7 @@ def test_order_of_subjects_changes_nothing_even_with_tied_predictions(seed, subj
 )
 def test_impossible_input_is_refused(case, change, message):
     arguments = {"survival": SURVIVAL, "duration": DURATION, "event": EVENT, "horizon": 3, "groups": 4}
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(calibration_groups)(**(arguments | change))
 
@@ -131,7 +131,7 @@ def test_a_test_needs_two_groups_and_greenwood_an_event_in_each():
         one_calibration(calibration_groups(SURVIVAL, **options, groups=2))
 
 
-def test_a_group_that_is_certain_agrees_or_cannot_be_explained():
+def test_a_group_predicted_to_be_certain_agrees_or_has_an_infinite_statistic():
     options = {"duration": np.array([2, 2, 3, 3]), "event": np.array([True, True, False, True]), "groups": 2}
     certain = np.array([0.0, 0.0, 1.0, 1.0])
     right, wrong = (calibration_groups(survival, **options, horizon=2) for survival in (certain, 1 - certain))

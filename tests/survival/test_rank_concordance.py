@@ -1,4 +1,4 @@
-"""c_harrell and c_uno: tables by hand, published numbers, the libraries, all pairs one by one, and what is refused."""
+"""c_harrell and c_uno: worked tables, published numbers, the libraries, a count pair by pair, and errors."""
 
 import inspect
 
@@ -17,7 +17,7 @@ from tests.survival.reference import random_follow_up, whas500
 
 
 def pair_by_pair(score, duration, event):
-    """The definition in docs/conventions.md, one pair at a time."""
+    """Count pairs as docs/conventions.md defines them, one at a time."""
     comparable = concordant = tied = 0
     for i in np.flatnonzero(event):
         for j in range(len(score)):
@@ -164,7 +164,7 @@ def test_without_censoring_uno_is_harrell():
 def test_impossible_input_is_refused(case, score, duration, event, message):
     arrays = {"duration": np.array(duration, dtype=float), "event": np.array(event, dtype=bool)}
     censoring = censoring_curve(np.array([1, 9]), np.array([False, True]))
-    # Unwrapped: in the tests the shape checker would speak first.
+    # Unwrapped, because in the tests the checker of shapes would raise first.
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(c_harrell)(np.array(score, dtype=float), **arrays)
     with pytest.raises(ValueError, match=message):
@@ -178,7 +178,7 @@ def test_uno_refuses_anchors_that_cannot_be_weighted():
         c_uno(score, duration=duration, event=event, censoring=falls_to_zero)
     assert c_uno(score, duration=duration, event=event, censoring=falls_to_zero, tau=4).c == 1
     ends_early = censoring_curve(np.array([2, 3]), np.array([False, True]))
-    with pytest.raises(ValueError, match=r"known until 3, .* 1 of 2 times lie behind"):
+    with pytest.raises(ValueError, match=r"known until 3, .* 1 of 2 times are later"):
         c_uno(score, duration=duration, event=event, censoring=ends_early)
     with pytest.raises(ValueError, match="at least one event before tau = 1 is needed; the first is at 1"):
         c_uno(score, duration=duration, event=event, censoring=ends_early, tau=1)

@@ -82,7 +82,7 @@ def test_of_many_keys_those_that_tell_most_are_drawn(tmp_path):
     sweep = sweep_of(jobs(tmp_path, *runs))
     assert len(sweep.keys) == 25
     assert "17 keys with smaller differences" in draw_effects(sweep).caption
-    assert "17 keys whose means differ less" in draw_parallel(sweep).caption
+    assert "17 keys with smaller effects" in draw_parallel(sweep).caption
 
 
 @pytest.mark.parametrize("draw", ALL)

@@ -100,7 +100,7 @@ def test_what_the_filter_leaves_out_is_counted(outputs, caplog):
         ({"sort": "test.ctd"}, r"sort must be one of run, state, .*; found 'test.ctd'; the nearest is test.c_td"),
         (
             {"where": ("model.hiden_dim=64",)},
-            r"names model.hiden_dim, .* none of 4 runs; the nearest is model.hid",
+            r"names model.hiden_dim, a key that none of 4 runs has; the nearest is model.hid",
         ),
         ({"where": ("data",)}, r"where must read key=value; found 'data'"),
         ({"where": ("=x",)}, r"where must read key=value; found '=x'"),

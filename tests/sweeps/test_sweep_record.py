@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from survlstm.config.schema import RunConfig
-from survlstm.config.validation import leaf_keys_of_schema
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.validation import schema_keys
 from survlstm.sweeps.record import MOST_WORDS, count_values, read_sweep_record, recorded_words
 from survlstm.sweeps.sweep_overrides import planned_jobs, read_sweep_words, record_words
 from survlstm.utils.errors import ConfigError
@@ -91,7 +91,7 @@ def test_no_other_word_of_a_record_is_run(tmp_path, word, said):
     recorded(tmp_path / "sweep", "data=tiny", word, "seed=0,1")
     with pytest.raises(ConfigError, match=said) as caught:
         read_sweep_words([f"sweep.resume={tmp_path / 'sweep'}"])
-    assert "Give the sweep's words again: survlstm train -m" in str(caught.value)
+    assert "Give all overrides of the sweep again: survlstm train -m" in str(caught.value)
 
 
 @pytest.mark.parametrize("word", ["--config-name=evil", "-p", "--hydra-help", "--info=all", "-cn", "--nonsense"])
@@ -137,7 +137,7 @@ def test_the_users_own_words_may_hold_anything_and_the_record_is_only_compared(t
         read_sweep_words([resume])
     found, _ = read_sweep_words(["-m", *words, resume])
     assert found[1:-1] == words
-    with pytest.raises(ConfigError, match="completed with the overrides it began with"):
+    with pytest.raises(ConfigError, match="completed with the overrides it was started with"):
         read_sweep_words(["-m", *words[1:], resume])
 
 
@@ -228,8 +228,8 @@ def test_the_keys_are_those_of_all_groups():
         "scheduler.T_max",
         "logger.store",
         "trainer.budget.hours",
-    } <= leaf_keys_of_schema(RunConfig)
-    assert not any("_target_" in key or "target" in key.split(".") for key in leaf_keys_of_schema(RunConfig))
+    } <= schema_keys(RunConfig)
+    assert not any("_target_" in key or "target" in key.split(".") for key in schema_keys(RunConfig))
 
 
 def test_words_to_run_come_as_they_were(tmp_path):

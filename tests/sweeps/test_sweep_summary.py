@@ -104,7 +104,7 @@ def test_the_verdict_is_the_first_thing_said(grid):
         in said.replace("0.3,", "0.3 ,").replace("05,", "05 ,")
     )
     assert (
-        "On test it has c_td 0.700 (0.650 to 0.750) and nll 2.400 (2.350 to 2.450). The test columns pick nothing."
+        "On test it has c_td 0.700 (0.650 to 0.750) and nll 2.400 (2.350 to 2.450); test metrics choose nothing."
         in said
     )
     assert (
@@ -147,8 +147,8 @@ def test_repeats_are_told_as_groups(tmp_path):
     said = words(folder / "summary.html")
     assert "10 jobs: 10 finished. Best by validation nll: model.hidden_dim=256" in said
     assert "val_nll 2.340 (2.301 to 2.380), the mean of 5 repeats." in said
-    assert "Runs that differ in split.fold alone are repeats." in said
-    assert "the 95% t-interval over repeats, not over subjects" in said
+    assert "Runs that differ in split.fold only are repeats." in said
+    assert "the 95% t-interval over repeats (not over subjects)" in said
     content = json.loads((folder / "summary.json").read_text())
     group = content["groups"][1]
     assert (group["runs"], group["finished"]) == (["5", "6", "7", "8", "9"], 5)
@@ -184,7 +184,7 @@ def test_jobs_that_still_run_and_nothing_finished(tmp_path):
     said = words(tmp_path / "summary.html")
     assert "3 jobs: 1 running, 1 failed, 1 of unknown state. No winner: no run has finished" in said
     assert "1 still running" in said
-    assert "None: no key was swept but seed." in said
+    assert "No figures: no key was swept except seed." in said
     assert list((tmp_path / "figures").iterdir()) == []
     assert json.loads((tmp_path / "summary.json").read_text())["winner"] is None
 
@@ -226,9 +226,9 @@ def test_many_keys_and_many_jobs_stay_readable(tmp_path):
     summarize(tmp_path)
     said = words(tmp_path / "summary.html")
     assert "Best by validation nll: run 0, val_nll 2.000" in said
-    assert "What won: k0=0 k1=0" in said
+    assert "Overrides of the winner: k0=0 k1=0" in said
     assert "The other 5 jobs" in said
-    assert "Of 25 swept keys 5 have a column" in said
+    assert "Of 25 swept keys, the 5 with the largest effects have a column" in said
     assert {f"k{key}" for key in range(25)} <= set(pd.read_csv(tmp_path / "summary.csv").columns)
 
 
@@ -312,8 +312,8 @@ def test_a_late_writer_has_read_late(tmp_path, monkeypatch):
             lambda folder: folder / "nowhere",
             "must be the folder that survlstm train -m made; found no folder .*nowhere",
         ),
-        (lambda folder: folder, "must be a folder with runs below it; found no run in"),
-        (lambda folder: sample.write_run(folder) or folder, "found that of a run in .*Name the folder above them"),
+        (lambda folder: folder, "must be a folder with runs below it; found no run:"),
+        (lambda folder: sample.write_run(folder) or folder, "found a run folder: .*Name the folder above them"),
     ],
 )
 def test_a_folder_that_is_no_sweep_is_refused_and_left_alone(tmp_path, make, sentence):

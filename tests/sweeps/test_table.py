@@ -138,7 +138,7 @@ def test_a_group_with_an_unfinished_repeat_is_left_out(tmp_path):
     sample.write(folder / "9" / "manifest.json", sample.manifest(["model.hidden_dim=256", "split.fold=4"], "failed"))
     winner = sweep_of(folder).winner
     assert winner.group.label == "model.hidden_dim=64"
-    assert winner.notes == ("Left out of the choice, for not all repeats are finished: 1 of 2 groups.",)
+    assert winner.notes == ("Not compared, because some of their repeats are unfinished: 1 of 2 groups.",)
 
 
 def test_unless_no_group_is_whole(tmp_path):
@@ -150,8 +150,8 @@ def test_unless_no_group_is_whole(tmp_path):
     assert winner.group.label == "model.hidden_dim=256"
     assert winner.group.spread("val", "nll").number == 3
     assert winner.notes == (
-        "No group has all its repeats finished, so those with any finished took part.",
-        "The groups have 3 to 4 finished repeats: their means are not equally firm.",
+        "In no group are all repeats finished; groups with some finished repeats are compared.",
+        "The groups have 3 to 4 finished repeats: their means are not equally precise.",
     )
 
 
@@ -159,7 +159,8 @@ def test_a_best_value_at_the_end_of_what_was_tried_is_said(tmp_path):
     values = ((1e-5, 2.4), (1e-4, 2.3), (1e-3, 2.2))
     folder = jobs(tmp_path, *((f"optimizer.lr={value}", nll, 0.8, 0.7) for value, nll in values))
     (note,) = sweep_of(folder).winner.notes
-    assert note == "At the end of what was tried, so that better may lie beyond: optimizer.lr=0.001 (largest of 3)."
+    said = "The best value is at the edge of those tried, better ones may lie beyond: "
+    assert note == f"{said}optimizer.lr=0.001 (largest of 3)."
 
 
 def test_nobody_wins_where_nothing_is_finished(tmp_path):
@@ -172,9 +173,9 @@ def test_nobody_wins_where_nothing_is_finished(tmp_path):
 @pytest.mark.parametrize(
     ("metric", "sentence"),
     [
-        ("test_c_td", r"metric must be one of val_nll, val_c_td, for the test split picks nothing; found 'test_c_td'"),
-        ("val_ctd", r"found 'val_ctd'; the nearest is val_c_td"),
-        ("", r"found ''"),
+        ("test_c_td", r"metric must be one of val_nll, val_c_td; the test split chooses nothing. Found 'test_c_td'"),
+        ("val_ctd", r"Found 'val_ctd'; the nearest is val_c_td"),
+        ("", r"Found ''"),
     ],
 )
 def test_another_metric_is_refused(tmp_path, metric, sentence):

@@ -39,7 +39,9 @@ def test_repeats_are_paired_by_seed(tmp_path, differences, is_tied):
     # Unpaired nothing could be told: the seeds differ by 0.3.
     assert lead.startswith(f"6 jobs: 6 finished. {'Tied' if is_tied else 'Best'} by validation nll: model.dropout=0.1")
     assert ("model.dropout=0.5" in lead) is is_tied
-    assert any(("too little to tell the two apart" if is_tied else "the best leads by") in line for line in others)
+    assert any(
+        ("which is too little to distinguish the two" if is_tied else "the best leads by") in line for line in others
+    )
     assert sweep_as_json(sweep)["winner"]["tied_with_second"] is is_tied
 
 

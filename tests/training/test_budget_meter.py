@@ -21,12 +21,12 @@ def clock():
 
 
 def test_seconds_count_from_the_start_on_top_of_earlier_lives(clock):
-    meter = BudgetMeter(clock=clock)
-    assert meter.seconds == 0
+    budget = BudgetMeter(clock=clock)
+    assert budget.seconds == 0
     clock.now += 90
-    assert meter.seconds == 90
-    meter.seconds_before = 600.0
-    assert meter.seconds == 690
+    assert budget.seconds == 90
+    budget.seconds_before = 600.0
+    assert budget.seconds == 690
 
 
 def test_costs(clock):
@@ -36,9 +36,9 @@ def test_costs(clock):
 
 
 def test_without_a_budget_nothing_is_ever_spent(clock):
-    meter = BudgetMeter(0.4, clock=clock)
+    budget = BudgetMeter(0.4, clock=clock)
     clock.now += 1e9
-    assert meter.spent is None
+    assert budget.spent is None
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def test_without_a_budget_nothing_is_ever_spent(clock):
     ],
 )
 def test_what_is_spent_and_when(clock, hours, dollars, after, said):
-    meter = BudgetMeter(0.4, hours, dollars, clock=clock)
+    budget = BudgetMeter(0.4, hours, dollars, clock=clock)
     clock.now += after
-    assert meter.spent == said
+    assert budget.spent == said
 
 
 def test_what_earlier_lives_used_is_spent_too(clock):
-    meter = BudgetMeter(budget_hours=1.0, clock=clock)
-    meter.seconds_before = 3599.0
-    assert meter.spent is None
+    budget = BudgetMeter(budget_hours=1.0, clock=clock)
+    budget.seconds_before = 3599.0
+    assert budget.spent is None
     clock.now += 1
-    assert meter.spent == "the budget of 1 hours is spent"
+    assert budget.spent == "the budget of 1 hours is spent"
 
 
 @pytest.mark.parametrize(

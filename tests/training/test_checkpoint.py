@@ -108,7 +108,7 @@ def test_every_truncation_and_whatever_is_added_is_found(folder):
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        with pytest.raises(CheckpointError, match=r"last.pt must be a whole checkpoint; its end is missing: it is"):
+        with pytest.raises(CheckpointError, match=r"last.pt must be a whole checkpoint; its end is missing: it was"):
             load_checkpoint(path)
     for added in (b"\0", b"\n", content):
         path.write_bytes(content + added)
@@ -125,13 +125,13 @@ def test_zeros_from_a_loss_of_power_are_found(folder):
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path):
-    with pytest.raises(CheckpointError, match=r"a checkpoint must stand at .*best.pt; found none. Name the folder"):
+    with pytest.raises(CheckpointError, match=r"there must be a checkpoint at .*best.pt; found none. Name the folder"):
         load_checkpoint(tmp_path / "best.pt")
     (tmp_path / "best.pt").mkdir()
     with pytest.raises(CheckpointError, match="must be a checkpoint that can be read; the system says"):
         load_checkpoint(tmp_path / "best.pt")
     torch.save({"epoch": 3}, tmp_path / "old.pt")
-    with pytest.raises(CheckpointError, match="its end is missing: it is torn, or of an older survlstm"):
+    with pytest.raises(CheckpointError, match="its end is missing: it was truncated, or written by an older survlstm"):
         load_checkpoint(tmp_path / "old.pt")
 
 
@@ -159,7 +159,7 @@ def test_a_checkpoint_that_is_no_table_of_parts_is_refused(tmp_path, content):
     buffer = io.BytesIO()
     torch.save(content, buffer)
     sealed_by_hand(tmp_path / "best.pt", buffer.getvalue())
-    with pytest.raises(CheckpointError, match=r"it can't be read .*it must hold a table of parts"):
+    with pytest.raises(CheckpointError, match=r"it can't be read .*it must be a dictionary with text keys"):
         load_checkpoint(tmp_path / "best.pt")
 
 
@@ -178,7 +178,7 @@ def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
 def test_the_latest_is_the_last(folder):
     latest = load_latest(folder)
     assert latest.state["epoch"] == 2
-    assert latest.said == "last.pt is used"
+    assert latest.message == "last.pt is used"
     assert latest.damaged == ()
 
 
@@ -192,8 +192,8 @@ def test_in_place_of_a_damaged_last_one_the_one_before_is_used_and_said(folder, 
     (folder / "last.pt").write_bytes(damage)
     latest = load_latest(folder)
     assert latest.state["epoch"] == 1
-    assert latest.said.startswith(f"{folder}/last.pt must be a whole checkpoint; its end is missing")
-    assert latest.said.endswith("; previous.pt is used")
+    assert latest.message.startswith(f"{folder}/last.pt must be a whole checkpoint; its end is missing")
+    assert latest.message.endswith("; previous.pt is used")
     assert latest.damaged == (folder / "last.pt",)
 
     remove_unfinished(folder.parent, latest.damaged)
@@ -214,7 +214,7 @@ def test_with_both_damaged_nothing_is_left(folder):
         (folder / name).write_bytes(b"torn")
     with pytest.raises(
         CheckpointError,
-        match=r"last.pt must be .*; .*previous.pt must be .*\. Nothing is left to go on from; train again in another",
+        match=r"last.pt must be .*; .*previous.pt must be .*\. No checkpoint is left to resume from; train again",
     ):
         load_latest(folder)
 

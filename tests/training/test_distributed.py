@@ -14,7 +14,7 @@ from survlstm.data.split import Split
 from survlstm.training.distributed import SINGLE_PROCESS, join_process_group, launched_processes
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import ConfigError
-from tests.learning import CPU, Tight, batches_of, figures, fit, learner_of, model_for, prepared_on
+from tests.learning import CPU, Tight, batches_of, figures, fit, model_for, prepared_on, train_step_of
 
 ROOT = Path(__file__).parents[2]
 # With a batch of one subject the second process has nothing to do; 7 can't be halved, and with parts of 2 the first
@@ -24,40 +24,42 @@ CASES = [("visit", 7, None), ("visit", 7, 2), ("visit", 1, None), ("landmark", 7
 RTOL = 1e-5
 
 
-def trained(case, folder, world):
+def trained(case, folder, process_group):
     """Figures of a history, and hazards of the validation subjects."""
     clock, batch_size, micro_batch_size = case
     prepared = prepared_on(clock)
-    learner = learner_of(model_for(prepared), micro_batch_size=micro_batch_size, world=world)
-    history = fit(prepared, folder, learner, epochs=2, batch_size=batch_size, max_visits=6)
-    found = predict_split(learner.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, world=world)
+    train_step = train_step_of(model_for(prepared), micro_batch_size=micro_batch_size, process_group=process_group)
+    history = fit(prepared, folder, train_step, epochs=2, batch_size=batch_size, max_visits=6)
+    found = predict_split(
+        train_step.model, batches_of(prepared, Split.VAL, batch_size=4), CPU, process_group=process_group
+    )
     c_td = [epoch.val_c_td for epoch in history.epochs]
     return {"figures": figures(history), "c_td": c_td, "hazard": np.nan_to_num(found.hazard, nan=-1.0).tolist()}
 
 
-def in_halves(folder, world):
+def in_halves(folder, process_group):
     """Only the last process has no memory for its part of a batch."""
     prepared = prepared_on("visit")
-    model = Tight(model_for(prepared), rows=3 if world.rank == world.size - 1 else 1000)
-    learner = learner_of(model, on_oom="halve", world=world)
-    history = fit(prepared, folder, learner, epochs=1)
-    return {"figures": figures(history), "size": learner.micro_batch_size}
+    model = Tight(model_for(prepared), rows=3 if process_group.rank == process_group.size - 1 else 1000)
+    train_step = train_step_of(model, on_oom="halve", process_group=process_group)
+    history = fit(prepared, folder, train_step, epochs=1)
+    return {"figures": figures(history), "size": train_step.micro_batch_size}
 
 
 def lives(folder):
     """What each process finds, as JSON."""
-    with join_process_group("cpu") as world:
-        mine = folder / str(world.rank)
+    with join_process_group("cpu") as process_group:
+        mine = folder / str(process_group.rank)
         mine.mkdir()
         found = {
-            "size": world.size,
-            "sum": world.add(torch.tensor([1.0, 10.0 * world.rank])).tolist(),
-            "most": world.most([2, 1][world.rank]),
-            "shared": world.shared({"rank": world.rank}),
-            "trained": [trained(case, mine / str(number), world) for number, case in enumerate(CASES)],
-            "in_halves": in_halves(mine / "halves", world),
+            "size": process_group.size,
+            "sum": process_group.all_reduce_sum(torch.tensor([1.0, 10.0 * process_group.rank])).tolist(),
+            "most": process_group.all_reduce_max([2, 1][process_group.rank]),
+            "shared": process_group.broadcast({"rank": process_group.rank}),
+            "trained": [trained(case, mine / str(number), process_group) for number, case in enumerate(CASES)],
+            "in_halves": in_halves(mine / "halves", process_group),
         }
-        with world.one_first():
+        with process_group.local_main_first():
             found["order"] = len(list(folder.glob("*/order")))
             (mine / "order").touch()
     found["wrote"] = sorted(path.parent.name for path in mine.glob("*/history.json"))
@@ -111,15 +113,15 @@ def test_one_process_writes(both):
 
 def test_alone_nothing_travels():
     values = torch.tensor([1.0])
-    assert SINGLE_PROCESS.add(values) is values
-    assert (SINGLE_PROCESS.most(3), SINGLE_PROCESS.shared("x"), SINGLE_PROCESS.is_main) == (3, "x", True)
+    assert SINGLE_PROCESS.all_reduce_sum(values) is values
+    assert (SINGLE_PROCESS.all_reduce_max(3), SINGLE_PROCESS.broadcast("x"), SINGLE_PROCESS.is_main) == (3, "x", True)
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert launched_processes() == 1
-    with join_process_group("cpu") as world:
-        assert world is SINGLE_PROCESS
+    with join_process_group("cpu") as process_group:
+        assert process_group is SINGLE_PROCESS
     assert not torch.distributed.is_initialized()
 
 

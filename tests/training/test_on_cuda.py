@@ -34,7 +34,7 @@ def prepared():
     return prepare_uncached(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
 
 
-def learner_of(prepared, device, **settings):
+def train_step_of(prepared, device, **settings):
     seed_everything(0, deterministic=True)
     model = DiscreteTimeSurvivalLSTM(
         vocabulary_size=len(prepared.vocabulary),
@@ -56,11 +56,11 @@ def batches_of(prepared, part):
 def fit(prepared, folder, device, *, state=None, epochs=4, **settings):
     folder.mkdir(exist_ok=True)
     trainer = Trainer(
-        learner=learner_of(prepared, device, **settings),
+        train_step=train_step_of(prepared, device, **settings),
         scheduler=Schedule(None),
-        stopping=EarlyStopping(None, 0.0),
+        early_stopping=EarlyStopping(None, 0.0),
         checkpointer=Checkpointer(folder, 1, {}),
-        meter=BudgetMeter(),
+        budget=BudgetMeter(),
         seed=0,
         minutes_between_saves=60.0,
     )
@@ -87,12 +87,12 @@ def test_one_seed_gives_one_history_and_a_stopped_run_goes_on_bit_for_bit(prepar
     state = load_checkpoint(tmp_path / "whole" / "checkpoints" / "epoch_0002.pt")
     resumed, rest = fit(prepared, tmp_path / "resumed", device, state=state)
     np.testing.assert_array_equal(figures(rest), figures(history))
-    for ours, theirs in zip(resumed.learner.model.parameters(), whole.learner.model.parameters(), strict=True):
+    for ours, theirs in zip(resumed.train_step.model.parameters(), whole.train_step.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_dropout_falls_on_the_same_units_as_on_the_host():
-    dropout = KeyedDropout(0.3, units=256, place=1)
+    dropout = KeyedDropout(0.3, units=256, index=1)
     values, noise = torch.ones(500, 256), torch.randint(-(2**31), 2**31, (500,)).int()
     on_host = dropout(values, noise)
     assert torch.equal(dropout.cuda()(values.cuda(), noise.cuda()).cpu(), on_host)
@@ -100,7 +100,7 @@ def test_dropout_falls_on_the_same_units_as_on_the_host():
 
 def test_predictions_are_the_hosts_within_rounding(prepared, tmp_path):
     trainer, _ = fit(prepared, tmp_path / "run", torch.device("cuda"), epochs=1)
-    model, batches = trainer.learner.model, batches_of(prepared, Split.TEST)
+    model, batches = trainer.train_step.model, batches_of(prepared, Split.TEST)
     cuda = predict_split(model, batches, torch.device("cuda"))
     np.testing.assert_allclose(cuda.hazard, predict_split(model.cpu(), batches, HOST).hazard, atol=1e-5)
 
@@ -114,15 +114,15 @@ def test_in_bfloat16_it_learns_as_well(prepared, tmp_path):
 def test_out_of_memory_is_a_sentence_and_halves_help(prepared):
     device = torch.device("cuda")
     batches = dataclasses.replace(batches_of(prepared, Split.TRAIN), batch_size=1000)
-    learner = learner_of(prepared, device)
-    float(next(learner.steps(batches, batches.in_order(), salt=0)).loss)
+    train_step = train_step_of(prepared, device)
+    float(next(train_step.steps(batches, batches.in_order(), salt=0)).loss)
     reached = torch.cuda.max_memory_allocated(device)
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.6 * reached / torch.cuda.get_device_properties(device).total_memory)
     try:
         with pytest.raises(OutOfMemoryError, match=r"subjects, .* visits .*trainer.micro_batch_size="):
-            list(learner_of(prepared, device).steps(batches, batches.in_order(), salt=0))
-        patient = learner_of(prepared, device, on_oom="halve")
+            list(train_step_of(prepared, device).steps(batches, batches.in_order(), salt=0))
+        patient = train_step_of(prepared, device, on_oom="halve")
         (step,) = patient.steps(batches, batches.in_order(), salt=0)
         assert np.isfinite(float(step.loss))
         assert patient.micro_batch_size is not None

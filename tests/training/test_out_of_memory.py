@@ -27,9 +27,9 @@ from tests.learning import (
     figures,
     fit,
     gradients_of,
-    learner_of,
     model_for,
     prepared_on,
+    train_step_of,
 )
 from tests.tensors import flat_tensors
 
@@ -77,7 +77,7 @@ def test_what_was_asked_for(error, said):
 
 def test_too_large_a_batch_stops_with_what_to_try():
     prepared = prepared_on("visit")
-    learner = learner_of(Tight(model_for(prepared), rows=10))
+    train_step = train_step_of(Tight(model_for(prepared), rows=10))
     batches = batches_of(prepared)
     sentence = (
         r"^Out of memory with 23 subjects with [\d,]+ visits \(the longest record has \d+\) at once on cpu: .*"
@@ -85,41 +85,41 @@ def test_too_large_a_batch_stops_with_what_to_try():
         r"trainer.on_oom=halve, model=lstm_small or data.max_visits=50$"
     )
     with pytest.raises(OutOfMemoryError, match=sentence):
-        gradients_of(learner, batches, batches.members[:23])
+        gradients_of(train_step, batches, batches.members[:23])
     assert issubclass(OutOfMemoryError, TrainingError)
 
 
 @pytest.mark.parametrize("on_oom", ["stop", "halve"])
 def test_one_subject_can_not_be_halved(on_oom):
     prepared = prepared_on("visit")
-    learner = learner_of(Tight(model_for(prepared), rows=0), on_oom=on_oom)
+    train_step = train_step_of(Tight(model_for(prepared), rows=0), on_oom=on_oom)
     batches = batches_of(prepared)
     with pytest.raises(OutOfMemoryError, match=r"^Out of memory with 1 subject.*Try model=lstm_small or data.max_v"):
-        gradients_of(learner, batches, batches.members[:1])
+        gradients_of(train_step, batches, batches.members[:1])
 
 
 def test_halved_until_it_fits_the_gradients_are_the_same(caplog):
     prepared = prepared_on("visit")
     batches = batches_of(prepared)
     chosen = batches.members[:23]
-    whole = gradients_of(learner_of(model_for(prepared), lr=0.0, grad_clip=None), batches, chosen)
-    learner = learner_of(Tight(model_for(prepared), rows=6), lr=0.0, grad_clip=None, on_oom="halve")
+    whole = gradients_of(train_step_of(model_for(prepared), lr=0.0, grad_clip=None), batches, chosen)
+    train_step = train_step_of(Tight(model_for(prepared), rows=6), lr=0.0, grad_clip=None, on_oom="halve")
     with caplog.at_level(logging.WARNING, logger="survlstm"):
-        found = gradients_of(learner, batches, chosen)
+        found = gradients_of(train_step, batches, chosen)
     assert float((found[0] - whole[0]).norm() / whole[0].norm()) < RTOL
     assert found[1:] == pytest.approx(whole[1:], rel=RTOL)
-    assert learner.micro_batch_size == 5
-    for told in (learner.events, caplog.messages):
+    assert train_step.micro_batch_size == 5
+    for told in (train_step.events, caplog.messages):
         assert len(told) == 2
         assert all("Out of memory with" in each for each in told)
-    assert [int(event.split("From there on ")[1].split()[0]) for event in learner.events] == [11, 5]
+    assert [int(event.split("trainer.micro_batch_size=")[1].split()[0]) for event in train_step.events] == [11, 5]
 
 
 def test_the_history_holds_it_and_is_the_same(tmp_path):
     prepared = prepared_on("visit")
-    expected = fit(prepared, tmp_path / "one", learner_of(model_for(prepared)))
+    expected = fit(prepared, tmp_path / "one", train_step_of(model_for(prepared)))
     assert expected.events == []
-    found = fit(prepared, tmp_path / "other", learner_of(Tight(model_for(prepared), rows=7), on_oom="halve"))
+    found = fit(prepared, tmp_path / "other", train_step_of(Tight(model_for(prepared), rows=7), on_oom="halve"))
     np.testing.assert_allclose(figures(found), figures(expected), rtol=RTOL)
     # Of 15 subjects 7 are computed at once; 16 have to be halved to 8 and that to 4.
     assert len(found.events) in {1, 2}
@@ -142,7 +142,7 @@ def test_another_error_passes_through_unchanged():
     batches = batches_of(prepared)
     model = Broken(model_for(prepared))
     with pytest.raises(RuntimeError, match=r"^an error of the model's own$"):
-        gradients_of(learner_of(model, on_oom="halve"), batches, batches.members)
+        gradients_of(train_step_of(model, on_oom="halve"), batches, batches.members)
     with pytest.raises(RuntimeError, match=r"^an error of the model's own$"):
         predict_split(model, batches, CPU)
 
@@ -167,7 +167,7 @@ def test_a_prediction_for_one_subject_can_not_be_halved():
 
 
 def wide():
-    """Batches of 48 long records, and a learner whose wide embeddings take half a gigabyte for them."""
+    """Batches of 48 long records, and a train_step whose wide embeddings take half a gigabyte for them."""
     visits = np.random.default_rng(0).integers(100, 110, 48)
     codes = np.arange(visits.sum()) % 9 + 1
     ended = flat_tensors(
@@ -189,11 +189,11 @@ def wide():
         mean_hazard=[0.05],
     ).train()
     batches = Batches(ended, ended.members(Split.TRAIN), 48, FEATURES)
-    return batches, learner_of(model, on_oom="halve")
+    return batches, train_step_of(model, on_oom="halve")
 
 
-def three_steps(batches, learner):
-    return [(float(step.loss), float(step.norm)) for step in learner.steps(batches, batches.in_order() * 3, salt=7)]
+def three_steps(batches, train_step):
+    return [(float(step.loss), float(step.norm)) for step in train_step.steps(batches, batches.in_order() * 3, salt=7)]
 
 
 def address_space(what):
@@ -205,16 +205,16 @@ def address_space(what):
 
 def in_too_little_memory():
     """Room for half as much again as half a batch needs: told as JSON."""
-    batches, learner = wide()
-    half = learner_of(learner.model, lr=0.0, micro_batch_size=24)
+    batches, train_step = wide()
+    half = train_step_of(train_step.model, lr=0.0, micro_batch_size=24)
     # Once for what is kept, such as compiled kernels, once to see what is needed.
     for _ in range(2):
         before = address_space("VmSize")
         list(half.steps(batches, batches.in_order(), salt=7))
     room = int(1.5 * (address_space("VmPeak") - before))
     resource.setrlimit(resource.RLIMIT_AS, (before + room, before + room))
-    steps = three_steps(batches, learner)
-    sys.stdout.write(json.dumps({"steps": steps, "size": learner.micro_batch_size, "events": learner.events}))
+    steps = three_steps(batches, train_step)
+    sys.stdout.write(json.dumps({"steps": steps, "size": train_step.micro_batch_size, "events": train_step.events}))
 
 
 @pytest.mark.slow

@@ -59,20 +59,24 @@ def test_a_state_that_a_run_has_left_is_sound(saved):
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("about",), None, "it does not say config, fitted, mean_hazard, data_fingerprint of its run"),
+        (("about",), None, "its part about lacks config, fitted, mean_hazard, data_fingerprint"),
         (("about", "mean_hazard"), "0.1", "mean_hazard must hold 1 numbers between 0 and 1"),
         (("about", "mean_hazard"), ["0.1"], "mean_hazard must hold 1 numbers between 0 and 1"),
         (("about", "mean_hazard"), [1.5], "mean_hazard must hold 1 numbers"),
         (("about", "mean_hazard"), [math.nan], "mean_hazard must hold 1 numbers"),
         (("about", "mean_hazard"), [0.1, 0.2], "mean_hazard must hold 1 numbers"),
         (("about", "data_fingerprint"), 7, "data_fingerprint must be text"),
-        (("about", "fitted"), [], "what was fitted must have the parts vocabulary"),
+        (("about", "fitted"), [], "the preprocessing state must have exactly the parts vocabulary"),
         (("about", "fitted", "vocabulary"), ["a"], r"the vocabulary must begin with \[PAD\] and \[UNK\]"),
         (("about", "fitted", "vocabulary"), [1], "the vocabulary must be a list of codes"),
         (("about", "fitted", "vocabulary"), ["[PAD]", "[UNK]", "X/1", "X/1"], "hold each code once"),
         (("about", "fitted", "feature_mean"), ["0.0"] * 5, "feature_mean must be a list of numbers"),
-        (("about", "fitted", "feature_mean"), [math.inf] * 5, "feature_mean must hold finite numbers"),
-        (("about", "fitted", "feature_mean"), [10**400] * 5, "feature_mean must hold numbers of double precision"),
+        (("about", "fitted", "feature_mean"), [math.inf] * 5, "feature_mean must contain finite numbers"),
+        (
+            ("about", "fitted", "feature_mean"),
+            [10**400] * 5,
+            "feature_mean must contain numbers within the range of double precision",
+        ),
         (("about", "fitted", "feature_mean"), [1e308] * 5, "means must be at most 10000"),
         (("about", "fitted", "feature_spread"), [-1.0] * 5, "spreads 0 or 1e-30 to 10000"),
         (("about", "fitted", "feature_spread"), [1.0] * 4, "each of the 5 features must have a mean and a spread"),
@@ -87,23 +91,23 @@ def test_a_state_that_a_run_has_left_is_sound(saved):
         (("stopping", "waited"), "1", "waited of EarlyStoppingState is not as it must be"),
         (("stopping", "waited"), -1, "waited for an improvement must be 0 or more"),
         (("stopping", "should_stop"), True, "EarlyStoppingState must have the fields"),
-        (("progress", "epoch"), 1, "its epoch must be the last that is done"),
+        (("progress", "epoch"), 1, "its epoch must be the last complete one"),
         (("progress", "steps"), -1, "the steps and sums of its epoch must be finite"),
         (("progress", "loss_sum"), math.nan, "the steps and sums of its epoch must be finite"),
-        (("epoch",), "2", "its epoch must be the last that is done"),
+        (("epoch",), "2", "its epoch must be the last complete one"),
         (("micro_batch_size",), 0, "micro_batch_size must be null or a number above 0"),
         (("asked_at_once",), True, "asked_at_once must be null or a number above 0"),
-        (("place",), {"torch": 2}, "its place must be a table of texts"),
-        (("random",), {}, "its generators must be python, numpy, torch and cuda"),
-        (("random", "python"), (3, (1, 2), None), "the states of its generators can't be used"),
-        (("random", "numpy"), {"state": 1}, "the states of its generators can't be used"),
-        (("random", "torch"), torch.zeros(3), "the states of its generators can't be used"),
-        (("random", "cuda"), ["x"], "the states of its generators can't be used"),
+        (("place",), {"torch": 2}, "its place must be a dictionary of text"),
+        (("random",), {}, "its random states must be those of python, numpy, torch and cuda"),
+        (("random", "python"), (3, (1, 2), None), "its random states can't be used"),
+        (("random", "numpy"), {"state": 1}, "its random states can't be used"),
+        (("random", "torch"), torch.zeros(3), "its random states can't be used"),
+        (("random", "cuda"), ["x"], "its random states can't be used"),
         (("more",), 1, "it must have the parts about, asked_at_once"),
     ],
 )
 def test_an_unsound_part_is_named(saved, path, value, said):
-    with pytest.raises(CheckpointError, match=rf"^last\.pt must hold what a run has saved; .*{said}"):
+    with pytest.raises(CheckpointError, match=rf"^last\.pt must be a checkpoint of this run; .*{said}"):
         check_state(changed(saved, *path, value=value), "last.pt")
 
 
@@ -129,7 +133,7 @@ NAME = "head.0.weight"
         # One number that stands for all: sizes are compared with what is there.
         (torch.zeros(1, 1).expand(16, 16), r"is \[16, 16\] torch\.float32"),
         (torch.zeros(16, 16).to_sparse(), r"head\.0\.weight must be"),
-        (torch.full((16, 16), math.inf), "some of its weights are not finite"),
+        (torch.full((16, 16), math.inf), "the weights must be finite; 1 of"),
     ],
 )
 def test_other_weights_are_refused(saved, weight, said):
@@ -169,7 +173,7 @@ def trainer(prepared, tmp_path):
     ],
 )
 def test_another_optimizers_state_is_refused(saved, trainer, path, value):
-    optimizer = trainer.learner.optimizer
+    optimizer = trainer.train_step.optimizer
     assert check_optimizer_state(optimizer, saved["optimizer"], same_torch=True) == saved["optimizer"]
     other = changed(saved, "optimizer", *path, value=value)["optimizer"]
     with pytest.raises(ValueError, match="optimizer"):
@@ -189,7 +193,7 @@ def test_another_schedulers_state_is_refused(saved, trainer, path, value):
 
 
 def test_a_setting_that_another_torch_does_not_know_stays_as_it_is_now(saved, trainer):
-    optimizer, own = trainer.learner.optimizer, trainer.scheduler.state_dict()
+    optimizer, own = trainer.train_step.optimizer, trainer.scheduler.state_dict()
     less = without(saved, "optimizer", "param_groups", 0, "decoupled_weight_decay")["optimizer"]
     found = check_optimizer_state(optimizer, less, same_torch=False)
     assert found["param_groups"][0]["decoupled_weight_decay"] is True
@@ -205,5 +209,5 @@ def test_a_setting_that_another_torch_does_not_know_stays_as_it_is_now(saved, tr
 def test_a_run_does_not_go_on_with_the_moments_of_another_model(prepared, saved, tmp_path):
     path = ("optimizer", "state", 0, "exp_avg")
     for other in (changed(saved, *path, value=torch.zeros(3)), changed(saved, "model", NAME, value=torch.zeros(1))):
-        with pytest.raises(CheckpointError, match=r"^last\.pt must hold what a run has saved; .*weights"):
+        with pytest.raises(CheckpointError, match=r"^last\.pt must be a checkpoint of this run; .*weights"):
             fit(prepared, tmp_path, epochs=3, state=other, scheduler=plateau)

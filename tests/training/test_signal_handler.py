@@ -22,18 +22,18 @@ def came():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_signal_is_kept_as_a_request(came, kind):
-    request = SignalHandler()
-    with request.listening():
-        assert request.signal_number == 0
+    handler = SignalHandler()
+    with handler.listening():
+        assert handler.signal_number == 0
         os.kill(os.getpid(), kind)
-        assert request.signal_number == kind
+        assert handler.signal_number == kind
     assert came == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_second_of_a_kind_acts_as_it_would_have(came, kind):
-    request = SignalHandler()
-    with request.listening():
+    handler = SignalHandler()
+    with handler.listening():
         os.kill(os.getpid(), kind)
         os.kill(os.getpid(), kind)
     assert came == [kind]
@@ -51,11 +51,11 @@ def test_a_second_ctrl_c_interrupts_at_once():
 
 
 def test_of_two_kinds_the_first_is_remembered(came):
-    request = SignalHandler()
-    with request.listening():
+    handler = SignalHandler()
+    with handler.listening():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-    assert request.signal_number == signal.SIGTERM
+    assert handler.signal_number == signal.SIGTERM
     assert came == []
 
 

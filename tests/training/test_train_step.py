@@ -6,7 +6,7 @@ import torch
 
 from survlstm.data import packing
 from survlstm.training.prefetch import prefetch
-from tests.learning import batches_of, figures, fit, gradients_of, learner_of, model_for, prepared_on
+from tests.learning import batches_of, figures, fit, gradients_of, model_for, prepared_on, train_step_of
 
 CLOCKS = ["visit", "landmark"]
 # Measured: gradients of parts differ by at most 3e-7 of their norm, histories of five epochs by 8e-8.
@@ -22,8 +22,8 @@ def relative(found, expected):
 
 
 def still(prepared, **settings):
-    """A learner whose steps leave the weights and the gradients as they are."""
-    return learner_of(model_for(prepared), lr=0.0, grad_clip=None, **settings)
+    """A train_step whose steps leave the weights and the gradients as they are."""
+    return train_step_of(model_for(prepared), lr=0.0, grad_clip=None, **settings)
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -56,9 +56,9 @@ def test_the_norm_told_is_that_before_clipping(grad_clip):
     batches = batches_of(prepared)
     whole, _, norm = gradients_of(still(prepared), batches, batches.members)
     assert norm == pytest.approx(float(whole.norm()), rel=1e-6)
-    learner = learner_of(model_for(prepared), lr=0.0)
-    learner.grad_clip = grad_clip
-    clipped, _, told = gradients_of(learner, batches, batches.members)
+    train_step = train_step_of(model_for(prepared), lr=0.0)
+    train_step.grad_clip = grad_clip
+    clipped, _, told = gradients_of(train_step, batches, batches.members)
     assert told == norm
     assert float(clipped.norm()) == pytest.approx(min(norm, grad_clip or norm), rel=1e-4)
 
@@ -67,7 +67,7 @@ def test_the_norm_told_is_that_before_clipping(grad_clip):
 def plain(request, tmp_path_factory):
     """A cohort, and the history that every faster way must repeat."""
     prepared = prepared_on(request.param)
-    history = fit(prepared, tmp_path_factory.mktemp("plain") / "run", learner_of(model_for(prepared)), epochs=5)
+    history = fit(prepared, tmp_path_factory.mktemp("plain") / "run", train_step_of(model_for(prepared)), epochs=5)
     return prepared, figures(history)
 
 
@@ -83,7 +83,7 @@ def plain(request, tmp_path_factory):
 )
 def test_a_whole_history_is_the_same(plain, tmp_path, settings):
     prepared, expected = plain
-    history = fit(prepared, tmp_path / "run", learner_of(model_for(prepared), **settings), epochs=5)
+    history = fit(prepared, tmp_path / "run", train_step_of(model_for(prepared), **settings), epochs=5)
     np.testing.assert_allclose(figures(history), expected, rtol=HISTORY_RTOL)
 
 
@@ -96,7 +96,7 @@ def test_a_whole_history_is_the_same_however_time_is_cut(plain, tmp_path, monkey
     different = len(batch.visits_per_row.unique())
     # Else the costs would not be told apart.
     assert len(batch.slices) == different > 4 if cost == 0 else len(batch.slices) < different
-    history = fit(prepared, tmp_path / "run", learner_of(model_for(prepared)), epochs=5)
+    history = fit(prepared, tmp_path / "run", train_step_of(model_for(prepared)), epochs=5)
     np.testing.assert_allclose(figures(history), expected, rtol=HISTORY_RTOL)
 
 
@@ -114,16 +114,16 @@ def test_bfloat16_is_close(clock):
     batches = batches_of(prepared)
     for chosen in batches.in_order():
         expected, loss, norm = gradients_of(still(prepared), batches, chosen)
-        learner = still(prepared, precision=torch.bfloat16)
-        found, loss_found, norm_found = gradients_of(learner, batches, chosen)
+        train_step = still(prepared, precision=torch.bfloat16)
+        found, loss_found, norm_found = gradients_of(train_step, batches, chosen)
         assert 1e-4 < relative(found, expected) < BFLOAT16_GRADIENT_RTOL
         assert loss_found == pytest.approx(loss, rel=BFLOAT16_LOSS_RTOL)
         assert norm_found == pytest.approx(norm, rel=BFLOAT16_GRADIENT_RTOL)
-        assert {weights.dtype for weights in learner.model.parameters()} == {torch.float32}
+        assert {weights.dtype for weights in train_step.model.parameters()} == {torch.float32}
 
 
 def test_it_learns_in_bfloat16(tmp_path):
     prepared = prepared_on("visit")
-    learner = learner_of(model_for(prepared), precision=torch.bfloat16)
-    history = fit(prepared, tmp_path / "run", learner, epochs=8)
+    train_step = train_step_of(model_for(prepared), precision=torch.bfloat16)
+    history = fit(prepared, tmp_path / "run", train_step, epochs=8)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss - 0.1

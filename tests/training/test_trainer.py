@@ -125,7 +125,7 @@ class Spoilt(torch.nn.Module):
 def test_nan_in_a_later_epoch_tells_the_norms_before_it_and_leaves_the_epoch_before_it(prepared, tmp_path):
     with pytest.raises(
         NotFiniteError,
-        match=rf"in epoch 3, step 2, .*before it: {NUMBER}\)\. .*; epoch 2 is kept in .*checkpoints$",
+        match=rf"in epoch 3, step 2, .*before it: {NUMBER}\)\. .*; epoch 2 is saved in .*checkpoints$",
     ):
         fit(prepared, tmp_path, epochs=5, wrapped=lambda model: Spoilt(model, at=16))
     last = load_checkpoint(tmp_path / "checkpoints" / "last.pt")

@@ -99,7 +99,7 @@ def goes_on_from_every_step(folder, settings):
         assert trained(stop) == expected, state["progress"]
         assert written_out(model.state_dict()) == weights
         where = f"epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
-        assert history.events == [f"went on in {where}"]
+        assert history.events == [f"resumed in {where}"]
     assert len(reached) == len(stops)
 
 
@@ -131,7 +131,8 @@ def test_a_signal_stops_it_after_the_step_and_nothing_is_lost(prepared, tmp_path
     where = f"in epoch {epoch} after {steps} steps"
     with pytest.raises(
         Interrupted,
-        match=rf"stopped by signal {int(kind)} {where}; all of it is saved\. survlstm train resume={tmp_path}/run",
+        match=rf"stopped by signal {int(kind)} {where}; the state is saved\. "
+        rf"Resume with survlstm train resume={tmp_path}/run",
     ) as stopped:
         fit(prepared, tmp_path / "run", wrapped=Signalled)
     assert stopped.value.exit_code == 128 + kind
@@ -143,7 +144,7 @@ def test_a_signal_stops_it_after_the_step_and_nothing_is_lost(prepared, tmp_path
 
 
 def ticking(**budget):
-    """A meter whose clock ticks once a look."""
+    """A budget whose clock ticks once a look."""
     return BudgetMeter(clock=itertools.count().__next__, **budget)
 
 
@@ -152,13 +153,13 @@ def test_a_spent_budget_ends_it_within_an_epoch_and_a_larger_one_goes_on(prepare
         (tmp_path / name).mkdir()
     fit(prepared, tmp_path / "undisturbed")
     with caplog.at_level(logging.INFO, logger="survlstm"):
-        _, history = fit(prepared, tmp_path / "run", meter=ticking(budget_hours=30 / 3600))
+        _, history = fit(prepared, tmp_path / "run", budget=ticking(budget_hours=30 / 3600))
     assert history.stopped == "the budget of 0.00833333 hours is spent, in epoch 2"
     assert len(history.epochs) == 1
     assert "Best validation loss:" in caplog.text
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert state["progress"]["steps"] > 0
-    _, history = fit(prepared, tmp_path / "run", state=state, meter=ticking(budget_hours=9.0))
+    _, history = fit(prepared, tmp_path / "run", state=state, budget=ticking(budget_hours=9.0))
     assert history.usage.seconds > 30
     assert_same(tmp_path / "run", tmp_path / "undisturbed")
 
@@ -170,7 +171,7 @@ def test_a_budget_below_one_epoch_is_an_error_that_loses_nothing(prepared, tmp_p
     with pytest.raises(
         TrainingError, match=r"for an epoch before its budget is spent; [1-6] steps were done .*resume="
     ):
-        fit(prepared, tmp_path / "run", meter=ticking(cost_per_hour=3600.0, budget_dollars=4.0))
+        fit(prepared, tmp_path / "run", budget=ticking(cost_per_hour=3600.0, budget_dollars=4.0))
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     fit(prepared, tmp_path / "run", state=state)
     assert_same(tmp_path / "run", tmp_path / "undisturbed")
@@ -189,9 +190,9 @@ def test_another_place_is_told_in_the_log_and_in_the_history(prepared, tmp_path,
     state["place"][fact] = "another"
     _, history = fit(prepared, tmp_path, epochs=2, state=state)
     said = f"{fact} another → {here}"
-    assert f"not the same place as before ({said}): results may differ by rounding" in caplog.text
+    assert f"the compute environment has changed ({said}): results may differ by rounding" in caplog.text
     written = json.loads((tmp_path / "history.json").read_text())
-    assert written["events"] == history.events == [f"went on in epoch 2 after 0 steps, with {said}"]
+    assert written["events"] == history.events == [f"resumed in epoch 2 after 0 steps, with {said}"]
 
 
 def test_another_number_of_threads_is_noticed(prepared, tmp_path, caplog, state):
@@ -201,7 +202,7 @@ def test_another_number_of_threads_is_noticed(prepared, tmp_path, caplog, state)
         fit(prepared, tmp_path, epochs=2, state=state)
     finally:
         torch.set_num_threads(before)
-    assert f"not the same place as before (threads {before} → {before + 1})" in caplog.text
+    assert f"the compute environment has changed (threads {before} → {before + 1})" in caplog.text
 
 
 def test_the_same_place_is_not_worth_a_warning(prepared, tmp_path, caplog, state):
@@ -214,9 +215,9 @@ def test_parts_that_had_to_be_made_smaller_stay_so_unless_others_are_asked_for(p
     asked_then, used_then, asked, used = sizes
     state["asked_at_once"], state["micro_batch_size"] = asked_then, used_then
     all_of_it = made(prepared, tmp_path)
-    all_of_it.trainer.learner.micro_batch_size = asked
+    all_of_it.trainer.train_step.micro_batch_size = asked
     all_of_it.trainer.fit(all_of_it.train, all_of_it.val, epochs=2, state=state)
-    assert all_of_it.trainer.learner.micro_batch_size == used
+    assert all_of_it.trainer.train_step.micro_batch_size == used
     assert load_checkpoint(tmp_path / "checkpoints" / "last.pt")["micro_batch_size"] == used
 
 
@@ -224,6 +225,6 @@ def test_what_was_used_adds_up_over_the_lives(prepared, tmp_path, state):
     before = state["history"]["usage"]["seconds"]
     assert before > 0
     state["history"]["usage"]["seconds"] = 1000.0
-    _, history = fit(prepared, tmp_path, epochs=2, state=state, meter=BudgetMeter(cost_per_hour=3.6))
+    _, history = fit(prepared, tmp_path, epochs=2, state=state, budget=BudgetMeter(cost_per_hour=3.6))
     assert 1000.0 < history.usage.seconds < 1060.0
     assert history.usage.cost == pytest.approx(history.usage.seconds / 1000)

@@ -37,7 +37,7 @@ class Bowl:
         self.epochs, self.pause, self.die_at = epochs, pause, die_at
         self.asked, self.trained = [], []
 
-    def __call__(self, overrides, folder, watcher):
+    def __call__(self, overrides, folder, callback):
         self.asked.append(list(overrides))
         self.trained.append(0)
         value, file = value_of(overrides), folder / "trained.txt"
@@ -55,7 +55,7 @@ class Bowl:
             time.sleep(self.pause)
             if self.die_at == (len(self.asked) - 1, epoch):
                 os.kill(os.getpid(), signal.SIGKILL)
-            watcher.epoch_ended(history)
+            callback.epoch_ended(history)
         return outcome_of(history)
 
 

@@ -8,7 +8,8 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig, conf_dir
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.run import RunConfig
 from survlstm.tuning import tune
 from survlstm.tuning.experiment import experiment_yaml
 from survlstm.tuning.importance import why_no_importances
@@ -89,13 +90,13 @@ class Looking:
     def __init__(self, folder):
         self.folder, self.bowl, self.seen = folder, Bowl(epochs=2), []
 
-    def __call__(self, overrides, folder, watcher):
+    def __call__(self, overrides, folder, callback):
         if self.bowl.asked:
             table = (self.folder / "trials.csv").read_text().splitlines()
             best = json.loads((self.folder / "study.json").read_text())["best"]
             experiment = (self.folder / "experiment" / "dropout_and_decay.yaml").read_text()
             self.seen.append((len(table) - 1, best is not None, best["overrides"][0].split("=")[1] in experiment))
-        return self.bowl(overrides, folder, watcher)
+        return self.bowl(overrides, folder, callback)
 
 
 def test_everything_but_pictures_is_written_after_every_trial(tmp_path):

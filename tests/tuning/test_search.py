@@ -31,12 +31,12 @@ class Breaking:
     def __init__(self, errors):
         self.errors, self.bowl, self.calls = errors, Bowl(), 0
 
-    def __call__(self, overrides, folder, watcher):
+    def __call__(self, overrides, folder, callback):
         self.calls += 1
         error = self.errors.get(self.calls - 1)
         if error is not None:
             raise error
-        return self.bowl(overrides, folder, watcher)
+        return self.bowl(overrides, folder, callback)
 
 
 def test_every_trial_gets_base_and_values_and_a_folder_and_the_best_is_told(tmp_path):
@@ -76,7 +76,7 @@ def test_a_search_goes_on_where_it_was_and_asks_what_an_undisturbed_one_asks(tmp
 def test_a_trial_that_was_told_to_stop_goes_on_in_its_folder_with_its_values(tmp_path):
     folder, config = tmp_path / "study", config_of(tmp_path / "study", "trials=3")
     with pytest.raises(
-        Interrupted, match=r"stopped by signal 15 in trial 1; .* The same survlstm tune goes on"
+        Interrupted, match=r"stopped by signal 15 in trial 1; .* The same survlstm tune command continues"
     ) as stopped:
         tune(config, Breaking({1: Interrupted("…", signal_number=15)}))
     assert stopped.value.exit_code == 143
@@ -210,7 +210,7 @@ def begun(tmp_path_factory):
 
 @pytest.mark.parametrize(("word", "sentence"), CHANGED)
 def test_a_search_goes_on_with_its_own_config_only(begun, word, sentence):
-    with pytest.raises(ConfigError, match=rf"goes on with the config it began with; .*{sentence}"):
+    with pytest.raises(ConfigError, match=rf"resumed with the config it was started with; .*{sentence}"):
         tuned(begun, "trials=1", word)
 
 
@@ -219,7 +219,7 @@ def test_a_folder_holds_one_search_and_its_trials_need_their_storage(begun):
         tuned(begun, "name=other")
     (begun / "study.journal").rename(begun / "lost.journal")
     try:
-        with pytest.raises(ConfigError, match=r"holds 1, and its journal knows nothing of them"):
+        with pytest.raises(ConfigError, match=r"holds 1 that its journal does not know"):
             tuned(begun, "trials=1")
     finally:
         (begun / "lost.journal").rename(begun / "study.journal")

@@ -3,7 +3,7 @@
 import pytest
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import conf_dir
+from survlstm.config.conf_dir import conf_dir
 from survlstm.tuning import TuneConfig
 from survlstm.tuning.check_space import check_trials
 from survlstm.tuning.space import Choice, FloatRange, IntRange, overrides, read_space
@@ -89,12 +89,12 @@ REFUSED = [
     ),
     (["+space.scheduler={kind:choice,choices:[none,cosin,cosine]}"], r"nearest is scheduler=cosine"),
     (['base=["model.droput=1"]'], r"^model\.droput is not a known key; the nearest valid key is model\.dropout"),
-    (['base=["model.dropout=0.1"]'], r"must stand in base or in space; found model\.dropout in both"),
-    (['base=["seed=1,2"]'], r"base must hold one value for each key; found 'seed=1,2'\. What varies belongs in space"),
+    (['base=["model.dropout=0.1"]'], r"must be in base or in space, not in both; found model\.dropout"),
+    (['base=["seed=1,2"]'], r"base must hold one value for each key; found 'seed=1,2'\. Put varying keys in space"),
     (["base=[smoke]"], r"base must hold overrides of survlstm train, key=value; found 'smoke'"),
     (['base=["--multirun"]'], r"base must hold overrides of survlstm train, key=value"),
-    (['base=["hydra.run.dir=x"]'], r"base must hold overrides of survlstm train, none of hydra's"),
-    (['base=["output_dir=x"]'], r"output_dir is the search's own to set"),
+    (['base=["hydra.run.dir=x"]'], r"base must hold overrides of survlstm train, not of Hydra"),
+    (['base=["output_dir=x"]'], r"output_dir is set by the search"),
     (['base=["trainer=ddp"]'], r"a trial must be a run of one process"),
     (["name=a/b"], r"name: must be letters, digits"),
     (["trials=0"], r"trials: must be greater than 0; found 0"),

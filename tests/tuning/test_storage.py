@@ -24,7 +24,7 @@ def refused(folder, *words, sentence):
 )
 def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, content):
     (tmp_path / "study.journal").write_bytes(content)
-    refused(tmp_path, sentence=r"line 1 of .*study\.journal is none of optuna's journal")
+    refused(tmp_path, sentence=r"line 1 of .*study\.journal is not part of an Optuna journal")
     assert (tmp_path / "study.journal").read_bytes() == content
 
 
@@ -47,7 +47,9 @@ def test_a_sqlite_file_that_another_program_holds(tmp_path, monkeypatch):
     other = sqlite3.connect(tmp_path / "study.db")
     other.execute("BEGIN EXCLUSIVE")
     try:
-        refused(tmp_path, url, sentence=r"database is locked\. Another process holds it: wait for that, or end it")
+        refused(
+            tmp_path, url, sentence=r"database is locked\. Another process holds it: wait for that process, or stop it"
+        )
     finally:
         other.close()
 
@@ -70,7 +72,7 @@ def test_another_programs_study_of_that_name(tmp_path):
     theirs = optuna.create_study(storage=url, study_name="search")
     theirs.ask()
     theirs._storage._backend.engine.dispose()
-    refused(tmp_path, f"storage={url}", "name=search", sentence=r"is another program's\. Set another name")
+    refused(tmp_path, f"storage={url}", "name=search", sentence=r"belongs to another program\. Set another name")
 
 
 def test_a_torn_last_line_is_left_out_and_the_journal_stays_readable(tmp_path):

@@ -99,7 +99,7 @@ def running_elsewhere(folder, *, hours):
     return config
 
 
-def stopped(overrides, folder, watcher):
+def stopped(overrides, folder, callback):
     raise KeyboardInterrupt
 
 
@@ -113,10 +113,10 @@ def test_a_machine_out_of_sight_is_given_up_after_hours(tmp_path, hours, made):
 def test_a_worker_whose_trial_was_given_up_goes_on_with_the_next_one(tmp_path):
     config = config_of(tmp_path / "study", "trials=2", "pruner=null")
 
-    def given_up_in_the_first(overrides, folder, watcher):
-        if folder.name == "0000" and watcher.trial.number == 0:
-            watcher.trial.study.tell(watcher.trial.number, state=optuna.trial.TrialState.FAIL)
-        return Bowl()(overrides, folder, watcher)
+    def given_up_in_the_first(overrides, folder, callback):
+        if folder.name == "0000" and callback.trial.number == 0:
+            callback.trial.study.tell(callback.trial.number, state=optuna.trial.TrialState.FAIL)
+        return Bowl()(overrides, folder, callback)
 
     tune(config, given_up_in_the_first)
     assert [(row["state"], row["attempts"]) for row in rows(tmp_path / "study")] == [

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate, validate_stored
 from survlstm.training.history import Epoch, History, Usage
 from survlstm.utils.errors import ConfigError

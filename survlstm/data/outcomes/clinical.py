@@ -1,4 +1,7 @@
-"""Visits → labels from what the records say: death, or the first occurrence of a code."""
+"""Outcomes that the records contain: death, and the first occurrence of a code.
+
+The labels are those of ``docs/conventions.md``, section "Labels".
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,23 @@ from survlstm.utils.errors import OutcomeError
 
 @dataclass(frozen=True)
 class DeathOutcome:
-    """Death after the last visit; nothing that can have been entered on the day of death is an input."""
+    """Death after the last visit; entries that can have been made on the day of death are not inputs.
+
+    The methods are those of ``survlstm.data.outcomes.labels.Outcome``.
+    """
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
-        """Dated entries before the day of death; timed ones before the earliest moment at which that day can begin."""
+        """Mark the entries before the death.
+
+        Dated entries must lie before the day of death, timed entries before the earliest moment at which that day can
+        begin in any time zone.
+        """
         limits = RecordLimits.from_days(events.subjects.death, tolerance=events.day_tolerance)
         is_before = limits.contain(times, events.subject)
         return is_before & ~(times.is_dated & (times.day >= limits.day[events.subject]))
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """Every visit before the day of death."""
+        """Observe every visit; a subject who died has one step more, from the last visit to the death."""
         died = ~np.isnat(visits.subjects.death)
         steps = visits.visits_per_subject - np.where(died, 0, 1)
         never = np.zeros(len(died), dtype=bool)
@@ -41,7 +51,11 @@ class DeathOutcome:
         )
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """n visits: the dead have the event at step n-1, on the day they died; the living are censored at step n-2."""
+        """Label subjects with n visits: the dead with the event in step n-1, the living as censored in step n-2.
+
+        Raises:
+            OutcomeError: If no training subject died.
+        """
         died = ~np.isnat(visits.subjects.death)
         if not died[is_training].any():
             raise OutcomeError(
@@ -54,14 +68,21 @@ class DeathOutcome:
 
 @dataclass(frozen=True)
 class FirstCodeOutcome:
-    """First occurrence of any of ``codes``, in the step before the visit that records it."""
+    """First occurrence of any of some codes; the event happens in the step that ends with the visit that records it.
+
+    The methods are those of ``survlstm.data.outcomes.labels.Outcome``.
+
+    Attributes:
+        codes: Qualifying codes, such as ``SNOMED/44054006``.
+    """
 
     codes: list[str]
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
-        """Qualifying entries, and the others known before the first moment at which one of those can have been known.
+        """Mark qualifying entries, and all others known before the first qualifying one can have been known.
 
-        A treatment entered together with the diagnosis is thus no input of the step that predicts the diagnosis.
+        A treatment that is entered together with the diagnosis is therefore not an input of the step that predicts the
+        diagnosis.
         """
         limits = limits_at_death(events)
         is_qualifying = np.isin(events.codes, self.codes)[events.code] & limits.contain(times, events.subject)
@@ -71,7 +92,7 @@ class FirstCodeOutcome:
         return is_qualifying | limits.contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """Up to and including the first visit with a qualifying code; prevalent where that is visit 0."""
+        """Observe the visits up to the first one with a qualifying code; visit 0 makes a subject prevalent."""
         first = self._first_qualifying_visit(visits)
         event = first < visits.visits_per_subject
         observed = np.where(event, first + 1, visits.visits_per_subject)
@@ -80,7 +101,14 @@ class FirstCodeOutcome:
         return ObservedFollowUp(observed, observed - 1, event, prevalent=event & (first == 0), event_time=event_time)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """The event, where the last observed visit records it, and the censored both end at step n-2."""
+        """Label subjects with n observed visits; events and censored subjects both end in step n-2.
+
+        The event is that the last observed visit has a qualifying code.
+
+        Raises:
+            OutcomeError: If a code is entered only because a patient has died, if none of the codes occurs in the
+                export, or if no training subject has the event.
+        """
         _refuse_death_codes(self.codes)
         refuse_unknown_codes(self.codes, visits.codes, key="outcome.codes")
         event = self._first_qualifying_visit(visits) < visits.visits_per_subject
@@ -90,15 +118,16 @@ class FirstCodeOutcome:
                 f"found 0 events in {int(is_training.sum())} subjects. Use a larger cohort, another outcome, or other "
                 "outcome.codes"
             )
+        # A code of a coding system that the export does not use at all is expected to be absent.
         systems = {str(code).split("/")[0] for code in visits.codes}
         absent = [code for code in self.codes if code not in visits.codes and code.split("/")[0] in systems]
-        said = f"of the outcome's {len(self.codes)} codes these occur nowhere in the export: {', '.join(absent)}"
-        warnings = (said,) if absent else ()
+        warning = f"of the outcome's {len(self.codes)} codes these occur nowhere in the export: {', '.join(absent)}"
+        warnings = (warning,) if absent else ()
         step = visits.visits_per_subject - 2
         return Labels(step, event, end_time=step_end_times(visits, step), warnings=warnings)
 
     def _first_qualifying_visit(self, visits: Visits) -> Int64[np.ndarray, " subject"]:
-        """Number of the first visit with a qualifying code; the subject's number of visits where there is none."""
+        """Return the number of visits before the first one with a qualifying code, or of all visits without one."""
         qualifying = np.isin(visits.codes, self.codes)[visits.code]
         visit = np.repeat(np.arange(len(visits.visit_time)), visits.codes_per_visit)[qualifying]
         subject = visits.visit_subject[visit]
@@ -108,9 +137,10 @@ class FirstCodeOutcome:
 
 
 def _refuse_death_codes(codes: list[str]) -> None:
+    """Raise an error if one of the codes is in ``DEATH_CODES``."""
     named = sorted(DEATH_CODES & set(codes))
     if named:
         raise OutcomeError(
-            f"outcome.codes must not name codes that only a death brings, which are never read; found "
-            f"{', '.join(named)}. Set outcome=death"
+            f"outcome.codes must not contain codes that are entered only because a patient has died, because these are "
+            f"left out of the records; found {', '.join(named)}. Set outcome=death"
         )

@@ -1,4 +1,4 @@
-"""What every outcome gives: who is followed how long, and the label of those who take part."""
+"""Protocol of an outcome, and the follow-up and labels that it returns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from survlstm.utils.errors import OutcomeError
 
 @dataclass(frozen=True)
 class ObservedFollowUp:
-    """Visits 0..``visits``-1 of each subject are observed, and ``event`` says whether the outcome ends them.
+    """Follow-up of every subject of a source, before any subject is excluded.
 
-    ``steps`` is how many steps a subject is at risk in: none means no follow-up. ``prevalent`` subjects had the
-    outcome at visit 0. ``event_time`` (datetime64[s] [subject]) is when, NaT where there is no event. A drawn outcome
-    has no event yet.
+    Attributes:
+        visits: Number of observed visits, from the first.
+        steps: Number of steps at risk; 0 means no follow-up.
+        event: Whether the outcome ends the observed visits; false for all before a synthetic outcome is drawn.
+        prevalent: Whether the subject had the outcome at visit 0.
+        event_time: ``datetime64[s]`` [subject], the time of the event; NaT without one.
     """
 
     visits: Int64[np.ndarray, " subject"]
@@ -33,11 +36,15 @@ class ObservedFollowUp:
 
 @dataclass(frozen=True)
 class Labels:
-    """``step`` and ``event`` on the visit clock, as survlstm.survival.steps defines them.
+    """Labels of the cohort on the visit clock.
 
-    ``end_time`` (datetime64[s] [subject]) is when the event happened or follow-up ended. ``oracle_hazard`` is the
-    hazard of every visit that drew the event, where the outcome was drawn. ``facts`` are figures for the log and
-    metrics.json; ``warnings`` are sentences that say what is wrong and what to change.
+    Attributes:
+        step: Last step at risk, see ``survlstm.survival.steps``.
+        event: Whether the event happened in that step.
+        end_time: ``datetime64[s]`` [subject], the time of the event or of the end of follow-up.
+        oracle_hazard: Hazard at every visit that a synthetic outcome was drawn from; None for other outcomes.
+        facts: Figures by name, for the log and metrics.json.
+        warnings: Sentences that say what is wrong and what to change.
     """
 
     step: Int64[np.ndarray, " subject"]
@@ -50,54 +57,92 @@ class Labels:
 
 @runtime_checkable
 class Outcome(Protocol):
-    """A swap point: three questions, asked in this order."""
+    """Protocol of an outcome, a swap point: ``outcome`` of the config names any class that fulfils it.
+
+    ``prepare`` calls the three methods in the order in which they stand here.
+    """
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
-        """Which entries may be read: those known before the outcome, and the entries that record it.
+        """Mark the entries that may be used: those known before the outcome, and those that record it.
 
-        ``times`` are the known times of ``events``. Everything else is left out before visits are made, so that it can
-        neither be an input nor move a visit.
+        All other entries are left out before visits are formed, so that they can neither be an input nor move a visit.
+
+        Args:
+            events: Events of all subjects of the source.
+            times: Known times of these events.
         """
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """How many visits of each subject are observed."""
+        """Determine the number of observed visits and of steps at risk of each subject.
+
+        Args:
+            visits: Visits of all subjects of the source, formed of the observed entries.
+        """
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """Labels of the subjects that take part; ``visits`` holds their observed visits only.
+        """Label the subjects of the cohort.
 
-        Whatever is fitted is fitted on the subjects where ``is_training`` is true.
+        Args:
+            visits: Observed visits of the cohort, nothing else.
+            is_training: Training subjects of the cohort; whatever is fitted is fitted on these.
+
+        Raises:
+            OutcomeError: If the outcome can't be derived from these records.
         """
 
 
 def step_end_times(visits: Visits, step: Int64[np.ndarray, " subject"]) -> np.ndarray:
-    """datetime64[s] [subject]: the time of visit ``step``+1, which ends that step; of the last visit where none is."""
+    """Return the time at which a step ends: that of the next visit, or of the last visit if there is no next one.
+
+    Args:
+        visits: Visits of the cohort.
+        step: Step of each subject.
+
+    Returns:
+        ``datetime64[s]`` [subject].
+    """
     last = np.minimum(visits.visit_offsets[:-1] + step + 1, visits.visit_offsets[1:] - 1)
     return visits.visit_time[last]
 
 
 def limits_at_death(events: Events) -> RecordLimits:
-    """Limit each record to the day of death: later entries are no care."""
+    """Limit each record to the day of death; later entries are not care of the subject.
+
+    If the time zone is unknown, times of the day of death can have the date of the next day, so the limit of timed
+    entries is ``Events.day_tolerance`` days later.
+    """
     return RecordLimits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
 
 
 def end_of_death_day(subjects: Subjects) -> np.ndarray:
-    """Return the midnight after the day of death, NaT for the living."""
+    """Return the midnight after the day of death, ``datetime64[s]`` [subject], NaT for the living."""
     return subjects.death + np.timedelta64(1, "D")
 
 
-def refuse_unknown_codes(asked: list[str], known: np.ndarray, *, key: str) -> None:
-    """OutcomeError where the export knows none of the codes that a config's ``key`` names.
+def refuse_unknown_codes(requested: list[str], known: np.ndarray, *, key: str) -> None:
+    """Raise an error if none of the requested codes occurs in the export.
 
-    A misspelt coding system is named with the one that it is spelt like. Codes have no such neighbours: digits that
-    look alike do not mean alike.
+    The message suggests a coding system with a similar name. It suggests no code, because codes with similar digits do
+    not have similar meanings.
+
+    Args:
+        requested: Codes from the config.
+        known: Distinct codes of the export.
+        key: Key of the config that holds the requested codes, for the message.
+
+    Raises:
+        OutcomeError: If no requested code is in ``known``.
     """
-    if np.isin(asked, known).any():
+    if np.isin(requested, known).any():
         return
     systems = sorted({str(code).partition("/")[0] for code in known})
-    unknown = sorted({code.partition("/")[0] for code in asked} - set(systems))
-    meant = [(system, near[0]) for system in unknown if (near := difflib.get_close_matches(system, systems, n=1))]
-    hint = f" Write {meant[0][1]}/ for {meant[0][0]}/." if meant else f" Its coding systems: {', '.join(systems)}."
+    unknown = sorted({code.partition("/")[0] for code in requested} - set(systems))
+    similar = [(system, near[0]) for system in unknown if (near := difflib.get_close_matches(system, systems, n=1))]
+    hint = (
+        f" Write {similar[0][1]}/ for {similar[0][0]}/." if similar else f" Its coding systems: {', '.join(systems)}."
+    )
     raise OutcomeError(
-        f"the outcome needs at least one of its {len(asked)} codes in the export; found none of {', '.join(asked)} "
-        f"among the export's {len(known)} codes.{hint} Set other codes in {key}, or choose another outcome"
+        f"the outcome needs at least one of its {len(requested)} codes in the export; found none of "
+        f"{', '.join(requested)} among the export's {len(known)} codes.{hint} Set other codes in {key}, or choose "
+        "another outcome"
     )

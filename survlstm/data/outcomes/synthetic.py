@@ -1,4 +1,7 @@
-"""Visits → labels drawn step by step from a hazard: one that follows the history, and one that ignores it."""
+"""Synthetic outcomes, drawn step by step from a hazard that depends on the history or is the same everywhere.
+
+See ``docs/conventions.md``, section "Synthetic outcomes".
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,21 @@ from survlstm.survival.concordance import concordance_td
 from survlstm.utils.errors import OutcomeError
 
 YEAR_SECONDS = 365.25 * 86400
+# Largest difference between the event rate drawn and the one requested that gives no warning.
 RATE_TOLERANCE = 0.02
+# A correlation of mean risk with event step above this gives a warning.
 WEAKEST_CORRELATION = -0.3
 
 
 class _DrawnOutcome:
-    """What the drawn outcomes share: they are drawn on the whole record."""
+    """Observation and follow-up of outcomes that are drawn on the whole record up to the death."""
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
-        """Everything up to the day of death."""
+        """Mark all entries up to the day of death."""
         return limits_at_death(events).contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """The whole record: the outcome is drawn on it afterwards."""
+        """Observe all visits without an event; the outcome is drawn afterwards."""
         none = np.zeros(len(visits.subjects), dtype=bool)
         never = np.full(len(none), np.datetime64("NaT"), dtype="datetime64[s]")
         return ObservedFollowUp(
@@ -44,10 +49,15 @@ class _DrawnOutcome:
 
 @dataclass(frozen=True)
 class RandomOutcome(_DrawnOutcome):
-    """The same hazard at every visit step of every subject.
+    """Outcome with the same hazard in every step of every subject.
 
-    So it ignores history where time is counted in visits. Counted in days it does not: who comes often has more steps
-    in a year, and the history tells who comes often.
+    With time counted in visits, it does not depend on the history. With time counted in days, it does: a subject with
+    frequent visits has more steps in a year, and the history shows how frequent its visits are.
+
+    Attributes:
+        event_rate: Share of training subjects with the event.
+        censoring_chance: Probability of censoring in each step without the event.
+        seed: Seed of the draws.
     """
 
     event_rate: float
@@ -55,7 +65,7 @@ class RandomOutcome(_DrawnOutcome):
     seed: int
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """Event and censoring drawn step by step."""
+        """Draw event and censoring step by step."""
         effect = np.zeros(len(visits.visit_time))
         labels = draw_labels(
             visits,
@@ -70,13 +80,23 @@ class RandomOutcome(_DrawnOutcome):
 
 @dataclass(frozen=True)
 class SyntheticOutcome(_DrawnOutcome):
-    """logit h_j = intercept + effect · risk_j, with risk_j from visits 0..j only.
+    """Outcome whose hazard depends on the history: ``logit h_j = intercept + effect * risk_j``.
 
-    risk is the weighted sum of comorbidity (codes per visit so far), frequency (visits per year so far) and repetition
-    (1 - share of distinct codes so far), each taken to normal scores by its rank: raw, their tails swamp everything.
-    With ``planted_codes`` it is in their place how many of those codes the history holds, each counted once: what an
-    explanation of a model must then find is known. Ranks, scale and intercept are those of the training subjects, each
-    subject weighing the same.
+    ``risk_j`` is computed from visits 0 to ``j`` only. It is the weighted sum of comorbidity (codes per visit so far),
+    frequency (visits per year so far) and repetition (1 - share of distinct codes so far). Each is transformed to
+    normal scores by its rank, because the tails of the raw values would dominate the sum. With ``planted_codes``, the
+    number of those codes in the history, each counted once, takes their place; what an explanation of a model must find
+    is then known. Ranks, scale and intercept are fitted on the training subjects, and each subject has the same weight.
+
+    Attributes:
+        event_rate: Share of training subjects with the event.
+        effect: Log-odds of the hazard per standard deviation of the risk.
+        comorbidity_weight: Weight of the codes per visit.
+        frequency_weight: Weight of the visits per year.
+        repetition_weight: Weight of the share of repeated codes.
+        censoring_chance: Probability of censoring in each step without the event.
+        seed: Seed of the draws.
+        planted_codes: Codes that alone determine the risk; empty to use the three weights.
     """
 
     event_rate: float
@@ -89,7 +109,13 @@ class SyntheticOutcome(_DrawnOutcome):
     planted_codes: list[str]
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """Event and censoring drawn step by step; the facts say whether the outcome is fit to learn from."""
+        """Draw event and censoring step by step, and check that a model can learn from the outcome.
+
+        The facts include the correlation of risk and event step, and the C-index of the hazards drawn from.
+
+        Raises:
+            OutcomeError: If the risk is the same at all training visits, or no planted code occurs in the export.
+        """
         risk = self.risk(visits, is_training=is_training)
         labels = draw_labels(
             visits,
@@ -118,7 +144,15 @@ class SyntheticOutcome(_DrawnOutcome):
         return replace(labels, facts=facts, warnings=warnings)
 
     def risk(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Float[np.ndarray, " visit"]:
-        """Standardised risk at each visit, from that visit and those before it."""
+        """Compute the standardised risk at each visit from that visit and those before it.
+
+        Args:
+            visits: Visits of the cohort.
+            is_training: Subjects whose visits give ranks, mean and standard deviation.
+
+        Raises:
+            OutcomeError: If the risk is the same at all training visits, or no planted code occurs in the export.
+        """
         owner = visits.visit_subject
         weight = np.where(is_training[owner], 1.0 / visits.visits_per_subject[owner], 0.0)
         factors = self._planted(visits) if self.planted_codes else self._burden(visits)
@@ -126,14 +160,14 @@ class SyntheticOutcome(_DrawnOutcome):
         mean = np.average(risk, weights=weight)
         spread = np.sqrt(np.average(np.square(risk - mean), weights=weight))
         if not spread > 0:
-            mend = (
-                "Name in outcome.planted_codes what some of them know and others do not"
+            advice = (
+                "Set outcome.planted_codes to codes that some histories contain and others do not"
                 if self.planted_codes
-                else "Give weight to another of outcome.comorbidity_weight, outcome.frequency_weight and "
+                else "Raise another of outcome.comorbidity_weight, outcome.frequency_weight and "
                 "outcome.repetition_weight"
             )
             raise OutcomeError(
-                f"the synthetic risk must differ between training visits; found the same everywhere. {mend}"
+                f"the synthetic risk must differ between training visits; found the same everywhere. {advice}"
             )
         return (risk - mean) / spread
 
@@ -148,9 +182,14 @@ class SyntheticOutcome(_DrawnOutcome):
 
 
 def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes per visit, visits per year and share of repeated codes, of the history up to each visit.
+    """Compute the three factors of the risk from the history up to each visit.
 
-    A year is added to the time behind the frequency: the first visits would else have no end of visits per year.
+    Args:
+        visits: Visits of the cohort.
+
+    Returns:
+        Codes per visit, visits per year, and share of repeated codes, each [visit]. A year is added to the time in the
+        frequency; otherwise it would be infinite at the first visit.
     """
     owner = visits.visit_subject
     first_visit = visits.visit_offsets[:-1][owner]
@@ -164,11 +203,17 @@ def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def distinct_code_counts(visits: Visits, counted: Bool[np.ndarray, " code"]) -> Float[np.ndarray, " visit"]:
-    """How many different codes the history up to each visit holds, of the entries that are ``counted``."""
+    """Count the distinct codes in the history up to each visit.
+
+    Args:
+        visits: Visits of the cohort.
+        counted: Entries to count; the others are ignored.
+    """
     owner = visits.visit_subject
     entry = np.flatnonzero(counted)
     code_owner = np.repeat(owner, visits.codes_per_visit)[entry]
     _, first_seen = np.unique(code_owner * len(visits.codes) + visits.code[entry], return_index=True)
+    # 1 after each entry that has a code for the first time in its subject's record, so that the sum counts them.
     is_new = np.zeros(len(visits.code) + 1)
     is_new[entry[first_seen] + 1] = 1
     new_codes = np.cumsum(is_new)
@@ -185,11 +230,24 @@ def draw_labels(
     seed: int,
     is_training: Bool[np.ndarray, " subject"],
 ) -> Labels:
-    """Step by step: the event with ``expit(intercept + effect)``, else censoring with its chance, else the next step.
+    """Draw an outcome step by step, with an intercept that gives the requested event rate.
 
-    The record ends at step n-2. A subject's draws hang on its id and the seed only. Event at step j means
-    ``logit(uniform_j) < intercept + effect_j``, so each subject has an intercept at which its first event appears, and
-    the intercept that meets the event rate is the quantile of those among the training subjects.
+    In each step the event happens with probability ``expit(intercept + effect)``; otherwise the subject is censored
+    with probability ``censoring_chance``; otherwise the next step follows. The record ends with step n-2. The draws of
+    a subject depend on its id and the seed only. The event happens in step j if ``logit(uniform_j) < intercept +
+    effect_j``, so each subject has a smallest intercept above which it has the event. The intercept for the requested
+    event rate is the quantile of these among the training subjects.
+
+    Args:
+        visits: Visits of the cohort, at least two of each subject.
+        effect: Log-odds of the hazard at each visit, without the intercept.
+        event_rate: Share of training subjects with the event.
+        censoring_chance: Probability of censoring in each step without the event.
+        seed: Seed of the draws.
+        is_training: Subjects that the intercept is fitted on.
+
+    Returns:
+        Labels with the hazards drawn from, and figures of the outcome.
     """
     from scipy.special import expit, logit
 
@@ -199,10 +257,11 @@ def draw_labels(
     for subject, name in enumerate(visits.subjects.subject_id):
         generator = np.random.Generator(np.random.Philox(key=subject_key(str(name), seed=seed, purpose="outcome")))
         visits_here = slice(first_visit[subject], first_visit[subject] + steps[subject])
-        # A row per step: the draws of a step don't move when the record grows behind it.
+        # One row per step, so that the draws of a step stay the same when visits are appended to the record.
         uniform[:, visits_here] = generator.random((steps[subject], 2)).T
     number = np.arange(len(owner)) - first_visit[owner]
     at_risk = number < steps[owner]
+    # The step of censoring, or the last step of the record.
     end = _first_step(at_risk & (uniform[1] < censoring_chance), visits, otherwise=steps - 1)
     needed = np.where(at_risk & (number <= end[owner]), logit(uniform[0]) - effect, np.inf)
     first_needed = np.minimum.reduceat(needed, first_visit)
@@ -221,8 +280,13 @@ def draw_labels(
 
 
 def oracle_concordance(visits: Visits, labels: Labels) -> float:
-    """``c_td`` of the hazards that drew the outcome: what a perfect model would reach."""
-    assert labels.oracle_hazard is not None, "a drawn outcome knows its hazards"
+    """Compute the C-index (``c_td``) of the hazards that the outcome was drawn from, that of a perfect model.
+
+    Args:
+        visits: Visits of the cohort.
+        labels: Labels of a synthetic outcome.
+    """
+    assert labels.oracle_hazard is not None, "a synthetic outcome has its hazards"
     hazard = padded_hazard(labels.oracle_hazard, visits.visit_offsets[:-1], labels.step)
     return concordance_td(np.cumprod(1 - hazard, axis=1), step=labels.step, event=labels.event).c_td
 
@@ -230,16 +294,23 @@ def oracle_concordance(visits: Visits, labels: Labels) -> float:
 def padded_hazard(
     hazard: Float[np.ndarray, " visit"], first_visit: Int64[np.ndarray, " subject"], step: Int64[np.ndarray, " subject"]
 ) -> Float[np.ndarray, "subject step"]:
-    """Hazards of steps 0..step in a row per subject; 0 behind them."""
+    """Arrange hazards in one row per subject: those of steps 0 to ``step``, and 0 after them.
+
+    Args:
+        hazard: Hazard at each visit.
+        first_visit: First visit of each subject.
+        step: Last step of each subject.
+    """
     number = np.arange(int(step.max()) + 1)
     at_risk = number <= step[:, None]
-    place = np.where(at_risk, first_visit[:, None] + number, 0)
-    return np.where(at_risk, hazard[place].astype(np.float64), 0.0)
+    visit = np.where(at_risk, first_visit[:, None] + number, 0)
+    return np.where(at_risk, hazard[visit].astype(np.float64), 0.0)
 
 
 def _first_step(
     here: Bool[np.ndarray, " visit"], visits: Visits, *, otherwise: Int64[np.ndarray, " subject"]
 ) -> Int64[np.ndarray, " subject"]:
+    """Return the first step of each subject for whose visit ``here`` is true; ``otherwise`` without such a visit."""
     visit = np.flatnonzero(here)
     subject = visits.visit_subject[visit]
     first = otherwise.copy()
@@ -250,17 +321,24 @@ def _first_step(
 def _normal_scores(
     factor: Float[np.ndarray, " visit"], weight: Float[np.ndarray, " visit"]
 ) -> Float[np.ndarray, " visit"]:
-    """Normal quantile of the mid-rank among the weighted visits; half a subject at either end keeps it finite."""
+    """Transform a factor to normal scores: the normal quantile of its mid-rank among the weighted visits.
+
+    Half a subject added at either end keeps the scores finite.
+    """
     from scipy.special import ndtri
 
-    _, place = np.unique(factor, return_inverse=True)
-    at = np.bincount(place, weight)
-    below = np.cumsum(at) - at
-    return ndtri((below + 0.5 * at + 0.5) / (at.sum() + 1))[place]
+    _, rank = np.unique(factor, return_inverse=True)
+    tied = np.bincount(rank, weight)
+    below = np.cumsum(tied) - tied
+    return ndtri((below + 0.5 * tied + 0.5) / (tied.sum() + 1))[rank]
 
 
 def _risk_time_correlation(visits: Visits, risk: Float[np.ndarray, " visit"], labels: Labels) -> float:
-    """Pearson's r of the mean risk over the at-risk steps with the event step, among subjects with an event."""
+    """Correlate (Pearson) the mean risk over the steps at risk with the event step, among subjects with the event.
+
+    Returns:
+        NaN with fewer than three events, or with all events in the same step.
+    """
     at_risk = (
         np.arange(len(risk)) - visits.visit_offsets[:-1][visits.visit_subject] <= labels.step[visits.visit_subject]
     )
@@ -272,11 +350,12 @@ def _risk_time_correlation(visits: Visits, risk: Float[np.ndarray, " visit"], la
 
 
 def _rate_warning(facts: dict[str, float]) -> tuple[str, ...]:
-    found, asked = facts["event_rate"], facts["asked_event_rate"]
-    if abs(found - asked) <= RATE_TOLERANCE:
+    """Return a warning if the event rate differs from the requested one by more than ``RATE_TOLERANCE``."""
+    drawn, requested = facts["event_rate"], facts["asked_event_rate"]
+    if abs(drawn - requested) <= RATE_TOLERANCE:
         return ()
     return (
-        f"the event rate must lie within {RATE_TOLERANCE:.0%} of outcome.event_rate={asked:g}; found {found:.3f} "
+        f"the event rate must lie within {RATE_TOLERANCE:.0%} of outcome.event_rate={requested:g}; found {drawn:.3f} "
         f"(training subjects {facts['event_rate_train']:.3f}): censoring leaves too few steps, or the cohort is small. "
         "Lower outcome.event_rate or outcome.censoring_chance, or use more subjects",
     )

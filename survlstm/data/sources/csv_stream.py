@@ -1,4 +1,4 @@
-"""The bytes of a CSV file as pyarrow can parse them: always UTF-8, and no row longer than two blocks."""
+"""Read the bytes of a CSV file in a form that pyarrow can parse: valid UTF-8, and no row longer than two blocks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-# Stands for each byte that is not UTF-8. Unicode keeps this character for internal use, so no text holds it.
+# Replaces each byte that is not UTF-8. Unicode reserves this character for internal use, so no text contains it.
 NOT_UTF8 = "\ufdd0"
-# Stands for the middle of a row that is too long to parse: longer than any id or code may be.
+# Replaces the middle of a row that is too long to parse. It is longer than any id or code may be, so that a row which
+# still has the right width is rejected by the check of lengths.
 _CUT = b"x" * 1000
 
 
@@ -22,20 +23,22 @@ codecs.register_error("survlstm_mark", _mark)
 
 
 def open_bytes(path: Path) -> pa.NativeFile:
-    """Open a file for reading, decompressed where its name ends in .gz, in any case."""
+    """Open a file for reading, and decompress it where its name ends in .gz, in upper or lower case."""
     return pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None)
 
 
 class Utf8Stream:
-    """The decompressed bytes of a file, with what pyarrow stumbles over replaced, and remembered.
+    """A readable binary file object over the decompressed bytes of a file, without what pyarrow can't parse.
 
-    pyarrow ends with an exception that quotes the row where a row of the wrong width holds a byte that is not UTF-8,
-    and where a row is longer than two blocks. Each such byte becomes ``NOT_UTF8`` here, and a row that fills a whole
-    block loses its middle, which leaves it malformed or with a cell that is too long for any id or code.
+    pyarrow raises an exception that quotes the row in two cases: a row of the wrong width contains a byte that is not
+    UTF-8, or a row is longer than two blocks. Here each such byte becomes ``NOT_UTF8``. A row that fills a whole block
+    loses its middle, which leaves it malformed or with a cell that is too long for any id or code.
 
-    ``quote_seen`` says whether a double quote was among the bytes: a quote that never closes makes the parser swallow
-    every line up to the next quote. Synthea writes no quotes, so a search for one costs next to nothing, and only a
-    file that has some pays for counting its lines.
+    Attributes:
+        quote_seen: True if a double quote was among the bytes read so far. A quote that is not closed makes the parser
+            take every line up to the next quote for one cell. Synthea writes no quotes, so the search for one costs
+            next to nothing, and only a file that has some pays for counting its lines.
+        is_marked: True if a byte was replaced by ``NOT_UTF8`` so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,33 +50,37 @@ class Utf8Stream:
 
     @property
     def closed(self) -> bool:
+        """Whether the file is closed, as a file object has it."""
         return self._stream.closed
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, as a file object has it; none at the end."""
+        """Return at most ``size`` bytes, all that remain if it is negative; none at the end of the file."""
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         while len(self._pending) < size:
-            block = self._block(size)
+            block = self._repaired_block(size)
             self._pending += block
             if not block:
                 break
-        # Nearly always all of it: bytes wait only behind a replaced one, which is longer than what it replaces.
-        found, self._pending = self._pending[:size], self._pending[size:]
-        return found
+        # Bytes are left over only after a replacement, which is longer than the byte that it replaces.
+        block, self._pending = self._pending[:size], self._pending[size:]
+        return block
 
     def readable(self) -> bool:
+        """Whether the file can be read, as a file object has it: always."""
         return True
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()
 
-    def _block(self, size: int) -> bytes:
-        block = self._full(size)
+    def _repaired_block(self, size: int) -> bytes:
+        """Read and repair about ``size`` bytes; none at the end of the file."""
+        block = self._read_full(size)
         if len(block) == size and not _has_line_break(block):
             while block and not _has_line_break(block):
-                block = self._full(size)
-            starts = [place for mark in (b"\n", b"\r") if (place := block.find(mark)) >= 0]
+                block = self._read_full(size)
+            starts = [position for mark in (b"\n", b"\r") if (position := block.find(mark)) >= 0]
             block = _CUT + block[min(starts, default=len(block)) :]
         self.quote_seen = self.quote_seen or b'"' in block
         if block.isascii() and not self._decoder.getstate()[0]:
@@ -82,8 +89,8 @@ class Utf8Stream:
         self.is_marked = self.is_marked or NOT_UTF8 in text
         return text.encode("utf-8")
 
-    def _full(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end: a decompressor may give fewer at a time."""
+    def _read_full(self, size: int) -> bytes:
+        """Read ``size`` bytes, fewer only at the end of the file; a decompressor may return fewer at a time."""
         parts = [self._stream.read(size)]
         while parts[-1] and sum(map(len, parts)) < size:
             parts.append(self._stream.read(size - sum(map(len, parts))))

@@ -1,4 +1,4 @@
-"""CSV files, plain or gzipped → the columns asked for by name, whole or a block of rows at a time."""
+"""Read named columns of CSV files, plain or gzipped, at once or a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from jaxtyping import Int32
 
-from survlstm.data.sources.csv_header import Field, Header, line_of_row, read_header
+from survlstm.data.sources.csv_header import Field, Header, line_of_malformed_row, line_of_row, read_header
 from survlstm.data.sources.csv_stream import NOT_UTF8, Utf8Stream, open_bytes
 from survlstm.data.sources.missing_values import blank_missing_values
 from survlstm.utils.errors import SourceError
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
-# Larger blocks mean fewer dictionaries to merge; 0.5 to 4 MiB differ little, 2 MiB took the least time.
+# Larger blocks mean fewer dictionaries to merge. Sizes from 0.5 to 4 MiB differ little; 2 MiB took the least time.
 _BLOCK_BYTES = 1 << 21
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's texts and, row by row, which of them stands there: ``values[index]`` is the column.
+    """A column of text, dictionary-encoded: ``values[index]`` is the column.
 
-    Spaces around a text are gone and a word for "missing" (NULL, nan, …) is "", so a text may be there twice.
-    ``spelled_missing`` counts the rows with such a word.
+    Spaces around a text are removed, and a word for a missing value (NULL, nan, …) is replaced by "", so ``values`` may
+    contain a text more than once.
+
+    Attributes:
+        index: Position in ``values`` of the text of each row, from 0.
+        values: Texts that occur in the column, a pyarrow array of strings.
+        spelled_missing: Number of rows whose cell was a word for a missing value.
     """
 
     index: Int32[np.ndarray, " row"]
@@ -38,15 +43,31 @@ class Column:
 
 
 class TableFile(NamedTuple):
-    """One file of a table, and how many rows were read from it."""
+    """One file of a table.
+
+    Attributes:
+        path: The file.
+        header: Its header.
+        rows: Number of rows that were read from it, without malformed ones.
+        malformed: Number of rows that were left out because they have more or fewer cells than the header.
+    """
 
     path: Path
     header: Header
     rows: int
+    malformed: int
 
 
 class CsvTable(NamedTuple):
-    """The columns found, by ``Field.name``; ``malformed`` rows had the wrong number of fields and aren't in them."""
+    """A table that was read from one or more files.
+
+    Attributes:
+        path: The first file of the table.
+        columns: The columns that the table has, by ``Field.name``.
+        rows: Number of rows of each column.
+        malformed: Number of rows that are in no column because they have more or fewer cells than the header.
+        parts: The files of the table, in the order of their rows; empty for a block of a stream.
+    """
 
     path: Path
     columns: dict[str, Column]
@@ -54,38 +75,71 @@ class CsvTable(NamedTuple):
     malformed: int
     parts: tuple[TableFile, ...] = ()
 
-    def place(self, row: int) -> str:
-        """Say in which line of which file a row stands, for a message; reads that file again."""
+    def locate_row(self, row: int) -> str:
+        """Name the line and the file in which a row (from 0) stands, for a message; the file is read again."""
         for part in self.parts:
             if row < part.rows:
                 return f"line {line_of_row(part.path, part.header, row):,} of {part.path.name}"
             row -= part.rows
         return self.path.name
 
+    def locate_malformed_row(self) -> str:
+        """Name the line and the file of the first malformed row, for a message; "" if it isn't found.
+
+        The file is read again up to that line.
+        """
+        for part in self.parts:
+            if part.malformed and (line := line_of_malformed_row(part.path, part.header)):
+                return f"line {line:,} of {part.path.name}, which must have {part.header.width} cells as its header has"
+        return ""
+
 
 def read_csv_table(paths: Sequence[Path], fields: Sequence[Field]) -> CsvTable:
-    """Read the columns of ``fields`` as texts; optional ones that the table lacks are absent from the result.
+    """Read the columns of a table as texts.
 
-    A table may stand in several files, which must have the same of these columns. Raises SourceError for a file that is
-    empty, cut short, damaged, not UTF-8, not CSV, or without a required column.
+    Args:
+        paths: The files of the table, in the order of their rows. They must have the same of these columns.
+        fields: The columns to read.
+
+    Returns:
+        The table; optional columns that it lacks are absent.
+
+    Raises:
+        SourceError: A file is empty, cut short, damaged, not UTF-8, not CSV, or lacks a required column.
+
+    Example:
+        >>> table = read_csv_table([Path("patients.csv")], PATIENT_FIELDS)
+        >>> births = table.columns["birth"]
+        >>> births.values.take(births.index)
     """
     tables = [_read_file(path, fields) for path in paths]
     first = tables[0]
     if len(tables) == 1:
         return first
     for table in tables:
-        _refuse_other_columns(first, table)
-    columns = {name: _joined([table.columns[name] for table in tables]) for name in first.columns}
+        _check_same_columns(first, table)
+    columns = {name: _concatenated([table.columns[name] for table in tables]) for name in first.columns}
     rows, malformed = sum(table.rows for table in tables), sum(table.malformed for table in tables)
     return CsvTable(first.path, columns, rows, malformed, tuple(table.parts[0] for table in tables))
 
 
 class CsvStream:
-    """A CSV table as ``read_csv_table`` reads it, but a block of rows at a time.
+    """Read a CSV table as ``read_csv_table`` does, but a block of rows at a time.
 
-    pyarrow reads up to 32 blocks of 2 MiB ahead, so a file of any length takes 64 MiB at most and a few blocks more.
-    ``names`` gives the spelling of every field found in the first file; ``malformed`` is complete when all blocks have
-    been read.
+    pyarrow reads up to 32 blocks of 2 MiB ahead, so a file of any length takes at most 64 MiB and a few blocks more.
+
+    Args:
+        paths: The files of the table, in the order of their rows; only their headers are read at first.
+        fields: The columns to read.
+
+    Attributes:
+        path: The first file of the table.
+        names: Spelling in the first file of every field that the table has, by ``Field.name``.
+        notes: ``Header.notes`` of the first file.
+        malformed: Number of rows with more or fewer cells than the header; complete when all blocks have been read.
+
+    Raises:
+        SourceError: A file can't be read, or lacks a required column.
     """
 
     def __init__(self, paths: Sequence[Path], fields: Sequence[Field]) -> None:
@@ -93,20 +147,24 @@ class CsvStream:
         self._fields = fields
         self._headers: list[tuple[Path, Header]] = []
         for path in paths:
-            with _sentences(path):
+            with _readable_errors(path):
                 self._headers.append((path, read_header(path, fields)))
-            _refuse_other_names(*self._headers[0], *self._headers[-1])
+            _check_same_names(*self._headers[0], *self._headers[-1])
         self.path, first = self._headers[0]
-        self.names, self.seen = first.names, first.seen
+        self.names, self.notes = first.names, first.notes
 
     def blocks(self) -> Iterator[pa.RecordBatch]:
-        """Rows as texts, in columns named as in the first file; raises SourceError where ``read_csv_table`` would."""
+        """Yield the rows as texts, in columns that are named as in the first file.
+
+        Raises:
+            SourceError: Where ``read_csv_table`` would raise it.
+        """
         for path, header in self._headers:
             if header.has_rows:
                 yield from self._blocks(path, header)
 
     def tables(self) -> Iterator[CsvTable]:
-        """The same rows, each block a table of its own; none of them counts malformed rows."""
+        """Yield each block as a table; malformed rows are counted in ``malformed`` of the stream only."""
         for block in self.blocks():
             columns = {
                 field.name: _column(pa.chunked_array([block.column(self.names[field.name]).dictionary_encode()]), field)
@@ -118,22 +176,22 @@ class CsvStream:
     def _blocks(self, path: Path, header: Header) -> Iterator[pa.RecordBatch]:
         rows = 0
         parser = _Parser(path, header)
-        with _sentences(path):
+        with _readable_errors(path):
             reader = pa_csv.open_csv(parser.file, **parser.options(pa.string()))
-        # A reader's own error, not one of whoever takes the blocks, gets a reader's sentence.
+        # Only the reader's errors are translated; an error that the caller raises between two blocks passes unchanged.
         while (block := self._next(path, reader)) is not None:
             for field in self._fields if parser.stream.is_marked else ():
                 if field.name in header.names:
                     texts = block.column(header.names[field.name]).dictionary_encode()
-                    _refuse_not_utf8(path, header, field, texts.dictionary, texts.indices.to_numpy(), rows_before=rows)
+                    _check_utf8(path, header, field, texts.dictionary, texts.indices.to_numpy(), rows_before=rows)
             rows += block.num_rows
             yield block.rename_columns(list(self.names.values()))
         self.malformed += parser.malformed
-        with _sentences(path):
+        with _readable_errors(path):
             parser.check(rows)
 
     def _next(self, path: Path, reader: pa_csv.CSVStreamingReader) -> pa.RecordBatch | None:
-        with _sentences(path):
+        with _readable_errors(path):
             try:
                 return reader.read_next_batch()
             except StopIteration:
@@ -141,35 +199,38 @@ class CsvStream:
 
 
 def _read_file(path: Path, fields: Sequence[Field]) -> CsvTable:
-    with _sentences(path):
+    with _readable_errors(path):
         header = read_header(path, fields)
         if not header.has_rows:
-            nothing = Column(np.empty(0, np.int32), pa.array([], pa.string()))
-            return CsvTable(path, dict.fromkeys(header.names, nothing), 0, 0, (TableFile(path, header, 0),))
+            empty = Column(np.empty(0, np.int32), pa.array([], pa.string()))
+            return CsvTable(path, dict.fromkeys(header.names, empty), 0, 0, (TableFile(path, header, 0, 0),))
         parser = _Parser(path, header)
         table = pa_csv.read_csv(parser.file, **parser.options(_TEXT)).unify_dictionaries()
         parser.check(table.num_rows)
-    asked = [field for field in fields if field.name in header.names]
     columns = {}
-    for field in asked:
+    for field in (field for field in fields if field.name in header.names):
         column = _column(table[header.names[field.name]], field)
         if parser.stream.is_marked:
-            _refuse_not_utf8(path, header, field, column.values, column.index, rows_before=0)
+            _check_utf8(path, header, field, column.values, column.index, rows_before=0)
         columns[field.name] = column
-    return CsvTable(path, columns, table.num_rows, parser.malformed, (TableFile(path, header, table.num_rows),))
+    part = TableFile(path, header, table.num_rows, parser.malformed)
+    return CsvTable(path, columns, part.rows, part.malformed, (part,))
 
 
 @contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """What pyarrow says quotes the row it stopped at, so that none of it is passed on."""
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the system and of pyarrow into SourceError.
+
+    A message of pyarrow quotes the row at which it stopped, so no part of it is passed on.
+    """
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path.name} {_defect(error)} ({path}).") from None
+        raise SourceError(f"{path.name} {_describe_error(error)} ({path}).") from None
 
 
 class _Parser:
-    """How pyarrow is to read a file, and what it left unsaid when it has."""
+    """Options with which pyarrow reads one file, and the checks that it does not make itself."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self.malformed = 0
@@ -180,6 +241,7 @@ class _Parser:
         self.file = pa.PythonFile(self.stream, mode="r")
 
     def options(self, text: pa.DataType) -> dict[str, Any]:
+        """Return the arguments of pyarrow's reader; ``text`` is the type of every column."""
         return {
             "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
             "parse_options": pa_csv.ParseOptions(delimiter=self._separator, invalid_row_handler=self._skip),
@@ -189,7 +251,7 @@ class _Parser:
         }
 
     def check(self, rows: int) -> None:
-        """Raise SourceError where ``rows``, all that were read, are not all that the file holds."""
+        """Raise SourceError where ``rows``, the number of rows that were read, is not the number of lines."""
         if self.stream.quote_seen:
             _check_one_row_per_line(self._path, rows + self.malformed)
 
@@ -209,27 +271,27 @@ def _column(chunks: pa.ChunkedArray, field: Field) -> Column:
     return Column(index, values, 0 if spelled is None else int(np.count_nonzero(spelled[index])))
 
 
-def _joined(columns: Sequence[Column]) -> Column:
+def _concatenated(columns: Sequence[Column]) -> Column:
     chunks = [pa.DictionaryArray.from_arrays(pa.array(column.index), column.values) for column in columns]
     unified = pa.chunked_array(chunks).unify_dictionaries()
     index = np.concatenate([chunk.indices.to_numpy() for chunk in unified.chunks])
     return Column(index, unified.chunk(0).dictionary, sum(column.spelled_missing for column in columns))
 
 
-def _refuse_other_columns(first: CsvTable, table: CsvTable) -> None:
-    _refuse_other_names(first.path, first.parts[0].header, table.path, table.parts[0].header)
+def _check_same_columns(first: CsvTable, table: CsvTable) -> None:
+    _check_same_names(first.path, first.parts[0].header, table.path, table.parts[0].header)
 
 
-def _refuse_other_names(first: Path, expected: Header, path: Path, header: Header) -> None:
+def _check_same_names(first: Path, expected: Header, path: Path, header: Header) -> None:
     differing = sorted(name.upper() for name in set(expected.names) ^ set(header.names))
     if differing:
         raise SourceError(
             f"the files of one table must have the same columns; {first.name} and {path.name} differ in "
-            f"{', '.join(differing)}. Export the table again, or read one of them ({path.parent})."
+            f"{', '.join(differing)}. Export the table again, or keep only one of these files ({path.parent})."
         )
 
 
-def _refuse_not_utf8(
+def _check_utf8(
     path: Path, header: Header, field: Field, values: pa.Array, index: np.ndarray, *, rows_before: int
 ) -> None:
     marked = np.array([NOT_UTF8 in text for text in values.to_pylist()], bool)
@@ -243,17 +305,24 @@ def _refuse_not_utf8(
 
 
 def _check_one_row_per_line(path: Path, rows: int) -> None:
+    lines, first_unbalanced = -1, 0
     with io.TextIOWrapper(open_bytes(path), encoding="latin-1") as text:
-        lines = sum(1 for line in text if line.strip("\r\n")) - 1
+        for number, line in enumerate(text, start=1):
+            lines += bool(line.strip("\r\n"))
+            # A quote that is closed in its own line leaves an even number of them.
+            if not first_unbalanced and line.count('"') % 2:
+                first_unbalanced = number
     if lines != rows:
+        place = f", first in line {first_unbalanced:,}" if first_unbalanced else ""
         raise SourceError(
-            f"{path.name} must hold one row per line; it has {lines} lines after the header and {rows} rows, so a "
-            f"double quote opens that never closes, or a value holds a line break. Remove it ({path})."
+            f"{path.name} must hold one row per line; it has {lines} lines after the header and {rows} rows: a double "
+            f"quote is opened and not closed in its line{place}. Close or remove the quote, or remove the line break "
+            f"inside the quotes ({path})."
         )
 
 
-def _defect(error: BaseException) -> str:
-    """Say what an error of pyarrow means for the person who has the file, in words that hold nothing of the file."""
+def _describe_error(error: BaseException) -> str:
+    """Say what an error of pyarrow or of the system means and what to do, without quoting the file."""
     message = str(error)
     if "Truncated" in message:
         return "is cut short: its gzip data ends too early. Copy or export it again"
@@ -262,8 +331,8 @@ def _defect(error: BaseException) -> str:
     if "inflate failed" in message:
         return "is damaged: its gzip data can't be unpacked. Copy or export it again"
     if isinstance(error, OSError) and error.strerror:
-        return f"can't be read; the system says: {error.strerror}. Give survlstm the right to read it, or copy it again"
+        return f"can't be read; the system says: {error.strerror}. Give yourself the right to read it, or copy it again"
     return (
-        "can't be read as CSV: a row of it can't be split into columns. Look for a double quote that never closes, "
-        "or export it again"
+        "can't be read as CSV: one of its rows can't be split into columns. Look for a double quote that is not "
+        "closed, or export it again"
     )

@@ -1,4 +1,4 @@
-"""A folder of Synthea's CSV export → what each code means, in the export's own words."""
+"""Read the descriptions of the codes in a Synthea CSV export."""
 
 from __future__ import annotations
 
@@ -21,15 +21,28 @@ _LONGEST = 255
 
 
 def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
-    """The DESCRIPTION of every code in ``tables``, by the code's name in the vocabulary (``SNOMED/44054006``).
+    """Choose a description for every code.
 
-    Of several texts for a code the most frequent one is taken, of equally frequent ones the first in the alphabet, and
-    none where it has less than half of the rows, or one of two: texts that differ from row to row are about the
-    patients and not about the code, and bundles and pages show descriptions. Texts that are too long, dates, numbers or
-    UUIDs are not taken either. Codes without a text are absent, as are tables without the column. Raises SourceError as
-    reading the export does.
+    Of several texts for a code the most frequent one is chosen, and of equally frequent ones the first in alphabetical
+    order. It must stand in at least half of the code's rows that have a text, and in more than one row if there are
+    other texts. Texts that differ from row to row describe the patients and not the code, and bundles and pages show
+    descriptions. A text that is longer than 255 characters, a date, a number or a UUID is never chosen.
+
+    Args:
+        path: Folder of the export.
+        tables: Event tables to read; those that the export lacks, or that have no column DESCRIPTION, are ignored.
+
+    Returns:
+        Description by the code's name in the vocabulary, such as ``SNOMED/44054006``; codes without one are absent.
+
+    Raises:
+        SourceError: The export can't be read.
+
+    Example:
+        >>> read_descriptions(Path("export"), ["conditions"])["SNOMED/44054006"]
+        'Diabetes mellitus type 2 (disorder)'
     """
-    texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    rows_by_text: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, files in SyntheaSource(str(path), tables, 1.0).files_by_table().items():
         if name == PATIENTS:
             continue
@@ -38,22 +51,24 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
         if "description" not in stream.names:
             continue
         for table in stream.tables():
-            for code, text, rows in _counted(table, EVENT_TABLES[name]):
-                texts[code][text] += rows
-    chosen = ((code, _chosen(counts)) for code, counts in sorted(texts.items()))
+            for code, text, rows in _count_texts(table, EVENT_TABLES[name]):
+                rows_by_text[code][text] += rows
+    chosen = ((code, _choose(counts)) for code, counts in sorted(rows_by_text.items()))
     return {code: text for code, text in chosen if text is not None}
 
 
-def _chosen(counts: Counter[str]) -> str | None:
+def _choose(counts: Counter[str]) -> str | None:
+    """Choose one of a code's texts by the number of rows of each; None if no text is frequent enough."""
     text = min(counts, key=lambda text: (-counts[text], text))
     return text if 2 * counts[text] >= counts.total() and (counts[text] > 1 or len(counts) == 1) else None
 
 
-def _counted(table: CsvTable, kind: EventTable) -> Iterator[tuple[str, str, int]]:
-    """Every pair of code name and text that stands in a row, and in how many rows."""
-    code, names, _ = number_codes(table, kind, slice(None))
+def _count_texts(table: CsvTable, event_table: EventTable) -> Iterator[tuple[str, str, int]]:
+    """Yield every pair of code name and acceptable text that occurs, and its number of rows."""
+    code, names, _ = number_codes(table, event_table, slice(None))
     texts = table.columns["description"]
     values = [text.strip() for text in texts.values.to_pylist()]
+    # One integer for each pair of code and text, so that pairs are counted without looking at strings.
     pairs, rows = np.unique(code * np.int64(len(values)) + texts.index, return_counts=True)
     for pair, count in zip(pairs.tolist(), rows.tolist(), strict=True):
         name, text = str(names[pair // len(values)]), values[pair % len(values)]

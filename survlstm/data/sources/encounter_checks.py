@@ -1,4 +1,4 @@
-"""Compare the entries of an export with the encounters that they name."""
+"""Check the entries of an export against the encounters that they name."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from survlstm.data.sources.synthea_rows import CodedRows
 log = logging.getLogger(__name__)
 
 ENCOUNTERS = "encounters"
-# Below these shares an export is taken for sound, and the counts are logged without a warning. A visit that begins late
-# in the evening has diagnoses of the next day, which is 0.1 to 3.5 % of the entries in exports written in UTC.
+# Up to these shares of the entries the counts are logged without a warning. A visit that begins late in the evening has
+# diagnoses that are dated to the next day: 0.1 to 3.5 % of the entries in exports whose days are days in UTC.
 TOLERATED_UNMATCHED = 0.01
 TOLERATED_DISAGREEMENT = 0.05
 
 
 def unmatched_encounters(tables: Sequence[CodedRows]) -> list[str]:
-    """Count the rows that name an encounter which the table of encounters lacks.
+    """Count the rows that name an encounter which is not in the table of encounters.
+
+    Args:
+        tables: The used rows of every event table that was read.
 
     Returns:
-        A warning for each table in which they are more than ``TOLERATED_UNMATCHED`` of its rows; none where the table
-        of encounters was not read.
+        One warning for each table in which these rows are more than ``TOLERATED_UNMATCHED`` of the used rows. Smaller
+        numbers are logged. Empty if the table of encounters was not read.
     """
     known = next((table.encounter_names for table in tables if table.count.table == ENCOUNTERS), None)
     if known is None:
@@ -45,31 +48,41 @@ def unmatched_encounters(tables: Sequence[CodedRows]) -> list[str]:
             "in the table of encounters"
         )
         if share > TOLERATED_UNMATCHED:
-            warnings.append(f"{sentence}: the export is incomplete, and its visits lack entries. Export it again")
+            warnings.append(
+                f"{sentence}. The export is incomplete: these encounters are missing, and their visits lack entries. "
+                "Export it again."
+            )
         elif rows:
             log.info("%s", sentence)
     return warnings
 
 
 def shared_encounters(shared: int) -> list[str]:
-    """Say that encounters were named by several patients."""
+    """Return a warning if ``shared``, the number of encounter ids that several patients use, is not 0."""
     if not shared:
         return []
     return [
-        f"{shared} encounter ids are used by more than one patient; each patient's entries are read as an encounter of "
-        "their own."
+        f"{shared} encounter ids are used by more than one patient. The entries of each patient were read as a "
+        "separate encounter; check the column ENCOUNTER if that is not intended."
     ]
 
 
 def day_disagreements(events: Events, *, timezone: str | None) -> list[str]:
-    """Compare the days of dated entries with the timed entries of their encounters.
+    """Compare the days of entries that have a date only with the timed entries of their encounters.
+
+    Days that are often one later or one earlier show that days are local and times are in UTC.
+
+    Args:
+        events: The events of the export.
+        timezone: IANA name of the zone to which times were converted; None if they were left in UTC.
 
     Returns:
-        A warning where more than ``TOLERATED_DISAGREEMENT`` of the entries are dated a day later or a day earlier.
+        A warning if more than ``TOLERATED_DISAGREEMENT`` of the compared entries are dated one day later or one day
+        earlier. Smaller numbers are logged. Empty if no entry can be compared.
     """
     off = known_times(events).days_off
     compared, later, earlier, further = (
-        int(np.sum(found)) for found in (off < UNTIED, off == 1, off == -1, off == FURTHER)
+        int(np.sum(mask)) for mask in (off < UNTIED, off == 1, off == -1, off == FURTHER)
     )
     if not compared:
         return []
@@ -82,12 +95,12 @@ def day_disagreements(events: Events, *, timezone: str | None) -> list[str]:
         return []
     if timezone is not None:
         return [
-            f"{sentence}: data.source.timezone={timezone} does not look like the zone of the export. Set the zone in "
-            "which Synthea ran."
+            f"{sentence}: data.source.timezone={timezone} does not look like the zone of the export. Set it to the "
+            "zone in which Synthea ran."
         ]
     side = "east" if later > earlier else "west"
     return [
-        f"{sentence}: days look local, {side} of Greenwich, while times are in UTC. These entries were given the time "
-        "of their encounter. To read all times as local ones, set data.source.timezone to the zone of the export, an "
-        "IANA name such as Australia/Melbourne."
+        f"{sentence}: days look like days of a time zone {side} of Greenwich, while times are in UTC. These entries "
+        "were given the time of their encounter. To convert all times to local time, set data.source.timezone to the "
+        "zone in which Synthea ran, an IANA name such as Australia/Melbourne."
     ]

@@ -1,9 +1,9 @@
-"""Checks on a table's columns → what becomes of every row, counted by reason."""
+"""Decide for each row of a table whether it is used, left out or unusable, and count the rows by reason."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -18,12 +18,13 @@ from survlstm.data.sources.missing_values import is_printable_ascii
 from survlstm.utils.content import kind_of_content
 from survlstm.utils.errors import SourceError
 
-# A UUID has 36 characters and a SHA-512 digest, the longest usual pseudonym, 128; a SNOMED identifier has 18, a LOINC
-# code 7. Longer texts are no identifiers: a spreadsheet that lost a line break, or a whole file in one cell.
+# In characters. A UUID has 36 and a SHA-512 digest, the longest usual pseudonym, 128; a SNOMED identifier has 18, a
+# LOINC code 7. A longer text is not an identifier: a spreadsheet has lost a line break, or a whole file is in one cell.
 LONGEST_ID, LONGEST_CODE = 128, 64
-# Control and format characters, and Unicode's own line breaks: two names that look the same would be two.
+# Control and format characters, and Unicode's own line breaks. With them, two names that look the same are different.
 _CONTROL = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
-# No coding system has such codes: the columns of the table are mixed up, and an id or a day would enter a vocabulary.
+# No coding system has such codes. They show that the columns of the table are mixed up, and without this check an id or
+# a day would enter the vocabulary.
 _NO_CODE = (
     r"^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
     r"|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?)$"
@@ -31,7 +32,10 @@ _NO_CODE = (
 
 
 class RowStatus(IntEnum):
-    """Used, left out by design, or unusable; a row has the first that applies."""
+    """What happens to a row: it is used, left out by design, or unusable for one reason.
+
+    A row to which several values apply has the one whose check comes first in the list that ``check_rows`` gets.
+    """
 
     USED = 0
     BOOK_KEEPING = 1
@@ -50,7 +54,8 @@ class RowStatus(IntEnum):
 
 
 _MALFORMED = "malformed row"
-# A patient's defect is counted once, in patients; the rows that go with the patient are no defects of their own.
+# A patient's defect is counted once, in the table of patients. The patient's rows in other tables have no defect of
+# their own, so they are left out and not unusable.
 _LEFT_OUT = {
     RowStatus.BOOK_KEEPING: "book-keeping (QALY, DALY, QOLS)",
     RowStatus.PATIENT_LEFT_OUT: "patient left out",
@@ -68,23 +73,34 @@ _UNUSABLE = {
     RowStatus.UNUSABLE_DEATH: "unparsable or impossible date of death",
     RowStatus.DEATH_BEFORE_BIRTH: "death before birth",
 }
-# Left out for their date of death: who is left then depends on who died.
-BY_DEATH = tuple(_UNUSABLE[fate] for fate in (RowStatus.UNUSABLE_DEATH, RowStatus.DEATH_BEFORE_BIRTH))
+# Reasons that depend on the date of death: the patients who remain are then selected by the outcome.
+BY_DEATH = tuple(_UNUSABLE[status] for status in (RowStatus.UNUSABLE_DEATH, RowStatus.DEATH_BEFORE_BIRTH))
 
 
 class RowCheck(NamedTuple):
-    """``hits`` tells which of a column's texts mean ``fate``, and ``rows`` which text each row has.
+    """The rows that get a status, or the texts whose rows get it.
 
-    Without ``rows`` the hits are row by row.
+    Attributes:
+        status: The status.
+        hits: Mask over the different texts of a column, or over the rows where ``rows`` is None.
+        rows: Position in ``hits`` of each row's text, from 0; None if ``hits`` is a mask of rows.
     """
 
-    fate: RowStatus
+    status: RowStatus
     hits: Bool[np.ndarray, " value"]
     rows: Int32[np.ndarray, " row"] | None = None
 
 
 def name_checks(table: CsvTable, longest: Mapping[str, int]) -> list[RowCheck]:
-    """Checks of columns of ids and codes: each text must be printable, and no longer than ``longest`` says."""
+    """Check that ids and codes are not too long and contain no control characters.
+
+    Args:
+        table: The table.
+        longest: Greatest number of characters of a text, by the name of each column to check.
+
+    Returns:
+        One or two checks for each column.
+    """
     checks = []
     for name, length in longest.items():
         column = table.columns[name]
@@ -98,50 +114,91 @@ def name_checks(table: CsvTable, longest: Mapping[str, int]) -> list[RowCheck]:
 
 
 def is_not_a_code(codes: pa.Array) -> Bool[np.ndarray, " value"]:
-    """Which texts are a UUID or a date."""
+    """Mark the texts that are a UUID, a date or a time."""
     return _mask(pc.match_substring_regex(codes, _NO_CODE))
 
 
 def check_rows(rows: int, checks: Iterable[RowCheck]) -> Int8[np.ndarray, " row"]:
-    """The ``RowStatus`` of every row: that of the first check that hits it."""
-    fates = np.zeros(rows, np.int8)
+    """Return the ``RowStatus`` of every row.
+
+    Args:
+        rows: Number of rows of the table.
+        checks: The checks in the order in which they are applied; a row gets the status of the first that hits it.
+    """
+    statuses = np.zeros(rows, np.int8)
     for check in checks:
-        # Nearly every check of a sound export hits no text at all, and then no row is looked at.
+        # In a sound export nearly every check hits no text at all, and then the rows need not be examined.
         if check.hits.any():
             hits = check.hits if check.rows is None else check.hits[check.rows]
-            fates[hits & (fates == RowStatus.USED)] = check.fate
-    return fates
+            statuses[hits & (statuses == RowStatus.USED)] = check.status
+    return statuses
 
 
-def count_rows(table: str, fates: Int8[np.ndarray, " row"], *, malformed: int) -> TableCount:
-    """Count the rows of a table, the malformed ones among those read."""
-    counts = np.bincount(fates, minlength=len(RowStatus))
-    left_out = {reason: int(counts[fate]) for fate, reason in _LEFT_OUT.items() if counts[fate]}
+def count_rows(table: str, statuses: Int8[np.ndarray, " row"], *, malformed: int) -> TableCount:
+    """Count the rows of a table by what happens to them.
+
+    Args:
+        table: Name of the table.
+        statuses: ``RowStatus`` of every row.
+        malformed: Number of malformed rows, which have no status; they count as read and unusable.
+    """
+    counts = np.bincount(statuses, minlength=len(RowStatus))
+    left_out = {reason: int(counts[status]) for status, reason in _LEFT_OUT.items() if counts[status]}
     unusable = {_MALFORMED: malformed} if malformed else {}
-    unusable |= {reason: int(counts[fate]) for fate, reason in _UNUSABLE.items() if counts[fate]}
-    return TableCount(table, len(fates) + malformed, int(counts[RowStatus.USED]), left_out, unusable)
+    unusable |= {reason: int(counts[status]) for status, reason in _UNUSABLE.items() if counts[status]}
+    return TableCount(table, len(statuses) + malformed, int(counts[RowStatus.USED]), left_out, unusable)
 
 
 def count_malformed(table: str, malformed: int) -> TableCount:
-    """The malformed rows alone, of a table whose other rows are counted elsewhere."""
+    """Count only the malformed rows of a table whose other rows are counted elsewhere."""
     return count_rows(table, np.empty(0, np.int8), malformed=malformed)
 
 
-def describe_first_cell(table: CsvTable, column: str, fates: Int8[np.ndarray, " row"], *wrong: RowStatus) -> str:
-    """Say where the first row with one of these fates stands, and what kind of content its cell is; "" without one."""
-    rows = np.flatnonzero(np.isin(fates, wrong))
-    if not len(rows):
-        return ""
-    cell = table.columns[column].values[int(table.columns[column].index[rows[0]])].as_py()
-    spelling = table.parts[0].header.names[column]
-    return f"The first is in {table.place(int(rows[0]))}, whose {spelling} is {kind_of_content(cell)}. "
+def describe_first_unusable_row(
+    table: CsvTable,
+    statuses: Int8[np.ndarray, " row"],
+    candidates: Iterable[tuple[str | None, Collection[RowStatus]]],
+) -> str:
+    """Say where the first unusable row stands, why it is unusable, and what kind of content its cell has.
+
+    The file is read again up to that row, so this is for messages only.
+
+    Args:
+        table: The table.
+        statuses: ``RowStatus`` of every row.
+        candidates: Groups of statuses, each with the column that they are about; None if it may be any of several.
+            The first group of which there is a row is described.
+
+    Returns:
+        A sentence that ends in a space. It is about the first malformed row if no group has a row, and "" if there is
+        no malformed row either.
+    """
+    for column, wanted in candidates:
+        rows = np.flatnonzero(np.isin(statuses, list(wanted)))
+        if len(rows):
+            first = int(rows[0])
+            row = f"The first row with {_UNUSABLE[RowStatus(statuses[first])]!r} is {table.locate_row(first)}"
+            if column is None:
+                return f"{row}. "
+            cell = table.columns[column].values[int(table.columns[column].index[first])].as_py()
+            return f"{row}, whose {table.parts[0].header.names[column]} is {kind_of_content(cell)}. "
+    place = table.locate_malformed_row() if table.malformed else ""
+    return f"The first malformed row is {place}. " if place else ""
 
 
 def check_unusable_share(count: TableCount, *, limit: float, example: Callable[[], str] = str) -> None:
-    """Raise SourceError where more than ``limit`` (0 to 1) of a table's rows are unusable.
+    """Raise SourceError if too many rows of a table are unusable.
 
-    ``example`` says where the first one stands. Where patients are left out for their date of death the sentence does
-    not advise a higher limit: it would select the cohort by its outcome.
+    The message advises a higher limit, unless that would select the cohort by its outcome because patients are left out
+    for their date of death.
+
+    Args:
+        count: The rows of the table.
+        limit: Greatest share of unusable rows, 0 to 1.
+        example: Called only if the error is raised; returns a sentence on the first unusable row that ends in a space.
+
+    Raises:
+        SourceError: More than ``limit`` of the rows are unusable.
     """
     unusable = sum(count.unusable.values())
     if unusable <= limit * count.rows_read:
@@ -149,14 +206,14 @@ def check_unusable_share(count: TableCount, *, limit: float, example: Callable[[
     share = unusable / count.rows_read
     reasons = ", ".join(f"{number} {reason}" for reason, number in count.unusable.items())
     enough = min(1.0, math.ceil(share * 100) / 100)
-    advice = f"Mend the export, or accept the loss with data.source.max_unusable_share={enough:g}."
+    advice = f"Correct the export, or accept the loss of these rows with data.source.max_unusable_share={enough:g}."
     if unusable == count.rows_read:
-        advice = "Mend the export: no row of the table is left."
+        advice = "Correct the export: no row of the table is left."
     elif sum(count.unusable.get(reason, 0) for reason in BY_DEATH) > limit * count.rows_read:
         advice = (
             "Write DEATHDATE as YYYY-MM-DD and leave it empty for the living. DO NOT raise "
-            "data.source.max_unusable_share instead: who is left out would depend on who died, and the cohort would be "
-            "selected by its outcome."
+            "data.source.max_unusable_share instead: which patients are left out would depend on who died, and the "
+            "cohort would be selected by its outcome."
         )
     raise SourceError(
         f"{count.table}: at most {limit:.3g} of the rows may be unusable; {unusable} of {count.rows_read} are "
@@ -165,14 +222,19 @@ def check_unusable_share(count: TableCount, *, limit: float, example: Callable[[
 
 
 def warn_of_selection_by_death(count: TableCount, *, limit: float = 0.01) -> str | None:
-    """A warning where more than ``limit`` of the patients are left out for their date of death; else None."""
+    """Return a warning if patients are left out for their date of death, else None.
+
+    Args:
+        count: The rows of the table of patients.
+        limit: Share of the patients, 0 to 1, up to which there is no warning.
+    """
     lost = sum(count.unusable.get(reason, 0) for reason in BY_DEATH)
     if lost <= limit * count.rows_read:
         return None
     return (
         f"SELECTED BY OUTCOME: {lost} of {count.rows_read} patients are left out because their date of death can't be "
-        "used, so who is left depends on who died, and no rate of death or risk from this cohort is right. Write "
-        "DEATHDATE as YYYY-MM-DD and leave it empty for the living."
+        "used. Which patients remain depends on who died, so every rate of death and every risk from this cohort is "
+        "biased. Write DEATHDATE as YYYY-MM-DD and leave it empty for the living."
     )
 
 

@@ -1,4 +1,4 @@
-"""A Synthea CSV export of any size → small exports, one after the other in the order of subject ids."""
+"""Split a Synthea CSV export of any size into small exports, in the order of subject ids."""
 
 from __future__ import annotations
 
@@ -35,11 +35,16 @@ PARTS, LOCK = "parts-of-an-export-", ".lock"
 
 
 class Shards(NamedTuple):
-    """``folders`` are exports that ``SyntheaSource`` reads; ``subjects`` is how many usable ones they hold together.
+    """The parts of an export.
 
-    The subjects of one folder after the other stand in the order of the whole export. Each folder is to be read with
-    ``max_unusable_share`` 1, and ``merge_counts`` adds up what became of the rows, ``malformed`` among them:
-    rows of the wrong width stand in no folder.
+    Read each folder with ``max_unusable_share`` 1, merge the counts of all parts and ``malformed`` with
+    ``merge_counts``, and check the result with ``check_unusable_shares``.
+
+    Attributes:
+        subjects: Number of usable subjects of the whole export.
+        folders: Folders that ``SyntheaSource`` can read. The subjects of one after the other have the order of the
+            whole export.
+        malformed: Malformed rows of each table that has some; no folder contains them.
     """
 
     subjects: int
@@ -49,17 +54,30 @@ class Shards(NamedTuple):
 
 @contextmanager
 def split_into_shards(path: Path, *, tables: Sequence[str], subjects_at_once: int, into: Path) -> Iterator[Shards]:
-    """Split the export's patients and ``tables`` into parts of at most ``subjects_at_once`` usable subjects.
+    """Split an export into parts that can be read one after the other.
 
-    An export that is no larger is its own only part, and nothing is written. Else the parts stand in a folder below
-    ``into`` that is gone at the end, and the memory it takes does not grow with the export's events. A row whose
-    patient is unknown or can't be used stands in the part where its patient's id would stand, to be counted there.
-    Raises SourceError as reading the export does, and where ``into`` has no room.
+    An export that is small enough is its own only part, and nothing is written. Otherwise the parts are written to a
+    temporary folder that is removed at the end, and memory does not grow with the number of events. A row whose patient
+    is unknown or can't be used is written to the part in which a patient of that id would be, and is counted there.
+
+    Args:
+        path: Folder of the export.
+        tables: Names of the event tables to split; those that the export lacks are ignored.
+        subjects_at_once: Greatest number of usable subjects of a part.
+        into: Folder in which the temporary folder is created.
+
+    Raises:
+        SourceError: The export can't be read, or ``into`` can't be written or is full.
+
+    Example:
+        >>> with split_into_shards(path, tables=tables, subjects_at_once=1000, into=cache) as shards:
+        ...     counts = [SyntheaSource(str(part), tables, 1.0).read().tables for part in shards.folders]
+        ...     merged = merge_counts([*counts, shards.malformed])
     """
     files = SyntheaSource(str(path), tables, 1.0).files_by_table()
     patients = code_patients(read_csv_table(files[PATIENTS], PATIENT_FIELDS), max_unusable_share=1.0)
     subjects = len(patients.subjects)
-    # The first subject of every part but the first.
+    # The id of the first subject of every part except the first part.
     starts = patients.subjects.subject_id[subjects_at_once::subjects_at_once].tolist()
     del patients
     if not starts:
@@ -77,7 +95,7 @@ def split_into_shards(path: Path, *, tables: Sequence[str], subjects_at_once: in
 
 
 def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, ...]:
-    """The counts of all parts added up table by table, in the order in which ``SyntheaSource`` gives them."""
+    """Add up the counts of all parts for each table, in the order in which ``SyntheaSource`` returns the tables."""
     sums: dict[str, TableCount] = {}
     for count in (count for part in counts for count in part):
         before = sums.get(count.table, TableCount(count.table, 0, 0, {}, {}))
@@ -92,13 +110,13 @@ def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, 
 
 
 def check_unusable_shares(counts: tuple[TableCount, ...], *, limit: float) -> None:
-    """Raise SourceError for the first table of which more than ``limit`` (0 to 1) of all rows are unusable."""
+    """Raise SourceError for the first table with more than ``limit`` (a share, 0 to 1) of unusable rows."""
     for count in counts:
         check_unusable_share(count, limit=limit)
 
 
 def _split(name: str, files: Sequence[Path], starts: list[str], folders: Sequence[Path]) -> TableCount:
-    """Append every row of a table to the part of its patient; the malformed ones are counted."""
+    """Append every row of a table to the part of its patient, and count the malformed rows."""
     fields = PATIENT_FIELDS if name == PATIENTS else EVENT_TABLES[name].fields
     stream = CsvStream(files, fields)
     rows = 0
@@ -111,22 +129,22 @@ def _split(name: str, files: Sequence[Path], starts: list[str], folders: Sequenc
         for number, start, stop in zip(numbers.tolist(), first, [*first[1:], len(order)], strict=True):
             _append(folders[number] / f"{name}.csv", by_part.slice(start, stop - start))
     if rows + stream.malformed == 0:
-        # One part says that the table has no rows.
+        # Only the first part has the empty table, so that its warning appears once.
         _header_only(folders[0] / f"{name}.csv", stream)
     return count_malformed(name, stream.malformed)
 
 
 def _parts(ids: pa.Array, starts: list[str]) -> Int64[np.ndarray, " row"]:
-    """The part of each row's patient, or the part in which a patient of that id would be."""
+    """Return the index of the part of each row's patient, or of the part in which a patient of that id would be."""
     encoded = ids.dictionary_encode()
-    # As they are read there, without spaces around them.
+    # Ids are compared as the reader of the parts sees them, without spaces around them.
     names, _ = blank_missing_values(encoded.dictionary)
     parts = np.array([bisect_right(starts, text) for text in names.to_pylist()], dtype=np.int64)
     return parts[encoded.indices.to_numpy()]
 
 
 def _append(file: Path, rows: pa.RecordBatch) -> None:
-    # Opened for each block anew: there may be more parts than files that a process may hold open.
+    # The file is opened for each block, because there may be more parts than files that a process may keep open.
     with open(file, "ab", opener=private_opener) as end:
         if end.tell() == 0:
             end.write(_header(rows.schema.names))
@@ -134,7 +152,7 @@ def _append(file: Path, rows: pa.RecordBatch) -> None:
 
 
 def _as_csv(rows: pa.RecordBatch) -> pa.Buffer:
-    # Only texts that need quotes get them: a file with quotes is read twice.
+    # Quotes are written only where a text needs them, because a file with quotes is read twice.
     for quoting in ("none", "all_valid"):
         text = pa.BufferOutputStream()
         try:
@@ -156,7 +174,7 @@ def _header_only(file: Path, stream: CsvStream) -> None:
 
 
 def _fill_empty(folders: Sequence[Path], files: dict[str, tuple[Path, ...]]) -> None:
-    """An export has an event table, so a part whose subjects have no event gets one without rows."""
+    """Write a table without rows to each part that has no event table, because an export must have one."""
     tables = [name for name in files if name != PATIENTS]
     stream = CsvStream(files[tables[0]], EVENT_TABLES[tables[0]].fields)
     for folder in folders:
@@ -195,7 +213,7 @@ def _room(path: Path, into: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SourceError(
-            f"{path} is split into parts below {into}, which must have room for the columns that are read; "
-            f"{error.strerror}. Make room there, set cache_dir to a larger disk, or raise subjects_at_once so that the "
-            "export is read whole"
+            f"{path} is split into parts below {into}, which must have room for the columns that are read; the system "
+            f"says: {error.strerror}. Make room there, set cache_dir to a folder on a larger disk, or raise "
+            "subjects_at_once so that the export is not split"
         ) from error

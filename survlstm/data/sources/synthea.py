@@ -1,4 +1,4 @@
-"""A folder of Synthea's CSV export → subjects, coded events, and the fate of every row."""
+"""Read a folder of Synthea's CSV export into subjects, coded events and counts of rows."""
 
 from __future__ import annotations
 
@@ -32,13 +32,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SyntheaSource:
-    """The CSV export in the folder ``path``, of which the event tables named in ``tables`` are read if they are there.
+    """A Synthea CSV export in a folder.
 
-    ``max_unusable_share`` (0 to 1) is the share of a table's rows that may be unusable before reading stops. Rows
-    after a death and repeated rows are kept; only the simulator's book-keeping is left out.
+    Rows after a death and repeated rows are kept; only the simulator's book-keeping is left out.
 
-    Synthea writes times in UTC and days as local days. ``timezone``, an IANA name, is the zone of those days: times are
-    then converted to it. None leaves times in UTC and lets a day differ by one from the time of the same moment.
+    Attributes:
+        path: The folder; ``~`` stands for the home folder.
+        tables: Names of the event tables to read; those that the export lacks are ignored.
+        max_unusable_share: Greatest share of a table's rows, 0 to 1, that may be unusable.
+        timezone: IANA name of the zone in which Synthea ran. Synthea writes times in UTC and days as days of that zone;
+            with a name, times are converted to it. None leaves times in UTC, and a day may then differ by one from the
+            day of the time of the same moment.
+
+    Example:
+        >>> source = SyntheaSource("export", ("encounters", "conditions"), max_unusable_share=0.01)
+        >>> events = source.read().events
     """
 
     path: str
@@ -47,46 +55,61 @@ class SyntheaSource:
     timezone: str | None = None
 
     def files(self) -> list[Path]:
-        """Every file that ``read`` opens, sorted; raises SourceError where the folder can't be an export."""
+        """Return every file that ``read`` opens, sorted by path.
+
+        Raises:
+            SourceError: The folder isn't an export, or ``tables`` names an unknown table.
+        """
         return sorted(path for paths in self.files_by_table().values() for path in paths)
 
     def files_by_table(self) -> dict[str, tuple[Path, ...]]:
-        """patients and the event tables asked for that are there, in ``EVENT_TABLES``' order; raises as ``files``."""
-        return self._tables().files
+        """Return the files of the patients and of each event table to read, in the order of ``EVENT_TABLES``.
 
-    def _tables(self) -> ExportFiles:
+        Raises:
+            SourceError: The folder isn't an export, or ``tables`` names an unknown table.
+        """
+        return self._find_tables().files
+
+    def _find_tables(self) -> ExportFiles:
         _check_names(self.tables)
         return find_tables(Path(self.path).expanduser(), self.tables)
 
     def read(self) -> SourceData:
-        """Read, code and count; raises SourceError for what can't be read or has too many unusable rows."""
-        found = self._tables()
-        files = dict(found.files)
-        for sentence in found.seen:
-            log.info("%s: %s", self.path, sentence)
-        if found.not_read:
-            log.info("%s: tables not read: %s", self.path, ", ".join(found.not_read))
-        people = read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS)
-        _tell_what_was_seen(people)
-        patients = code_patients(people, max_unusable_share=self.max_unusable_share)
+        """Read the tables, code their rows and count what happens to each row.
+
+        Raises:
+            SourceError: A file can't be read, or too many of its rows are unusable.
+        """
+        export = self._find_tables()
+        files = dict(export.files)
+        for note in export.notes:
+            log.info("%s: %s", self.path, note)
+        if export.not_read:
+            log.info("%s: tables not read: %s", self.path, ", ".join(export.not_read))
+        patient_table = read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS)
+        _log_notes(patient_table)
+        patients = code_patients(patient_table, max_unusable_share=self.max_unusable_share)
 
         def read_table(name: str) -> CodedRows:
-            kind = EVENT_TABLES[name]
-            table = read_csv_table(files[name], kind.fields)
-            _tell_what_was_seen(table)
-            return code_rows(table, kind, patients, max_unusable_share=self.max_unusable_share, timezone=self.timezone)
+            event_table = EVENT_TABLES[name]
+            table = read_csv_table(files[name], event_table.fields)
+            _log_notes(table)
+            return code_rows(
+                table, event_table, patients, max_unusable_share=self.max_unusable_share, timezone=self.timezone
+            )
 
-        # The largest file first: it is decompressed by one core while the other takes the small ones.
+        # The largest file first: one core decompresses it while the others read the small ones.
         order = sorted(files, key=lambda name: -sum(path.stat().st_size for path in files[name]))
         with ThreadPoolExecutor(max_workers=min(len(order), os.cpu_count() or 1)) as pool:
             coded = dict(zip(order, pool.map(read_table, order), strict=True))
-        return self._reading(patients, [coded[name] for name in files])
+        return self._source_data(patients, [coded[name] for name in files])
 
-    def _reading(self, patients: CodedPatients, tables: list[CodedRows]) -> SourceData:
+    def _source_data(self, patients: CodedPatients, tables: list[CodedRows]) -> SourceData:
+        """Join the tables, and collect the warnings about the whole export."""
         events, shared = _join(patients.subjects, tables, day_tolerance=1 if self.timezone is None else 0)
         counts = (patients.count, *(table.count for table in tables))
         warnings = [sentence for table in tables for sentence in table.warnings]
-        # Visits tell how long a history is; without the table of visits every event does.
+        # The span of a history is that of its encounters, or that of all events where no encounter was read.
         visits = [table for table in tables if table.count.table == "encounters" and table.count.rows_used] or tables
         subject = np.concatenate([table.subject for table in visits])
         cut = cut_history_warning(patients.subjects, subject, np.concatenate([table.time for table in visits]))
@@ -108,7 +131,7 @@ class SyntheaSource:
 
 
 def _join(subjects: Subjects, tables: list[CodedRows], *, day_tolerance: int) -> tuple[Events, int]:
-    """Return the events of all tables, and how many encounters were named by more than one patient."""
+    """Return the events of all tables, and how many encounter ids are used by more than one patient."""
     codes = np.unique(np.concatenate([table.code_names for table in tables]))
     code = [np.searchsorted(codes, table.code_names).astype(np.int32)[table.code] for table in tables]
     subject = np.concatenate([table.subject for table in tables])
@@ -127,8 +150,8 @@ def _join(subjects: Subjects, tables: list[CodedRows], *, day_tolerance: int) ->
 
 
 def _encounter_numbers(tables: list[CodedRows]) -> Int32[np.ndarray, " event"]:
-    """One numbering of the encounters of all tables, from 0; -1 where a row names none."""
-    # Encoding drops the chunks of tables without rows.
+    """Number the encounters of all tables together, from 0; -1 means that a row names none."""
+    # Without tables that have no rows: the encoding drops their chunks, and chunks and tables would no longer match.
     tables = [table for table in tables if len(table.encounter_names)]
     if not tables:
         return np.empty(0, np.int32)
@@ -154,11 +177,11 @@ def _check_names(tables: Sequence[str]) -> None:
             )
 
 
-def _tell_what_was_seen(table: CsvTable) -> None:
-    """Log what was read although Synthea writes it otherwise, and the words for "missing" in each column."""
+def _log_notes(table: CsvTable) -> None:
+    """Log how headers differ from Synthea's, and how many words for a missing value each column has."""
     for part in table.parts:
-        for sentence in part.header.seen:
-            log.info("%s: %s", part.path.name, sentence)
+        for note in part.header.notes:
+            log.info("%s: %s", part.path.name, note)
     for name, column in table.columns.items():
         if column.spelled_missing:
             log.info(
@@ -170,14 +193,14 @@ def _tell_what_was_seen(table: CsvTable) -> None:
 
 
 def _late_deaths(events: Events) -> str | None:
-    """A warning where somebody dies after the last entry of the export: a spreadsheet made 1929 into 2029."""
+    """Return a warning if a death is dated after the last entry, as where a spreadsheet changed 1929 into 2029."""
     if not len(events):
         return None
-    # A day is local and a time is UTC: east of Greenwich a death may bear the day after its last entry's.
+    # Days are local and times are in UTC: east of Greenwich a death can be dated to the day after the last entry.
     late = int((events.subjects.death > events.time.max() + np.timedelta64(1, "D")).sum())
     if not late:
         return None
     return (
-        f"patients: {late} {'death is' if late == 1 else 'deaths are'} dated after the last entry of the export, as "
-        "where a spreadsheet reads the year 29 as 2029. Check DEATHDATE."
+        f"patients: {late} {'death is' if late == 1 else 'deaths are'} dated after the last entry of the export. A "
+        "spreadsheet may have read the year 29 as 2029. Check the column DEATHDATE."
     )

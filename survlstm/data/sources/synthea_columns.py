@@ -1,4 +1,4 @@
-"""The column names of Synthea's CSV exports, 2019 to 2025: names that a message may show."""
+"""List the column names of Synthea's CSV exports from 2019 to 2025, which messages may quote."""
 
 from __future__ import annotations
 

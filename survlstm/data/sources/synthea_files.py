@@ -1,4 +1,4 @@
-"""A folder → the files of a Synthea CSV export in it, by table; what is there but can't be read is named."""
+"""Find the files of a Synthea CSV export in a folder, by table."""
 
 from __future__ import annotations
 
@@ -12,33 +12,46 @@ from typing import NamedTuple
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS
 from survlstm.utils.errors import SourceError
 
-# conditions.csv, CONDITIONS.CSV.GZ, and the parts conditions-0001.csv, conditions_2.csv, conditions.part3.csv
+# Matches conditions.csv, CONDITIONS.CSV.GZ, and parts: conditions-0001.csv, conditions_2.csv, conditions.part3.csv.
 _NAME = re.compile(r"(?P<table>[a-z_]+?)(?P<part>[-_. ]?(part[-_ ]?)?(?P<number>\d+))?\.csv(\.gz)?", re.IGNORECASE)
 _SUFFIXES = (".csv", ".csv.gz")
-# More names than these make a list that nobody reads.
+# The most names that a message lists.
 _SHOWN = 8
 
 
 class ExportFiles(NamedTuple):
-    """The files of patients and of each event table, in ``EVENT_TABLES``' order.
+    """The files of an export.
 
-    ``seen`` says what was taken for a table although Synthea names it otherwise; ``not_read`` names the other tables.
+    Attributes:
+        files: Files of the patients and of each event table, in the order of ``EVENT_TABLES``; parts by their number.
+        notes: One sentence for each table whose files Synthea would name otherwise.
+        not_read: Names of the other CSV files without their endings, sorted.
     """
 
     files: dict[str, tuple[Path, ...]]
-    seen: tuple[str, ...]
+    notes: tuple[str, ...]
     not_read: tuple[str, ...]
 
 
-def find_tables(folder: Path, asked: Sequence[str]) -> ExportFiles:
-    """Find the patients and the event tables ``asked`` for, in any case of their names and in numbered parts.
+def find_tables(folder: Path, requested: Sequence[str]) -> ExportFiles:
+    """Find the files of the patients and of the requested event tables.
 
-    Raises SourceError where the folder can't be an export, where a table is there twice, in parts of which some are
-    missing, or as something that is no file.
+    Names may be in upper or lower case, and a table may be split into numbered parts.
+
+    Args:
+        folder: Folder of the export.
+        requested: Names of event tables; those that are not in the folder are ignored.
+
+    Raises:
+        SourceError: The folder can't be read or has no patients or none of the requested tables; or a table is there
+            twice, lacks a part, or is not a file.
     """
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "not there"
-        raise SourceError(f"data.path must be the folder of a Synthea CSV export; {folder} is {found}.")
+        state = "is a file" if folder.exists() else "is not there"
+        raise SourceError(
+            f"data.path must be the folder of a Synthea CSV export; {folder} {state}. Set data.path to the folder that "
+            "holds patients.csv."
+        )
     entries = _entries(folder)
     by_table: defaultdict[str, list[Path]] = defaultdict(list)
     for path in entries:
@@ -47,19 +60,19 @@ def find_tables(folder: Path, asked: Sequence[str]) -> ExportFiles:
     files = {
         table: _files_of(table, by_table[table], folder)
         for table in (PATIENTS, *EVENT_TABLES)
-        if table in by_table and (table == PATIENTS or table in asked)
+        if table in by_table and (table == PATIENTS or table in requested)
     }
     if PATIENTS not in files:
-        raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_listing(folder, entries)}.")
+        raise SourceError(f"{folder} must hold patients.csv or patients.csv.gz; it holds {_describe(folder, entries)}.")
     if len(files) == 1:
         raise SourceError(
-            f"{folder} must hold at least one of the event tables {', '.join(asked)} (data.source.tables); "
-            f"it holds {_listing(folder, entries)}."
+            f"{folder} must hold at least one of the event tables {', '.join(requested)} "
+            f"(data.source.tables); it holds {_describe(folder, entries)}."
         )
-    seen = [sentence for table, paths in files.items() if (sentence := _seen(table, paths))]
+    notes = [note for table, paths in files.items() if (note := _note(table, paths))]
     others = {path.name.split(".")[0] for path in entries if path.name.lower().endswith(_SUFFIXES)}
     read = {path.name.split(".")[0] for paths in files.values() for path in paths}
-    return ExportFiles(files, tuple(seen), tuple(sorted(others - read)))
+    return ExportFiles(files, tuple(notes), tuple(sorted(others - read)))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -67,7 +80,8 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise SourceError(
-            f"data.path must be a folder that can be read; the system says of {folder}: {error.strerror}."
+            f"data.path must be a folder that can be read; the system says of {folder}: {error.strerror}. Give "
+            "yourself the right to read it, or copy it."
         ) from None
 
 
@@ -79,12 +93,13 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _files_of(table: str, paths: list[Path], folder: Path) -> tuple[Path, ...]:
-    """The one file of a table, or its parts in the order of their numbers."""
+    """Return the one file of a table, or its parts in the order of their numbers."""
     for path in paths:
-        if (what := _no_file(path)) is not None:
+        if (kind := _kind_if_not_file(path)) is not None:
+            # No run goes without the patients.
+            other = "" if table == PATIENTS else f", or leave {table} out of data.source.tables"
             raise SourceError(
-                f"{folder} must hold {table} as a file; {path.name} is {what}. Put the file there, or leave {table} "
-                "out of data.source.tables."
+                f"{folder} must hold {table} as a file; {path.name} is {kind}. Put the file in its place{other}."
             )
     numbers = {path: _number(path) for path in paths}
     whole = [path for path, number in numbers.items() if number is None]
@@ -94,12 +109,12 @@ def _files_of(table: str, paths: list[Path], folder: Path) -> tuple[Path, ...]:
     if whole:
         return (whole[0],)
     ordered = sorted(paths, key=lambda path: (numbers[path] or 0, path.name))
-    found = [number for path in ordered if (number := numbers[path]) is not None]
-    if found[0] > 1 or found != list(range(found[0], found[0] + len(found))):
+    present = [number for path in ordered if (number := numbers[path]) is not None]
+    if present[0] > 1 or present != list(range(present[0], present[0] + len(present))):
         raise SourceError(
             f"the parts of a table must be numbered from 0 or 1 on without a gap; {table} has the numbers "
-            f"{', '.join(map(str, found[:_SHOWN]))}{' …' if len(found) > _SHOWN else ''} in {folder}. Put the missing "
-            "parts there, and keep each part once."
+            f"{', '.join(map(str, present[:_SHOWN]))}{' …' if len(present) > _SHOWN else ''} in {folder}. Put the "
+            "missing parts there, and keep each part once."
         )
     return tuple(ordered)
 
@@ -109,8 +124,8 @@ def _number(path: Path) -> int | None:
     return int(name["number"]) if name and name["number"] else None
 
 
-def _no_file(path: Path) -> str | None:
-    """What a path is that is no regular file and no link to one; None for those that are."""
+def _kind_if_not_file(path: Path) -> str | None:
+    """Say what a path is that is not a file; None for a regular file or a link to one."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -123,15 +138,16 @@ def _no_file(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else "neither a file nor a folder"
 
 
-def _seen(table: str, paths: tuple[Path, ...]) -> str:
+def _note(table: str, paths: tuple[Path, ...]) -> str:
+    """Say how the files of a table are named if Synthea would name them otherwise; "" if it would not."""
     if len(paths) > 1:
         return f"{table} is read from {len(paths)} files, {paths[0].name} to {paths[-1].name}"
     exact = {f"{table}{suffix}" for suffix in _SUFFIXES}
     return "" if paths[0].name in exact else f"{paths[0].name} is read as {table}"
 
 
-def _listing(folder: Path, entries: list[Path]) -> str:
-    """The CSV files of a folder, or where they are instead."""
+def _describe(folder: Path, entries: list[Path]) -> str:
+    """List the CSV files of a folder, or the folders in it that are exports themselves."""
     names = [path.name for path in entries if path.name.lower().endswith(_SUFFIXES)]
     if names:
         return _shown(names)

@@ -1,4 +1,4 @@
-"""The tables and columns of Synthea's CSV exports, 2019 to 2025, and the code systems they are written in."""
+"""Define the tables, columns and code systems of Synthea's CSV exports from 2019 to 2025."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from survlstm.data.sources.csv_header import Field
 PATIENTS = "patients"
 PATIENT_FIELDS = (Field("subject", ("Id", "ID")), Field("birth", ("BIRTHDATE",)), Field("death", ("DEATHDATE",)))
 
-# Scores that the simulator keeps of its people's lives, written as observations: no encounter, dated on birthdays.
+# Scores of quality of life that the simulator writes as observations. They belong to no encounter and are dated to
+# birthdays.
 BOOK_KEEPING = frozenset({"QALY", "DALY", "QOLS"})
 
 # A SNOMED identifier has 6 to 18 digits.
 _SNOMED_DIGITS = 6
+
+# Values of the column SYSTEM, in lower case.
 
 _SYSTEMS = {
     "http://snomed.info/sct": "SNOMED",
@@ -26,21 +29,26 @@ _SYSTEMS = {
     "http://hl7.org/fhir/sid/cvx": "CVX",
     "cvx": "CVX",
 }
+CODE_SYSTEMS = tuple(sorted(set(_SYSTEMS.values())))
 
 _PATIENT = Field("subject", ("PATIENT",))
 _ENCOUNTER = Field("encounter", ("ENCOUNTER",))
 _CODE = Field("code", ("CODE",))
-# Procedures had DATE until 2020 and have START since; whichever name stands there is the time.
+# Procedures had DATE until 2020 and have START since then.
 _TIME = Field("time", ("START", "DATE"))
 _SYSTEM = Field("system", ("SYSTEM",), required=False)
 _COMMON = (_TIME, _PATIENT, _ENCOUNTER, _CODE, _SYSTEM)
 
 
 class EventTable(NamedTuple):
-    """A table of coded events, and the systems of its codes where the file doesn't say.
+    """A table of coded events.
 
-    ``short_system`` is for codes too short to be SNOMED's: until 2024 allergies to drugs are RxNorm ingredients
-    (7984, penicillin V) among SNOMED substances, all marked "Unknown".
+    Attributes:
+        name: Name of the table, which is that of its file without ``.csv``.
+        system: Code system of its codes in rows that name none.
+        fields: Its columns.
+        short_system: Code system of codes that are too short for SNOMED, in rows that name none. Until 2024, allergies
+            to drugs are RxNorm ingredients (7984, penicillin V) among SNOMED substances, all with SYSTEM "Unknown".
     """
 
     name: str
@@ -49,7 +57,12 @@ class EventTable(NamedTuple):
     short_system: str = ""
 
     def code_name(self, code: str, system: str) -> str:
-        """``SNOMED/44054006``; ``system`` is what ``code_system_name`` returned, "" where the file is silent."""
+        """Return the name of a code in the vocabulary, such as ``SNOMED/44054006``.
+
+        Args:
+            code: The code as the file has it.
+            system: What ``code_system_name`` returned for it; "" if the row names none.
+        """
         if not system:
             system = (len(code.strip()) < _SNOMED_DIGITS and self.short_system) or self.system
         return f"{system}/{code.strip()}"
@@ -68,11 +81,16 @@ _TABLES = (
     EventTable("careplans", "SNOMED"),
     EventTable("devices", "SNOMED"),
 )
-# imaging_studies isn't among them: procedures hold the same studies, once each rather than once per image.
+# imaging_studies is not read: procedures contain the same studies, and each of them once, not once per image.
 EVENT_TABLES = {table.name: table for table in _TABLES}
 
 
 def code_system_name(text: str) -> str | None:
-    """The name that codes of this SYSTEM get; "" where the file is silent, None for a system unknown here."""
+    """Return the code system that a cell of SYSTEM names: "" for an empty cell or "Unknown", None for any other text.
+
+    Example:
+        >>> code_system_name("http://snomed.info/sct")
+        'SNOMED'
+    """
     text = text.strip().lower()
     return "" if text in ("", "unknown") else _SYSTEMS.get(text)

@@ -1,4 +1,4 @@
-"""One event table's columns → coded rows, every row used or counted."""
+"""Turn the columns of one event table into coded rows, and count every row that is not used."""
 
 from __future__ import annotations
 
@@ -19,25 +19,43 @@ from survlstm.data.sources.row_checks import (
     check_rows,
     check_unusable_share,
     count_rows,
-    describe_first_cell,
+    describe_first_unusable_row,
     is_not_a_code,
     name_checks,
 )
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
-from survlstm.data.sources.synthea_format import BOOK_KEEPING, EventTable, code_system_name
+from survlstm.data.sources.synthea_format import BOOK_KEEPING, CODE_SYSTEMS, EventTable, code_system_name
 from survlstm.data.sources.synthea_patients import CodedPatients
 from survlstm.data.sources.timestamps import ParsedTimes, has_time_of_day, parse_times, to_local
 
-# Event times are UTC and birth dates local: east of Greenwich a newborn's first visit has the day before its birth.
+# Event times are in UTC and birth dates are local days: east of Greenwich, the first visit of a newborn can be dated to
+# the day before its birth.
 _ZONE_SLACK = np.timedelta64(1, "D")
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?$"
+# What a message describes first: the dates, because their form is what an export most often gets wrong.
+_COLUMNS_AT_FAULT = (
+    ("time", (RowStatus.UNPARSABLE_DATE, RowStatus.IMPOSSIBLE_DATE)),
+    ("time", (RowStatus.NO_DATE,)),
+    ("subject", (RowStatus.UNKNOWN_PATIENT, RowStatus.NO_PATIENT)),
+    ("code", (RowStatus.NOT_A_CODE, RowStatus.NO_CODE)),
+    (None, (RowStatus.TOO_LONG, RowStatus.CONTROL_CHARACTER)),
+)
 
 
 @dataclass(frozen=True)
 class CodedRows:
-    """The rows of one table that are used; ``code`` and ``encounter`` number this table's own names.
+    """The used rows of one event table.
 
-    The encounter named "" stands for none.
+    Attributes:
+        count: The rows of the table by what happened to them.
+        warnings: Sentences for the user.
+        subject: Index of the patient among the subjects [event].
+        time: ``datetime64[s]`` [event], in UTC or in the zone that was given.
+        code: Index into ``code_names`` [event].
+        code_names: Different codes of this table, such as ``SNOMED/44054006``.
+        encounter: Index into ``encounter_names`` [event].
+        encounter_names: Different encounter ids of this table, a pyarrow array of strings; "" means no encounter.
+        numeric_value: The value of an observation [event], NaN where there is none.
     """
 
     count: TableCount
@@ -52,11 +70,24 @@ class CodedRows:
 
 
 def code_rows(
-    table: CsvTable, kind: EventTable, patients: CodedPatients, *, max_unusable_share: float, timezone: str | None
+    table: CsvTable,
+    event_table: EventTable,
+    patients: CodedPatients,
+    *,
+    max_unusable_share: float,
+    timezone: str | None,
 ) -> CodedRows:
-    """Code the usable rows, with times in ``timezone`` (None: in UTC).
+    """Check and code the rows of an event table.
 
-    Raises SourceError where more than ``max_unusable_share`` of the rows are unusable.
+    Args:
+        table: The columns, by the names in ``event_table.fields``.
+        event_table: What is known of this table: its name, columns and code system.
+        patients: The patients of the export.
+        max_unusable_share: Greatest share of unusable rows, 0 to 1.
+        timezone: IANA name of the zone to which times are converted; None leaves them in UTC.
+
+    Raises:
+        SourceError: More than ``max_unusable_share`` of the rows are unusable.
     """
     subjects, times, encounters = (table.columns[name] for name in ("subject", "time", "encounter"))
     subject = _subject_numbers(subjects.values, patients)[subjects.index]
@@ -65,25 +96,31 @@ def code_rows(
         moments = moments._replace(time=to_local(moments.time, timezone, is_timed=has_time_of_day(times.values)))
     time = moments.time[times.index]
     before_birth = time < patients.subjects.birth[subject] - _ZONE_SLACK
-    fates = check_rows(table.rows, _checks(table, patients, moments, before_birth))
-    count = count_rows(kind.name, fates, malformed=table.malformed)
+    statuses = check_rows(table.rows, _checks(table, patients, moments, before_birth))
+    count = count_rows(event_table.name, statuses, malformed=table.malformed)
 
     def example() -> str:
-        return describe_first_cell(table, "time", fates, RowStatus.UNPARSABLE_DATE, RowStatus.IMPOSSIBLE_DATE)
+        return describe_first_unusable_row(table, statuses, _COLUMNS_AT_FAULT)
 
     check_unusable_share(count, limit=max_unusable_share, example=example)
 
-    kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(fates == RowStatus.USED)
-    code, code_names, strange_systems = number_codes(table, kind, kept)
+    kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(statuses == RowStatus.USED)
+    code, code_names, unknown_systems = number_codes(table, event_table, kept)
     numeric_value, no_number = _numeric_values(table, kept)
     warnings = []
     if table.rows + table.malformed == 0:
         warnings.append(f"{table.path.name} has a header and no rows.")
-    if strange_systems:
-        warnings.append(f"{kind.name}: {strange_systems} rows have an unknown SYSTEM and were read as {kind.system}.")
+    if unknown_systems:
+        warnings.append(
+            f"{event_table.name}: {unknown_systems} rows have an unknown SYSTEM and were read as {event_table.system}. "
+            f"Known systems are {', '.join(CODE_SYSTEMS)}."
+        )
     if no_number:
-        warnings.append(f"{kind.name}: {no_number} rows of TYPE numeric have no number in VALUE.")
-    warnings += warn_of_spreadsheet_codes(kind.name, code_names, code)
+        warnings.append(
+            f"{event_table.name}: {no_number} rows of TYPE numeric have no number in VALUE and were read without "
+            "a value."
+        )
+    warnings += warn_of_spreadsheet_codes(event_table.name, code_names, code)
     return CodedRows(
         count,
         tuple(warnings),
@@ -98,6 +135,7 @@ def code_rows(
 
 
 def _subject_numbers(ids: pa.Array, patients: CodedPatients) -> Int32[np.ndarray, " value"]:
+    """Return the index of each id among the subjects, -1 for others."""
     return pc.fill_null(pc.index_in(ids, value_set=patients.ids), -1).to_numpy(zero_copy_only=False)
 
 
@@ -106,6 +144,7 @@ def _mask(values: pa.BooleanArray) -> Bool[np.ndarray, " value"]:
 
 
 def _checks(table: CsvTable, patients: CodedPatients, moments: ParsedTimes, before_birth: np.ndarray) -> list[RowCheck]:
+    """List the checks of an event table; a row gets the status of the first that hits it."""
     subjects, codes, times = (table.columns[name] for name in ("subject", "code", "time"))
     book_keeping = pa.array(sorted(BOOK_KEEPING), pa.string())
     left_out = _mask(pc.is_in(subjects.values, value_set=patients.left_out))
@@ -125,32 +164,46 @@ def _checks(table: CsvTable, patients: CodedPatients, moments: ParsedTimes, befo
 
 
 def number_codes(
-    table: CsvTable, kind: EventTable, kept: slice | np.ndarray
+    table: CsvTable, event_table: EventTable, kept: slice | np.ndarray
 ) -> tuple[Int32[np.ndarray, " event"], np.ndarray, int]:
-    """The kept rows' codes, the names that they number, and how many rows have a SYSTEM unknown here."""
+    """Give the codes of a table numbers and names.
+
+    Args:
+        table: The columns ``code`` and, if the table has it, ``system``.
+        event_table: What is known of this table.
+        kept: The rows to use, as an index of the rows.
+
+    Returns:
+        The code of each kept row as an index into the names; the names that occur, such as ``SNOMED/44054006``; and the
+        number of kept rows whose SYSTEM is unknown.
+    """
     codes = table.columns["code"]
     texts, pair = codes.values.to_pylist(), codes.index[kept]
-    systems, strange = [""], 0
+    systems, unknown = [""], 0
     if "system" in table.columns:
         column = table.columns["system"]
         known = [code_system_name(text) for text in column.values.to_pylist()]
         systems = sorted({name or "" for name in known})
         number = np.array([systems.index(name or "") for name in known], np.int32)
         stated = column.index[kept]
-        strange = int(np.count_nonzero(np.array([name is None for name in known], bool)[stated]))
-        # A pair of system and code gets one number, so that the rows are never looked at as text.
+        unknown = int(np.count_nonzero(np.array([name is None for name in known], bool)[stated]))
+        # A pair of system and code gets one number, so that the rows need not be compared as texts.
         pair = number[stated] * np.int32(len(texts)) + pair
     present = np.zeros(len(systems) * len(texts), bool)
     present[pair] = True
     used = np.flatnonzero(present)
-    names = [kind.code_name(texts[code % len(texts)], systems[code // len(texts)]) for code in used.tolist()]
+    names = [event_table.code_name(texts[code % len(texts)], systems[code // len(texts)]) for code in used.tolist()]
     numbering = (np.cumsum(present) - 1).astype(np.int32)
-    # Objects: in numpy's own texts each takes as much room as the longest, which may be anything here.
-    return numbering[pair], np.array(names, dtype=object), strange
+    # An array of objects: in numpy's own type for texts each takes as much memory as the longest, whatever its length.
+    return numbering[pair], np.array(names, dtype=object), unknown
 
 
 def _numeric_values(table: CsvTable, kept: slice | np.ndarray) -> tuple[Float32[np.ndarray, " event"], int]:
-    """VALUE as a number where TYPE says numeric, or where there is no TYPE; and how many of TYPE numeric have none."""
+    """Read VALUE as a number in rows of TYPE numeric, or in all rows if there is no TYPE.
+
+    Returns:
+        The numbers of the kept rows, NaN for none, and how many rows of TYPE numeric have none.
+    """
     if "value" not in table.columns:
         return np.full(len(table.columns["code"].index[kept]), np.nan, np.float32), 0
     values = table.columns["value"]

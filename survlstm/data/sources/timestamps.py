@@ -1,4 +1,4 @@
-"""Times written as text → seconds, checked one by one against the calendar."""
+"""Parse dates and times written as text, and check each of them against the calendar."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int64, UInt8
 
-# De-identified records lie as late as 2205 (MIMIC-IV), and MIMIC-III dates the birth of those over 89 three hundred
-# years before their care.
+# Dates of de-identified records are as late as 2205 (MIMIC-IV), and MIMIC-III dates the birth of patients over 89 to
+# 300 years before their care.
 FIRST_YEAR, LAST_YEAR = 1800, 2300
 
 _FORM = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?$"
@@ -21,10 +21,15 @@ _WIDTH_UTC = len("2020-01-31T12:34:56Z")
 
 
 class ParsedTimes(NamedTuple):
-    """``time`` is ``datetime64[s]`` in UTC, NaT where one of the three masks, which never overlap, says why.
+    """Parsed times; each NaT has its reason in exactly one of the three masks.
 
-    ``unparsable``: not of the form 2020-01-31 or 2020-01-31T12:34:56 (with fraction, Z or +01:00 if any);
-    ``impossible``: of that form, but no such day or hour, or outside the years FIRST_YEAR to LAST_YEAR.
+    Attributes:
+        time: ``datetime64[s]`` in UTC, NaT where the text can't be used.
+        missing: The text is empty.
+        unparsable: The text does not have the form 2020-01-31 or 2020-01-31T12:34:56, where a space may replace the T
+            and a fraction, Z or an offset such as +01:00 may follow.
+        impossible: The text has that form, but there is no such day or time of day, or the year is not in FIRST_YEAR to
+            LAST_YEAR.
     """
 
     time: np.ndarray
@@ -34,30 +39,40 @@ class ParsedTimes(NamedTuple):
 
 
 def parse_times(texts: pa.Array) -> ParsedTimes:
-    """Parse every text on its own, so that one bad value costs one value; a date alone means its midnight.
+    """Parse every text separately, so that a wrong text does not affect the others.
 
-    Neither pyarrow nor numpy does that: their casts stop at the first bad value, and ``strptime`` takes 30 February
-    for 1 March.
+    The casts of pyarrow and numpy can't be used, because they stop at the first wrong text, and ``strptime`` reads
+    30 February as 1 March.
+
+    Args:
+        texts: A pyarrow array of strings without spaces around them.
+
+    Returns:
+        The times and the reasons for those that are missing; a date without a time of day means midnight.
+
+    Example:
+        >>> parse_times(pa.array(["2020-01-31T12:34:56+01:00", "2020-02-30"])).time
+        array(['2020-01-31T11:34:56', 'NaT'], dtype='datetime64[s]')
     """
     missing = pc.equal(texts, "").to_numpy(zero_copy_only=False)
     matches = pc.match_substring_regex(texts, _FORM)
     well_formed = matches.to_numpy(zero_copy_only=False)
-    seconds, real = _on_the_calendar(_digits(pc.if_else(matches, texts, "1970-01-01")))
+    seconds, exists = _on_the_calendar(_digits(pc.if_else(matches, texts, "1970-01-01")))
     seconds = seconds - _offset_seconds(texts)
     time = seconds.astype("datetime64[s]")
     years = time.astype("datetime64[Y]").astype(np.int64) + 1970
-    usable = well_formed & real & (years >= FIRST_YEAR) & (years <= LAST_YEAR)
+    usable = well_formed & exists & (years >= FIRST_YEAR) & (years <= LAST_YEAR)
     time[~usable] = np.datetime64("NaT")
     return ParsedTimes(time, missing, ~missing & ~well_formed, well_formed & ~usable)
 
 
 def has_time_of_day(texts: pa.Array) -> Bool[np.ndarray, " value"]:
-    """Return True for texts that are longer than a date."""
+    """Mark the texts that are longer than a date."""
     return pc.greater(pc.utf8_length(texts), _WIDTH_DATE).to_numpy(zero_copy_only=False)
 
 
 def to_local(time: np.ndarray, timezone: str, *, is_timed: Bool[np.ndarray, " value"]) -> np.ndarray:
-    """Convert UTC to the local time of a zone.
+    """Convert times in UTC to the local time of a zone.
 
     Args:
         time: ``datetime64[s]``, NaT where there is none.
@@ -65,7 +80,8 @@ def to_local(time: np.ndarray, timezone: str, *, is_timed: Bool[np.ndarray, " va
         is_timed: False for days, which are local already.
 
     Returns:
-        ``datetime64[s]``. A time that falls on local midnight is moved by a second, because midnight stands for a day.
+        ``datetime64[s]``. A time that falls on local midnight is moved by one second, because midnight means that only
+        the day is known.
     """
     import pandas as pd
 
@@ -78,8 +94,8 @@ def to_local(time: np.ndarray, timezone: str, *, is_timed: Bool[np.ndarray, " va
     return result
 
 
-def _digits(texts: pa.Array) -> UInt8[np.ndarray, "value place"]:
-    """The first 19 characters as numbers; the zeros that fill up a date are its midnight."""
+def _digits(texts: pa.Array) -> UInt8[np.ndarray, "value character"]:
+    """Return the first 19 characters of each text as numbers; a date is filled up with zeros, which make midnight."""
     filled = pc.ascii_rpad(pc.utf8_slice_codeunits(texts, 0, _WIDTH), _WIDTH, padding="0")
     buffer = pa.concat_arrays([filled]).cast(pa.binary(_WIDTH)).buffers()[1]
     characters = np.frombuffer(buffer, np.uint8, count=_WIDTH * len(texts)) if len(texts) else np.empty(0, np.uint8)
@@ -87,14 +103,14 @@ def _digits(texts: pa.Array) -> UInt8[np.ndarray, "value place"]:
 
 
 def _on_the_calendar(
-    digits: UInt8[np.ndarray, "value place"],
+    digits: UInt8[np.ndarray, "value character"],
 ) -> tuple[Int64[np.ndarray, " value"], Bool[np.ndarray, " value"]]:
-    """Seconds since 1970, and whether there is such a day and such a time of day."""
+    """Return seconds since 1970, and whether the day and the time of day exist."""
 
     def number(start: int, stop: int) -> np.ndarray:
         total = digits[:, start].astype(np.int64)
-        for place in range(start + 1, stop):
-            total = total * 10 + digits[:, place]
+        for position in range(start + 1, stop):
+            total = total * 10 + digits[:, position]
         return total
 
     year, month, day = number(0, 4), number(5, 7), number(8, 10)
@@ -102,13 +118,13 @@ def _on_the_calendar(
     months = (year - 1970) * 12 + month - 1
     first_day = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     days_in_month = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first_day
-    real = (month >= 1) & (month <= 12) & (day >= 1) & (day <= days_in_month)
-    real &= (hour < 24) & (minute < 60) & (second < 60)
-    return (first_day + day - 1) * 86_400 + hour * 3600 + minute * 60 + second, real
+    exists = (month >= 1) & (month <= 12) & (day >= 1) & (day <= days_in_month)
+    exists &= (hour < 24) & (minute < 60) & (second < 60)
+    return (first_day + day - 1) * 86_400 + hour * 3600 + minute * 60 + second, exists
 
 
 def _offset_seconds(texts: pa.Array) -> Int64[np.ndarray, " value"]:
-    """How far each text's clock is ahead of UTC; 0 for Z and for none."""
+    """Return by how many seconds each text's clock is ahead of UTC; 0 for Z and where there is no offset."""
     seconds = np.zeros(len(texts), np.int64)
     if (pc.max(pc.binary_length(texts)).as_py() or 0) <= _WIDTH_UTC:
         return seconds

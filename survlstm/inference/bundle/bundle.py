@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 
-from survlstm.config.schema import RunConfig
-from survlstm.config.section import Section, Share, Text, Weight, as_yaml
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import Section, Share, Text, Weight, as_yaml
 from survlstm.config.validation import validate_stored
 from survlstm.data.features import FEATURES
 from survlstm.data.preprocessing_state import PreprocessingState

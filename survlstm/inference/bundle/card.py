@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from survlstm.config.schema import RunConfig
-from survlstm.config.section import SwapPoint
+from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
 from survlstm.report.formatting import MISSING
 from survlstm.report.task import outcome_banner

@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 from pydantic import Field, ValidationError
 
-from survlstm.config.section import Section
+from survlstm.config.schema.section import Section
 from survlstm.utils.errors import BundleError
 from survlstm.utils.stored_files import parse_json
 

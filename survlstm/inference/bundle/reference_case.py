@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64
 from torch import nn
 
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
 from survlstm.data.prepare import PreparedData
 from survlstm.data.ragged import flat_positions

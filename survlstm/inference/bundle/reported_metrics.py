@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from survlstm.config.section import Share
+from survlstm.config.schema.section import Share
 
 Count = Annotated[int, Field(ge=0)]
 Role = Literal["model", "oracle", "baseline"]

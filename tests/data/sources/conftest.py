@@ -1,4 +1,4 @@
-"""A tiny Synthea export, written table by table."""
+"""Fixture: a small Synthea export that a test writes table by table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ CONDITIONS = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION"
 
 @dataclass(frozen=True)
 class Export:
-    """A folder with patients.csv: anna, born in 1950, and bert, who lived from 1960 to 2000."""
+    """An export; the fixture has written patients.csv with anna, born in 1950, and bert, who lived from 1960 to 2000.
+
+    Attributes:
+        folder: Folder of the export.
+    """
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""read_descriptions: whose words a code gets, by the names that the events have."""
+"""Test read_descriptions: which text of an export describes a code."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_names_are_those_of_the_events(export):
         "2001-01-01,anna,e1, 119100 ,http://snomed.info/sct,a finding",
     ]
     export.write("allergies.csv", header, *lines)
-    found = described(export)
-    assert found == {
+    descriptions = described(export)
+    assert descriptions == {
         "RxNorm/119100": "a drug",
         "RxNorm/7984": "Penicillin V",
         "SNOMED/119100": "a finding",
         "SNOMED/84489001": "Mould",
     }
-    assert set(found) == set(export.read().events.codes.tolist())
+    assert set(descriptions) == set(export.read().events.codes.tolist())
 
 
 def test_tables_without_the_column_are_passed_over(export):
@@ -89,7 +89,7 @@ def test_the_real_export_row_by_row():
         with gzip.open(DATA / "cohort_106" / f"{table}.csv.gz", "rt", encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
                 expected[f"{EVENT_TABLES[table].system}/{row['CODE']}"][row["DESCRIPTION"]] += 1
-    found = read_descriptions(DATA / "cohort_106", tables)
-    assert found == {code: min(texts, key=lambda text: (-texts[text], text)) for code, texts in expected.items()}
-    assert found["SNOMED/44054006"] == "Diabetes mellitus type 2 (disorder)"
-    assert set(found) == set(SyntheaSource(str(DATA / "cohort_106"), tables, 0.0).read().events.codes.tolist())
+    descriptions = read_descriptions(DATA / "cohort_106", tables)
+    assert descriptions == {code: min(texts, key=lambda text: (-texts[text], text)) for code, texts in expected.items()}
+    assert descriptions["SNOMED/44054006"] == "Diabetes mellitus type 2 (disorder)"
+    assert set(descriptions) == set(SyntheaSource(str(DATA / "cohort_106"), tables, 0.0).read().events.codes.tolist())

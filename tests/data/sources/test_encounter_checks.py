@@ -1,4 +1,4 @@
-"""What the reader says of entries and the encounters they name."""
+"""Test the warnings on entries and the encounters that they name."""
 
 import logging
 
@@ -10,6 +10,7 @@ TIMED = "START,STOP,PATIENT,ENCOUNTER,CODE"
 
 
 def written(export, *, encounters, procedures=(), conditions=()):
+    """Write the three tables, and return the export."""
     export.write("encounters.csv", ENCOUNTERS, *encounters)
     export.write("procedures.csv", TIMED, *procedures)
     export.conditions(*(f"{line},text" for line in conditions))

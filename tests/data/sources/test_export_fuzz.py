@@ -1,4 +1,4 @@
-"""Mutated exports: every row is used or counted, what can't be read is refused in a sentence, and no cell is quoted."""
+"""Test randomly changed exports: rows are used or counted, errors are SourceErrors, and no message quotes a cell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.sentinels import BREAKS, leaked, plant, planted_table
 ALL = tuple(EVENT_TABLES)
 TABLES = ("patients", "encounters", "conditions", "observations")
 ROWS = 12
-# What people, spreadsheets, databases and broken disks put into a cell or between two.
+# Bytes that people, spreadsheets, databases and damaged disks write into a cell or between two cells.
 PIECES = [
     b"", b" ", b"\t", b",", b";", b'"', b'""', b"'", b"\n", b"\r\n", b"\r", b"\0", b"\x1a", b"\xff", b"\xc3",
     b"\xc3\xa9", b"\xef\xbb\xbf", b"\xef\xb7\x90", b"\xe2\x80\xa8", b"\xf0\x9f\x98\x80", b"NULL", b"NaN", b"N/A", b"-",
@@ -33,20 +33,21 @@ PIECES = [
 
 
 def splice(content: bytes, chance: random.Random) -> bytes:
-    """Put one of ``PIECES`` between two bytes, over a cell, or over a few bytes."""
+    """Insert one of ``PIECES`` between two bytes, or replace a cell or a few bytes by it."""
     start = chance.randrange(len(content) + 1)
     stop = start + chance.choice([0, 0, 1, 5, 40])
     if chance.random() < 0.4:
-        # Over a whole cell.
+        # Replace the whole cell.
         start = content.rfind(b",", 0, start) + 1
         stop = next(
-            (place for place in range(start, len(content)) if content[place : place + 1] in b",\n"), len(content)
+            (position for position in range(start, len(content)) if content[position : position + 1] in b",\n"),
+            len(content),
         )
     return content[:start] + chance.choice(PIECES) + content[stop:]
 
 
 def shuffle_lines(content: bytes, chance: random.Random) -> bytes:
-    """Drop, repeat or move lines, the header among them."""
+    """Remove, repeat or move lines, including the header."""
     lines = content.splitlines(keepends=True)
     for _ in range(chance.randrange(1, 4)):
         if lines:
@@ -57,11 +58,12 @@ def shuffle_lines(content: bytes, chance: random.Random) -> bytes:
 
 
 def cut(content: bytes, chance: random.Random) -> bytes:
+    """Keep only the bytes up to a random position."""
     return content[: chance.randrange(len(content) + 1)]
 
 
 def mutate(folder: Path, chance: random.Random) -> None:
-    """One to six changes to one or two tables."""
+    """Make one to six changes to one or two tables."""
     for table in chance.sample(TABLES, chance.choice([1, 1, 2])):
         path = folder / f"{table}.csv"
         if chance.random() < 0.3:
@@ -75,7 +77,7 @@ def mutate(folder: Path, chance: random.Random) -> None:
 
 
 def lines_after_the_header(folder: Path, table: str) -> int | None:
-    """How many rows a plain file must give; None where quotes or another name say otherwise."""
+    """Return how many rows a file must give; None if it contains quotes or is not at its usual path."""
     path = folder / f"{table}.csv"
     if not path.is_file() or b'"' in (content := path.read_bytes()):
         return None
@@ -83,6 +85,7 @@ def lines_after_the_header(folder: Path, table: str) -> int | None:
 
 
 def check_reading(reading: SourceData, folder: Path) -> None:
+    """Assert what holds for every export that was read: rows add up, ids and codes are short and printable."""
     patients, *tables = reading.tables
     for count in reading.tables:
         assert count.rows_read == count.rows_used + sum(count.left_out.values()) + sum(count.unusable.values())
@@ -108,17 +111,17 @@ def read_in_parts(folder: Path, into: Path):
 
 
 def fuzz_once(seed: int, folder: Path, caplog) -> bool:
-    """Whether the export of this seed was read; else it was refused."""
+    """Mutate and read one export; return True if it was read and False if it was refused."""
     caplog.set_level(logging.DEBUG)
     chance = random.Random(seed)
     cells = plant(folder, tables=TABLES, rows=ROWS)
     mutate(folder, chance)
-    said, reading = [], None
+    messages, reading = [], None
     try:
         reading = SyntheaSource(str(folder), ALL, 1.0).read()
-        said += [*reading.warnings, *map(str, reading.tables)]
+        messages += [*reading.warnings, *map(str, reading.tables)]
     except SourceError as error:
-        said += traceback.format_exception(error)
+        messages += traceback.format_exception(error)
     if reading is not None:
         check_reading(reading, folder)
         assert read_in_parts(folder, folder / "parts") == reading.tables
@@ -126,13 +129,14 @@ def fuzz_once(seed: int, folder: Path, caplog) -> bool:
         list(read_descriptions(folder, ALL))
         SyntheaSource(str(folder), ALL, 0.0).read()
     except SourceError as error:
-        said += traceback.format_exception(error)
-    assert leaked("".join(said) + caplog.text, cells) == []
+        messages += traceback.format_exception(error)
+    assert leaked("".join(messages) + caplog.text, cells) == []
     caplog.clear()
     return reading is not None
 
 
 def fuzz(seeds: range, tmp_path: Path, caplog) -> int:
+    """Run ``fuzz_once`` for every seed, and return how many exports were read."""
     read = 0
     for seed in seeds:
         try:

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an export: no message, no warning and no traceback quotes a cell of it."""
+"""Test that no message, warning or traceback quotes a cell of an export, whatever is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from survlstm.utils.errors import SourceError
 from tests.sentinels import BREAKS, TABLES, leaked, plant, planted_table
 
 ALL = tuple(EVENT_TABLES)
-# One table of people, one whose encounters are ids, one with an encounter, one with values.
+# The table of patients, that of encounters, one that names encounters, and one with values.
 FEW = ("patients", "encounters", "conditions", "observations")
-# Breaks that leave a table as sound as before, or that no reader can see.
+# Breaks that leave a table readable, or that can't be detected.
 READ = {"sound", "semicolons", "capitals", "description and encounter swapped"}
 
 
-def refusal_of(job, said):
-    """The error of a job that may be refused, as verbose=true shows it; None where it ends well."""
+def refusal_of(job, messages):
+    """Run a job; return its SourceError or None, and append its result or traceback to ``messages``."""
     try:
-        said.append(str(job()))
+        messages.append(str(job()))
     except SourceError as error:
-        said += traceback.format_exception(error)
+        messages += traceback.format_exception(error)
         return error
     return None
 
@@ -48,22 +48,22 @@ def described(folder):
 
 
 def check(folder, how, tables, caplog, *, limits, split):
-    """Break each table in turn; returns how often a reading was refused, by limit."""
+    """Break each table in turn, and return how often reading was refused, by limit."""
     caplog.set_level(logging.DEBUG)
     refused = Counter()
     for table in tables:
         there = folder / table
         cells = plant(there, tables=tables)
         BREAKS[how](there / f"{table}.csv", planted_table(table, rows=6))
-        said: list[str] = []
+        messages: list[str] = []
         for limit in limits:
             source = SyntheaSource(str(there), ALL, limit)
-            refused[limit] += refusal_of(lambda source=source: counts_and_warnings(source), said) is not None
+            refused[limit] += refusal_of(lambda source=source: counts_and_warnings(source), messages) is not None
         if split:
-            refusal_of(lambda there=there: split_and_read(there, folder / "parts"), said)
-        # The texts that bundles and pages show: of codes that occur often enough for a vocabulary.
-        refusal_of(lambda there=there: [text for code, text in described(there) if "/7391" in code], said)
-        assert leaked("".join(said) + caplog.text, cells) == [], table
+            refusal_of(lambda there=there: split_and_read(there, folder / "parts"), messages)
+        # Bundles and pages show descriptions, but only of codes that are frequent enough for the vocabulary.
+        refusal_of(lambda there=there: [text for code, text in described(there) if "/7391" in code], messages)
+        assert leaked("".join(messages) + caplog.text, cells) == [], table
         caplog.clear()
     return refused
 

@@ -1,4 +1,4 @@
-"""shards: the parts of an export are the whole again, in bounded memory, and nothing is left behind."""
+"""Test shards: the parts together equal the whole export, memory is bounded, and no temporary file remains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_in_parts(path: Path, into: Path, *, subjects_at_once: int):
 
 
 def columns(events: Events):
-    """The events subject by subject, in the order in which they were read, and their encounters."""
+    """Return the columns of the events, sorted by subject and otherwise in the order of reading, and the encounters."""
     order = np.argsort(events.subject, kind="stable")
     names = (events.subjects.subject_id[events.subject], events.codes[events.code], events.time)
     return [array[order] for array in (*names, events.numeric_value)], events.encounter[order]
@@ -50,20 +50,22 @@ def assert_parts_are_the_whole(path: Path, into: Path, *, subjects_at_once: int)
     assert split.subjects == len(expected.events.subjects)
     assert counts == expected.tables
     parts = [columns(reading.events) for reading in readings]
-    wanted, encounter = columns(expected.events)
-    for number, array in enumerate(wanted):
+    expected_columns, encounter = columns(expected.events)
+    for number, array in enumerate(expected_columns):
         np.testing.assert_array_equal(np.concatenate([each[0][number] for each in parts]), array)
     offsets = np.cumsum([0, *(each[1].max(initial=-1) + 1 for each in parts)])
-    found = np.concatenate([np.where(part[1] < 0, -1, part[1] + o) for part, o in zip(parts, offsets, strict=False)])
-    np.testing.assert_array_equal(found < 0, encounter < 0)
-    pairs = np.unique(np.column_stack([found, encounter]), axis=0)
-    assert len(pairs) == len(np.unique(found)) == len(np.unique(encounter))
+    joined_encounter = np.concatenate(
+        [np.where(part[1] < 0, -1, part[1] + o) for part, o in zip(parts, offsets, strict=False)]
+    )
+    np.testing.assert_array_equal(joined_encounter < 0, encounter < 0)
+    pairs = np.unique(np.column_stack([joined_encounter, encounter]), axis=0)
+    assert len(pairs) == len(np.unique(joined_encounter)) == len(np.unique(encounter))
     assert list(into.iterdir()) == []
 
 
 @pytest.fixture
 def several(export):
-    """Five patients, one of them unusable; rows out of order, of nobody, of strangers, and of a wrong width."""
+    """Write five patients, one of them unusable, and unsorted rows: also malformed, of no or of unknown patients."""
     people = ["eva,1970-01-01,,E", "dan,1940-01-01,,D", "carl,,,C", "short", "bert,1960-05-05,2010-01-01,B"]
     export.write("patients.csv", "Id,BIRTHDATE,DEATHDATE,FIRST", *people, "anna,1950-01-01,,A")
     export.conditions(
@@ -100,16 +102,16 @@ def test_every_part_has_its_subjects(several, tmp_path_factory):
         "patients": 1,
         "conditions": 1,
     }
-    # Strangers are counted, and not all in one part.
+    # Rows of unknown patients are counted, and not all in one part.
     unknown = [reading.tables[1].unusable["unknown patient"] for reading in readings]
     assert unknown == [1, 1]
 
 
-def test_an_empty_table_is_told_once_and_subjects_without_events_are_no_error(several, tmp_path_factory):
+def test_an_empty_table_is_one_warning_and_subjects_without_events_are_no_error(several, tmp_path_factory):
     several.conditions("2001-02-03,,eva,e5,44054006,Diabetes")
     _, readings, _ = read_in_parts(several.folder, tmp_path_factory.mktemp("into"), subjects_at_once=1)
-    said = [reading.warnings for reading in readings]
-    assert sum("devices.csv has a header and no rows." in warnings for warnings in said) == 1
+    warnings = [reading.warnings for reading in readings]
+    assert sum("devices.csv has a header and no rows." in part for part in warnings) == 1
     # anna, bert, dan and eva; bert has none.
     assert [len(reading.events) > 0 for reading in readings] == [True, False, True, True]
 
@@ -169,13 +171,13 @@ def test_what_cannot_be_read_says_so_as_reading_does(export, tmp_path_factory, c
         split_into_shards(export.folder, tables=TABLES, subjects_at_once=1, into=into),
     ):
         pass
-    # Reading block by block, pyarrow can say which row it is.
+    # pyarrow names the row only if it reads block by block.
     assert str(split.value).replace("Row #2: ", "") == str(read.value)
     assert list(into.iterdir()) == []
 
 
 def test_cut_short_gzip(export, tmp_path_factory):
-    # Longer than what is read before the first block is handed out.
+    # The file is longer than what is read before the first block is returned.
     path = export.write("conditions.csv.gz", HEADER, *(f"2001-02-03,,anna,e{n},{n * n},d" for n in range(200_000)))
     path.write_bytes(path.read_bytes()[:-9])
     into = tmp_path_factory.mktemp("into")
@@ -233,7 +235,7 @@ def test_a_full_disk(export, tmp_path_factory):
 
 
 def peak_of(work) -> int:
-    """The most bytes that Python, numpy and Arrow held at once, beyond what they held before."""
+    """Return the most bytes that Python, numpy and Arrow held at once while ``work`` ran, beyond those held before."""
     default = pa.default_memory_pool()
     pool = pa.proxy_memory_pool(default)
     pa.set_memory_pool(pool)
@@ -257,7 +259,7 @@ def test_memory_does_not_grow_with_the_export(export, tmp_path_factory):
             assert len(split.folders) == 50
             assert sum(len(whole(folder).events) for folder in split.folders) == 300_000
 
-    # Of this table all blocks may be read ahead as bytes, which is what remains; a longer one takes no more.
+    # All blocks of this table may be read ahead as bytes, which takes this memory; a longer table takes no more.
     assert peak_of(in_parts) < peak_of(lambda: whole(export.folder)) / 2
 
 

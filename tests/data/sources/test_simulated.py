@@ -1,4 +1,4 @@
-"""simulated_cohort: made once, mended when broken, and a cohort that another run finished meanwhile is left alone."""
+"""Test simulated_cohort: it simulates once, replaces a damaged cohort, and keeps one that another run has finished."""
 
 import logging
 import shutil
@@ -12,7 +12,7 @@ from survlstm.utils.errors import ConfigError
 SETTINGS = {"patients": 5, "seed": 0, "history_years": 10.0, "end_date": "2024-04-01"}
 
 
-def test_made_once_and_told(tmp_path, caplog):
+def test_a_cohort_is_simulated_once_and_the_log_says_so(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="survlstm"):
         first, again = (simulated_cohort(tmp_path, **SETTINGS) for _ in range(2))
     assert first == again
@@ -48,7 +48,7 @@ def test_a_cohort_with_a_changed_cell_is_made_anew(tmp_path, caplog):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_cache_that_is_removed_during_the_simulation_is_told(tmp_path, monkeypatch):
+def test_a_cache_that_is_removed_during_the_simulation_is_an_error(tmp_path, monkeypatch):
     simulate = survlstm.simulation.simulate_cohort
 
     def during(output, **settings):

@@ -1,4 +1,4 @@
-"""Other spellings of a Synthea table: read and told where there is one way to read them, else counted."""
+"""Test tables written unlike Synthea's: read and logged if they are unambiguous, otherwise counted or refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unusable(reading, table="conditions"):
     return next(count.unusable for count in reading.tables if count.table == table)
 
 
-def words_of(caplog):
+def log_messages(caplog):
     return [record.getMessage() for record in caplog.records]
 
 
@@ -42,7 +42,7 @@ def test_other_separators_are_read_and_named(export, caplog, separator, word):
         events = export.read().events
     assert events.codes.tolist() == ["SNOMED/44054006"]
     assert [
-        f"{table}.csv: columns separated by {word}" in words_of(caplog) for table in ("patients", "conditions")
+        f"{table}.csv: columns separated by {word}" in log_messages(caplog) for table in ("patients", "conditions")
     ] == [
         True,
         True,
@@ -54,12 +54,12 @@ def test_column_names_in_another_case_are_read_and_named(export, caplog):
     export.write("patients.csv", "id,birthdate,DeathDate", "anna,1950-01-01,")
     with caplog.at_level(logging.INFO, logger="survlstm"):
         assert len(export.read().events) == 1
-    assert "conditions.csv: 4 column names in another case, or with spaces around them" in words_of(caplog)
+    assert "conditions.csv: 4 column names in another case, or with spaces around them" in log_messages(caplog)
 
 
 def test_two_columns_of_one_name_in_two_cases_are_refused(export):
     export.write("conditions.csv", "START,patient,Patient,ENCOUNTER,CODE", "2001-02-03,anna,anna,e1,1")
-    with pytest.raises(SourceError, match="must name each column once; PATIENT stands there twice"):
+    with pytest.raises(SourceError, match="must name each column once; its header names PATIENT more than once"):
         export.read()
 
 
@@ -70,10 +70,10 @@ def test_a_word_for_missing_is_an_empty_cell(export, caplog, word):
     with caplog.at_level(logging.INFO, logger="survlstm"):
         reading = export.read()
     assert np.isnat(reading.events.subjects.death).tolist() == [True, True, False]
-    # Entries of two people without an encounter must not meet in one of that name.
+    # Entries of two patients must not share an encounter whose name is the word.
     assert reading.events.encounter.tolist() == [-1, -1]
-    told = [text for text in words_of(caplog) if "hold a word for a missing value" in text]
-    assert [text.split(" hold")[0] for text in told] == (
+    logged = [text for text in log_messages(caplog) if "hold a word for a missing value" in text]
+    assert [text.split(" hold")[0] for text in logged] == (
         ["patients.csv: 2 cells of DEATHDATE", "conditions.csv: 2 cells of ENCOUNTER"] if word.strip() else []
     )
 
@@ -96,7 +96,7 @@ def test_no_advice_selects_the_cohort_by_outcome(export, deaths):
         export.read()
     assert "DO NOT raise data.source.max_unusable_share" in str(refused.value)
     assert "max_unusable_share=" not in str(refused.value)
-    # Whoever raises it all the same is told loudly, in the report too.
+    # A user who raises the limit all the same gets a warning, also in the report.
     (warning,) = export.read(max_unusable_share=0.85).warnings
     assert warning.startswith("SELECTED BY OUTCOME: 85 of 100 patients are left out")
 
@@ -117,7 +117,7 @@ def test_an_id_or_a_code_has_a_longest(export, column, length):
     export.conditions(*[ROW] * 150, ",".join(cells), *[ROW] * 150)
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     (reason,) = unusable(export.read())
-    # Of a row that is longer than two blocks of the parser only the ends are left.
+    # A row that is longer than two blocks of the parser loses its middle.
     assert reason in ({LONG} if length < 2**21 else {LONG, "malformed row"})
     assert time.monotonic() - began < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
@@ -163,7 +163,7 @@ def test_a_malformed_row_that_is_not_utf8_is_counted_and_the_run_goes_on(export)
     assert reading.tables[1].rows_used == 301
 
 
-def test_a_cell_that_is_not_utf8_is_told_by_its_place(export):
+def test_a_cell_that_is_not_utf8_is_located(export):
     lines = [HEADER, "", ROW, "a,b", "2001-02-03,,andré,e1,44054006,d", "2001-02-03,,andré,e1,44054006,d"]
     export.write("conditions.csv", *lines, encoding="latin-1")
     match = r"column PATIENT holds bytes that are not UTF-8 in 2 rows, the first in line 5\. Save it as UTF-8"
@@ -171,7 +171,7 @@ def test_a_cell_that_is_not_utf8_is_told_by_its_place(export):
         export.read()
 
 
-def test_only_who_reads_texts_needs_them_in_utf8(export):
+def test_only_columns_that_are_read_must_be_utf8(export):
     from survlstm.data.sources.descriptions import read_descriptions
 
     export.write("conditions.csv", HEADER, *["2001-02-03,,anna,e1,44054006,Ménière"] * 2, encoding="cp1252")
@@ -191,25 +191,25 @@ def test_what_is_split_over_blocks_is_whole(export):
 
 
 @pytest.mark.parametrize(
-    ("codes", "said"),
+    ("codes", "start"),
     [
-        (["1.24171E+14", "1,2E+15", "4e8"], "3 codes in 3 rows read like 1.2E+14"),
-        (["44054006.0"], "1 codes in 1 rows read like 44054006.0"),
+        (["1.24171E+14", "1,2E+15", "4e8"], "3 codes in 3 rows look like 1.2E+14"),
+        (["44054006.0"], "1 codes in 1 rows look like 44054006.0"),
         (
             ["10939881000119100", "10939881000119100", "1234567890123400000"],
             "2 codes in 3 rows have more than 15 digits",
         ),
     ],
 )
-def test_codes_that_a_spreadsheet_made_are_counted(export, codes, said):
+def test_codes_that_a_spreadsheet_made_are_counted(export, codes, start):
     export.conditions(ROW, *(f'2001-02-03,,anna,e1,"{code}",d' for code in codes))
     (warning,) = export.read().warnings
-    assert warning.startswith(f"conditions: {said}")
+    assert warning.startswith(f"conditions: {start}")
     assert "10939881000119100" not in warning
 
 
-def test_sound_codes_are_no_work_of_a_spreadsheet():
-    # Real identifiers of SNOMED with 16 and 17 digits; the third ends in zero, as its check digit has it.
+def test_sound_codes_are_not_taken_for_those_of_a_spreadsheet():
+    # Real SNOMED identifiers with 16 and 17 digits; the check digit of the third is zero.
     names = [f"SNOMED/{code}" for code in ("10939881000119105", "16335031000119103", "1010311000000100", "44054006")]
     assert (
         warn_of_spreadsheet_codes("conditions", [*names, "LOINC/1-1", "RxNorm/310"], np.arange(6, dtype=np.int32)) == []

@@ -1,4 +1,4 @@
-"""What a small Synthea export becomes: codes, times, encounters, values, and the count of every row."""
+"""Test SyntheaSource on small exports: codes, times, encounters, values, and counts of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROW = "2001-02-03,,anna,e1,44054006,Diabetes"
 
 
 def rows(reading: SourceData) -> list[tuple[str, str, str, int]]:
-    """Subject, code, time and encounter of every event, in a fixed order."""
+    """Return subject, code, time and encounter of every event, sorted."""
     events = reading.events
     names = events.subjects.subject_id[events.subject], events.codes[events.code]
     return sorted(zip(*(array.tolist() for array in names), events.time.astype(str), events.encounter, strict=True))
@@ -132,7 +132,10 @@ def test_an_unknown_system_is_read_as_the_tables_own_and_counted(export):
     export.write("conditions.csv", header, *["2001-01-01,anna,e1,ICD-10,44054006"] * 3)
     reading = export.read()
     assert reading.events.codes.tolist() == ["SNOMED/44054006"]
-    assert reading.warnings == ("conditions: 3 rows have an unknown SYSTEM and were read as SNOMED.",)
+    assert reading.warnings == (
+        "conditions: 3 rows have an unknown SYSTEM and were read as SNOMED. "
+        "Known systems are CVX, LOINC, RxNorm, SNOMED.",
+    )
 
 
 def test_encounters_share_one_numbering_and_empty_is_none(export):
@@ -148,7 +151,9 @@ def test_values_are_numbers_only_where_the_type_says_so(export):
     export.write("observations.csv", header, *(f"2001-01-01,anna,e1,8302-2,{value}" for value in values))
     reading = export.read()
     np.testing.assert_array_equal(reading.events.numeric_value, [1.5, -20, np.nan, np.nan, np.nan])
-    assert reading.warnings == ("observations: 1 rows of TYPE numeric have no number in VALUE.",)
+    assert reading.warnings == (
+        "observations: 1 rows of TYPE numeric have no number in VALUE and were read without a value.",
+    )
 
 
 def test_values_without_a_type_are_numbers_where_they_parse(export):
@@ -270,6 +275,7 @@ def test_tables_not_asked_for_are_not_read_but_named(export, caplog):
 
 
 def yearly_visits(export, first_year: int, subjects: int = 30) -> None:
+    """Write an export in which every subject has one entry a year from ``first_year`` to 2020."""
     names = [f"p{number:02}" for number in range(subjects)]
     export.patients(*(f"{name},1950-01-01,,X" for name in names))
     export.conditions(

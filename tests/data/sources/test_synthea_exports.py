@@ -1,4 +1,4 @@
-"""The real exports of four years, against counts taken row by row with the csv module."""
+"""Test SyntheaSource on Synthea's own exports of four years, against counts made row by row with the csv module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are the tables of an export, and every sentence for what can't be read as one."""
+"""Test which files of a folder are read as tables of an export, and the messages for those that can't be read."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ OTHER = "2001-02-04,,bert,e2,38341003,Hypertension"
 
 
 def events(reading):
-    found = reading.events
-    return sorted(zip(found.subjects.subject_id[found.subject], found.codes[found.code], strict=True))
+    """Return subject and code of every event, sorted."""
+    table = reading.events
+    return sorted(zip(table.subjects.subject_id[table.subject], table.codes[table.code], strict=True))
 
 
 @pytest.fixture
 def expected(export):
-    """The events of both rows in one file, which is gone again."""
+    """Return the events of both rows, read from one file that is then removed."""
     export.conditions(ROW, OTHER)
-    found = events(export.read())
+    both = events(export.read())
     (export.folder / "conditions.csv").unlink()
-    return found
+    return both
 
 
 @pytest.mark.parametrize("name", ["CONDITIONS.CSV", "Conditions.csv", "CONDITIONS.CSV.GZ", "conditions.Csv.gz"])
@@ -109,7 +110,8 @@ def test_a_row_is_found_in_its_part(export):
     export.write("conditions-1.csv", HEADER, *[ROW] * 3)
     export.write("conditions-2.csv", HEADER, ROW, "", "x,y", ROW.replace("2001-02-03", "soon"))
     with pytest.raises(
-        SourceError, match=r"The first is in line 5 of conditions-2\.csv, whose START is 4 characters of"
+        SourceError,
+        match=r"The first row with 'unparsable date' is line 5 of conditions-2\.csv, whose START is 4 characters of",
     ):
         export.read()
 
@@ -163,12 +165,12 @@ def test_a_file_that_may_not_be_read(export, monkeypatch):
 
     path = export.conditions(ROW)
 
-    def forbidden(name, **words):
+    def forbidden(name, **options):
         if str(name) == str(path):
             raise PermissionError(13, "Permission denied", str(path))
-        return opened(name, **words)
+        return input_stream(name, **options)
 
-    opened = pa.input_stream
+    input_stream = pa.input_stream
     monkeypatch.setattr(pa, "input_stream", forbidden)
     with pytest.raises(SourceError, match=r"conditions\.csv can't be read; the system says: Permission denied"):
         export.read()

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from survlstm.config.compose import check_overrides
-from survlstm.config.schema import RunConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.data.prepare import CohortFlow
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.diagnostics import DiagnosticContext, run_diagnostics

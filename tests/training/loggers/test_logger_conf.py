@@ -4,7 +4,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from survlstm.config.schema import conf_dir
+from survlstm.config.conf_dir import conf_dir
 from survlstm.training.loggers.background import BackgroundLogger
 from tests.training.loggers.mlflow_life import needs_mlflow
 

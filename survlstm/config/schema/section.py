@@ -1,4 +1,4 @@
-"""What every section of a config is: validated, typed and frozen, with no key but its own."""
+"""Base classes and value types of all config schemas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field
 
-# What NumPy and torch count with, in every place.
+# The largest integer that NumPy and torch accept in all the places where a config value is used.
 LARGEST_INT = 2**31 - 1
 PositiveInt = Annotated[int, Field(gt=0, le=LARGEST_INT)]
 Size = Annotated[int, Field(gt=0, le=16384)]
@@ -19,9 +19,11 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    """Unknown keys are errors, nothing is converted, nothing changes after validation.
+    """A validated, typed and frozen section of a config; unknown keys are errors and no type is converted.
 
-    ``is_plain`` says that no text in a config of this kind is an interpolation once it is validated.
+    Attributes:
+        is_plain: Whether no text of a validated config may be an interpolation. Only a config whose texts are
+            overrides, composed later, sets it to False.
     """
 
     is_plain: ClassVar[bool] = True
@@ -33,7 +35,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 class SwapPoint(Section):
-    """A section that becomes an object: its ``_target_`` says of which class, one of those that its schema names."""
+    """A section that is instantiated; its ``_target_`` names one of the classes that its schema allows."""
 
     def settings(self) -> dict[str, Any]:
         """Return the section with its ``_target_``, as configs write it."""
@@ -41,10 +43,10 @@ class SwapPoint(Section):
 
 
 def format_override_value(value: float | None) -> str:
-    """A number as an override would have it."""
+    """Format a number or None as the value of an override."""
     return "null" if value is None else f"{value:g}"
 
 
 def as_yaml(config: Section) -> str:
-    """A validated config as the YAML that a run keeps beside its results."""
+    """Format a validated config as the YAML that a run stores beside its results."""
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(by_alias=True)))

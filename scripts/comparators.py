@@ -1,6 +1,6 @@
-"""Cohort and outcomes → the model beside its baselines, with intervals: the tables of docs/contenders.md.
+"""Compare the model with its baselines for several outcomes and clocks: the tables of docs/comparisons.md.
 
-    python scripts/contenders.py [real=DIR] [cohort=cohort_1000] [outcomes=synthetic,death] [clocks=visit] [override …]
+    python scripts/comparators.py [real=DIR] [cohort=cohort_1000] [outcomes=synthetic,death] [clocks=visit] [override …]
 
 ``real`` is a folder that holds the cohort as a real export; without it its built-in twin is run.
 """

@@ -1,0 +1,27 @@
+"""``survlstm compare``: compare finished runs on the test subjects that they share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from survlstm.cli.hydra_command import split_run_folders
+from survlstm.cli.usage import HELP_FLAGS, USAGE
+from survlstm.config.compose import check_overrides, refuse_sweep
+from survlstm.config.schema.commands import CompareConfig
+from survlstm.utils.logs import logging_to
+
+
+def run(arguments: list[str]) -> None:
+    """Compare the runs whose folders are named."""
+    refuse_sweep("compare", "makes one comparison", arguments)
+    if HELP_FLAGS & set(arguments):
+        sys.stdout.write(USAGE)
+        return
+    folders, overrides = split_run_folders(arguments)
+    (config,) = check_overrides("compare", overrides, CompareConfig)
+    # pandas and scipy are imported with it, which takes seconds that a wrong override need not wait for.
+    from survlstm.runs.compare import compare_runs
+
+    with logging_to(None):
+        compare_runs([Path(folder).expanduser() for folder in folders], config)

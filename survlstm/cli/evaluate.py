@@ -1,0 +1,42 @@
+"""``survlstm evaluate``: evaluate a finished run again, or on another cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from survlstm.cli.hydra_command import run_folder, run_with_hydra
+from survlstm.config.compose import check_overrides, refuse_sweep
+from survlstm.config.overrides import normalise_arguments, read_flags
+from survlstm.config.schema.commands import EvaluateConfig
+from survlstm.config.validation import validate
+from survlstm.runs.folder import refuse_unusable
+from survlstm.utils.logs import logging_to, run_reporting_errors
+
+
+def run(arguments: list[str]) -> None:
+    """Evaluate a finished run in a new folder."""
+    arguments = normalise_arguments(arguments)
+    refuse_sweep("evaluate", "evaluates one run", arguments)
+    overrides = read_flags(arguments).overrides
+    if any(word.startswith("data.") for word in overrides) and not any(word.startswith("data=") for word in overrides):
+        # data.path alone is enough in train, where a group of data is chosen by default; here none is.
+        arguments.append("data=synthea")
+    for config in check_overrides("evaluate", arguments, EvaluateConfig):
+        refuse_unusable(Path(config.output_dir))
+    run_with_hydra("evaluate", arguments, _evaluate)
+
+
+def _evaluate(composed: DictConfig) -> None:
+    from survlstm.runs.evaluate import evaluate
+
+    folder = run_folder()
+    config = validate(composed, EvaluateConfig).model_copy(update={"output_dir": str(folder)})
+
+    def job() -> None:
+        refuse_unusable(folder)
+        with logging_to(folder / "evaluation.log"):
+            evaluate(config, folder)
+
+    run_reporting_errors(job, verbose=config.verbose)

@@ -1,0 +1,101 @@
+"""Compose and validate the config of a command, run the command and report its errors."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from survlstm.cli.usage import HELP_FLAGS
+from survlstm.config.compose import check_overrides, refuse_sweep
+from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.section import SectionT
+from survlstm.utils.logs import logging_to, run_reporting_errors
+
+
+def run_with_hydra(
+    config_name: str, arguments: list[str], job: Callable[[DictConfig], None], *, program: str | None = None
+) -> None:
+    """Let Hydra parse the arguments, compose the config, make the run folder and call the job.
+
+    Args:
+        config_name: A file of ``conf/``, without its suffix.
+        arguments: The flags and overrides of the command line.
+        job: Called with the composed config; once per job of a sweep.
+        program: The program's name in Hydra's own texts; None means ``survlstm`` and the config's name.
+    """
+    sys.argv = [program or f"survlstm {config_name}", *arguments]
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+
+
+def run_folder() -> Path:
+    """Return the folder that Hydra made for the running job."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def compose_config(command: str, schema: type[SectionT], arguments: list[str]) -> SectionT | None:
+    """Compose and validate the config of a command that has no sweeps and needs no folder from Hydra.
+
+    Args:
+        command: The command, whose config is the file of that name in ``conf/``.
+        schema: The schema of the config.
+        arguments: The flags and overrides of the command line.
+
+    Returns:
+        The validated config; None if a flag asks for information. ``--help`` writes the config file to the console.
+
+    Raises:
+        ConfigError: The arguments ask for a sweep, or the config is not valid.
+    """
+    refuse_sweep(command, "does one thing", arguments)
+    if HELP_FLAGS & set(arguments):
+        sys.stdout.write((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
+        return None
+    configs = check_overrides(command, arguments, schema)
+    return configs[0] if configs else None
+
+
+def run_to_console(job: Callable[[SectionT], object], config: SectionT, *, verbose: bool) -> None:
+    """Run a job with its log on the console, and exit with the code of its error if there is one.
+
+    Args:
+        job: The function that does the work of the command.
+        config: The validated config, passed to ``job``.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    def logged_job() -> None:
+        with logging_to(None):
+            job(config)
+
+    # As an exception, so that temporary files are removed on the way out.
+    with exit_on(signal.SIGTERM, signal.SIGHUP):
+        run_reporting_errors(logged_job, verbose=verbose)
+
+
+@contextmanager
+def exit_on(*signals: signal.Signals) -> Iterator[None]:
+    """Turn signals into SystemExit with the exit code of a shell, until the block ends."""
+    before = {kind: signal.signal(kind, lambda number, _: sys.exit(128 + number)) for kind in signals}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def split_run_folders(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split arguments into folders of runs and overrides.
+
+    Returns:
+        The folders, then the overrides. A word with ``=`` is a folder if one of that name exists, since the folders of
+        a sweep's jobs are named by their overrides.
+    """
+    folders = [word for word in arguments if "=" not in word or Path(word).is_dir()]
+    return folders, [word for word in arguments if word not in folders]

@@ -1,0 +1,272 @@
+"""Schemas of the commands other than ``train`` and ``tune``."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from survlstm.config.schema.data import DataConfig, SimulatedConfig
+from survlstm.config.schema.evaluation import EvaluationConfig
+from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
+from survlstm.config.schema.training import Device
+
+
+class EvaluateConfig(Section):
+    """``survlstm evaluate``.
+
+    Attributes:
+        run: The folder of the run.
+        data: Another cohort, which is then the test split as a whole; None means the run's own.
+        evaluation: The intervals, landmarks and baselines; None means those of the run.
+        split: The split of the run's own cohort that is evaluated.
+        device: auto, cpu, cuda or cuda:N.
+        cache_dir: The folder of prepared cohorts.
+        output_dir: The folder of the evaluation.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    run: Text
+    data: DataConfig | None = None
+    evaluation: EvaluationConfig | None = None
+    split: Literal["train", "val", "test"]
+    device: Device
+    cache_dir: Text
+    output_dir: Text
+    verbose: bool
+
+    @model_validator(mode="after")
+    def _another_cohort_is_test(self) -> EvaluateConfig:
+        if self.data is not None and self.split != "test":
+            raise ValueError(f"split must be test if data names another cohort; found {self.split}")
+        return self
+
+
+class CompareConfig(Section):
+    """``survlstm compare``.
+
+    Attributes:
+        evaluation: The settings of the intervals; landmarks and baselines are not used.
+        output: The folder of the comparison's files; None writes none.
+        seed: The seed of the bootstrap.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    evaluation: EvaluationConfig
+    output: Text | None
+    seed: Seed
+    verbose: bool
+
+
+class RerunConfig(Section):
+    """``survlstm rerun``.
+
+    Attributes:
+        cache_dir: The folder of prepared cohorts.
+        output_dir: The folder of the repeated run.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    cache_dir: Text
+    output_dir: Text
+    verbose: bool
+
+
+class SimulateConfig(SimulatedConfig):
+    """``survlstm simulate``.
+
+    Attributes:
+        output: The folder of the CSV files.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    output: Text
+    verbose: bool
+
+
+class ExportConfig(Section):
+    """``survlstm export``.
+
+    Attributes:
+        run: The folder of the run.
+        output: The bundle, a folder or a file that ends in .zip.
+        format: ``native``, or ``onnx`` for an ONNX model beside the native one.
+        cache_dir: The folder of prepared cohorts.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    run: Text
+    output: Text
+    format: Literal["native", "onnx"]
+    cache_dir: Text
+    verbose: bool
+
+
+class ScoredSourceConfig(Section):
+    """The part of a bundle's data source that a prediction may change.
+
+    Attributes:
+        max_unusable_share: The share of a table's rows that may be unusable; None means the share of the training.
+    """
+
+    max_unusable_share: Share | None
+
+
+class ScoredDataConfig(Section):
+    """The export whose subjects are predicted; the bundle says how it is read and grouped into visits.
+
+    Attributes:
+        path: A folder with Synthea CSV tables.
+        source: What may differ from the bundle's data source.
+    """
+
+    path: Text
+    source: ScoredSourceConfig
+
+    @field_validator("path")
+    @classmethod
+    def _is_folder(cls, path: str) -> str:
+        if not Path(path).expanduser().is_dir():
+            raise ValueError(f"must be a folder with Synthea CSV tables; found {path!r}, not a folder")
+        return path
+
+
+class _ScoringConfig(Section):
+    """The keys that ``predict`` and ``plot`` share.
+
+    Attributes:
+        bundle: The bundle.
+        data: The export.
+        as_of: Later events are not read, a day or a time; None reads every event.
+        subjects_at_once: The number of records held in memory.
+        cache_dir: The folder of prepared cohorts.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    bundle: Text
+    data: ScoredDataConfig
+    as_of: Text | None
+    subjects_at_once: PositiveInt
+    cache_dir: Text
+    verbose: bool
+
+    @field_validator("as_of")
+    @classmethod
+    def _is_a_time(cls, as_of: str | None) -> str | None:
+        try:
+            if as_of is not None:
+                datetime.datetime.fromisoformat(as_of)
+        except ValueError as error:
+            raise ValueError(
+                f"must be a day or a time, written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS; found {as_of!r}"
+            ) from error
+        return as_of
+
+
+class PredictConfig(_ScoringConfig):
+    """``survlstm predict``.
+
+    Attributes:
+        output: A file that ends in .parquet or .csv.
+        per_visit: Whether every visit gets a prediction from what was known then, not only the last one.
+        horizons: The prediction times, in the unit of the bundle's clock; None means those of its evaluation.
+    """
+
+    output: Text
+    per_visit: bool
+    horizons: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
+
+    @field_validator("output")
+    @classmethod
+    def _known_ending(cls, output: str) -> str:
+        if not output.endswith((".parquet", ".csv")):
+            raise ValueError(f"must end in .parquet or .csv; found {output!r}")
+        return output
+
+
+def _is_id(value: Any) -> Any:
+    # Not checked by type: the message must not show the value, which may contain a subject's id.
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise ValueError("must be an id, as text or a whole number; found another value")
+    return value
+
+
+def _are_ids(values: Any) -> Any:
+    if not isinstance(values, list) or not values:
+        raise ValueError("must be a list with at least one id, as in subjects=[ID,ID]; found none")
+    return values
+
+
+SubjectId = Annotated[Text | int, BeforeValidator(_is_id)]
+
+
+class PlotConfig(_ScoringConfig):
+    """``survlstm plot survival``.
+
+    Attributes:
+        output: The folder of the figures.
+        subjects: The ids of the plotted subjects; None means those of the lowest, the median and the highest risk.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    output: Text
+    subjects: Annotated[list[SubjectId], BeforeValidator(_are_ids)] | None
+
+
+class ExplainConfig(Section):
+    """``survlstm explain``.
+
+    Attributes:
+        run: The folder of the run.
+        split: The split whose subjects are explained.
+        subjects_at_most: The number of explained subjects, drawn at random if the split has more.
+        subject: The id of the subject that is explained over time; None means the one of the highest risk.
+        integration_steps: The steps of integrated gradients.
+        resamples: The number of bootstrap resamples of the explained subjects.
+        shuffles: The number of models with shuffled weights, for comparison.
+        top: The number of codes shown.
+        seed: The seed of the draws.
+        cache_dir: The folder of prepared cohorts.
+        output: The folder of the explanation; None means ``explanation/`` in the run folder, and a part of its report.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    run: Text
+    split: Literal["test", "val", "train"]
+    subjects_at_most: PositiveInt
+    subject: SubjectId | None
+    integration_steps: Annotated[int, Field(ge=2, le=LARGEST_INT)]
+    resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
+    shuffles: PositiveInt
+    top: PositiveInt
+    seed: Seed
+    cache_dir: Text
+    output: Text | None
+    verbose: bool
+
+
+class ServeConfig(Section):
+    """``survlstm serve``.
+
+    Attributes:
+        bundle: The bundle.
+        host: The address to listen on.
+        names: Further host names of this server, such as the name of a proxy in front of it.
+        port: The port to listen on; 0 lets the system choose one.
+        max_body_mib: The largest body of a request, in MiB.
+        max_events: The largest number of events in a request.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    bundle: Text
+    host: Text
+    names: list[Text]
+    port: Annotated[int, Field(ge=0, le=65535)]
+    max_body_mib: Annotated[float, Field(gt=0, le=1024)]
+    max_events: PositiveInt
+    verbose: bool

@@ -1,0 +1,168 @@
+"""Schemas of the cohort: the source of the records, visits, split and vocabulary."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Seed, Share, SwapPoint, Text
+
+EventTableName = Literal[
+    "encounters",
+    "conditions",
+    "medications",
+    "procedures",
+    "observations",
+    "immunizations",
+    "allergies",
+    "careplans",
+    "devices",
+]
+
+
+class SimulatedConfig(Section):
+    """The cohort that is simulated if ``data.path`` is null.
+
+    Attributes:
+        patients: The number of simulated patients.
+        history_years: The years of history before ``end_date``; None keeps everything since birth.
+        seed: The seed of the simulator.
+        end_date: The last day of the records, as YYYY-MM-DD.
+    """
+
+    patients: PositiveInt
+    history_years: Annotated[float, Field(ge=1, le=150)] | None
+    seed: Seed
+    end_date: str
+
+    @field_validator("end_date")
+    @classmethod
+    def _end_date_exists(cls, end_date: str) -> str:
+        try:
+            year = datetime.date.fromisoformat(end_date).year
+        except ValueError:
+            year = 0
+        # Some de-identified exports have dates up to 2205.
+        if not 1950 <= year < 2250:
+            raise ValueError(f"must be a day between 1950-01-01 and 2249-12-31, written YYYY-MM-DD; found {end_date!r}")
+        return end_date
+
+
+class SourceConfig(SwapPoint):
+    """How a Synthea CSV export is read.
+
+    Attributes:
+        target: The class that reads the export.
+        tables: The tables whose codes are read.
+        max_unusable_share: The share of a table's rows that may be unusable before the export is refused.
+        timezone: The IANA name of the time zone in which the export writes days; its times, in UTC, are converted to
+            that zone. None leaves the times in UTC.
+    """
+
+    target: Literal["survlstm.data.sources.synthea.SyntheaSource"] = Field(alias="_target_")
+    tables: Annotated[list[EventTableName], Field(min_length=1)]
+    max_unusable_share: Share
+    timezone: Text | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, timezone: str | None) -> str | None:
+        if timezone is not None and timezone not in (known := zoneinfo.available_timezones()):
+            nearest = difflib.get_close_matches(timezone, sorted(known), n=1, cutoff=0.0)
+            raise ValueError(
+                f"must be the IANA name of a time zone, as in Australia/Melbourne; found {timezone!r}, the nearest is "
+                f"{nearest[0]}"
+            )
+        return timezone
+
+
+class VisitsConfig(Section):
+    """How events are grouped into visits.
+
+    Attributes:
+        grouping: The rule that assigns an event to a visit, see ``survlstm.data.visits.group_visits``.
+        window_hours: The longest visit of ``time_window``; longer encounters of ``encounter`` and ``hybrid`` are split.
+    """
+
+    grouping: Literal["encounter", "same_day", "time_window", "hybrid"]
+    window_hours: Annotated[float, Field(ge=1, le=24 * 366)]
+
+
+class DataConfig(Section):
+    """The source of the records, and the subjects and visits that are used.
+
+    Attributes:
+        path: A folder with Synthea CSV tables; None means the simulated cohort.
+        simulated: The cohort that is simulated if ``path`` is None.
+        source: How the export is read.
+        visits: How events are grouped into visits.
+        min_visits: Subjects with fewer visits are excluded.
+        max_visits: The number of visits that a hazard may depend on, its own included; None means all up to its own.
+        max_codes_per_visit: The number of codes of a visit that are used; None means all.
+    """
+
+    path: Text | None
+    simulated: SimulatedConfig | None
+    source: SourceConfig
+    visits: VisitsConfig
+    min_visits: PositiveInt
+    max_visits: Annotated[int, Field(ge=2, le=LARGEST_INT)] | None
+    max_codes_per_visit: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _one_origin(self, info: ValidationInfo) -> DataConfig:
+        if self.path is None and self.simulated is None:
+            raise ValueError("must name an export: set data.path=DIR, or choose data=cohort_1000 for a simulated one")
+        is_finished = bool(info.context and info.context.get("finished"))
+        if self.path is not None and not is_finished and not Path(self.path).expanduser().is_dir():
+            raise ValueError(f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder")
+        return self
+
+
+class SplitConfig(Section):
+    """The split of the subjects into train, validation and test.
+
+    Attributes:
+        train: The share of the subjects in the training split.
+        val: The share of the subjects in the validation split.
+        test: The share of the subjects in the test split.
+        seed: The seed of the split.
+        folds: The number of folds of a cross-validation.
+        fold: The fold that is the test split, counted from 0; None splits by the shares.
+    """
+
+    train: OpenShare
+    val: OpenShare
+    test: OpenShare
+    seed: Seed
+    folds: Annotated[int, Field(ge=2, le=1000)]
+    fold: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
+
+    @model_validator(mode="after")
+    def _whole(self) -> SplitConfig:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-9:
+            change = "Raise" if total < 1 else "Lower"
+            raise ValueError(
+                f"train, val and test must add up to 1; found {total:g}. {change} split.train={self.train:g}, "
+                f"split.val={self.val:g} or split.test={self.test:g}, by {abs(total - 1):g} in all"
+            )
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"split.fold must be below split.folds={self.folds}, counted from 0; found {self.fold}")
+        return self
+
+
+class VocabularyConfig(Section):
+    """The codes that get an embedding of their own.
+
+    Attributes:
+        min_frequency: The smallest number of occurrences in the visits of the training subjects; rarer codes share the
+            entry of unknown codes.
+    """
+
+    min_frequency: PositiveInt

@@ -1,0 +1,58 @@
+"""Schema of the evaluation: bootstrap intervals, landmarks and baselines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Weight
+
+BaselineName = Literal["record_length", "logistic_hazard", "cox", "pycox_logistic_hazard", "deephit"]
+
+
+class LandmarksConfig(Section):
+    """The landmarks of a model of the visit clock, and the horizons of a model of either clock.
+
+    Attributes:
+        visits: Visit numbers, counted from 0.
+        days: Days since the first visit.
+        horizons: Steps after the landmark.
+    """
+
+    visits: list[Annotated[int, Field(ge=0, le=LARGEST_INT)]]
+    days: list[Weight]
+    horizons: Annotated[list[PositiveInt], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> LandmarksConfig:
+        for name in ("visits", "days", "horizons"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"evaluation.landmarks.{name} must name each value once; found {values}")
+        return self
+
+
+class EvaluationConfig(Section):
+    """Intervals, landmarks and baselines of the evaluation.
+
+    Attributes:
+        resamples: The number of bootstrap resamples.
+        confidence: The confidence level of the intervals.
+        min_events: No interval is given for a figure with fewer events.
+        landmarks: Where and how far ahead the model is evaluated.
+        baselines: The baselines that the model is compared with, beside the covariate-free hazard.
+    """
+
+    resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
+    confidence: OpenShare
+    min_events: PositiveInt
+    landmarks: LandmarksConfig
+    baselines: list[BaselineName]
+
+    @field_validator("baselines")
+    @classmethod
+    def _each_baseline_once(cls, baselines: list[str]) -> list[str]:
+        if len(set(baselines)) != len(baselines):
+            raise ValueError(f"must name each baseline once; found {baselines}")
+        return baselines

@@ -1,0 +1,151 @@
+"""Schemas of the outcome and of the clock by which its time is counted."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from survlstm.config.schema.section import (
+    LARGEST_INT,
+    OpenShare,
+    Section,
+    Seed,
+    SwapPoint,
+    Weight,
+    format_override_value,
+)
+
+# The longest simulated record, history_years=150, in days.
+MAX_DAYS = 150 * 366
+
+
+class VisitClockConfig(Section):
+    """One step per visit.
+
+    Attributes:
+        kind: ``visit``.
+    """
+
+    kind: Literal["visit"]
+
+
+class LandmarkClockConfig(Section):
+    """One landmark per record, and intervals of days after it.
+
+    Attributes:
+        kind: ``landmark``.
+        day: Days from the first visit to the landmark; None if ``visit`` is given.
+        visit: The number of the visit that is the landmark, counted from 0; None if ``day`` is given.
+        intervals: The number of intervals after the landmark.
+        edges: Intervals of equal length, or with equally many training events.
+        horizon_days: The end of the last interval, in days after the landmark.
+    """
+
+    kind: Literal["landmark"]
+    day: Annotated[float, Field(ge=0, le=MAX_DAYS)] | None
+    visit: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
+    intervals: Annotated[int, Field(ge=2, le=1000)]
+    edges: Literal["equidistant", "quantile"]
+    horizon_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+
+    @model_validator(mode="after")
+    def _one_landmark(self) -> LandmarkClockConfig:
+        if (self.day is None) == (self.visit is None):
+            raise ValueError(
+                "one of clock.day and clock.visit must place the landmark, and the other must be null; found "
+                f"clock.day={format_override_value(self.day)} and clock.visit={format_override_value(self.visit)}"
+            )
+        return self
+
+
+def _system_and_code(codes: list[Any]) -> list[str]:
+    # Not checked by type: the message shows a number in the list as it was found.
+    for code in codes:
+        if not (isinstance(code, str) and re.fullmatch(r"[^/\s]+/\S+", code)):
+            raise ValueError(f"each must read SYSTEM/CODE, as in SNOMED/44054006; found {code!r}")
+    return codes
+
+
+class SyntheticOutcomeConfig(SwapPoint):
+    """Events drawn from a hazard that depends on the history.
+
+    Attributes:
+        target: The class that draws the events.
+        event_rate: The share of subjects with an event.
+        effect: The strength of the history's effect on the hazard; 0 is none.
+        comorbidity_weight: The weight of the codes per visit so far.
+        frequency_weight: The weight of the visits per year so far.
+        repetition_weight: The weight of the share of repeated codes so far.
+        censoring_chance: The probability of censoring in a step.
+        seed: The seed of the draws.
+        planted_codes: Codes as SYSTEM/CODE whose number in the history is the risk, instead of the three weighted
+            factors; an empty list uses the factors.
+    """
+
+    target: Literal["survlstm.data.outcomes.synthetic.SyntheticOutcome"] = Field(alias="_target_")
+    event_rate: OpenShare
+    effect: Weight
+    comorbidity_weight: Weight
+    frequency_weight: Weight
+    repetition_weight: Weight
+    censoring_chance: Annotated[float, Field(ge=0, lt=1)]
+    seed: Seed
+    planted_codes: list[Any]
+
+    @field_validator("planted_codes")
+    @classmethod
+    def _each_planted_once(cls, codes: list[Any]) -> list[str]:
+        if len(set(map(str, codes))) < len(codes):
+            raise ValueError(f"must name each code once; found {codes}")
+        return _system_and_code(codes)
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> SyntheticOutcomeConfig:
+        if not self.planted_codes and self.comorbidity_weight + self.frequency_weight + self.repetition_weight == 0:
+            raise ValueError("at least one of comorbidity_weight, frequency_weight, repetition_weight must be above 0")
+        return self
+
+
+class RandomOutcomeConfig(SwapPoint):
+    """Events drawn from a hazard that does not depend on the history: the control.
+
+    Attributes:
+        target: The class that draws the events.
+        event_rate: The share of subjects with an event.
+        censoring_chance: The probability of censoring in a step.
+        seed: The seed of the draws.
+    """
+
+    target: Literal["survlstm.data.outcomes.synthetic.RandomOutcome"] = Field(alias="_target_")
+    event_rate: OpenShare
+    censoring_chance: Annotated[float, Field(ge=0, lt=1)]
+    seed: Seed
+
+
+class DeathOutcomeConfig(SwapPoint):
+    """Death.
+
+    Attributes:
+        target: The class that reads the deaths.
+    """
+
+    target: Literal["survlstm.data.outcomes.clinical.DeathOutcome"] = Field(alias="_target_")
+
+
+class FirstCodeOutcomeConfig(SwapPoint):
+    """The first occurrence of one of the codes.
+
+    Attributes:
+        target: The class that finds the codes.
+        codes: The codes, as SYSTEM/CODE.
+    """
+
+    target: Literal["survlstm.data.outcomes.clinical.FirstCodeOutcome"] = Field(alias="_target_")
+    codes: Annotated[list[Any], Field(min_length=1)]
+
+    @field_validator("codes")
+    @classmethod
+    def _codes_of_systems(cls, codes: list[Any]) -> list[str]:
+        return _system_and_code(codes)
