@@ -1,4 +1,4 @@
-"""Figures of subjects → percentile intervals and paired differences, by resampling subjects whole."""
+"""Percentile bootstrap over subjects: intervals of metrics and of paired differences."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from tqdm import tqdm
 
 from survlstm.evaluation.results import Difference, Interval
 
-# Resamples whose weights are in memory at once.
+# Number of resamples whose weights are in memory at the same time.
 BLOCK = 100
 
 
 class Resample(NamedTuple):
-    """Rows of the evaluated and of the training subjects, with repeats, as many as there are."""
+    """One resample with replacement.
+
+    Attributes:
+        evaluated: Rows of the evaluated subjects, as many as there are subjects.
+        training: Rows of the training subjects, as many as there are subjects.
+    """
 
     evaluated: Int[np.ndarray, " subject"]
     training: Int[np.ndarray, " train"]
@@ -25,11 +30,16 @@ class Resample(NamedTuple):
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: percentile method, Efron & Tibshirani 1993, chapter 13.
+    """Percentile bootstrap (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13).
 
-    The n-th resample is the same for every figure of the same subjects, so that differences are paired. Training
-    subjects are resampled too where a figure needs their censoring curve. No interval is given under ``min_events``
-    events.
+    The n-th resample is the same for every metric of the same subjects, so that differences are paired. Training
+    subjects are resampled too where a metric needs their censoring curve.
+
+    Attributes:
+        resamples: Number of resamples.
+        confidence: Confidence level, between 0 and 1.
+        min_events: Number of events below which no interval is given.
+        seed: Seed of the resamples.
     """
 
     resamples: int
@@ -39,50 +49,84 @@ class Bootstrap:
 
     def values(
         self,
-        figures: Callable[[Resample], np.ndarray],
+        metrics: Callable[[Resample], np.ndarray],
         *,
         subjects: int,
         training: int = 0,
         what: str,
     ) -> Float[np.ndarray, "resample ..."]:
-        """The figures of every resample; NaN where one of them is undefined there."""
+        """Compute metrics in every resample.
+
+        Args:
+            metrics: Function of one resample that returns an array; NaN marks an undefined metric.
+            subjects: Number of evaluated subjects.
+            training: Number of training subjects.
+            what: Label of the progress bar.
+
+        Returns:
+            The arrays of all resamples, stacked.
+        """
         generator = np.random.default_rng(self.seed)
         progress = tqdm(range(self.resamples), desc=f"Resampling {what}", disable=None, leave=False)
         return np.array(
             [
-                figures(Resample(*(generator.integers(size, size=size) for size in (subjects, training))))
+                metrics(Resample(*(generator.integers(size, size=size) for size in (subjects, training))))
                 for _ in progress
             ]
         )
 
     def weights(self, subjects: int) -> Iterator[Float[np.ndarray, "resample subject"]]:
-        """How often each subject occurs in the resamples of ``values``, a block of resamples at a time."""
+        """Count how often each subject occurs in each resample, in blocks of resamples.
+
+        Without training subjects these are the resamples of ``values``.
+
+        Args:
+            subjects: Number of evaluated subjects.
+
+        Yields:
+            Counts of the next ``BLOCK`` resamples.
+        """
         generator = np.random.default_rng(self.seed)
         for start in range(0, self.resamples, BLOCK):
             draws = [generator.integers(subjects, size=subjects) for _ in range(min(BLOCK, self.resamples - start))]
             yield np.array([np.bincount(rows, minlength=subjects) for rows in draws], dtype=np.float64)
 
     def interval(self, values: Float[np.ndarray, " resample"]) -> Interval | None:
-        """The percentile interval; None where a resample leaves the figure undefined."""
+        """Return the percentile interval of a metric.
+
+        Args:
+            values: The metric in every resample.
+
+        Returns:
+            The interval; None if the metric is undefined in a resample.
+        """
         if np.isnan(values).any():
             return None
         tail = (1 - self.confidence) / 2
-        # Infinite values (a certain model that was wrong) are figures too; they only can't be interpolated.
+        # A value is infinite where a certain prediction was wrong. It counts, but it cannot be interpolated.
         low, high = np.quantile(values, [tail, 1 - tail], method="inverted_cdf")
         return Interval(float(low), float(high))
 
     def difference(
-        self, found: float, ours: Float[np.ndarray, " resample"], theirs: Float[np.ndarray, " resample"]
+        self, observed: float, first: Float[np.ndarray, " resample"], second: Float[np.ndarray, " resample"]
     ) -> Difference | None:
-        """``found`` with the paired interval of ours - theirs, and the two-sided p of no difference.
+        """Return the paired interval and the two-sided p-value of a difference of two models.
 
-        p is twice the smaller share of resamples on one side of 0, the found sample counted with them (Davison &
-        Hinkley 1997, section 4.2), at most 1. None as in ``interval``, and where both are infinite.
+        The p-value is twice the smaller share of resamples on one side of 0, with the observed sample counted as one of
+        them, and at most 1 (Davison & Hinkley 1997, Bootstrap Methods and their Application, section 4.2).
+
+        Args:
+            observed: Difference on the evaluated subjects, first minus second.
+            first: Metric of the first model in every resample.
+            second: Metric of the second model in the same resamples.
+
+        Returns:
+            The difference; None if it is undefined, in a resample or on the evaluated subjects.
         """
         with np.errstate(invalid="ignore"):
-            values = ours - theirs
+            values = first - second
         interval = self.interval(values)
-        if interval is None or np.isnan(found):
+        if interval is None or np.isnan(observed):
             return None
         above, below = 1 + (values >= 0).sum(), 1 + (values <= 0).sum()
-        return Difference(float(found), interval, float(min(1.0, 2 * min(above, below) / (1 + len(values)))))
+        return Difference(float(observed), interval, float(min(1.0, 2 * min(above, below) / (1 + len(values)))))

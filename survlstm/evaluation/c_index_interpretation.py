@@ -1,10 +1,10 @@
-"""A C-index → how the guide reads it."""
+"""Interpretation of a C-index by the bands of docs/training_guide.md."""
 
 from __future__ import annotations
 
 import math
 
-# (upper end of the band, reading, clinical utility); the guide's table, its gap between 0.50 and 0.55 filled.
+# (upper end of the band, interpretation, clinical use), as in the training guide with its gap from 0.50 to 0.55 filled.
 BANDS = (
     (0.45, "worse than random: ranks the wrong way round", "harmful"),
     (0.55, "random (coin flip)", "useless"),
@@ -16,7 +16,14 @@ BANDS = (
 
 
 def interpret_c_index(c_index: float) -> str:
-    """Reading and clinical utility of the band a C-index falls in; a lower end belongs to its band."""
+    """Return the interpretation of a C-index.
+
+    Args:
+        c_index: The C-index; NaN where no two subjects can be compared.
+
+    Returns:
+        Interpretation and clinical use of its band. A band includes its lower end.
+    """
     if math.isnan(c_index):
         return "undefined: no comparable pair of subjects"
-    return next(f"{reading}; {utility}" for upper, reading, utility in BANDS if c_index < upper)
+    return next(f"{interpretation}; {use}" for upper, interpretation, use in BANDS if c_index < upper)

@@ -1,4 +1,4 @@
-"""The model's curves from a landmark and what became of the subjects → calibration at a horizon, and until it."""
+"""Calibration of a model from a landmark: risk groups and calibration line at a horizon, and D-calibration."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from survlstm.survival.one_calibration import CalibrationGroups, calibration_gro
 
 MOST_GROUPS = 10
 SUBJECTS_PER_GROUP = 15
-# With fewer the test rejects true models two or three times too often (Demler et al. 2015 merge such groups).
+# With fewer events the test rejects correct models two to three times too often (Demler et al. 2015 merge such groups).
 EVENTS_PER_GROUP = 5
 
 
 def calibrate(
     survival: Float[np.ndarray, " subject"], at_risk: AtRisk, horizon: float, censoring: KaplanMeier, confidence: float
 ) -> Calibration:
-    """Predicted beside observed risk by ``horizon``, with the line through them; ``survival`` is S(horizon)."""
+    """Compare predicted and observed risk by a horizon, in groups and by a calibration line.
+
+    Args:
+        survival: Predicted survival at the horizon.
+        at_risk: The evaluated subjects.
+        horizon: The horizon, in the unit of the durations.
+        censoring: Survival curve of the censoring.
+        confidence: Confidence level of the observed risks.
+
+    Returns:
+        The calibration, with the reason for anything that could not be computed.
+    """
     groups, p_value, why_not = _groups(survival, at_risk, horizon, confidence)
     line = None
     try:
@@ -34,12 +45,22 @@ def calibrate(
 
 
 def d_calibration_until(survival: Float[np.ndarray, "subject horizon"], at_risk: AtRisk, *, steps: int) -> float | None:
-    """p of D-calibration with the follow-up cut after ``steps`` steps; ``survival`` is S at the end of each step."""
+    """Test D-calibration with the follow-up cut at a horizon (docs/conventions.md, Calibration).
+
+    Args:
+        survival: Predicted survival at the end of each step.
+        at_risk: The evaluated subjects.
+        steps: Number of steps up to the horizon.
+
+    Returns:
+        The p-value; None without an event by the horizon.
+    """
     last = np.minimum(at_risk.step, steps - 1)
     row = np.arange(len(last))
     before = np.where(last > 0, survival[row, last - 1], 1.0)
     event = at_risk.event & (at_risk.step < steps)
-    # Censored subjects are spread as the curves say: without an event nothing could speak against them.
+    # A censored subject is spread over the bins as its own curve predicts, so that without an event the test cannot
+    # reject.
     if not event.any():
         return None
     return d_calibration(survival[row, last], event=event, survival_before=before).p_value
@@ -48,7 +69,7 @@ def d_calibration_until(survival: Float[np.ndarray, "subject horizon"], at_risk:
 def _groups(
     survival: np.ndarray, at_risk: AtRisk, horizon: float, confidence: float
 ) -> tuple[CalibrationGroups | None, float | None, str | None]:
-    """As many groups as the subjects give, fewer where one of them is not followed or has too few events."""
+    """Form as many groups as their follow-up and events allow; return them, the p-value and what is missing."""
     table, why_not = None, f"there are {len(survival)} subjects, a group needs {SUBJECTS_PER_GROUP}"
     for number in range(min(MOST_GROUPS, len(survival) // SUBJECTS_PER_GROUP), 1, -1):
         try:
@@ -66,7 +87,7 @@ def _groups(
             why_not = f"a group has fewer than {EVENTS_PER_GROUP} events"
         except ValueError as error:
             why_not = str(error).removesuffix(". Use fewer groups")
-    return table, None, f"no calibration test, not with two groups either: {why_not}"
+    return table, None, f"no calibration test, even with two groups: {why_not}"
 
 
 def _as_values(

@@ -1,4 +1,4 @@
-"""Hazards of the model, the oracle and the baselines → the curve of each of them from a landmark."""
+"""Hazards of the model, the oracle and the baselines, and their survival curves from a landmark."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from survlstm.survival.follow_up import check_probability
 class Comparator:
     """Hazards of one model on the evaluated subjects.
 
-    Entries behind a subject's last at-risk step are read only where ``known_ahead`` says that they need no later
-    history: for a model that knows no covariates, and on the landmark clock, where every hazard is one of the landmark.
-    ``reference`` are its hazards on the subjects of ``HazardRows.reference``; only what is not known ahead needs them.
+    Attributes:
+        name: Name in tables.
+        role: The evaluated model, the oracle (the hazards that drew a synthetic outcome) or a baseline.
+        hazard: Hazard at each step. Values after the last step at risk of a subject are read only if ``known_ahead``.
+        known_ahead: Whether later hazards need no later history. True for a model without covariates, and on the
+            landmark clock, where every hazard is predicted at the landmark.
+        reference: Hazards on the subjects of ``HazardRows.reference``; None if ``known_ahead``, which needs none.
     """
 
     name: str
@@ -31,13 +35,18 @@ class Comparator:
 
     @property
     def survival(self) -> Float[np.ndarray, "subject step"]:
-        """S through each step; what is unknown is carried as if it were certain, and is never read."""
+        """Survival at the end of each step; after the last known hazard it is constant and is never read."""
         return np.cumprod(1 - np.nan_to_num(self.hazard), axis=1)
 
 
 @dataclass(frozen=True)
 class HazardRows:
-    """Whom the rows of hazards belong to: numbers of the tensors' subjects, rising."""
+    """Subjects to which the rows of hazards belong.
+
+    Attributes:
+        evaluated: Indices of the evaluated subjects in the tensors, ascending.
+        reference: Indices of the reference subjects in the tensors, ascending.
+    """
 
     evaluated: Int64[np.ndarray, " subject"]
     reference: Int64[np.ndarray, " reference"]
@@ -45,7 +54,16 @@ class HazardRows:
 
 @dataclass(frozen=True)
 class LandmarkComparator:
-    """Survival of the subjects at risk at one landmark, at its grid."""
+    """Survival curves of one model from one landmark.
+
+    Attributes:
+        name: Name in tables.
+        role: As in ``Comparator``.
+        survival: Survival of the subjects at risk at the landmark, at each time of its grid.
+
+    Raises:
+        ValueError: If the curves are no probabilities.
+    """
 
     name: str
     role: Literal["model", "oracle", "baseline"]
@@ -55,31 +73,43 @@ class LandmarkComparator:
         check_probability(self.survival, subjects=len(self.survival))
 
 
-def from_landmark(contender: Comparator, landmark: Landmark, tensors: Tensors, rows: HazardRows) -> LandmarkComparator:
-    """S after the landmark, from what was known there: later hazards of the record would know later visits.
+def from_landmark(comparator: Comparator, landmark: Landmark, tensors: Tensors, rows: HazardRows) -> LandmarkComparator:
+    """Return the survival curves of a model after a landmark, from what was known at the landmark.
 
-    So the hazard of the landmark's own step is carried on, with the drift that is fitted on the reference subjects; at
-    the first horizon that is the model itself. Hazards known ahead are taken as they are.
+    The later hazards of a record use later visits, so that they must not be read. The hazard at the landmark is
+    extrapolated instead, by a fit to the reference subjects (docs/conventions.md, Landmarks and baselines). At the
+    first horizon the curve is that of the model itself. Hazards that are known ahead are used as they are.
+
+    Args:
+        comparator: Hazards of the model.
+        landmark: The landmark with its subjects.
+        tensors: Data of all subjects.
+        rows: Subjects of the rows of the hazards.
+
+    Returns:
+        The curves on the evaluated subjects at risk.
     """
     steps = len(landmark.grid)
-    row, here = _place(landmark.test, landmark, tensors, rows.evaluated)
-    if contender.known_ahead:
-        hazard = contender.hazard[row[:, None], here[:, None] + np.arange(steps)]
+    row, step = _row_and_step(landmark.test, landmark, tensors, rows.evaluated)
+    if comparator.known_ahead:
+        hazard = comparator.hazard[row[:, None], step[:, None] + np.arange(steps)]
     else:
-        assert contender.reference is not None, "what is not known ahead has a reference"
+        assert comparator.reference is not None, "only hazards that are known ahead need no reference"
         reference = landmark.reference
-        drift = fit_hazard_extrapolation(
-            log_odds(contender.reference[_place(reference, landmark, tensors, rows.reference)]),
+        extrapolation = fit_hazard_extrapolation(
+            log_odds(comparator.reference[_row_and_step(reference, landmark, tensors, rows.reference)]),
             step=reference.step,
             event=reference.event,
             steps=steps,
         )
-        hazard = drift.hazard(log_odds(contender.hazard[row, here]), steps=steps)
-    return LandmarkComparator(contender.name, contender.role, np.cumprod(1 - hazard, axis=1))
+        hazard = extrapolation.hazard(log_odds(comparator.hazard[row, step]), steps=steps)
+    return LandmarkComparator(comparator.name, comparator.role, np.cumprod(1 - hazard, axis=1))
 
 
-def _place(at_risk: AtRisk, landmark: Landmark, tensors: Tensors, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The row of each subject at risk, and the step of the clock that it stands at."""
+def _row_and_step(
+    at_risk: AtRisk, landmark: Landmark, tensors: Tensors, members: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row of hazards of each subject at risk, and its step at the landmark."""
     row = np.searchsorted(members, at_risk.subject)
     number = at_risk.visit - tensors.visit_offsets[at_risk.subject]
     return row, number if landmark.unit == "steps" else np.zeros_like(row)

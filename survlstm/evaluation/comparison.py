@@ -1,4 +1,4 @@
-"""Predictions of several runs → who is better on the subjects they share, by the paired bootstrap."""
+"""Comparison of several runs on the subjects that they share, by the paired bootstrap."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from survlstm.utils.errors import CohortError, OutcomeError
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows from the best c_td down; differences are the first row's figure minus the row's own.
+    """Result of a comparison of runs.
 
-    ``subjects`` and ``events`` are of the shared subjects of ``split``; ``subjects_of`` counts those of each run.
+    Attributes:
+        split: The split of the predictions.
+        rows: One row for each run, the highest C-index first. Differences are the first row minus this row.
+        subjects: Number of shared subjects.
+        events: Number of events among the shared subjects.
+        subjects_of: Number of subjects of each run, by the name of the run.
+        notes: What is missing or differs, and why.
     """
 
     split: str
@@ -31,17 +37,25 @@ class Comparison:
 
 
 def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Comparison:
-    """Every run on the subjects that all of them hold; a note says where these differ.
+    """Compare runs on the subjects that all of them hold.
 
-    ``predictions`` are tables of predictions.parquet by the name of the run. OutcomeError where the runs answer
-    different questions (another clock or split, other labels), CohortError where they share no subject.
+    Args:
+        predictions: Tables of predictions.parquet, by the name of the run.
+        bootstrap: Settings of the intervals.
+
+    Returns:
+        The comparison; a note says where the subjects of the runs differ.
+
+    Raises:
+        OutcomeError: If the runs differ in clock, split or labels.
+        CohortError: If the runs share no subject.
     """
     clocks = {name: table.attrs["clock"] for name, table in predictions.items()}
     if len(set(clocks.values())) > 1:
-        raise OutcomeError(f"runs must be of one clock to be compared; found {clocks}")
+        raise OutcomeError(f"runs must have the same clock to be compared; found {clocks}")
     splits = {name: str(table["split"].iloc[0]) for name, table in predictions.items()}
     if len(set(splits.values())) > 1:
-        raise OutcomeError(f"predictions must be of one split to be compared; found {splits}")
+        raise OutcomeError(f"predictions must be of the same split to be compared; found {splits}")
     labels = {name: _labels(table) for name, table in predictions.items()}
     shared = sorted(set.intersection(*(set(label.index) for label in labels.values())))
     sizes = {name: len(label) for name, label in labels.items()}
@@ -52,23 +66,23 @@ def compare(predictions: dict[str, pd.DataFrame], bootstrap: Bootstrap) -> Compa
     _refuse_other_labels({name: label.loc[shared] for name, label in labels.items()})
     first, split = next(iter(labels.values())).loc[shared], next(iter(splits.values()))
     step, event = first["last_step"].to_numpy(np.int64), first["event"].to_numpy(bool)
-    contenders = [
+    comparators = [
         Comparator(name, "model", _hazards(table, shared), clocks[name] == "landmark")
         for name, table in predictions.items()
     ]
-    # The best leads, so that every difference is against it.
-    contenders.sort(key=lambda one: -_c_td_or_last(one, step, event))
-    rows, notes = evaluate_steps(contenders, step=step, event=event, bootstrap=bootstrap)
+    # The best run comes first, because every difference is taken from the first row.
+    comparators.sort(key=lambda one: -_c_td_or_last(one, step, event))
+    rows, notes = evaluate_steps(comparators, step=step, event=event, bootstrap=bootstrap)
     if len(set(sizes.values())) > 1 or len(shared) < max(sizes.values()):
-        found = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
         notes.insert(
-            0, f"the {split} sets differ ({found} subjects): compared on the {len(shared)} that all of them hold"
+            0, f"the {split} sets differ ({counts} subjects): compared on the {len(shared)} that all of them hold"
         )
     return Comparison(split, rows, len(shared), int(event.sum()), sizes, tuple(notes))
 
 
-def _c_td_or_last(contender: Comparator, step: np.ndarray, event: np.ndarray) -> float:
-    c_td = concordance_td(contender.survival, step=step, event=event).c_td
+def _c_td_or_last(comparator: Comparator, step: np.ndarray, event: np.ndarray) -> float:
+    c_td = concordance_td(comparator.survival, step=step, event=event).c_td
     return -1.0 if np.isnan(c_td) else c_td
 
 
@@ -82,7 +96,7 @@ def _refuse_other_labels(labels: dict[str, pd.DataFrame]) -> None:
         differing = int((first != other).any(axis=1).sum())
         if differing:
             raise OutcomeError(
-                f"runs must be judged on the same outcome to be compared; the labels of {differing} of {len(first)} "
+                f"runs must be evaluated on the same outcome to be compared; the labels of {differing} of {len(first)} "
                 f"shared subjects differ between {first_name} and {name}. Compare runs of one outcome, outcome.seed, "
                 "clock and data settings"
             )

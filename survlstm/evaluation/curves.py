@@ -1,4 +1,4 @@
-"""The model's curves from a landmark → those of example subjects, and of risk groups beside what they turned out."""
+"""Survival curves of example subjects and of risk groups from a landmark, with the observed curves of the groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ def survival_curves(
     covariate_free: Float[np.ndarray, "subject horizon"],
     confidence: float,
 ) -> Curves | None:
-    """Examples and thirds by the risk at the last horizon; None with fewer than three subjects at risk."""
+    """Choose example subjects and risk groups by the predicted risk at the last horizon.
+
+    Args:
+        landmark: The landmark with its subjects.
+        survival: Survival curves of the model.
+        covariate_free: Survival curves of the covariate-free hazard.
+        confidence: Confidence level of the bands around the observed curves.
+
+    Returns:
+        The curves; None with fewer than three subjects at risk.
+    """
     test, time = landmark.test, landmark.grid
     if len(test.subject) < len(GROUPS):
         return None
@@ -48,7 +58,7 @@ def survival_curves(
 def _observed(
     test: AtRisk, group: np.ndarray, time: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Kaplan-Meier with its band at each time; NaN behind the group's follow-up."""
+    """Return the Kaplan-Meier curve of a group and its band at each time; NaN after the follow-up of the group."""
     curve = kaplan_meier(test.duration[group], test.event[group])
     band = confidence_band(curve, confidence=confidence)
     known = (time <= curve.times[-1]) | (curve.survival[-1] == 0)

@@ -1,4 +1,4 @@
-"""Predictions of a model on one split → the summary: one sentence, the tables, and what stands behind both."""
+"""Evaluation of the predictions of one model on one split, beside its comparators."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, covariate_free
 from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
-from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.comparators import Comparator, HazardRows, LandmarkComparator, from_landmark
 from survlstm.evaluation.curves import survival_curves
 from survlstm.evaluation.landmark_evaluation import evaluate_landmark
 from survlstm.evaluation.landmarks import Landmark, make_landmarks, reference_split
-from survlstm.evaluation.results import Curves, EvaluationSummary, LandmarkResult
+from survlstm.evaluation.results import Curves, EvaluationSummary, LandmarkResult, StepRow
+from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.evaluation.step_metrics import count_comparable_pairs, evaluate_steps
 from survlstm.evaluation.summary_text import conventions, summarize_evaluation
 from survlstm.training.prediction import Predictions
 
 
-class _FromLandmark(NamedTuple):
-    """What was judged from one landmark, and the contenders that were fitted for it alone."""
+class _LandmarkEvaluation(NamedTuple):
+    """Results of one landmark, and the comparators that were fitted at this landmark only."""
 
     result: LandmarkResult
     curves: Curves | None
@@ -39,37 +38,42 @@ def evaluate_predictions(
     tensors: Tensors,
     evaluated: Split,
     *,
-    settings: EvaluationConfig,
-    seed: int,
+    settings: EvaluationSettings,
     another_cohort: bool = False,
 ) -> EvaluationSummary:
-    """The model, the oracle where there is one, and the baselines, on the same subjects and the same resamples.
+    """Evaluate a model, the oracle if there is one, and the baselines, on the same subjects and the same resamples.
 
-    ``predictions`` are those of the ``evaluated`` split, ``reference`` those of ``reference_of(evaluated)``. Baselines
-    are fitted on the training subjects of ``tensors``, and so is the censoring curve, unless the evaluated subjects are
-    those of ``another_cohort``.
+    Args:
+        predictions: Predictions of the model on the ``evaluated`` split.
+        reference: Predictions of the model on ``reference_split(evaluated)``, to which the extrapolation of hazards is
+            fitted.
+        tensors: Data of all subjects. Baselines are fitted on its training subjects.
+        evaluated: The evaluated split.
+        settings: Intervals, landmarks and baselines.
+        another_cohort: Whether the evaluated subjects come from another cohort than the training subjects. The
+            censoring curve is then estimated on the evaluated subjects instead of the training subjects.
+
+    Returns:
+        Metrics at every step and from every landmark, with the sentences that summarise them.
     """
-    bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, seed)
-    wanted = settings.landmarks
     rows_of = HazardRows(predictions.subject, reference.subject)
-    contenders = _contenders(predictions, reference, tensors, settings)
+    comparators = _comparators(predictions, reference, tensors, settings)
     landmarks = make_landmarks(
         tensors,
         evaluated,
-        visits=wanted.visits,
-        days=wanted.days,
-        horizons=wanted.horizons,
+        visits=settings.landmark_visits,
+        days=settings.landmark_days,
+        horizons=settings.horizons,
         another_cohort=another_cohort,
     )
-    judged = [
-        _judge_from(landmark, contenders, tensors, rows_of, settings=settings, bootstrap=bootstrap)
-        for landmark in landmarks
-    ]
+    at_landmarks = [_evaluate_from(landmark, comparators, tensors, rows_of, settings) for landmark in landmarks]
     if tensors.clock == "landmark":
-        contenders += [_with_hazards(fitted) for fitted in judged[0].fitted]
-    rows, notes = evaluate_steps(contenders, step=predictions.step, event=predictions.event, bootstrap=bootstrap)
+        comparators += [_with_hazards(fitted) for fitted in at_landmarks[0].fitted]
+    rows, notes = evaluate_steps(
+        comparators, step=predictions.step, event=predictions.event, bootstrap=settings.bootstrap
+    )
     events, split = int(predictions.event.sum()), evaluated.name.lower()
-    results = tuple(one.result for one in judged)
+    results = tuple(one.result for one in at_landmarks)
     return EvaluationSummary(
         clock=tensors.clock,
         split=split,
@@ -78,7 +82,7 @@ def evaluate_predictions(
         comparable_pairs=count_comparable_pairs(predictions.step, predictions.event),
         rows=rows,
         landmarks=results,
-        curves=tuple(one.curves for one in judged if one.curves is not None),
+        curves=tuple(one.curves for one in at_landmarks if one.curves is not None),
         lines=summarize_evaluation(
             rows,
             results,
@@ -92,49 +96,65 @@ def evaluate_predictions(
     )
 
 
-def _contenders(
-    predictions: Predictions, reference: Predictions, tensors: Tensors, settings: EvaluationConfig
+def evaluate_model(predictions: Predictions, *, clock: str, settings: EvaluationSettings) -> StepRow:
+    """Evaluate a model alone at every step, without comparators and landmarks.
+
+    Args:
+        predictions: Predictions of the model on one split.
+        clock: "visit" or "landmark".
+        settings: Settings of the intervals.
+
+    Returns:
+        C-index and negative log-likelihood with their intervals.
+    """
+    model = Comparator("model", "model", predictions.hazard, clock == "landmark")
+    (row,), _ = evaluate_steps([model], step=predictions.step, event=predictions.event, bootstrap=settings.bootstrap)
+    return row
+
+
+def _comparators(
+    predictions: Predictions, reference: Predictions, tensors: Tensors, settings: EvaluationSettings
 ) -> list[Comparator]:
-    """Model, oracle, covariate-free hazard, and the baselines that have a hazard at every step."""
-    ahead = tensors.clock == "landmark"
-    contenders = [Comparator("model", "model", predictions.hazard, ahead, reference.hazard)]
+    """Return the model, the oracle, the covariate-free hazard and the baselines that have a hazard at every step."""
+    known_ahead = tensors.clock == "landmark"
+    comparators = [Comparator("model", "model", predictions.hazard, known_ahead, reference.hazard)]
     if not np.isnan(tensors.oracle_hazard).any():
-        ours, theirs = (
+        evaluated_hazard, reference_hazard = (
             padded_hazard(tensors.oracle_hazard, tensors.visit_offsets[part.subject], part.step)
             for part in (predictions, reference)
         )
-        contenders.append(Comparator("oracle", "oracle", ours, ahead, theirs))
-    # A landmark may stand at the end of the longest record.
-    steps = tensors.steps if ahead else tensors.steps + max(settings.landmarks.horizons)
-    for maker in (covariate_free, *(HAZARD_BASELINES[name] for name in settings.baselines if name in HAZARD_BASELINES)):
+        comparators.append(Comparator("oracle", "oracle", evaluated_hazard, known_ahead, reference_hazard))
+    # A landmark can be placed at the end of the longest record, so the hazards must reach the last horizon from there.
+    steps = tensors.steps if known_ahead else tensors.steps + max(settings.horizons)
+    for fit in (covariate_free, *(HAZARD_BASELINES[name] for name in settings.baselines if name in HAZARD_BASELINES)):
+        # One fit serves both splits: their rows are predicted together and split afterwards.
         both = np.concatenate([predictions.subject, reference.subject])
-        made = maker(tensors, both, steps)
-        ours, theirs = np.split(made.hazard, [len(predictions.subject)])
-        contenders.append(Comparator(made.name, "baseline", ours, made.known_ahead, theirs))
-    return contenders
+        fitted = fit(tensors, both, steps)
+        evaluated_hazard, reference_hazard = np.split(fitted.hazard, [len(predictions.subject)])
+        comparators.append(Comparator(fitted.name, "baseline", evaluated_hazard, fitted.known_ahead, reference_hazard))
+    return comparators
 
 
-def _judge_from(
+def _evaluate_from(
     landmark: Landmark,
-    contenders: Sequence[Comparator],
+    comparators: Sequence[Comparator],
     tensors: Tensors,
     rows: HazardRows,
-    *,
-    settings: EvaluationConfig,
-    bootstrap: Bootstrap,
-) -> _FromLandmark:
-    here = [from_landmark(contender, landmark, tensors, rows) for contender in contenders]
-    fitted, missing = _fit(landmark, tensors, settings, bootstrap.seed)
-    result = evaluate_landmark(landmark, here + fitted, bootstrap)
+    settings: EvaluationSettings,
+) -> _LandmarkEvaluation:
+    at_landmark = [from_landmark(comparator, landmark, tensors, rows) for comparator in comparators]
+    fitted, missing = _fit(landmark, tensors, settings)
+    result = evaluate_landmark(landmark, at_landmark + fitted, settings.bootstrap)
     result = dataclasses.replace(result, notes=landmark.notes + result.notes + tuple(missing))
-    free = next(one.survival for one in here if one.name == COVARIATE_FREE)
-    return _FromLandmark(result, survival_curves(landmark, here[0].survival, free, settings.confidence), fitted)
+    free = next(one.survival for one in at_landmark if one.name == COVARIATE_FREE)
+    curves = survival_curves(landmark, at_landmark[0].survival, free, settings.confidence)
+    return _LandmarkEvaluation(result, curves, fitted)
 
 
 def _fit(
-    landmark: Landmark, tensors: Tensors, settings: EvaluationConfig, seed: int
+    landmark: Landmark, tensors: Tensors, settings: EvaluationSettings
 ) -> tuple[list[LandmarkComparator], list[str]]:
-    """The baselines that are fitted at the landmark, and why some are missing."""
+    """Fit the baselines of a landmark; return them and the reasons why others are missing."""
     fitted, missing = [], []
     if not len(landmark.test.subject):
         return [], []
@@ -143,16 +163,17 @@ def _fit(
             continue
         title, fit = LANDMARK_BASELINES[name]
         try:
-            fitted.append(LandmarkComparator(title, "baseline", fit(landmark, tensors, seed)))
+            fitted.append(LandmarkComparator(title, "baseline", fit(landmark, tensors, settings.seed)))
         except ValueError as error:
-            # Unavailable, or curves that are no probabilities: one broken baseline must not cost the summary.
+            # The package is missing or the curves are no probabilities. One failed baseline must not end the
+            # evaluation of all others.
             missing.append(f"no {title}: {error}")
     return fitted, missing
 
 
-def _with_hazards(contender: LandmarkComparator) -> Comparator:
-    """On the landmark clock a curve at the ends of the intervals is a hazard in each of them."""
-    before = np.column_stack([np.ones(len(contender.survival)), contender.survival[:, :-1]])
-    # Where nobody is left the next hazard is of no one: any value will do, 1 says so.
-    hazard = 1 - np.divide(contender.survival, before, out=np.zeros_like(before), where=before > 0)
-    return Comparator(contender.name, contender.role, hazard, known_ahead=True)
+def _with_hazards(comparator: LandmarkComparator) -> Comparator:
+    """Convert a curve of the landmark clock to hazards; its values at the ends of all intervals determine them."""
+    before = np.column_stack([np.ones(len(comparator.survival)), comparator.survival[:, :-1]])
+    # Where the survival before an interval is 0 the hazard is undefined and never used; it is set to 1.
+    hazard = 1 - np.divide(comparator.survival, before, out=np.zeros_like(before), where=before > 0)
+    return Comparator(comparator.name, comparator.role, hazard, known_ahead=True)

@@ -1,4 +1,4 @@
-"""Hazards at a landmark and what came after it → how a hazard goes on when nothing more is known of the subject."""
+"""Extrapolation of the hazard at a landmark to later steps, for a model that predicts one step ahead."""
 
 from __future__ import annotations
 
@@ -9,24 +9,40 @@ from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.ragged import flat_positions
 
-# Standard deviation of the prior of both coefficients: without subjects to learn from the hazard is held.
+# Standard deviation of the normal prior of both coefficients. Without subjects to fit, the hazard stays constant.
 PRIOR = 1.0
 
 
 class HazardExtrapolation(NamedTuple):
-    """logit h_k = l + log(1 + k) (shift + slope (l - centre)), where l is the logit of the landmark's own hazard."""
+    """A fitted extrapolation, logit h_k = l + log(1 + k) (shift + slope (l - centre)).
+
+    Here l is the logit of the hazard at the landmark and k counts the steps after it.
+
+    Attributes:
+        shift: Change of the logit of an average subject.
+        slope: Change of the logit by its distance from ``centre``.
+        centre: Mean of l over the subjects of the fit.
+    """
 
     shift: float
     slope: float
     centre: float
 
     def hazard(self, logit: Float[np.ndarray, " subject"], *, steps: int) -> Float[np.ndarray, "subject {steps}"]:
-        """Hazards of steps 0..steps-1 after the landmark; that of step 0 is the landmark's own."""
+        """Extrapolate hazards.
+
+        Args:
+            logit: Logit of the hazard at the landmark.
+            steps: Number of steps.
+
+        Returns:
+            Hazards of the steps 0 to ``steps`` - 1 after the landmark; step 0 has the hazard at the landmark.
+        """
         from scipy.special import expit
 
-        # A certain hazard (0 or 1) stays what it is.
-        further = np.where(np.isfinite(logit), self.shift + self.slope * (logit - self.centre), 0.0)
-        return expit(logit[:, None] + np.log1p(np.arange(steps)) * further[:, None])
+        # A hazard of 0 or 1 stays as it is.
+        change = np.where(np.isfinite(logit), self.shift + self.slope * (logit - self.centre), 0.0)
+        return expit(logit[:, None] + np.log1p(np.arange(steps)) * change[:, None])
 
 
 def fit_hazard_extrapolation(
@@ -36,11 +52,20 @@ def fit_hazard_extrapolation(
     event: Bool[np.ndarray, " subject"],
     steps: int,
 ) -> HazardExtrapolation:
-    """The likeliest drift over steps 1..steps-1 of subjects whom the model was not fitted to.
+    """Fit the extrapolation by penalised maximum likelihood to subjects on whom the model was not fitted.
 
-    ``step`` is the last at-risk step after the landmark. High hazards fall back and low ones rise as a record goes on:
-    held where they stand, they would promise too much to either end. Landmarking in two stages, as in van Houwelingen
-    2007, Scandinavian Journal of Statistics 34:70.
+    High hazards fall and low hazards rise in the course of a record, so that constant hazards would give predictions
+    that are too extreme at both ends. The fit is a second stage on top of the model (two-stage landmarking, van
+    Houwelingen 2007, Scandinavian Journal of Statistics 34:70).
+
+    Args:
+        logit: Logit of the hazard at the landmark.
+        step: Last step at risk, counted from the landmark.
+        event: Whether the event happens in that step.
+        steps: Number of steps of the extrapolation; the steps 1 to ``steps`` - 1 are fitted.
+
+    Returns:
+        The fitted extrapolation.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -65,6 +90,6 @@ def fit_hazard_extrapolation(
 
 
 def log_odds(hazard: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
-    """Log-odds; infinite where a hazard is 0 or 1."""
+    """Return the log-odds of hazards; infinite where a hazard is 0 or 1."""
     with np.errstate(divide="ignore"):
         return np.log(hazard) - np.log1p(-hazard)

@@ -1,4 +1,4 @@
-"""Curves of all contenders from one landmark → the landmark's table, with intervals and paired differences."""
+"""Evaluation of all comparators from one landmark, with intervals and paired differences."""
 
 from __future__ import annotations
 
@@ -17,31 +17,40 @@ from survlstm.survival.ipcw import supported_horizons
 from survlstm.survival.kaplan_meier import censoring_curve
 
 
-def evaluate_landmark(landmark: Landmark, contenders: list[LandmarkComparator], bootstrap: Bootstrap) -> LandmarkResult:
-    """Every contender on the same subjects and resamples; the first one is the model.
+def evaluate_landmark(
+    landmark: Landmark, comparators: list[LandmarkComparator], bootstrap: Bootstrap
+) -> LandmarkResult:
+    """Evaluate the comparators on the same subjects and the same resamples.
 
-    Horizons behind the follow-up are left out and named; integrals run to the last one shown.
+    Args:
+        landmark: The landmark with its subjects.
+        comparators: Survival curves; the first are those of the model.
+        bootstrap: Settings of the intervals.
+
+    Returns:
+        The result. Horizons that the follow-up does not support are left out and named; integrated scores run to the
+        last horizon shown.
     """
-    test, weighing = landmark.test, landmark.censoring
-    if not len(test.subject) or not len(weighing.subject):
-        return _nothing(landmark, "no subject is at risk at this landmark")
-    censoring = censoring_curve(weighing.duration, weighing.event)
+    test, censored = landmark.test, landmark.censoring
+    if not len(test.subject) or not len(censored.subject):
+        return _without_metrics(landmark, "no subject is at risk at this landmark")
+    censoring = censoring_curve(censored.duration, censored.event)
     grid, shown = (
         supported_horizons(times, duration=test.duration, censoring=censoring)
         for times in (landmark.grid, landmark.horizons)
     )
     if not len(shown):
-        return _nothing(landmark, "no horizon lies within the follow-up")
+        return _without_metrics(landmark, "no horizon lies within the follow-up")
     grid = grid[grid <= shown[-1]]
     sample = LandmarkSample(
-        np.stack([contender.survival[:, : len(grid)] for contender in contenders]), test.duration, test.event
+        np.stack([comparator.survival[:, : len(grid)] for comparator in comparators]), test.duration, test.event
     )
     events_by = (test.event[:, None] & (test.duration[:, None] <= shown)).sum(axis=0)
     table = _Table(
         landmark=landmark,
         grid=grid,
         shown=shown,
-        found=landmark_metrics(sample, censoring=censoring, grid=grid, shown=shown),
+        observed=landmark_metrics(sample, censoring=censoring, grid=grid, shown=shown),
         resampled=_resample(landmark, sample, grid, shown, bootstrap)
         if events_by[-1] >= bootstrap.min_events
         else None,
@@ -51,12 +60,12 @@ def evaluate_landmark(landmark: Landmark, contenders: list[LandmarkComparator], 
     )
     step_of = np.searchsorted(grid, shown)
     return LandmarkResult(
-        **_facts(landmark),
+        **_counts_of(landmark),
         horizons=tuple(shown.tolist()),
         at_risk_after=tuple((test.duration[:, None] > shown).sum(axis=0).tolist()),
         events_by=tuple(events_by.tolist()),
         unsupported=tuple(landmark.horizons[len(shown) :].tolist()),
-        rows=tuple(table.row(place, contender) for place, contender in enumerate(contenders)),
+        rows=tuple(table.row(number, comparator) for number, comparator in enumerate(comparators)),
         calibration=tuple(
             calibrate(sample.survival[0, :, step], test, float(horizon), censoring, bootstrap.confidence)
             for horizon, step in zip(shown, step_of, strict=True)
@@ -68,59 +77,63 @@ def evaluate_landmark(landmark: Landmark, contenders: list[LandmarkComparator], 
 def _resample(
     landmark: Landmark, sample: LandmarkSample, grid: np.ndarray, shown: np.ndarray, bootstrap: Bootstrap
 ) -> LandmarkMetrics:
-    """Every figure in every resample, axis 0; the censoring curve is estimated again in each."""
-    weighing, models = landmark.censoring, len(sample.survival)
-    of_its_own = weighing is landmark.test
+    """Compute every metric in every resample (axis 0), with the censoring curve estimated again in each."""
+    censored, models = landmark.censoring, len(sample.survival)
+    same_subjects = censored is landmark.test
 
-    def figures(resample: Resample) -> np.ndarray:
+    def metrics(resample: Resample) -> np.ndarray:
         rows = resample.evaluated
-        weighed_by = rows if of_its_own else resample.training
-        again = LandmarkSample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
-        censoring = censoring_curve(weighing.duration[weighed_by], weighing.event[weighed_by])
+        censored_rows = rows if same_subjects else resample.training
+        resampled = LandmarkSample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
+        censoring = censoring_curve(censored.duration[censored_rows], censored.event[censored_rows])
         return np.concatenate(
-            [part.reshape(models, -1) for part in landmark_metrics(again, censoring=censoring, grid=grid, shown=shown)],
+            [
+                part.reshape(models, -1)
+                for part in landmark_metrics(resampled, censoring=censoring, grid=grid, shown=shown)
+            ],
             axis=1,
         )
 
     values = bootstrap.values(
-        figures, subjects=len(sample.duration), training=len(weighing.subject), what=landmark.name
+        metrics, subjects=len(sample.duration), training=len(censored.subject), what=landmark.name
     )
+    # Five metrics have a value for each horizon shown, the two integrated ones a single value.
     parts = np.split(values, np.cumsum([len(shown)] * 5 + [1]), axis=2)
     return LandmarkMetrics(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Figures found and resampled → rows of values."""
+    """Metrics on the evaluated subjects and in the resamples, from which the rows of the table are made."""
 
     landmark: Landmark
     grid: np.ndarray
     shown: np.ndarray
-    found: LandmarkMetrics
+    observed: LandmarkMetrics
     resampled: LandmarkMetrics | None
     has_interval: np.ndarray
     events_by: np.ndarray
     bootstrap: Bootstrap
 
-    def row(self, place: int, contender: LandmarkComparator) -> LandmarkRow:
+    def row(self, number: int, comparator: LandmarkComparator) -> LandmarkRow:
         last = len(self.shown) - 1
         return LandmarkRow(
-            name=contender.name,
-            role=contender.role,
-            cells=tuple(self._cell(place, horizon, contender) for horizon in range(len(self.shown))),
-            # Without an event up to its end an integral says as little as the figures that it is made of.
-            ibs=self._estimate("ibs", (place,)) if self.events_by[-1] else None,
-            inbll=self._estimate("inbll", (place,)) if self.events_by[-1] else None,
-            ibs_difference=self._difference("ibs", (), place),
-            c_difference=self._difference("c_harrell", (last,), place),
+            name=comparator.name,
+            role=comparator.role,
+            cells=tuple(self._cell(number, horizon, comparator) for horizon in range(len(self.shown))),
+            # Without an event by its end an integrated score means as little as the scores at the horizons, see _cell.
+            ibs=self._estimate("ibs", (number,)) if self.events_by[-1] else None,
+            inbll=self._estimate("inbll", (number,)) if self.events_by[-1] else None,
+            ibs_difference=self._difference("ibs", (), number),
+            c_difference=self._difference("c_harrell", (last,), number),
         )
 
     def notes(self) -> list[str]:
-        """What has no interval, and why."""
+        """Return what has no value or no interval, and why."""
         without, eventless = self.shown[~self.has_interval & (self.events_by > 0)], self.shown[self.events_by == 0]
         notes = ["no ibs and no inbll: an integral needs two horizons"] if len(self.grid) == 1 else []
         if len(eventless):
-            notes.append(f"no figures by {self._listed(eventless)}: no event until then")
+            notes.append(f"no metrics by {self._listed(eventless)}: no event until then")
         if len(without):
             needed = self.bootstrap.min_events
             notes.append(f"no interval by {self._listed(without)}: fewer than {needed} events until then")
@@ -131,7 +144,7 @@ class _Table:
             undefined = max(int(np.isnan(part).any(axis=(1, 2)).sum()) for part in parts)
             if undefined:
                 notes.append(
-                    f"figures without an interval are undefined in up to {undefined} of {self.bootstrap.resamples} "
+                    f"metrics without an interval are undefined in up to {undefined} of {self.bootstrap.resamples} "
                     "resamples"
                 )
         return notes
@@ -139,22 +152,22 @@ class _Table:
     def _listed(self, horizons: np.ndarray) -> str:
         return f"{self.landmark.unit[:-1]} {', '.join(f'{horizon:g}' for horizon in horizons)}"
 
-    def _cell(self, place: int, horizon: int, contender: LandmarkComparator) -> LandmarkCell:
-        # Without an event a Brier score is near 0 for whoever predicts little: it would read as a good one.
+    def _cell(self, number: int, horizon: int, comparator: LandmarkComparator) -> LandmarkCell:
+        # Without an event the Brier score of any model that predicts low risks is near 0 and would look good.
         has_events = bool(self.events_by[horizon])
         steps = int(np.searchsorted(self.grid, self.shown[horizon])) + 1
         return LandmarkCell(
             horizon=float(self.shown[horizon]),
             **{
-                name: self._estimate(name, (place, horizon)) if has_events else None
+                name: self._estimate(name, (number, horizon)) if has_events else None
                 for name in ("c_harrell", "c_uno", "auc", "brier", "nbll")
             },
-            d_calibration=d_calibration_until(contender.survival, self.landmark.test, steps=steps),
+            d_calibration=d_calibration_until(comparator.survival, self.landmark.test, steps=steps),
             why_not=None if has_events else "no event until then",
         )
 
     def _estimate(self, name: str, at: tuple[int, ...]) -> Estimate | None:
-        value = float(getattr(self.found, name)[at])
+        value = float(getattr(self.observed, name)[at])
         if np.isnan(value):
             return None
         horizon = at[1] if len(at) > 1 else -1
@@ -162,18 +175,18 @@ class _Table:
             return Estimate(value)
         return Estimate(value, self.bootstrap.interval(getattr(self.resampled, name)[(slice(None), *at)]))
 
-    def _difference(self, name: str, at: tuple[int, ...], place: int) -> Difference | None:
-        if self.resampled is None or place == 0:
+    def _difference(self, name: str, at: tuple[int, ...], number: int) -> Difference | None:
+        if self.resampled is None or number == 0:
             return None
-        found, values = getattr(self.found, name), getattr(self.resampled, name)
+        observed, values = getattr(self.observed, name), getattr(self.resampled, name)
         return self.bootstrap.difference(
-            found[(0, *at)] - found[(place, *at)],
+            observed[(0, *at)] - observed[(number, *at)],
             values[(slice(None), 0, *at)],
-            values[(slice(None), place, *at)],
+            values[(slice(None), number, *at)],
         )
 
 
-def _facts(landmark: Landmark) -> dict[str, Any]:
+def _counts_of(landmark: Landmark) -> dict[str, Any]:
     test = landmark.test
     followed = test.step + 1.0 if landmark.unit == "steps" else test.duration
     return {
@@ -186,14 +199,14 @@ def _facts(landmark: Landmark) -> dict[str, Any]:
     }
 
 
-def _nothing(landmark: Landmark, why: str) -> LandmarkResult:
+def _without_metrics(landmark: Landmark, reason: str) -> LandmarkResult:
     return LandmarkResult(
-        **_facts(landmark),
+        **_counts_of(landmark),
         horizons=(),
         at_risk_after=(),
         events_by=(),
         unsupported=tuple(landmark.horizons.tolist()),
         rows=(),
         calibration=(),
-        notes=(why,),
+        notes=(reason,),
     )

@@ -1,4 +1,4 @@
-"""Curves of several models on the same subjects → concordance, AUC, Brier score and log-likelihood at horizons."""
+"""Concordance, AUC, Brier score and log-likelihood of several models at the horizons of a landmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from survlstm.survival.rank_concordance import count_pairs
 
 
 class LandmarkSample(NamedTuple):
-    """The curves S(t) of every model at every time of ``grid``, and what became of the subjects."""
+    """Survival curves of several models on the same subjects, with the follow-up of these subjects.
+
+    Attributes:
+        survival: Survival at every time of the grid.
+        duration: Time to the event or to the end of follow-up.
+        event: Whether the event happens at that time.
+    """
 
     survival: Float[np.ndarray, "model subject horizon"]
     duration: Float64[np.ndarray, " subject"]
@@ -23,7 +29,17 @@ class LandmarkSample(NamedTuple):
 
 
 class LandmarkMetrics(NamedTuple):
-    """NaN where the data can't give a figure; ``ibs`` and ``inbll`` integrate over the whole grid."""
+    """Metrics by model; NaN where the data do not determine a metric.
+
+    Attributes:
+        c_harrell: Harrell's C of the risk by the horizon, over the events until then.
+        c_uno: Uno's C of the same pairs.
+        auc: Cumulative/dynamic AUC at the horizon.
+        brier: Brier score at the horizon.
+        nbll: Negative binomial log-likelihood at the horizon.
+        ibs: Brier score integrated over the grid.
+        inbll: Negative binomial log-likelihood integrated over the grid.
+    """
 
     c_harrell: Float[np.ndarray, "model shown"]
     c_uno: Float[np.ndarray, "model shown"]
@@ -41,11 +57,20 @@ def landmark_metrics(
     grid: Float64[np.ndarray, " horizon"],
     shown: Float64[np.ndarray, " shown"],
 ) -> LandmarkMetrics:
-    """All figures at once: what is dear, the pairs and the weights of a horizon, the models share.
+    """Compute all metrics of several models together.
 
-    C at a horizon compares the risk by then, anchored at the events until then (Uno's with 1/G² and tau behind the
-    horizon); the other figures as their modules in survlstm.survival define them. ``shown`` are times of ``grid``; a
-    time without follow-up behind it gives NaN.
+    The pairs of subjects and the weights of a horizon are expensive and shared by the models. C at a horizon compares
+    the risk by then and counts pairs of each event until then (Uno's C with weights 1/G² and tau after the horizon).
+    The other metrics are those of their modules in survlstm.survival.
+
+    Args:
+        sample: Curves and follow-up.
+        censoring: Survival curve of the censoring, G.
+        grid: Times of the curves.
+        shown: Times of ``grid`` for which metrics are returned. A time without later follow-up gives NaN.
+
+    Returns:
+        The metrics.
     """
     models = len(sample.survival)
     within = len(supported_horizons(grid, duration=sample.duration, censoring=censoring))
@@ -56,47 +81,48 @@ def landmark_metrics(
     for step, outcome in enumerate(outcomes):
         brier[:, step] = brier_of(sample.survival[:, :, step], outcome)
         nbll[:, step] = nbll_of(sample.survival[:, :, step], outcome)
-    place = np.searchsorted(grid, shown)
+    column = np.searchsorted(grid, shown)
     harrell, uno, auc = np.full((3, models, len(shown)), np.nan)
-    known = np.flatnonzero([step < within and outcomes[step].happened.any() for step in place])
+    known = np.flatnonzero([step < within and outcomes[step].happened.any() for step in column])
     if len(known):
-        risk = 1 - sample.survival[:, :, place[known]]
+        risk = 1 - sample.survival[:, :, column[known]]
         harrell[:, known], uno[:, known] = _concordance(sample, risk, censoring, shown[known])
         auc[:, known] = _auc(sample, risk, censoring, shown[known])
     ibs, inbll = (
-        np.array([mean_over(grid, of_one) if len(grid) > 1 else np.nan for of_one in values])
+        np.array([mean_over(grid, scores) if len(grid) > 1 else np.nan for scores in values])
         for values in (brier, nbll)
     )
-    return LandmarkMetrics(harrell, uno, auc, brier[:, place], nbll[:, place], ibs, inbll)
+    return LandmarkMetrics(harrell, uno, auc, brier[:, column], nbll[:, column], ibs, inbll)
 
 
 def _concordance(
     sample: LandmarkSample, risk: np.ndarray, censoring: KaplanMeier, horizon: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Harrell's and Uno's C, [model, horizon]."""
+    """Return Harrell's and Uno's C, [model, horizon]."""
+    # One count of pairs serves all models and horizons, as columns of one array.
     models, subjects, _ = risk.shape
     columns = risk.transpose(1, 0, 2).reshape(subjects, -1)
     pairs = count_pairs(columns, duration=sample.duration, event=sample.event)
-    won = (pairs.lower + pairs.equal / 2).reshape(len(pairs.anchor), models, len(horizon))
+    concordant = (pairs.lower + pairs.equal / 2).reshape(len(pairs.anchor), models, len(horizon))
     anchor_time = sample.duration[pairs.anchor]
     is_anchor = anchor_time[:, None] <= horizon
     inverse = np.zeros(len(anchor_time))
     reached = is_anchor[:, -1]
     inverse[reached] = censoring.at(anchor_time[reached]) ** -2.0
-    found = []
+    c_indices = []
     for weight in (np.ones(len(anchor_time)), inverse):
         counted = np.where(is_anchor, weight[:, None], 0.0)
         with np.errstate(invalid="ignore"):
-            found.append(np.einsum("ah,amh->mh", counted, won) / (counted.T @ pairs.comparable))
-    return found[0], found[1]
+            c_indices.append(np.einsum("ah,amh->mh", counted, concordant) / (counted.T @ pairs.comparable))
+    return c_indices[0], c_indices[1]
 
 
 def _auc(sample: LandmarkSample, risk: np.ndarray, censoring: KaplanMeier, horizon: np.ndarray) -> np.ndarray:
     return np.stack(
         [
             cumulative_dynamic_auc(
-                of_one, duration=sample.duration, event=sample.event, horizon=horizon, censoring=censoring
+                risk_of_model, duration=sample.duration, event=sample.event, horizon=horizon, censoring=censoring
             ).auc
-            for of_one in risk
+            for risk_of_model in risk
         ]
     )

@@ -1,4 +1,4 @@
-"""Tensors and a landmark → who is at risk there, what is known of them by then, and what follows."""
+"""Landmarks: the subjects at risk at a point of the record, their last known visit and their later follow-up."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from survlstm.data.tensors import Tensors
 
 
 class AtRisk(NamedTuple):
-    """The subjects of one split who are still at risk at a landmark.
+    """The subjects of one split that are at risk at a landmark.
 
-    ``subject`` numbers the subjects of the tensors, ``visit`` their visits: the last one known at the landmark.
-    ``step`` is the last at-risk step counted from the landmark (0 = the first), ``event`` whether the event is in it.
-    ``duration`` is the time from the landmark to the event or the end of follow-up, in the landmark's unit. Counted in
-    steps, an event in step k has k + 1, and a subject censored in step k has k + 1.5: it survived k + 1 steps, so that
-    it is known at that horizon and hidden behind it.
+    Attributes:
+        subject: Index of the subject in the tensors.
+        visit: Index in the tensors of the last visit that is known at the landmark.
+        step: Last step at risk, counted from the landmark (0 = the first step after it).
+        event: Whether the event happens in that step.
+        duration: Time from the landmark to the event or the end of follow-up, in the unit of the landmark. In steps, an
+            event in step k has k + 1. A subject censored in step k has k + 1.5: it survived k + 1 steps, so that it is
+            known to be event-free at the horizon k + 1 and censored before the next.
     """
 
     subject: Int64[np.ndarray, " subject"]
@@ -34,13 +37,22 @@ class AtRisk(NamedTuple):
 
 @dataclass(frozen=True)
 class Landmark:
-    """One question to every contender: S(t) after the landmark, from what is known there, for t in ``grid``.
+    """A point of the record from which every comparator predicts survival at the times of ``grid``.
 
-    ``grid[k]`` is the end of step k after the landmark: 1, 2, … on the visit clock, the ends of the intervals in days
-    on the landmark clock. ``horizons`` are those of the grid that the tables show. ``test`` are the evaluated subjects,
-    ``reference`` those on whom hazards learn to drift: ``val``, or ``train`` where the validation split is evaluated.
-    ``censoring`` are those whose censoring curve weighs the figures: ``train``; of another cohort, which is followed in
-    its own way, ``test`` itself.
+    Attributes:
+        name: Name on pages, as in "visit 5" or "day 365".
+        unit: Unit of ``grid`` and of the durations.
+        train: Training subjects at risk.
+        val: Validation subjects at risk.
+        reference: Subjects to which the extrapolation of hazards is fitted: ``val``, or ``train`` if the validation
+            split is evaluated.
+        test: Evaluated subjects at risk.
+        censoring: Subjects whose censoring curve gives the weights: ``train``, or ``test`` for another cohort, because
+            two cohorts are not censored alike.
+        grid: End of each step after the landmark: 1, 2, … on the visit clock, ends of the intervals in days on the
+            landmark clock.
+        horizons: Times of ``grid`` that the tables show.
+        notes: Requested horizons that the clock does not reach.
     """
 
     name: str
@@ -64,18 +76,28 @@ def make_landmarks(
     horizons: Sequence[int],
     another_cohort: bool = False,
 ) -> tuple[Landmark, ...]:
-    """The landmarks of a run: on the visit clock those asked for, on the landmark clock the one it was trained at.
+    """Return the landmarks of an evaluation.
 
-    ``visits`` are visit numbers (0 = the first), ``days`` count from the first visit; ``horizons`` count steps of the
-    clock after the landmark. ``another_cohort`` says that the evaluated subjects are not of the training cohort.
+    On the visit clock these are the requested ones, on the landmark clock the one at which the model was trained.
+
+    Args:
+        tensors: Data of all subjects.
+        evaluated: The evaluated split.
+        visits: Visit numbers; 0 is the first visit.
+        days: Days after the first visit.
+        horizons: Steps of the clock after the landmark.
+        another_cohort: Whether the evaluated subjects come from another cohort than the training subjects.
+
+    Returns:
+        The landmarks, those at visits first.
     """
     parts = (Split.TRAIN, Split.VAL, reference_split(evaluated), evaluated)
     if tensors.clock == "landmark":
         ends = tensors.edge_days[1:]
-        # Horizons behind the last interval are shown at its end, once.
+        # All horizons after the last interval are shown once, at its end.
         shown = ends[sorted({min(steps, len(ends)) - 1 for steps in horizons})]
-        behind = [steps for steps in sorted(horizons) if steps > len(ends)]
-        notes = (f"horizons of {behind} steps lie behind the last of {len(ends)} intervals",) if behind else ()
+        later = [steps for steps in sorted(horizons) if steps > len(ends)]
+        notes = (f"horizons of {later} steps lie after the last of {len(ends)} intervals",) if later else ()
         train, val, reference, test = (_on_landmark_clock(tensors, part) for part in parts)
         censoring = test if another_cohort else train
         return (Landmark("landmark", "days", train, val, reference, test, censoring, ends, shown, notes),)
@@ -91,22 +113,29 @@ def make_landmarks(
 
 
 def reference_split(evaluated: Split) -> Split:
-    """The split whose subjects show how hazards drift: never the evaluated one, and the training split only then."""
+    """Return the split to which the extrapolation of hazards is fitted.
+
+    Args:
+        evaluated: The evaluated split.
+
+    Returns:
+        The validation split, or the training split if the validation split is evaluated.
+    """
     return Split.TRAIN if evaluated == Split.VAL else Split.VAL
 
 
 def _at_risk(tensors: Tensors, part: Split, last_known: Callable[[np.ndarray], np.ndarray]) -> AtRisk:
-    """Those with a step at risk from the last known visit on; ``last_known`` is -1 for who has left by then."""
+    """Select subjects with a step at risk after the landmark; ``last_known`` gives -1 where follow-up has ended."""
     subject = tensors.members(part)
     number = last_known(subject)
-    still = (number >= 0) & (tensors.step[subject] >= number)
-    subject, number = subject[still], number[still]
+    is_at_risk = (number >= 0) & (tensors.step[subject] >= number)
+    subject, number = subject[is_at_risk], number[is_at_risk]
     step, event = tensors.step[subject] - number, tensors.event[subject]
     return AtRisk(subject, tensors.visit_offsets[subject] + number, step, event, step + np.where(event, 1.0, 1.5))
 
 
 def _visits_by_day(tensors: Tensors, subject: np.ndarray, day: float) -> np.ndarray:
-    """The number of each subject's last visit by that day; -1 where its follow-up has ended by then."""
+    """Return the number of the last visit of each subject by a day; -1 where follow-up has ended by then."""
     first = tensors.visit_offsets[subject]
     visits = tensors.visits_per_subject[subject]
     row = np.repeat(np.arange(len(subject)), visits)

@@ -1,4 +1,4 @@
-"""Tensors → how well each code alone ranks the subjects: one that ranks nearly perfectly is the outcome in disguise."""
+"""Discrimination of each code alone; a code that ranks nearly perfectly records the outcome itself."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from jaxtyping import Float64, Int64
 
 from survlstm.data.tensors import Tensors
 
-# Entries and cells in memory at once: 20,000 codes over 3,000 steps would be half a gigabyte a table.
+# Entries and table cells in memory together. 20,000 codes over 3,000 steps would take half a gigabyte per table.
 CHUNK = 2**22
 
 
 class CodeDiscrimination(NamedTuple):
-    """Per vocabulary entry: ``c_td`` of "has had the code by this step" as a risk, NaN where no pair is comparable.
+    """Discrimination of each vocabulary entry.
 
-    ``carriers`` counts the subjects that ever have the code, ``carrier_events`` their events. 1 - ``c_td`` is the
-    figure of the complement, a code that protects.
+    Attributes:
+        c_td: C-index of the indicator "has had the code by this step" as a risk; NaN where no two subjects can be
+            compared. 1 - ``c_td`` is the C-index of the absence of the code.
+        carriers: Number of subjects that ever have the code.
+        carrier_events: Number of events among them.
     """
 
     c_td: Float64[np.ndarray, " code"]
@@ -27,7 +30,15 @@ class CodeDiscrimination(NamedTuple):
 
 
 class LeakageSuspect(NamedTuple):
-    """A code, or its absence, as a risk; ``carriers`` and ``events`` are of those the risk is said to be high in."""
+    """A code, or its absence, that ranks the subjects nearly perfectly.
+
+    Attributes:
+        code: The vocabulary entry.
+        absent: Whether its absence is the high risk.
+        c_td: C-index of the indicator.
+        carriers: Number of subjects with the high risk.
+        events: Number of events among them.
+    """
 
     code: str
     absent: bool
@@ -37,7 +48,7 @@ class LeakageSuspect(NamedTuple):
 
 
 class _FirstSeen(NamedTuple):
-    """One row for each pair of subject and code; ``subject`` counts within the members."""
+    """First visit with a code, one row for each pair of subject and code; ``subject`` indexes the members."""
 
     subject: Int64[np.ndarray, " pair"]
     code: Int64[np.ndarray, " pair"]
@@ -47,11 +58,19 @@ class _FirstSeen(NamedTuple):
 def discrimination_by_code(
     tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes: int
 ) -> CodeDiscrimination:
-    """Antolini's ``c_td`` (survlstm.survival.concordance) of every code's indicator, in one pass over the entries.
+    """Compute the C-index (survlstm.survival.concordance) of the indicator of every code, in one pass over the entries.
 
-    With an indicator a pair is concordant where the case has the code and the control has not, and tied where both or
-    neither have it. So it takes no pairs, only the counts of cases and of controls with the code at each step that has
-    an event: cases times controls. On the landmark clock the indicator is the one at the landmark, at every step.
+    For an indicator a pair is concordant if the case has the code and the control does not, and tied if both or neither
+    have it. The number of such pairs at a step is a product of counts of cases and controls, so that no pairs need be
+    formed. On the landmark clock the indicator at the landmark holds for every step.
+
+    Args:
+        tensors: Data of all subjects.
+        members: Indices of the subjects to rank.
+        codes: Number of vocabulary entries.
+
+    Returns:
+        The C-index and the counts of every entry.
     """
     step, event = tensors.step[members], tensors.event[members]
     event_steps = np.unique(step[event])
@@ -79,23 +98,32 @@ def find_suspects(
     subjects: int,
     events: int,
 ) -> tuple[LeakageSuspect, ...]:
-    """Codes, or their absence, with ``c_td`` >= ``threshold`` and ``min_events`` among those who have it; best first.
+    """Select the codes whose presence or absence ranks the subjects nearly perfectly.
 
-    ``subjects`` and ``events`` are those of the members that were ranked.
+    Args:
+        ranks: Discrimination of every entry.
+        entries: Vocabulary entries.
+        threshold: Smallest C-index of a suspect.
+        min_events: Smallest number of events among the subjects with the high risk.
+        subjects: Number of ranked subjects.
+        events: Number of events among them.
+
+    Returns:
+        The suspects, the highest C-index first.
     """
     present = zip(ranks.c_td, ranks.carriers, ranks.carrier_events, strict=True)
     absent = zip(1 - ranks.c_td, subjects - ranks.carriers, events - ranks.carrier_events, strict=True)
-    found = [
+    suspects = [
         LeakageSuspect(entries[code], is_absence, float(c_td), int(carriers), int(carrier_events))
         for is_absence, rows in ((False, present), (True, absent))
         for code, (c_td, carriers, carrier_events) in enumerate(rows)
         if c_td >= threshold and carrier_events >= min_events
     ]
-    return tuple(sorted(found, key=lambda suspect: -suspect.c_td))
+    return tuple(sorted(suspects, key=lambda suspect: -suspect.c_td))
 
 
 def _chunks(tensors: Tensors, codes: int, event_steps: int) -> Iterator[tuple[int, int]]:
-    """Ranges of codes whose entries and table cells fit in memory together."""
+    """Yield ranges of codes whose entries and table cells fit in memory together."""
     cost = np.bincount(tensors.code, minlength=codes) + event_steps + 1
     stops = np.flatnonzero(np.diff(np.cumsum(cost) // CHUNK)) + 1
     yield from zip([0, *stops.tolist()], [*stops.tolist(), codes], strict=True)
@@ -108,11 +136,11 @@ def _first_seen(tensors: Tensors, members: Int64[np.ndarray, " member"], first: 
     visit = np.searchsorted(tensors.code_offsets, entry, side="right") - 1
     subject = np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
     entry, visit, subject = (values[row_of[subject] >= 0] for values in (entry, visit, subject))
-    # Entries stand in the order of visits, so the first of each pair is the earliest.
-    pair, place = np.unique(
+    # Entries are in the order of visits, so that the first one of each pair is the earliest.
+    pair, first_entry = np.unique(
         row_of[subject] * (stop - first) + (tensors.code[entry].astype(np.int64) - first), return_index=True
     )
-    number = visit[place] - tensors.visit_offsets[subject[place]]
+    number = visit[first_entry] - tensors.visit_offsets[subject[first_entry]]
     if tensors.clock == "landmark":
         number = np.zeros_like(number)
     return _FirstSeen(pair // (stop - first), pair % (stop - first), number)
@@ -121,17 +149,18 @@ def _first_seen(tensors: Tensors, members: Int64[np.ndarray, " member"], first: 
 def _counts(
     seen: _FirstSeen, step: np.ndarray, event: np.ndarray, event_steps: np.ndarray, *, codes: int
 ) -> tuple[Int64[np.ndarray, "code event_step"], Int64[np.ndarray, "code event_step"]]:
-    """Subjects at risk that have had the code by each event step, and the cases among them."""
+    """Count the subjects at risk that have had the code by each event step, and the cases among them."""
     columns = len(event_steps) + 1
+    # A subject counts from the first event step at or after its visit with the code up to its own last step.
     begin = np.searchsorted(event_steps, seen.visit)
     end = np.searchsorted(event_steps, step[seen.subject], side="right")
-    comes, goes = (
+    begins, ends = (
         np.bincount(seen.code * columns + column, minlength=codes * columns).reshape(codes, columns)
         for column in (begin, end)
     )
     is_case = event[seen.subject]
     cases_with = np.bincount(seen.code[is_case] * columns + end[is_case] - 1, minlength=codes * columns)
-    return np.cumsum(comes - goes, axis=1)[:, :-1], cases_with.reshape(codes, columns)[:, :-1]
+    return np.cumsum(begins - ends, axis=1)[:, :-1], cases_with.reshape(codes, columns)[:, :-1]
 
 
 def _pairs(
@@ -140,7 +169,7 @@ def _pairs(
     at_risk: Int64[np.ndarray, " event_step"],
     cases: Int64[np.ndarray, " event_step"],
 ) -> tuple[Int64[np.ndarray, " code"], Int64[np.ndarray, " code"]]:
-    """Concordant and tied pairs of every code."""
+    """Count the concordant and the tied pairs of every code."""
     controls_with = with_code - cases_with
     controls_without = at_risk - cases - controls_with
     concordant = cases_with * controls_without

@@ -1,4 +1,4 @@
-"""What an evaluation says, as plain values: the summary's tables, landmarks, curves and findings."""
+"""Results of an evaluation as plain values: tables, landmarks, curves and findings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,37 @@ from jaxtyping import Float, Int64
 
 
 class Interval(NamedTuple):
-    """A percentile bootstrap interval."""
+    """A percentile bootstrap interval.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+    """
 
     low: float
     high: float
 
 
 class Estimate(NamedTuple):
-    """A figure on the evaluated subjects; ``interval`` is None where there are too few events for one."""
+    """A metric on the evaluated subjects.
+
+    Attributes:
+        value: The metric.
+        interval: Its interval; None with too few events.
+    """
 
     value: float
     interval: Interval | None = None
 
 
 class Difference(NamedTuple):
-    """The first model minus this one, by the paired bootstrap: the same resamples for both; ``p`` is two-sided."""
+    """Difference of two models, the first minus this one, by the paired bootstrap.
+
+    Attributes:
+        value: The difference on the evaluated subjects.
+        interval: Its interval, from the same resamples for both models.
+        p: Two-sided p-value of no difference.
+    """
 
     value: float
     interval: Interval
@@ -35,7 +51,16 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class StepRow:
-    """One contender in the summary's table; the differences are the model's figure minus this one's."""
+    """One model, the evaluated one or a comparator, at every step.
+
+    Attributes:
+        name: Name in tables.
+        role: The evaluated model, the oracle (the hazards that drew a synthetic outcome) or a baseline.
+        c_td: C-index, 0.5 = random, higher = better.
+        nll: Negative log-likelihood in nats per subject, lower = better.
+        c_td_difference: C-index of the model minus that of this row; None in the model's row or without an interval.
+        nll_difference: The same of the negative log-likelihood.
+    """
 
     name: str
     role: Literal["model", "oracle", "baseline"]
@@ -46,21 +71,40 @@ class StepRow:
 
 
 def best_by_c_index(rows: Iterable[StepRow], role: str) -> StepRow | None:
-    """The contender of a role with the highest c_td, one without a c_td last; None where there is none."""
-    held = [row for row in rows if row.role == role]
-    return max(held, key=lambda row: -1.0 if math.isnan(row.c_td.value) else row.c_td.value, default=None)
+    """Return the row of a role with the highest C-index.
+
+    Args:
+        rows: Rows of all models.
+        role: "oracle" or "baseline".
+
+    Returns:
+        The row, one with an undefined C-index only if there is no other; None without a row of this role.
+    """
+    candidates = [row for row in rows if row.role == role]
+    return max(candidates, key=lambda row: -1.0 if math.isnan(row.c_td.value) else row.c_td.value, default=None)
 
 
 def best_by_nll(rows: Iterable[StepRow], role: str) -> StepRow | None:
-    """The contender of a role with the lowest nll; None where there is none."""
+    """Return the row of a role with the lowest negative log-likelihood; None without a row of this role."""
     return min((row for row in rows if row.role == role), key=lambda row: row.nll.value, default=None)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Predicted beside observed risk of the model at one horizon, in groups from the highest risk to the lowest.
+    """Calibration of the model at one horizon, in groups from the highest predicted risk to the lowest.
 
-    ``low`` and ``high`` bound ``observed``, NaN where it is 0 or 1. ``why_not`` says what could not be computed.
+    Attributes:
+        horizon: The horizon, in the unit of the landmark.
+        subjects: Number of subjects of each group.
+        predicted: Mean predicted risk of each group.
+        observed: Kaplan-Meier risk of each group.
+        low: Lower end of the interval of ``observed``; NaN where the risk is 0 or 1.
+        high: Upper end of that interval.
+        p_value: p-value of the test that predicted and observed risks agree.
+        slope: Slope of the calibration line; below 1 = predictions too extreme.
+        intercept: Intercept of the calibration line.
+        in_the_large: Calibration in the large; above 0 = risks predicted too low.
+        why_not: Reason for what could not be computed; None if nothing is missing.
     """
 
     horizon: float
@@ -78,10 +122,17 @@ class Calibration:
 
 @dataclass(frozen=True)
 class LandmarkCell:
-    """One contender at one landmark and horizon; a figure that can't be computed is None.
+    """Metrics of one model at one landmark and horizon; None where a metric cannot be computed.
 
-    ``d_calibration`` is the p-value with the follow-up cut at the horizon. ``why_not`` says why there is no figure at
-    all: without an event by the horizon.
+    Attributes:
+        horizon: The horizon, in the unit of the landmark.
+        c_harrell: Harrell's C.
+        c_uno: Uno's C.
+        auc: Cumulative/dynamic AUC.
+        brier: Brier score.
+        nbll: Negative binomial log-likelihood.
+        d_calibration: p-value of D-calibration with the follow-up cut at the horizon.
+        why_not: Reason why there is no metric at all (no event by the horizon); None otherwise.
     """
 
     horizon: float
@@ -96,7 +147,17 @@ class LandmarkCell:
 
 @dataclass(frozen=True)
 class LandmarkRow:
-    """One contender at one landmark: its cells, and its scores integrated over all horizons of the grid."""
+    """One model at one landmark.
+
+    Attributes:
+        name: Name in tables.
+        role: As in ``StepRow``.
+        cells: Metrics at each horizon.
+        ibs: Brier score integrated over the grid up to the last horizon.
+        inbll: Negative binomial log-likelihood integrated over the same grid.
+        ibs_difference: ``ibs`` of the model minus that of this row.
+        c_difference: Harrell's C at the last horizon, of the model minus that of this row.
+    """
 
     name: str
     role: Literal["model", "oracle", "baseline"]
@@ -109,12 +170,22 @@ class LandmarkRow:
 
 @dataclass(frozen=True)
 class LandmarkResult:
-    """All contenders from one landmark. ``unit`` is of ``horizons``, ``follow_up`` and ``longest``: steps or days.
+    """All models from one landmark.
 
-    ``at_risk`` and ``events`` count the evaluated subjects at the landmark and their events after it;
-    ``at_risk_after`` and ``events_by`` do so at each horizon. ``follow_up`` is the median time to the event or the end
-    of follow-up, ``unsupported`` holds the horizons asked for that lie behind it. ``notes`` say what is missing and
-    why.
+    Attributes:
+        name: Name of the landmark.
+        unit: Unit of ``horizons``, ``follow_up`` and ``longest``.
+        at_risk: Number of evaluated subjects at risk at the landmark.
+        events: Number of their events after the landmark.
+        follow_up: Median time to the event or the end of follow-up.
+        longest: Longest such time.
+        horizons: Horizons with metrics.
+        at_risk_after: Number of subjects at risk after each horizon.
+        events_by: Number of events by each horizon.
+        unsupported: Requested horizons that lie after the follow-up.
+        rows: One row for each model, the evaluated one first.
+        calibration: Calibration of the model at each horizon.
+        notes: What is missing, and why.
     """
 
     name: str
@@ -134,11 +205,25 @@ class LandmarkResult:
 
 @dataclass(frozen=True)
 class Curves:
-    """Survival after one landmark, on the horizons of its grid (time 0 = the landmark, not part of ``time``).
+    """Survival curves of the model from one landmark.
 
-    ``example_name`` says lowest, median or highest risk. A group is a third of the subjects by predicted risk; beside
-    its mean predicted curve stands its own Kaplan-Meier curve with its confidence band, read at ``time`` (NaN behind
-    its follow-up), and the numbers at risk just before.
+    A group is a third of the subjects by predicted risk.
+
+    Attributes:
+        landmark: Name of the landmark, which is time 0.
+        unit: Unit of ``time`` and ``example_duration``.
+        time: Times of the curves, without time 0.
+        example_name: Lowest, median or highest risk.
+        example_survival: Predicted survival of each example subject.
+        example_duration: Time to the event or the end of follow-up of each example subject.
+        example_event: Whether the event happens at that time.
+        group_name: Low, medium or high risk.
+        group_survival: Mean predicted survival of each group.
+        group_observed: Kaplan-Meier curve of each group; NaN after its follow-up.
+        group_low: Lower end of the confidence band of ``group_observed``.
+        group_high: Upper end of that band.
+        group_at_risk: Number of subjects at risk just before each time.
+        covariate_free: Mean survival by the covariate-free hazard.
     """
 
     landmark: str
@@ -159,7 +244,15 @@ class Curves:
 
 @dataclass(frozen=True)
 class Finding:
-    """A health check's answer: what was found, the figures behind it, and the overrides to try."""
+    """Result of one diagnostic check.
+
+    Attributes:
+        check: Name of the check.
+        level: "ok" if it passed, "note" for information, "warning" or "failure" otherwise.
+        finding: One sentence that says what was found.
+        evidence: The numbers behind the finding.
+        advice: Overrides to try.
+    """
 
     check: str
     level: Literal["ok", "note", "warning", "failure"]
@@ -170,7 +263,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """What is said about a model on one split: the first of ``lines`` is the sentence that people quote."""
+    """Evaluation of a model on one split.
+
+    Attributes:
+        clock: The clock of the steps.
+        split: Name of the evaluated split.
+        subjects: Number of evaluated subjects.
+        events: Number of events among them.
+        comparable_pairs: Number of pairs that the C-index compares.
+        rows: One row for each model, the evaluated one first.
+        landmarks: Results from each landmark.
+        curves: Survival curves from each landmark with enough subjects.
+        lines: Sentences that summarise the evaluation, the most important one first.
+        notes: What is missing in ``rows``, and why.
+        conventions: Definition of every metric, by its name in files.
+    """
 
     clock: Literal["visit", "landmark"]
     split: str
@@ -186,5 +293,5 @@ class EvaluationSummary:
 
     @property
     def model(self) -> StepRow:
-        """The judged model's row."""
+        """The row of the evaluated model."""
         return self.rows[0]

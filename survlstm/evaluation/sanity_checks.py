@@ -1,4 +1,7 @@
-"""A trained model and its summary → sanity_checks: each dies where a leak or a wrong convention got in."""
+"""Sanity checks of a trained model and its evaluation.
+
+Each fails if information from after the prediction time reaches the model, or if a metric breaks its convention.
+"""
 
 from __future__ import annotations
 
@@ -12,47 +15,72 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import nn
 
-from survlstm.config.schema.outcome import RandomOutcomeConfig
-from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.external_cohort import select_subjects
 from survlstm.evaluation.results import Difference, EvaluationSummary, Finding
+from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.prediction import predict_split
 
 SUBJECTS = 32
-# In single precision the sums of a shorter batch run in another order: measured differences stay below 1e-6.
+# In single precision a shorter batch adds in another order; the measured differences stay below 1e-6.
 TOLERANCE = 1e-5
 DRAWS = 100
-# Random hazards need no more to show a bias, and 100 draws for many would take minutes.
+# Labels of the random hazards. More are not needed to show a bias, and 100 draws on many labels would take minutes.
 MOST_LABELS = 1000
 STANDARD_ERRORS = 3
 
 
 def run_sanity_checks(
-    model: nn.Module, batches: Batches, device: torch.device, *, config: RunConfig, summary: EvaluationSummary
+    model: nn.Module,
+    batches: Batches,
+    device: torch.device,
+    *,
+    summary: EvaluationSummary,
+    settings: EvaluationSettings,
+    random_outcome: bool,
 ) -> tuple[Finding, ...]:
-    """Every canary's finding; ``batches`` are those of the judged split."""
+    """Run every sanity check.
+
+    Args:
+        model: The trained model, on ``device``.
+        batches: Batches of the evaluated split.
+        device: Device of the predictions.
+        summary: The evaluation of the model on that split.
+        settings: Settings of the evaluation.
+        random_outcome: Whether the outcome is drawn without regard to the history.
+
+    Returns:
+        One finding for each check, passed or not.
+    """
     tensors, members = batches.tensors, batches.members
     step, event = tensors.step[members], tensors.event[members]
     return (
         hazards_are_causal(model, batches, device),
         constant_hazards_score_half(step, event),
-        random_hazards_score_half(step, event, seed=config.seed),
-        random_outcome_scores_half(summary, config),
-        oracle_is_unbeaten(summary, config.evaluation.confidence),
+        random_hazards_score_half(step, event, seed=settings.seed),
+        random_outcome_scores_half(summary, settings.confidence, random_outcome=random_outcome),
+        oracle_is_unbeaten(summary, settings.confidence),
     )
 
 
 def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device) -> Finding:
-    """The hazards of steps 0..m must not change when the visits behind visit m are taken away.
+    """Check that the hazards of the steps 0 to m do not change when the visits after visit m are removed.
 
-    Up to 32 subjects, from the shortest record to the longest, each cut at half its steps.
+    The check takes up to 32 subjects, from the shortest record to the longest, each cut at half of its steps.
+
+    Args:
+        model: The trained model, on ``device``.
+        batches: Batches of the evaluated split.
+        device: Device of the predictions.
+
+    Returns:
+        The finding; a failure if the model reads later visits.
     """
     check, tensors = "sanity check: no later visit is read", batches.tensors
     if tensors.clock == "landmark":
-        said = "Does not apply: on the landmark clock the tensors end at the landmark."
-        return Finding(check, "ok", said, "landmark clock")
+        finding = "Does not apply: on the landmark clock the tensors end at the landmark."
+        return Finding(check, "ok", finding, "landmark clock")
     longer = batches.members[tensors.step[batches.members] > 0]
     if not len(longer):
         return Finding(check, "note", "Not decidable: no subject has a second step.", "0 subjects with two steps")
@@ -65,24 +93,32 @@ def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device)
     largest = float(np.max(differences[np.arange(short.shape[1]) <= last[:, None]]))
     evidence = (
         f"{len(chosen)} subjects, {int((last + 1).sum())} hazards, {int((tensors.step[chosen] - last).sum())} visits "
-        f"taken away; largest difference {largest:.1e}, tolerance {TOLERANCE:.0e}"
+        f"removed; largest difference {largest:.1e}, tolerance {TOLERANCE:.0e}"
     )
-    # Written so that a NaN fails.
+    # The comparison is false for NaN, so that NaN fails the check.
     if largest <= TOLERANCE:
-        return Finding(check, "ok", "No hazard changes when the visits behind its own are taken away.", evidence)
-    said = "Hazards change when the visits behind their own are taken away: the model reads the future."
-    return Finding(check, "failure", said, evidence)
+        return Finding(check, "ok", "No hazard changes when the visits after its own are removed.", evidence)
+    finding = "Hazards change when the visits after their own are removed: the model reads later visits."
+    return Finding(check, "failure", finding, evidence)
 
 
 def constant_hazards_score_half(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> Finding:
-    """Equal hazards for all must score exactly 0.5 on the judged labels."""
+    """Check that equal hazards for all subjects have a C-index of exactly 0.5.
+
+    Args:
+        step: Last step at risk of the evaluated subjects.
+        event: Whether the event happens in that step.
+
+    Returns:
+        The finding; a failure if the C-index is biased.
+    """
     check = "sanity check: constant hazards score 0.5"
     survival = np.broadcast_to(np.cumprod(np.full(int(step.max()) + 1, 0.9)), (len(step), int(step.max()) + 1))
-    found = concordance_td(survival, step=step, event=event)
-    evidence = f"c_td {found.c_td}, {found.comparable} comparable pairs"
-    if not found.comparable:
+    concordance = concordance_td(survival, step=step, event=event)
+    evidence = f"C-index {concordance.c_td}, {concordance.comparable} comparable pairs"
+    if not concordance.comparable:
         return Finding(check, "note", "Not decidable: no two subjects can be compared.", evidence)
-    if found.c_td == 0.5:
+    if concordance.c_td == 0.5:
         return Finding(check, "ok", "Equal hazards for all score exactly 0.5.", evidence)
     return Finding(check, "failure", "Equal hazards for all do not score 0.5: the C-index is biased.", evidence)
 
@@ -90,14 +126,22 @@ def constant_hazards_score_half(step: Int64[np.ndarray, " subject"], event: Bool
 def random_hazards_score_half(
     step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"], *, seed: int
 ) -> Finding:
-    """Random hazards must score 0.5 within three standard errors on the judged labels, whatever the follow-up.
+    """Check that random hazards have a C-index of 0.5 within three standard errors, whatever the follow-up.
 
-    One run in 400 would fail by chance, so it is said only where a second set of draws fails too.
+    One run in 400 would fail by chance, so that a failure is reported only if a second set of draws fails as well.
+
+    Args:
+        step: Last step at risk of the evaluated subjects.
+        event: Whether the event happens in that step.
+        seed: Seed of the hazards.
+
+    Returns:
+        The finding; a failure if the C-index is biased.
     """
     check = "sanity check: random hazards score 0.5"
     step, event = step[:MOST_LABELS], event[:MOST_LABELS]
     for mean, error in _random_scores(step, event, seed):
-        evidence = f"mean c_td {mean:.4f}, standard error {error:.4f} over {DRAWS} draws"
+        evidence = f"mean C-index {mean:.4f}, standard error {error:.4f} over {DRAWS} draws"
         if math.isnan(mean):
             return Finding(check, "note", "Not decidable: no two subjects can be compared.", evidence)
         if abs(mean - 0.5) <= STANDARD_ERRORS * error:
@@ -105,61 +149,85 @@ def random_hazards_score_half(
     return Finding(check, "failure", "Random hazards do not score 0.5: the C-index is biased.", evidence)
 
 
-def random_outcome_scores_half(summary: EvaluationSummary, config: RunConfig) -> Finding:
-    """On an outcome that ignores history, a trained model must score 0.5 within three standard errors.
+def random_outcome_scores_half(summary: EvaluationSummary, confidence: float, *, random_outcome: bool) -> Finding:
+    """Check that a model trained on the random outcome has a C-index of 0.5 within three standard errors.
 
-    On the landmark clock the random outcome does not ignore history: who comes often has more steps in a year.
+    On the landmark clock the random outcome depends on the history, because a subject with frequent visits has more
+    steps in a year. The check then does not apply.
+
+    Args:
+        summary: The evaluation.
+        confidence: Confidence level of its intervals.
+        random_outcome: Whether the outcome is drawn without regard to the history.
+
+    Returns:
+        The finding; a failure if the model has learned something from an outcome without a signal.
     """
     check, c_td = "sanity check: nothing is found in a random outcome", summary.model.c_td
     if summary.split != "test":
-        return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={summary.split}")
-    if not isinstance(config.outcome, RandomOutcomeConfig) or summary.clock != "visit":
         return Finding(
-            check, "ok", "Does not apply: not the random outcome on the visit clock.", "outcome=random asks it"
+            check, "ok", "Does not apply: the model was trained or chosen on these subjects.", f"split={summary.split}"
+        )
+    if not random_outcome or summary.clock != "visit":
+        return Finding(
+            check, "ok", "Does not apply: not the random outcome on the visit clock.", "outcome=random runs it"
         )
     if c_td.interval is None:
-        said = "Not decidable: there is no interval."
-        return Finding(check, "note", said, f"c_td {c_td.value:.3f}, {summary.events} events")
-    error = _error(c_td.interval, config.evaluation.confidence)
-    evidence = f"c_td {c_td.value:.3f}, standard error {error:.3f}"
+        finding = "Not decidable: there is no interval."
+        return Finding(check, "note", finding, f"C-index {c_td.value:.3f}, {summary.events} events")
+    error = _error(c_td.interval, confidence)
+    evidence = f"C-index {c_td.value:.3f}, standard error {error:.3f}"
     if abs(c_td.value - 0.5) <= STANDARD_ERRORS * error:
-        return Finding(check, "ok", "The model finds nothing in a random outcome, as it must.", evidence)
-    said = "The model finds something in a random outcome: a leak."
-    return Finding(check, "failure", said, evidence, ("outcome=random seed=1",))
+        return Finding(check, "ok", "The model finds nothing in a random outcome, as required.", evidence)
+    finding = "The model ranks a random outcome better or worse than chance: a leak."
+    return Finding(check, "failure", finding, evidence, ("outcome=random seed=1",))
 
 
 def oracle_is_unbeaten(summary: EvaluationSummary, confidence: float) -> Finding:
-    """No model beats the hazards that drew the outcome beyond noise.
+    """Check that the model does not beat the hazards that drew the outcome.
 
-    An interval wholly in the model's favour is told; three standard errors are a failure, as for the other checks:
-    of the intervals of several scores and landmarks, one in forty lies there by chance where a model is as good.
+    An interval wholly in favour of the model is a note, because one in forty lies there by chance if the model is as
+    good as the oracle. An advantage of more than three standard errors is a failure, as in the other checks.
+
+    Args:
+        summary: The evaluation.
+        confidence: Confidence level of its intervals.
+
+    Returns:
+        The finding.
     """
-    check, found = "sanity check: the oracle is not beaten", dict(_advantages(summary))
+    check, advantages = "sanity check: the oracle is not beaten", dict(_advantages(summary))
     if summary.split != "test":
-        return Finding(check, "ok", "Does not apply: the model has seen these subjects.", f"split={summary.split}")
-    if not found:
+        return Finding(
+            check, "ok", "Does not apply: the model was trained or chosen on these subjects.", f"split={summary.split}"
+        )
+    if not advantages:
         has_oracle = any(row.role == "oracle" for row in summary.rows)
-        said = (
+        finding = (
             "Not decidable: there is no interval." if has_oracle else "Does not apply: the true hazards are not known."
         )
-        return Finding(check, "note" if has_oracle else "ok", said, f"{summary.events} events")
+        return Finding(check, "note" if has_oracle else "ok", finding, f"{summary.events} events")
     evidence = "; ".join(
         f"{name}: advantage {gain.value:+.4f} ({gain.interval.low:+.4f} to {gain.interval.high:+.4f})"
-        for name, gain in found.items()
+        for name, gain in advantages.items()
     )
-    ahead = [name for name, gain in found.items() if gain.interval.low > 0]
-    certain = [name for name in ahead if found[name].value > STANDARD_ERRORS * _error(found[name].interval, confidence)]
+    ahead = [name for name, gain in advantages.items() if gain.interval.low > 0]
+    certain = [
+        name
+        for name in ahead
+        if advantages[name].value > STANDARD_ERRORS * _error(advantages[name].interval, confidence)
+    ]
     if certain:
-        said = f"The model beats the oracle beyond noise ({', '.join(certain)}): it knows what it must not."
-        return Finding(check, "failure", said, evidence)
+        finding = f"The model beats the oracle beyond noise ({', '.join(certain)}): it knows more than its inputs tell."
+        return Finding(check, "failure", finding, evidence)
     if ahead:
-        said = f"The model beats the oracle ({', '.join(ahead)}), but by less than three standard errors."
-        return Finding(check, "note", said, evidence)
+        finding = f"The model beats the oracle ({', '.join(ahead)}), but by less than three standard errors."
+        return Finding(check, "note", finding, evidence)
     return Finding(check, "ok", "The model does not beat the hazards that drew the outcome.", evidence)
 
 
 def _cut(batches: Batches, chosen: Int64[np.ndarray, " chosen"], last: Int64[np.ndarray, " chosen"]) -> Batches:
-    """The chosen subjects alone, with visits 0..``last`` only, censored there."""
+    """Keep only the chosen subjects with the visits 0 to ``last``, censored at ``last``."""
     short = replace(
         select_subjects(batches.tensors, chosen, visits=last + 1), step=last, event=np.zeros(len(chosen), dtype=bool)
     )
@@ -169,9 +237,9 @@ def _cut(batches: Batches, chosen: Int64[np.ndarray, " chosen"], last: Int64[np.
 def _random_scores(
     step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"], seed: int
 ) -> Iterator[tuple[float, float]]:
-    """Mean and standard error of c_td over fresh draws of random hazards, twice."""
+    """Yield mean and standard error of the C-index over new draws of random hazards, twice."""
     generator = np.random.default_rng(seed)
-    # No pair is compared behind the last event.
+    # No pair is compared after the last event.
     shape = (len(step), int(step[event].max(initial=0)) + 1)
     for _ in range(2):
         scores = [
@@ -182,23 +250,23 @@ def _random_scores(
 
 
 def _advantages(summary: EvaluationSummary) -> Iterator[tuple[str, Difference]]:
-    """Every difference to the oracle that has an interval, turned so that above 0 is in the model's favour.
+    """Yield the differences to the oracle at every step that have an interval, with the sign in favour of the model.
 
-    At every step only: from a landmark the oracle's hazard is carried on as the model's is, and bounds nothing.
+    Differences from a landmark are left out: there the hazards of the oracle are extrapolated and are no upper bound.
     """
     for row in summary.rows:
         if row.role == "oracle" and row.c_td_difference is not None:
-            yield "c_td", row.c_td_difference
+            yield "C-index", row.c_td_difference
         if row.role == "oracle" and row.nll_difference is not None:
-            yield "nll", _turned(row.nll_difference)
+            yield "nll", _negated(row.nll_difference)
 
 
-def _turned(difference: Difference) -> Difference:
+def _negated(difference: Difference) -> Difference:
     low, high = difference.interval
     return difference._replace(value=-difference.value, interval=type(difference.interval)(-high, -low))
 
 
 def _error(interval: tuple[float, float], confidence: float) -> float:
-    """Half the width of an interval in standard errors of a normal figure: 1.96 of them at 95 %."""
+    """Return the standard error of a normal estimate from the width of its interval (3.92 of them at 95 %)."""
     low, high = interval
     return (high - low) / 2 / NormalDist().inv_cdf(0.5 + confidence / 2)

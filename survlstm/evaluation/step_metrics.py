@@ -1,4 +1,4 @@
-"""Hazards of all contenders at every step → the main table: c_td and nll, with intervals and paired differences."""
+"""C-index and negative log-likelihood of all models at every step, with intervals and paired differences."""
 
 from __future__ import annotations
 
@@ -13,60 +13,87 @@ from survlstm.survival.concordance import Concordance, concordance_td, weighted_
 
 
 def evaluate_steps(
-    contenders: list[Comparator],
+    comparators: list[Comparator],
     *,
     step: Int64[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     bootstrap: Bootstrap,
 ) -> tuple[tuple[StepRow, ...], list[str]]:
-    """A row per contender, all on the same resamples, and notes on what is missing; the first one is the model."""
-    found = [_figures(contender, step, event) for contender in contenders]
+    """Evaluate models on the same subjects and the same resamples.
+
+    Args:
+        comparators: Hazards of each model; differences are taken from the first one.
+        step: Last step at risk.
+        event: Whether the event happens in that step.
+        bootstrap: Settings of the intervals.
+
+    Returns:
+        One row for each model, in their order, and notes on what is missing.
+    """
+    observed = [_concordance_and_nll(comparator, step, event) for comparator in comparators]
     notes = []
     events = int(event.sum())
     resampled = None
     if events < bootstrap.min_events:
         notes.append(f"no interval: {events} events among {len(step)} subjects, {bootstrap.min_events} are needed")
     else:
-        resampled = _resample(contenders, [nll for _, nll in found], step, event, bootstrap)
+        resampled = _resample(comparators, [nll for _, nll in observed], step, event, bootstrap)
         undefined = int(np.isnan(resampled).any(axis=(1, 2)).sum())
         if undefined:
-            notes.append(f"no interval: c_td is undefined in {undefined} of {bootstrap.resamples} resamples")
-    values = np.array([[concordance.c_td, nll.mean()] for concordance, nll in found])
+            notes.append(f"no interval: the C-index is undefined in {undefined} of {bootstrap.resamples} resamples")
+    values = np.array([[concordance.c_td, nll.mean()] for concordance, nll in observed])
     rows = []
-    for place, contender in enumerate(contenders):
-        c_td, nll = (_estimate(values[place, figure], resampled, (place, figure), bootstrap) for figure in (0, 1))
-        in_c_td, in_nll = (_difference(values, resampled, place, figure, bootstrap) for figure in (0, 1))
-        rows.append(StepRow(contender.name, contender.role, c_td, nll, in_c_td, in_nll))
+    for number, comparator in enumerate(comparators):
+        c_td, nll = (_estimate(values[number, metric], resampled, (number, metric), bootstrap) for metric in (0, 1))
+        differences = (_difference(values, resampled, number, metric, bootstrap) for metric in (0, 1))
+        rows.append(StepRow(comparator.name, comparator.role, c_td, nll, *differences))
     return tuple(rows), notes
 
 
 def count_comparable_pairs(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> int:
-    """How many pairs ``c_td`` is made of: a property of the labels alone."""
-    nothing = np.zeros((len(step), int(step.max()) + 1))
-    return concordance_td(nothing, step=step, event=event).comparable
+    """Count the pairs that the C-index compares; the number depends on the labels only.
+
+    Args:
+        step: Last step at risk.
+        event: Whether the event happens in that step.
+
+    Returns:
+        The number of pairs.
+    """
+    constant = np.zeros((len(step), int(step.max()) + 1))
+    return concordance_td(constant, step=step, event=event).comparable
 
 
 def nll_by_subject(
     hazard: Float[np.ndarray, "subject step"], step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]
 ) -> Float[np.ndarray, " subject"]:
-    """-log likelihood of each subject in nats; infinite where an event had hazard 0."""
+    """Compute the negative log-likelihood of each subject (docs/conventions.md, Loss).
+
+    Args:
+        hazard: Hazard at each step; values after the last step at risk are not read.
+        step: Last step at risk.
+        event: Whether the event happens in that step.
+
+    Returns:
+        The negative log-likelihood in nats; infinite where an event had hazard 0.
+    """
     number = np.arange(hazard.shape[1])
-    here = (number == step[:, None]) & event[:, None]
+    is_event = (number == step[:, None]) & event[:, None]
     at_risk = number <= step[:, None]
     known = np.where(at_risk, hazard, 0.5)
     with np.errstate(divide="ignore"):
-        terms = np.where(here, np.log(known), np.log1p(-known))
+        terms = np.where(is_event, np.log(known), np.log1p(-known))
     return -np.where(at_risk, terms, 0.0).sum(axis=1)
 
 
-def _figures(contender: Comparator, step: np.ndarray, event: np.ndarray) -> tuple[Concordance, np.ndarray]:
-    return concordance_td(contender.survival, step=step, event=event), nll_by_subject(contender.hazard, step, event)
+def _concordance_and_nll(comparator: Comparator, step: np.ndarray, event: np.ndarray) -> tuple[Concordance, np.ndarray]:
+    return concordance_td(comparator.survival, step=step, event=event), nll_by_subject(comparator.hazard, step, event)
 
 
 def _resample(
-    contenders: list[Comparator], nll: list[np.ndarray], step: np.ndarray, event: np.ndarray, bootstrap: Bootstrap
-) -> Float[np.ndarray, "resample model figure"]:
-    curves = [contender.survival for contender in contenders]
+    comparators: list[Comparator], nll: list[np.ndarray], step: np.ndarray, event: np.ndarray, bootstrap: Bootstrap
+) -> Float[np.ndarray, "resample model metric"]:
+    curves = [comparator.survival for comparator in comparators]
     blocks = []
     progress = tqdm(total=bootstrap.resamples, desc="Resampling all steps", disable=None, leave=False)
     for weight in bootstrap.weights(len(step)):
@@ -78,7 +105,7 @@ def _resample(
 
 
 def _mean(loss: Float[np.ndarray, " subject"], weight: Float[np.ndarray, "resample subject"]) -> np.ndarray:
-    """The weighted mean; infinite where a subject with an infinite loss has a weight."""
+    """Return the weighted mean; infinite if a subject with an infinite loss has a weight."""
     finite = np.isfinite(loss)
     mean = weight @ np.where(finite, loss, 0.0) / len(loss)
     return np.where(weight[:, ~finite].any(axis=1), np.inf, mean)
@@ -90,10 +117,10 @@ def _estimate(value: float, resampled: np.ndarray | None, at: tuple[int, int], b
 
 
 def _difference(
-    values: np.ndarray, resampled: np.ndarray | None, place: int, figure: int, bootstrap: Bootstrap
+    values: np.ndarray, resampled: np.ndarray | None, number: int, metric: int, bootstrap: Bootstrap
 ) -> Difference | None:
-    if resampled is None or place == 0:
+    if resampled is None or number == 0:
         return None
     return bootstrap.difference(
-        values[0, figure] - values[place, figure], resampled[:, 0, figure], resampled[:, place, figure]
+        values[0, metric] - values[number, metric], resampled[:, 0, metric], resampled[:, number, metric]
     )

@@ -1,4 +1,4 @@
-"""The tables of an evaluation → the sentences that people read first."""
+"""Sentences that summarise the tables of an evaluation, and definitions of the metrics."""
 
 from __future__ import annotations
 
@@ -10,52 +10,67 @@ from survlstm.evaluation.c_index_interpretation import interpret_c_index
 from survlstm.evaluation.results import Estimate, LandmarkResult, StepRow, best_by_c_index, best_by_nll
 
 SEEN = {
-    "train": "These are the subjects that the model was fitted to: the figures say nothing about new ones.",
-    "val": "The best epoch was chosen on these subjects: the figures are too good for new ones.",
+    "train": "The model was fitted to these subjects: the metrics say nothing about new subjects.",
+    "val": "The best epoch was chosen on these subjects: the metrics are too optimistic for new subjects.",
 }
 _CONVENTIONS = {
-    "c_td": "Antolini's time-dependent concordance, the C-index of every line: for an event at step t, S(t) against "
-    "everyone known to outlive it; 0.5 = random, 1 = every event ranked ahead; equal S counts 1/2, two events in one "
-    "step are not compared",
-    "nll": "negative log-likelihood in nats per subject over the at-risk steps; lower = better",
-    "landmark": "only subjects still at risk at the landmark, and only what was known of them there; time counts from "
-    "the landmark",
-    "c_harrell": "Harrell's C of the risk by the horizon, anchored at the events until then; equal risks count 1/2",
-    "c_uno": "Uno's C: the same pairs, each weighted by 1/G² of its anchor",
-    "auc": "cumulative/dynamic AUC: event by the horizon against event-free behind it, weighted by 1/G",
-    "brier": "Brier score at the horizon (Gerds' form, weights 1/G); 0 = perfect, 0.25 = always 1/2; ibs integrates it "
-    "over every step up to the last horizon by the trapezoid rule",
-    "nbll": "negative binomial log-likelihood at the horizon in nats, weighted likewise; inbll integrates it",
-    "d_calibration": "p of the test that S at the end of follow-up is uniform (10 bins, censored subjects and the jump "
-    "of an event's step spread, follow-up cut at the horizon); a small p says that the curves are off",
-    "calibration": "predicted risk beside Kaplan-Meier risk of equally large groups; slope < 1: predictions too "
-    "extreme; in_the_large > 0: risk predicted too low",
-    "censoring": "G is the Kaplan-Meier curve of censoring of the training subjects (of another cohort: its own), "
-    "events before censorings at ties; no horizon lies behind the follow-up or where G = 0",
-    "oracle": "the hazards that drew the outcome: at every step no model ranks better or is likelier but by chance; "
-    "from landmarks they too are carried on, and a model made for the landmark may do better",
-    "steps": "in steps, a subject censored in its k-th step after the landmark is known at k and hidden behind",
-    "interval": "percentile bootstrap over subjects, G estimated again in each resample; a difference is the model's "
-    "figure minus the other's on the same resamples, p two-sided",
+    "c_td": "C-index: Antolini's time-dependent concordance. The subject with the event at step t is compared by S(t) "
+    "with every subject known to survive step t; 0.5 = random, 1 = perfect ranking; equal S(t) counts 1/2, two events "
+    "in the same step are not compared",
+    "nll": "negative log-likelihood in nats per subject over the steps at risk; lower = better",
+    "landmark": "the subjects still at risk at the landmark, predicted from what was known at the landmark; time "
+    "counts from the landmark",
+    "c_harrell": "Harrell's C of the risk by the horizon, over the pairs of each event until then; equal risks count "
+    "1/2",
+    "c_uno": "Uno's C: the same pairs, each weighted by 1/G² at the time of its event",
+    "auc": "cumulative/dynamic AUC: subjects with the event by the horizon against subjects event-free after it, "
+    "weighted by 1/G",
+    "brier": "Brier score at the horizon (Gerds & Schumacher, weights 1/G); 0 = perfect, 0.25 = a constant prediction "
+    "of 1/2; ibs is its integral over every step up to the last horizon by the trapezoid rule",
+    "nbll": "negative binomial log-likelihood at the horizon in nats, with the same weights; inbll is its integral",
+    "d_calibration": "p-value of the test that S at the end of follow-up is uniform (10 bins; censored subjects and "
+    "the jump of S in the step of an event are spread; follow-up is cut at the horizon); a small p speaks against "
+    "calibration",
+    "calibration": "predicted risk and Kaplan-Meier risk of groups of equal size; slope < 1: predictions are too "
+    "extreme; in_the_large > 0: risks are predicted too low",
+    "censoring": "G is the Kaplan-Meier curve of the censoring of the training subjects (for another cohort, of its "
+    "own subjects), with events before censorings at ties; horizons after the follow-up or with G = 0 are left out",
+    "oracle": "the hazards that drew the outcome: at every step no model has a better ranking or likelihood except by "
+    "chance; from a landmark they are extrapolated like those of the model, and a model fitted at the landmark can be "
+    "better",
+    "steps": "a subject censored in its k-th step after the landmark is known to be event-free at horizon k and is "
+    "censored before the next horizon",
+    "interval": "percentile bootstrap over subjects, with G estimated again in each resample; a difference is the "
+    "model minus the comparator on the same resamples, with a two-sided p-value",
 }
 
 
-_CARRIED = (
-    "a model of the visit clock knows one step ahead; behind it the landmark's hazard is carried on, logit h_k = l + "
-    "log(1 + k)(a + b(l - mean l)), a and b fitted on the subjects of the {} split; hazards that know no covariates "
-    "are taken as they are"
+_EXTRAPOLATION = (
+    "a model on the visit clock predicts one step ahead; the later hazards of a landmark are extrapolated by logit "
+    "h_k = l + log(1 + k)(a + b(l - mean l)), where l is the logit of the hazard at the landmark and a and b are "
+    "fitted on the subjects of the {} split; hazards without covariates are used as they are"
 )
 
 
 class _AtLandmarks(NamedTuple):
+    """Names of landmarks by what they show of the model, with the names of the baselines that it does not beat."""
+
     beaten: list[str]
     not_shown: list[str]
     undecided: list[str]
 
 
 def conventions(*, clock: str, reference: str) -> dict[str, str]:
-    """What every figure means, by its name; ``reference`` is the split on whom hazards learn to drift."""
-    return _CONVENTIONS | ({"carried hazard": _CARRIED.format(reference)} if clock == "visit" else {})
+    """Return the definition of every metric.
+
+    Args:
+        clock: "visit" or "landmark".
+        reference: Name of the split to which the extrapolation of hazards is fitted.
+
+    Returns:
+        Definitions by the name of the metric in files.
+    """
+    return _CONVENTIONS | ({"carried hazard": _EXTRAPOLATION.format(reference)} if clock == "visit" else {})
 
 
 def summarize_evaluation(
@@ -67,72 +82,85 @@ def summarize_evaluation(
     min_events: int,
     confidence: float,
 ) -> tuple[str, ...]:
-    """The summary in its first line, what it is made of in those behind; the first row is the model's."""
+    """Summarise an evaluation in sentences.
+
+    Args:
+        rows: Results at every step, the model first.
+        landmarks: Results from each landmark.
+        split: Name of the evaluated split.
+        events: Number of events.
+        min_events: Number of events below which no interval is given.
+        confidence: Confidence level of the intervals.
+
+    Returns:
+        The sentences: the conclusion first, then the numbers behind it.
+    """
     model = rows[0]
     if math.isnan(model.c_td.value):
-        return (f"No summary: {events} events, and no pair of subjects that can be compared.",)
+        return (f"No summary: {events} events, and no two subjects can be compared.",)
     best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
-    assert best is not None, "the covariate-free hazard is always there"
-    assert likeliest is not None, "as above"
-    at = _at_landmarks(landmarks)
-    lines = [_first_line(model, best, at, events, min_events)]
-    # A band is a claim; without an interval there is nothing to claim.
-    reading = f": {interpret_c_index(model.c_td.value)}" if model.c_td.interval is not None else ", without an interval"
-    lines.append(f"C-index (c_td) {_with_interval(model.c_td, confidence)}{reading}.")
+    assert best is not None, "the covariate-free hazard is always evaluated"
+    assert likeliest is not None, "the covariate-free hazard is always evaluated"
+    at_landmarks = _at_landmarks(landmarks)
+    lines = [_first_line(model, best, at_landmarks, events, min_events)]
+    # A band of the table is a claim about the model, which needs an interval.
+    interpretation = (
+        f": {interpret_c_index(model.c_td.value)}" if model.c_td.interval is not None else ", without an interval"
+    )
+    lines.append(f"C-index {_with_interval(model.c_td, confidence)}{interpretation}.")
     if split in SEEN:
         lines.append(SEEN[split])
     if best.c_td_difference is not None:
         value, (low, high), p = best.c_td_difference
         lines.append(f"Model minus best baseline: {value:+.3f} ({low:+.3f} to {high:+.3f}, p = {p:.3f}).")
-    for said, names in zip(
+    for label, names in zip(
         ("Ranks better than every baseline at", "Not shown to rank better at", "Undecided, with too few events, at"),
-        at,
+        at_landmarks,
         strict=True,
     ):
         if names:
-            lines.append(f"{said}: {', '.join(names)}.")
+            lines.append(f"{label}: {', '.join(names)}.")
     if model.c_td.interval is not None and model.c_td.interval.low <= 0.5 <= model.c_td.interval.high:
-        lines.append("The interval holds 0.5: no evidence that it ranks better than chance.")
+        lines.append("The interval contains 0.5: there is no evidence that the model ranks better than chance.")
     if not model.nll.value < likeliest.nll.value:
         lines.append(
-            f"Its likelihood is no better than that of {likeliest.name} "
+            f"Its likelihood is no higher than that of {likeliest.name} "
             f"(nll {model.nll.value:.3f} against {likeliest.nll.value:.3f})."
         )
     return tuple(lines)
 
 
-def _first_line(model: StepRow, best: StepRow, at: _AtLandmarks, events: int, min_events: int) -> str:
-    figures = f"c_td {model.c_td.value:.3f} against {best.c_td.value:.3f} of {best.name}"
+def _first_line(model: StepRow, best: StepRow, at_landmarks: _AtLandmarks, events: int, min_events: int) -> str:
+    comparison = f"C-index {model.c_td.value:.3f} against {best.c_td.value:.3f} of {best.name}"
     if best.c_td_difference is None:
-        return f"Undecided with {events} events, where {min_events} are needed: {figures}, the best baseline."
+        return f"Undecided with {events} events, where {min_events} are needed: {comparison}, the best baseline."
     if best.c_td_difference.interval.high < 0:
-        return f"Is worse than the best baseline: {figures}."
+        return f"The model is worse than the best baseline: {comparison}."
     if best.c_td_difference.interval.low <= 0:
-        return f"Does not beat the best baseline: {figures}."
-    if at.not_shown:
-        return f"Beats the best baseline at every step ({figures}), but not at {', '.join(at.not_shown)}."
-    if at.undecided:
-        return f"Beats the best baseline at every step ({figures}); undecided at {', '.join(at.undecided)}."
-    return f"Beats the best baseline: {figures}."
+        return f"The model does not beat the best baseline: {comparison}."
+    if at_landmarks.not_shown:
+        names = ", ".join(at_landmarks.not_shown)
+        return f"The model beats the best baseline at every step ({comparison}), but not at {names}."
+    if at_landmarks.undecided:
+        names = ", ".join(at_landmarks.undecided)
+        return f"The model beats the best baseline at every step ({comparison}); undecided at {names}."
+    return f"The model beats the best baseline: {comparison}."
 
 
 def _at_landmarks(landmarks: Sequence[LandmarkResult]) -> _AtLandmarks:
-    """Where the model ranks better than every baseline, where it is not shown to, and where nothing can be said.
-
-    By Harrell's C at the longest horizon; the names of the baselines stand with their landmark.
-    """
-    found = _AtLandmarks([], [], [])
+    """Sort landmarks by whether the model ranks better than every baseline, by Harrell's C at the longest horizon."""
+    at_landmarks = _AtLandmarks([], [], [])
     for landmark in landmarks:
         rows = [row for row in landmark.rows if row.role == "baseline" and row.cells[-1].c_harrell is not None]
-        open_ones = [row.name for row in rows if row.c_difference is None]
+        undecided = [row.name for row in rows if row.c_difference is None]
         unbeaten = [row.name for row in rows if row.c_difference is not None and row.c_difference.interval.low <= 0]
         if unbeaten:
-            found.not_shown.append(f"{landmark.name} ({', '.join(unbeaten)})")
-        elif open_ones or not rows:
-            found.undecided.append(landmark.name)
+            at_landmarks.not_shown.append(f"{landmark.name} ({', '.join(unbeaten)})")
+        elif undecided or not rows:
+            at_landmarks.undecided.append(landmark.name)
         else:
-            found.beaten.append(landmark.name)
-    return found
+            at_landmarks.beaten.append(landmark.name)
+    return at_landmarks
 
 
 def _with_interval(estimate: Estimate, confidence: float) -> str:

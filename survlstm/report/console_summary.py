@@ -1,4 +1,4 @@
-"""Preparation and summary → lines that people read, and metrics.json."""
+"""Log lines and tables of a run, and metrics.json."""
 
 from __future__ import annotations
 
@@ -15,30 +15,41 @@ import pandas as pd
 from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.comparison import Comparison
-from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Finding, LandmarkResult, StepRow
+from survlstm.evaluation.evaluated_run import EvaluatedRun
+from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Finding, LandmarkResult
 from survlstm.report.task import RunTask
-from survlstm.training.history import History
 from survlstm.utils.files import write_json
 
 log = logging.getLogger(__name__)
 
+# Headings of the console for the columns of comparison.csv. A positive difference is in favour of the best run.
+COMPARISON_HEADINGS = {
+    "c_td": "C-index",
+    "best has more": "difference (best \N{MINUS SIGN} run)",
+    "best has less": "difference (run \N{MINUS SIGN} best)",
+}
+
 
 def log_preparation(prepared: PreparedData) -> None:
-    """Every row and subject accounted for, and what the outcome looks like."""
+    """Log the counts of the preparation: tables, entries, visits, subjects, vocabulary and outcome.
+
+    Args:
+        prepared: The prepared data.
+    """
     flow, tensors = prepared.flow, prepared.tensors
     log.info("%s", reading_table(prepared).to_string(index=False))
-    for what, made, counts, used in (
+    for name, made, counts, used in (
         ("Entries", flow.entries_read, flow.entries_left_out, flow.entries_used),
         ("Visits", flow.visits_made, flow.visits_left_out, flow.visits_used),
     ):
         left_out = "; ".join(f"{reason} {count:,}" for reason, count in counts.items())
-        log.info("%s: %s; left out: %s; used: %s", what, f"{made:,}", left_out, f"{used:,}")
+        log.info("%s: %s; left out: %s; used: %s", name, f"{made:,}", left_out, f"{used:,}")
     rules = "; ".join(
         f"{rule.reason} {rule.subjects}" + (f" ({rule.events} with the event)" if rule.events else "")
         for rule in flow.subjects_excluded
     )
     log.info("Subjects excluded (of %d): %s", flow.subjects_read, rules)
-    unknown = "; ".join(f"{what} {count:,}" for what, count in flow.codes_unknown.items())
+    unknown = "; ".join(f"{name} {count:,}" for name, count in flow.codes_unknown.items())
     log.info("Vocabulary size: %d; unknown to it: %s", len(prepared.vocabulary), unknown)
     sizes = ", ".join(f"{part.name.lower()} {len(tensors.members(part))}" for part in Split)
     log.info("Subjects: %d (%s)", len(tensors.step), sizes)
@@ -46,7 +57,7 @@ def log_preparation(prepared: PreparedData) -> None:
     log.info("Median event/censoring step: %.1f", pd.Series(tensors.step).median())
     for name, label in (
         ("risk_time_correlation", "Correlation of mean risk with event step (must be < -0.3)"),
-        ("oracle_c_td", "Oracle C-index (c_td), all subjects"),
+        ("oracle_c_td", "Oracle C-index, all subjects"),
     ):
         if name in flow.outcome_facts:
             log.info("%s: %.3f", label, flow.outcome_facts[name])
@@ -55,7 +66,7 @@ def log_preparation(prepared: PreparedData) -> None:
 
 
 def reading_table(prepared: PreparedData) -> pd.DataFrame:
-    """One line a table: rows read, used, left out by design and unusable, with the reasons."""
+    """Return the counts of the rows of each table: read, used, left out by design and unusable, with the reasons."""
     return pd.DataFrame(
         {
             "table": count.table,
@@ -70,14 +81,20 @@ def reading_table(prepared: PreparedData) -> pd.DataFrame:
 
 
 def log_task(task: RunTask) -> None:
-    """What is predicted and on whose records: the first line of a command."""
+    """Log the outcome and the data, as the first line of a command."""
     log.info("Outcome: %s; data: %s", task.outcome, task.data)
     if task.banner:
         log.warning("%s", task.banner)
 
 
 def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, banner: str = "") -> None:
-    """The sentences, the tables, and what the health checks found; a ``banner`` stands before the sentences."""
+    """Log the tables, the findings and the summary of an evaluation.
+
+    Args:
+        summary: The evaluation.
+        findings: Findings of the diagnostics and the sanity checks.
+        banner: Banner of a drawn outcome, put before the summary.
+    """
     log.info("\nEvaluated subjects (%s): %d, events: %d", summary.split, summary.subjects, summary.events)
     log.info("%s", step_table(summary).to_string(index=False))
     for landmark in summary.landmarks:
@@ -98,29 +115,38 @@ def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, b
         log.info("Note: %s", note)
     for finding in findings:
         if finding.level in {"warning", "failure"}:
-            log.warning("%s: %s (%s)", finding.level.upper(), finding.finding, finding.evidence)
+            # The formatter of the console puts WARNING before a warning, and nothing before an error.
+            level, label = (logging.ERROR, "FAILURE: ") if finding.level == "failure" else (logging.WARNING, "")
+            log.log(level, "%s%s (%s)", label, finding.finding, finding.evidence)
             if finding.advice:
-                log.warning("  try: %s", "  or  ".join(finding.advice))
+                log.info("  try: %s", "  or  ".join(finding.advice))
     log.info("Diagnostics: %s", count_findings(findings))
     log.info("\n%s", "\n".join([*([banner] if banner else []), *summary.lines]))
 
 
 def step_table(summary: EvaluationSummary) -> pd.DataFrame:
-    """One line a contender: c_td and nll with intervals, and what the model has over it."""
+    """Return C-index and negative log-likelihood of every model, with intervals and differences.
+
+    Args:
+        summary: The evaluation.
+
+    Returns:
+        One row for each model. The signs of the differences are such that a positive one is in favour of the model.
+    """
     return pd.DataFrame(
         {
             "": row.name,
-            "c_td": _estimate(row.c_td, 4),
-            "model has more": _difference(row.c_td_difference),
+            "C-index": _estimate(row.c_td, 4),
+            "difference (model \N{MINUS SIGN} comparator)": _difference(row.c_td_difference),
             "nll": _estimate(row.nll, 4),
-            "model has less": _difference(row.nll_difference, sign=-1),
+            "difference (comparator \N{MINUS SIGN} model)": _difference(row.nll_difference, sign=-1),
         }
         for row in summary.rows
     )
 
 
 def landmark_table(landmark: LandmarkResult) -> pd.DataFrame:
-    """One line a contender: the figures at the longest horizon, and the integrated Brier score."""
+    """Return the metrics of every model at the longest horizon of a landmark, and the integrated Brier score."""
     until = f"{landmark.horizons[-1]:g}"
     return pd.DataFrame(
         {
@@ -136,7 +162,15 @@ def landmark_table(landmark: LandmarkResult) -> pd.DataFrame:
 
 
 def comparison_table(comparison: Comparison) -> pd.DataFrame:
-    """One line a run, the best c_td first; what the best has over each, with the interval and p."""
+    """Return the metrics of compared runs, with differences from the best run.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        One row for each run, the highest C-index first, with the columns of comparison.csv; ``COMPARISON_HEADINGS`` are
+        the headings of the console.
+    """
     return pd.DataFrame(
         {
             "run": row.name,
@@ -153,7 +187,7 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
 
 
 def count_findings(findings: Sequence[Finding]) -> str:
-    """How many checks gave what."""
+    """Return the number of findings of each level."""
     counts = Counter(finding.level for finding in findings)
     return ", ".join(f"{counts[level]} {level}" for level in ("failure", "warning", "note", "ok"))
 
@@ -182,20 +216,19 @@ def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def write_metrics(
-    path: Path,
-    prepared: PreparedData,
-    history: History | None,
-    *,
-    task: RunTask,
-    summary: EvaluationSummary,
-    validation: StepRow | None,
-    findings: Sequence[Finding],
-) -> None:
-    """metrics.json: the summary with its conventions, the health checks, and the way the data took."""
+def write_metrics(path: Path, run: EvaluatedRun, findings: Sequence[Finding], *, task: RunTask) -> None:
+    """Write metrics.json: the summary with its conventions, the findings and the cohort flow.
+
+    Args:
+        path: The file.
+        run: The evaluated run.
+        findings: Findings of the diagnostics and the sanity checks.
+        task: Outcome and data of the run.
+    """
+    summary, history = run.summary, run.history
     content: dict[str, Any] = {"task": to_json(task), summary.split: to_json(summary), "diagnostics": to_json(findings)}
-    if validation is not None:
-        content["validation"] = {"c_td": to_json(validation.c_td), "nll": to_json(validation.nll)}
+    if run.validation is not None:
+        content["validation"] = {"c_td": to_json(run.validation.c_td), "nll": to_json(run.validation.nll)}
     if history is not None:
         best = history.best
         content["training"] = {
@@ -206,11 +239,18 @@ def write_metrics(
             "parameters_per_subject": history.parameters_per_subject,
             "stopped": history.stopped,
         }
-    write_json(path, content | {"data": _data(prepared)})
+    write_json(path, content | {"data": _data(run.prepared)})
 
 
 def write_failure(path: Path, prepared: PreparedData, finding: Finding, *, task: RunTask) -> None:
-    """metrics.json of a run that ended without a model: why, and what to try."""
+    """Log the failure of a run that ended without a model, and write its metrics.json.
+
+    Args:
+        path: The file.
+        prepared: The prepared data.
+        finding: The failure, with overrides to try.
+        task: Outcome and data of the run.
+    """
     log.error("%s: %s", finding.level.upper(), finding.finding)
     log.error("  try: %s", "  or  ".join(finding.advice))
     write_json(path, {"task": to_json(task), "diagnostics": to_json([finding]), "data": _data(prepared)})
@@ -224,7 +264,14 @@ def _data(prepared: PreparedData) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses, named tuples and arrays as what JSON holds."""
+    """Convert dataclasses, named tuples and arrays to values that JSON can hold.
+
+    Args:
+        value: The value, nested at will.
+
+    Returns:
+        Dictionaries, lists, strings and numbers.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -1,4 +1,4 @@
-"""Values → the words and digits that a page shows; what is missing becomes a dash, never a 0."""
+"""Numbers as pages show them; a missing value becomes a dash, never a 0."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """A figure with a fixed number of digits and a true minus sign."""
+    """Format a number with a fixed number of digits and a minus sign.
+
+    Args:
+        value: The number; None or NaN if it is missing.
+        digits: Digits after the decimal point.
+
+    Returns:
+        The text.
+    """
     if value is None or math.isnan(value):
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
     written = f"{value:,.{digits}f}"
-    # -0.0004 is written 0.000, without a sign that nothing stands behind.
+    # A number that rounds to zero, as -0.0004 does, is written without a sign.
     return written.replace("-", MINUS) if written.strip("-0.,") else written.lstrip("-")
 
 
 def format_short(value: float | None) -> str:
-    """A time, a size or a learning rate with as many digits as it needs."""
+    """Format a time, a size or a learning rate with as many digits as it needs."""
     if value is None or not math.isfinite(value):
         return format_number(value)
     if value and not 1e-4 <= abs(value) < 1e15:
@@ -32,44 +40,44 @@ def format_short(value: float | None) -> str:
 
 
 def format_interval(bounds: Interval | None) -> str:
-    """Both ends in words, because a dash between them reads as a minus."""
+    """Format both ends of an interval with "to" between them, because a dash would read as a minus sign."""
     return MISSING if bounds is None else f"{format_number(bounds.low)} to {format_number(bounds.high)}"
 
 
-def format_estimate(figure: Estimate | None) -> str:
-    """A figure and its interval on one line."""
-    if figure is None:
+def format_estimate(estimate: Estimate | None) -> str:
+    """Format a metric with its interval."""
+    if estimate is None:
         return MISSING
-    return format_number(figure.value) + (f" ({format_interval(figure.interval)})" if figure.interval else "")
+    return format_number(estimate.value) + (f" ({format_interval(estimate.interval)})" if estimate.interval else "")
 
 
 def format_p_value(value: float | None) -> str:
-    """As journals write it: nothing finer than a thousandth."""
+    """Format a p-value, no finer than a thousandth."""
     if value is None or math.isnan(value):
         return MISSING
     return "< 0.001" if value < 0.001 else format_number(value)
 
 
-def format_signed(figure: Difference | None) -> str:
-    """A difference with its sign."""
-    if figure is None:
+def format_signed(difference: Difference | None) -> str:
+    """Format a difference with its sign."""
+    if difference is None:
         return MISSING
-    written = format_number(figure.value)
-    return written if figure.value <= 0 or written.strip("0.") == "" else f"+{written}"
+    written = format_number(difference.value)
+    return written if difference.value <= 0 or written.strip("0.") == "" else f"+{written}"
 
 
 def format_count(count: int, what: str) -> str:
-    """1 event, 2 events."""
+    """Format a count with its noun, as in "1 event" and "2 events"."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def format_time(value: float, unit: str) -> str:
-    """A horizon with its unit: 1 step, 365 days."""
+    """Format a time with its unit, as in "1 step" and "365 days"."""
     return f"{format_short(value)} {unit[:-1] if value == 1 else unit}"
 
 
 def format_times(values: tuple[float, ...], unit: str) -> str:
-    """Several horizons: 1, 3 and 5 steps."""
+    """Format several times with their unit, as in "1, 3 and 5 steps"."""
     if not values:
         return MISSING
     *first, last = values
@@ -77,5 +85,5 @@ def format_times(values: tuple[float, ...], unit: str) -> str:
 
 
 def format_since(landmark: str) -> str:
-    """From visit 3, from day 365; the one landmark of the landmark clock has no other name."""
+    """Format a landmark as a start, as in "from visit 3"; that of the landmark clock has no name of its own."""
     return "from the landmark" if landmark == "landmark" else f"from {landmark}"

@@ -1,13 +1,14 @@
-"""A summary and all that led to it → report.html, one file that needs nothing else, and its figures beside it."""
+"""The report of an evaluated run: report.html, a single self-contained file, and its figures."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from survlstm.data.prepare import CohortFlow
+from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.results import Calibration, EvaluationSummary, Finding, LandmarkResult, best_by_c_index
 from survlstm.report import formatting
 from survlstm.report.figures.calibration import draw_calibration
@@ -16,28 +17,44 @@ from survlstm.report.figures.cohort import draw_flow
 from survlstm.report.figures.curves import draw_examples, draw_groups
 from survlstm.report.figures.learning import draw_learning
 from survlstm.report.figures.ranking import draw_forest, draw_heat_map
+from survlstm.report.task import RunDescription
 from survlstm.report.templates import template_environment
 from survlstm.training.history import History
 from survlstm.utils.files import write_text
 
 log = logging.getLogger(__name__)
 
-# The worst first, so that nobody scrolls past it.
+# The most severe level comes first on the page.
 LEVELS = ("failure", "warning", "note", "ok")
 
 
 @dataclass(frozen=True)
 class CalibrationFigure:
-    """A landmark's calibration at one horizon, and its plate where groups could be formed."""
+    """Calibration of the model at one horizon.
+
+    Attributes:
+        horizon: The horizon with its unit.
+        values: The calibration.
+        figure: Its figure; None if no groups could be formed.
+    """
 
     horizon: str
-    found: Calibration
-    plate: SavedFigure | None
+    values: Calibration
+    figure: SavedFigure | None
 
 
 @dataclass(frozen=True)
 class ReportFigures:
-    """Every figure of the page, None or empty where its values are missing."""
+    """Figures of the page; None or empty where their values are missing.
+
+    Attributes:
+        forest: C-index of all models.
+        heat_map: Discrimination of the model by landmark and horizon.
+        calibration: Name of each landmark with its calibration at each horizon.
+        curves: Survival curves from each landmark.
+        learning: Learning curves.
+        cohort: Flow diagram of the cohort.
+    """
 
     forest: SavedFigure | None
     heat_map: SavedFigure | None
@@ -49,41 +66,47 @@ class ReportFigures:
 
 def write_report(
     folder: Path,
+    run: EvaluatedRun,
+    findings: Sequence[Finding],
     *,
-    title: str,
-    banner: str = "",
-    summary: EvaluationSummary,
-    findings: tuple[Finding, ...],
-    flow: CohortFlow,
-    history: History | None,
-    config_yaml: str,
+    description: RunDescription,
     manifest: dict[str, str],
 ) -> Path:
-    """Write ``folder/report.html`` and ``folder/figures/*.svg`` and ``*.png``; return the page's path.
+    """Write ``report.html`` and ``figures/*.svg`` and ``figures/*.png``.
 
-    The page holds its style and figures and asks for nothing from anywhere. Equal values give equal bytes.
-    ``history`` is None where a saved model was judged without training.
+    The page holds its style and its figures and requests nothing from elsewhere. Equal values give equal bytes.
+
+    Args:
+        folder: The folder that receives the files.
+        run: The evaluated run.
+        findings: Findings of the diagnostics and the sanity checks.
+        description: Title, task and configuration.
+        manifest: Versions, machine, data and times.
+
+    Returns:
+        The path of the page.
     """
+    summary, history, flow = run.summary, run.history, run.prepared.flow
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
-        plates = _draw(figures, summary, flow, history)
+        drawn = _draw(figures, summary, flow, history)
     page = template_environment(Path(__file__).parent).get_template("page.html.jinja")
     path = folder / "report.html"
-    # Its presence says that the run is finished.
+    # The presence of this file marks the run as finished, so that it is written last.
     write_text(
         path,
         page.render(
-            title=title,
-            banner=banner,
+            title=description.title,
+            banner=description.task.banner,
             summary=summary,
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,
             history=history,
-            kept=history.best if history and history.epochs else None,
-            config_yaml=config_yaml,
+            best=history.best if history and history.epochs else None,
+            config_yaml=description.config_yaml,
             manifest=manifest,
-            plates=plates,
+            figures=drawn,
             best_baseline=best_by_c_index(summary.rows, "baseline"),
             oracle=best_by_c_index(summary.rows, "oracle"),
         ),
@@ -93,33 +116,33 @@ def write_report(
 
 
 def _draw(folder: Path, summary: EvaluationSummary, flow: CohortFlow, history: History | None) -> ReportFigures:
-    def plate(drawing: DrawnFigure | None) -> SavedFigure | None:
+    def saved(drawing: DrawnFigure | None) -> SavedFigure | None:
         return save(drawing, folder) if drawing else None
 
     curves = [
-        draw(found, name=f"{name}_{place}")
-        for place, found in enumerate(summary.curves, start=1)
+        draw(landmark_curves, name=f"{name}_{number}")
+        for number, landmark_curves in enumerate(summary.curves, start=1)
         for draw, name in ((draw_examples, "examples"), (draw_groups, "groups"))
     ]
     return ReportFigures(
-        forest=plate(draw_forest(summary.rows)),
-        heat_map=plate(draw_heat_map(summary.landmarks)),
+        forest=saved(draw_forest(summary.rows)),
+        heat_map=saved(draw_heat_map(summary.landmarks)),
         calibration=tuple(
-            (landmark.name, tuple(_calibration_plates(folder, landmark, place)))
-            for place, landmark in enumerate(summary.landmarks, start=1)
+            (landmark.name, tuple(_calibration_figures(folder, landmark, number)))
+            for number, landmark in enumerate(summary.landmarks, start=1)
         ),
         curves=tuple(save(drawing, folder) for drawing in curves if drawing),
         learning=tuple(save(drawing, folder) for drawing in draw_learning(history)) if history else (),
-        cohort=save(draw_flow(flow, judged=(summary.split, summary.subjects, summary.events)), folder),
+        cohort=save(draw_flow(flow, evaluated=(summary.split, summary.subjects, summary.events)), folder),
     )
 
 
-def _calibration_plates(folder: Path, landmark: LandmarkResult, place: int) -> Iterator[CalibrationFigure]:
+def _calibration_figures(folder: Path, landmark: LandmarkResult, landmark_number: int) -> Iterator[CalibrationFigure]:
     for number, calibration in enumerate(landmark.calibration, start=1):
-        name = f"calibration_{place}_{number}"
+        name = f"calibration_{landmark_number}_{number}"
         drawing = draw_calibration(calibration, landmark=landmark.name, unit=landmark.unit, name=name)
         yield CalibrationFigure(
             horizon=formatting.format_time(calibration.horizon, landmark.unit),
-            found=calibration,
-            plate=save(drawing, folder) if drawing else None,
+            values=calibration,
+            figure=save(drawing, folder) if drawing else None,
         )

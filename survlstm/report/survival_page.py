@@ -1,4 +1,4 @@
-"""Predicted curves → survival.html, one file that needs nothing else, and its figures beside it."""
+"""The page of predicted survival curves: survival.html, a single self-contained file, and its figures."""
 
 from __future__ import annotations
 
@@ -21,11 +21,21 @@ from survlstm.utils.files import write_text
 
 @dataclass(frozen=True)
 class ScoredCohort:
-    """What the page shows of a scored cohort.
+    """Predictions for a cohort, as the page shows them.
 
-    ``left_out`` are the subjects asked for that can't be drawn, each with its reason; ``not_scored`` counts subjects by
-    kind of reason. ``sample`` is how many subjects of a group the bands come from, None where they are all. ``banner``
-    is that of a drawn outcome.
+    Attributes:
+        outcome: The outcome of the model.
+        steps: Meaning of a step.
+        times: Times of the curves.
+        horizons: Horizons of the table.
+        subjects: Subjects whose curves are drawn.
+        groups: Risk groups, the lowest risk first.
+        left_out: Reasons why requested subjects cannot be drawn, by subject.
+        not_scored: Number of subjects that are not scored, by kind of reason.
+        notes: Sentences below the headline.
+        sample: Number of subjects of a group from which the bands are computed; None for all.
+        origin: Entries that identify the model and the data.
+        banner: Banner of a drawn outcome; empty otherwise.
     """
 
     outcome: str
@@ -43,18 +53,26 @@ class ScoredCohort:
 
     @property
     def number(self) -> int:
-        """How many subjects are scored."""
+        """Number of scored subjects."""
         return sum(group.subjects for group in self.groups)
 
     @property
     def mean_risk(self) -> float:
-        """Over all who are scored."""
-        alive = sum(group.subjects * float(group.mean[-1]) for group in self.groups if group.subjects)
-        return 1 - alive / self.number
+        """Mean risk of all scored subjects."""
+        survivors = sum(group.subjects * float(group.mean[-1]) for group in self.groups if group.subjects)
+        return 1 - survivors / self.number
 
 
 def write_survival_page(folder: Path, scored: ScoredCohort) -> Path:
-    """Write ``folder/survival.html``, ``survival_*.svg`` and ``.png``; equal values give equal bytes."""
+    """Write ``survival.html`` and the files of its figures; equal values give equal bytes.
+
+    Args:
+        folder: The folder that receives the files.
+        scored: The predictions.
+
+    Returns:
+        The path of the page.
+    """
     with house_style():
         subjects = [save(drawing, folder) for drawing in draw_subjects(scored.subjects, scored.times)]
         groups = save(draw_risk_groups(scored.groups, scored.times), folder)
@@ -65,9 +83,9 @@ def write_survival_page(folder: Path, scored: ScoredCohort) -> Path:
         scored=scored,
         unit=UNITS[scored.times.unit],
         is_landmark=scored.times.unit == "days",
-        subject_plates=subjects,
-        group_plate=groups,
+        subject_figures=subjects,
+        group_figure=groups,
     )
-    # Its presence says that everything else is there.
+    # The page is written last, so that its presence marks all files as complete.
     write_text(path, text)
     return path

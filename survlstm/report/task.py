@@ -1,4 +1,4 @@
-"""What a run predicts and whose records it reads, in the words that every page, table and log line uses."""
+"""Names of the outcome and the data of a run, as every page, table and log line shows them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from survlstm.config.schema.data import DataConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 
-# Shown wherever results of an outcome are shown that no record holds.
+# Shown with all results of an outcome that is not read from the records.
 BANNER = "SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothing about these patients"
 DRAWN = {"SyntheticOutcome": "synthetic (drawn by a formula)", "RandomOutcome": "random (drawn by chance)"}
 
 
 class RunTask(NamedTuple):
-    """The outcome and the data of a run; ``banner`` is empty unless the outcome is drawn."""
+    """Outcome and data of a run.
+
+    Attributes:
+        outcome: Name of the outcome.
+        data: Name of the data.
+        banner: Warning that the outcome is drawn; empty for an outcome of the records.
+    """
 
     outcome: str
     data: str
@@ -24,33 +30,68 @@ class RunTask(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Both, for a headline."""
+        """Outcome and data in one phrase."""
         return f"outcome {self.outcome}, {self.data}"
 
 
+class RunDescription(NamedTuple):
+    """Title, task and configuration of a run, as its page shows them.
+
+    Attributes:
+        name: The run, or the evaluation of a run.
+        task: Its outcome and data.
+        config_yaml: The composed configuration of the command.
+    """
+
+    name: str
+    task: RunTask
+    config_yaml: str
+
+    @property
+    def title(self) -> str:
+        """The headline of the page."""
+        return f"{self.name}: {self.task.title}"
+
+
 def describe_task(config: RunConfig, data: DataConfig | None = None) -> RunTask:
-    """The task of a run, or of its model on other ``data``."""
+    """Describe the task of a run.
+
+    Args:
+        config: Configuration of the run.
+        data: Another cohort on which its model is evaluated; None for the data of the run.
+
+    Returns:
+        The task.
+    """
     return RunTask(outcome_name(config.outcome), _data_name(data or config.data), outcome_banner(config.outcome))
 
 
 def outcome_banner(outcome: SwapPoint) -> str:
-    """The banner of a drawn outcome; empty for one that the records hold."""
+    """Return the banner of a drawn outcome; empty for an outcome of the records."""
     return BANNER if is_drawn(str(outcome.settings()["_target_"])) else ""
 
 
 def is_drawn(target: str) -> bool:
-    """Whether the outcome of this class is drawn instead of read from the records."""
+    """Return whether an outcome class draws its events instead of reading them from the records."""
     return _class_of(target) in DRAWN
 
 
 def outcome_name(outcome: SwapPoint) -> str:
-    """The outcome in a few words."""
+    """Return the name of an outcome."""
     settings = outcome.settings()
     return outcome_name_of_class(str(settings["_target_"]), settings.get("codes", []))
 
 
 def outcome_name_of_class(target: str, codes: Sequence[str] = ()) -> str:
-    """The same, of the class that a config names and the codes beside it."""
+    """Return the name of an outcome from its class and codes.
+
+    Args:
+        target: Import path of the class.
+        codes: Codes of a ``FirstCodeOutcome``.
+
+    Returns:
+        The name.
+    """
     name = _class_of(target)
     if name == "FirstCodeOutcome" and codes:
         more = len(codes) - 1

@@ -1,4 +1,4 @@
-"""A folder of templates → jinja2 as every page wants it: what the data hold is escaped, what is undefined an error."""
+"""Template environment of all pages: values are escaped and undefined names raise errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from survlstm.report import formatting
 
 
 def template_environment(templates: Path) -> Environment:
-    """Templates of a folder, and page.css of the report; the filters write numbers as the report does."""
+    """Return an environment with the number formats of the report as filters.
+
+    Args:
+        templates: Folder of the templates; those of the report, with page.css, are found as well.
+
+    Returns:
+        The environment.
+    """
     environment = Environment(
         loader=FileSystemLoader([templates, Path(__file__).parent]),
         autoescape=True,

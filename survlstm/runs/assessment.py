@@ -1,4 +1,4 @@
-"""Evaluate a trained model on a split, run the diagnostics and write the results."""
+"""Evaluation of a trained model on one split, with its diagnostics and its output files."""
 
 from __future__ import annotations
 
@@ -10,37 +10,42 @@ import torch
 from torch import nn
 
 from survlstm.config.schema.run import RunConfig
-from survlstm.config.schema.section import Section, as_yaml
 from survlstm.data.factory import build_batches
 from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
-from survlstm.evaluation.bootstrap import Bootstrap
-from survlstm.evaluation.comparators import Comparator
 from survlstm.evaluation.diagnostics import run_diagnostics
 from survlstm.evaluation.diagnostics.context import DiagnosticContext
-from survlstm.evaluation.evaluate_run import evaluate_predictions
+from survlstm.evaluation.evaluate_run import evaluate_model, evaluate_predictions
+from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.landmarks import reference_split
-from survlstm.evaluation.results import EvaluationSummary, StepRow
+from survlstm.evaluation.results import EvaluationSummary
 from survlstm.evaluation.sanity_checks import run_sanity_checks
-from survlstm.evaluation.step_metrics import evaluate_steps
-from survlstm.report.task import RunTask
+from survlstm.report.task import RunDescription
+from survlstm.runs.evaluation_settings import evaluation_settings, run_settings
 from survlstm.runs.manifest import facts_for_page
-from survlstm.runs.results import RunResults, write_results
+from survlstm.runs.results import write_results
 from survlstm.training.history import History
-from survlstm.training.prediction import Predictions, predict_split
+from survlstm.training.prediction import predict_split
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is assessed, and how: ``asked`` is the config of the command, ``config`` that of the run.
+    """A model to be evaluated.
 
-    ``history`` is None where nothing was trained; ``another_cohort`` says that the test split is not the run's own;
-    ``origin`` says in the manifest where the model comes from, unless it was trained here.
+    Attributes:
+        description: Title, task and configuration of the command, as pages show them.
+        config: Configuration of the run, with the evaluation settings that apply.
+        prepared: The data.
+        evaluated: The split to evaluate.
+        model: The trained model, on ``device``.
+        device: Device of the predictions.
+        history: Epochs of the training; None where a saved model is evaluated.
+        another_cohort: Whether the test split holds the subjects of another cohort than the run's own.
+        origin: Entries of the manifest that name the evaluated run; empty for a model that was just trained.
+        started: Start of the command.
     """
 
-    title: str
-    task: RunTask
-    asked: Section
+    description: RunDescription
     config: RunConfig
     prepared: PreparedData
     evaluated: Split
@@ -53,65 +58,49 @@ class Assessment:
 
 
 def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
-    """Predict, evaluate and run the diagnostics; the results are written to ``folder``."""
+    """Predict, evaluate, run the diagnostics and write the results.
+
+    Args:
+        assessment: The model, its data and its settings.
+        folder: The folder that receives the files.
+
+    Returns:
+        The summary of the evaluation.
+    """
     config, prepared = assessment.config, assessment.prepared
-    batches = build_batches(config, prepared.tensors, assessment.evaluated)
+    tensors, settings = prepared.tensors, evaluation_settings(config.evaluation, seed=config.seed)
+    batches = build_batches(config, tensors, assessment.evaluated)
     predictions = predict_split(assessment.model, batches, assessment.device)
-    others = build_batches(config, prepared.tensors, reference_split(assessment.evaluated))
-    reference = predict_split(assessment.model, others, assessment.device)
+    reference_batches = build_batches(config, tensors, reference_split(assessment.evaluated))
+    reference = predict_split(assessment.model, reference_batches, assessment.device)
     summary = evaluate_predictions(
         predictions,
         reference,
-        prepared.tensors,
+        tensors,
         assessment.evaluated,
-        settings=config.evaluation,
-        seed=config.seed,
+        settings=settings,
         another_cohort=assessment.another_cohort,
     )
-    chosen_on = None
+    validation = None
     if assessment.history is not None:
-        chosen_on = _on_validation(reference, config)
-    sanity_checks = run_sanity_checks(assessment.model, batches, assessment.device, config=config, summary=summary)
-    findings = run_diagnostics(
-        DiagnosticContext(
-            config=config,
-            history=assessment.history,
-            flow=prepared.flow,
-            tensors=prepared.tensors,
-            summary=summary,
-            vocabulary=prepared.vocabulary,
-            sanity_checks=sanity_checks,
-        )
+        # Runs are compared and tuned on these subjects, so that no choice among runs is made on the test subjects.
+        validation = evaluate_model(reference, clock=tensors.clock, settings=settings)
+    run = EvaluatedRun(prepared, assessment.history, predictions, reference, summary, validation)
+    context = DiagnosticContext(run, run_settings(config), settings)
+    sanity_checks = run_sanity_checks(
+        assessment.model,
+        batches,
+        assessment.device,
+        summary=summary,
+        settings=settings,
+        random_outcome=context.settings.random_outcome,
     )
+    findings = run_diagnostics(context, sanity_checks=sanity_checks)
     manifest = assessment.origin | facts_for_page(
         device=str(assessment.device),
         seed=config.seed,
         fingerprint=prepared.fingerprint,
         started=assessment.started,
     )
-    write_results(
-        folder,
-        RunResults(
-            title=assessment.title,
-            task=assessment.task,
-            config_yaml=as_yaml(assessment.asked),
-            prepared=prepared,
-            history=assessment.history,
-            predictions=predictions,
-            summary=summary,
-            validation=chosen_on,
-            chosen_by=None if assessment.history is None else reference,
-            findings=findings,
-            manifest=manifest,
-        ),
-    )
+    write_results(folder, run, findings, description=assessment.description, manifest=manifest)
     return summary
-
-
-def _on_validation(predictions: Predictions, config: RunConfig) -> StepRow:
-    """The model's figures on the subjects that chose its epoch, for choosing among runs; the summary is not theirs."""
-    settings = config.evaluation
-    model = Comparator("model", "model", predictions.hazard, config.clock.kind == "landmark")
-    bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.min_events, config.seed)
-    (row,), _ = evaluate_steps([model], step=predictions.step, event=predictions.event, bootstrap=bootstrap)
-    return row

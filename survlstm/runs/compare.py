@@ -12,7 +12,7 @@ import pandas as pd
 from survlstm.config.schema.commands import CompareConfig
 from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.comparison import Comparison, compare
-from survlstm.report.console_summary import comparison_table, to_json
+from survlstm.report.console_summary import COMPARISON_HEADINGS, comparison_table, to_json
 from survlstm.report.task import BANNER
 from survlstm.runs.predictions_table import read_predictions
 from survlstm.utils.errors import ConfigError
@@ -48,7 +48,7 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
         log.warning("%s", banner)
     table = comparison_table(comparison)
     log.info("Shared %s subjects: %d, events: %d", comparison.split, comparison.subjects, comparison.events)
-    log.info("%s", table.to_string(index=False))
+    log.info("%s", table.rename(columns=COMPARISON_HEADINGS).to_string(index=False))
     for note in comparison.notes:
         log.info("Note: %s", note)
     if config.output is not None:

@@ -14,7 +14,7 @@ from survlstm.data.prepare import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.report.console_summary import log_preparation, log_task
-from survlstm.report.task import describe_task
+from survlstm.report.task import RunDescription, describe_task
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.device import choose_device
@@ -51,10 +51,9 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
     evaluated = Split[config.split.upper()]
     if not len(prepared.tensors.members(evaluated)):
         raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
+    subjects = "another cohort" if config.data else f"its {config.split} split"
     assessment = Assessment(
-        title=f"{run.folder.name}, judged on {'another cohort' if config.data else f'its {config.split} split'}",
-        task=task,
-        asked=config,
+        description=RunDescription(f"{run.folder.name}, evaluated on {subjects}", task, as_yaml(config)),
         config=run.config.model_copy(update={"evaluation": config.evaluation or run.config.evaluation}),
         prepared=prepared,
         evaluated=evaluated,

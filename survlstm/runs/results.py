@@ -1,90 +1,74 @@
-"""Write the results of an evaluation: metrics.json, predictions.parquet, manifest.json, report.html and figures."""
+"""Output files of an evaluated run: metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from survlstm.data.prepare import PreparedData
 from survlstm.evaluation.diagnostics.training_checks import TIMED
-from survlstm.evaluation.results import EvaluationSummary, Finding, StepRow
+from survlstm.evaluation.evaluated_run import EvaluatedRun
+from survlstm.evaluation.results import Finding
 from survlstm.report.console_summary import log_evaluation, write_metrics
 from survlstm.report.page import write_report
-from survlstm.report.task import RunTask
+from survlstm.report.task import RunDescription
 from survlstm.runs.manifest import complete_manifest
 from survlstm.runs.predictions_table import write_predictions
 from survlstm.runs.validation_file import write_validation
-from survlstm.training.history import History
-from survlstm.training.prediction import Predictions
 from survlstm.utils.errors import CheckpointError
 
 
-@dataclass(frozen=True)
-class RunResults:
-    """What was judged: ``history`` is None where nothing was trained, and so are ``validation``, the model's figures on
-    the subjects that chose its epoch, and ``chosen_by``, the predictions of these.
-    """
+def write_results(
+    folder: Path,
+    run: EvaluatedRun,
+    findings: Sequence[Finding],
+    *,
+    description: RunDescription,
+    manifest: dict[str, str],
+) -> None:
+    """Log the evaluation and write all its files.
 
-    title: str
-    task: RunTask
-    config_yaml: str
-    prepared: PreparedData
-    history: History | None
-    predictions: Predictions
-    summary: EvaluationSummary
-    validation: StepRow | None
-    chosen_by: Predictions | None
-    findings: tuple[Finding, ...]
-    manifest: dict[str, str]
-
-
-def write_results(folder: Path, judged: RunResults) -> None:
-    """Log the evaluation and write all results to ``folder``.
+    Args:
+        folder: The folder of the run or of the evaluation.
+        run: The evaluated run.
+        findings: Findings of the diagnostics and the sanity checks.
+        description: Title, task and configuration, as pages show them.
+        manifest: Versions, machine, data and times, as pages show them.
 
     Raises:
-        CheckpointError: If the results can't be written.
+        CheckpointError: If a file cannot be written.
     """
-    log_evaluation(judged.summary, judged.findings, banner=judged.task.banner)
+    log_evaluation(run.summary, findings, banner=description.task.banner)
     try:
-        _write(folder, judged)
+        _write(folder, run, findings, description, manifest)
     except OSError as error:
         raise CheckpointError(
-            f"the results must be written to {folder}; the system says: {error}. What stands there is not complete. "
-            "Free space, then judge the run again with survlstm evaluate"
+            f"the results must be written to {folder}; the system reports: {error}. The files there are incomplete. "
+            "Free space, then evaluate the run again with survlstm evaluate"
         ) from error
 
 
-def _write(folder: Path, judged: RunResults) -> None:
+def _write(
+    folder: Path,
+    run: EvaluatedRun,
+    findings: Sequence[Finding],
+    description: RunDescription,
+    manifest: dict[str, str],
+) -> None:
+    tensors = run.prepared.tensors
     write_predictions(
         folder / "predictions.parquet",
-        judged.predictions,
-        judged.prepared.tensors.subject_id,
-        split=judged.summary.split,
-        clock=judged.summary.clock,
+        run.predictions,
+        tensors.subject_id,
+        split=run.summary.split,
+        clock=tensors.clock,
     )
-    if judged.chosen_by is not None:
-        tensors = judged.prepared.tensors
-        write_validation(folder, judged.chosen_by, tensors.subject_id, clock=tensors.clock)
-    write_metrics(
-        folder / "metrics.json",
-        judged.prepared,
-        judged.history,
-        task=judged.task,
-        summary=judged.summary,
-        validation=judged.validation,
-        # Equal runs write equal metrics.json, so measured times are written to the manifest.
-        findings=[finding for finding in judged.findings if finding.check != TIMED],
-    )
-    timed = {one.check: f"{one.level}: {one.evidence}" for one in judged.findings if one.check == TIMED}
-    complete_manifest(folder, judged.manifest | timed)
-    write_report(
-        folder,
-        title=f"{judged.title}: {judged.task.title}",
-        banner=judged.task.banner,
-        summary=judged.summary,
-        findings=judged.findings,
-        flow=judged.prepared.flow,
-        history=judged.history,
-        config_yaml=judged.config_yaml,
-        manifest=judged.manifest,
-    )
+    # Without training no epoch was chosen on the reference subjects, so that runs cannot be compared on them.
+    if run.history is not None:
+        write_validation(folder, run.reference, tensors.subject_id, clock=tensors.clock)
+    # Equal runs must write equal metrics; a finding that depends on the speed of the machine goes into the manifest.
+    timed = [finding for finding in findings if finding.check == TIMED]
+    untimed = [finding for finding in findings if finding.check != TIMED]
+    write_metrics(folder / "metrics.json", run, untimed, task=description.task)
+    complete_manifest(folder, manifest | {one.check: f"{one.level}: {one.evidence}" for one in timed})
+    # The page is written last: its presence marks the run as finished.
+    write_report(folder, run, findings, description=description, manifest=manifest)

@@ -16,8 +16,9 @@ from survlstm.evaluation.diagnostics.training_checks import non_finite_loss
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.models.factory import build_model
 from survlstm.report.console_summary import log_preparation, write_failure
-from survlstm.report.task import describe_task
+from survlstm.report.task import RunDescription, describe_task
 from survlstm.runs.assessment import Assessment, assess
+from survlstm.runs.evaluation_settings import run_settings
 from survlstm.training.budget import BudgetMeter, format_duration
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
@@ -95,15 +96,13 @@ def train(
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
         if process_group.is_main:
-            found = non_finite_loss(error, config, trainer.history)
+            found = non_finite_loss(error, run_settings(config), trainer.history)
             write_failure(folder / "metrics.json", prepared, found, task=describe_task(config))
         raise
     if not (process_group.is_main and judged):
         return None
     assessment = Assessment(
-        title=f"Run {folder.name}",
-        task=describe_task(config),
-        asked=config,
+        description=RunDescription(f"Run {folder.name}", describe_task(config), as_yaml(config)),
         config=config,
         prepared=prepared,
         evaluated=Split.TEST,

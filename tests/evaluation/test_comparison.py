@@ -102,11 +102,11 @@ def test_runs_that_answer_other_questions_are_refused(labels):
         compare({"a": table(true, step, event), "b": table(true, step, other)}, BOOTSTRAP)
     landmark = table(true, step, event)
     landmark.attrs["clock"] = "landmark"
-    with pytest.raises(OutcomeError, match="of one clock"):
+    with pytest.raises(OutcomeError, match="have the same clock"):
         compare({"a": table(true, step, event), "b": landmark}, BOOTSTRAP)
     tuned = table(true, step, event).assign(split="val")
     tuned.attrs["clock"] = "visit"
-    with pytest.raises(OutcomeError, match=r"must be of one split to be compared; found .*'b': 'val'"):
+    with pytest.raises(OutcomeError, match=r"must be of the same split to be compared; found .*'b': 'val'"):
         compare({"a": table(true, step, event), "b": tuned}, BOOTSTRAP)
     names = np.array([f"t{n:04d}" for n in range(300)])
     with pytest.raises(CohortError, match="none in common"):

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from survlstm.config.schema.evaluation import BaselineName, EvaluationConfig, LandmarksConfig
+from survlstm.config.schema.evaluation import BaselineName
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES
@@ -14,6 +14,7 @@ from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
 from survlstm.evaluation.comparators import Comparator, LandmarkComparator
 from survlstm.evaluation.evaluate_run import _with_hazards, evaluate_predictions
 from survlstm.evaluation.landmarks import reference_split
+from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.evaluation.step_metrics import count_comparable_pairs, nll_by_subject
 from survlstm.training.prediction import Predictions
 from tests.evaluation.baselines.coded_cohorts import cohort
@@ -33,9 +34,15 @@ def quick():
 
 
 def settings(*, visits=(), days=(), horizons=(1, 3), baselines=()):
-    landmarks = LandmarksConfig(visits=list(visits), days=list(days), horizons=list(horizons))
-    return EvaluationConfig(
-        resamples=100, confidence=0.95, min_events=30, landmarks=landmarks, baselines=list(baselines)
+    return EvaluationSettings(
+        resamples=100,
+        confidence=0.95,
+        min_events=30,
+        landmark_visits=tuple(visits),
+        landmark_days=tuple(days),
+        horizons=tuple(horizons),
+        baselines=tuple(baselines),
+        seed=0,
     )
 
 
@@ -57,7 +64,6 @@ def judged(tensors, hazard, part=Split.TEST, **asked):
         tensors,
         part,
         settings=settings(**asked),
-        seed=0,
     )
 
 
@@ -122,7 +128,7 @@ def test_a_model_of_the_true_hazards_is_the_oracle_everywhere(drawn, on_visits):
         assert ours.ibs.value == pytest.approx(theirs.ibs.value)
         assert ours.ibs.value < landmark.rows[2].ibs.value
     assert on_visits.landmarks[0].at_risk == (tensors.step[test] >= 1).sum()
-    assert on_visits.lines[0].startswith("Beats the best baseline")
+    assert on_visits.lines[0].startswith("The model beats the best baseline")
 
 
 def test_without_baselines_the_covariate_free_hazard_stays(drawn):
@@ -159,7 +165,7 @@ def test_a_baseline_that_cannot_be_fitted_is_noted_and_left_out(drawn):
     summary = judged(dataclasses.replace(tensors, event=event), hazard, visits=[1], baselines=["cox"])
     (landmark,) = summary.landmarks
     assert names(landmark.rows) == ["model", "oracle", FREE]
-    assert landmark.notes[-1].startswith("no Cox (ridge): it is fitted to events of the training subjects")
+    assert landmark.notes[-1].startswith("no Cox (ridge): it needs events of training subjects for the fit")
 
 
 def test_on_the_landmark_clock_what_is_fitted_there_joins_the_main_table():

@@ -43,7 +43,7 @@ def landmark_of(part, *, horizons, censoring=None, unit="steps"):
     )
 
 
-def contender(name, hazard, *, steps):
+def comparator(name, hazard, *, steps):
     """A hazard for each subject, the same at every step."""
     role = "model" if name == "model" else "baseline"
     return LandmarkComparator(name, role, (1 - hazard)[:, None] ** np.arange(1, steps + 1))
@@ -54,8 +54,8 @@ def worked():
     """The model ranks as the events come; the other knows nobody."""
     landmark = landmark_of(at_risk(STEP, EVENT), horizons=[1, 3, 10])
     by_event = np.repeat([0.6, 0.05, 0.3, 0.05, 0.05], [12, 6, 18, 12, 6])
-    contenders = [contender("model", by_event, steps=10), contender("free", np.full(54, 0.2), steps=10)]
-    return evaluate_landmark(landmark, contenders, BOOTSTRAP)
+    comparators = [comparator("model", by_event, steps=10), comparator("free", np.full(54, 0.2), steps=10)]
+    return evaluate_landmark(landmark, comparators, BOOTSTRAP)
 
 
 def test_who_is_counted_at_each_horizon(worked):
@@ -94,7 +94,7 @@ def test_an_interval_is_given_only_where_enough_events_have_come(worked):
     assert worked.notes[0] == "no interval by step 1: fewer than 20 events until then"
     few = dataclasses.replace(BOOTSTRAP, min_events=31)
     without = evaluate_landmark(
-        landmark_of(at_risk(STEP, EVENT), horizons=[1, 3]), [contender("model", np.full(54, 0.2), steps=3)] * 2, few
+        landmark_of(at_risk(STEP, EVENT), horizons=[1, 3]), [comparator("model", np.full(54, 0.2), steps=3)] * 2, few
     )
     assert without.notes == ("no interval by step 1, 3: fewer than 31 events until then",)
     assert all(cell.brier.interval is None for row in without.rows for cell in row.cells)
@@ -113,21 +113,23 @@ def drawn():
     (landmark,) = make_landmarks(tensors, Split.TEST, visits=[1], days=[], horizons=[2, 5])
     known = hazard[landmark.test.subject]
     noisy = np.clip(known * np.random.default_rng(0).uniform(0.2, 1.8, len(known)), 0.01, 0.9)
-    contenders = [contender("model", known, steps=5), contender("noisy", noisy, steps=5)]
-    return landmark, contenders, evaluate_landmark(landmark, contenders, BOOTSTRAP)
+    comparators = [comparator("model", known, steps=5), comparator("noisy", noisy, steps=5)]
+    return landmark, comparators, evaluate_landmark(landmark, comparators, BOOTSTRAP)
 
 
 def test_rows_hold_the_figures_of_the_whole_sample(drawn):
-    landmark, contenders, result = drawn
+    landmark, comparators, result = drawn
     censoring = censoring_curve(landmark.train.duration, landmark.train.event)
-    sample = LandmarkSample(np.stack([one.survival for one in contenders]), landmark.test.duration, landmark.test.event)
+    sample = LandmarkSample(
+        np.stack([one.survival for one in comparators]), landmark.test.duration, landmark.test.event
+    )
     figures = landmark_metrics(sample, censoring=censoring, grid=landmark.grid, shown=landmark.horizons)
     for place, row in enumerate(result.rows):
         for name in ("c_harrell", "c_uno", "auc", "brier", "nbll"):
             assert [getattr(cell, name).value for cell in row.cells] == getattr(figures, name)[place].tolist()
         assert (row.ibs.value, row.inbll.value) == (figures.ibs[place], figures.inbll[place])
         assert [cell.d_calibration for cell in row.cells] == [
-            d_calibration_until(contenders[place].survival, landmark.test, steps=steps) for steps in (2, 5)
+            d_calibration_until(comparators[place].survival, landmark.test, steps=steps) for steps in (2, 5)
         ]
     for found, horizon in zip(result.calibration, (2, 5), strict=True):
         expected = calibrate(sample.survival[0, :, horizon - 1], landmark.test, float(horizon), censoring, 0.95)
@@ -136,7 +138,7 @@ def test_rows_hold_the_figures_of_the_whole_sample(drawn):
 
 @pytest.mark.parametrize("another_cohort", [False, True])
 def test_intervals_are_those_of_subjects_resampled_with_their_censoring_curve(drawn, another_cohort):
-    landmark, contenders, _ = drawn
+    landmark, comparators, _ = drawn
     test, train = landmark.test, landmark.train
     if another_cohort:
         landmark = dataclasses.replace(landmark, censoring=test)
@@ -144,13 +146,13 @@ def test_intervals_are_those_of_subjects_resampled_with_their_censoring_curve(dr
     def brier(resample):
         rows, others = resample.evaluated, resample.training
         weighing, own = (test, rows) if another_cohort else (train, others)
-        again = LandmarkSample(contenders[0].survival[None, rows], test.duration[rows], test.event[rows])
+        again = LandmarkSample(comparators[0].survival[None, rows], test.duration[rows], test.event[rows])
         censoring = censoring_curve(weighing.duration[own], weighing.event[own])
         return landmark_metrics(again, censoring=censoring, grid=landmark.grid, shown=landmark.horizons).brier[0]
 
     training = len(landmark.censoring.subject)
     values = BOOTSTRAP.values(brier, subjects=len(test.subject), training=training, what="a test")
-    found = evaluate_landmark(landmark, contenders[:1], BOOTSTRAP).rows[0]
+    found = evaluate_landmark(landmark, comparators[:1], BOOTSTRAP).rows[0]
     for place, cell in enumerate(found.cells):
         assert cell.brier.interval == pytest.approx(BOOTSTRAP.interval(values[:, place]))
 
@@ -177,13 +179,13 @@ def test_an_undefined_resample_gives_no_interval_and_a_note():
     step[0], event[0] = 3, False
     hazard = np.where(event, 0.5, 0.1)
     result = evaluate_landmark(
-        landmark_of(at_risk(step, event), horizons=[1, 2]), [contender("model", hazard, steps=2)], BOOTSTRAP
+        landmark_of(at_risk(step, event), horizons=[1, 2]), [comparator("model", hazard, steps=2)], BOOTSTRAP
     )
     for cell in result.rows[0].cells:
         assert (cell.c_harrell.value, cell.c_harrell.interval) == (1.0, None)
     assert result.rows[0].ibs.interval is None
     (note,) = result.notes
-    said = re.fullmatch(r"figures without an interval are undefined in up to (\d+) of 200 resamples", note)
+    said = re.fullmatch(r"metrics without an interval are undefined in up to (\d+) of 200 resamples", note)
     # A subject is in no resample of its own size with a chance of (39/40)^40 = 0.36.
     assert int(said[1]) == pytest.approx(0.36 * 200, abs=25)
 
@@ -192,7 +194,7 @@ def test_a_landmark_with_nobody_at_risk_says_so():
     nobody, somebody = at_risk(STEP[:0], EVENT[:0]), at_risk(STEP, EVENT)
     for test, censoring in ((nobody, somebody), (somebody, nobody)):
         landmark = landmark_of(test, horizons=[1, 3], censoring=censoring)
-        result = evaluate_landmark(landmark, [contender("model", np.full(len(test.step), 0.2), steps=3)], BOOTSTRAP)
+        result = evaluate_landmark(landmark, [comparator("model", np.full(len(test.step), 0.2), steps=3)], BOOTSTRAP)
         assert result.notes == ("no subject is at risk at this landmark",)
         assert result.rows == result.calibration == result.horizons == result.events_by == ()
         assert result.unsupported == (1.0, 3.0)
@@ -202,7 +204,7 @@ def test_a_landmark_with_nobody_at_risk_says_so():
 def test_a_landmark_without_follow_up_says_so():
     step, event = np.zeros(5, dtype=int), np.array([True, True, False, False, False])
     result = evaluate_landmark(
-        landmark_of(at_risk(step, event), horizons=[2, 3]), [contender("model", np.full(5, 0.2), steps=3)], BOOTSTRAP
+        landmark_of(at_risk(step, event), horizons=[2, 3]), [comparator("model", np.full(5, 0.2), steps=3)], BOOTSTRAP
     )
     assert result.notes == ("no horizon lies within the follow-up",)
     assert (result.at_risk, result.events, result.unsupported) == (5, 2, (2.0, 3.0))
@@ -211,17 +213,17 @@ def test_a_landmark_without_follow_up_says_so():
 def test_follow_up_in_days_is_that_of_the_durations():
     part = at_risk(STEP, EVENT)._replace(duration=np.linspace(10, 116, 54))
     landmark = landmark_of(part, horizons=[1], unit="days")
-    result = evaluate_landmark(landmark, [contender("model", np.full(54, 0.2), steps=1)], BOOTSTRAP)
+    result = evaluate_landmark(landmark, [comparator("model", np.full(54, 0.2), steps=1)], BOOTSTRAP)
     assert (result.follow_up, result.longest) == (63.0, 116.0)
 
 
 def test_a_horizon_without_an_event_has_no_figures_but_a_reason():
     """Nobody has the event in the first two steps: whoever predicts little has a Brier score near 0 there."""
     step, event = np.repeat([2, 3], [25, 25]), np.repeat([True, False], [25, 25])
-    contenders = [contender("model", np.full(50, 0.01), steps=3), contender("free", np.full(50, 0.2), steps=3)]
-    found = evaluate_landmark(landmark_of(at_risk(step, event), horizons=[1, 2, 3]), contenders, BOOTSTRAP)
+    comparators = [comparator("model", np.full(50, 0.01), steps=3), comparator("free", np.full(50, 0.2), steps=3)]
+    found = evaluate_landmark(landmark_of(at_risk(step, event), horizons=[1, 2, 3]), comparators, BOOTSTRAP)
     assert found.events_by == (0, 0, 25)
-    assert found.notes == ("no figures by step 1, 2: no event until then",)
+    assert found.notes == ("no metrics by step 1, 2: no event until then",)
     for row in found.rows:
         for cell in row.cells[:2]:
             figures = (cell.c_harrell, cell.c_uno, cell.auc, cell.brier, cell.nbll, cell.d_calibration)
@@ -234,8 +236,8 @@ def test_a_horizon_without_an_event_has_no_figures_but_a_reason():
     assert (written["brier"], written["why_not"]) == (None, "no event until then")
 
     never = evaluate_landmark(
-        landmark_of(at_risk(step, np.zeros(50, dtype=bool)), horizons=[1, 3]), contenders, BOOTSTRAP
+        landmark_of(at_risk(step, np.zeros(50, dtype=bool)), horizons=[1, 3]), comparators, BOOTSTRAP
     )
-    assert never.notes == ("no figures by step 1, 3: no event until then",)
+    assert never.notes == ("no metrics by step 1, 3: no event until then",)
     assert [(row.ibs, row.inbll, row.cells[-1].brier) for row in never.rows] == [(None, None, None)] * 2
     assert landmark_table(never).iloc[0].tolist() == ["model", "-", "-", "-", "-", "-"]

@@ -1,4 +1,4 @@
-"""Who is at risk at a landmark, what is known there, and the curve of a contender from it."""
+"""Who is at risk at a landmark, what is known there, and the curve of a comparator from it."""
 
 import dataclasses
 
@@ -116,4 +116,4 @@ def test_horizons_behind_the_last_interval_are_shown_at_its_end_and_noted(tensor
     on_landmark = dataclasses.replace(tensors, edge_days=np.array([0.0, 10, 20, 30, 40, 50, 60]))
     (found,) = make_landmarks(on_landmark, Split.TEST, visits=[], days=[], horizons=[1, 7, 20])
     assert found.horizons.tolist() == [10, 60]
-    assert found.notes == ("horizons of [7, 20] steps lie behind the last of 6 intervals",)
+    assert found.notes == ("horizons of [7, 20] steps lie after the last of 6 intervals",)

@@ -61,7 +61,7 @@ def test_an_interval_that_cannot_be_had_is_noted():
         [Comparator("model", "model", hazard, False)], step=step, event=event, bootstrap=BOOTSTRAP
     )
     assert model.c_td.interval is None
-    assert notes[0].startswith("no interval: c_td is undefined in ")
+    assert notes[0].startswith("no interval: the C-index is undefined in ")
 
 
 def test_resamples_are_the_same_whatever_is_asked(cohort):

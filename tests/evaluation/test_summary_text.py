@@ -1,4 +1,4 @@
-"""conclude: what the first line says of which tables."""
+"""summarize_evaluation: the sentences for each kind of result."""
 
 import dataclasses
 
@@ -61,9 +61,8 @@ def test_a_model_that_beats_the_best_baseline():
     ]
     lines = summarize_evaluation(rows, [landmark("visit 2", low=0.01)], **SETTINGS)
     assert lines == (
-        "Beats the best baseline: c_td 0.780 against 0.720 of logistic hazard.",
-        "C-index (c_td) 0.780 (95% interval 0.730 to 0.830): good discrimination; a C-index alone is no ground for "
-        "action.",
+        "The model beats the best baseline: C-index 0.780 against 0.720 of logistic hazard.",
+        "C-index 0.780 (95% interval 0.730 to 0.830): good discrimination; a C-index alone is no ground for action.",
         "Model minus best baseline: +0.060 (+0.020 to +0.100, p = 0.040).",
         "Ranks better than every baseline at: visit 2.",
     )
@@ -76,9 +75,9 @@ def test_a_model_that_does_not_is_said_not_to_in_the_first_line():
         row("logistic hazard", "baseline", 0.51, 2.6, low=-0.04, high=0.06),
     ]
     lines = summarize_evaluation(rows, [], **SETTINGS)
-    assert lines[0] == "Does not beat the best baseline: c_td 0.520 against 0.510 of logistic hazard."
-    assert "The interval holds 0.5: no evidence that it ranks better than chance." in lines
-    assert any("no better than that of covariate-free hazard (nll 2.300 against 2.200)" in line for line in lines)
+    assert lines[0] == "The model does not beat the best baseline: C-index 0.520 against 0.510 of logistic hazard."
+    assert "The interval contains 0.5: there is no evidence that the model ranks better than chance." in lines
+    assert any("no higher than that of covariate-free hazard (nll 2.300 against 2.200)" in line for line in lines)
 
 
 def test_landmarks_where_it_is_not_shown_to_be_better_are_in_the_first_line():
@@ -86,7 +85,7 @@ def test_landmarks_where_it_is_not_shown_to_be_better_are_in_the_first_line():
     landmarks = [landmark("visit 2", low=0.01), landmark("visit 5", low=-0.01), landmark("visit 9", low=None)]
     lines = summarize_evaluation(rows, landmarks, **SETTINGS)
     assert "Undecided, with too few events, at: visit 9." in lines
-    assert lines[0].endswith("(c_td 0.780 against 0.720 of logistic hazard), but not at visit 5 (Cox).")
+    assert lines[0].endswith("(C-index 0.780 against 0.720 of logistic hazard), but not at visit 5 (Cox).")
     assert "Ranks better than every baseline at: visit 2." in lines
 
 
@@ -94,7 +93,8 @@ def test_a_landmark_that_decides_nothing_is_not_passed_over():
     rows = [row("model", "model", 0.78, 2.0), row("logistic hazard", "baseline", 0.72, 2.2, low=0.02, high=0.1)]
     first = summarize_evaluation(rows, [landmark("visit 9", low=None)], **SETTINGS)[0]
     assert first == (
-        "Beats the best baseline at every step (c_td 0.780 against 0.720 of logistic hazard); undecided at visit 9."
+        "The model beats the best baseline at every step (C-index 0.780 against 0.720 of logistic hazard); "
+        "undecided at visit 9."
     )
 
 
@@ -112,7 +112,7 @@ def test_every_baseline_must_be_beaten_not_only_the_best():
 def test_a_model_that_is_worse_beyond_noise_is_said_to_be_worse():
     rows = [row("model", "model", 0.70, 2.3), row("logistic hazard", "baseline", 0.75, 2.2, low=-0.09, high=-0.01)]
     assert summarize_evaluation(rows, [], **SETTINGS)[0] == (
-        "Is worse than the best baseline: c_td 0.700 against 0.750 of logistic hazard."
+        "The model is worse than the best baseline: C-index 0.700 against 0.750 of logistic hazard."
     )
 
 
@@ -121,14 +121,14 @@ def test_too_few_events_decide_nothing():
     rows = [model, row("logistic hazard", "baseline", 0.72, 2.2)]
     first, second = summarize_evaluation(rows, [], split="test", events=12, min_events=30, confidence=0.95)[:2]
     # No band of the guide's table without an interval: that would be a claim.
-    assert second == "C-index (c_td) 0.780, without an interval."
-    assert first.startswith("Undecided with 12 events, where 30 are needed: c_td 0.780 against 0.720")
+    assert second == "C-index 0.780, without an interval."
+    assert first.startswith("Undecided with 12 events, where 30 are needed: C-index 0.780 against 0.720")
 
 
 def test_without_a_comparable_pair_there_is_no_verdict():
     rows = [row("model", "model", float("nan"), 0.1), row("free", "baseline", float("nan"), 0.1)]
     lines = summarize_evaluation(rows, [], split="test", events=0, min_events=30, confidence=0.95)
-    assert lines == ("No summary: 0 events, and no pair of subjects that can be compared.",)
+    assert lines == ("No summary: 0 events, and no two subjects can be compared.",)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_evaluating_a_run_again_gives_its_verdict(survlstm, runs, tmp_path, caps
         }
     )
     page = (tmp_path / name / "report.html").read_text()
-    title = "a, judged on its test split: outcome synthetic (drawn by a formula), 250 simulated patients"
+    title = "a, evaluated on its test split: outcome synthetic (drawn by a formula), 250 simulated patients"
     assert f"<title>{title}</title>" in page
     log = (tmp_path / name / "evaluation.log").read_text()
     assert "Evaluation complete!" in log
@@ -102,7 +102,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
     assert survlstm("compare", str(runs / "a"), str(runs / "b"), "output=a=b, [c]") == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"WARNING: {BANNER}")
-    assert "best has more" in shown
+    assert "difference (best \N{MINUS SIGN} run)" in shown
     table = pd.read_csv(tmp_path / "a=b, [c]" / "comparison.csv")
     assert set(table["run"]) == {"a", "b"}
     written = json.loads((tmp_path / "a=b, [c]" / "comparison.json").read_text())
@@ -130,7 +130,7 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["compare", "A"], 2, "a comparison needs at least two runs; found 1"),
         (["compare", "A", "A"], 2, "each run must be named once"),
         (["compare", "A", "nowhere"], 2, "found no folder nowhere"),
-        (["compare", "A", "C"], 5, "runs must be judged on the same outcome to be compared"),
+        (["compare", "A", "C"], 5, "runs must be evaluated on the same outcome to be compared"),
         (["compare", "A", "blind"], 7, "a finished run must hold predictions.parquet; found none in blind"),
         (["evaluate", "run=older"], 7, "its part about lacks fitted: an older survlstm wrote it"),
         (["evaluate", "run=odd"], 7, "the weights must be those of the config"),

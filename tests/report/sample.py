@@ -1,4 +1,4 @@
-"""Verdicts as a run gives them, written by hand: both clocks, and one where almost everything is missing."""
+"""Evaluations written by hand: both clocks, and one where almost everything is missing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
 from survlstm.data.prepare import CohortFlow
+from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.results import (
     Calibration,
     Curves,
@@ -20,7 +21,10 @@ from survlstm.evaluation.results import (
     LandmarkRow,
     StepRow,
 )
+from survlstm.report.task import RunDescription, RunTask
 from survlstm.training.history import Epoch, History
+from tests.evaluated_runs import evaluated_run
+from tests.tensors import tensors_of
 
 CONFIG = "data:\n  path: null\n  min_visits: 3\nmodel:\n  hidden: 128  # <units> & more\nseed: 0\n"
 MANIFEST = {
@@ -38,14 +42,13 @@ CONVENTIONS = {
     "auc": "Cumulative/dynamic AUC at the horizon, weighted by the inverse probability of censoring.",
 }
 LINES = (
-    "Test C-index (c_td) 0.732 (95% interval 0.684 to 0.779): good discrimination; a C-index alone is no ground for "
-    "action.",
+    "Test C-index 0.732 (95% interval 0.684 to 0.779): good discrimination; a C-index alone is no ground for action.",
     "It beats the best baseline (number of visits so far) by 0.118 (0.064 to 0.171).",
     "Risks are too extreme at the longest horizon (slope 0.71): recalibrate before quoting probabilities.",
 )
 FINDINGS = (
     Finding("split", "ok", "Train, validation and test share no subject.", "820, 176 and 176 subjects"),
-    Finding("chance", "ok", "The interval of c_td lies above 0.5.", "0.684 to 0.779"),
+    Finding("chance", "ok", "The interval of the C-index lies above 0.5.", "0.684 to 0.779"),
     Finding(
         "overfitting",
         "warning",
@@ -95,10 +98,10 @@ def rows():
 
 
 def landmark(name, horizons, *, unit="steps", at_risk=141, unsupported=(), shift=0.0):
-    """All contenders from one landmark."""
-    contenders = [("model", "model", 0.74), ("oracle", "oracle", 0.79), ("covariate-free", "baseline", 0.5)]
+    """All comparators from one landmark."""
+    comparators = [("model", "model", 0.74), ("oracle", "oracle", 0.79), ("covariate-free", "baseline", 0.5)]
     found = []
-    for who, role, level in contenders:
+    for who, role, level in comparators:
         cells = []
         for place, horizon in enumerate(horizons):
             value = round(level + shift - 0.02 * place, 3) if role != "baseline" else 0.5
@@ -230,7 +233,7 @@ def bare_verdict():
         ),
         landmarks=(),
         curves=(),
-        lines=("Test C-index (c_td) undefined: no comparable pair of subjects among 9 with 0 events.",),
+        lines=("Test C-index undefined: no comparable pair of subjects among 9 with 0 events.",),
         notes=("no interval: 0 events among 9 test subjects, 30 are needed",),
         conventions={},
     )
@@ -265,6 +268,19 @@ def flow(**changes):
         "warnings": ("Histories are cut on the left: 38 % of the subjects start with an active condition.",),
     }
     return CohortFlow(**{**values, **changes})
+
+
+def run(summary, *, history, flow):
+    """The evaluated run with this summary."""
+    tensors = tensors_of(step=[1], event=[True], split=[2])
+    return evaluated_run(
+        summary, history=history, flow=flow, tensors=tensors, vocabulary=Vocabulary(("[PAD]", "[UNK]"))
+    )
+
+
+def description(banner=""):
+    """Title, task and configuration of the page."""
+    return RunDescription("lstm_small on cohort_1000", RunTask("death", "1,000 simulated patients", banner), CONFIG)
 
 
 def history(epochs=34, best_epoch=24):

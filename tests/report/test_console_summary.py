@@ -48,11 +48,17 @@ def test_a_dataclass_is_plain_all_the_way_down():
     json.dumps(to_json(sample.landmark_verdict()), allow_nan=True)
 
 
-def test_the_step_table_has_a_line_for_each_contender():
+def test_the_step_table_has_a_line_for_each_comparator():
     table = step_table(sample.visit_verdict())
-    assert list(table.columns) == ["", "c_td", "model has more", "nll", "model has less"]
+    assert list(table.columns) == [
+        "",
+        "C-index",
+        "difference (model \N{MINUS SIGN} comparator)",
+        "nll",
+        "difference (comparator \N{MINUS SIGN} model)",
+    ]
     assert table.iloc[0].tolist() == ["model", "0.7320 (0.684 to 0.780)", "-", "1.8710 (1.711 to 2.031)", "-"]
-    # Lower is better: the model's nll minus the row's is -0.230, so the model has 0.230 less.
+    # Lower is better: the nll of the model minus that of the row is -0.230, so the difference in its favour is 0.230.
     assert table.iloc[2].tolist() == [
         "number of visits so far",
         "0.6140 (0.559 to 0.669)",
@@ -65,7 +71,7 @@ def test_the_step_table_has_a_line_for_each_contender():
 
 
 def test_the_step_table_of_a_split_without_an_event():
-    assert step_table(sample.bare_verdict())["c_td"].tolist() == ["nan", "nan"]
+    assert step_table(sample.bare_verdict())["C-index"].tolist() == ["nan", "nan"]
     assert step_table(sample.bare_verdict())["nll"].tolist() == ["0.2100", "inf"]
 
 

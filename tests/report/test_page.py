@@ -1,4 +1,4 @@
-"""The page and its figures from values written by hand: what is said, what is missing, what is escaped."""
+"""The page and its figures from values written by hand: contents, missing values and escaping."""
 
 import dataclasses
 import html
@@ -12,6 +12,7 @@ from survlstm.data.cohort import Exclusion
 from survlstm.evaluation.results import Estimate, Finding, LandmarkCell
 from survlstm.report.figures.canvas import PALETTE
 from survlstm.report.page import write_report
+from survlstm.report.task import RunDescription, RunTask
 from survlstm.training.history import History
 from tests.report import sample
 
@@ -20,15 +21,10 @@ VOID = {"meta", "link", "br", "hr", "img", "use", "path", "rect", "circle", "lin
 
 def report(folder, summary, **changes):
     """Write the report of a summary with everything else as in the sample."""
-    values = {
-        "title": "lstm_small on cohort_1000",
-        "findings": sample.FINDINGS,
-        "flow": sample.flow(),
-        "history": sample.history(),
-        "config_yaml": sample.CONFIG,
-        "manifest": sample.MANIFEST,
-    }
-    return write_report(folder, summary=summary, **{**values, **changes})
+    values = {"history": sample.history(), "flow": sample.flow()}
+    run = sample.run(summary, **{name: changes.pop(name, value) for name, value in values.items()})
+    others = {"findings": sample.FINDINGS, "description": sample.description(), "manifest": sample.MANIFEST}
+    return write_report(folder, run, **{**others, **changes})
 
 
 def words(path):
@@ -93,10 +89,10 @@ def test_the_verdict_leads_and_the_key_figures_follow(visit_page):
     assert f'<p class="headline">{sample.LINES[0]}</p>' in page
     said = words(visit_page)
     assert all(line in said for line in sample.LINES)
-    assert "c_td, test split 0.732 interval 0.684 to 0.780" in said
+    assert "C-index, test split 0.732 interval 0.684 to 0.780" in said
     assert "Events 74 in 176 subjects; 8,213 comparable pairs" in said
-    assert "Best baseline, c_td 0.614 number of visits so far; model +0.118 (0.068 to 0.168)" in said
-    assert "Oracle, c_td 0.781 model \N{MINUS SIGN}0.049" in said
+    assert "Best baseline, C-index 0.614 number of visits so far; model +0.118 (0.068 to 0.168)" in said
+    assert "Oracle, C-index 0.781 model \N{MINUS SIGN}0.049" in said
     assert "1 failed, 1 with a warning, of 5 diagnostics" in said
 
 
@@ -111,7 +107,7 @@ def test_findings_stand_worst_first_with_their_advice_and_the_passed_ones_folded
 def test_landmarks_show_their_counts_and_name_what_lies_behind_the_follow_up(visit_page):
     said = words(visit_page)
     assert "84 subjects at risk, 61 events after the landmark. Follow-up: median 17.5 steps" in said
-    assert "Behind the follow-up and therefore without figures: 20 steps." in said
+    assert "After the follow-up and therefore without metrics: 20 steps." in said
     assert "By 1 step: 14 events by then, 121 at risk after it" in said
     assert "all scores are equal; the weights need two" in said
     assert "Slope 0.83, intercept \N{MINUS SIGN}0.11" in said
@@ -126,7 +122,7 @@ def test_the_cohort_flow_counts_every_reason(visit_page):
         "read 1,278",
         "left out: outcome at the first visit (prevalent) 31 31",
         "used 1,172",
-        "judged: test split 176 74",
+        "evaluated: test split 176 74",
         "left out: behind the last at-risk step 11,002",
         "observations 531,144 482,902 48,230 12 book-keeping without an encounter 48,230; no time 12",
         "conditions 38,094 38,094 0 0 nothing left out",
@@ -138,7 +134,7 @@ def test_the_cohort_flow_counts_every_reason(visit_page):
 
 def test_training_conventions_config_and_manifest_are_there(visit_page):
     said = words(visit_page)
-    assert "34, best: 24 (validation loss 1.886, c_td 0.734)" in said
+    assert "34, best: 24 (validation loss 1.886, C-index 0.734)" in said
     assert "Final learning rate 0.0005" in said
     assert all(sentence in said for sentence in sample.CONVENTIONS.values())
     assert "hidden: 128 # <units> & more" in said
@@ -156,15 +152,15 @@ def test_what_is_missing_is_a_dash_with_its_reason(bare_page):
     said = words(bare_page)
     dash = "\N{EN DASH}"
     for line in (
-        f"c_td, test split {dash} no interval, why",
+        f"C-index, test split {dash} no interval, why",
         "no interval: 0 events among 9 test subjects, 30 are needed",
         f"Failures and warnings {dash} no diagnostic was run",
-        f"{dash} No figure: no contender has a c_td.",
+        f"{dash} No figure: no model has a C-index.",
         f"covariate-free hazard baseline {dash} {dash} ∞ {dash}",
-        f"{dash} No landmark was judged, so there is no calibration.",
+        f"{dash} No landmark was evaluated, so there is no calibration.",
         f"{dash} No survival curve was computed",
-        f"{dash} This run judged a saved model and trained nothing",
-        f"{dash} The summary states no convention.",
+        f"{dash} A saved model was evaluated without training",
+        f"{dash} No definition of a metric was recorded.",
         f"{dash} No manifest was given.",
     ):
         assert line in said
@@ -197,7 +193,7 @@ def test_a_horizon_without_an_event_says_why_it_has_no_figures(tmp_path):
     path = report(tmp_path, dataclasses.replace(summary, landmarks=(changed,)))
     dash = "\N{EN DASH}"
     said = words(path)
-    assert "By 1 step: 0 events by then, 121 at risk after it; no figures: no event until then" in said
+    assert "By 1 step: 0 events by then, 121 at risk after it; no metrics: no event until then" in said
     assert f"model {' '.join([dash] * 6)} oracle" in said
 
 
@@ -215,8 +211,8 @@ def test_a_landmark_without_any_figure_says_why(tmp_path):
         notes=("no subject is at risk at this landmark",),
     )
     said = words(report(tmp_path, sample.visit_verdict(landmarks=(empty,), curves=())))
-    assert "No figures at this landmark: no subject is at risk at this landmark" in said
-    assert "without figures: 1 and 5 steps" in said
+    assert "No metrics at this landmark: no subject is at risk at this landmark" in said
+    assert "without metrics: 1 and 5 steps" in said
     assert "No horizon of this landmark lies within the follow-up." in said
 
 
@@ -227,7 +223,7 @@ def test_a_history_of_hardly_an_epoch_is_shown(tmp_path, epochs):
         history.epochs[0] = dataclasses.replace(history.epochs[0], val_c_td=float("nan"))
     said = words(report(tmp_path, sample.bare_verdict(), history=history))
     assert ("No epoch was finished" in said) == (epochs == 0)
-    assert ("c_td \N{EN DASH})" in said) == (epochs == 1)
+    assert ("C-index \N{EN DASH})" in said) == (epochs == 1)
 
 
 def test_names_from_the_data_are_escaped(tmp_path):
@@ -238,7 +234,6 @@ def test_names_from_the_data_are_escaped(tmp_path):
     path = report(
         tmp_path,
         dataclasses.replace(summary, rows=rows, curves=curves),
-        title=bad,
         findings=(Finding(bad, "warning", bad, bad, (bad,)),),
         flow=sample.flow(
             subjects_excluded=(Exclusion(bad, 3, 1),),
@@ -247,7 +242,7 @@ def test_names_from_the_data_are_escaped(tmp_path):
             outcome_facts={bad: 1.0},
         ),
         history=History(1, 1.0, sample.history().epochs, 24, bad),
-        config_yaml=bad,
+        description=RunDescription(bad, RunTask(bad, bad, bad), bad),
         manifest={bad: bad},
     )
     assert "<script" not in path.read_text(encoding="utf-8")
@@ -300,10 +295,10 @@ def test_equal_values_give_equal_bytes(visit_page, tmp_path):
     assert [name for name in names if (first / name).read_bytes() != (second / name).read_bytes()] == []
 
 
-def test_one_contender_below_chance_is_drawn(tmp_path):
+def test_one_comparator_below_chance_is_drawn(tmp_path):
     worse = dataclasses.replace(sample.rows()[0], c_td=Estimate(0.29))
     path = report(tmp_path, sample.visit_verdict(rows=(worse,), landmarks=(), curves=()))
-    assert "Forest plot of c_td: model 0.290." in path.read_text(encoding="utf-8")
+    assert "Forest plot of the C-index: model 0.290." in path.read_text(encoding="utf-8")
     assert "Best baseline" not in words(path)
 
 

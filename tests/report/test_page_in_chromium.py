@@ -26,7 +26,7 @@ def pages(tmp_path_factory):
             tmp_path_factory.mktemp(name),
             summary(),
             history=None if name == "bare" else sample.history(),
-            banner="" if name == "bare" else BANNER,
+            description=sample.description("" if name == "bare" else BANNER),
         )
         for name, summary in VERDICTS.items()
     }

@@ -103,7 +103,7 @@ def test_a_group_without_a_subject_is_named_and_not_drawn(tmp_path):
     groups = (group("low risk", hazard=0.1), group("medium risk", hazard=0.2, subjects=0))
     drawing = draw_one(draw_risk_groups, groups, VISITS)
     assert list(drawn(drawing, tmp_path)[0]) == ["low risk, 10 subjects"]
-    assert "Nobody is in: medium risk." in drawing.caption
+    assert "Groups without a subject: medium risk." in drawing.caption
 
 
 def written(folder, **changed):
@@ -143,7 +143,7 @@ def test_the_page_says_what_it_shows(tmp_path):
     assert "medium risk 33.3 to 66.7 20 1.3 % 0.349 0.206 to 0.590" in words
     assert "No entry that may be read 12" in words or "no entry that may be read 12" in words
     assert "t = 3 is the third visit after the last one read" in words
-    assert "Bands are those of all of them too." in words
+    assert "Bands are also over all subjects." in words
     assert "2020-02-01" not in words
 
 
@@ -158,8 +158,8 @@ def test_the_page_says_what_is_missing(tmp_path):
     groups = (group("low risk", hazard=0.1), *(group(name, hazard=0.1, subjects=0) for name in ("medium", "high")))
     changed = {"left_out": left_out, "groups": groups, "sample": 2000, "notes": ("no encounters",)}
     words = plain(written(tmp_path, **changed))
-    assert "1 of the 4 subjects asked for can't be drawn" in words
-    assert "carl the subject died on 2010-01-01, before the prediction time" in words
+    assert "1 of the 4 subjects requested cannot be drawn" in words
+    assert "carl died on 2010-01-01: nothing is to be predicted any more" in words
     assert "come from 2,000 subjects of each larger group" in words
     assert "no encounters." in words
     assert f"medium 33.3 to 66.7 0 0.0 % {MISSING} {MISSING}" in words
@@ -168,7 +168,7 @@ def test_the_page_says_what_is_missing(tmp_path):
 def test_everybody_scored(tmp_path):
     page = written(tmp_path, not_scored={})
     assert "#not-scored" not in page
-    assert "every subject is" in plain(page)
+    assert "every subject is scored" in plain(page)
 
 
 def test_what_the_data_say_is_no_markup(tmp_path):

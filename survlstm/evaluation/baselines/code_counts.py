@@ -1,4 +1,4 @@
-"""Tensors → what is known of a subject by a visit, as numbers and a bag of codes, on a scale fitted in training."""
+"""Covariates of the baselines: visit features and counts of codes, scaled on training rows."""
 
 from __future__ import annotations
 
@@ -13,51 +13,77 @@ from survlstm.data.tensors import Tensors
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# One penalty bears on a few numbers and hundreds of codes alike. Weighed 3 rather than 1, the numbers did better on
-# the validation subjects of the synthetic outcome, and much the same on those of rare ones.
+# One ridge penalty applies to a few numbers and to hundreds of codes. With a spread of 3 instead of 1, the numbers gave
+# a higher likelihood on the validation subjects of the synthetic outcome, and about the same on those of rare outcomes.
 NUMBER_WEIGHT = 3.0
-# A code in fewer training rows would be fitted to those few.
+# The coefficient of a code that occurs in fewer training rows would fit those few rows.
 MIN_ROWS = 5
 
 
 class CountRows(NamedTuple):
-    """What is known at each row: numbers, and log(1 + how often) of each vocabulary entry, [row, entry]."""
+    """Covariates of each row, before scaling.
+
+    Attributes:
+        numbers: Visit features and logarithms of counts.
+        code_counts: [row, entry] log(1 + count) of each vocabulary entry.
+    """
 
     numbers: Float64[np.ndarray, "row number"]
-    bag: csr_array
+    code_counts: csr_array
 
     def at(self, row: Int64[np.ndarray, " chosen"]) -> CountRows:
-        """The chosen rows."""
-        return CountRows(self.numbers[row], self.bag[row])
+        """Return the rows with these indices."""
+        return CountRows(self.numbers[row], self.code_counts[row])
 
 
 class CountScale(NamedTuple):
-    """Fitted on training rows: mean and spread of the numbers, and the vocabulary entries that get a column."""
+    """Scale that is fitted on training rows.
+
+    Attributes:
+        mean: Mean of each number.
+        spread: Standard deviation of each number; infinite for a number that does not vary.
+        kept: Vocabulary entries that get a column.
+    """
 
     mean: Float64[np.ndarray, " number"]
     spread: Float64[np.ndarray, " number"]
     kept: Int64[np.ndarray, " kept"]
 
     def design(self, rows: CountRows) -> csr_array:
-        """[row, column]: the numbers, of mean 0 and spread ``NUMBER_WEIGHT`` in training, then the kept codes."""
+        """Return the design matrix of rows.
+
+        Args:
+            rows: Covariates before scaling.
+
+        Returns:
+            [row, column] the numbers, with mean 0 and standard deviation ``NUMBER_WEIGHT`` on training rows, then the
+            counts of the kept codes.
+        """
         from scipy.sparse import csr_array, hstack
 
         numbers = (rows.numbers - self.mean) / self.spread * NUMBER_WEIGHT
-        return hstack([csr_array(numbers), rows.bag[:, self.kept]], format="csr")
+        return hstack([csr_array(numbers), rows.code_counts[:, self.kept]], format="csr")
 
 
 def fit_scale(training: CountRows) -> CountScale:
-    """The scale of training rows; a number that never varies there is 0 everywhere."""
+    """Fit the scale of training rows.
+
+    Args:
+        training: Covariates of the training rows.
+
+    Returns:
+        The scale; a number that does not vary in training becomes 0 everywhere.
+    """
     varies = np.ptp(training.numbers, axis=0) > 0
     return CountScale(
         training.numbers.mean(axis=0),
         np.where(varies, training.numbers.std(axis=0), np.inf),
-        np.flatnonzero(training.bag.count_nonzero(axis=0) >= MIN_ROWS),
+        np.flatnonzero(training.code_counts.count_nonzero(axis=0) >= MIN_ROWS),
     )
 
 
 def rows_at_visits(tensors: Tensors) -> CountRows:
-    """A row for each visit: its features, the counts so far, and its own codes."""
+    """Return a row for each visit: its features, the cumulative counts and the codes of this visit."""
     visit = np.arange(len(tensors.features))
     numbers = np.column_stack([tensors.features, cumulative_counts(tensors)])
     return CountRows(numbers, _counts(tensors, visit, visit).log1p())
@@ -66,18 +92,35 @@ def rows_at_visits(tensors: Tensors) -> CountRows:
 def rows_at_landmark(
     tensors: Tensors, subject: Int64[np.ndarray, " row"], visit: Int64[np.ndarray, " row"]
 ) -> CountRows:
-    """A row for each subject: the features of that visit, the counts so far, and the codes of all visits so far."""
+    """Return a row for each subject: features of a visit, and counts and codes of the record up to that visit.
+
+    Args:
+        tensors: Data of all subjects.
+        subject: Indices of subjects in ``tensors``.
+        visit: Index in ``tensors`` of the last known visit of each subject.
+
+    Returns:
+        One row for each subject.
+    """
     first = tensors.visit_offsets[subject]
     counts = _counts(tensors, first, visit)
-    so_far = np.column_stack([counts.sum(axis=1), visit - first + 1, counts.count_nonzero(axis=1)])
-    return CountRows(np.column_stack([tensors.features[visit], np.log(so_far)]), counts.log1p())
+    cumulative = np.column_stack([counts.sum(axis=1), visit - first + 1, counts.count_nonzero(axis=1)])
+    return CountRows(np.column_stack([tensors.features[visit], np.log(cumulative)]), counts.log1p())
 
 
 def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
-    """Log of the codes, the visits and the distinct codes in a subject's record up to and including each visit."""
+    """Count codes, visits and distinct codes in the record of a subject up to and including each visit.
+
+    Args:
+        tensors: Data of all subjects.
+
+    Returns:
+        Logarithms of the three counts.
+    """
     visits = tensors.visits_per_subject
     owner = np.repeat(np.arange(len(visits)), visits)
     codes_before = tensors.code_offsets[tensors.visit_offsets[owner]]
+    # A code is new at its first entry in a record; the cumulative sum of these entries counts distinct codes.
     code_owner = np.repeat(owner, np.diff(tensors.code_offsets))
     _, first_seen = np.unique(code_owner * _entries(tensors) + tensors.code, return_index=True)
     is_new = np.zeros(len(tensors.code) + 1)
@@ -89,14 +132,14 @@ def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
 
 
 def _counts(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.ndarray, " row"]) -> csr_array:
-    """[row, entry]: how often each vocabulary entry occurs in the visits from ``first`` to ``last``."""
+    """Count each vocabulary entry in the visits from ``first`` to ``last``; [row, entry]."""
     from scipy.sparse import coo_array
 
     start = tensors.code_offsets[first]
     codes = tensors.code_offsets[last + 1] - start
     row = np.repeat(np.arange(len(first)), codes)
     ones = np.ones(len(row))
-    # On the way to rows, entries of one place are added up.
+    # The conversion from coordinates to rows adds up duplicate entries, which gives the counts.
     return coo_array((ones, (row, tensors.code[flat_positions(start, codes)])), (len(first), _entries(tensors))).tocsr()
 
 

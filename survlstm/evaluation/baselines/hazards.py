@@ -1,4 +1,4 @@
-"""Tensors → hazards of every step from models that a clinician could write down, fitted on the training subjects."""
+"""Baselines with a hazard at every step: life table, record length and logistic regression on counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 COVARIATE_FREE = "covariate-free hazard"
-# The baseline hazard of an interval is hardly to be penalised, or a strong penalty would flatten it.
+# Weight of an interval indicator. A large one leaves the baseline hazard almost unpenalised; the ridge penalty would
+# otherwise shrink it towards a constant.
 INTERVAL_WEIGHT = 10.0
 
 Subjects: TypeAlias = Int64[np.ndarray, " subject"]
@@ -28,10 +29,13 @@ Subjects: TypeAlias = Int64[np.ndarray, " subject"]
 
 @dataclass(frozen=True)
 class HazardBaseline:
-    """Hazards of the evaluated subjects, in their order.
+    """Hazards of a baseline.
 
-    ``known_ahead`` says that the hazards of later steps need no later history: then all are numbers. Else those behind
-    a subject's last at-risk step are NaN.
+    Attributes:
+        name: Name in tables.
+        hazard: Hazards of the requested subjects, in their order.
+        known_ahead: Whether the hazards of later steps need no later history. If so, all hazards are numbers; if not,
+            those after the last step at risk of a subject are NaN.
     """
 
     name: str
@@ -40,7 +44,14 @@ class HazardBaseline:
 
 
 class _Steps(NamedTuple):
-    """Rows of subjects' steps: whose, which step, the last visit known there, and whether the event is in it."""
+    """One row for each step of each subject.
+
+    Attributes:
+        subject: Index of the subject.
+        step: The step.
+        visit: The last visit that is known at this step.
+        event: Whether the event happens in this step.
+    """
 
     subject: Int64[np.ndarray, " row"]
     step: Int64[np.ndarray, " row"]
@@ -49,7 +60,18 @@ class _Steps(NamedTuple):
 
 
 def covariate_free(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBaseline:
-    """The life-table hazard of the training subjects, the same for everyone: its ``c_td`` is 0.5 by ties."""
+    """Return the life-table hazard of the training subjects for every subject.
+
+    The C-index is 0.5, because all predictions are tied.
+
+    Args:
+        tensors: Data of all subjects.
+        subjects: Indices of the subjects to predict.
+        steps: Number of steps.
+
+    Returns:
+        Hazards, the same for every subject.
+    """
     training = tensors.members(Split.TRAIN)
     step, event = tensors.step[training], tensors.event[training]
     hazard = covariate_free_hazard(step, event, steps=max(steps, int(step.max()) + 1))[:steps]
@@ -57,52 +79,73 @@ def covariate_free(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBa
 
 
 def record_length(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBaseline:
-    """A logistic hazard of the logarithm of the number of visits so far; of the interval too on the landmark clock.
+    """Fit a logistic hazard on the logarithm of the number of visits so far.
 
-    On the visit clock step j is known after j + 1 visits, whoever it is: ``c_td`` is 0.5 by ties.
+    On the landmark clock the interval is a covariate as well. On the visit clock every subject has j + 1 visits at step
+    j, so that all predictions are tied and the C-index is 0.5.
+
+    Args:
+        tensors: Data of all subjects.
+        subjects: Indices of the subjects to predict.
+        steps: Number of steps.
+
+    Returns:
+        Hazards of the subjects.
     """
     from scipy.sparse import csr_array
 
-    def known(asked: _Steps) -> CountRows:
-        visits = asked.visit - tensors.visit_offsets[asked.subject] + 1
+    def covariates(rows: _Steps) -> CountRows:
+        visits = rows.visit - tensors.visit_offsets[rows.subject] + 1
         return CountRows(np.log(visits)[:, None], csr_array((len(visits), 0)))
 
-    # On the visit clock one row is that of everyone.
-    asked = subjects if tensors.clock == "landmark" else subjects[:1]
-    ahead = _steps_of(tensors, asked, np.full(len(asked), steps))
-    hazard = _fit_and_apply(tensors, known, ahead).reshape(len(asked), steps)
+    # On the visit clock the row of one subject is that of all.
+    predicted = subjects if tensors.clock == "landmark" else subjects[:1]
+    rows = _steps_of(tensors, predicted, np.full(len(predicted), steps))
+    hazard = _fit_and_apply(tensors, covariates, rows).reshape(len(predicted), steps)
     return HazardBaseline("record length", np.broadcast_to(hazard, (len(subjects), steps)), known_ahead=True)
 
 
 def logistic_hazard(tensors: Tensors, subjects: Subjects, steps: int) -> HazardBaseline:
-    """A logistic hazard of the last visit's codes and features, and of the counts of codes and visits so far.
+    """Fit a logistic hazard on codes and features of the last visit and on counts of codes and visits so far.
 
-    The number of visits so far is the visit clock's smooth function of the step; the landmark clock has its intervals.
-    The codes take part where that is likelier on the validation subjects.
+    On the visit clock the number of visits so far is a smooth function of the step; the landmark clock has an indicator
+    for each interval. Codes are used only if they raise the likelihood of the validation subjects.
+
+    Args:
+        tensors: Data of all subjects.
+        subjects: Indices of the subjects to predict.
+        steps: Number of steps.
+
+    Returns:
+        Hazards of the subjects.
     """
     at_visits = rows_at_visits(tensors)
     known_ahead = tensors.clock == "landmark"
     number = np.full(len(subjects), steps) if known_ahead else np.minimum(tensors.step[subjects] + 1, steps)
-    asked = _steps_of(tensors, subjects, number)
+    steps_of_subjects = _steps_of(tensors, subjects, number)
     hazard = np.full((len(subjects), steps), np.nan)
     row = np.repeat(np.arange(len(subjects)), number)
-    hazard[row, asked.step] = _fit_and_apply(tensors, lambda rows: at_visits.at(rows.visit), asked)
+    hazard[row, steps_of_subjects.step] = _fit_and_apply(
+        tensors, lambda rows: at_visits.at(rows.visit), steps_of_subjects
+    )
     return HazardBaseline("logistic hazard (last visit, counts)", hazard, known_ahead)
 
 
-def _fit_and_apply(tensors: Tensors, known: Callable[[_Steps], CountRows], asked: _Steps) -> Float[np.ndarray, " row"]:
-    """The hazard at the steps asked, by pooled logistic regression on what is known at each training step at risk."""
+def _fit_and_apply(
+    tensors: Tensors, covariates: Callable[[_Steps], CountRows], predicted: _Steps
+) -> Float[np.ndarray, " row"]:
+    """Fit a pooled logistic regression on the training steps at risk and predict the hazard of other steps."""
     train, val = (_at_risk(tensors, part) for part in (Split.TRAIN, Split.VAL))
-    known_in_training = known(train)
-    scale = fit_scale(known_in_training)
-    train_design = _with_intervals(tensors, train, scale.design(known_in_training))
+    train_rows = covariates(train)
+    scale = fit_scale(train_rows)
+    train_design = _with_intervals(tensors, train, scale.design(train_rows))
     numbers_only = train_design.shape[1] - len(scale.kept)
     fitted = fit_pooled_logistic(
         LabelledRows(train_design, train.event),
-        LabelledRows(_with_intervals(tensors, val, scale.design(known(val))), val.event),
+        LabelledRows(_with_intervals(tensors, val, scale.design(covariates(val))), val.event),
         widths=sorted({numbers_only, train_design.shape[1]}),
     )
-    return fitted.hazard(_with_intervals(tensors, asked, scale.design(known(asked))))
+    return fitted.hazard(_with_intervals(tensors, predicted, scale.design(covariates(predicted))))
 
 
 def _at_risk(tensors: Tensors, part: Split) -> _Steps:
@@ -111,9 +154,10 @@ def _at_risk(tensors: Tensors, part: Split) -> _Steps:
 
 
 def _steps_of(tensors: Tensors, subjects: Subjects, number: Int64[np.ndarray, " subject"]) -> _Steps:
-    """The first ``number`` steps of each subject, subject by subject; all known at the landmark on that clock.
+    """Return the first ``number`` steps of each subject, subject by subject.
 
-    On the visit clock ``visit`` counts on behind a subject's last one: it is then a number and no place in the tensors.
+    On the landmark clock all steps are known at the landmark. On the visit clock ``visit`` goes on counting after the
+    last visit of a subject; it is then a visit number only and no valid index into the tensors.
     """
     subject = np.repeat(subjects, number)
     step = flat_positions(np.zeros_like(number), number)
@@ -123,7 +167,7 @@ def _steps_of(tensors: Tensors, subjects: Subjects, number: Int64[np.ndarray, " 
 
 
 def _with_intervals(tensors: Tensors, rows: _Steps, design: csr_array) -> csr_array:
-    """On the landmark clock, a column for each interval ahead of those of the design."""
+    """On the landmark clock, put an indicator column for each interval before the columns of the design."""
     from scipy.sparse import csr_array, hstack
 
     if tensors.clock == "visit":

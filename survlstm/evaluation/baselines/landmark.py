@@ -1,4 +1,4 @@
-"""Landmark and tensors → survival after the landmark from models fitted to its training subjects."""
+"""Baselines that are fitted to the training subjects at risk at one landmark."""
 
 from __future__ import annotations
 
@@ -22,18 +22,27 @@ from survlstm.evaluation.landmarks import AtRisk, Landmark
 
 Fit: TypeAlias = Callable[[Landmark, Tensors, int], Float[np.ndarray, "subject horizon"]]
 
-
+# Training subjects at risk without which nothing is fitted.
 FEWEST_SUBJECTS = 10
 
 
 class BaselineUnavailable(ValueError):
-    """The landmark's subjects can't carry this baseline; the message says why."""
+    """A baseline cannot be fitted to the subjects of a landmark; the message gives the reason."""
 
 
 def cox(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
-    """S of the test subjects at the landmark's grid by ridge Cox regression on all follow-up after the landmark.
+    """Fit a ridge Cox regression on all follow-up after a landmark.
 
-    Raises BaselineUnavailable without an event among the training or the validation subjects.
+    Args:
+        landmark: The landmark with its subjects.
+        tensors: Data of all subjects.
+        seed: Not used; the fit is deterministic.
+
+    Returns:
+        Survival of the test subjects at the grid of the landmark.
+
+    Raises:
+        BaselineUnavailable: If the training or the validation subjects have no event.
     """
     labels = [FollowUpTimes(part.duration, part.event) for part in (landmark.train, landmark.val)]
     _check_events(*(label.event for label in labels), until="")
@@ -41,18 +50,36 @@ def cox(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "s
 
 
 def pycox_logistic_hazard(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
-    """S of the test subjects at the landmark's grid by pycox's LogisticHazard, a small network with a hazard per step.
+    """Fit pycox's LogisticHazard, a small network with a hazard for each step.
 
-    Raises BaselineUnavailable without an event within the grid among the training or the validation subjects.
+    Args:
+        landmark: The landmark with its subjects.
+        tensors: Data of all subjects.
+        seed: Seed of weights, batches and dropout.
+
+    Returns:
+        Survival of the test subjects at the grid of the landmark.
+
+    Raises:
+        BaselineUnavailable: If the training or the validation subjects have no event within the grid.
     """
     train, val = _labels(landmark)
     return logistic_hazard_survival(_designs(landmark, tensors), train, val, seed=seed)
 
 
 def deephit(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
-    """S of the test subjects at the landmark's grid by pycox's DeepHit, a small network with a probability per step.
+    """Fit pycox's DeepHit, a small network with an event probability for each step.
 
-    Raises BaselineUnavailable without an event within the grid among the training or the validation subjects.
+    Args:
+        landmark: The landmark with its subjects.
+        tensors: Data of all subjects.
+        seed: Seed of weights, batches and dropout.
+
+    Returns:
+        Survival of the test subjects at the grid of the landmark.
+
+    Raises:
+        BaselineUnavailable: If the training or the validation subjects have no event within the grid.
     """
     train, val = _labels(landmark)
     return deephit_survival(_designs(landmark, tensors), train, val, seed=seed)
@@ -76,16 +103,16 @@ def _labels(landmark: Landmark) -> tuple[GridLabels, GridLabels]:
 
 
 def _grid_labels(part: AtRisk, steps: int) -> GridLabels:
-    """Who is at risk behind the grid has survived all of it, which pycox calls censored in the last step."""
+    """Return labels on the grid; a subject at risk after its end counts as censored in the last step, as in pycox."""
     return GridLabels(np.minimum(part.step, steps - 1), part.event & (part.step < steps), steps)
 
 
 def _check_events(train: Bool[np.ndarray, " train"], val: Bool[np.ndarray, " val"], *, until: str) -> None:
     if len(train) < FEWEST_SUBJECTS or not train.any() or not val.any():
         raise BaselineUnavailable(
-            f"it is fitted to events of the training subjects and chosen by those of the validation subjects after the "
-            f"landmark{until}; found {train.sum()} among {len(train)} and {val.sum()} among {len(val)} at risk, and "
-            f"{FEWEST_SUBJECTS} training subjects are needed"
+            f"it needs events of training subjects for the fit and of validation subjects for the choice of penalty "
+            f"or epoch, after the landmark{until}; found {train.sum()} among {len(train)} and {val.sum()} among "
+            f"{len(val)} at risk, and {FEWEST_SUBJECTS} training subjects are needed"
         )
 
 

@@ -1,4 +1,4 @@
-"""Rows of steps at risk → a ridge logistic hazard, its penalty chosen on the validation rows."""
+"""Pooled logistic regression with a ridge penalty that is chosen on validation rows."""
 
 from __future__ import annotations
 
@@ -13,36 +13,57 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from sklearn.linear_model import LogisticRegression
 
-# Prior variances of a coefficient, so 1 / penalty; the first leaves little but the intercept, which is not penalised.
+# Prior variances of a coefficient, which is 1 / penalty. With the first little is left but the intercept, which is not
+# penalised.
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 class PooledLogistic(NamedTuple):
-    """logit h = intercept + design · coefficient, over the first columns of a design."""
+    """A fitted model, logit h = intercept + design · coefficient.
+
+    Attributes:
+        coefficient: Coefficients of the first columns of a design; the other columns are not used.
+        intercept: The intercept.
+    """
 
     coefficient: Float64[np.ndarray, " column"]
     intercept: float
 
     def hazard(self, design: csr_array) -> Float64[np.ndarray, " row"]:
-        """The hazard at each row."""
+        """Return the hazard at each row of a design."""
         from scipy.special import expit
 
         return expit(design[:, : len(self.coefficient)] @ self.coefficient + self.intercept)
 
 
 class LabelledRows(NamedTuple):
-    """One row for each step at risk, and whether the event is in it."""
+    """Steps at risk with their labels.
+
+    Attributes:
+        design: [row, column] covariates of each step at risk.
+        event: Whether the event happens in this step.
+    """
 
     design: csr_array
     event: Bool[np.ndarray, " row"]
 
 
 def fit_pooled_logistic(train: LabelledRows, val: LabelledRows, *, widths: Sequence[int]) -> PooledLogistic:
-    """The likeliest on ``val`` of ridge fits to ``train``: over ``STRENGTHS``, and over the first columns of the design
-    as ``widths`` counts them.
+    """Fit ridge logistic regressions and choose the one with the highest likelihood on validation rows.
 
-    A discrete-time hazard is a logistic regression on the steps at risk (Singer & Willett 1993, Journal of Educational
-    Statistics 18:155). ValueError unless the training rows hold both events and survived steps.
+    A discrete-time hazard model is a logistic regression on the steps at risk (Singer & Willett 1993, Journal of
+    Educational Statistics 18:155).
+
+    Args:
+        train: Training steps at risk.
+        val: Validation steps at risk.
+        widths: Numbers of leading columns of the design; each is tried with each of ``STRENGTHS``.
+
+    Returns:
+        The chosen fit.
+
+    Raises:
+        ValueError: If the training rows do not hold both events and survived steps.
     """
     events = int(train.event.sum())
     if not 0 < events < len(train.event):
@@ -50,16 +71,16 @@ def fit_pooled_logistic(train: LabelledRows, val: LabelledRows, *, widths: Seque
             f"a logistic hazard needs training steps with and without the event; found {events} events in "
             f"{len(train.event)} steps at risk"
         )
-    found = [_ridge_path(train, val, width) for width in widths]
-    return min(found, key=lambda fitted: fitted[0])[1]
+    candidates = [_ridge_path(train, val, width) for width in widths]
+    return min(candidates, key=lambda fitted: fitted[0])[1]
 
 
 def _ridge_path(train: LabelledRows, val: LabelledRows, width: int) -> tuple[float, PooledLogistic]:
-    """The smallest loss on ``val`` and its fit, from the strongest penalty on until the loss rises."""
+    """Weaken the penalty until the loss on ``val`` rises; return the smallest loss and its fit."""
     from sklearn.linear_model import LogisticRegression
 
-    # Each fit starts at the one before. The loss is a mean over rows, of which few hold events: the usual tolerance
-    # of 1e-4 would end the search where it begins.
+    # Each fit starts from the previous one. The loss is a mean over rows, few of which hold an event, so that the usual
+    # tolerance of 1e-4 would end the optimisation at its start.
     model = LogisticRegression(warm_start=True, tol=1e-5, max_iter=1000)
     best = (np.inf, PooledLogistic(np.zeros(width), 0.0))
     design = train.design[:, :width]
@@ -76,7 +97,7 @@ def _fit(model: LogisticRegression, design: csr_array, event: Bool[np.ndarray, "
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        # A search that ends a little early is one more candidate; the validation rows judge it like the others.
+        # A fit that stops before convergence is still a valid candidate; the validation loss decides.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(design, event)
     return PooledLogistic(model.coef_[0].copy(), float(model.intercept_[0]))

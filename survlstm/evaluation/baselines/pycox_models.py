@@ -1,4 +1,4 @@
-"""Designs and labels → survival curves of three of pycox's models, on the CPU and without a trace in global state."""
+"""Survival curves of three models of pycox, fitted on the CPU without a change of the global random state."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ WEIGHT_DECAY = 1e-3
 BATCH_SIZE = 64
 EPOCHS = 200
 PATIENCE = 15
-# Weight of the likelihood beside the ranking loss, and the scale of the latter; with pycox's 0.2 and 0.1 validation
-# subjects are ranked no better and their negative log-likelihood is higher.
+# Weight of the likelihood against the ranking loss, and the scale of the ranking loss. With pycox's defaults of 0.2 and
+# 0.1 validation subjects are ranked no better and their negative log-likelihood is higher.
 DEEPHIT_ALPHA = 0.5
 DEEPHIT_SIGMA = 0.25
 
 
 class DesignMatrices(NamedTuple):
-    """What the models read, [subject, column] of each split."""
+    """Covariates of the training, validation and test subjects."""
 
     train: Float32[np.ndarray, "train column"]
     val: Float32[np.ndarray, "val column"]
@@ -43,15 +43,27 @@ class DesignMatrices(NamedTuple):
 
 
 class FollowUpTimes(NamedTuple):
-    """Time to the event or to the end of follow-up."""
+    """Follow-up of the subjects of one split.
+
+    Attributes:
+        duration: Time to the event or to the end of follow-up.
+        event: Whether the event happens at that time.
+    """
 
     duration: Float64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
 
 
 class GridLabels(NamedTuple):
-    """The last at-risk step of a grid of so many steps, and whether the event is in it: the convention of
-    survlstm.survival.steps and of pycox, where a subject censored in a step has survived it."""
+    """Labels on a grid of steps, by the convention of survlstm.survival.steps and of pycox.
+
+    A subject censored in a step has survived this step.
+
+    Attributes:
+        step: Last step at risk.
+        event: Whether the event happens in that step.
+        steps: Number of steps of the grid.
+    """
 
     step: Int64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
@@ -59,30 +71,39 @@ class GridLabels(NamedTuple):
 
     @property
     def target(self) -> tuple[np.ndarray, np.ndarray]:
-        """As pycox wants it."""
+        """Step and event in the types that pycox takes."""
         return self.step.astype(np.int64), self.event.astype(np.float32)
 
 
 def cox_survival(
     designs: DesignMatrices, train: FollowUpTimes, val: FollowUpTimes, *, grid: Float64[np.ndarray, " horizon"]
 ) -> Float64[np.ndarray, "subject horizon"]:
-    """S at ``grid`` by pycox's CoxPH with a linear net and Breslow's baseline hazard, in the unit of the durations.
+    """Fit a ridge Cox regression: pycox's CoxPH with a linear network and Breslow's baseline hazard.
 
-    Adam on the whole sample with weight decay ends where the gradient of the ridge penalty and that of the likelihood
-    cancel, so it is ridge Cox. The penalty is the one with the best cross-validated partial likelihood, that of all
-    subjects less that of the training subjects (Verweij & Van Houwelingen 1993, Statistics in Medicine 12:2305):
-    validation subjects alone are too few to rank among themselves where events are rare.
+    Adam on the whole sample with weight decay converges where the gradients of the ridge penalty and of the likelihood
+    cancel, which is the ridge estimate. The penalty is the one with the highest cross-validated partial likelihood,
+    that of all subjects minus that of the training subjects (Verweij & Van Houwelingen 1993, Statistics in Medicine
+    12:2305). Where events are rare the validation subjects alone are too few for a partial likelihood of their own.
+
+    Args:
+        designs: Covariates.
+        train: Follow-up of the training subjects.
+        val: Follow-up of the validation subjects.
+        grid: Times of the curves, in the unit of the durations.
+
+    Returns:
+        Survival of the test subjects at ``grid``.
     """
     from pycox.models import CoxPH
 
     target = train.duration.astype(np.float32), train.event.astype(np.float32)
     best, curves = -np.inf, np.ones((len(designs.test), len(grid)))
-    # Nothing here is left to chance, but making a layer and a loader of data draws numbers all the same.
+    # The fit is deterministic, but the constructors of the layer and of the data loader draw random numbers.
     with _own_random_state(0):
         net = nn.Linear(designs.train.shape[1], 1, bias=False)
         nn.init.zeros_(net.weight)
         for penalty in RIDGE_PENALTIES:
-            # Each fit starts at the one before.
+            # Each fit starts from the previous one.
             model = CoxPH(net, torch.optim.Adam(net.parameters(), lr=COX_LEARNING_RATE, weight_decay=penalty), CPU)
             model.fit(designs.train, target, len(designs.train), COX_EPOCHS, shuffle=False, verbose=False)
             likelihood = _cross_validated_likelihood(model, designs, train, val)
@@ -95,26 +116,47 @@ def cox_survival(
 def logistic_hazard_survival(
     designs: DesignMatrices, train: GridLabels, val: GridLabels, *, seed: int
 ) -> Float64[np.ndarray, "subject horizon"]:
-    """S through each step by pycox's LogisticHazard."""
+    """Fit pycox's LogisticHazard.
+
+    Args:
+        designs: Covariates.
+        train: Labels of the training subjects.
+        val: Labels of the validation subjects, for early stopping.
+        seed: Seed of weights, batches and dropout.
+
+    Returns:
+        Survival of the test subjects at the end of each step.
+    """
     from pycox.models import LogisticHazard
 
     hazard = _life_table(train)
     logits = _fit_network(LogisticHazard, designs, train, val, start=np.log(hazard / (1 - hazard)), seed=seed)
-    # pycox adds 1e-7 to 1 - h, with which S of a rare event rises above 1.
+    # pycox's own survival adds 1e-7 to 1 - h, which raises the survival of a rare event above 1.
     return survival(logits).numpy()
 
 
 def deephit_survival(
     designs: DesignMatrices, train: GridLabels, val: GridLabels, *, seed: int
 ) -> Float64[np.ndarray, "subject horizon"]:
-    """S through each step by pycox's DeepHitSingle."""
+    """Fit pycox's DeepHitSingle.
+
+    Args:
+        designs: Covariates.
+        train: Labels of the training subjects.
+        val: Labels of the validation subjects, for early stopping.
+        seed: Seed of weights, batches and dropout.
+
+    Returns:
+        Survival of the test subjects at the end of each step.
+    """
     from pycox.models import DeepHitSingle
 
     alive = np.cumprod(1 - _life_table(train))
     start = np.log(-np.diff(alive, prepend=1.0) / alive[-1])
     model = partial(DeepHitSingle, alpha=DEEPHIT_ALPHA, sigma=DEEPHIT_SIGMA)
     logits = _fit_network(model, designs, train, val, start=start, seed=seed)
-    # Surviving the grid is one more class, of logit 0. S as a sum of what is left never falls below 0.
+    # Survival of the whole grid is one more class, with logit 0. As a sum of the later probabilities, survival never
+    # falls below 0.
     probability = nn.functional.pad(logits, (0, 1)).softmax(dim=1)
     return probability.flip(1).cumsum(dim=1).flip(1)[:, 1:].clamp(max=1.0).numpy()
 
@@ -128,9 +170,9 @@ def _fit_network(
     start: Float64[np.ndarray, " horizon"],
     seed: int,
 ) -> Float64[Tensor, "subject horizon"]:
-    """The test subjects' outputs of a small network, trained until the loss on ``val`` stands still.
+    """Train a small network until the loss on ``val`` stops falling; return its outputs for the test subjects.
 
-    It begins at the outputs ``start`` for everyone: it need not learn first how rare the event is.
+    The bias of the last layer starts at ``start``, so that the network need not first learn how rare the event is.
     """
     import torchtuples as tt
 
@@ -145,7 +187,7 @@ def _fit_network(
             train.target,
             _batch_size(len(designs.train)),
             EPOCHS,
-            # Without a file of its own it writes its weights into the working directory.
+            # Without a path the callback writes its weights into the working directory.
             [tt.callbacks.EarlyStopping(patience=PATIENCE, file_path=str(Path(folder) / "best.pt"))],
             verbose=False,
             val_data=(designs.val, val.target),
@@ -155,12 +197,12 @@ def _fit_network(
 
 
 def _batch_size(subjects: int) -> int:
-    """About ``BATCH_SIZE``, and never a rest of one subject: batch normalisation knows no spread of that."""
+    """Return a size near ``BATCH_SIZE`` that leaves no last batch of one subject, which batch normalisation rejects."""
     return next(size for size in range(BATCH_SIZE, 2 * BATCH_SIZE) if subjects % size != 1)
 
 
 def _life_table(labels: GridLabels) -> Float64[np.ndarray, " horizon"]:
-    """The hazard of each step with half an event more, so that none is 0."""
+    """Return the hazard of each step with half an event added, so that none is 0."""
     at_risk = (np.arange(labels.steps) <= labels.step[:, None]).sum(axis=0)
     return (np.bincount(labels.step[labels.event], minlength=labels.steps) + 0.5) / (at_risk + 1)
 
@@ -170,8 +212,8 @@ def _cross_validated_likelihood(model: Any, designs: DesignMatrices, train: Foll
         log_risk = model.predict(design).ravel().astype(np.float64)
         return float(model.partial_log_likelihood(design, (duration, event), log_risk).sum())
 
-    everybody = (np.concatenate(pair) for pair in zip(train, val, strict=True))
-    return log_likelihood(np.concatenate([designs.train, designs.val]), *everybody) - log_likelihood(
+    all_subjects = (np.concatenate(pair) for pair in zip(train, val, strict=True))
+    return log_likelihood(np.concatenate([designs.train, designs.val]), *all_subjects) - log_likelihood(
         designs.train, *train
     )
 
@@ -179,12 +221,12 @@ def _cross_validated_likelihood(model: Any, designs: DesignMatrices, train: Foll
 def _breslow_survival(
     model: Any, designs: DesignMatrices, train: FollowUpTimes, grid: Float64[np.ndarray, " horizon"]
 ) -> Float64[np.ndarray, "subject horizon"]:
-    # In float64: rounded to float32, an event at the end of an interval may fall behind it.
+    # In double precision, because rounding to single precision can move an event past the end of its interval.
     hazard = model.compute_baseline_hazards(designs.train, (train.duration, train.event.astype(np.float64)))
     cumulative = np.concatenate([[0.0], np.cumsum(hazard.to_numpy(np.float64))])
     at_grid = cumulative[np.searchsorted(hazard.index.to_numpy(), grid, side="right")]
     log_risk = model.predict(designs.test).astype(np.float64)
-    # Added as logarithms: 0 times infinity is then no NaN.
+    # The sum of logarithms avoids the NaN of 0 times infinity.
     with np.errstate(divide="ignore", over="ignore"):
         return np.exp(-np.exp(np.log(at_grid) + log_risk))
 
@@ -192,6 +234,6 @@ def _breslow_survival(
 @contextmanager
 def _own_random_state(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the GPUs too, whose state is not kept.
+        # torch.manual_seed would also seed the GPUs, whose state fork_rng does not restore here.
         torch.default_generator.manual_seed(seed)
         yield

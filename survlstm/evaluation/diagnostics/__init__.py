@@ -1,4 +1,4 @@
-"""A finished run → one finding for each warning sign of the guide, fine or not, in the order people read them."""
+"""Diagnostic checks of an evaluated run, among them all warning signs of docs/training_guide.md."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,18 +58,27 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def run_diagnostics(facts: DiagnosticContext) -> tuple[Finding, ...]:
-    """Every check's finding, then those of the sanity_checks; where nothing was trained, training is not spoken of."""
-    if facts.history is not None:
-        return tuple(check(facts) for check in CHECKS) + facts.sanity_checks
-    asked = [check for check in CHECKS if check not in OF_TRAINING]
-    return tuple(_of_evaluation(finding) for finding in (*(check(facts) for check in asked), *facts.sanity_checks))
+def run_diagnostics(context: DiagnosticContext, *, sanity_checks: tuple[Finding, ...] = ()) -> tuple[Finding, ...]:
+    """Run every check that applies to a run.
+
+    Args:
+        context: The evaluated run and its settings. Without a history the checks of training are left out, and advice
+            that needs training says so.
+        sanity_checks: Findings of ``run_sanity_checks``, put last.
+
+    Returns:
+        One finding for each check, passed or not, in the order in which the page lists them.
+    """
+    if context.run.history is not None:
+        return tuple(check(context) for check in CHECKS) + sanity_checks
+    checks = [check for check in CHECKS if check not in OF_TRAINING]
+    return tuple(_of_evaluation(finding) for finding in (*(check(context) for check in checks), *sanity_checks))
 
 
 def _of_evaluation(finding: Finding) -> Finding:
-    """A evaluation's own settings can be tried at once; all others are keys of survlstm train."""
+    """Say of every override that is no setting of the evaluation that it needs a new training."""
     advice = tuple(
-        said if "=" not in said or said.startswith("evaluation") else f"train again with {said}"
-        for said in finding.advice
+        advised if "=" not in advised or advised.startswith("evaluation") else f"train again with {advised}"
+        for advised in finding.advice
     )
     return replace(finding, advice=advice)

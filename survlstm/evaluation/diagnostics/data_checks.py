@@ -1,4 +1,4 @@
-"""The data of a run → warning signs of its outcome, its histories and its codes."""
+"""Diagnostic checks of the data: the outcome, the histories and the codes."""
 
 from __future__ import annotations
 
@@ -12,52 +12,59 @@ from survlstm.evaluation.leakage import LeakageSuspect, discrimination_by_code, 
 from survlstm.evaluation.results import Finding
 from survlstm.survival.kaplan_meier import kaplan_meier
 
-# What the sentences of ``Flow.warnings`` begin with that a check of its own speaks of.
+# First words of those sentences in ``CohortFlow.warnings`` that have a check of their own.
 CUT_HISTORIES = "Histories look cut"
 OUTCOME_FACTS = ("the event rate must lie", "the correlation of mean risk")
-# Twice and a half the tolerance: a shift that the summary's interval would show.
+# Two and a half times the tolerance: a shift of this size would show in the intervals of the evaluation.
 RATE_FAR_OFF = 0.05
-# An indicator reaches 0.9 only where its share among cases is 0.8 above that among controls at the same step. On a real
-# cohort of 1,123 patients the best code ranks 0.72 for the synthetic outcome, 0.66 for death (hospice) and 0.897 for
-# the progression of kidney disease (stage 3, which comes before stage 4).
+# The C-index of an indicator reaches 0.9 only if its share among cases is 0.8 above its share among controls at the
+# same step. On a real cohort of 1,123 patients the best code has 0.72 for the synthetic outcome, 0.66 for death
+# (hospice) and 0.897 for the progression of kidney disease (stage 3, which precedes stage 4).
 SUSPICIOUS = 0.9
 FEWEST_CARRIER_EVENTS = 10
 SHOWN_SUSPECTS = 3
-# With the default settings on a real cohort the two differ by 0.005, with four long intervals by 0.05.
+# On a real cohort the two risks differ by 0.005 with the default settings and by 0.05 with four long intervals.
 FAR_OFF_IN_INTERVALS = 0.02
 
 
-def risk_time_correlation(facts: DiagnosticContext) -> Finding:
-    """The guide: risk and event time of a synthetic outcome must correlate below -0.3."""
-    check, correlation = "risk and event time", facts.flow.outcome_facts.get("risk_time_correlation")
+def risk_time_correlation(context: DiagnosticContext) -> Finding:
+    """Check that risk and event time of a synthetic outcome correlate below -0.3, as the training guide requires."""
+    check, correlation = "risk and event time", context.run.prepared.flow.outcome_facts.get("risk_time_correlation")
     if correlation is None:
-        return Finding(check, "ok", "The outcome is not a synthetic one, so its risk is not known.", "no correlation")
+        return Finding(
+            check, "ok", "The outcome is not a synthetic one, so that its risk is not known.", "no correlation"
+        )
     evidence = f"correlation of mean risk with event step {correlation:.3f}; must be below {WEAKEST_CORRELATION}"
     if correlation < WEAKEST_CORRELATION:
-        return Finding(check, "ok", "High risk comes with early events, as it must.", evidence)
-    said = "High risk does not come with early events: the synthetic outcome has little to teach."
-    return Finding(check, "warning", said, evidence, advice.clearer_outcome(facts.config))
+        return Finding(check, "ok", "High risk comes with early events, as required.", evidence)
+    finding = "High risk does not come with early events: the synthetic outcome has little for a model to learn."
+    return Finding(check, "warning", finding, evidence, advice.clearer_outcome(context.settings))
 
 
-def event_rate(facts: DiagnosticContext) -> Finding:
-    """A drawn outcome must meet the event rate that was asked for."""
-    check, found = "event rate", facts.flow.outcome_facts
-    if "asked_event_rate" not in found:
-        judged = f"{facts.summary.events} of {facts.summary.subjects} judged subjects"
-        return Finding(check, "ok", "The events are those of the records.", f"events of {judged}")
-    off = abs(found["event_rate"] - found["asked_event_rate"])
-    evidence = f"event rate {found['event_rate']:.3f}, {found['asked_event_rate']:g} asked for"
-    if off <= RATE_TOLERANCE:
-        return Finding(check, "ok", f"The event rate is within {RATE_TOLERANCE:g} of what was asked for.", evidence)
-    said = f"The event rate is {off:.3f} off what was asked for."
-    too_few = found["event_rate"] < found["asked_event_rate"]
-    remedies = advice.less_censoring(facts.config) if too_few else advice.larger_cohort(facts.config)
-    return Finding(check, "warning" if off > RATE_FAR_OFF else "note", said, evidence, remedies)
+def event_rate(context: DiagnosticContext) -> Finding:
+    """Check that a drawn outcome has the requested event rate."""
+    check, facts = "event rate", context.run.prepared.flow.outcome_facts
+    if "asked_event_rate" not in facts:
+        summary = context.run.summary
+        evidence = f"events of {summary.events} of {summary.subjects} evaluated subjects"
+        return Finding(check, "ok", "The events are those of the records.", evidence)
+    deviation = abs(facts["event_rate"] - facts["asked_event_rate"])
+    evidence = f"event rate {facts['event_rate']:.3f}, {facts['asked_event_rate']:g} requested"
+    if deviation <= RATE_TOLERANCE:
+        return Finding(check, "ok", f"The event rate is within {RATE_TOLERANCE:g} of the requested one.", evidence)
+    finding = f"The event rate differs by {deviation:.3f} from the requested one."
+    too_few = facts["event_rate"] < facts["asked_event_rate"]
+    remedies = advice.less_censoring(context.settings) if too_few else advice.larger_cohort(context.settings)
+    return Finding(check, "warning" if deviation > RATE_FAR_OFF else "note", finding, evidence, remedies)
 
 
-def interval_censoring(facts: DiagnosticContext) -> Finding:
-    """On the landmark clock whoever leaves inside an interval counts as gone at its start: risk is overstated."""
-    check, tensors = "intervals of the landmark clock", facts.tensors
+def interval_censoring(context: DiagnosticContext) -> Finding:
+    """Check how far censoring inside the intervals of the landmark clock overstates the risk.
+
+    A subject that is censored inside an interval counts as censored at its start. The risk in intervals is therefore
+    compared with the Kaplan-Meier risk in days.
+    """
+    check, tensors = "intervals of the landmark clock", context.run.prepared.tensors
     if tensors.clock == "visit":
         return Finding(check, "ok", "Does not apply: the steps are visits.", "visit clock")
     train = tensors.members(Split.TRAIN)
@@ -69,61 +76,65 @@ def interval_censoring(facts: DiagnosticContext) -> Finding:
     in_days = 1 - kaplan_meier(duration, event).at(np.array([last])).item()
     evidence = f"training risk by the last edge: {in_steps:.3f} in intervals, {in_days:.3f} in days (Kaplan-Meier)"
     if abs(in_steps - in_days) <= FAR_OFF_IN_INTERVALS:
-        return Finding(check, "ok", "Counting in intervals changes the risk by next to nothing.", evidence)
-    said = "Censoring inside the intervals shifts the risk that the model learns."
-    return Finding(check, "warning", said, evidence, advice.shorter_intervals(facts.config))
+        return Finding(check, "ok", "Counting in intervals hardly changes the risk.", evidence)
+    finding = "Censoring inside the intervals shifts the risk that the model learns."
+    return Finding(check, "warning", finding, evidence, advice.shorter_intervals(context.settings))
 
 
-def cut_histories(facts: DiagnosticContext) -> Finding:
-    """Left truncation: harmless where the outcome was drawn on the record, which then is all there is."""
+def cut_histories(context: DiagnosticContext) -> Finding:
+    """Check for left truncation, which is harmless if the outcome was drawn from the truncated record itself."""
     check = "left-truncated histories"
-    said = [warning for warning in facts.flow.warnings if warning.startswith(CUT_HISTORIES)]
-    if not said:
-        return Finding(check, "ok", "The histories show no common start.", "no year with a sudden rise of records")
-    if "asked_event_rate" in facts.flow.outcome_facts:
-        finding = "The histories are cut at a common start; the outcome was drawn on what is left, so it holds."
-        return Finding(check, "note", finding, " ".join(said))
-    finding = "The histories are cut at a common start: the first record is no start of care."
-    return Finding(check, "warning", finding, " ".join(said), ("an export with exporter.years_of_history of 0",))
+    warnings = [warning for warning in context.run.prepared.flow.warnings if warning.startswith(CUT_HISTORIES)]
+    if not warnings:
+        return Finding(check, "ok", "The histories have no common start.", "no year with a sudden rise of records")
+    if "asked_event_rate" in context.run.prepared.flow.outcome_facts:
+        finding = "The histories are cut at a common start; the outcome was drawn on what is left and remains valid."
+        return Finding(check, "note", finding, " ".join(warnings))
+    finding = "The histories are cut at a common start: the first record is not the start of care."
+    return Finding(check, "warning", finding, " ".join(warnings), ("an export with exporter.years_of_history of 0",))
 
 
-def source_warnings(facts: DiagnosticContext) -> Finding:
-    """Whatever else was noticed while reading and labelling."""
+def source_warnings(context: DiagnosticContext) -> Finding:
+    """Report the other warnings of reading and labelling."""
     check = "reading and labelling"
-    said = [warning for warning in facts.flow.warnings if not warning.startswith((CUT_HISTORIES, *OUTCOME_FACTS))]
-    if not said:
-        return Finding(check, "ok", "Reading and labelling noticed nothing else.", "no warning")
-    return Finding(check, "warning", f"Reading and labelling gave warnings: {len(said)}.", " ".join(said))
+    warnings = [
+        warning
+        for warning in context.run.prepared.flow.warnings
+        if not warning.startswith((CUT_HISTORIES, *OUTCOME_FACTS))
+    ]
+    if not warnings:
+        return Finding(check, "ok", "Reading and labelling gave no other warning.", "no warning")
+    return Finding(check, "warning", f"Reading and labelling gave warnings: {len(warnings)}.", " ".join(warnings))
 
 
-def suspected_leakage(facts: DiagnosticContext) -> Finding:
-    """One code that alone ranks nearly perfectly, on the training and validation subjects."""
-    check, tensors = "leak suspects", facts.tensors
+def suspected_leakage(context: DiagnosticContext) -> Finding:
+    """Check whether a single code ranks the training and validation subjects nearly perfectly."""
+    check, tensors = "leak suspects", context.run.prepared.tensors
     members = np.flatnonzero(tensors.split != Split.TEST)
-    ranks = discrimination_by_code(tensors, members, codes=len(facts.vocabulary))
-    found = find_suspects(
+    ranks = discrimination_by_code(tensors, members, codes=len(context.run.prepared.vocabulary))
+    suspects = find_suspects(
         ranks,
-        facts.vocabulary.entries,
+        context.run.prepared.vocabulary.entries,
         threshold=SUSPICIOUS,
         min_events=FEWEST_CARRIER_EVENTS,
         subjects=len(members),
         events=int(tensors.event[members].sum()),
     )
-    if found:
-        said = (
-            f"Codes that alone rank the subjects nearly perfectly: {len(found)}; each is a trace of the outcome itself "
-            "or a stage that always precedes it, and with them a high C-index is no achievement."
+    if suspects:
+        finding = (
+            f"Codes that alone rank the subjects nearly perfectly: {len(suspects)}. Each records the outcome itself or "
+            "a stage that always precedes it, so that a high C-index says little about the model."
         )
         remedies = ("an outcome or a source without these codes",)
-        return Finding(check, "warning", said, "; ".join(map(_figures, found[:SHOWN_SUSPECTS])), remedies)
-    best = "no pair of subjects can be compared"
+        return Finding(check, "warning", finding, "; ".join(map(_describe, suspects[:SHOWN_SUSPECTS])), remedies)
+    best = "no two subjects can be compared"
     if np.isfinite(ranks.c_td).any():
         code = int(np.nanargmax(ranks.c_td))
-        figures = (float(ranks.c_td[code]), int(ranks.carriers[code]), int(ranks.carrier_events[code]))
-        best = f"best: {_figures(LeakageSuspect(facts.vocabulary.entries[code], False, *figures))}"
+        values = (float(ranks.c_td[code]), int(ranks.carriers[code]), int(ranks.carrier_events[code]))
+        best = f"best: {_describe(LeakageSuspect(context.run.prepared.vocabulary.entries[code], False, *values))}"
     return Finding(check, "ok", f"No code alone reaches a C-index of {SUSPICIOUS:g}.", best)
 
 
-def _figures(suspect: LeakageSuspect) -> str:
-    who = f"without {suspect.code}" if suspect.absent else suspect.code
-    return f"{who}: c_td {suspect.c_td:.3f}, {suspect.carriers} subjects, {suspect.events} events among them"
+def _describe(suspect: LeakageSuspect) -> str:
+    name = f"without {suspect.code}" if suspect.absent else suspect.code
+    return f"{name}: C-index {suspect.c_td:.3f}, {suspect.carriers} subjects, {suspect.events} events among them"

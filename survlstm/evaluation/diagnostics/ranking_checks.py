@@ -1,4 +1,4 @@
-"""The summary of a run → the guide's warning signs of its C-index, and what the figures can't carry."""
+"""Diagnostic checks of the evaluation: the C-index, the baselines, the number of events and the horizons."""
 
 from __future__ import annotations
 
@@ -9,171 +9,181 @@ from survlstm.evaluation.diagnostics import advice
 from survlstm.evaluation.diagnostics.context import DiagnosticContext
 from survlstm.evaluation.results import Finding, Interval, LandmarkResult, StepRow, best_by_c_index, best_by_nll
 
-# The guide's table: below 0.55 a model is barely better than a coin; as far below 0.5 it ranks the wrong way round.
+# The training guide calls a C-index below 0.55 barely better than chance; as far below 0.5 the ranking is inverted.
 BARELY_BETTER = 0.55
 WRONG_WAY = 0.45
 RECORD_LENGTH = "record length"
-# Of all events after a landmark, one in so many must come by its last horizon.
+# One in this many of the events after a landmark must happen by its last horizon.
 FEWEST_EVENTS_WITHIN = 5
 FEWEST_FOLLOWED = 10
 
 
-def test_c_index(facts: DiagnosticContext) -> Finding:
-    """The headline C-index."""
-    model = facts.summary.model
-    return _c_index(facts, facts.summary.split, model.c_td.value, model.c_td.interval, facts.summary.events)
+def test_c_index(context: DiagnosticContext) -> Finding:
+    """Check the C-index on the evaluated split."""
+    model = context.run.summary.model
+    return _c_index(
+        context, context.run.summary.split, model.c_td.value, model.c_td.interval, context.run.summary.events
+    )
 
 
-def validation_c_index(facts: DiagnosticContext) -> Finding:
-    """The C-index on validation at the epoch whose weights were judged."""
-    return _c_index(facts, "validation", facts.kept.val_c_td, None, facts.val_events)
+def validation_c_index(context: DiagnosticContext) -> Finding:
+    """Check the validation C-index at the epoch whose weights were evaluated."""
+    return _c_index(context, "validation", context.best_epoch.val_c_td, None, context.val_events)
 
 
-def record_length(facts: DiagnosticContext) -> Finding:
-    """Ranking by nothing but the length of the record must not win: the number of visits knows the outcome."""
-    row = next((row for row in facts.summary.rows if row.name == RECORD_LENGTH), None)
+def record_length(context: DiagnosticContext) -> Finding:
+    """Check that the model ranks better than the length of the record.
+
+    The number of visits depends on the outcome, so that a ranking by record length must not be the best one.
+    """
+    row = next((row for row in context.run.summary.rows if row.name == RECORD_LENGTH), None)
     if row is None:
-        said = "Record length was no contender; add record_length to evaluation.baselines."
-        return Finding(RECORD_LENGTH, "note", said, "evaluation.baselines does not name it")
-    evidence = _against(facts.summary.model, row)
-    if math.isnan(row.c_td.value) or math.isnan(facts.summary.model.c_td.value):
+        finding = "Record length is not among the comparators; add record_length to evaluation.baselines."
+        return Finding(RECORD_LENGTH, "note", finding, "evaluation.baselines does not name it")
+    evidence = _against(context.run.summary.model, row)
+    if math.isnan(row.c_td.value) or math.isnan(context.run.summary.model.c_td.value):
         return Finding(RECORD_LENGTH, "note", "Not decidable: no two subjects can be compared.", evidence)
-    if not row.c_td.value > facts.summary.model.c_td.value:
+    if not row.c_td.value > context.run.summary.model.c_td.value:
         return Finding(RECORD_LENGTH, "ok", "The model ranks no worse than the length of the record alone.", evidence)
-    said = "The length of the record alone ranks better than the model"
-    if facts.is_random:
-        return Finding(RECORD_LENGTH, "ok", f"{said}; the outcome is random, so neither means anything.", evidence)
-    remedies = facts.learn_more
+    finding = "The length of the record alone ranks better than the model"
+    if context.is_random:
+        return Finding(
+            RECORD_LENGTH, "ok", f"{finding}; the outcome is random, so that neither ranking means anything.", evidence
+        )
+    remedies = context.ranking_advice
     if row.c_td_difference is not None and row.c_td_difference.interval.high < 0:
-        return Finding(RECORD_LENGTH, "failure", f"{said}, beyond noise.", evidence, remedies)
-    return Finding(RECORD_LENGTH, "warning", f"{said}, though within noise.", evidence, remedies)
+        return Finding(RECORD_LENGTH, "failure", f"{finding}, beyond noise.", evidence, remedies)
+    return Finding(RECORD_LENGTH, "warning", f"{finding}, though within noise.", evidence, remedies)
 
 
-def best_baseline(facts: DiagnosticContext) -> Finding:
-    """A model is worth its trouble only where it ranks better, and is likelier, than the best of the baselines."""
-    check, model = "best baseline", facts.summary.model
-    rows = facts.summary.rows
+def best_baseline(context: DiagnosticContext) -> Finding:
+    """Check that the model has a better ranking and a higher likelihood than the best baseline."""
+    check, model = "best baseline", context.run.summary.model
+    rows = context.run.summary.rows
     best, likeliest = best_by_c_index(rows, "baseline"), best_by_nll(rows, "baseline")
     if best is None or likeliest is None or math.isnan(model.c_td.value) or math.isnan(best.c_td.value):
-        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} contenders")
+        return Finding(check, "note", "No baseline can be compared with the model.", f"{len(rows)} models")
     evidence = (
         f"{_against(model, best)}; nll {model.nll.value:.3f} against {likeliest.nll.value:.3f} of {likeliest.name}"
     )
-    if facts.is_random:
-        return Finding(check, "ok", "The outcome is random, so there is nothing that a model could beat.", evidence)
-    remedies = facts.learn_more
+    if context.is_random:
+        return Finding(check, "ok", "The outcome is random, so that no model can be better than another.", evidence)
+    remedies = context.ranking_advice
     if not model.c_td.value > best.c_td.value:
-        said = f"The model does not rank better than the best baseline, {best.name}."
-        return Finding(check, "warning", said, evidence, remedies)
+        finding = f"The model does not rank better than the best baseline, {best.name}."
+        return Finding(check, "warning", finding, evidence, remedies)
     if not model.nll.value < likeliest.nll.value:
-        return Finding(check, "warning", f"The model is no likelier than {likeliest.name}.", evidence, remedies)
+        return Finding(
+            check, "warning", f"The model has no higher likelihood than {likeliest.name}.", evidence, remedies
+        )
     if best.c_td_difference is None or best.c_td_difference.interval.low <= 0:
-        said = f"The model ranks better than the best baseline, {best.name}, but not beyond noise."
-        return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
+        finding = f"The model ranks better than the best baseline, {best.name}, but not beyond noise."
+        return Finding(check, "note", finding, evidence, advice.larger_cohort(context.settings))
     return Finding(check, "ok", f"The model ranks better than the best baseline, {best.name}.", evidence)
 
 
-def event_count(facts: DiagnosticContext) -> Finding:
-    """No interval is given under ``evaluation.min_events`` events."""
-    summary, needed = facts.summary, facts.config.evaluation.min_events
+def event_count(context: DiagnosticContext) -> Finding:
+    """Check that there are enough events for an interval."""
+    summary, needed = context.run.summary, context.evaluation.min_events
     check = f"{summary.split} events"
     evidence = f"{summary.events} events among {summary.subjects} {summary.split} subjects; {needed} are needed"
     if summary.events >= needed:
         return Finding(check, "ok", "There are enough events for an interval.", evidence)
-    remedies = advice.more_test_events(facts.config, summary.events)
+    remedies = advice.more_test_events(context.settings, events=summary.events, needed=needed)
     return Finding(
-        check, "warning", "There are too few events for an interval: the figures prove nothing.", evidence, remedies
+        check, "warning", "There are too few events for an interval: the metrics prove nothing.", evidence, remedies
     )
 
 
-def unsupported_horizons(facts: DiagnosticContext) -> Finding:
-    """Censoring may leave nobody, or hardly anybody, at the horizons that were asked for."""
-    check, landmarks = "horizons", facts.summary.landmarks
+def unsupported_horizons(context: DiagnosticContext) -> Finding:
+    """Check that enough subjects are followed past the requested horizons."""
+    check, landmarks = "horizons", context.run.summary.landmarks
     if not landmarks:
-        return Finding(check, "ok", "No landmark was asked for.", "evaluation.landmarks names none")
-    asked = sum(len(one.horizons) + len(one.unsupported) for one in landmarks)
+        return Finding(check, "ok", "No landmark was requested.", "evaluation.landmarks names none")
+    requested = sum(len(one.horizons) + len(one.unsupported) for one in landmarks)
     unsupported = sum(len(one.unsupported) for one in landmarks)
     nobody = [one.name for one in landmarks if not one.horizons]
     few = [one for one in landmarks if one.horizons and min(one.at_risk_after) < FEWEST_FOLLOWED]
     evidence = "; ".join(_followed(one) for one in landmarks)
-    remedies = _shorter_horizons(facts) + advice.less_censoring(facts.config)
-    if nobody or 2 * unsupported > asked:
-        where = f"no horizon at {', '.join(nobody)}" if nobody else f"{unsupported} of {asked} horizons not"
-        said = f"Censoring leaves {where} supported by the follow-up."
+    remedies = _shorter_horizons(context) + advice.less_censoring(context.settings)
+    if nobody or 2 * unsupported > requested:
+        where = f"no horizon at {', '.join(nobody)}" if nobody else f"{unsupported} of {requested} horizons not"
+        finding = f"Censoring leaves {where} supported by the follow-up."
         empty = [one.name for one in landmarks if not one.at_risk]
         if empty:
-            said = f"No judged subject is at risk at {', '.join(empty)}: choose an earlier landmark."
-        return Finding(check, "warning", said, evidence, () if empty else remedies)
+            finding = f"No evaluated subject is at risk at {', '.join(empty)}: choose an earlier landmark."
+        return Finding(check, "warning", finding, evidence, () if empty else remedies)
     if unsupported:
-        said = f"{unsupported} of {asked} horizons lie behind the follow-up and were left out."
-        return Finding(check, "note", said, evidence, remedies)
+        finding = f"{unsupported} of {requested} horizons lie after the follow-up and were left out."
+        return Finding(check, "note", finding, evidence, remedies)
     if few:
         where = ", ".join(one.name for one in few)
-        said = f"Fewer than {FEWEST_FOLLOWED} subjects were followed past a horizon at {where}."
-        return Finding(check, "note", said, evidence, remedies)
+        finding = f"Fewer than {FEWEST_FOLLOWED} subjects were followed past a horizon at {where}."
+        return Finding(check, "note", finding, evidence, remedies)
     late = [one for one in landmarks if one.horizons and one.events_by[-1] < one.events / FEWEST_EVENTS_WITHIN]
     if late:
         counts = ", ".join(f"{one.name}: {one.events_by[-1]} of {one.events}" for one in late)
-        said = "Hardly any event comes by the last horizon: the figures from landmarks miss nearly all of them."
+        finding = "Few events happen by the last horizon: the metrics from landmarks miss nearly all of them."
         return Finding(
-            check, "note", said, f"events by the last horizon: {counts}", advice.later_horizons(facts.config)
+            check, "note", finding, f"events by the last horizon: {counts}", advice.later_horizons(context.settings)
         )
-    return Finding(check, "ok", "The follow-up supports every horizon that was asked for.", evidence)
+    return Finding(check, "ok", "The follow-up supports every requested horizon.", evidence)
 
 
-def _c_index(facts: DiagnosticContext, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
+def _c_index(context: DiagnosticContext, split: str, c_td: float, interval: Interval | None, events: int) -> Finding:
     check = f"C-index on {split}"
-    evidence = f"c_td {c_td:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
+    evidence = f"C-index {c_td:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
     evidence += f", {events} events"
-    few = "" if events >= facts.config.evaluation.min_events else f", though {events} events say little"
+    few = "" if events >= context.evaluation.min_events else f", though {events} events say little"
     if math.isnan(c_td):
         return Finding(
             check, "note", f"The C-index on {split} is undefined: no two subjects can be compared.", evidence
         )
-    if facts.is_random:
-        return Finding(check, "ok", "The outcome is random, so a C-index about 0.5 is what must come out.", evidence)
-    remedies = facts.learn_more
+    if context.is_random:
+        return Finding(check, "ok", "The outcome is random, so that the C-index must be about 0.5.", evidence)
+    remedies = context.ranking_advice
     if c_td < WRONG_WAY:
         certain = interval is not None and interval.high < 0.5
-        said = f"The model ranks the {split} subjects the wrong way round{few}."
-        return Finding(check, "failure" if certain else "warning", said, evidence, remedies)
+        finding = f"The model ranks the {split} subjects the wrong way round{few}."
+        return Finding(check, "failure" if certain else "warning", finding, evidence, remedies)
     if c_td < BARELY_BETTER:
-        said = f"The model ranks the {split} subjects barely better than random{few}."
-        return Finding(check, "warning", said, evidence, remedies)
+        finding = f"The model ranks the {split} subjects barely better than random{few}."
+        return Finding(check, "warning", finding, evidence, remedies)
     if interval is not None and interval.low <= 0.5:
-        said = f"On {split} the interval of the C-index holds 0.5: chance may have given it."
-        return Finding(check, "note", said, evidence, advice.larger_cohort(facts.config))
-    return Finding(
-        check, "ok", f"On {split} the model is read as {interpret_c_index(c_td).split(';')[0]}{few}.", evidence
-    )
+        finding = f"On {split} the interval of the C-index contains 0.5: the ranking may be due to chance."
+        return Finding(check, "note", finding, evidence, advice.larger_cohort(context.settings))
+    return Finding(check, "ok", f"On {split} the C-index means {interpret_c_index(c_td).split(';')[0]}{few}.", evidence)
 
 
 def _against(model: StepRow, row: StepRow) -> str:
-    said = f"c_td {model.c_td.value:.3f} against {row.c_td.value:.3f} of {row.name}"
+    text = f"C-index {model.c_td.value:.3f} against {row.c_td.value:.3f} of {row.name}"
     if row.c_td_difference is None:
-        return said
+        return text
     value, (low, high), _ = row.c_td_difference
-    return f"{said}; difference {value:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{text}; difference {value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _followed(landmark: LandmarkResult) -> str:
     counts = ", ".join(
         f"{count} past {horizon:g}" for horizon, count in zip(landmark.horizons, landmark.at_risk_after, strict=True)
     )
-    behind = ", ".join(f"{horizon:g}" for horizon in landmark.unsupported)
-    said = f"{landmark.name}: of {landmark.at_risk} at risk {counts or 'nobody past any horizon'} {landmark.unit}"
-    return f"{said}, not supported: {behind}" if behind else said
+    unsupported = ", ".join(f"{horizon:g}" for horizon in landmark.unsupported)
+    text = f"{landmark.name}: of {landmark.at_risk} at risk {counts or 'none past any horizon'} {landmark.unit}"
+    return f"{text}, not supported: {unsupported}" if unsupported else text
 
 
-def _shorter_horizons(facts: DiagnosticContext) -> tuple[str, ...]:
-    """The horizons that enough are followed past from every landmark; in days they are set by the clock."""
-    landmarks = facts.summary.landmarks
-    if facts.summary.clock == "landmark":
+def _shorter_horizons(context: DiagnosticContext) -> tuple[str, ...]:
+    """Propose the horizons past which enough subjects are followed from every landmark.
+
+    On the landmark clock the intervals set the horizons, so that none are proposed.
+    """
+    landmarks = context.run.summary.landmarks
+    if context.run.summary.clock == "landmark":
         return ()
-    held = sorted(set.intersection(*map(_followed_past, landmarks)))
-    if not held or held == sorted(facts.config.evaluation.landmarks.horizons):
+    supported = sorted(set.intersection(*map(_followed_past, landmarks)))
+    if not supported or supported == sorted(context.evaluation.horizons):
         return ()
-    return (f"evaluation.landmarks.horizons=[{','.join(f'{horizon:g}' for horizon in held)}]",)
+    return (f"evaluation.landmarks.horizons=[{','.join(f'{horizon:g}' for horizon in supported)}]",)
 
 
 def _followed_past(landmark: LandmarkResult) -> set[float]:

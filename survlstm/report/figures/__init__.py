@@ -1,1 +1,1 @@
-"""The report's figures: one module for each question, one function for each figure."""
+"""Figures of the pages, one function for each figure."""

@@ -1,4 +1,4 @@
-"""Calibration at one horizon → predicted beside observed risk."""
+"""Calibration plot: predicted against observed risk at one horizon."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from survlstm.report.formatting import format_number, format_p_value, format_sin
 
 
 def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name: str) -> DrawnFigure | None:
-    """Groups of subjects by predicted risk against what became of them; None where there are no groups."""
+    """Draw the predicted against the observed risk of groups of subjects.
+
+    Args:
+        calibration: Calibration at one horizon.
+        landmark: Name of the landmark.
+        unit: Unit of the horizon.
+        name: Stem of the files.
+
+    Returns:
+        The figure; None if there are no groups.
+    """
     if not calibration.predicted:
         return None
     predicted, observed = np.array(calibration.predicted), np.array(calibration.observed)
     low, high = np.array(calibration.low), np.array(calibration.high)
     end = min(1.0, 1.08 * float(np.nanmax([*predicted, *observed, *high, 0.05])))
-    # Narrow, so that three stand in a row without small print.
+    # Narrow, so that three fit in a row without small print.
     figure = new_figure(290, 300)
     axes = figure.add_subplot(aspect="equal", xlim=(-0.02 * end, end), ylim=(-0.02 * end, end))
     axes.grid(True)
@@ -44,15 +54,15 @@ def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name
 def _caption(calibration: Calibration, without_bar: int) -> str:
     sizes = calibration.subjects
     each = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-    said = (
+    text = (
         f"Circles: {len(sizes)} groups of {each} subjects by predicted risk, with the interval of the observed risk. "
-        "On the dashed line both agree, above it more happened than predicted. "
+        "On the dashed line both agree; above it more events were observed than predicted. "
     )
     if without_bar:
-        said += f"Without an interval, as all or none had the event: {without_bar}. "
-    said += (
-        f"Slope {format_number(calibration.slope, 2)}, intercept {format_number(calibration.intercept, 2)}, in "
-        f"the large "
-        f"{format_number(calibration.in_the_large, 2)}; test of calibration: p {format_p_value(calibration.p_value)}."
+        text += f"Without an interval, because all or none had the event: {without_bar}. "
+    text += (
+        f"Slope {format_number(calibration.slope, 2)}, intercept {format_number(calibration.intercept, 2)}, "
+        f"in the large {format_number(calibration.in_the_large, 2)}; "
+        f"test of calibration: p {format_p_value(calibration.p_value)}."
     )
-    return said + (f" Missing: {calibration.why_not}." if calibration.why_not else "")
+    return text + (f" Missing: {calibration.why_not}." if calibration.why_not else "")

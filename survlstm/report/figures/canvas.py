@@ -1,4 +1,4 @@
-"""A drawn figure → an SVG and a PNG file, and the same SVG fit to stand inside a page, light or dark."""
+"""Style of the figures, and their output as SVG and PNG files and as SVG inside a page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# The page's CSS variable → its colour on white paper. A file shows the colour; a page replaces it by the variable, so
-# that dark mode needs no second drawing. Every colour stands here once: two equal ones could not be told apart again.
+# CSS variables of the page and their colours on white paper. A file shows the colour. In a page the variable replaces
+# the colour, so that dark mode needs no second drawing; variables of the same colour could not be told apart.
 PALETTE = {
     "paper": "#ffffff",
     "ink": "#1b2126",
@@ -29,11 +29,12 @@ PALETTE = {
     "purple": "#9c4a86",
 }
 PAPER, INK, MUTED, RULE, BLUE, ORANGE, GREEN, PURPLE = PALETTE.values()
-# One unit of the view box is one point; the page shows 400 of them on 22 to 30 rem, so that 11 stay legible on a phone.
+# One unit of the view box is one point. The page shows 400 of them on 22 to 30 rem, so that text of 11 points stays
+# legible on a phone.
 WIDTH = 400
 STYLE = {
     "font.family": "sans-serif",
-    # The widest of the usual sans-serif faces: what fits in it fits in a reader's own.
+    # The widest of the usual sans-serif fonts: text that fits in it also fits in the font of the reader.
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 11,
     "axes.labelsize": 11,
@@ -57,7 +58,7 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "survlstm",
     "text.color": INK,
-    # A dollar sign in a code's name is no formula.
+    # A dollar sign in the name of a code starts no formula.
     "text.parse_math": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
@@ -70,7 +71,15 @@ STYLE = {
 
 @dataclass(frozen=True)
 class DrawnFigure:
-    """A figure and its words: ``alt`` for those who can't see it, ``caption`` for all. ``name`` is the files' stem."""
+    """A figure with its texts.
+
+    Attributes:
+        name: Stem of the files.
+        title: Title on the page.
+        alt: Text for readers who cannot see the figure.
+        caption: Text below the figure.
+        figure: The figure.
+    """
 
     name: str
     title: str
@@ -81,7 +90,15 @@ class DrawnFigure:
 
 @dataclass(frozen=True)
 class SavedFigure:
-    """A drawing as the page shows it."""
+    """A figure that is written to its files, as a page shows it.
+
+    Attributes:
+        name: Stem of the files.
+        title: Title on the page.
+        alt: Text for readers who cannot see the figure.
+        caption: Text below the figure.
+        svg: Element for the page, with the colours of the page.
+    """
 
     name: str
     title: str
@@ -91,19 +108,19 @@ class SavedFigure:
 
 
 def house_style() -> AbstractContextManager[None]:
-    """Matplotlib's defaults and nothing of a user's own settings, then ours, for as long as figures are drawn."""
-    # Any: matplotlib's stubs want every key as a literal.
+    """Return a context with the defaults of Matplotlib and the style of the pages, but no settings of the user."""
+    # The type is Any because the stubs of Matplotlib accept only literal keys.
     settings: Any = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
     return matplotlib.rc_context(settings | STYLE)
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure in units of the view box, its margins fitted to what is written in them."""
+    """Return an empty figure, in units of the view box, whose margins fit the texts in them."""
     return Figure(figsize=(width / 72, height / 72), layout="constrained")
 
 
 def new_axes(height: float) -> tuple[Figure, Axes]:
-    """A figure with one plot, ruled horizontally."""
+    """Return a figure with one plot that has horizontal grid lines."""
     figure = new_figure(height)
     axes = figure.add_subplot()
     axes.grid(axis="y")
@@ -112,7 +129,7 @@ def new_axes(height: float) -> tuple[Figure, Axes]:
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
-    """The legend between the figure's upper edge and the plot, where it covers nothing."""
+    """Put the legend between the upper edge of the figure and the plot, where it covers nothing."""
     figure.legend(
         *axes.get_legend_handles_labels(),
         loc="outside upper left",
@@ -126,14 +143,22 @@ def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
 
 
 def save(drawing: DrawnFigure, folder: Path) -> SavedFigure:
-    """Write ``folder/name.svg`` and ``.png``, equal bytes for equal values, and return the plate for the page."""
+    """Write the SVG and the PNG file of a figure; equal values give equal bytes.
+
+    Args:
+        drawing: The figure.
+        folder: The folder that receives the files.
+
+    Returns:
+        The figure for the page.
+    """
     stream = io.StringIO()
     FigureCanvasSVG(drawing.figure).print_svg(
         stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
     )
     svg = stream.getvalue()
     (folder / f"{drawing.name}.svg").write_text(svg, encoding="utf-8")
-    # The margins found for the SVG are the PNG's too: to find them again costs a third of the time.
+    # The PNG takes the margins of the SVG; to fit them again would cost a third of the time.
     drawing.figure.set_layout_engine("none")
     drawing.figure.set_dpi(200)
     FigureCanvasAgg(drawing.figure).print_png(folder / f"{drawing.name}.png", metadata={"Software": None})
@@ -141,19 +166,19 @@ def save(drawing: DrawnFigure, folder: Path) -> SavedFigure:
 
 
 def _inline(svg: str, drawing: DrawnFigure) -> str:
-    """Without the file's head and style sheet, ids of its own, colours and type of the page, and a spoken name."""
+    """Return the SVG without header and style sheet, with unique ids, the style of the page and an accessible name."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
-    # Tags only: what is written between them belongs to the data.
-    svg = re.sub(r"<[^>]+>", lambda tag: _of_the_page(tag.group(), drawing.name), svg)
+    # Only tags are changed, because the text between them can come from the data.
+    svg = re.sub(r"<[^>]+>", lambda tag: _page_tag(tag.group(), drawing.name), svg)
     label = Markup.escape(drawing.alt)
     view_box = re.search(r'viewBox="[^"]+"', svg)
     assert view_box is not None, "matplotlib writes a view box"
     return re.sub(r"<svg[^>]*>", lambda _: f'<svg {view_box.group()} role="img" aria-label="{label}">', svg, count=1)
 
 
-def _of_the_page(tag: str, name: str) -> str:
+def _page_tag(tag: str, name: str) -> str:
     tag = re.sub(r'\bid="', f'id="{name}-', tag)
     tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", tag)
     tag = tag.replace("xlink:href", "href").replace("'DejaVu Sans', sans-serif", "var(--sans)")

@@ -1,4 +1,4 @@
-"""Flow → where subjects went, box by box."""
+"""Flow diagram of the cohort."""
 
 from __future__ import annotations
 
@@ -16,44 +16,52 @@ GAP = 14
 LEFT, RIGHT = (4, 152), (186, WIDTH - 4)
 
 
-def draw_flow(flow: CohortFlow, *, judged: tuple[str, int, int]) -> DrawnFigure:
-    """Subjects read, each exclusion with its events, subjects used, and the split judged (name, subjects, events)."""
+def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigure:
+    """Draw the subjects read, each exclusion with its events, the subjects used and the evaluated split.
+
+    Args:
+        flow: Counts of the cohort.
+        evaluated: Name, number of subjects and number of events of the evaluated split.
+
+    Returns:
+        The figure.
+    """
     excluded = [
         [*textwrap.wrap(rule.reason, 32), f"{rule.subjects:,} left out, {rule.events:,} with the event"]
         for rule in flow.subjects_excluded
     ]
-    split, subjects, events = judged
+    split, subjects, events = evaluated
     ends = [
         ["Subjects used", f"{flow.subjects_used:,}"],
-        [f"Judged: {split}", f"{subjects:,}", f"{events:,} with the event"],
+        [f"Evaluated: {split}", f"{subjects:,}", f"{events:,} with the event"],
     ]
-    height = sum(_tall(lines) + GAP for lines in [["", ""], *excluded, *ends]) + GAP
+    height = sum(_box_height(lines) + GAP for lines in [["", ""], *excluded, *ends]) + GAP
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
     axes.set_axis_off()
-    foot = top = _box(axes, ["Subjects read", f"{flow.subjects_read:,}"], LEFT, GAP, bold=True)
+    bottom = top = _box(axes, ["Subjects read", f"{flow.subjects_read:,}"], LEFT, GAP, bold=True)
     for lines in excluded:
-        middle = top + GAP + _tall(lines) / 2
+        middle = top + GAP + _box_height(lines) / 2
         _arrow(axes, (sum(LEFT) / 2, middle), (RIGHT[0], middle))
         top = _box(axes, lines, RIGHT, top + GAP)
     for lines in ends:
-        _arrow(axes, (sum(LEFT) / 2, foot), (sum(LEFT) / 2, top + GAP))
-        foot = top = _box(axes, lines, LEFT, top + GAP, bold=True)
+        _arrow(axes, (sum(LEFT) / 2, bottom), (sum(LEFT) / 2, top + GAP))
+        bottom = top = _box(axes, lines, LEFT, top + GAP, bold=True)
     return DrawnFigure(
         name="cohort",
-        title="From the subjects read to the subjects judged",
+        title="From the subjects read to the subjects evaluated",
         alt=f"Flow diagram: {flow.subjects_read:,} subjects read; "
         + "".join(f"{rule.subjects:,} left out ({rule.reason}); " for rule in flow.subjects_excluded)
-        + f"{flow.subjects_used:,} used; {subjects:,} judged ({split}), {events:,} with the event.",
+        + f"{flow.subjects_used:,} used; {subjects:,} evaluated ({split}), {events:,} with the event.",
         caption=(
-            "Rules apply from top to bottom, each to the subjects that the ones before it let through. Events lost to "
-            "a rule are shown, because a rule that removes events changes what the figures are about."
+            "Rules apply from top to bottom, each to the subjects that the rules above it left. The events that a rule "
+            "excludes are shown, because a rule that removes events changes the population of the metrics."
         ),
         figure=figure,
     )
 
 
-def _tall(lines: list[str]) -> int:
+def _box_height(lines: list[str]) -> int:
     return LINE * len(lines) + 12
 
 
@@ -62,12 +70,14 @@ def _box(axes: Axes, lines: list[str], sides: tuple[int, int], top: float, *, bo
     left, right = sides
     edge, width = (BLUE, 1.4) if bold else (MUTED, 0.8)
     axes.add_patch(
-        Rectangle((left, top), right - left, _tall(lines), facecolor=PAPER, edgecolor=edge, linewidth=width, zorder=2)
+        Rectangle(
+            (left, top), right - left, _box_height(lines), facecolor=PAPER, edgecolor=edge, linewidth=width, zorder=2
+        )
     )
     for number, line in enumerate(lines):
         weight = "bold" if bold and number == 1 else "normal"
         axes.text(left + 9, top + 6 + LINE * (number + 0.5), line, va="center", size=10.5, weight=weight, zorder=3)
-    return top + _tall(lines)
+    return top + _box_height(lines)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -1,4 +1,4 @@
-"""Survival after a landmark → the curves of three example subjects, and of risk groups beside Kaplan-Meier."""
+"""Survival curves from a landmark: three example subjects, and risk groups with their Kaplan-Meier curves."""
 
 from __future__ import annotations
 
@@ -22,25 +22,40 @@ from survlstm.report.figures.canvas import (
 )
 from survlstm.report.formatting import format_number, format_since, format_time
 
-# Line by line: colour, dashes and marker differ.
+# Lines differ in colour, dashes and marker.
 LOOKS = ((BLUE, "-", "o"), (PURPLE, (0, (6, 2)), "s"), (ORANGE, (0, (2, 1.5)), "^"))
-# More points than this and markers make a thick line of their own.
+# With more points than this the markers would merge into a thick line.
 MOST_MARKERS = 25
 
 
 def draw_examples(curves: Curves, *, name: str) -> DrawnFigure | None:
-    """S(t) of the example subjects, their event or end of follow-up marked; None where there is none."""
+    """Draw the predicted survival of example subjects and mark their event or end of follow-up.
+
+    Args:
+        curves: Curves from one landmark.
+        name: Stem of the files.
+
+    Returns:
+        The figure; None if there are no example subjects.
+    """
     if not curves.example_name or not len(curves.time):
         return None
     figure, axes = new_axes(320)
     time_from_0, last = np.concatenate([[0.0], curves.time]), float(curves.time[-1])
-    for place, who in enumerate(curves.example_name):
-        colour, dashes, _ = LOOKS[place % len(LOOKS)]
-        survival = np.concatenate([[1.0], curves.example_survival[place]])
-        axes.plot(time_from_0, survival, color=colour, linestyle=dashes, label=who)
-        duration = curves.example_duration[place]
+    for number, example in enumerate(curves.example_name):
+        colour, dashes, _ = LOOKS[number % len(LOOKS)]
+        survival = np.concatenate([[1.0], curves.example_survival[number]])
+        axes.plot(time_from_0, survival, color=colour, linestyle=dashes, label=example)
+        duration = curves.example_duration[number]
         at = float(np.interp(min(duration, last), time_from_0, survival))
-        _mark_end(axes, min(duration, last), at, colour, event=curves.example_event[place], behind=duration > last)
+        _mark_end(
+            axes,
+            min(duration, last),
+            at,
+            colour,
+            event=curves.example_event[number],
+            is_followed_further=duration > last,
+        )
     _covariate_free(axes, curves)
     axes.plot([], [], "X", color=INK, markersize=9, label="event")
     axes.plot([], [], "o", color=INK, markerfacecolor=PAPER, markersize=8, mew=1.8, label="end of follow-up")
@@ -48,29 +63,32 @@ def draw_examples(curves: Curves, *, name: str) -> DrawnFigure | None:
     _time_axes(axes, curves)
     legend_above(figure, axes, 2)
     ends = "; ".join(
-        f"{who}: {_end(duration, event=event, unit=curves.unit)}"
-        for who, duration, event in zip(curves.example_name, curves.example_duration, curves.example_event, strict=True)
+        f"{example}: {_end(duration, event=event, unit=curves.unit)}"
+        for example, duration, event in zip(
+            curves.example_name, curves.example_duration, curves.example_event, strict=True
+        )
     )
     finals = ", ".join(
-        f"{who} {format_number(curve[-1], 2)}"
-        for who, curve in zip(curves.example_name, curves.example_survival, strict=True)
+        f"{example} {format_number(curve[-1], 2)}"
+        for example, curve in zip(curves.example_name, curves.example_survival, strict=True)
     )
     return DrawnFigure(
         name=name,
         title=f"Three subjects {format_since(curves.landmark)}",
         alt=f"Predicted survival of three subjects up to {format_time(last, curves.unit)}: {finals}. {ends}.",
         caption=(
-            "Predicted probability of no event, each curve from what was known of one subject at the "
-            "landmark. "
-            f"Marks show what became of them ({ends}). The dotted grey line is the same for everyone: the model "
-            "without covariates. A useful model spreads the curves; one subject proves nothing."
+            "Predicted probability of no event; each curve uses what was known of one subject at the landmark. "
+            f"Marks show the observed follow-up ({ends}). The dotted grey line is the covariate-free hazard, the same "
+            "for every subject. A useful model spreads the curves; one subject proves nothing."
         ),
         figure=figure,
     )
 
 
-def _mark_end(axes: Axes, at_time: float, survival: float, colour: str, *, event: bool, behind: bool) -> None:
-    marker = ">" if behind else ("X" if event else "o")
+def _mark_end(
+    axes: Axes, at_time: float, survival: float, colour: str, *, event: bool, is_followed_further: bool
+) -> None:
+    marker = ">" if is_followed_further else ("X" if event else "o")
     filling = PAPER if marker == "o" else colour
     size = 9 if marker == "X" else 8
     axes.plot(
@@ -87,7 +105,7 @@ def _mark_end(axes: Axes, at_time: float, survival: float, colour: str, *, event
 
 
 def _end(duration: float, *, event: bool, unit: str) -> str:
-    # Counted in steps, a censored subject stands half a step behind the last one that it survived.
+    # In steps, the duration of a censored subject ends half a step after the last step that it survived.
     return (
         f"event at {format_time(round(duration), unit)}"
         if event
@@ -96,7 +114,15 @@ def _end(duration: float, *, event: bool, unit: str) -> str:
 
 
 def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
-    """Mean predicted survival of each risk group beside its Kaplan-Meier curve; None where there is no group."""
+    """Draw the mean predicted survival and the Kaplan-Meier curve of each risk group.
+
+    Args:
+        curves: Curves from one landmark.
+        name: Stem of the files.
+
+    Returns:
+        The figure; None if there are no groups.
+    """
     if not curves.group_name or not len(curves.time):
         return None
     groups = len(curves.group_name)
@@ -108,7 +134,7 @@ def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
     _time_axes(axes, curves)
     _numbers_at_risk(table, curves)
     legend_above(figure, axes, 2)
-    said = "; ".join(
+    values = "; ".join(
         f"{group} predicted {format_number(predicted[-1], 2)}, observed {format_number(observed[-1], 2)}"
         for group, predicted, observed in zip(
             curves.group_name, curves.group_survival, curves.group_observed, strict=True
@@ -117,32 +143,32 @@ def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
     return DrawnFigure(
         name=name,
         title=f"Risk groups {format_since(curves.landmark)}, predicted and observed",
-        alt=f"Survival of {groups} risk groups at {format_time(float(curves.time[-1]), curves.unit)}: {said}.",
+        alt=f"Survival of {groups} risk groups at {format_time(float(curves.time[-1]), curves.unit)}: {values}.",
         caption=(
-            "Thirds of the subjects by predicted risk: mean prediction (solid, filled markers) and what was observed "
-            "(Kaplan-Meier; dashed steps, open markers, confidence band). Groups that lie apart show discrimination, "
-            "solid lines within the bands calibration. A dashed line that ends early ends with its group's follow-up. "
-            "Below: numbers at risk."
+            "Thirds of the subjects by predicted risk: mean predicted survival (solid, filled markers) and observed "
+            "survival (Kaplan-Meier; dashed steps, open markers, confidence band). Groups that lie apart show "
+            "discrimination; solid lines within the bands show calibration. A dashed line ends with the follow-up of "
+            "its group. Below: numbers at risk."
         ),
         figure=figure,
     )
 
 
 def _draw_group_lines(axes: Axes, curves: Curves) -> None:
-    """Predicted first, then observed, so that the legend has a column of each."""
+    """Draw all predicted curves before the observed ones, so that each kind has a column in the legend."""
     time_from_0, every = np.concatenate([[0.0], curves.time]), max(1, len(curves.time) // 8)
-    for place, group in enumerate(curves.group_name):
-        colour, _, marker = LOOKS[place % len(LOOKS)]
-        predicted = np.concatenate([[1.0], curves.group_survival[place]])
+    for number, group in enumerate(curves.group_name):
+        colour, _, marker = LOOKS[number % len(LOOKS)]
+        predicted = np.concatenate([[1.0], curves.group_survival[number]])
         (line,) = axes.plot(time_from_0, predicted, color=colour, label=f"{group}, predicted")
         line.set(marker=marker, markevery=every, markersize=6)
-    for place, group in enumerate(curves.group_name):
-        colour, _, marker = LOOKS[place % len(LOOKS)]
+    for number, group in enumerate(curves.group_name):
+        colour, _, marker = LOOKS[number % len(LOOKS)]
         observed, low, high = (
-            np.concatenate([[1.0], values[place]])
+            np.concatenate([[1.0], values[number]])
             for values in (curves.group_observed, curves.group_low, curves.group_high)
         )
-        # A step would run on to the first time behind the follow-up.
+        # Without the selection the last step would extend to the first time after the follow-up.
         followed = np.isfinite(observed)
         (line,) = axes.step(time_from_0[followed], observed[followed], where="post", color=colour)
         line.set(linestyle=(0, (4, 2)), label=f"{group}, observed")
@@ -157,21 +183,21 @@ def _numbers_at_risk(table: Axes, curves: Curves) -> None:
     table.set_yticks([-0.9, *groups], ["at risk", *curves.group_name])
     table.tick_params(axis="y", length=0, labelsize=9)
     shown = _spread(curves.time, 5)
-    for place in groups:
-        table.get_yticklabels()[place + 1].set_color(LOOKS[place % len(LOOKS)][0])
+    for number in groups:
+        table.get_yticklabels()[number + 1].set_color(LOOKS[number % len(LOOKS)][0])
         for column in shown:
-            at_risk = f"{int(curves.group_at_risk[place, column]):,}"
-            table.text(curves.time[column], place, at_risk, ha="center", va="center_baseline", fontsize=9)
+            at_risk = f"{int(curves.group_at_risk[number, column]):,}"
+            table.text(curves.time[column], number, at_risk, ha="center", va="center_baseline", fontsize=9)
 
 
 def _spread(times: np.ndarray, most: int) -> list[int]:
-    """Up to ``most`` places, the last one always, as evenly in time as the grid allows and never crowded."""
-    gap, taken = times[-1] / most, [len(times) - 1]
+    """Choose up to ``most`` indices, the last one included, about evenly spaced in time and never crowded."""
+    gap, chosen = times[-1] / most, [len(times) - 1]
     for target in np.arange(most - 1, 0, -1) * gap:
-        place = int(np.abs(times - target).argmin())
-        if times[taken[-1]] - times[place] > 0.75 * gap and times[place] > 0.5 * gap:
-            taken.append(place)
-    return taken[::-1]
+        nearest = int(np.abs(times - target).argmin())
+        if times[chosen[-1]] - times[nearest] > 0.75 * gap and times[nearest] > 0.5 * gap:
+            chosen.append(nearest)
+    return chosen[::-1]
 
 
 def _covariate_free(axes: Axes, curves: Curves) -> None:

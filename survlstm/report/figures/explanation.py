@@ -1,4 +1,4 @@
-"""What codes do to the log-odds of the event → a figure of the cohort, and one of a subject over time."""
+"""Figures of an explanation: the codes with the largest effects, and one subject over time."""
 
 from __future__ import annotations
 
@@ -15,21 +15,32 @@ from survlstm.evaluation.results import Estimate
 from survlstm.report.figures.canvas import BLUE, INK, ORANGE, PAPER, RULE, DrawnFigure, new_figure
 from survlstm.report.formatting import format_count, format_number
 
-# What fits across a figure in the widest face, and what fits beside a number.
+# Characters that fit across a figure in the widest font, and those that fit beside a number.
 LONGEST_LABEL, LONGEST_BESIDE = 58, 42
 MOST_COLUMNS = 60
 PLANTED = "\N{BLACK DIAMOND} "
 
 
 class ImportanceBar(NamedTuple):
-    """What one method says of a code: its importance with an interval, and the mean effect that gives the sign."""
+    """Importance of a code by one method.
+
+    Attributes:
+        importance: Mean absolute effect on the log-odds, with its interval.
+        effect: Mean effect on the log-odds of the subjects with the code; its sign is the direction.
+    """
 
     importance: Estimate
     effect: float
 
 
 class CodeLine(NamedTuple):
-    """A code of the cohort's figure, by both methods."""
+    """A code in the figure of the cohort.
+
+    Attributes:
+        label: Name of the code.
+        is_planted: Whether the outcome was drawn from this code.
+        bars: Its importance by each method.
+    """
 
     label: str
     is_planted: bool
@@ -37,7 +48,13 @@ class CodeLine(NamedTuple):
 
 
 class CodeStrip(NamedTuple):
-    """A code of the subject's figure: its attribution at each visit, 0 where it is absent."""
+    """A code in the figure of one subject.
+
+    Attributes:
+        label: Name of the code.
+        is_planted: Whether the outcome was drawn from this code.
+        attribution: Attribution at each visit; 0 where the code is absent.
+    """
 
     label: str
     is_planted: bool
@@ -45,7 +62,15 @@ class CodeStrip(NamedTuple):
 
 
 def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> DrawnFigure:
-    """The importance of codes by two methods side by side; triangles point to where the code moves the risk."""
+    """Draw the importance of codes by two methods side by side, with triangles for the direction of the effect.
+
+    Args:
+        lines: The codes, the most important one first.
+        methods: Names of the two methods.
+
+    Returns:
+        The figure.
+    """
     figure = new_figure(36 * len(lines) + 62)
     panels = figure.subplots(1, 2, sharey=True)
     for panel, (axes, method) in enumerate(zip(panels, methods, strict=True)):
@@ -62,22 +87,22 @@ def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> DrawnFi
         for position, line in enumerate(lines):
             _draw_bar(axes, line.bars[panel], position)
     for position, line in enumerate(lines):
-        # In the panel that is drawn last, or its grid would run through the words.
+        # The labels belong to the panel that is drawn last, because its grid would otherwise cross them.
         text = _label(panels[1], line.label, position - 0.36, LONGEST_LABEL, is_planted=line.is_planted)
         text.set(transform=panels[0].get_yaxis_transform(), bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5})
-    said = "; ".join(
+    effects = "; ".join(
         f"{_marked(line.label, line.is_planted)} {_signed(line.bars[0].effect)} and {_signed(line.bars[1].effect)}"
         for line in lines
     )
     return DrawnFigure(
         name="explanation_codes",
         title="The codes that move the predicted hazard most",
-        alt=f"Mean effect on the log-odds of the event by {methods[0]} and by {methods[1]}: {said}.",
+        alt=f"Mean effect on the log-odds of the event by {methods[0]} and by {methods[1]}: {effects}.",
         caption=(
-            "Mean absolute effect on the log-odds of the event over all explained subjects, 0 where one does not have "
-            "the code; bars hold 95 % of the resamples of subjects. Upward triangle, orange: on average the code "
-            "raises the risk of those who have it; downward, blue: it lowers it. The two methods have scales of their "
-            "own. Ordered by the mean of both ranks."
+            "Mean absolute effect on the log-odds of the event over all explained subjects, with 0 for a subject "
+            "without the code; bars contain 95 % of the resamples of subjects. Upward triangle, orange: on average the "
+            "code raises the risk of the subjects that have it; downward, blue: it lowers the risk. The two methods "
+            "have different scales. Codes are ordered by the mean of both ranks."
             + (" Diamond, bold: the outcome was drawn from this code." if any(x.is_planted for x in lines) else "")
         ),
         figure=figure,
@@ -87,9 +112,17 @@ def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> DrawnFi
 def draw_subject(
     days: Float[np.ndarray, " visit"], log_odds: Float[np.ndarray, " visit"], strips: tuple[CodeStrip, ...]
 ) -> DrawnFigure:
-    """One subject: the log-odds after each visit, and below it what each code of each visit adds to the last of them.
+    """Draw the log-odds of one subject after each visit, and the attributions of the log-odds after the last visit.
 
-    ``days`` counts from the first visit. More than ``MOST_COLUMNS`` visits are drawn in groups of neighbours.
+    More than ``MOST_COLUMNS`` visits are drawn in groups of consecutive visits.
+
+    Args:
+        days: Days from the first visit.
+        log_odds: Log-odds of the event after each visit.
+        strips: Codes with their attributions.
+
+    Returns:
+        The figure.
     """
     group = _groups(len(days))
     columns = int(group[-1]) + 1
@@ -113,15 +146,15 @@ def draw_subject(
             1.0, position - 0.32, total, size=9.5, ha="right", va="center", transform=lower.get_yaxis_transform()
         )
         _draw_strip(lower, values, position, deepest)
-    shown = np.unique(np.linspace(0, columns - 1, min(columns, 3)).round().astype(int))
-    lower.set_xticks(shown, [f"day {days[last_of[place]]:,.0f}" for place in shown])
+    labelled = np.unique(np.linspace(0, columns - 1, min(columns, 3)).round().astype(int))
+    lower.set_xticks(labelled, [f"day {days[last_of[column]]:,.0f}" for column in labelled])
     return DrawnFigure(
         name="explanation_subject",
         title="One subject over time",
         alt=(
             f"Log-odds of the event from {format_number(float(log_odds[0]))} after the first of "
             f"{format_count(len(days), 'visit')} "
-            f"to {format_number(float(log_odds[-1]))} after the last. Codes by what they add to the last: "
+            f"to {format_number(float(log_odds[-1]))} after the last. Attributions of codes to the last: "
             + "; ".join(f"{x.label} {_signed(float(x.attribution.sum()))}" for x in strips)
             + "."
         ),
@@ -143,50 +176,50 @@ def _draw_strip(axes: Axes, values: Float[np.ndarray, " column"], position: int,
     for column in np.flatnonzero(values):
         size = abs(float(values[column])) / deepest
         colour = ORANGE if values[column] > 0 else BLUE
-        place = (column - 0.46, position - 0.02)
-        axes.add_patch(Rectangle(place, 0.92, tall, linewidth=0, facecolor=colour, alpha=0.12 + 0.88 * size))
+        corner = (column - 0.46, position - 0.02)
+        axes.add_patch(Rectangle(corner, 0.92, tall, linewidth=0, facecolor=colour, alpha=0.12 + 0.88 * size))
     axes.add_patch(
         Rectangle((-0.5, position - 0.02), len(values), tall, linewidth=0.8, facecolor="none", edgecolor=RULE)
     )
 
 
-def _label(axes: Axes, words: str, down: float, longest: int, *, is_planted: bool) -> Text:
+def _label(axes: Axes, label: str, down: float, longest: int, *, is_planted: bool) -> Text:
     text = axes.text(
         0.0,
         down,
-        _shortened(_marked(words, is_planted), longest),
+        _shortened(_marked(label, is_planted), longest),
         size=9.5,
         va="center",
         weight="bold" if is_planted else "normal",
         transform=axes.get_yaxis_transform(),
     )
-    # Across both panels: it must not widen the one that it begins in.
+    # The text extends across both panels and must not widen the first one.
     text.set_in_layout(False)
     return text
 
 
-def _marked(words: str, is_planted: bool) -> str:
-    return PLANTED + words if is_planted else words
+def _marked(label: str, is_planted: bool) -> str:
+    return PLANTED + label if is_planted else label
 
 
-def _shortened(words: str, longest: int) -> str:
-    return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
+def _shortened(label: str, longest: int) -> str:
+    return label if len(label) <= longest else label[: longest - 1].rstrip() + "…"
 
 
 def _groups(visits: int) -> np.ndarray:
-    """The column of each visit: its own, or shared with its neighbours so that ``MOST_COLUMNS`` do."""
+    """Return the column of each visit; consecutive visits share one if there are more than ``MOST_COLUMNS``."""
     size = -(-visits // MOST_COLUMNS)
     return np.arange(visits) // size
 
 
 def _subject_caption(visits: int, columns: int, deepest: float) -> str:
-    each = "visit" if columns == visits else f"group of {-(-visits // MOST_COLUMNS)} neighbouring visits"
+    each = "visit" if columns == visits else f"group of {-(-visits // MOST_COLUMNS)} consecutive visits"
     return (
-        f"Above: the log-odds of the event after each {each}, from it and the visits before. Below: what each code "
-        "adds to the log-odds after the last visit, by integrated gradients, at the visits that record it; orange "
-        f"raises, blue lowers, the deepest cell is {format_number(deepest)}; on the right the sum. Columns stand "
-        f"at equal "
-        "distances, whatever the time between them; days count from the first visit that the model reads."
+        f"Above: the log-odds of the event after each {each}, from this and all earlier visits. Below: the attribution "
+        "of each code to the log-odds after the last visit, by integrated gradients, at the visits that record it. "
+        f"Orange raises and blue lowers the log-odds; the deepest cell is {format_number(deepest)}; the sum is on the "
+        "right. Columns have equal distances, whatever the time between them; days count from the first visit that "
+        "the model reads."
     )
 
 

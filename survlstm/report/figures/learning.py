@@ -1,4 +1,4 @@
-"""History → the loss and the validation C-index by epoch."""
+"""Learning curves: loss and validation C-index by epoch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from survlstm.training.history import History
 
 
 def draw_learning(history: History) -> list[DrawnFigure]:
-    """Two figures, or none where no epoch was finished."""
+    """Draw the loss and the validation C-index by epoch.
+
+    Args:
+        history: Epochs of the training.
+
+    Returns:
+        Two figures; none if no epoch was finished.
+    """
     if not history.epochs:
         return []
-    return [_draw_loss(history), _draw_c_td(history)]
+    return [_draw_loss(history), _draw_c_index(history)]
 
 
 def _draw_loss(history: History) -> DrawnFigure:
@@ -26,42 +33,45 @@ def _draw_loss(history: History) -> DrawnFigure:
     axes.set_ylabel("loss (nats per subject)")
     _finish(axes, history)
     legend_above(figure, axes, 3)
-    first, last, kept = history.epochs[0], history.epochs[-1], history.best
-    said = f"Best at epoch {kept.epoch} with validation loss {format_number(kept.val_loss)}. "
+    first, last, best = history.epochs[0], history.epochs[-1], history.best
+    best_loss = f"The best epoch is {best.epoch} with validation loss {format_number(best.val_loss)}. "
     return DrawnFigure(
         name="loss",
         title="Loss by epoch",
         alt=(
             f"Training loss from {format_number(first.train_loss)} to {format_number(last.train_loss)}, "
-            f"validation loss from "
-            f"{format_number(first.val_loss)} to {format_number(last.val_loss)} in {len(history.epochs)} epochs."
+            f"validation loss from {format_number(first.val_loss)} to {format_number(last.val_loss)} in "
+            f"{len(history.epochs)} epochs."
         ),
         caption=(
-            f"Mean over subjects, lower is better. {said}The weights of the best epoch are the ones judged. Validation "
-            "loss that rises while training loss falls is overfitting; two flat lines have learned nothing."
+            f"Mean over subjects, lower is better. {best_loss}The weights of the best epoch are evaluated. A "
+            "validation loss that rises while the training loss falls shows overfitting; two flat lines show that "
+            "nothing was learned."
         ),
         figure=figure,
     )
 
 
-def _draw_c_td(history: History) -> DrawnFigure:
+def _draw_c_index(history: History) -> DrawnFigure:
     figure, axes = new_axes(290)
     values = [epoch.val_c_td for epoch in history.epochs]
     _line(axes, history, values, (ORANGE, (0, (5, 2)), "s", "validation"))
     axes.axhline(0.5, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="random")
-    axes.set_ylabel("c_td")
+    axes.set_ylabel("C-index")
     _finish(axes, history)
     legend_above(figure, axes, 3)
-    kept, last = history.best, history.epochs[-1]
-    said = f"{format_number(kept.val_c_td)} at the best epoch. "
+    best, last = history.best, history.epochs[-1]
+    at_best = f"{format_number(best.val_c_td)} at the best epoch. "
     return DrawnFigure(
         name="validation_c_td",
-        title="Validation c_td by epoch",
-        alt=f"Validation c_td from {format_number(values[0])} to {format_number(values[-1])}, {said}".rstrip(", "),
+        title="Validation C-index by epoch",
+        alt=f"Validation C-index from {format_number(values[0])} to {format_number(values[-1])}, {at_best}".rstrip(
+            ", "
+        ),
         caption=(
-            f"Ranking of the validation subjects, higher is better: {said}The epoch is chosen on validation subjects, "
-            "so this figure flatters a little; the summary's comes from subjects that chose nothing. Learning rate at "
-            f"the end: {format_short(last.lr)}."
+            f"Ranking of the validation subjects, higher is better: {at_best}The epoch is chosen on these subjects, so "
+            "that their C-index is slightly optimistic; the metrics above come from subjects on whom nothing was "
+            f"chosen. Learning rate at the end: {format_short(last.lr)}."
         ),
         figure=figure,
     )

@@ -1,4 +1,4 @@
-"""Predicted survival → the curves of single subjects, and the spread of risk groups."""
+"""Predicted survival curves of single subjects and of risk groups."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from survlstm.report.figures.canvas import (
 )
 from survlstm.report.formatting import format_number, format_time
 
-# More lines than these can't be told apart on one figure.
+# More lines than this cannot be told apart in one figure.
 MOST_LINES = 8
 MOST_MARKERS = 12
-# An axis of S shows so much below 1, or all: else curves of a low risk would be one line at the top.
-ROOMS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+# Heights of the axis of S below 1. The smallest one that fits is taken, because curves of low risks would otherwise
+# merge into one line at the top; if none fits, the axis begins at 0.
+HEIGHTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 STARTS = {"visits": "at the last visit read", "days": "at the landmark"}
 UNITS = {"visits": "visits after the last one read", "days": "days after the landmark"}
 
 
 class _Look(NamedTuple):
-    """No two lines share dashes, marker and filling: without colours they differ too."""
+    """Look of a line. No two lines share dashes, marker and filling, so that they differ without colours as well."""
 
     colour: str
     dashes: str | tuple[float, tuple[float, ...]]
@@ -56,10 +57,18 @@ LOOKS = (
 
 @dataclass(frozen=True)
 class SubjectCurve:
-    """One subject's prediction: ``survival`` is S at the grid, ``at_horizons`` at the horizons that tables show.
+    """Prediction for one subject.
 
-    ``name`` is what a page may call the subject: no id. ``chosen_as`` is empty where the subject was asked for;
-    ``percentile`` counts 0 to 100 among the training subjects.
+    Attributes:
+        name: Name on the page, which is not the id.
+        chosen_as: Why the subject is shown; empty if it was requested.
+        risk: Probability of the event by the end of the grid.
+        percentile: Percentile of the risk among the training subjects, 0 to 100.
+        visits: Number of visits read.
+        entries: Number of codes in them.
+        entries_unknown: Number of these codes that the vocabulary lacks.
+        at_horizons: Survival at the horizons of the table.
+        survival: Survival at the times of the grid.
     """
 
     name: str
@@ -75,7 +84,15 @@ class SubjectCurve:
 
 @dataclass(frozen=True)
 class GroupCurve:
-    """Mean S of a risk group at the grid, and the middle 80 % of its subjects from ``low`` to ``high``."""
+    """Predictions for a risk group.
+
+    Attributes:
+        name: Name of the group.
+        subjects: Number of subjects.
+        mean: Mean survival at the times of the grid.
+        low: 10 % quantile of the survival of its subjects.
+        high: 90 % quantile.
+    """
 
     name: str
     subjects: int
@@ -86,46 +103,67 @@ class GroupCurve:
 
 @dataclass(frozen=True)
 class TimeGrid:
-    """The grid of the curves, 0 not among its times, and what it counts."""
+    """Times of the curves.
+
+    Attributes:
+        grid: The times, without 0.
+        unit: Unit of the times.
+    """
 
     grid: Float64[np.ndarray, " horizon"]
     unit: Literal["visits", "days"]
 
     @property
     def last(self) -> float:
-        """Where the curves end."""
+        """End of the curves."""
         return float(self.grid[-1])
 
 
 def draw_subjects(subjects: Sequence[SubjectCurve], times: TimeGrid) -> list[DrawnFigure]:
-    """S(t) of the subjects, the lowest risk first; a figure for each ``MOST_LINES`` of them."""
+    """Draw the survival curves of subjects, the lowest risk first.
+
+    Args:
+        subjects: The subjects.
+        times: Times of the curves.
+
+    Returns:
+        One figure for every ``MOST_LINES`` subjects.
+    """
     ordered = sorted(subjects, key=lambda subject: subject.risk)
     parts = [ordered[start : start + MOST_LINES] for start in range(0, len(ordered), MOST_LINES)]
-    return [_draw_some(part, times, place, len(parts)) for place, part in enumerate(parts, start=1)]
+    return [_draw_part(part, times, number, len(parts)) for number, part in enumerate(parts, start=1)]
 
 
-def _draw_some(subjects: list[SubjectCurve], times: TimeGrid, place: int, places: int) -> DrawnFigure:
+def _draw_part(subjects: list[SubjectCurve], times: TimeGrid, number: int, parts: int) -> DrawnFigure:
     figure, axes = new_axes(300 + 17 * len(subjects))
     for look, subject in zip(LOOKS, subjects, strict=False):
         _line(axes, times, subject.survival, look, _legend_entry(subject))
     lowest = _axes(axes, times, min(float(subject.survival.min()) for subject in subjects))
     legend_above(figure, axes, 1)
-    said = "; ".join(f"{subject.name} {format_number(float(subject.survival[-1]), 2)}" for subject in subjects)
-    what = "Survival of one subject" if len(subjects) == 1 else f"Survival of {len(subjects)} subjects"
+    values = "; ".join(f"{subject.name} {format_number(float(subject.survival[-1]), 2)}" for subject in subjects)
+    title = "Survival of one subject" if len(subjects) == 1 else f"Survival of {len(subjects)} subjects"
     return DrawnFigure(
-        name="survival_subjects" if place == 1 else f"survival_subjects_{place}",
-        title=what + (f", {place} of {places}" if places > 1 else ""),
-        alt=f"Predicted probability of no event by {format_time(times.last, times.unit)}: {said}.",
+        name="survival_subjects" if number == 1 else f"survival_subjects_{number}",
+        title=title + (f", {number} of {parts}" if parts > 1 else ""),
+        alt=f"Predicted probability of no event by {format_time(times.last, times.unit)}: {values}.",
         caption=(
-            "Each curve is predicted from what is known of one subject, and starts at 1 "
-            f"{STARTS[times.unit]}. The lowest risk stands first.{_cut(lowest)}"
+            "Each curve is predicted from what is known of one subject and starts at 1 "
+            f"{STARTS[times.unit]}. The lowest risk comes first.{_axis_note(lowest)}"
         ),
         figure=figure,
     )
 
 
 def draw_risk_groups(groups: Sequence[GroupCurve], times: TimeGrid) -> DrawnFigure:
-    """The mean curve of every group that has a subject, and the band that holds the middle 80 % of them."""
+    """Draw the mean curve of every group with subjects, and the band of the middle 80 % of them.
+
+    Args:
+        groups: The groups.
+        times: Times of the curves.
+
+    Returns:
+        The figure.
+    """
     figure, axes = new_axes(340)
     drawn = [(look, group) for look, group in zip(LOOKS, groups, strict=False) if group.subjects]
     for look, group in drawn:
@@ -137,7 +175,7 @@ def draw_risk_groups(groups: Sequence[GroupCurve], times: TimeGrid) -> DrawnFigu
             axes.plot([0, *times.grid], edge, color=look.colour, linestyle=look.dashes, linewidth=0.7)
     lowest = _axes(axes, times, min(float(group.low.min()) for _, group in drawn))
     legend_above(figure, axes, 1)
-    said = "; ".join(
+    values = "; ".join(
         f"{group.name} {format_number(float(group.mean[-1]), 2)} "
         f"({format_number(float(group.low[-1]), 2)} to {format_number(float(group.high[-1]), 2)})"
         for _, group in drawn
@@ -147,13 +185,12 @@ def draw_risk_groups(groups: Sequence[GroupCurve], times: TimeGrid) -> DrawnFigu
         name="survival_groups",
         title="Survival by risk group",
         alt=f"Mean predicted probability of no event by {format_time(times.last, times.unit)}, "
-        f"and its middle 80 %: {said}.",
+        f"and its middle 80 %: {values}.",
         caption=(
-            "Groups are thirds of the training distribution of risk, so they need not be equally large here. Mean of "
-            "the predicted curves; the band, between thin lines, holds the middle 80 % of the group's subjects (10 % "
-            "lie below it, 10 % above): the spread of predictions, not the certainty of a mean."
-            + (f" Nobody is in: {', '.join(missing)}." if missing else "")
-            + _cut(lowest)
+            "Groups are thirds of the training distribution of risk, so that their sizes can differ here. The line is "
+            "the mean of the predicted curves; the band, between thin lines, contains the middle 80 % of the subjects "
+            "of the group (10 % lie below it, 10 % above). It shows the spread of predictions, not the uncertainty of "
+            "the mean." + (f" Groups without a subject: {', '.join(missing)}." if missing else "") + _axis_note(lowest)
         ),
         figure=figure,
     )
@@ -183,8 +220,8 @@ def _from_0(survival: np.ndarray) -> np.ndarray:
 
 
 def _axes(axes: Axes, times: TimeGrid, lowest: float) -> float:
-    """The scales; returns where the one of S begins."""
-    begins = next((1 - room for room in ROOMS if 1 - lowest <= 0.95 * room), 0.0)
+    """Set the scales and return the start of the axis of S."""
+    begins = next((1 - height for height in HEIGHTS if 1 - lowest <= 0.95 * height), 0.0)
     top = 1 + 0.03 * (1 - begins)
     axes.set(xlim=(0, times.last * 1.02), ylim=(begins, top), ylabel="probability of no event")
     axes.set_xlabel(UNITS[times.unit])
@@ -193,5 +230,5 @@ def _axes(axes: Axes, times: TimeGrid, lowest: float) -> float:
     return begins
 
 
-def _cut(begins: float) -> str:
+def _axis_note(begins: float) -> str:
     return f" The axis begins at {begins:g}, not at 0." if begins > 0 else ""

@@ -34,7 +34,7 @@ def test_counts_so_far_are_those_of_the_subject_up_to_the_visit(tensors):
 def test_a_row_of_a_visit_has_its_own_codes(tensors):
     rows = rows_at_visits(tensors)
     np.testing.assert_array_equal(
-        np.expm1(rows.bag.toarray()).round(12),
+        np.expm1(rows.code_counts.toarray()).round(12),
         [[0, 0, 2, 1, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 1, 0], [0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 2]],
     )
     np.testing.assert_allclose(rows.numbers[1], [5, 6, 7, 8, 9, np.log(4), np.log(2), np.log(2)])
@@ -43,7 +43,9 @@ def test_a_row_of_a_visit_has_its_own_codes(tensors):
 
 def test_a_row_of_a_landmark_has_the_codes_of_every_visit_up_to_it_and_of_none_behind(tensors):
     rows = rows_at_landmark(tensors, np.array([1, 0]), np.array([4, 1]))
-    np.testing.assert_array_equal(np.expm1(rows.bag.toarray()).round(12), [[0, 0, 0, 0, 0, 3], [0, 0, 2, 2, 0, 0]])
+    np.testing.assert_array_equal(
+        np.expm1(rows.code_counts.toarray()).round(12), [[0, 0, 0, 0, 0, 3], [0, 0, 2, 2, 0, 0]]
+    )
     np.testing.assert_allclose(rows.numbers, rows_at_visits(tensors).numbers[[4, 1]])
 
 
@@ -63,9 +65,9 @@ def test_the_scale_is_fitted_to_the_rows_given(tensors, monkeypatch):
 
 def test_a_number_that_never_varies_in_training_is_zero_everywhere(tensors):
     rows = rows_at_visits(tensors)
-    constant = CountRows(np.full((5, 1), 0.1), rows.bag)
+    constant = CountRows(np.full((5, 1), 0.1), rows.code_counts)
     scale = fit_scale(constant)
-    assert scale.design(CountRows(np.full((5, 1), 7.0), rows.bag))[:, [0]].nnz == 0
+    assert scale.design(CountRows(np.full((5, 1), 7.0), rows.code_counts))[:, [0]].nnz == 0
 
 
 def test_the_training_rows_alone_decide():
@@ -74,4 +76,4 @@ def test_the_training_rows_alone_decide():
     rows = rows_at_landmark(tensors, subject, tensors.visit_offsets[subject])
     scale = fit_scale(rows)
     assert scale.design(rows).shape == (len(subject), 8 + len(scale.kept))
-    assert (rows.bag[:, scale.kept].count_nonzero(axis=0) >= code_counts.MIN_ROWS).all()
+    assert (rows.code_counts[:, scale.kept].count_nonzero(axis=0) >= code_counts.MIN_ROWS).all()

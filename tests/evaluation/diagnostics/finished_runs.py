@@ -10,7 +10,9 @@ from survlstm.data.prepare import CohortFlow
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.diagnostics import DiagnosticContext, run_diagnostics
 from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Interval, LandmarkResult, StepRow
+from survlstm.runs.evaluation_settings import evaluation_settings, run_settings
 from survlstm.training.history import Epoch, History
+from tests.evaluated_runs import evaluated_run
 from tests.tensors import flat_tensors
 
 GUIDE_1000 = ("experiment=guide_1000",)
@@ -83,22 +85,25 @@ def landmark_of(name="visit 5", *, horizons=(1.0, 5.0), unsupported=(), after=(9
     return LandmarkResult(name, unit, 100, 60, 8.0, 40.0, horizons, counts, counts, unsupported, (), (), ())
 
 
-def facts_of(*words, **parts):
-    made = {
-        "config": config_of(*(words or GUIDE_1000)),
+def context_of(*words, **parts):
+    config = config_of(*(words or GUIDE_1000))
+    values = {
         "history": history_of(np.r_[np.linspace(2.6, 2.2, 8), np.linspace(2.21, 2.33, 10)]),
         "flow": flow_of(**DRAWN),
         "tensors": tensors_of(),
         "vocabulary": Vocabulary(("[PAD]", "[UNK]", "A", "B")),
         "summary": verdict_of(landmarks=(landmark_of(),)),
-        "sanity_checks": (),
     }
-    return DiagnosticContext(**(made | parts))
+    return DiagnosticContext(
+        evaluated_run(**(values | parts)),
+        run_settings(config),
+        evaluation_settings(config.evaluation, seed=config.seed),
+    )
 
 
-def found(check, facts, *words):
+def found(check, context, *words):
     """One check's finding; its advice composes with the words that the run was started by."""
-    (finding,) = (one for one in run_diagnostics(facts) if one.check == check)
+    (finding,) = (one for one in run_diagnostics(context) if one.check == check)
     for said in finding.advice:
         if "=" in said:
             config_of(*(words or GUIDE_1000), *said.split())

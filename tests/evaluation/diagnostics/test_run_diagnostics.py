@@ -1,16 +1,16 @@
-"""check_health on values made by hand: all checks of a run."""
+"""run_diagnostics on values made by hand: all checks of a run."""
 
 from survlstm.evaluation.diagnostics import CHECKS, run_diagnostics
 from survlstm.evaluation.results import Finding
-from tests.evaluation.diagnostics.finished_runs import facts_of
+from tests.evaluation.diagnostics.finished_runs import context_of
 
 
 def test_a_healthy_run_of_the_guide_warns_of_nothing():
-    canary = Finding("canary", "ok", "It lives.", "figures")
-    findings = run_diagnostics(facts_of(sanity_checks=(canary,)))
+    sanity_check = Finding("sanity check", "ok", "It passes.", "numbers")
+    findings = run_diagnostics(context_of(), sanity_checks=(sanity_check,))
     assert {one.level for one in findings} == {"ok"}
     assert len(findings) == len(CHECKS) + 1
-    assert findings[-1] == canary
+    assert findings[-1] == sanity_check
     assert len({one.check for one in findings}) == len(findings)
     for one in findings:
         assert one.finding.endswith(".")
@@ -19,6 +19,6 @@ def test_a_healthy_run_of_the_guide_warns_of_nothing():
 
 
 def test_where_nothing_was_trained_training_is_not_spoken_of():
-    findings = run_diagnostics(facts_of(history=None))
+    findings = run_diagnostics(context_of(history=None))
     assert len(findings) == len(CHECKS) - 7
     assert not {"validation loss", "model size", "C-index on validation"} & {one.check for one in findings}

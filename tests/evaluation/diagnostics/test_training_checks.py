@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from survlstm.evaluation.diagnostics.training_checks import mann_kendall_z, non_finite_loss
+from survlstm.runs.evaluation_settings import run_settings
 from survlstm.utils.errors import TrainingError
 from tests.evaluation.diagnostics.finished_runs import (
     GUIDE_106,
     GUIDE_1000,
     assert_finding,
     config_of,
-    facts_of,
+    context_of,
     found,
     guides_own_story,
     history_of,
@@ -25,14 +26,14 @@ from tests.evaluation.diagnostics.finished_runs import (
 def test_a_falling_validation_c_index(seed):
     noise = np.random.default_rng(seed).normal(0, 0.01, 20)
     falling = history_of(np.linspace(2.5, 2.2, 20), c_td=np.linspace(0.62, 0.48, 20) + noise)
-    finding = found("validation C-index over epochs", facts_of(history=falling))
-    assert_finding(finding, "warning", "does not hold on subjects it has not seen", "42 validation events")
+    finding = found("validation C-index over epochs", context_of(history=falling))
+    assert_finding(finding, "warning", "does not hold for subjects that it has not seen", "42 validation events")
 
 
 def test_a_c_index_that_falls_below_one_half_is_the_wrong_way_round():
     falling = history_of(np.linspace(2.5, 2.2, 20), c_td=np.linspace(0.62, 0.30, 20))
-    finding = found("validation C-index over epochs", facts_of(history=falling))
-    assert_finding(finding, "warning", "fell below 0.5: the model learns a relationship that is the wrong way round")
+    finding = found("validation C-index over epochs", context_of(history=falling))
+    assert_finding(finding, "warning", "fell below 0.5: the model learns an inverted relationship")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -40,25 +41,25 @@ def test_wiggles_and_a_single_bad_end_are_no_trend(seed):
     c_td = 0.75 + np.random.default_rng(seed).normal(0, 0.02, 20)
     c_td[-1] = 0.5
     finding = found(
-        "validation C-index over epochs", facts_of(history=history_of(np.linspace(2.5, 2.2, 20), c_td=c_td))
+        "validation C-index over epochs", context_of(history=history_of(np.linspace(2.5, 2.2, 20), c_td=c_td))
     )
     assert_finding(finding, "ok", "did not fall")
 
 
 def test_a_fall_within_the_noise_of_few_events_is_no_warning():
     falling = history_of(np.linspace(2.5, 2.2, 20), c_td=np.linspace(0.62, 0.50, 20))
-    few = facts_of(history=falling, tensors=tensors_of(subjects=60))
+    few = context_of(history=falling, tensors=tensors_of(subjects=60))
     assert few.val_events == 6
-    assert_finding(found("validation C-index over epochs", few), "ok", "did not fall", "counts from 0.147 on")
-    assert found("validation C-index over epochs", facts_of(history=falling)).level == "warning"
+    assert_finding(found("validation C-index over epochs", few), "ok", "did not fall", "counts from 0.147")
+    assert found("validation C-index over epochs", context_of(history=falling)).level == "warning"
 
 
 def test_a_trend_needs_epochs_and_something_to_learn():
     falling = history_of(np.linspace(2.5, 2.2, 20), c_td=np.linspace(0.9, 0.4, 20))
-    random = facts_of(*GUIDE_1000, "outcome=random", history=falling)
-    assert_finding(found("validation C-index over epochs", random), "ok", "wanders about 0.5")
+    random = context_of(*GUIDE_1000, "outcome=random", history=falling)
+    assert_finding(found("validation C-index over epochs", random), "ok", "varies about 0.5")
     short = history_of([2.5, 2.4, 2.3], c_td=[0.8, 0.6, 0.4])
-    assert_finding(found("validation C-index over epochs", facts_of(history=short)), "ok", "A trend needs 6 epochs")
+    assert_finding(found("validation C-index over epochs", context_of(history=short)), "ok", "A trend needs 6 epochs")
 
 
 def test_mann_kendall_worked_by_hand():
@@ -68,7 +69,9 @@ def test_mann_kendall_worked_by_hand():
 
 
 def test_the_guides_own_story_is_overfitting():
-    finding = found("validation loss", facts_of(*GUIDE_106, history=guides_own_story("all 50 epochs done")), *GUIDE_106)
+    finding = found(
+        "validation loss", context_of(*GUIDE_106, history=guides_own_story("all 50 epochs done")), *GUIDE_106
+    )
     advice = (
         "model.dropout=0.5",
         "optimizer.weight_decay=0.001",
@@ -77,37 +80,37 @@ def test_the_guides_own_story_is_overfitting():
     )
     assert_finding(finding, "warning", "Overfitting: the training loss fell while the validation loss rose", "", advice)
     assert "for 36 epochs" in finding.finding
-    assert "The weights of epoch 14 are the ones kept" in finding.finding
+    assert "The weights of epoch 14 were kept" in finding.finding
     assert "epoch 14: validation loss 2.550" in finding.evidence
     assert "epoch 50: validation loss 5.000, training loss 0.570" in finding.evidence
 
 
 def test_overfitting_that_early_stopping_ended_is_a_note():
-    finding = found("validation loss", facts_of(history=guides_own_story("early stopping after 50 epochs")))
+    finding = found("validation loss", context_of(history=guides_own_story("early stopping after 50 epochs")))
     assert_finding(finding, "note", "Early stopping ended overfitting", "validation loss 5.000")
     assert "The weights of epoch 14" in finding.finding
 
 
 def test_a_loss_that_jumps_at_the_very_end_is_no_divergence():
     history = history_of([2.6, 2.4, 2.2, 2.25, 2.2, 2.26, 4.0], stopped="all 7 epochs done")
-    assert_finding(found("validation loss", facts_of(history=history)), "ok", "has not risen")
+    assert_finding(found("validation loss", context_of(history=history)), "ok", "has not risen")
 
 
 def test_losses_that_rise_together_are_instability():
     val_loss = [2.6, 2.4, 2.2, 3.0, 3.5, 4.0]
     history = history_of(val_loss, train_loss=val_loss, stopped="all 6 epochs done")
-    finding = found("validation loss", facts_of(history=history))
+    finding = found("validation loss", context_of(history=history))
     assert_finding(finding, "warning", "Instability", "", ("optimizer.lr=0.0001", "trainer.grad_clip=0.5"))
 
 
 def test_a_loss_that_is_not_finite():
     error = TrainingError("the training loss must be finite; found nan in epoch 3")
-    finding = non_finite_loss(error, config_of(*GUIDE_1000), history_of([2.5, 2.4]))
+    finding = non_finite_loss(error, run_settings(config_of(*GUIDE_1000)), history_of([2.5, 2.4]))
     assert finding.check == "finite losses and gradients"
     assert_finding(finding, "failure", "not finite", "found nan in epoch 3; 2 epochs before that; last epoch 2")
     assert finding.advice == ("optimizer.lr=0.0001", "trainer.grad_clip=0.5")
     config_of(*GUIDE_1000, *finding.advice)
-    unclipped = non_finite_loss(error, config_of(*GUIDE_1000, "trainer.grad_clip=null"), None)
+    unclipped = non_finite_loss(error, run_settings(config_of(*GUIDE_1000, "trainer.grad_clip=null")), None)
     assert "trainer.grad_clip=1" in unclipped.advice
     assert "0 epochs before that" in unclipped.evidence
 
@@ -124,7 +127,7 @@ def test_gradients(worst, level, words):
     norms = np.ones(8)
     norms[3] = worst
     finding = found(
-        "finite losses and gradients", facts_of(history=history_of(np.linspace(2.5, 2, 8), grad_norm=norms))
+        "finite losses and gradients", context_of(history=history_of(np.linspace(2.5, 2, 8), grad_norm=norms))
     )
     assert_finding(finding, level, words, "median 1")
 
@@ -133,20 +136,20 @@ def test_gradients(worst, level, words):
     ("per_subject", "level"), [(1400.0, "ok"), (3600.0, "ok"), (5000.0, "warning"), (13_647.0, "warning")]
 )
 def test_parameters_for_each_training_subject(per_subject, level):
-    history = replace(facts_of().history, parameters_per_subject=per_subject)
-    finding = found("model size", facts_of(*GUIDE_106, history=history), *GUIDE_106)
+    history = replace(context_of().run.history, parameters_per_subject=per_subject)
+    finding = found("model size", context_of(*GUIDE_106, history=history), *GUIDE_106)
     assert_finding(finding, level, "proportion" if level == "ok" else "too large", f"{per_subject:,.0f} for each")
     assert finding.advice == (() if level == "ok" else ("model=lstm_small", "data=cohort_1000"))
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(2.0, "ok"), (900.0, "ok"), (1000.0, "warning")])
 def test_slow_epochs(seconds, level):
-    finding = found("seconds an epoch", facts_of(history=history_of([2.5, 2.4, 2.3], seconds=seconds)))
+    finding = found("seconds an epoch", context_of(history=history_of([2.5, 2.4, 2.3], seconds=seconds)))
     assert_finding(finding, level, "15 minutes", "3 epochs")
     assert finding.advice == (() if level == "ok" else ("trainer.batch_size=128", "model.num_layers=1"))
 
 
 def test_a_last_epoch_that_is_the_best():
-    finding = found("enough epochs", facts_of(history=history_of([2.5, 2.4, 2.3], stopped="all 3 epochs done")))
+    finding = found("enough epochs", context_of(history=history_of([2.5, 2.4, 2.3], stopped="all 3 epochs done")))
     assert_finding(finding, "note", "still improving", "best epoch 3 of 3; all 3 epochs done", ("trainer.epochs=200",))
-    assert found("enough epochs", facts_of(history=history_of([2.5, 2.3, 2.4]))).level == "ok"
+    assert found("enough epochs", context_of(history=history_of([2.5, 2.3, 2.4]))).level == "ok"
