@@ -1,4 +1,4 @@
-"""When the records of a cohort end → what is worth a note about their dates; no prediction depends on it."""
+"""Notes about implausible dates of a cohort; no prediction depends on them."""
 
 from __future__ import annotations
 
@@ -9,75 +9,80 @@ import numpy as np
 
 from survlstm.data.visits import Visits
 
-# Nobody's record is longer: one of its dates is wrong.
+# No record is longer than a life: if one is, a date in it is wrong.
 LONGEST_RECORD_YEARS = 120
 _YEAR_DAYS = 365.25
-# Of fewer subjects the end of the data can't be told from the end of one of them.
+# With fewer subjects the end of the data cannot be distinguished from the end of a single record.
 FEWEST_SUBJECTS = 20
 
 
 class RecordEndDays:
-    """How many records end on each day: that of a subject's last visit, or of its death where that is later.
+    """Number of records that end on each day, the day of the last visit or of the death, whichever is later.
 
-    The data's last day is the one by which all but 1 % of the records end, at least one of them left out, so that one
-    wrong date does not move it. Records that end more than a year after it, and further than the middle half of the
-    records are apart, are called late. Where dates were shifted subject by subject for de-identification the records
-    end all over a century, and none is late.
+    The last day of the data is the day by which all records end except the last 1 %, and except at least one, so that
+    one wrong date does not move it. A record is late if it ends after that day by more than a year and by more than the
+    interquartile range of all ends. If dates were shifted subject by subject for de-identification, the records end
+    throughout a century, the interquartile range is long, and no record is late.
     """
 
     def __init__(self) -> None:
         self._days: Counter[int] = Counter()
 
     def add(self, ends: np.ndarray) -> None:
-        """Count the records that end at ``ends``, datetime64 [subject]; NaT for one without visits."""
+        """Count the records that end at ``ends``, datetime64, shape (subject,); NaT is not counted."""
         days, numbers = np.unique(ends[~np.isnat(ends)].astype("datetime64[D]").astype(np.int64), return_counts=True)
         self._days.update(dict(zip(days.tolist(), numbers.tolist(), strict=True)))
 
     @property
     def late(self) -> int:
-        """How many records end long after the data's last day."""
-        days, number = np.array(sorted(self._days)), self._days.total()
-        if number < FEWEST_SUBJECTS:
+        """Number of late records, see the class; 0 for fewer than ``FEWEST_SUBJECTS`` records."""
+        days, records = np.array(sorted(self._days)), self._days.total()
+        if records < FEWEST_SUBJECTS:
             return 0
         total = np.cumsum([self._days[day] for day in days.tolist()])
 
         def day_of(rank: int) -> int:
             return int(days[np.searchsorted(total, rank + 1)])
 
-        middle_half = day_of(3 * number // 4) - day_of(number // 4)
-        last = day_of(number - 1 - max(1, number // 100)) + max(_YEAR_DAYS, middle_half)
+        middle_half = day_of(3 * records // 4) - day_of(records // 4)
+        last = day_of(records - 1 - max(1, records // 100)) + max(_YEAR_DAYS, middle_half)
         return sum(self._days[day] for day in days.tolist() if day > last)
 
     def after(self, time: np.datetime64) -> int:
-        """How many records end after the day of ``time``."""
+        """Return the number of records that end after the day of ``time``."""
         day = int(time.astype("datetime64[D]").astype(np.int64))
         return sum(number for end, number in self._days.items() if end > day)
 
     def notes(self, *, as_of: np.datetime64 | None, is_landmark: bool) -> tuple[str, ...]:
-        """Say what is odd about the dates. Today's date decides on these sentences, and on nothing else."""
-        said = []
-        # A day more: somewhere it is tomorrow already.
+        """Return sentences about implausible dates. Nothing else in a prediction depends on today's date.
+
+        Args:
+            as_of: prediction time; None if every entry is read.
+            is_landmark: True on the landmark clock, where ``as_of`` decides whether the landmark is reached.
+        """
+        notes = []
+        # One day more than today in UTC, because other time zones are ahead of UTC.
         tomorrow = np.datetime64(datetime.datetime.now(datetime.UTC).date(), "D") + np.timedelta64(1, "D")
         if after := self.after(tomorrow):
-            said.append(
+            notes.append(
                 f"the data reach past today: {after:,} of {self._days.total():,} records end after it. Dates may have "
-                "been shifted for de-identification, or be wrong; every entry is read where no as_of is set"
+                "been shifted for de-identification, or be wrong; every entry is read unless as_of is set"
             )
         if late := self.late:
-            said.append(
+            notes.append(
                 f"{late:,} of {self._days.total():,} records end more than a year after the last day of the others: a "
-                "date of theirs may be wrong. Look at history_end, and mend the dates or set as_of"
+                "date in them may be wrong. Check history_end, and correct the dates or set as_of"
             )
         if is_landmark and as_of is not None and as_of > tomorrow and not self.after(as_of - np.timedelta64(1, "D")):
-            said.append(
-                "as_of lies in the future and after every record: a subject without an entry up to it counts as known "
-                "to have had none"
+            notes.append(
+                "as_of lies in the future and after every record: a subject counts as known to have no further entry "
+                "up to then"
             )
-        return tuple(said)
+        return tuple(notes)
 
 
 def record_end_times(visits: Visits) -> np.ndarray:
-    """datetime64[s] [subject]: the last visit or the day of death, whichever is later; NaT where there is neither."""
+    """Return each subject's last visit or day of death, whichever is later, as datetime64[s]; NaT without either."""
     ends = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
     some = visits.visits_per_subject > 0
     ends[some] = visits.visit_time[visits.visit_offsets[1:][some] - 1]
@@ -85,9 +90,13 @@ def record_end_times(visits: Visits) -> np.ndarray:
 
 
 def spans_more_than_a_life(visits: Visits) -> np.ndarray:
-    """bool [subject]: visits lie further apart than a life is long; those on the day of birth are not looked at."""
+    """Return for each subject whether its visits lie more than ``LONGEST_RECORD_YEARS`` apart.
+
+    Visits on the day of birth or before are not counted.
+    """
     owner = visits.visit_subject
-    # Facts that hold from birth on are often dated to it. A comparison with NaT is false.
+    # Facts that hold from birth on are often dated to the day of birth. A comparison with NaT is False, so that without
+    # a date of birth every visit counts.
     later = ~(visits.visit_time < visits.subjects.birth[owner] + np.timedelta64(1, "D"))
     first = np.full(len(visits.subjects), np.iinfo(np.int64).max)
     last = np.full(len(visits.subjects), np.iinfo(np.int64).min)

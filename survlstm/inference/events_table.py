@@ -1,4 +1,4 @@
-"""A pandas table of events with MEDS columns → Events, every row read, told or refused."""
+"""Read and check a pandas table of events with the columns of MEDS."""
 
 from __future__ import annotations
 
@@ -21,44 +21,66 @@ from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import SourceError
 
 REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounter_id")
-# Names of columns that a message may show: those of MEDS and of Synthea. Any other may be a patient's data, as where a
-# table was read without its header.
+# Column names that a message may show: those of MEDS and of Synthea. Any other may be patient data, for example if the
+# table was read with its first row as the header.
 SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "unit", "codes", "birth", "table"} | SYNTHEA_COLUMNS)
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
-# Texts of one column share one width in memory, so that the longest sets the room for all.
+# NumPy stores the texts of an array at the width of the longest one, so that one long text would fill the memory.
 LONGEST = {"subject_id": 200, "code": 1000}
 
 
 class EventsTable(NamedTuple):
-    """The events, and sentences about what of the table is not among them."""
+    """Events read from a table.
+
+    Attributes:
+        events: the entries with their subjects, codes and times.
+        notes: sentences about rows and columns that were not read.
+    """
 
     events: Events
     notes: tuple[str, ...]
 
 
 def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> EventsTable:
-    """MEDS columns: subject_id, time, code, maybe numeric_value and encounter_id; others are told and passed over.
+    """Read a table of events with the columns of MEDS.
 
-    A time is a datetime64 (one with a zone is taken to UTC) or a text as in 2020-01-31T12:34:56; a day alone stands for
-    an entry of that day. With ``timezone`` times are then converted from UTC to that zone, as in training. Rows of code
-    MEDS_BIRTH and MEDS_DEATH give the day of birth and of death, also with a suffix as in MEDS_DEATH//HOSPITAL; a row
-    without a time is a static fact, left out and told. SourceError names the first row that can't be read.
+    Args:
+        table: one row per entry with these columns; others are left out with a note:
+
+            - subject_id: text or whole number;
+            - time: datetime64, or a text as in 2020-01-31T12:34:56. A time with a zone is converted to UTC. A day alone
+              is an entry dated to that day. A row without a time is a static fact and is left out with a note;
+            - code: text. A row with MEDS_BIRTH or MEDS_DEATH, also with a suffix as in MEDS_DEATH//HOSPITAL, gives the
+              day of birth or of death;
+            - numeric_value (optional): number or missing;
+            - encounter_id (optional): text, unique within a subject. Without this column the entries of one day make
+              one visit.
+        timezone: zone to which times are converted from UTC, as in training; None for UTC.
+
+    Raises:
+        SourceError: a column is missing, or a row cannot be read. The message holds the number of the first such row,
+            never its content.
+
+    Example:
+        >>> table = pd.DataFrame({"subject_id": ["a"], "time": ["2020-01-31"], "code": ["SNOMED/44054006"]})
+        >>> read_events_table(table).notes
+        ('no column encounter_id: entries of one day make one visit',)
     """
     table = _checked(table)
     time = _times(table["time"], "time")
     if timezone is not None:
-        # Midnight and NaT stay what they are: a day, and a static fact.
+        # A time at midnight stands for a day and is not converted; NaT, a static fact, is not either.
         time = to_local(time, timezone, is_timed=time.astype(np.int64) % DAY_SECONDS != 0)
     names, subject = _texts(table, "subject_id")
     code_names, code = _texts(table, "code")
     is_birth, is_death = (_is_kind(code_names, kind)[code] for kind in (BIRTH, DEATH))
     is_static = np.isnat(time) & ~is_birth & ~is_death
-    born = _days(time, subject, is_birth, subjects=len(names), what=BIRTH)
-    died = _days(time, subject, is_death, subjects=len(names), what=DEATH)
+    born = _days(time, subject, is_birth, subjects=len(names), kind=BIRTH)
+    died = _days(time, subject, is_death, subjects=len(names), kind=DEATH)
     kept = ~is_static & ~is_birth & ~is_death
     present, number = np.unique(code[kept], return_inverse=True)
     codes, number = code_names[present].astype(np.str_), number.astype(np.int32)
-    # An encounter_id is unique within a subject only.
+    # An encounter_id is unique only within a subject: the same id in two subjects names two encounters.
     encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
     events = Events(
         subjects=Subjects(names.astype(np.str_), born, died),
@@ -75,7 +97,7 @@ def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> Ev
 
 
 def _is_kind(names: np.ndarray, kind: str) -> Bool[np.ndarray, " name"]:
-    """Which codes are ``kind``, alone or with the suffix that MEDS allows."""
+    """Return which codes are ``kind``, alone or with the suffix that MEDS allows."""
     return np.array([name == kind or name.startswith(f"{kind}//") for name in names], dtype=bool)
 
 
@@ -84,32 +106,35 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         raise SourceError(f"events must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
-        found = list_known_names(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
+        present = list_known_names(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
         raise SourceError(
             f"events must have the columns {', '.join(REQUIRED)} (and may have {', '.join(OPTIONAL)}), as in MEDS; "
-            f"{', '.join(missing)} missing, found {found}. Rename the columns"
+            f"{', '.join(missing)} missing, found {present}. Rename the columns"
         )
     twice = [name for name in (*REQUIRED, *OPTIONAL) if list(table.columns).count(name) > 1]
     if twice:
-        raise SourceError(f"events must name each column once; {', '.join(twice)} stands there twice")
+        raise SourceError(f"events must name each column once; found {', '.join(twice)} more than once. Remove one")
     if not len(table):
         raise SourceError("events must hold at least one row; found none")
     return table
 
 
 def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
-    """Ids or codes as texts, sorted, each once, and which of them each row has; whole numbers have no decimal point."""
+    """Return the distinct ids or codes of a column as sorted texts, and the index of each row's text among them.
+
+    Whole numbers are written without a decimal point.
+    """
     column = table[name].astype(object)
     empty = column.isna() | (column.astype(str).str.strip() == "")
     _refuse(empty, f"events must have a {name} in every row")
-    # An id that is a number has been a float on its way, where another row had none.
+    # pandas turns whole numbers into floats if another row of the column is empty.
     is_float = column.map(lambda value: isinstance(value, float | np.floating))
     numbers = column.where(is_float, 0).astype(np.float64)
     _refuse((numbers % 1 != 0) | (numbers.abs() >= 2**53), f"events must have whole numbers or texts as {name}")
     column = column.where(~is_float, numbers.astype(np.int64))
-    found, number = _numbered(column.astype(str).str.strip())
-    order = np.argsort(found)
-    names, index = found[order], np.argsort(order)[number]
+    texts, number = _numbered(column.astype(str).str.strip())
+    order = np.argsort(texts)
+    names, index = texts[order], np.argsort(order)[number]
     unfit = np.array([len(text) > LONGEST[name] or not text.isprintable() for text in names], dtype=bool)
     _refuse(
         pd.Series(unfit[index]), f"events must have printable text of at most {LONGEST[name]:,} characters as {name}"
@@ -118,7 +143,7 @@ def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray
 
 
 def _times(column: pd.Series, name: str) -> np.ndarray:
-    """datetime64[s] in UTC, NaT where there is none; SourceError for what is no time."""
+    """Parse a column of times to datetime64[s] in UTC, NaT if missing; SourceError for text that is not a time."""
     if isinstance(column.dtype, pd.ArrowDtype) and pa.types.is_timestamp(column.dtype.pyarrow_dtype):
         column = pa.chunked_array(column.array.__arrow_array__()).to_pandas().set_axis(column.index)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -133,7 +158,7 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
         return times
     given = column.notna()
     texts = [value.isoformat() if hasattr(value, "isoformat") else str(value) for value in column[given]]
-    # No time holds other characters, and a half of a surrogate pair is no text to pyarrow.
+    # A time is ASCII. Other texts are replaced, because pyarrow rejects a text with half of a surrogate pair.
     texts = [text if text.isascii() else "no time" for text in texts]
     parsed = parse_times(blank_missing_values(pa.array(texts, pa.string()))[0])
     bad = pd.Series(False, index=column.index)
@@ -145,44 +170,49 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
 
 
 def _refuse(bad: pd.Series, must: str) -> None:
-    """SourceError with how many rows and the first: never what stands in them."""
+    """Raise SourceError if any row is bad, with their number and the first one, but never with their content."""
     rows = np.flatnonzero(bad.to_numpy())
     if len(rows):
         raise SourceError(
-            f"{must}; {len(rows)} of {len(bad)} rows have none that can be read, the first is row {rows[0] + 1}"
+            f"{must}; {len(rows)} of {len(bad)} rows have none that can be read, the first is row {rows[0] + 1}. "
+            "Correct or remove these rows"
         )
 
 
-def _days(time: np.ndarray, subject: np.ndarray, here: np.ndarray, *, subjects: int, what: str) -> np.ndarray:
-    """Midnight of each subject's day; NaT where there is none. SourceError where a subject has two days."""
-    here = here & ~np.isnat(time)
-    day = time[here].astype("datetime64[D]").astype("datetime64[s]").astype(np.int64)
+def _days(time: np.ndarray, subject: np.ndarray, is_kind: np.ndarray, *, subjects: int, kind: str) -> np.ndarray:
+    """Return midnight of each subject's day of birth or death, NaT without one.
+
+    Raises:
+        SourceError: a subject has two different days.
+    """
+    dated = is_kind & ~np.isnat(time)
+    day = time[dated].astype("datetime64[D]").astype("datetime64[s]").astype(np.int64)
     low, high = np.full(subjects, np.iinfo(np.int64).max), np.full(subjects, np.iinfo(np.int64).min)
-    np.minimum.at(low, subject[here], day)
-    np.maximum.at(high, subject[here], day)
+    np.minimum.at(low, subject[dated], day)
+    np.maximum.at(high, subject[dated], day)
     known = low <= high
     differ = int((low[known] != high[known]).sum())
     if differ:
-        raise SourceError(f"a subject must have one day of {what}; {differ} subjects have several. Remove all but one")
+        raise SourceError(f"a subject must have one day of {kind}; {differ} subjects have several. Remove all but one")
     return np.where(known, low, np.iinfo(np.int64).min).astype("datetime64[s]")
 
 
 def _encounters(table: pd.DataFrame) -> np.ndarray:
-    """A number for each encounter, -1 where none is named."""
+    """Return the index of each row's encounter, -1 for a row without an encounter."""
     if "encounter_id" not in table.columns:
         return np.full(len(table), -1, dtype=np.int32)
     column = table["encounter_id"]
-    # Words for "missing" are no encounter: entries of many subjects would meet in it.
+    # A word for a missing value is not an id; it would put unrelated entries into one encounter.
     named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *WORDS})
     _, number = _numbered(text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
     return number.astype(np.int32)
 
 
 def _numbered(texts: Iterable[str | None]) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
-    """The texts, each once, and the number of each row's; -1 for None.
+    """Return the distinct texts in order of appearance, and the index of each row's text; -1 for None.
 
-    Neither by pandas, whose tables of texts end each at its first NUL, so that two would be one, nor by pyarrow, which
-    takes no half of a surrogate pair.
+    ``pandas.factorize`` ends a text at its first NUL character and would treat different texts as one; pyarrow rejects
+    half of a surrogate pair.
     """
     numbers: dict[str, int] = {}
     index = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
@@ -201,7 +231,7 @@ def _notes(table: pd.DataFrame, static: int) -> list[str]:
     others = [str(name) for name in table.columns if name not in {*REQUIRED, *OPTIONAL}]
     notes = []
     if others:
-        notes.append(f"columns passed over: {list_known_names(others, SHOWN_COLUMNS)}")
+        notes.append(f"columns not read: {list_known_names(others, SHOWN_COLUMNS)}")
     if static:
         notes.append(f"{static} rows without a time are static facts, which the model does not read")
     if "encounter_id" not in table.columns:

@@ -270,7 +270,7 @@ class Predictor:
         readings = len(tensors.visit_time) * len(np.unique(tensors.code))
         if most_readings is not None and readings > most_readings:
             raise SourceError(
-                f"visits times codes of the record must be at most {most_readings:,} to be explained here; found "
+                f"the record's visits times its codes must be at most {most_readings:,} to be explained here; found "
                 f"{readings:,}. Send the latest years of the record only, or use survlstm explain"
             )
         occlusion = occlude(self.bundle.model, make_batches(tensors, self.bundle), 0)

@@ -1,4 +1,4 @@
-"""A pandas table of visits → Visits: for records that were grouped elsewhere."""
+"""Read and check a pandas table of visits, for records that were grouped into visits elsewhere."""
 
 from __future__ import annotations
 
@@ -17,20 +17,33 @@ REQUIRED = ("subject_id", "time", "codes")
 
 
 def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timezone: str | None = None) -> Visits:
-    """One row a visit: subject_id, time (of its last entry), codes (a list of texts), and maybe birth.
+    """Read a table of visits.
 
-    A visit dated to the day ended with it. Visits after ``as_of`` are not looked at. Codes that only a death brings are
-    left out. Visits at the same time are ordered by their codes, so that no order of rows shows through. A repeated
-    code counts as often as it stands there. ``timezone`` as in ``read_events_table``. SourceError names what can't be
-    read.
+    Visits are ordered by time, those at the same time by their codes, so that the order of the rows has no effect.
+    Codes that are entered only because a patient has died are left out, and so is a visit with no other code.
+
+    Args:
+        table: one row per visit with these columns:
+
+            - subject_id: as in ``read_events_table``;
+            - time: time of the last entry of the visit, as in ``read_events_table``. A visit dated to a day is known at
+              the end of that day;
+            - codes: a list of at least one text. A repeated code counts as often as it is listed;
+            - birth (optional): day of birth.
+        as_of: prediction time; later visits are left out. None to read every visit.
+        timezone: as in ``read_events_table``.
+
+    Raises:
+        SourceError: a column is missing, or a row cannot be read.
     """
     if not isinstance(table, pd.DataFrame):
         raise SourceError(f"visits must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
-        found = list_known_names(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
+        present = list_known_names(list(map(str, table.columns)), (*REQUIRED, *SHOWN_COLUMNS))
         raise SourceError(
-            f"visits must have the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing, found {found}"
+            f"visits must have the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing, found {present}. "
+            "Rename the columns"
         )
     bad = [
         number
@@ -38,8 +51,8 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
         if isinstance(codes, str) or not hasattr(codes, "__len__") or not len(codes)
     ]
     if bad or not len(table):
-        where = f"{len(bad)} of {len(table)} have none, the first is row {bad[0]}" if bad else "the table is empty"
-        raise SourceError(f"visits must have a list of at least one code each; {where}")
+        problem = f"{len(bad)} of {len(table)} have none, the first is row {bad[0]}" if bad else "the table is empty"
+        raise SourceError(f"visits must have a list of at least one code each; {problem}")
     visit_of = np.repeat(np.arange(len(table)), [len(codes) for codes in table["codes"]])
     rows = table.iloc[visit_of]
     entries = pd.DataFrame(
@@ -49,10 +62,12 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
             "code": [code for codes in table["codes"] for code in codes],
         }
     )
-    # One reading of ids, times and codes for both kinds of table.
+    # The same reader checks ids, times and codes of both kinds of table.
     events = read_events_table(entries, timezone=timezone).events
     if len(events) < len(entries):
-        raise SourceError("visits must have a time each, and no codes MEDS_BIRTH or MEDS_DEATH; give birth as a column")
+        raise SourceError(
+            "visits must have a time each, and no codes MEDS_BIRTH or MEDS_DEATH; give the day of birth in a column birth"
+        )
     time = known_times(events).latest.astype("datetime64[s]")
     is_read = ~is_death_code(events.codes)[events.code]
     if as_of is not None:
@@ -75,19 +90,20 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
 
 
 def _ranks(contents: list[tuple[str, ...]]) -> np.ndarray:
+    """Rank visits by their codes: fewer codes first, then in alphabetical order; visits with equal codes share a rank."""
     rank = {content: number for number, content in enumerate(sorted(set(contents), key=lambda each: (len(each), each)))}
     return np.array([rank[content] for content in contents])
 
 
 def _births(table: pd.DataFrame, subject_id: np.ndarray) -> np.ndarray:
-    """datetime64[s] [subject], NaT where no birth is given; SourceError where a subject has two."""
-    none = np.full(len(subject_id), np.datetime64("NaT"), dtype="datetime64[s]")
+    """Return the day of birth as datetime64[s] per subject, NaT if not given; SourceError if a subject has two."""
+    birth = np.full(len(subject_id), np.datetime64("NaT"), dtype="datetime64[s]")
     if "birth" not in table.columns:
-        return none
+        return birth
     given = table.loc[table["birth"].notna(), ["subject_id", "birth"]]
     if not len(given):
-        return none
+        return birth
     rows = given.rename(columns={"birth": "time"}).assign(code="MEDS_BIRTH")
     born = read_events_table(rows).events.subjects
-    none[np.searchsorted(subject_id, born.subject_id)] = born.birth
-    return none
+    birth[np.searchsorted(subject_id, born.subject_id)] = born.birth
+    return birth

@@ -1,4 +1,4 @@
-"""Tables of events as people have them: what is read, what is told, what is refused and with which words."""
+"""Tests of the reader of event tables: accepted spellings, notes, and refusals with their messages."""
 
 import datetime
 
@@ -87,7 +87,7 @@ def test_static_facts_and_strange_columns_are_told():
     events, notes = read_events_table(rows)
     assert len(events) == 2
     assert notes == (
-        "columns passed over: 1 name not shown here (1 text)",
+        "columns not read: 1 name not shown here (1 text)",
         "1 rows without a time are static facts, which the model does not read",
     )
 
@@ -129,7 +129,7 @@ def test_what_can_not_be_read_is_refused_with_a_sentence(rows, said):
 def test_a_column_named_twice_is_refused():
     rows = table()
     rows.insert(3, "time", "2020-01-01", allow_duplicates=True)
-    with pytest.raises(SourceError, match="name each column once; time stands there twice"):
+    with pytest.raises(SourceError, match="name each column once; found time more than once"):
         read_events_table(rows)
 
 
@@ -146,7 +146,7 @@ def test_a_table_without_its_header_is_not_quoted():
         read_events_table(rows)
     assert not [text for text in rows.columns if text in str(caught.value)]
     _, notes = read_events_table(table(secret="a", text_value="b"))
-    assert notes[0] == "columns passed over: text_value and 1 name not shown here (1 text)"
+    assert notes[0] == "columns not read: text_value and 1 name not shown here (1 text)"
     twice = table(secret="a")
     twice.insert(3, "secret", "b", allow_duplicates=True)
     assert "secret" not in "".join(read_events_table(twice).notes)
