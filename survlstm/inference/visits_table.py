@@ -91,8 +91,7 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
 
 
 def _ranks(contents: list[tuple[str, ...]]) -> np.ndarray:
-    """Rank visits by their codes: fewer codes first, then in alphabetical order; visits with equal codes share "
-    "a rank."""
+    """Rank visits by their codes: fewer codes first, then alphabetically; visits with equal codes share a rank."""
     rank = {content: number for number, content in enumerate(sorted(set(contents), key=lambda each: (len(each), each)))}
     return np.array([rank[content] for content in contents])
 
