@@ -30,7 +30,7 @@ def main(words: list[str]) -> None:
         if isinstance(found, str):
             print(f"{found}\n", flush=True)
             continue
-        _print_verdict(found["test"])
+        _print_evaluation(found["test"])
         print()
         raised = [finding for finding in found["diagnostics"] if finding["level"] in {"failure", "warning"}]
         for finding in raised:
@@ -38,9 +38,10 @@ def main(words: list[str]) -> None:
         print("\n" if raised else "", end="", flush=True)
 
 
-def _print_verdict(test: dict) -> None:
+def _print_evaluation(test: dict) -> None:
     print(f"{test['subjects']} test subjects, {test['events']} events. {test['lines'][0]}\n")
-    print("| | c_td | model has more | nll | model has less |\n|---|---|---|---|---|")
+    print("| | c_td | difference (model minus comparator) | nll | difference (comparator minus model) |")
+    print("|---|---|---|---|---|")
     for row in test["rows"]:
         differences = difference(row["c_td_difference"]), difference(row["nll_difference"], sign=-1)
         cells = row["name"], _estimate(row["c_td"]), differences[0], _estimate(row["nll"]), differences[1]

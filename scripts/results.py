@@ -30,9 +30,9 @@ COLUMNS = (
     "c_td",
     "95 % interval",
     "best baseline",
-    "model has more",
+    "difference to the best baseline",
     "oracle",
-    "of its excess",
+    "share of the oracle's excess",
     "nll",
     "covariate-free nll",
 )
