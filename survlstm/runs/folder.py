@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.files import is_locked
 from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import read_json
 from survlstm.utils.write_access import refuse_unwritable
+
+LOCK = ".lock"
 
 
 def holds_a_run(folder: Path) -> bool:
@@ -70,18 +72,17 @@ def read_run_record(folder: Path) -> RunRecord:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return RunRecord("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
-    if record.state == "running" and not is_locked(folder):
+    if record.state == "running" and not is_being_trained(folder):
         return record._replace(state="killed", sentence="its process was killed; survlstm train resume=RUN goes on")
     return record
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process trains in ``folder`` at this moment, here or, where the file system can tell, elsewhere."""
+def is_being_trained(folder: Path) -> bool:
+    """Return whether a process trains in ``folder`` now, on this machine or, if the file system can tell, on another.
+
+    False where that can't be known: no lock file, or a file system without locks.
+    """
     try:
-        with (folder / ".lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return is_locked(folder / LOCK)
     except OSError:
         return False
-    return False

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +15,12 @@ from survlstm.config.overrides import search_path
 from survlstm.config.schema import RunConfig
 from survlstm.config.training import MLflowConfig
 from survlstm.config.validation import validate_stored
-from survlstm.runs.folder import holds_a_run, is_finished
+from survlstm.runs.folder import LOCK, holds_a_run, is_finished
 from survlstm.training.checkpoint import LatestState, load_latest, remove_unfinished
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
 from survlstm.training.saved_state import check_state
 from survlstm.utils.errors import CheckpointError, ConfigError
+from survlstm.utils.files import file_lock
 from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import find_fault, read_yaml
 
@@ -47,6 +46,8 @@ SAME_RESULT = frozenset(
 )
 ROUNDING = frozenset({"trainer.device", "trainer.distributed", "trainer.micro_batch_size"})
 NOT_THERE = "(not there)"
+# Another process that only asks whether a folder is locked holds it for a moment; one that trains there does not go.
+LOCK_SECONDS = 0.7
 # Characters of a value in a sentence.
 MOST_SHOWN = 500
 
@@ -134,29 +135,20 @@ def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigD
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Make a run's folder, if it is missing, and hold it for this process alone until it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise ConfigError(
-            f"a run's folder must be one that can be written; {folder} is not: {error}. Give it back, or set another "
-            "output_dir"
-        ) from error
-    with lock:
-        # Whoever only asks whether it is held holds it for a moment.
-        for wait in (0.0, 0.2, 0.5):
-            time.sleep(wait)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                log.warning("%s has no locks (%s): see that no other process trains there", folder, error)
-            break
-        else:
+    with ExitStack() as stack:
+        try:
+            unavailable = stack.enter_context(file_lock(folder / LOCK, timeout=LOCK_SECONDS))
+        except TimeoutError as error:
             raise ConfigError(
                 f"another process is training in {folder}; wait for it, stop it, or set another output_dir"
-            )
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"a run's folder must be one that can be written; {folder} is not: {error}. Give it back, or set "
+                "another output_dir"
+            ) from error
+        if unavailable is not None:
+            log.warning("%s has no locks (%s): see that no other process trains there", folder, unavailable)
         yield
 
 

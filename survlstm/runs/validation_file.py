@@ -6,7 +6,6 @@ The subjects stand in the order of their split, without their ids; a digest says
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.training.prediction import Predictions
+from survlstm.utils.files import atomic_file
 
 NAME = "validation.npz"
 
@@ -34,21 +34,15 @@ class ValidationPredictions(NamedTuple):
 def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndarray, *, clock: str) -> None:
     """Write the predictions at the best epoch, readable by their owner alone."""
     steps = (~np.isnan(predictions.hazard)).sum(axis=1)
-    aside = folder / f".{NAME}.{os.getpid()}"
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            np.savez(
-                stream,
-                digest=np.array(_digest(predictions, subject_id, clock)),
-                step=predictions.step,
-                event=predictions.event,
-                steps=steps,
-                hazard=predictions.hazard[~np.isnan(predictions.hazard)],
-            )
-        os.replace(aside, folder / NAME)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    with atomic_file(folder / NAME, private=True) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            digest=np.array(_digest(predictions, subject_id, clock)),
+            step=predictions.step,
+            event=predictions.event,
+            steps=steps,
+            hazard=predictions.hazard[~np.isnan(predictions.hazard)],
+        )
 
 
 def read_validation(folder: Path) -> ValidationPredictions | None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +36,7 @@ from survlstm.sweeps.text import (
     why_no_interval,
 )
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.files import file_lock, write_json
+from survlstm.utils.files import atomic_files, file_lock, write_json
 
 log = logging.getLogger(__name__)
 
@@ -250,18 +247,12 @@ def _figures(split: str, nll: Estimate | None, c_td: Estimate | None) -> dict[st
 
 
 def _write(folder: Path, sweep: Sweep) -> None:
-    """Write everything aside, then rename file by file into place."""
-    aside = Path(tempfile.mkdtemp(prefix=".summary.", dir=folder))
-    try:
-        runs_table(sweep).to_csv(aside / "summary.csv", index=False)
-        write_json(aside / "summary.json", sweep_as_json(sweep))
-        write_page(aside, sweep)
-        (folder / "figures").mkdir(exist_ok=True)
-        made = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()]
-        for path in made:
-            os.replace(aside / path, folder / path)
-        # What an earlier summary could draw and this one can't.
-        for path in {Path("figures") / f"{name}.{end}" for name in FIGURES for end in ("svg", "png")} - set(made):
-            (folder / path).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    (folder / "figures").mkdir(exist_ok=True)
+    with atomic_files(folder) as temporary:
+        runs_table(sweep).to_csv(temporary / "summary.csv", index=False)
+        write_json(temporary / "summary.json", sweep_as_json(sweep))
+        write_page(temporary, sweep)
+        drawn = {path.relative_to(temporary) for path in temporary.rglob("*")}
+    # Figures of an earlier summary that this one can't draw.
+    for path in {Path("figures") / f"{name}.{end}" for name in FIGURES for end in ("svg", "png")} - drawn:
+        (folder / path).unlink(missing_ok=True)

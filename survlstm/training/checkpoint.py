@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import zipfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import torch
 
 from survlstm.training.history import History
 from survlstm.utils.errors import CheckpointError
+from survlstm.utils.files import abandoned_files, atomic_file
 from survlstm.utils.write_access import write_error
 
 # A checkpoint is a zip archive; its sum stands in the archive's comment, which torch.load passes over.
@@ -73,19 +73,18 @@ class Checkpointer:
 
     def _keep_previous(self) -> None:
         last, previous = self.folder / "last.pt", self.folder / "previous.pt"
-        aside = self.folder / f".previous.pt.{os.getpid()}"
         if not last.exists():
             return
         try:
-            aside.unlink(missing_ok=True)
             # By a second name, not by renaming: at no moment is there no last.pt.
-            with suppress(OSError):  # a file system without hard links
-                os.link(last, aside)
-            if not aside.exists():
-                last.replace(aside)
-            aside.replace(previous)
-        except OSError as error:
-            raise write_error(SAVED, previous, error) from error
+            with atomic_file(previous) as second_name:
+                os.link(last, second_name)
+        # A file system without hard links; where nothing can be written, renaming fails too.
+        except OSError:
+            try:
+                last.replace(previous)
+            except OSError as error:
+                raise write_error(SAVED, previous, error) from error
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -158,7 +157,7 @@ def load_latest(folder: Path) -> LatestState:
 
 def remove_unfinished(run_folder: Path, damaged: tuple[Path, ...]) -> None:
     """Remove what killed processes left half written, and set damaged checkpoints aside; for the run's owner only."""
-    for path in [*run_folder.glob("checkpoints/.*.pt.*"), *run_folder.glob(".*.json.*"), *run_folder.glob(".*.yaml.*")]:
+    for path in [*abandoned_files(run_folder), *abandoned_files(run_folder / "checkpoints")]:
         path.unlink()
     for path in damaged:
         # Else the next save would keep it as the previous one.
@@ -186,25 +185,9 @@ def _seal_of(archive: bytes | memoryview) -> bytes:
 
 
 def _write(path: Path, content: _Sealed) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("wb") as stream:
+        with atomic_file(path, durable=True) as temporary, temporary.open("wb") as stream:
             stream.write(content.archive)
             stream.write(content.seal)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
-        _sync(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
         raise write_error(SAVED, path, error) from error
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last through a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
