@@ -19,7 +19,7 @@ from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose
 from survlstm.config.schema import conf_dir
 from survlstm.config.section import SectionT
 from survlstm.config.validation import leaf_keys, nearest_key, renamed, validate
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
 
 # Composing takes a twentieth of a second.
 MOST_COMBINATIONS = 50
@@ -78,7 +78,7 @@ def _parse(lines: list[str]) -> list[Override]:
             parsed.append(parser.parse_override(line))
         except (HydraException, ValueError) as error:
             home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in line else ""
-            said = f"an override must read key=value; found {line!r}: {_first_line(error)}{home}"
+            said = f"an override must read key=value; found {line!r}: {first_line(error)}{home}"
             raise ConfigError(_without_ids(said, lines)) from (None if _key(line) in OF_SUBJECTS else error)
         if not parsed[-1].key_or_group:
             raise ConfigError(f"an override must read key=value; found {line!r}, which has no key")
@@ -134,8 +134,8 @@ def _explain(error: Exception, config_name: str, lines: list[str]) -> str:
     if "must be a string or a list" in message:
         return f"{message}: a group takes the name of one of its files; leave the override out for none"
     if "Ambiguous value" in message:
-        return f"{_first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
-    return _first_line(error)
+        return f"{first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
+    return first_line(error)
 
 
 def _explain_key(key: str, config_name: str, lines: list[str]) -> str:
@@ -161,15 +161,6 @@ def _choices(group: str, lines: list[str]) -> list[str]:
 
 def _key(line: str) -> str:
     return line.lstrip("+~").split("=")[0].split("@")[0]
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line that says something; hydra leaves some messages to the error behind its own."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    behind = error.__cause__ or error.__context__
-    if lines or behind is None:
-        return lines[0].strip() if lines else type(error).__name__
-    return _first_line(behind)
 
 
 def compose_values(config_name: str, lines: list[str]) -> dict[str, Any]:

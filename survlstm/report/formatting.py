@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from survlstm.evaluation.results import Difference, Estimate, Interval
+from survlstm.utils.formatting import MISSING
 
-MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 

@@ -29,14 +29,13 @@ from survlstm.sweeps.table import (
 )
 from survlstm.sweeps.text import (
     failure_sentence,
-    format_dollars,
-    format_duration,
     summary_sentences,
     table_columns,
     why_no_interval,
 )
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import atomic_files, file_lock, write_json
+from survlstm.utils.formatting import format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 

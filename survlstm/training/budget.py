@@ -39,15 +39,3 @@ class BudgetMeter:
         if self.budget_dollars is not None and cost is not None and cost >= self.budget_dollars:
             return f"the budget of ${self.budget_dollars:g} is spent"
         return None
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as people say it: 4.2 s, 3 min 20 s, 2 h 05 min."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from survlstm.training.history import History
-from survlstm.utils.errors import CheckpointError
+from survlstm.utils.errors import CheckpointError, first_line
 from survlstm.utils.files import abandoned_files, atomic_file
 from survlstm.utils.write_access import write_error
 
@@ -115,8 +115,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         return found
     # Sealed, and yet not what torch can read without running code from it.
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({said})") from error
+        raise CheckpointError(
+            f"{path} must be a whole checkpoint; it can't be read ({first_line(error, with_type=True)})"
+        ) from error
 
 
 def _refuse_compressed(content: bytes) -> None:

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
 from survlstm.utils.files import file_lock
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigErro
     behind: BaseException = error
     while isinstance(behind, StorageInternalError) and behind.__cause__ is not None:
         behind = behind.__cause__
-    said = mask_password(first_line_of(behind))
+    said = mask_password(storage_message(behind))
     if isinstance(behind, ImportError):
         advice = "Install the driver of that database, or set storage=null"
     elif "locked" in said:
@@ -132,11 +132,9 @@ def mask_password(text: str) -> str:
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
-def first_line_of(error: BaseException) -> str:
-    """What an error of a library says, without its pages of advice."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = re.sub(r"^\([\w.]+\)\s*", "", lines[0]) if lines else type(error).__name__
-    return said.rstrip(".")
+def storage_message(error: BaseException) -> str:
+    """Return the first line of a storage's error, without SQLAlchemy's name of the driver's class and the full stop."""
+    return re.sub(r"^\([\w.]+\)\s*", "", first_line(error)).rstrip(".")
 
 
 def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
@@ -146,7 +144,7 @@ def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
             return job()
         except STORAGE_ERRORS as error:
             log.warning(
-                "The storage does not answer (%s); trying again in %g s", mask_password(first_line_of(error)), wait
+                "The storage does not answer (%s); trying again in %g s", mask_password(storage_message(error)), wait
             )
             time.sleep(wait)
     try:

@@ -12,7 +12,8 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from survlstm.training.history import History
-from survlstm.training.loggers.logger import Logger, State, first_line
+from survlstm.training.loggers.logger import MOST_SHOWN, Logger, State
+from survlstm.utils.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class BackgroundLogger:
                     asked.call()
             # The thread is the logger's alone: a package that would end the process ends itself.
             except BaseException as error:
-                self._give_up(f"{type(error).__name__}: {first_line(error)}")
+                self._give_up(first_line(error, with_type=True, at_most=MOST_SHOWN))
             asked.answered.set()
         with suppress(BaseException):
             self.logger.close()

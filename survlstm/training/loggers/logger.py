@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from survlstm.training.history import Epoch, History
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
+from survlstm.utils.nested import flatten
 
 State = Literal["finished", "failed", "stopped"]
+# Characters of a package's message: some quote a page in one line.
+MOST_SHOWN = 300
 
 
 @runtime_checkable
@@ -71,7 +74,7 @@ def require_package(package: str, *, extra: str) -> None:
     except Exception as error:
         raise ConfigError(
             f"logger={extra} needs the extra {extra}: pip install 'survlstm[{extra}]' "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({first_line(error, with_type=True, at_most=MOST_SHOWN)})"
         ) from error
 
 
@@ -85,19 +88,9 @@ def finite_only(metrics: dict[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
-def flat_parameters(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Dotted key → value as config.yaml has it; lists are values."""
-    found: dict[str, str] = {}
-    for name, value in config.items():
-        if isinstance(value, dict) and value:
-            found |= flat_parameters(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return found
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, from the first of its lines where it begins and where it ends: packages put pages there."""
-    lines = str(error).strip().splitlines()
-    line = lines[0] if lines else "without a word"
-    return line if len(line) <= 300 else f"{line[:140]} … {line[-157:]}"
+def flat_parameters(config: dict[str, Any]) -> dict[str, str]:
+    """Return each value of a config by its dotted key, written as in config.yaml; a list is a value."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in flatten(config, keep_empty=True).items()
+    }
