@@ -7,7 +7,7 @@ import numpy as np
 from survlstm.explanation.effects import METHODS
 from survlstm.explanation.findings import MOST_MISSED, ExplanationResults
 from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS
-from survlstm.report.formatting import format_count, format_number, format_short
+from survlstm.report.formatting import format_count, format_number, format_short, format_signed
 
 _CONVENTIONS = {
     "effect": "log-odds of the event with the code minus without it; above 0 the code raises the predicted risk. It "
@@ -60,7 +60,7 @@ def headline(found: ExplanationResults) -> str:
     effects = [float(found.rankings[method].effect[foremost]) for method in METHODS]
     return (
         f"“{found.label(found.names[foremost])}” moves the predicted risk most: in those who have it by "
-        f"{_signed(effects[0])} log-odds ({METHODS[0]}) and {_signed(effects[1])} ({METHODS[1]})."
+        f"{format_signed(effects[0])} log-odds ({METHODS[0]}) and {format_signed(effects[1])} ({METHODS[1]})."
     )
 
 
@@ -111,7 +111,3 @@ def warnings(found: ExplanationResults) -> tuple[str, ...]:
             f"{found.missed:.0%}. Raise integration_steps (now {found.about.integration_steps})"
         )
     return tuple(said)
-
-
-def _signed(value: float) -> str:
-    return format_number(value) if value < 0 else f"+{format_number(value)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from survlstm.evaluation.results import Difference, Estimate, Interval
+from survlstm.evaluation.results import Estimate, Interval
 from survlstm.utils.formatting import MISSING
 
 MINUS = "\N{MINUS SIGN}"
@@ -50,12 +50,10 @@ def format_p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else format_number(value)
 
 
-def format_signed(figure: Difference | None) -> str:
-    """A difference with its sign."""
-    if figure is None:
-        return MISSING
-    written = format_number(figure.value)
-    return written if figure.value <= 0 or written.strip("0.") == "" else f"+{written}"
+def format_signed(value: float | None) -> str:
+    """A difference with its sign; one that is rounded to 0 has none."""
+    written = format_number(value)
+    return f"+{written}" if value is not None and value > 0 and written.strip("0.") else written
 
 
 def format_count(count: int, what: str) -> str:
