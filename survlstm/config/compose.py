@@ -19,7 +19,7 @@ from survlstm.config.conf_dir import conf_dir
 from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_overrides, read_flags
 from survlstm.config.schema.section import SectionT
 from survlstm.config.validation import dotted_keys, nearest_key, renamed, validate
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
 
 # Composing one config takes 0.05 s.
 MOST_COMBINATIONS = 50
@@ -92,7 +92,7 @@ def _parse(overrides: list[str]) -> list[Override]:
             parsed.append(parser.parse_override(override))
         except (HydraException, ValueError) as error:
             home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in override else ""
-            message = f"an override must read key=value; found {override!r}: {_first_line(error)}{home}"
+            message = f"an override must read key=value; found {override!r}: {first_line(error)}{home}"
             raise ConfigError(_without_ids(message, overrides)) from (None if _key(override) in SUBJECT_KEYS else error)
         if not parsed[-1].key_or_group:
             raise ConfigError(f"an override must read key=value; found {override!r}, which has no key")
@@ -148,8 +148,8 @@ def _explain(error: Exception, config_name: str, overrides: list[str]) -> str:
     if "must be a string or a list" in message:
         return f"{message}: a group must be the name of one of its files; leave the override out for none"
     if "Ambiguous value" in message:
-        return f"{_first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
-    return _first_line(error)
+        return f"{first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
+    return first_line(error)
 
 
 def _explain_key(key: str, config_name: str, overrides: list[str]) -> str:
@@ -175,15 +175,6 @@ def _choices(group: str, overrides: list[str]) -> list[str]:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=")[0].split("@")[0]
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an error's message; some errors of Hydra have a message only in their cause."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    cause = error.__cause__ or error.__context__
-    if lines or cause is None:
-        return lines[0].strip() if lines else type(error).__name__
-    return _first_line(cause)
 
 
 def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
 from survlstm.config.schema.section import Section, SectionT
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
 from survlstm.utils.stored_files import find_fault
 
 
@@ -50,7 +50,7 @@ def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = F
         key = str(error.full_key)
         raise ConfigError(f"{key} has no value and needs one; set {key}=VALUE") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
     return _validated(values, schema, finished=finished)
 
 
@@ -128,6 +128,7 @@ def _sections_in(annotation: Any) -> list[type[Section]]:
 
 
 def _dotted(values: dict[Any, Any]) -> list[str]:
+    """List every dotted key, those of sections too: a section may be what a misspelt key means."""
     keys = []
     for name, value in values.items():
         keys.append(str(name))

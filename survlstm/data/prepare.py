@@ -29,9 +29,8 @@ from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors, check_consistent
 from survlstm.data.visits import Visits, group_visits, groupable_events, take_events
 from survlstm.data.vocabulary import Vocabulary
-from survlstm.utils.atomic_folder import atomic_folder
 from survlstm.utils.errors import CohortError, ConfigError, SourceError
-from survlstm.utils.files import PRIVATE_FOLDER, create_private, file_lock
+from survlstm.utils.files import PRIVATE_FOLDER, atomic_folder, create_private, file_lock
 from survlstm.utils.stored_files import parse_fields, read_json
 
 log = logging.getLogger(__name__)
@@ -457,13 +456,13 @@ def _keep(prepared: PreparedData, entry: Path) -> None:
     if entry.exists() and _load(entry, prepared.fingerprint) is None:
         shutil.rmtree(entry, ignore_errors=True)
     try:
-        with atomic_folder(entry) as aside:
-            aside.mkdir(mode=PRIVATE_FOLDER)
+        with atomic_folder(entry, keep_existing=True) as temporary:
+            temporary.mkdir(mode=PRIVATE_FOLDER)
             for name in ("tensors.npz", "about.json"):
-                create_private(aside / name)
-            np.savez(aside / "tensors.npz", **dataclasses.asdict(prepared.tensors))
-            (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
-            write_sums(aside)
+                create_private(temporary / name)
+            np.savez(temporary / "tensors.npz", **dataclasses.asdict(prepared.tensors))
+            (temporary / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            write_sums(temporary)
     except OSError as error:
         raise ConfigError(
             f"prepared data must be stored in {entry.parent}; the system reports: {error}. Free space there or set "

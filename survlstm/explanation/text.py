@@ -7,7 +7,7 @@ import numpy as np
 from survlstm.explanation.effects import METHODS
 from survlstm.explanation.findings import MOST_MISSED, ExplanationResults
 from survlstm.explanation.sanity_checks import FEWEST_SUBJECTS
-from survlstm.report.formatting import format_count, format_number, format_short
+from survlstm.report.formatting import format_count, format_number, format_short, format_signed
 
 _CONVENTIONS = {
     "effect": "log-odds of the event with the code minus log-odds without it; above 0 the code raises the predicted "
@@ -59,8 +59,8 @@ def headline(results: ExplanationResults) -> str:
     first_code = int(results.order()[0])
     effects = [float(results.rankings[method].effect[first_code]) for method in METHODS]
     return (
-        f"“{results.label(results.names[first_code])}” moves the predicted risk most: by {_signed(effects[0])} "
-        f"log-odds ({METHODS[0]}) and {_signed(effects[1])} ({METHODS[1]}) on average over the subjects that have it."
+        f"“{results.label(results.names[first_code])}” moves the predicted risk most: by "
+        f"{format_signed(effects[0])} log-odds ({METHODS[0]}) and {format_signed(effects[1])} ({METHODS[1]}) on average over the subjects that have it."
     )
 
 
@@ -111,7 +111,3 @@ def warnings(results: ExplanationResults) -> tuple[str, ...]:
             f"{results.missed:.0%}. Raise integration_steps (now {results.about.integration_steps})"
         )
     return tuple(sentences)
-
-
-def _signed(value: float) -> str:
-    return format_number(value) if value < 0 else f"+{format_number(value)}"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +22,7 @@ from survlstm.inference.score_subjects import (
     reason_without_values,
 )
 from survlstm.utils.errors import BundleError, ConfigError
-from survlstm.utils.files import create_private, write_json
+from survlstm.utils.files import atomic_file, write_json
 
 log = logging.getLogger(__name__)
 
@@ -57,27 +54,14 @@ def predict(config: PredictConfig) -> None:
     horizons = check_horizons_reached(predictor.bundle, config.horizons)
     log_bundle(config.bundle, predictor)
     try:
-        with _written_aside(output, left_out) as (predictions, refused):
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
+        # The predictions get their name last.
+        with atomic_file(output) as predictions, atomic_file(left_out, private=True) as refused:
             tally = _write(predictions, refused, predictor, config, horizons=horizons)
             write_json(about, _facts(predictor, config, tally))
     except OSError as error:
         raise BundleError(f"predictions must be written to {output}; the system says: {error}") from error
     _tell(tally, output, left_out)
-
-
-@contextmanager
-def _written_aside(*files: Path) -> Iterator[list[Path]]:
-    """Paths to write to, renamed when the block ends well and removed when it does not."""
-    aside = [file.with_name(f".{file.name}-{uuid.uuid4().hex}") for file in files]
-    try:
-        files[0].absolute().parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        for there, file in zip(aside, files, strict=True):
-            there.rename(file)
-    finally:
-        for there in aside:
-            with suppress(OSError):
-                there.unlink()
 
 
 def _refuse_existing(*files: Path) -> None:
@@ -100,7 +84,6 @@ def _write(
         as_of=config.as_of,
         max_unusable_share=config.data.source.max_unusable_share,
     )
-    create_private(refused)
     pd.DataFrame(columns=list(NOT_SCORED)).to_csv(refused, index=False)
     with open_writer(
         predictions, Path(config.output).suffix, table_schema(predictor, horizons, per_visit=config.per_visit)

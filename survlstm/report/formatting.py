@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from survlstm.evaluation.results import Difference, Estimate, Interval
+from survlstm.evaluation.results import Estimate, Interval
+from survlstm.utils.formatting import MISSING
 
-MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -58,12 +58,10 @@ def format_p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else format_number(value)
 
 
-def format_signed(difference: Difference | None) -> str:
-    """Format a difference with its sign."""
-    if difference is None:
-        return MISSING
-    written = format_number(difference.value)
-    return written if difference.value <= 0 or written.strip("0.") == "" else f"+{written}"
+def format_signed(value: float | None) -> str:
+    """Format a difference with its sign; one that rounds to 0 has none."""
+    written = format_number(value)
+    return f"+{written}" if value is not None and value > 0 and written.strip("0.") else written
 
 
 def format_count(count: int, what: str) -> str:

@@ -18,7 +18,7 @@ from survlstm.data.split import Split
 from survlstm.models.factory import build_model
 from survlstm.report.console_summary import log_preparation, log_task
 from survlstm.report.task import describe_task
-from survlstm.training.budget import BudgetMeter, format_duration
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS
 from survlstm.training.factory import build_train_step
@@ -26,6 +26,7 @@ from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.seeding import seed_everything
 from survlstm.training.telemetry import peak_device_bytes, peak_host_bytes
 from survlstm.training.train_step import TrainStep
+from survlstm.utils.formatting import format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ def _tell(
     )
     cost = budget.cost(whole)
     if cost is not None:
-        log.info("Cost: at most $%.3f at $%g an hour", cost, budget.cost_per_hour)
+        log.info("Cost: at most %s at $%g an hour", format_dollars(cost), budget.cost_per_hour)
 
 
 def _mebibytes(number: int) -> str:

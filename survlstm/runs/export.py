@@ -13,7 +13,7 @@ import torch
 from survlstm.config.schema.commands import ExportConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.training import NoLoggerConfig
-from survlstm.inference.bundle.bundle import Bundle, BundleInfo, first_line_of, write_bundle
+from survlstm.inference.bundle.bundle import Bundle, BundleInfo, content_error, write_bundle
 from survlstm.inference.bundle.card import STEPS, describe_outcome, write_card
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
 from survlstm.inference.bundle.reported_metrics import ReportedMetrics, validate_reported
@@ -119,7 +119,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"a bundle must say how good its model is; {folder} holds no summary of its test subjects "
-            f"({type(error).__name__}: {first_line_of(error)}). Let the run end: "
+            f"({content_error(error)}). Let the run end: "
             f"{format_command('train', f'resume={folder}')}"
         ) from error
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.files import is_locked
 from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import read_json
 from survlstm.utils.write_access import refuse_unwritable
+
+LOCK = ".lock"
 
 
 def holds_a_run(folder: Path) -> bool:
@@ -77,20 +79,17 @@ def read_run_record(folder: Path) -> RunRecord:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return RunRecord("unknown", f"manifest.json can't be read: {type(error).__name__}: {error}", (), "", "")
-    if record.state == "running" and not is_locked(folder):
+    if record.state == "running" and not is_being_trained(folder):
         return record._replace(state="killed", sentence="its process was killed; survlstm train resume=RUN goes on")
     return record
 
 
-def is_locked(folder: Path) -> bool:
-    """Return whether a process trains in ``folder``, on this machine or, if the file system supports it, on another
-    one.
+def is_being_trained(folder: Path) -> bool:
+    """Return whether a process trains in ``folder`` now, here or, if the file system supports it, elsewhere.
+
+    Returns False if there is no lock file or the file system has no locks.
     """
     try:
-        with (folder / ".lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return is_locked(folder / LOCK)
     except OSError:
         return False
-    return False

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from survlstm.evaluation.diagnostics.training_checks import TIMED
-from survlstm.runs.folder import is_locked
+from survlstm.runs.folder import is_being_trained
 from survlstm.utils.content import describe_error
 from survlstm.utils.errors import Interrupted, SurvlstmError
 from survlstm.utils.files import write_json
@@ -59,7 +59,7 @@ def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, 
 
 def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
     """Write the manifest of a job that failed before its run could; not if another process holds the run."""
-    if is_locked(folder):
+    if is_being_trained(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     before = read_manifest(folder)

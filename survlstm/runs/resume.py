@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +15,13 @@ from survlstm.config.overrides import search_path
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.training import MLflowConfig
 from survlstm.config.validation import validate_stored
-from survlstm.runs.folder import holds_a_run, is_finished
+from survlstm.runs.folder import LOCK, holds_a_run, is_finished
 from survlstm.training.checkpoint import LatestState, load_latest, remove_unfinished
 from survlstm.training.loggers.mlflow_logger import refuse_unnamed_server
 from survlstm.training.saved_state import check_state
-from survlstm.utils.errors import CheckpointError, ConfigError
+from survlstm.utils.errors import CheckpointError, ConfigError, first_line
+from survlstm.utils.files import file_lock
+from survlstm.utils.nested import flatten, unflatten
 from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import find_fault, read_yaml
 
@@ -47,6 +47,8 @@ SAME_RESULT = frozenset(
 )
 ROUNDING = frozenset({"trainer.device", "trainer.distributed", "trainer.micro_batch_size"})
 NOT_THERE = "(not there)"
+# Time to wait for the lock of a run. A process that only checks the lock holds it for a moment.
+LOCK_SECONDS = 0.7
 # Longest value that a message shows, in characters.
 MOST_SHOWN = 500
 
@@ -70,8 +72,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     """
     if not holds_a_run(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
-    recorded = _leaves(_recorded(folder, _latest(folder)))
-    asked, default = (_leaves(compose_values("train", lines)) for lines in (overrides, search_path(overrides)))
+    recorded = flatten(_recorded(folder, _latest(folder)))
+    asked, default = (flatten(compose_values("train", lines)) for lines in (overrides, search_path(overrides)))
     parser = OverridesParser.create()
     named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
     values = dict(recorded)
@@ -83,7 +85,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     for key in {*gone, *(default.keys() - asked.keys())}:
         values.pop(key, None)
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
-    config = validate_stored(_sections(values), RunConfig)
+    config = validate_stored(unflatten(values), RunConfig)
     if not any(_is_under(name, "logger") for name in named):
         _refuse_unnamed_server(config, folder, "Add logger.store=ADDRESS, or logger=none")
     return config
@@ -132,7 +134,7 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
 
 def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigDifference]:
     """Return every key whose value differs, in the order of the config."""
-    old, new = _leaves(before), _leaves(now)
+    old, new = flatten(before), flatten(now)
     keys = [*new, *(key for key in old if key not in new)]
     found = [ConfigDifference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
     return [each for each in found if each.before != each.now and each.key not in {"output_dir", "resume"}]
@@ -145,29 +147,20 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: If the folder can't be written, or another process holds it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise ConfigError(
-            f"a run's folder must be one that can be written; {folder} is not: {error}. Give it back, or set another "
-            "output_dir"
-        ) from error
-    with lock:
-        # Whoever only asks whether it is held holds it for a moment.
-        for wait in (0.0, 0.2, 0.5):
-            time.sleep(wait)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                log.warning("%s has no locks (%s): see that no other process trains there", folder, error)
-            break
-        else:
+    with ExitStack() as stack:
+        try:
+            unavailable = stack.enter_context(file_lock(folder / LOCK, timeout=LOCK_SECONDS))
+        except TimeoutError as error:
             raise ConfigError(
                 f"another process is training in {folder}; wait for it, stop it, or set another output_dir"
-            )
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"a run's folder must be one that can be written; {folder} is not: {error}. Give it back, or set "
+                "another output_dir"
+            ) from error
+        if unavailable is not None:
+            log.warning("%s has no locks (%s): see that no other process trains there", folder, unavailable)
         yield
 
 
@@ -189,10 +182,9 @@ def _recorded(folder: Path, latest: LatestState) -> dict[str, Any]:
     try:
         return validate_stored(read_yaml(folder / "config.yaml"), RunConfig, finished=True).model_dump(by_alias=True)
     except (OSError, ValueError, ConfigError) as error:
-        said = str(error).splitlines()[0]
         raise CheckpointError(
             f"a run must hold its config.yaml or a checkpoint to go on from; {folder} has neither that can be used "
-            f"({said}). Train again in another folder"
+            f"({first_line(error)}). Train again in another folder"
         ) from error
 
 
@@ -213,31 +205,6 @@ def _refuse_done(folder: Path, config: RunConfig, state: dict[str, Any]) -> None
             f"evaluates it again, a larger trainer.epochs or trainer.early_stopping.patience continues it, another "
             "output_dir trains anew"
         )
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key → value; lists are values."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= _leaves(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
-def _sections(leaves: dict[str, Any]) -> dict[str, Any]:
-    """What ``_leaves`` was made of; a key replaces the value of a shorter one that it lies below."""
-    values: dict[str, Any] = {}
-    for key, value in leaves.items():
-        *above, last = key.split(".")
-        section = values
-        for name in above:
-            if not isinstance(section.get(name), dict):
-                section[name] = {}
-            section = section[name]
-        section[last] = value
-    return values
 
 
 def _is_under(key: str, section: str) -> bool:

@@ -19,7 +19,7 @@ from survlstm.report.console_summary import log_preparation, write_failure
 from survlstm.report.task import RunDescription, describe_task
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.evaluation_settings import run_settings
-from survlstm.training.budget import BudgetMeter, format_duration
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -29,6 +29,7 @@ from survlstm.training.seeding import seed_everything
 from survlstm.training.trainer import Callback
 from survlstm.utils.errors import ConfigError, NotFiniteError
 from survlstm.utils.files import write_text
+from survlstm.utils.formatting import format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +116,8 @@ def train(
     )
     summary = assess(assessment, folder)
     cost = budget.cost(budget.seconds)
-    log.info(
-        "Time with evaluation: %s%s", format_duration(budget.seconds), "" if cost is None else f"; cost: ${cost:.3f}"
-    )
+    shown_cost = "" if cost is None else f"; cost: {format_dollars(cost)}"
+    log.info("Time with evaluation: %s%s", format_duration(budget.seconds), shown_cost)
     log.info("Training complete! Everything is in %s", folder)
     return summary
 

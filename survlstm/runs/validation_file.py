@@ -7,7 +7,6 @@ digest says whether two files hold the same subjects.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.training.prediction import Predictions
+from survlstm.utils.files import atomic_file
 
 NAME = "validation.npz"
 
@@ -39,21 +39,15 @@ class ValidationPredictions(NamedTuple):
 def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndarray, *, clock: str) -> None:
     """Write the predictions at the best epoch; only their owner can read the file."""
     steps = (~np.isnan(predictions.hazard)).sum(axis=1)
-    aside = folder / f".{NAME}.{os.getpid()}"
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            np.savez(
-                stream,
-                digest=np.array(_digest(predictions, subject_id, clock)),
-                step=predictions.step,
-                event=predictions.event,
-                steps=steps,
-                hazard=predictions.hazard[~np.isnan(predictions.hazard)],
-            )
-        os.replace(aside, folder / NAME)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    with atomic_file(folder / NAME, private=True) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            digest=np.array(_digest(predictions, subject_id, clock)),
+            step=predictions.step,
+            event=predictions.event,
+            steps=steps,
+            hazard=predictions.hazard[~np.isnan(predictions.hazard)],
+        )
 
 
 def read_validation(folder: Path) -> ValidationPredictions | None:

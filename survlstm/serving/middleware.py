@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from survlstm.report.formatting import format_count as in_words
+from survlstm.report.formatting import format_count
 from survlstm.serving.errors import RequestError, error_response
 from survlstm.utils.content import last_line_in_package
 
@@ -89,7 +89,11 @@ class AccessLog:
         method = scope["method"] if scope["method"] in METHODS else "(another method)"
         path = scope["path"] if scope["path"] in self._paths else "(another path)"
         counted = scope.get("state", {}).get("counted")
-        of = f", {in_words(counted.events, 'event')} of {in_words(counted.subjects, 'subject')}" if counted else ""
+        of = (
+            f", {format_count(counted.events, 'event')} of {format_count(counted.subjects, 'subject')}"
+            if counted
+            else ""
+        )
         log.info("%s %s %s %.0f ms%s", method, path, outcome, milliseconds, of)
 
 

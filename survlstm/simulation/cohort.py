@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-import shutil
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from survlstm.simulation.synthea_csv import (
     write_headers,
 )
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.files import PRIVATE_FOLDER, atomic_folder
 
 log = logging.getLogger(__name__)
 
@@ -71,17 +71,17 @@ def simulate_cohort(
     )
     _check_folder(output)
     output = output.resolve()
-    try:
-        # An empty folder is replaced by the finished one, which is impossible for the working folder.
-        if output == Path.cwd():
-            raise PermissionError("it is the working folder")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{output.name}.unfinished-", dir=output.parent))
-    except OSError as error:
-        raise ConfigError(
-            f"output must be a folder that can be made; found {output}: {error}. Choose another folder."
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            # An empty folder is replaced by the finished one, which is impossible for the working folder.
+            if output == Path.cwd():
+                raise PermissionError("it is the working folder")
+            unfinished = stack.enter_context(atomic_folder(output))
+            unfinished.mkdir(mode=PRIVATE_FOLDER)
+        except OSError as error:
+            raise ConfigError(
+                f"output must be a folder that can be made; found {output}: {error}. Choose another folder."
+            ) from error
         _write_chunks(
             unfinished,
             patients=patients,
@@ -91,12 +91,8 @@ def simulate_cohort(
             chunk_patients=chunk_patients,
             progress=progress,
         )
-        # mkdtemp makes a folder that only its owner can read; the finished export has the usual permissions.
+        # The temporary folder is private; the finished export has the usual permissions.
         unfinished.chmod(0o755)
-        unfinished.replace(output)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     log.info("simulated %d patients (seed %d) into %s", patients, seed, output)
 
 

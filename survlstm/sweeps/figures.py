@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, RULE, DrawnFigure, new_figure
-from survlstm.report.formatting import MISSING, format_count, format_number
+from survlstm.report.formatting import format_count, format_number
 from survlstm.sweeps.load_runs import Value
 from survlstm.sweeps.table import Sweep, format_setting, main_effects, most_influential_keys, sort_values
+from survlstm.utils.formatting import MISSING
 
 # Larger figures can't be read; the tables hold all values.
 MOST_KEYS, MOST_VALUES, MOST_COLUMNS, MOST_LINES = 8, 12, 9, 14

@@ -10,12 +10,12 @@ import pandas as pd
 
 from survlstm.config.validation import nearest_key
 from survlstm.evaluation.results import Estimate, Interval
-from survlstm.report.formatting import MISSING, format_estimate
+from survlstm.report.formatting import format_estimate
 from survlstm.report.task import is_drawn, outcome_name_of_class
 from survlstm.sweeps.load_runs import RunRow, Value, find_runs, parse_value, read_run
 from survlstm.sweeps.table import format_setting
-from survlstm.sweeps.text import format_dollars, format_duration
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.formatting import MISSING, format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,8 @@ import yaml  # type: ignore[import-untyped]
 
 from survlstm.evaluation.results import Estimate, Interval
 from survlstm.runs.folder import RunRecord, is_finished, read_run_record
+from survlstm.utils.errors import first_line
+from survlstm.utils.nested import flatten
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_yaml, read_bytes, read_json
 
 STATES = ("finished", "running", "failed", "stopped", "killed", "unknown")
@@ -152,7 +154,7 @@ def read_run(folder: Path, *, name: str | None = None) -> RunRow:
         name=name or folder.name,
         record=record,
         overrides=overrides,
-        config=_flat(_read(folder / "config.yaml", notes, needed=record.state == "finished")),
+        config=_settings(_read(folder / "config.yaml", notes, needed=record.state == "finished")),
         val=_validation(metrics, best),
         test=_test(metrics),
         subjects=_whole(_at(metrics, "test", "subjects")),
@@ -233,8 +235,7 @@ def _read(path: Path, notes: list[str], *, needed: bool) -> Any:
         if needed:
             notes.append(f"{path.name} is missing")
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        notes.append(f"{path.name} can't be read: {type(error).__name__}: {first_line}")
+        notes.append(f"{path.name} can't be read: {first_line(error, with_type=True)}")
     return None
 
 
@@ -295,15 +296,9 @@ def _epochs(history: Any) -> tuple[Any, int | None]:
     return (min(scored, key=lambda pair: pair[0])[1] if scored else None), len(epochs)
 
 
-def _flat(content: Any, above: str = "") -> dict[str, Value]:
-    """Every value by its dotted key, lists as an override writes them."""
-    if not isinstance(content, dict):
-        return {}
-    values: dict[str, Value] = {}
-    for name, item in content.items():
-        key = f"{above}{name}"
-        values |= _flat(item, f"{key}.") if isinstance(item, dict) else {key: _setting(item)}
-    return values
+def _settings(config: Any) -> dict[str, Value]:
+    """Every value of a config by its dotted key, lists as an override writes them."""
+    return {key: _setting(item) for key, item in flatten(config).items()} if isinstance(config, dict) else {}
 
 
 def _setting(item: Any) -> Value:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from survlstm.report import formatting
 from survlstm.report.figures.canvas import SavedFigure, house_style, save
 from survlstm.report.templates import template_environment
 from survlstm.sweeps import text
@@ -19,6 +18,7 @@ from survlstm.sweeps.figures import draw_effects, draw_heat_map
 from survlstm.sweeps.load_runs import STATES, RunRow, parse_override
 from survlstm.sweeps.parallel_coordinates import draw_parallel
 from survlstm.sweeps.table import CONVENTIONS, IDLE_KEYS, RepeatGroup, Sweep, format_setting
+from survlstm.utils.formatting import MISSING, format_dollars, format_duration
 from survlstm.utils.shell import format_command
 
 # Further rows of a table are collapsed.
@@ -148,13 +148,13 @@ def _environment() -> Environment:
     environment = template_environment(Path(__file__).parent)
     environment.filters |= {
         "value": format_setting,
-        "duration": text.format_duration,
-        "dollars": text.format_dollars,
+        "duration": format_duration,
+        "dollars": format_dollars,
         "test_words": text.describe_test,
         "page_of": _page_of,
         "breakable": _breakable,
         "why_no_interval": text.why_no_interval,
         "identity": id,
-        "against": lambda found: AGAINST.get(found, formatting.MISSING),
+        "against": lambda found: AGAINST.get(found, MISSING),
     }
     return environment

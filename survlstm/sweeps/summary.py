@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +29,13 @@ from survlstm.sweeps.table import (
 )
 from survlstm.sweeps.text import (
     failure_sentence,
-    format_dollars,
-    format_duration,
     summary_sentences,
     table_columns,
     why_no_interval,
 )
 from survlstm.utils.errors import ConfigError
-from survlstm.utils.files import file_lock, write_json
+from survlstm.utils.files import atomic_files, file_lock, write_json
+from survlstm.utils.formatting import format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 
@@ -260,17 +256,12 @@ def _figures(split: str, nll: Estimate | None, c_td: Estimate | None) -> dict[st
 
 def _write(folder: Path, sweep: Sweep) -> None:
     """Write everything to a temporary folder, then move it into place file by file."""
-    aside = Path(tempfile.mkdtemp(prefix=".summary.", dir=folder))
-    try:
-        runs_table(sweep).to_csv(aside / "summary.csv", index=False)
-        write_json(aside / "summary.json", sweep_as_json(sweep))
-        write_page(aside, sweep)
-        (folder / "figures").mkdir(exist_ok=True)
-        made = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()]
-        for path in made:
-            os.replace(aside / path, folder / path)
-        # Remove figures of an earlier summary that this one does not have.
-        for path in {Path("figures") / f"{name}.{end}" for name in FIGURES for end in ("svg", "png")} - set(made):
-            (folder / path).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    (folder / "figures").mkdir(exist_ok=True)
+    with atomic_files(folder) as temporary:
+        runs_table(sweep).to_csv(temporary / "summary.csv", index=False)
+        write_json(temporary / "summary.json", sweep_as_json(sweep))
+        write_page(temporary, sweep)
+        drawn = {path.relative_to(temporary) for path in temporary.rglob("*")}
+    # Remove figures of an earlier summary that this one does not have.
+    for path in {Path("figures") / f"{name}.{end}" for name in FIGURES for end in ("svg", "png")} - drawn:
+        (folder / path).unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from survlstm.sweeps.load_runs import RunRow, SplitMetrics, Value
 from survlstm.sweeps.repeats import RepeatSpread, spread_over_repeats
 from survlstm.sweeps.ties import Tie, tie_of
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.formatting import MISSING
 
 # Runs that differ in these keys only are repeats of each other.
 REPEAT_KEYS = ("seed", "split.seed", "split.fold")
@@ -251,7 +252,7 @@ def _label(rows: Sequence[RunRow], keys: Sequence[str]) -> str:
 def format_setting(value: Value) -> str:
     """Return a setting as text; a dash if it is unknown."""
     if value is None:
-        return "\N{EN DASH}"
+        return MISSING
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

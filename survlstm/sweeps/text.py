@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from survlstm.report.formatting import MISSING, format_count, format_estimate
+from survlstm.report.formatting import format_count, format_estimate
 from survlstm.sweeps.load_runs import STATES, RunRow
 from survlstm.sweeps.repeats import FEWEST_REPEATS, RepeatSpread
 from survlstm.sweeps.table import RepeatGroup, Sweep, most_influential_keys
@@ -85,19 +85,3 @@ def table_columns(sweep: Sweep) -> tuple[str, ...]:
 def failure_sentence(row: RunRow) -> str:
     """Return why a run failed or stopped, with its folder in the command that resumes it."""
     return row.record.sentence.replace("survlstm train resume=RUN", format_command("train", f"resume={row.folder}"))
-
-
-def format_duration(seconds: float | None) -> str:
-    """4.2 s, 43 s, 12 min, 3.4 h."""
-    if seconds is None:
-        return MISSING
-    if seconds < 100:
-        return f"{seconds:.{1 if seconds < 10 else 0}f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def format_dollars(cost: float | None) -> str:
-    """$12.30, and two digits of what is less than a cent."""
-    if cost is None:
-        return MISSING
-    return f"${cost:,.2f}" if cost >= 0.1 or cost == 0 else f"${cost:.2g}"

@@ -52,20 +52,3 @@ class BudgetMeter:
         if self.budget_dollars is not None and cost is not None and cost >= self.budget_dollars:
             return f"the budget of ${self.budget_dollars:g} is spent"
         return None
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration for people.
-
-    Example:
-        >>> format_duration(4.21), format_duration(200), format_duration(7500)
-        ('4.2 s', '3 min 20 s', '2 h 05 min')
-    """
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    rounded = round(seconds)
-    if rounded < 60:
-        return f"{rounded} s"
-    if rounded < 3600:
-        return f"{rounded // 60} min {rounded % 60:02d} s"
-    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import zipfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from survlstm.training.history import History
-from survlstm.utils.errors import CheckpointError
+from survlstm.utils.errors import CheckpointError, first_line
+from survlstm.utils.files import abandoned_files, atomic_file
 from survlstm.utils.write_access import write_error
 
 # A checkpoint is a zip archive; its checksum is stored in the archive's comment, which torch.load ignores.
@@ -96,19 +96,18 @@ class Checkpointer:
 
     def _keep_previous(self) -> None:
         last, previous = self.folder / "last.pt", self.folder / "previous.pt"
-        temporary = self.folder / f".previous.pt.{os.getpid()}"
         if not last.exists():
             return
         try:
-            temporary.unlink(missing_ok=True)
             # A hard link instead of a rename, so that last.pt exists at every moment.
-            with suppress(OSError):  # a file system without hard links
-                os.link(last, temporary)
-            if not temporary.exists():
-                last.replace(temporary)
-            temporary.replace(previous)
-        except OSError as error:
-            raise write_error(SAVED, previous, error) from error
+            with atomic_file(previous) as second_name:
+                os.link(last, second_name)
+        # For example a file system without hard links. If nothing can be written, renaming fails too.
+        except OSError:
+            try:
+                last.replace(previous)
+            except OSError as error:
+                raise write_error(SAVED, previous, error) from error
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -150,8 +149,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         return loaded
     # The checksum fits, but torch can't read the archive without executing code from it; it raises many types.
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} must be a whole checkpoint; it can't be read ({reason})") from error
+        raise CheckpointError(
+            f"{path} must be a whole checkpoint; it can't be read ({first_line(error, with_type=True)})"
+        ) from error
 
 
 def _refuse_compressed(content: bytes) -> None:
@@ -211,7 +211,7 @@ def remove_unfinished(run_folder: Path, damaged: tuple[Path, ...]) -> None:
     Only the process that holds the run's lock may call this: it would remove another one's files while they are
     written.
     """
-    for path in [*run_folder.glob("checkpoints/.*.pt.*"), *run_folder.glob(".*.json.*"), *run_folder.glob(".*.yaml.*")]:
+    for path in [*abandoned_files(run_folder), *abandoned_files(run_folder / "checkpoints")]:
         path.unlink()
     for path in damaged:
         # Otherwise the next save would keep it as previous.pt.
@@ -244,25 +244,9 @@ def _seal_of(archive: bytes | memoryview) -> bytes:
 
 
 def _write(path: Path, content: _Sealed) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("wb") as stream:
+        with atomic_file(path, durable=True) as temporary, temporary.open("wb") as stream:
             stream.write(content.archive)
             stream.write(content.seal)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
-        _sync(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
         raise write_error(SAVED, path, error) from error
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last through a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

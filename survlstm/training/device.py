@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
 
 
 def choose_device(requested: str, *, local_rank: int = 0) -> tuple[torch.device, str]:
@@ -48,5 +48,5 @@ def _cuda_failure() -> str:
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
-        return str(error).splitlines()[0].strip().rstrip(".")
+        return first_line(error).rstrip(".")
     return "no device is visible"

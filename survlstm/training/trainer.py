@@ -16,7 +16,7 @@ from tqdm import tqdm
 from survlstm.data.batches import Batches
 from survlstm.models.weights import check_weights
 from survlstm.survival.concordance import concordance_td
-from survlstm.training.budget import BudgetMeter, format_duration
+from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.compute_environment import compute_environment, environment_diff
 from survlstm.training.distributed import ProcessGroup
@@ -31,6 +31,7 @@ from survlstm.training.signal_handler import SignalHandler
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
 from survlstm.training.train_step import TrainStep
 from survlstm.utils.errors import Interrupted, NotFiniteError, TrainingError
+from survlstm.utils.formatting import format_dollars, format_duration
 from survlstm.utils.shell import format_command
 
 log = logging.getLogger(__name__)
@@ -368,7 +369,7 @@ class Trainer:
         left = (usage.seconds_at_most or usage.seconds) - usage.seconds
         message = f"Time: {format_duration(usage.seconds)} so far, at most {format_duration(left)} to go"
         if usage.cost is not None and usage.cost_at_most is not None:
-            message += f"; cost: ${usage.cost:.3f} so far, at most ${usage.cost_at_most:.3f}"
+            message += f"; cost: {format_dollars(usage.cost)} so far, at most {format_dollars(usage.cost_at_most)}"
         if usage.device_busy is not None and usage.peak_device_bytes is not None:
             message += f"; GPU {usage.device_busy:.0%} busy, {usage.peak_device_bytes / 2**30:.2f} GiB at most"
         log.info("%s", message)

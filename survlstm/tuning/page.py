@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import optuna
@@ -18,6 +16,7 @@ from survlstm.tuning.figures import draw_importances, draw_slices, draw_trials
 from survlstm.tuning.importance import importances, why_no_importances
 from survlstm.tuning.space import overrides
 from survlstm.tuning.trial_table import SETTLED, TrialSlot
+from survlstm.utils.files import atomic_files, write_text
 
 PAGE = "tune.html"
 FIGURES = "figures"
@@ -50,9 +49,7 @@ def write_page(study: optuna.Study, config: TuneConfig, found: list[TrialSlot], 
             why_not=why_not,
         )
     )
-    aside = config.folder / f".{PAGE}.{os.getpid()}"
-    aside.write_text(page, encoding="utf-8")
-    aside.replace(config.folder / PAGE)
+    write_text(config.folder / PAGE, page)
 
 
 def _order(place: TrialSlot, config: TuneConfig) -> tuple[int, float]:
@@ -63,14 +60,7 @@ def _order(place: TrialSlot, config: TuneConfig) -> tuple[int, float]:
 
 
 def _saved(drawings: list[DrawnFigure | None], folder: Path) -> dict[str, SavedFigure]:
-    aside = folder.with_name(f".{FIGURES}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        plates = {drawing.name: save(drawing, aside) for drawing in drawings if drawing}
-        folder.mkdir(exist_ok=True)
-        for file in aside.iterdir():
-            file.replace(folder / file.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    with atomic_files(folder) as temporary:
+        plates = {drawing.name: save(drawing, temporary) for drawing in drawings if drawing}
     return plates

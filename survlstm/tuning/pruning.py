@@ -11,7 +11,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from survlstm.training.history import Epoch, History
-from survlstm.tuning.storage import STORAGE_ERRORS, first_line_of
+from survlstm.tuning.storage import STORAGE_ERRORS, storage_message
 from survlstm.tuning.trial import TrialOutcome, outcome_of
 from survlstm.utils.errors import SurvlstmError
 
@@ -63,7 +63,7 @@ class PruningCallback:
             ) from error
         except STORAGE_ERRORS as error:
             # A gap in the curve is better than a lost trial: the storage is needed again only for the result.
-            log.warning("Epoch %d could not be reported: %s", len(history.epochs), first_line_of(error))
+            log.warning("Epoch %d could not be reported: %s", len(history.epochs), storage_message(error))
             return
         if is_hopeless:
             raise Pruned(f"worse after {len(history.epochs)} epochs than half of the complete trials")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -17,7 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
+from survlstm.utils.files import file_lock
 
 log = logging.getLogger(__name__)
 
@@ -27,38 +27,42 @@ STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError, OSError, json.JSONDecod
 WAITS = (0.2, 1, 5, 15, 30, 60, 120, 240)
 # How long SQLite waits for another process's write.
 SQLITE_SECONDS = 15.0
-JOURNAL = "study.journal"
+JOURNAL, JOURNAL_LOCK = "study.journal", ".journal"
 
 T = TypeVar("T")
 
 
 class ProcessLock(JournalFileOpenLock):
-    """An flock, let go of by whoever dies: optuna's own locks outlive their process by half a minute.
+    """Lock a journal by a file beside it; the lock is released when its process ends.
 
-    Whoever takes it mends what a process killed in the middle of a line has left, or the next line would be appended
-    to it and the journal could never be read again.
+    optuna's own locks outlive a killed process by half a minute. The journal itself is not locked, because Windows does
+    not let others read a locked file. Every holder first removes what a process killed in the middle of a line has
+    left: otherwise the next line would be appended to it, and the journal could never be read again.
     """
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._held: IO[bytes] | None = None
+        self._held = ExitStack()
 
     def acquire(self) -> bool:
-        """Wait for it."""
-        held = self._journal.open("r+b")
-        fcntl.flock(held, fcntl.LOCK_EX)
-        self._held = held
-        torn = _torn_tail(held)
+        """Wait for the lock, then remove a torn last line."""
+        # To lock would make the folder of a study anew that has been removed.
+        self._journal.stat()
+        with ExitStack() as stack:
+            stack.enter_context(file_lock(self._journal.with_name(JOURNAL_LOCK), required=True))
+            # Opened under the lock: a network file system then shows what the last holder has written.
+            with self._journal.open("r+b") as content:
+                torn = _torn_tail(content)
+                if torn:
+                    content.truncate(content.seek(0, 2) - torn)
+            self._held = stack.pop_all()
         if torn:
-            held.truncate(held.seek(0, 2) - torn)
             log.warning("The last line of %s was torn and is left out: a worker was killed there", self._journal)
         return True
 
     def release(self) -> None:
-        """Let go of it."""
-        assert self._held is not None
+        """Release the lock."""
         self._held.close()
-        self._held = None
 
 
 def _torn_tail(journal: IO[bytes]) -> int:
@@ -111,7 +115,7 @@ def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigErro
     behind: BaseException = error
     while isinstance(behind, StorageInternalError) and behind.__cause__ is not None:
         behind = behind.__cause__
-    said = mask_password(first_line_of(behind))
+    said = mask_password(storage_message(behind))
     if isinstance(behind, ImportError):
         advice = "Install the driver of that database, or set storage=null"
     elif "locked" in said:
@@ -132,11 +136,9 @@ def mask_password(text: str) -> str:
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
-def first_line_of(error: BaseException) -> str:
-    """What an error of a library says, without its pages of advice."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = re.sub(r"^\([\w.]+\)\s*", "", lines[0]) if lines else type(error).__name__
-    return said.rstrip(".")
+def storage_message(error: BaseException) -> str:
+    """Return the first line of a storage's error, without SQLAlchemy's name of the driver's class and the full stop."""
+    return re.sub(r"^\([\w.]+\)\s*", "", first_line(error)).rstrip(".")
 
 
 def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
@@ -151,7 +153,7 @@ def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
             return job()
         except STORAGE_ERRORS as error:
             log.warning(
-                "The storage does not answer (%s); trying again in %g s", mask_password(first_line_of(error)), wait
+                "The storage does not answer (%s); trying again in %g s", mask_password(storage_message(error)), wait
             )
             time.sleep(wait)
     try:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import logging
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -19,11 +18,12 @@ from survlstm.tuning.config import TuneConfig
 from survlstm.tuning.pruning import utc_now
 from survlstm.tuning.study import make_sampler
 from survlstm.tuning.trial_table import TrialSlot, opened_slot, slot_index, trial_folder, trial_slots
-from survlstm.utils.files import file_lock
+from survlstm.utils.files import file_lock, is_locked, write_text
 
 log = logging.getLogger(__name__)
 
-LOCK = ".worker"
+# The token has a file of its own: on Windows a locked file can't be read by others.
+LOCK, TOKEN = ".worker", ".worker-token"
 # A trial is signed milliseconds after it was requested; one that stays unsigned for this long has lost its worker.
 UNSIGNED_SECONDS = 60.0
 
@@ -36,7 +36,7 @@ class ClaimedTrial:
     slot: int
     folder: Path
     values: dict[str, Any]
-    lock: IO[str]
+    lock: ExitStack
 
     def release(self) -> None:
         """Release the lock."""
@@ -73,19 +73,17 @@ def _signed(study: optuna.Study, trial: optuna.Trial, config: TuneConfig) -> Cla
             lock.close()
         return None
     try:
-        return ClaimedTrial(trial, slot, folder, _drawn(study, trial, slot, lock, config), lock)
+        return ClaimedTrial(trial, slot, folder, _drawn(study, trial, slot, folder, config), lock)
     except BaseException:
         # Without its lock the trial counts as lost and is put back.
         lock.close()
         raise
 
 
-def _drawn(study: optuna.Study, trial: optuna.Trial, slot: int, lock: IO[str], config: TuneConfig) -> dict[str, Any]:
+def _drawn(study: optuna.Study, trial: optuna.Trial, slot: int, folder: Path, config: TuneConfig) -> dict[str, Any]:
     """Claim the trial, then draw its values."""
     token = uuid.uuid4().hex
-    lock.truncate(0)
-    lock.write(token)
-    lock.flush()
+    write_text(folder / TOKEN, token)
     for name, value in {"slot": slot, "seen": utc_now(), "token": token}.items():
         trial.set_user_attr(name, value)
     # Seeded by the index and drawn late, so that the values do not depend on what became of earlier attempts.
@@ -93,12 +91,11 @@ def _drawn(study: optuna.Study, trial: optuna.Trial, slot: int, lock: IO[str], c
     return {key: dimension.suggest(key, trial) for key, dimension in config.space.items()}
 
 
-def _taken(folder: Path) -> IO[str] | None:
-    lock = (folder / LOCK).open("a")
+def _taken(folder: Path) -> ExitStack | None:
+    lock = ExitStack()
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
+        lock.enter_context(file_lock(folder / LOCK, timeout=0, required=True))
+    except TimeoutError:
         return None
     return lock
 
@@ -126,20 +123,11 @@ def _is_dead(trial: FrozenTrial, trials: Sequence[FrozenTrial], config: TuneConf
     if token is None:
         begun = trial.datetime_start or datetime.datetime.now()
         return (datetime.datetime.now() - begun).total_seconds() > UNSIGNED_SECONDS
-    lock = trial_folder(config.folder, slot_index(trial, trials)) / LOCK
+    folder = trial_folder(config.folder, slot_index(trial, trials))
     with suppress(OSError):
-        if lock.read_text(encoding="utf-8") == token:
-            return _is_free(lock)
+        if (folder / TOKEN).read_text(encoding="utf-8") == token:
+            return not is_locked(folder / LOCK)
     # The worker's folder is on another machine.
     seen = datetime.datetime.fromisoformat(trial.user_attrs["seen"])
     hours = (datetime.datetime.now(datetime.UTC) - seen).total_seconds() / 3600
     return hours > config.lost_after_hours
-
-
-def _is_free(path: Path) -> bool:
-    with path.open("r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True

@@ -77,3 +77,24 @@ class Interrupted(SurvlstmError):
     def __init__(self, message: str, *, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def first_line(error: BaseException, *, with_type: bool = False, at_most: int | None = None) -> str:
+    """Return the first line of an error's message that is not blank: libraries put pages of advice behind it.
+
+    Args:
+        error: The error. Of one without a message the error that caused it is used, else the name of its class.
+        with_type: Put the name of the class in front.
+        at_most: Characters to keep, half of them from the beginning and half from the end; None keeps all.
+    """
+    kind = type(error).__name__
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if not line:
+        behind = error.__cause__ or error.__context__
+        line = "" if behind is None else first_line(behind)
+    if at_most is not None and len(line) > at_most:
+        half = (at_most - 3) // 2
+        line = f"{line[:half]} … {line[-half:]}"
+    if with_type:
+        return f"{kind}: {line}" if line else kind
+    return line or kind

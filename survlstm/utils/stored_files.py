@@ -20,6 +20,8 @@ from typing import Any, TypeVar, get_type_hints
 import yaml  # type: ignore[import-untyped]
 from pydantic import TypeAdapter, ValidationError
 
+from survlstm.utils.errors import first_line
+
 # Far more than survlstm writes: metrics.json of a hundred landmarks has some megabytes.
 MOST_JSON_BYTES = 1 << 26
 # A config has some thousand bytes; the parser takes seconds for a megabyte.
@@ -69,8 +71,7 @@ def parse_yaml(content: bytes) -> Any:
     try:
         return yaml.load(content.decode(), _PlainLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{type(error).__name__}: {first_line}") from error
+        raise ValueError(first_line(error, with_type=True)) from error
 
 
 def _refuse_constant(name: str) -> float:

@@ -1,7 +1,6 @@
 """``survlstm export`` and ``predict`` as they are typed: parts as the whole, files whole, bad input told."""
 
 import csv
-import fcntl
 import json
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 import survlstm
 from survlstm.report.task import BANNER
-from survlstm.utils.files import write_json
+from survlstm.utils.files import file_lock, write_json
 
 
 def told(path):
@@ -191,8 +190,7 @@ def test_what_a_killed_one_left_is_removed_by_the_next(survlstm, trained, tmp_pa
         folder.mkdir(parents=True)
         (folder / ".lock").touch()
     words = [f"bundle={bundle}", f"data.path={export}", "subjects_at_once=30", "cache_dir=cache"]
-    with (held / ".lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(held / ".lock"):
         assert survlstm("predict", *words) == 0
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [held.name]
     assert f"removed cache/{left.name}" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 import pytest
 
-from survlstm.evaluation.results import Difference, Estimate, Interval
+from survlstm.evaluation.results import Estimate, Interval
 from survlstm.report import formatting
 
 NAN, INF = float("nan"), float("inf")
@@ -42,8 +42,10 @@ def test_estimates_differences_and_times():
     assert formatting.format_estimate(None) == "\N{EN DASH}"
     assert formatting.format_estimate(Estimate(0.5)) == "0.500"
     assert formatting.format_estimate(Estimate(0.5, Interval(-0.1, 0.6))) == "0.500 (\N{MINUS SIGN}0.100 to 0.600)"
-    assert formatting.format_signed(Difference(0.02, Interval(0, 1), 0.1)) == "+0.020"
-    assert formatting.format_signed(Difference(0.0001, Interval(0, 1), 0.1)) == "0.000"
+    assert formatting.format_signed(0.02) == "+0.020"
+    assert formatting.format_signed(0.0001) == "0.000"
+    assert formatting.format_signed(-0.02) == "\N{MINUS SIGN}0.020"
+    assert formatting.format_signed(float("nan")) == formatting.format_signed(None) == "\N{EN DASH}"
     assert formatting.format_count(1, "event") == "1 event"
     assert formatting.format_count(1200, "event") == "1,200 events"
     assert formatting.format_time(1.0, "steps") == "1 step"

@@ -9,8 +9,8 @@ import pytest
 
 from survlstm.report.figures.canvas import house_style, save
 from survlstm.report.figures.survival import LOOKS, MOST_LINES, draw_risk_groups, draw_subjects
-from survlstm.report.formatting import MISSING
 from survlstm.report.survival_page import write_survival_page
+from survlstm.utils.formatting import MISSING
 from tests.browser import (
     DESKTOP,
     NEEDS_CHROMIUM,

@@ -1,10 +1,11 @@
 """Run folders as real runs write them, small and by hand."""
 
 import contextlib
-import fcntl
 import json
 
 from omegaconf import OmegaConf
+
+from survlstm.utils.files import file_lock
 
 CONFIG = {
     "data": {"path": None, "simulated": {"patients": 1123, "seed": 1000}},
@@ -99,8 +100,7 @@ def write_config(folder, overrides, config=None):
 @contextlib.contextmanager
 def held(folder):
     """As long as a process would train there."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(folder / ".lock"):
         yield
 
 

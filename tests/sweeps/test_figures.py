@@ -5,9 +5,9 @@ import re
 import pytest
 
 from survlstm.report.figures.canvas import house_style, save
-from survlstm.report.formatting import MISSING
 from survlstm.sweeps.figures import draw_effects, draw_heat_map, shorten
 from survlstm.sweeps.parallel_coordinates import draw_parallel
+from survlstm.utils.formatting import MISSING
 from tests.sweeps import sample
 from tests.sweeps.test_table import jobs, sweep_of
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from survlstm.report.formatting import MISSING
 from survlstm.sweeps.listing import COLUMNS, format_listing, list_runs
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.formatting import MISSING
 from tests.sweeps import sample
 
 
@@ -128,7 +128,7 @@ def test_shown_with_intervals_and_dashes(outputs):
         "0.700 (0.650 to 0.750)",
         "2.400",
         "3",
-        "90 s",
+        "1 min 30 s",
         "$0.25",
         "2026-11-21 10:00",
     ]

@@ -329,7 +329,7 @@ def test_a_file_in_the_way_is_a_sentence(tmp_path):
     (tmp_path / "figures").write_text("mine")
     with pytest.raises(ConfigError, match="must be one that can be written"):
         summarize(tmp_path)
-    assert not list(tmp_path.glob(".summary.*.*"))
+    assert not list(tmp_path.glob(".files.*"))
 
 
 def test_another_metric_may_pick_but_none_of_the_test(tmp_path, grid):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from survlstm.training.budget import BudgetMeter, format_duration
+from survlstm.training.budget import BudgetMeter
 
 
 class Clock:
@@ -66,23 +66,3 @@ def test_what_earlier_lives_used_is_spent_too(clock):
     assert budget.spent is None
     clock.now += 1
     assert budget.spent == "the budget of 1 hours is spent"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.0, "0.0 s"),
-        (4.24, "4.2 s"),
-        (9.94, "9.9 s"),
-        (9.95, "10 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (200.0, "3 min 20 s"),
-        (3599.4, "59 min 59 s"),
-        (3599.6, "1 h 00 min"),
-        (7500.0, "2 h 05 min"),
-        (360000.0, "100 h 00 min"),
-    ],
-)
-def test_spoken(seconds, said):
-    assert format_duration(seconds) == said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import shutil
 import tempfile
@@ -27,7 +26,7 @@ from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import code_patients
 from survlstm.utils.errors import SourceError
-from survlstm.utils.files import PRIVATE_FOLDER, private_opener
+from survlstm.utils.files import PRIVATE_FOLDER, file_lock, is_locked, private_opener
 
 log = logging.getLogger(__name__)
 
@@ -193,19 +192,18 @@ def _folder(into: Path) -> Iterator[Path]:
             f"a large export is split in a folder that can be written; {into} can't: {error.strerror}. Set cache_dir "
             "to a folder that you may write"
         ) from error
-    with folder as name, (Path(name) / LOCK).open("w") as lock:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with folder as name, file_lock(Path(name) / LOCK):
         yield Path(name)
 
 
 def _remove_abandoned(into: Path) -> None:
-    """Parts that a killed process has left: they hold records, and nobody else would remove them."""
+    """Remove the parts that killed processes have left: they hold records, and nobody else would remove them."""
     for folder in into.glob(f"{PARTS}*"):
-        with suppress(OSError), (folder / LOCK).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
-            log.warning("removed %s, which a run that was killed had left", folder)
+        # Without a lock file, or without locks, it may be in use.
+        with suppress(OSError):
+            if not is_locked(folder / LOCK):
+                shutil.rmtree(folder)
+                log.warning("removed %s, which a run that was killed had left", folder)
 
 
 @contextmanager

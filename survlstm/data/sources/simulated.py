@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 
 from survlstm.data.checksums import find_damage, write_sums
-from survlstm.utils.atomic_folder import atomic_folder
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.files import atomic_folder
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +48,16 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
     log.info("Simulating %d patients; later runs read the cohort from %s", patients, folder)
     try:
         _remove_broken(folder)
-        with atomic_folder(folder) as aside:
+        with atomic_folder(folder, keep_existing=True) as temporary:
             simulate_cohort(
-                aside,
+                temporary,
                 patients=patients,
                 seed=seed,
                 history_years=history_years,
                 end_date=datetime.date.fromisoformat(end_date),
                 progress=True,
             )
-            write_sums(aside)
+            write_sums(temporary)
     except OSError as error:
         raise ConfigError(
             f"a simulated cohort must be kept in {folder.parent}; the system says: {error}. If the cache was removed "

@@ -26,7 +26,7 @@ from survlstm.inference.bundle.container import read_container, write_container
 from survlstm.inference.bundle.reported_metrics import ReportedMetrics, TrainingCohort, validate_reported
 from survlstm.models.factory import build_model_with_weights
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
-from survlstm.utils.errors import BundleError, ConfigError
+from survlstm.utils.errors import BundleError, ConfigError, first_line
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_json, parse_yaml
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "MODEL_CARD.md"
@@ -196,18 +196,19 @@ def read_bundle(path: Path) -> Bundle:
         )
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
         raise BundleError(
-            f"{path} must hold a model that this survlstm can build; it can't be ({type(error).__name__}: "
-            f"{first_line_of(error)}). Export it again, or use the survlstm that wrote it"
+            f"{path} must hold a model that this survlstm can build; it can't be ("
+            f"{content_error(error)}). Export it again, or use the survlstm that wrote it"
         ) from error
 
 
-def first_line_of(error: Exception) -> str:
-    """What an error says, in one line."""
+def content_error(error: Exception) -> str:
+    """Return the type and the message of an error that a file of a bundle caused, in one line."""
     if isinstance(error, ValidationError):
+        # The first line of its message says only how many faults there are.
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        return f"{error.title}{place and ' '}{place}: {fault['msg']}"
-    return next(iter(str(error).splitlines()), "")
+        return f"{type(error).__name__}: {error.title}{place and ' '}{place}: {fault['msg']}"
+    return first_line(error, with_type=True)
 
 
 def _fitted(codes: list[str], preprocessing: bytes) -> PreprocessingState:

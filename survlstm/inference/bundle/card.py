@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
-from survlstm.report.formatting import MISSING
 from survlstm.report.task import outcome_banner
+from survlstm.utils.formatting import MISSING
 
 # What may be said of an outcome by its class; the code list and the sizes stand beside it.
 OUTCOMES = {

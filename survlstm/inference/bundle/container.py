@@ -6,13 +6,11 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import stat
-import uuid
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
@@ -21,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from survlstm.config.schema.section import Section
 from survlstm.utils.errors import BundleError
+from survlstm.utils.files import atomic_file, atomic_folder
 from survlstm.utils.stored_files import parse_json
 
 FORMAT = "survlstm bundle"
@@ -65,19 +64,18 @@ def write_container(path: Path, files: Mapping[str, bytes], about: dict[str, Any
     index = {"format": FORMAT, "format_version": FORMAT_VERSION, "about": about, "files": listed}
     index["sha256"] = _sum(_canonical(index))
     everything = {INDEX: (json.dumps(index, indent=2, allow_nan=False) + "\n").encode(), **files}
-    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        (_write_zip if path.suffix == ".zip" else _write_folder)(aside, everything)
-        aside.rename(path)
+        if path.suffix == ".zip":
+            path.absolute().parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as temporary:
+                _write_zip(temporary, everything)
+        else:
+            with atomic_folder(path) as temporary:
+                _write_folder(temporary, everything)
     except OSError as error:
         raise BundleError(
             f"a bundle must be written to {path}; the system says: {error}. Name another output"
         ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        with suppress(OSError):
-            aside.unlink()
 
 
 def read_container(path: Path, keep: Collection[str], *, most: Mapping[str, int] | None = None) -> Container:
@@ -247,16 +245,16 @@ def _leads_elsewhere(name: str) -> bool:
     return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name
 
 
-def _write_folder(aside: Path, files: Mapping[str, bytes]) -> None:
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
-        (aside / name).parent.mkdir(parents=True, exist_ok=True)
-        with (aside / name).open("wb") as stream:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("wb") as stream:
             stream.write(data)
             os.fsync(stream.fileno())
 
 
-def _write_zip(aside: Path, files: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+def _write_zip(file: Path, files: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = (stat.S_IFREG | 0o644) << 16

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from survlstm.evaluation.results import Estimate
 from survlstm.report.figures.canvas import BLUE, INK, ORANGE, PAPER, RULE, DrawnFigure, new_figure
-from survlstm.report.formatting import format_count, format_number
+from survlstm.report.formatting import format_count, format_number, format_signed
 
 # Characters that fit across a figure in the widest font, and those that fit beside a number.
 LONGEST_LABEL, LONGEST_BESIDE = 58, 42
@@ -91,7 +91,8 @@ def draw_codes(lines: tuple[CodeLine, ...], methods: tuple[str, str]) -> DrawnFi
         text = _label(panels[1], line.label, position - 0.36, LONGEST_LABEL, is_planted=line.is_planted)
         text.set(transform=panels[0].get_yaxis_transform(), bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5})
     effects = "; ".join(
-        f"{_marked(line.label, line.is_planted)} {_signed(line.bars[0].effect)} and {_signed(line.bars[1].effect)}"
+        f"{_marked(line.label, line.is_planted)} "
+        f"{format_signed(line.bars[0].effect)} and {format_signed(line.bars[1].effect)}"
         for line in lines
     )
     return DrawnFigure(
@@ -141,7 +142,7 @@ def draw_subject(
     lower.spines["left"].set_visible(False)
     for position, (strip, values) in enumerate(zip(strips, cells, strict=True)):
         _label(lower, strip.label, position - 0.32, LONGEST_BESIDE, is_planted=strip.is_planted)
-        total = _signed(float(strip.attribution.sum()))
+        total = format_signed(float(strip.attribution.sum()))
         lower.text(
             1.0, position - 0.32, total, size=9.5, ha="right", va="center", transform=lower.get_yaxis_transform()
         )
@@ -155,7 +156,7 @@ def draw_subject(
             f"Log-odds of the event from {format_number(float(log_odds[0]))} after the first of "
             f"{format_count(len(days), 'visit')} "
             f"to {format_number(float(log_odds[-1]))} after the last. Attributions of codes to the last: "
-            + "; ".join(f"{x.label} {_signed(float(x.attribution.sum()))}" for x in strips)
+            + "; ".join(f"{x.label} {format_signed(float(x.attribution.sum()))}" for x in strips)
             + "."
         ),
         caption=_subject_caption(len(days), columns, deepest),
@@ -221,7 +222,3 @@ def _subject_caption(visits: int, columns: int, deepest: float) -> str:
         "right. Columns have equal distances, whatever the time between them; days count from the first visit that "
         "the model reads."
     )
-
-
-def _signed(value: float) -> str:
-    return format_number(value) if value < 0 else f"+{format_number(value)}"

@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 
 from survlstm.evaluation.results import Estimate, LandmarkCell, LandmarkResult, StepRow
 from survlstm.report.figures.canvas import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RULE, WIDTH, DrawnFigure, new_figure
-from survlstm.report.formatting import MISSING, format_count, format_estimate, format_number, format_time
+from survlstm.report.formatting import format_count, format_estimate, format_number, format_time
+from survlstm.utils.formatting import MISSING
 
 # Colour, marker and filling by role; none of them carries the meaning alone.
 LOOKS = {"model": (BLUE, "o", BLUE), "oracle": (GREEN, "D", PAPER), "baseline": (MUTED, "s", PAPER)}

@@ -12,7 +12,8 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from survlstm.training.history import History
-from survlstm.training.loggers.logger import Logger, State, first_line
+from survlstm.training.loggers.logger import MOST_SHOWN, Logger, State
+from survlstm.utils.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class BackgroundLogger:
                     call.function()
             # BaseException, so that a package that raises SystemExit ends its own logging and not the run.
             except BaseException as error:
-                self._switch_off(f"{type(error).__name__}: {first_line(error)}")
+                self._switch_off(first_line(error, with_type=True, at_most=MOST_SHOWN))
             call.done.set()
         with suppress(BaseException):
             self.logger.close()

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from survlstm.training.history import Epoch, History
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ConfigError, first_line
+from survlstm.utils.nested import flatten
 
 State = Literal["finished", "failed", "stopped"]
+# Characters of a package's message: some quote a page in one line.
+MOST_SHOWN = 300
 
 
 @runtime_checkable
@@ -99,7 +102,7 @@ def require_package(package: str, *, extra: str) -> None:
     except Exception as error:
         raise ConfigError(
             f"logger={extra} needs the extra {extra}: pip install 'survlstm[{extra}]' "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({first_line(error, with_type=True, at_most=MOST_SHOWN)})"
         ) from error
 
 
@@ -116,12 +119,11 @@ def finite_only(metrics: dict[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
-def flat_parameters(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def flat_parameters(config: dict[str, Any]) -> dict[str, str]:
     """Flatten a nested config.
 
     Args:
         config: Plain values.
-        prefix: Prepended to every key.
 
     Returns:
         For each dotted key the value as text; lists are not flattened.
@@ -130,17 +132,7 @@ def flat_parameters(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
         >>> flat_parameters({"trainer": {"epochs": 3}})
         {'trainer.epochs': '3'}
     """
-    flat: dict[str, str] = {}
-    for name, value in config.items():
-        if isinstance(value, dict) and value:
-            flat |= flat_parameters(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return flat
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error message, without its middle where it is longer than 300 characters."""
-    lines = str(error).strip().splitlines()
-    line = lines[0] if lines else "no message"
-    return line if len(line) <= 300 else f"{line[:140]} … {line[-157:]}"
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in flatten(config, keep_empty=True).items()
+    }
