@@ -60,7 +60,8 @@ def headline(results: ExplanationResults) -> str:
     effects = [float(results.rankings[method].effect[first_code]) for method in METHODS]
     return (
         f"“{results.label(results.names[first_code])}” moves the predicted risk most: by "
-        f"{format_signed(effects[0])} log-odds ({METHODS[0]}) and {format_signed(effects[1])} ({METHODS[1]}) on average over the subjects that have it."
+        f"{format_signed(effects[0])} log-odds ({METHODS[0]}) and {format_signed(effects[1])} ({METHODS[1]}) "
+        "on average over the subjects that have it."
     )
 
 
