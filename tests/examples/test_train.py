@@ -62,7 +62,7 @@ def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm,
     one, other = ((tmp_path / name / "metrics.json").read_text() for name in ("one", "other"))
     assert one == other
     manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
-    assert re.fullmatch(r"ok: \S+ s an epoch at the median, over 3 epochs", manifest["seconds an epoch"])
+    assert re.fullmatch(r"ok: median \S+ s per epoch, over 3 epochs", manifest["seconds an epoch"])
     assert "s an epoch at the median" in (tmp_path / "one" / "report.html").read_text()
 
 
