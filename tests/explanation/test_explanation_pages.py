@@ -140,7 +140,7 @@ def test_many_visits_are_drawn_in_groups_of_neighbours():
     attribution[[3, 4, 129]] = [0.5, -0.2, -1.0]
     with house_style():
         drawing = draw_subject(np.arange(130.0), np.linspace(-2, 1, 130), (CodeStrip("code", False, attribution),))
-    assert "each group of 3 neighbouring visits" in drawing.caption
+    assert "each group of 3 consecutive visits" in drawing.caption
     assert "the deepest cell is 1.000" in drawing.caption
     upper, lower = drawing.figure.axes
     # 44 groups; visits 3 and 4 share one. The outline is a patch too.

@@ -159,7 +159,7 @@ def test_the_page_says_what_is_missing(tmp_path):
     changed = {"left_out": left_out, "groups": groups, "sample": 2000, "notes": ("no encounters",)}
     words = plain(written(tmp_path, **changed))
     assert "1 of the 4 subjects requested cannot be drawn" in words
-    assert "carl died on 2010-01-01: nothing is to be predicted any more" in words
+    assert "carl the subject died on 2010-01-01, before the prediction time" in words
     assert "come from 2,000 subjects of each larger group" in words
     assert "no encounters." in words
     assert f"medium 33.3 to 66.7 0 0.0 % {MISSING} {MISSING}" in words
