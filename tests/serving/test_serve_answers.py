@@ -145,7 +145,7 @@ def test_a_spreadsheets_csv_is_read_and_other_columns_are_named(delimiter):
     text = "\ufeff" + events.to_csv(index=False, sep=delimiter).replace("\n", "\r\n") + "\r\n"
     headers = {"content-type": "text/csv; charset=UTF-8"}
     found = ask(app_on(), "POST", "/predict", content=text.encode(), headers=headers).json()
-    assert found["notes"] == ["columns that are not looked at: 1 name not shown here (1 text)"]
+    assert found["notes"] == ["ignored columns: 1 name not shown here (1 text)"]
     expected = ask(app_on(), "POST", "/predict", **as_csv(events.drop(columns="ward"))).json()
     assert found["predictions"] == expected["predictions"]
 

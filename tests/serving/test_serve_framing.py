@@ -10,7 +10,7 @@ import time
 import pytest
 import uvicorn
 
-from survlstm.serving.server import _NotForEver
+from survlstm.serving.server import IdleTimeoutProtocol
 from tests.serving.asking import app_on
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -22,7 +22,13 @@ CHUNKED = b"3\r\nabc\r\n0\r\n\r\n"
 def port():
     """Where the application listens, in a thread of this process."""
     config = uvicorn.Config(
-        app_on(), http=_NotForEver, log_config=None, access_log=False, lifespan="off", ws="none", proxy_headers=False
+        app_on(),
+        http=IdleTimeoutProtocol,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -157,7 +157,7 @@ def test_a_keyboards_interrupt_ends_it_cleanly(bundle, tmp_path):
         assert httpx.get(f"http://127.0.0.1:{served.port}/health").status_code == 200
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(SECONDS) == 0
-        assert "host=0.0.0.0: everybody who reaches this address can use the model" in served.words.read_text()
+        assert "host=0.0.0.0: everyone who can reach this address can use the model" in served.words.read_text()
 
 
 def connection_to(served):
@@ -183,7 +183,7 @@ def test_what_is_still_running_after_the_grace_does_not_keep_the_process(hurried
         hurried.process.send_signal(signal.SIGTERM)
         assert hurried.process.wait(20) == 0
     said = hurried.words.read_text()
-    assert said.endswith("Stopped; what was still running 1 seconds after the signal is given up\n")
+    assert said.endswith("Stopped; requests that were still running 1 seconds after the signal are aborted\n")
     assert "Traceback" not in said
 
 
@@ -193,7 +193,7 @@ def test_a_client_that_goes_away_is_no_failure(hurried):
     until = time.monotonic() + SECONDS
     while "went away" not in (said := hurried.words.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
-    assert "POST /predict client went away after" in said
+    assert "POST /predict client disconnected after" in said
     for word in ("500", "ClientDisconnect", "uvicorn", MARKER):
         assert word not in said.partition("Ctrl-C")[2]
 
