@@ -105,7 +105,7 @@ def run_server(config: ServeConfig) -> None:
                 "host=%s: everyone who can reach this address can use the model; there is no login and no encryption",
                 config.host,
             )
-        log.info("Serving %s at %s (Ctrl-C ends it)", predictor.bundle.about.name, _url(config.host, listener))
+        log.info("Serving %s at %s (press Ctrl-C to stop)", predictor.bundle.about.name, _url(config.host, listener))
         with _stopped_by_signals(server), _library_logs_filtered():
             server.run(sockets=[listener])
     if not app.end_jobs():

@@ -1,4 +1,4 @@
-"""What the server answers: the predictor's own numbers, in the order and with the ids of a request; honest schemas."""
+"""Responses hold the predictor's numbers, in the order and with the ids of the request, as the schema says."""
 
 import dataclasses
 import functools
@@ -89,7 +89,7 @@ def test_options_stand_in_the_body_or_in_the_query():
 
 @dataclasses.dataclass(frozen=True)
 class Doubtful(Predictor):
-    """Knows neither the risk nor the last survival."""
+    """A predictor whose risk and last survival are NaN."""
 
     def predict(self, events, **options):
         found = super().predict(events, **options)

@@ -1,4 +1,4 @@
-"""The server's page in a real browser: paste, upload, example, errors; how it looks; nothing from elsewhere."""
+"""The server's page in a real browser: paste, upload, example, errors, layout, and no requests to other servers."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ STATUS = "Failed to load resource: the server responded with a status of"
 
 @pytest.fixture(scope="module")
 def pages():
-    """A server on a port of its own for each clock; the URLs."""
+    """Start a server for each clock, and return the URLs."""
     listeners = {clock: socket.create_server(("127.0.0.1", 0)) for clock in CLOCKS}
     servers, threads = [], []
     for clock, listener in listeners.items():
@@ -57,14 +57,14 @@ def pages():
 
 
 def predict(page, text=None):
-    """Ask for the prediction of a text, or of what is there already."""
+    """Request the prediction of a text, or of the text that is on the page already."""
     if text is not None:
         page.fill("#events", text)
     page.get_by_role("button", name="Predict").click()
 
 
 def predicted(page, text=None):
-    """The same, until the codes that matter are there."""
+    """Request a prediction and wait for the effects of the codes."""
     predict(page, text)
     page.get_by_role("heading", name="Effect of each code").wait_for()
     return page

@@ -1,4 +1,4 @@
-"""``survlstm serve`` as a person starts it: train, export, serve, ask it well and badly, end it."""
+"""``survlstm serve`` from the command line: train, export, serve, valid and invalid requests, stop."""
 
 import builtins
 import contextlib
@@ -25,7 +25,7 @@ SMOKE = ["train", "experiment=smoke", "evaluation.baselines=[]", "evaluation.lan
 
 @pytest.fixture
 def bundle(survlstm, tmp_path):
-    """What a trained smoke model is exported to."""
+    """The bundle of a trained smoke model."""
     assert survlstm(*SMOKE) == 0
     assert survlstm("export", "run=run", "output=bundle") == 0
     return tmp_path / "bundle"
@@ -33,7 +33,7 @@ def bundle(survlstm, tmp_path):
 
 @pytest.fixture
 def hurried(tmp_path):
-    """A server whose seconds are short and whose explanations take for ever."""
+    """A server with short timeouts and endless explanations."""
     write_bundle(bundle_on("visit"), tmp_path / "small", figures={}, extras={})
     program = (str(Path(__file__).with_name("hurried_server.py")),)
     with serving(tmp_path, f"bundle={tmp_path / 'small'}", program=program) as served:
@@ -41,7 +41,7 @@ def hurried(tmp_path):
 
 
 def marked(client):
-    """The example with the marker as its id and as a code."""
+    """The example, with the marker as its identifier and as a code."""
     text = client.get("/example").text.replace("example,", f"{MARKER},")
     return text + f"{MARKER},2013-02-11T09:30:00,{MARKER}/1,visit-1\n"
 
@@ -108,7 +108,7 @@ def head(*, announced=None):
 
 
 def answer_of(connection):
-    """All that comes until the server closes."""
+    """Return everything that is received until the server closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(65536):

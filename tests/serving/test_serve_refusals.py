@@ -1,4 +1,4 @@
-"""What the server refuses: a status and a sentence each, nothing of what was sent in the log, and it goes on."""
+"""Refused requests get a status and a message, leave nothing in the log, and do not stop the server."""
 
 import asyncio
 import dataclasses
@@ -120,13 +120,13 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def app():
-    """One server, which all the bad requests go to."""
+    """One application for all invalid requests."""
     return app_on(limits=FEW)
 
 
 @pytest.fixture(scope="module")
 def good():
-    """A request that is answered, and what with."""
+    """A valid request and its response."""
     table = some_events(1).head(150)
     return as_csv(table), ask(app_on(limits=FEW), "POST", "/predict", **as_csv(table)).json()["predictions"]
 
@@ -274,7 +274,7 @@ def test_its_own_page_may_ask(app):
 
 @dataclasses.dataclass(frozen=True)
 class Failing(Predictor):
-    """Fails, saying whose record it was."""
+    """A predictor that raises an error whose message names the subject."""
 
     def explain(self, events, **options):
         raise ValueError(f"could not convert {events['subject_id'].iloc[0]}")
@@ -294,7 +294,7 @@ def test_what_nobody_expected_is_told_without_what_was_sent(caplog):
 
 
 class Slow(Predictor):
-    """Waits until it may go on."""
+    """A predictor that waits until the test releases it."""
 
     may_go_on = threading.Event()
 
@@ -324,7 +324,7 @@ def test_slow_predictions_block_nobody_and_too_many_are_sent_away():
 
 
 class SlowToExplain(Predictor):
-    """Waits until it may go on with an explanation."""
+    """A predictor whose explanation waits until the test releases it."""
 
     may_go_on = threading.Event()
 
