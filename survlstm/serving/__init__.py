@@ -1,4 +1,4 @@
-"""A bundle behind HTTP: predictions of events that are sent, and a page to try them on."""
+"""Serve the predictions of a bundle over HTTP, with a page to try them on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ __all__ = ["serve"]
 
 
 def serve(config: ServeConfig) -> None:
-    """Answer until SIGTERM or SIGINT; see ``survlstm.serving.server.run_server``.
+    """Serve a bundle until SIGTERM or SIGINT; see ``survlstm.serving.server.run_server``.
 
-    ConfigError where the extra ``serve`` is not installed.
+    Raises:
+        ConfigError: fastapi or uvicorn is not installed.
     """
     try:
         import fastapi  # noqa: F401

@@ -1,4 +1,4 @@
-"""A predictor → the application that answers HTTP: predictions, codes that matter, the card, health, and a page."""
+"""Build the HTTP application: predictions, explanations, the model card, a health check and a page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from survlstm.serving.middleware import AccessLog, BodyLimit, HeadAsGet, OriginC
 from survlstm.serving.openapi import EVENTS_BODY, REFUSALS, WITH_BODY, complete_schema
 from survlstm.serving.page import write_page
 from survlstm.serving.request_queue import RequestQueue
-from survlstm.serving.requests import CSV, JSON, ParsedRequest, parse_media_type, parse_request, place_in_query
+from survlstm.serving.requests import CSV, JSON, ParsedRequest, format_query_location, parse_media_type, parse_request
 from survlstm.serving.responses import (
     ExplainResponse,
     HealthResponse,
@@ -39,10 +39,10 @@ from survlstm.utils.version import __version__
 if TYPE_CHECKING:
     from survlstm.inference.predictor import Predictor
 
-# A body that takes longer holds a place that others wait for.
+# A slower body is refused, because its request holds a place in the queue that others wait for.
 BODY_SECONDS = 10.0
 MARKDOWN = "text/markdown"
-# A viewer of OpenAPI would have to be loaded from elsewhere, or shipped.
+# There is no OpenAPI viewer: its scripts would have to be loaded from another server or added to the package.
 DOCS = (
     "The API is described in openapi.json, beside this page: OpenAPI 3.1, which viewers and generators of clients "
     "read. The page to try it on is ./\n"
@@ -51,10 +51,17 @@ DOCS = (
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What a request may cost. ``at_once`` predictions run side by side, ``waiting`` requests more may wait.
+    """Limits on the requests that the server accepts.
 
-    One explanation runs at a time, ``explain_waiting`` more may wait; ``explained_visits`` bounds the visits times the
-    distinct codes of its record, which is what it reads.
+    Attributes:
+        max_body_bytes: Largest request body.
+        max_events: Most events in a request.
+        at_once: Predictions that are computed at the same time.
+        waiting: Further requests for predictions that may wait.
+        explain_waiting: Requests for explanations that may wait; one is computed at a time.
+        explained_visits: Largest number of visits times distinct codes in the record of an explained subject. An
+            explanation reads the record once for each of its codes.
+        body_seconds: Seconds within which a body must arrive.
     """
 
     max_body_bytes: int
@@ -67,30 +74,41 @@ class RequestLimits:
 
 
 class Application(FastAPI):
-    """FastAPI that knows what the bodies hold, which are not read by it, and where the jobs are done."""
+    """FastAPI with two request queues, and with a description of the bodies, which FastAPI does not read itself.
+
+    Attributes:
+        predicting: The queue for predictions.
+        explaining: The queue for explanations.
+    """
 
     def __init__(self, *, limits: RequestLimits, **settings: Any) -> None:
         super().__init__(**settings)
         self._max_events = limits.max_events
         self.predicting = RequestQueue(at_once=limits.at_once, waiting=limits.waiting)
-        # Apart, for an explanation reads a record once for each of its codes: predictions would wait behind it.
+        # A separate queue: predictions would wait for explanations, which read a record once for each of its codes.
         self.explaining = RequestQueue(at_once=1, waiting=limits.explain_waiting)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI description, whole."""
+        """Return the complete OpenAPI description."""
         return complete_schema(super().openapi(), max_events=self._max_events)
 
     def end_jobs(self) -> bool:
-        """Begin none any more, without waiting; whether all are done."""
+        """Start no further jobs, without waiting; return whether all have finished."""
         return all([self.predicting.close(), self.explaining.close()])
 
 
 def create_app(
     predictor: Predictor, limits: RequestLimits, *, host: str = "127.0.0.1", names: Sequence[str] = ()
 ) -> Application:
-    """The application; ``host`` is the address that it will be reached at, ``names`` what a proxy calls it.
+    """Build the application.
 
-    What a request holds is neither kept nor logged. Every answer that is none is {"error": sentence}.
+    The content of a request is neither stored nor logged. Every error response has the body ``{"error": "..."}``.
+
+    Args:
+        predictor: Computes the predictions.
+        limits: Limits on the requests.
+        host: The address at which the server listens; one of the accepted values of the header Host.
+        names: Further accepted values, such as the name that a proxy uses.
     """
     name = predictor.bundle.about.name
     app = Application(
@@ -106,7 +124,7 @@ def create_app(
     _add_gets(app, predictor, limits)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_query)
-    # The last one added is the first one asked.
+    # The middleware that is added last handles a request first.
     app.add_middleware(HeadAsGet)
     app.add_middleware(OriginCheck, host=host, names=names)
     app.add_middleware(BodyLimit, most_bytes=limits.max_body_bytes)
@@ -117,34 +135,34 @@ def create_app(
 def _add_posts(app: Application, predictor: Predictor, limits: RequestLimits) -> None:
     @app.post("/predict", response_model=PredictResponse, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
-        """Risk, percentile and survival of every subject of the events. Options may stand in the body or the query."""
+        """Risk, percentile and survival of every subject. Options may be given in the body or in the query."""
 
-        def job(asked: ParsedRequest) -> PredictResponse:
-            found = predictor.predict(
-                asked.events,
-                per_visit=asked.options.per_visit,
-                horizons=asked.options.horizons,
-                as_of=asked.options.as_of,
+        def job(parsed: ParsedRequest) -> PredictResponse:
+            predictions = predictor.predict(
+                parsed.events,
+                per_visit=parsed.options.per_visit,
+                horizons=parsed.options.horizons,
+                as_of=parsed.options.as_of,
             )
-            return predict_response(predictor, found, asked)
+            return predict_response(predictor, predictions, parsed)
 
-        return await _answered(request, query, job, limits=limits, desk=app.predicting)
+        return await _respond(request, query, job, limits=limits, queue=app.predicting)
 
     @app.post("/explain", response_model=ExplainResponse, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def explain(request: Request, query: Annotated[ExplainQuery, Query()]) -> Response:
-        """The codes of one subject that move its prediction, the most influential first.
+        """Effect of each code of one subject on its prediction, the largest first.
 
-        The same body as for /predict; per_visit and horizons make no difference here.
+        The body is the same as for /predict; per_visit and horizons are ignored.
         """
 
-        def job(asked: ParsedRequest) -> ExplainResponse:
-            subject = _one_subject(asked, query.subject)
-            events = asked.events[asked.events["subject_id"] == subject].reset_index(drop=True)
-            table = predictor.explain(events, as_of=asked.options.as_of, most_readings=limits.explained_visits)
-            notes = (*asked.notes, *table.attrs["notes"])
-            return explain_response(predictor, table, subject_id=asked.as_sent[subject], top=query.top, notes=notes)
+        def job(parsed: ParsedRequest) -> ExplainResponse:
+            subject = _one_subject(parsed, query.subject)
+            events = parsed.events[parsed.events["subject_id"] == subject].reset_index(drop=True)
+            table = predictor.explain(events, as_of=parsed.options.as_of, most_readings=limits.explained_visits)
+            notes = (*parsed.notes, *table.attrs["notes"])
+            return explain_response(predictor, table, subject_id=parsed.as_sent[subject], top=query.top, notes=notes)
 
-        return await _answered(request, query, job, limits=limits, desk=app.explaining)
+        return await _respond(request, query, job, limits=limits, queue=app.explaining)
 
 
 def _add_gets(app: FastAPI, predictor: Predictor, limits: RequestLimits) -> None:
@@ -154,19 +172,19 @@ def _add_gets(app: FastAPI, predictor: Predictor, limits: RequestLimits) -> None
 
     @app.get("/health", response_model=HealthResponse, responses=REFUSALS)
     async def health() -> HealthResponse:
-        """The server is up, and for how long."""
+        """Status of the server, and for how long it has been running."""
         return HealthResponse(status="ok", model=model.model.name, uptime_seconds=time.monotonic() - began)
 
     @app.get("/model", responses={**REFUSALS, 200: {"model": ModelResponse, "content": {MARKDOWN: {}}}})
     async def card(request: Request) -> Response:
-        """What the bundle says of itself; the card alone for those who accept text/markdown."""
+        """Description of the model; only its card for clients that accept text/markdown."""
         if MARKDOWN in request.headers.get("accept", "").lower():
             return Response(model.card, media_type=f"{MARKDOWN}; charset=utf-8")
         return _json(model)
 
     @app.get("/example", response_class=Response, responses={**REFUSALS, 200: {"content": {CSV: {}}}})
     async def one_example() -> Response:
-        """The record of a patient who never was, as a table of events that /predict takes."""
+        """Record of an invented patient, as a table of events that /predict accepts."""
         return Response(example, media_type=f"{CSV}; charset=utf-8")
 
     @app.get("/docs", include_in_schema=False)
@@ -178,17 +196,17 @@ def _add_gets(app: FastAPI, predictor: Predictor, limits: RequestLimits) -> None
         return Response(page.html, media_type="text/html", headers={"content-security-policy": page.policy})
 
 
-async def _answered(
+async def _respond(
     request: Request,
     query: PredictOptions,
     job: Callable[[ParsedRequest], BaseModel],
     *,
     limits: RequestLimits,
-    desk: RequestQueue,
+    queue: RequestQueue,
 ) -> Response:
-    """Read the body, then do the job in a thread."""
+    """Read the body, then run the job in a thread of the queue."""
     media_type = _media_type(request)
-    with desk.place():
+    with queue.admit():
         try:
             body = await asyncio.wait_for(request.body(), limits.body_seconds)
         except TimeoutError:
@@ -197,7 +215,7 @@ async def _answered(
             )
             raise RequestError(408, sentence) from None
         work = partial(_work, request, body, media_type, query, job, max_events=limits.max_events)
-        return await desk.run(work)
+        return await queue.run(work)
 
 
 def _work(
@@ -209,10 +227,10 @@ def _work(
     *,
     max_events: int,
 ) -> Response:
-    asked = parse_request(body, media_type, query, max_events=max_events)
-    request.state.counted = RequestFacts(events=len(asked.events), subjects=len(asked.as_sent))
+    parsed = parse_request(body, media_type, query, max_events=max_events)
+    request.state.facts = RequestFacts(events=len(parsed.events), subjects=len(parsed.as_sent))
     try:
-        return _json(job(asked))
+        return _json(job(parsed))
     except SurvlstmError as error:
         raise RequestError(422, str(error)) from None
 
@@ -228,13 +246,13 @@ def _media_type(request: Request) -> str:
     return media_type
 
 
-def _one_subject(asked: ParsedRequest, position: int | None) -> str:
-    subjects = list(asked.as_sent)
+def _one_subject(parsed: ParsedRequest, position: int | None) -> str:
+    subjects = list(parsed.as_sent)
     if position is None and len(subjects) > 1:
         raise RequestError(
             422,
-            f"one subject at a time is explained; found {len(subjects)}. Say which in the query: subject=0 is the one "
-            "that appears first",
+            f"one subject at a time is explained; found {len(subjects)}. Choose one in the query: subject=0 is the "
+            "first one in the body",
         )
     if (position or 0) >= len(subjects):
         raise RequestError(
@@ -243,9 +261,9 @@ def _one_subject(asked: ParsedRequest, position: int | None) -> str:
     return subjects[position or 0]
 
 
-def _json(answer: BaseModel) -> Response:
-    # Whole in the thread that did the job; what is not finite becomes null.
-    return Response(answer.model_dump_json(), media_type=JSON)
+def _json(content: BaseModel) -> Response:
+    # Serialised in the job's thread, so that it does not block the event loop; NaN becomes null.
+    return Response(content.model_dump_json(), media_type=JSON)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
@@ -258,5 +276,8 @@ async def _refuse_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     schema = ExplainQuery if request.url.path == "/explain" else PredictOptions
     return error_response(
-        422, message_for_errors(error.errors(), place=place_in_query, fields=lambda _: schema.model_fields)
+        422,
+        message_for_errors(
+            error.errors(), format_location=format_query_location, known_fields=lambda _: schema.model_fields
+        ),
     )

@@ -1,4 +1,4 @@
-"""What went wrong with a request → a status and one sentence that holds nothing of what was sent."""
+"""Turn errors of a request into a status and a message that quotes nothing of the request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from survlstm.utils.content import kind_of_content
 
-# Where an error lies, as pydantic tells it.
-Place = tuple[int | str, ...]
-# More places than these and the sentence is a list that nobody reads.
-MOST_TOLD = 3
+# Where an error is, as pydantic reports it: ("events", 3, "time").
+Location = tuple[int | str, ...]
+# Further errors are only counted: a longer message would not be read.
+MOST_REPORTED = 3
 KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),
     ((int, float), "a number"),
@@ -45,72 +45,76 @@ RANGES = frozenset({"greater_than", "greater_than_equal", "less_than_equal"})
 
 
 class RequestError(HTTPException):
-    """A request that can't be answered; ``detail`` is the sentence that the client gets."""
+    """A request that can't be answered; ``detail`` is the message that the client receives."""
 
 
 class ErrorResponse(BaseModel):
-    """Every answer that is none."""
+    """Body of every error response."""
 
-    error: str = Field(description="One sentence: what must hold, what was found, what to do.")
+    error: str = Field(description="What must hold, what was found, and what to change.")
 
 
-def error_response(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The one shape of every answer that is none."""
-    return Response(ErrorResponse(error=sentence).model_dump_json(), status, headers, media_type="application/json")
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Build an error response."""
+    return Response(ErrorResponse(error=message).model_dump_json(), status, headers, media_type="application/json")
 
 
 def message_for_status(status: int) -> str:
-    """The sentence for what the framework refuses by itself."""
-    sentences = {
+    """Return the message for a request that the framework itself refuses."""
+    messages = {
         404: "the path must be one of /, /predict, /explain, /example, /model, /health, /docs and /openapi.json; found "
         "another path",
         405: "the method must be POST for /predict and /explain, and GET or HEAD for every other path; found another",
     }
-    return sentences.get(status, HTTPStatus(status).phrase)
+    return messages.get(status, HTTPStatus(status).phrase)
 
 
 def message_for_errors(
     errors: Sequence[ErrorDetails] | Sequence[Any],
     *,
-    place: Callable[[Place], str],
-    fields: Callable[[Place], Iterable[str]],
+    format_location: Callable[[Location], str],
+    known_fields: Callable[[Location], Iterable[str]],
 ) -> str:
-    """One sentence from what pydantic found, no value in it.
+    """Describe pydantic's errors in one message without any value of the request.
 
-    ``place`` names where, as in events[3].time; ``fields`` are the known ones beside an unknown field there.
+    Args:
+        errors: The errors, as ``ValidationError.errors()`` returns them.
+        format_location: Formats the location of an error, such as ``events[3].time``.
+        known_fields: Returns the names of the known fields at the location of an unknown one.
     """
-    told = [_one(error, place, fields) for error in errors[:MOST_TOLD]]
-    more = len(errors) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
+    messages = [_message(error, format_location, known_fields) for error in errors[:MOST_REPORTED]]
+    more = len(errors) - len(messages)
+    return "; ".join(messages) + (f"; and {more} more" if more else "")
 
 
 def kind_of_value(value: object) -> str:
-    """What a value is, without saying it."""
+    """Name the type of a value without quoting it."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN or an infinity"
     return next((name for kind, name in KINDS if isinstance(value, kind)), "something else")
 
 
-def _one(
+def _message(
     error: ErrorDetails,
-    place: Callable[[Place], str],
-    fields: Callable[[Place], Iterable[str]],
+    format_location: Callable[[Location], str],
+    known_fields: Callable[[Location], Iterable[str]],
 ) -> str:
-    found, where = error["type"], error["loc"]
-    if found == "json_invalid":
+    kind, where = error["type"], error["loc"]
+    if kind == "json_invalid":
         return f"the body must be JSON; it can't be read: {error['ctx']['error']}"
-    if found == "missing":
-        return f"{place(where)} must be given; found none"
-    if found == "extra_forbidden":
-        # A name that a client made up may be anything, a patient's too.
+    if kind == "missing":
+        return f"{format_location(where)} must be given; found none"
+    if kind == "extra_forbidden":
+        # An unknown field name may hold anything, a patient's name too, so only its kind is reported.
         what = kind_of_content(str(where[-1]))
-        return f"the fields of {place(where[:-1])} must be among {', '.join(fields(where))}; found another ({what})"
-    name = found if found in EXPECTED else found.removesuffix("_type").removesuffix("_parsing")
+        known = ", ".join(known_fields(where))
+        return f"the fields of {format_location(where[:-1])} must be among {known}; found another ({what})"
+    name = kind if kind in EXPECTED else kind.removesuffix("_type").removesuffix("_parsing")
     expected = EXPECTED.get(name, "valid").format(**error.get("ctx", {}))
-    return f"{place(where)} must be {expected}; found {_found(name, error['input'])}"
+    return f"{format_location(where)} must be {expected}; found {_describe_value(name, error['input'])}"
 
 
-def _found(name: str, value: object) -> str:
+def _describe_value(name: str, value: object) -> str:
     if name in {"too_short", "too_long"} and isinstance(value, Sequence):
         return str(len(value))
     if name == "expected" and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The fields of a request: what each must hold, checked and described in one place."""
+"""Define, check and describe the fields of a request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from survlstm.inference.events_table import LONGEST
 
 LONGEST_ID, LONGEST_CODE = LONGEST["subject_id"], LONGEST["code"]
 FIRST_TIME, LAST_TIME = datetime.datetime(FIRST_YEAR, 1, 1), datetime.datetime(LAST_YEAR + 1, 1, 1)
-TIME_IN_WORDS = f"a day or a time of the years {FIRST_YEAR} to {LAST_YEAR}, written 2020-01-31 or 2020-01-31T12:00:00"
+TIME_FORMAT = f"a day or a time of the years {FIRST_YEAR} to {LAST_YEAR}, written 2020-01-31 or 2020-01-31T12:00:00"
 
 
-def _refused(expected: str) -> PydanticCustomError:
+def _invalid(expected: str) -> PydanticCustomError:
     return PydanticCustomError("expected", "must be {expected}", {"expected": expected})
 
 
@@ -27,7 +27,7 @@ def _identifier(value: object) -> str | int:
         return value.strip()
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return value
-    raise _refused(f"text of 1 to {LONGEST_ID} printable characters, or a whole number of at most 64 bits")
+    raise _invalid(f"text of 1 to {LONGEST_ID} printable characters, or a whole number of at most 64 bits")
 
 
 def _optional_identifier(value: object) -> str | int | None:
@@ -37,18 +37,18 @@ def _optional_identifier(value: object) -> str | int | None:
 def _code(value: object) -> str:
     if isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_CODE and value.strip().isprintable():
         return value.strip()
-    raise _refused(f"text of 1 to {LONGEST_CODE} printable characters, such as SNOMED/44054006")
+    raise _invalid(f"text of 1 to {LONGEST_CODE} printable characters, such as SNOMED/44054006")
 
 
 def _time(value: object) -> datetime.datetime:
-    """As the exports have it: a time of day without a zone. One with a zone is told in UTC."""
+    """Parse a day or a time; a time with a zone is converted to UTC and loses the zone, as in the exports."""
     try:
         time = datetime.datetime.fromisoformat(value if isinstance(value, str) else "")
         time = time if time.tzinfo is None else time.astimezone(datetime.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        raise _refused(TIME_IN_WORDS) from None
+        raise _invalid(TIME_FORMAT) from None
     if not FIRST_TIME <= time < LAST_TIME:
-        raise _refused(TIME_IN_WORDS)
+        raise _invalid(TIME_FORMAT)
     return time
 
 
@@ -57,7 +57,7 @@ def _optional_time(value: object) -> datetime.datetime | None:
 
 
 def _day_or_time(value: object) -> str | None:
-    """As it was written: of a day that is no time, all of the day is meant."""
+    """Return the text as it was sent, because a day without a time means the whole day."""
     if value is None:
         return None
     time = _time(value)
@@ -72,7 +72,7 @@ def _number(value: object) -> float | None:
     except OverflowError:
         number = math.nan
     if not math.isfinite(number):
-        raise _refused("a finite number or null")
+        raise _invalid("a finite number or null")
     return number
 
 
@@ -89,7 +89,7 @@ _TIME: dict[str, Any] = {"type": "string", "examples": ["2020-01-31T12:00:00", "
 Time = Annotated[
     datetime.datetime | None,
     BeforeValidator(_optional_time),
-    _schema(_TIME, _NULL, description=f"When: {TIME_IN_WORDS}. With a zone it is told in UTC. Null: no time."),
+    _schema(_TIME, _NULL, description=f"Time of the event: {TIME_FORMAT}. A zone is converted to UTC. Null: no time."),
 ]
 
 
@@ -97,11 +97,13 @@ Horizons = Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], F
 
 
 class EventRow(BaseModel):
-    """One event, a row of MEDS; a birth is the code MEDS_BIRTH, a death MEDS_DEATH, with a suffix //… or without."""
+    """One event, a row of MEDS. A birth has the code MEDS_BIRTH, a death MEDS_DEATH; a suffix //… is allowed."""
 
     model_config = ConfigDict(extra="forbid")
 
-    subject_id: Annotated[str | int, BeforeValidator(_identifier), _schema(*_ID, description="Whose event it is.")]
+    subject_id: Annotated[
+        str | int, BeforeValidator(_identifier), _schema(*_ID, description="Identifier of the subject.")
+    ]
     time: Time
     code: Annotated[
         str,
@@ -116,41 +118,44 @@ class EventRow(BaseModel):
     encounter_id: Annotated[
         str | int | None,
         BeforeValidator(_optional_identifier),
-        _schema(*_ID, _NULL, description="The encounter that the event belongs to, which makes a visit."),
+        _schema(*_ID, _NULL, description="Identifier of the encounter; the events of an encounter are one visit."),
     ] = None
 
 
-# What is wrong with the first wrong event is enough, of a hundred thousand.
+# FailFast: one message about the first wrong event is enough, of up to a hundred thousand.
 EventRows = Annotated[list[EventRow], FailFast()]
 
 
 class PredictOptions(BaseModel):
-    """What is asked of events."""
+    """Options of a prediction."""
 
     model_config = ConfigDict(extra="forbid")
 
-    per_visit: bool = Field(default=False, description="A prediction for every visit, from what was known then.")
+    per_visit: bool = Field(default=False, description="Predict at every visit, from the history up to that visit.")
     horizons: Horizons | None = Field(
-        default=None, description="Times at which survival is told, in the model's unit; null: those it was judged at."
+        default=None,
+        description="Times at which survival is returned, in the model's unit; null: those of its evaluation.",
     )
     as_of: Annotated[
         str | None,
         BeforeValidator(_day_or_time),
-        _schema(_TIME, _NULL, description="Events after this day are not looked at."),
+        _schema(_TIME, _NULL, description="Events after this day or time are ignored."),
     ] = None
 
 
 class ExplainQuery(PredictOptions):
-    """What is asked of the events of one subject."""
+    """Options of an explanation."""
 
-    top: Annotated[int, Field(ge=1, le=100_000)] | None = Field(default=None, description="How many codes at most.")
+    top: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="Largest number of codes to return; null: all."
+    )
     subject: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
-        description="Which subject of several: the position in the order in which they first appear, 0 for the first.",
+        description="Which of several subjects is explained: its position in the body, 0 for the first.",
     )
 
 
 class PredictRequest(PredictOptions):
-    """Events and what is asked of them."""
+    """Events and the options of a prediction."""
 
     events: EventRows = Field(description="In any order, of one subject or of several.")

@@ -1,4 +1,4 @@
-"""Refuse requests whose end is ambiguous: a proxy could see another request in them than this server does."""
+"""Refuse requests whose end is ambiguous, which a proxy could split differently (request smuggling)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from survlstm.serving.errors import ErrorResponse
 from survlstm.serving.middleware import HEADERS
 
-SENTENCE = (
-    "a request must be HTTP/1.1 with one Host, one length (Content-Length or Transfer-Encoding: chunked) and CR LF "
-    "behind each line of its head, none of which may be folded; found another. The connection is closed"
+MESSAGE = (
+    "a request must be HTTP/1.1 with one Host, one length (Content-Length or Transfer-Encoding: chunked) and header "
+    "lines that end with CR LF and are not folded; found another request. The connection is closed"
 )
-# As h11 finds the end of a head.
+# The end of a head, by h11's own rule.
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-# A continued line, or a line feed alone: some servers read one header where others read two.
+# A folded line or a line feed without CR: servers differ in whether these are one header or two.
 _AMBIGUOUS_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n")
 
 
 class StrictConnection(h11.Connection):
-    """h11, which by itself takes a request with two lengths, folded lines and lone line feeds."""
+    """h11's connection, which also refuses two lengths, folded lines and lone line feeds; h11 itself accepts them."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """As h11 does; RemoteProtocolError too for a head that another program may read otherwise."""
+        """Return the next event, as h11 does.
+
+        Raises:
+            RemoteProtocolError: Another program may read the head of the request differently.
+        """
         if self.their_state is h11.IDLE:
             waiting, _ = self.trailing_data
             end = _END_OF_HEAD.search(waiting)
@@ -39,17 +43,17 @@ class StrictConnection(h11.Connection):
 
 
 class StrictProtocol(H11Protocol):
-    """uvicorn's HTTP over ``StrictConnection``; what is no HTTP gets a sentence in the shape of every refusal."""
+    """uvicorn's protocol with ``StrictConnection``; malformed requests get the same JSON body as other errors."""
 
     def __init__(self, *arguments: object, **settings: object) -> None:
         super().__init__(*arguments, **settings)  # type: ignore[arg-type]
         self.conn = StrictConnection(h11.SERVER)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse and close; nothing behind the refused request is read."""
-        # The body of a request that has been answered already may turn out to be broken.
+        """Send the error response and close the connection; nothing after the refused request is read."""
+        # Not where a response was sent already: a body may turn out to be malformed after that.
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            body = ErrorResponse(error=SENTENCE).model_dump_json().encode()
+            body = ErrorResponse(error=MESSAGE).model_dump_json().encode()
             headers = {
                 **HEADERS,
                 "content-type": "application/json",

@@ -1,4 +1,4 @@
-"""ASGI middleware: what is asked from elsewhere or is too large is refused, nothing unexpected reaches a client."""
+"""ASGI middleware: access log, security headers, and limits on the size and the origin of requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-# A client that goes on sending is listened to for so long, or the reset would take its answer away.
+# How long the rest of a refused body is read: closing at once would reset the connection, and the client would lose
+# the response.
 LINGER_SECONDS = 2.0
 HEADERS = {
     "cache-control": "no-store",
@@ -38,17 +39,21 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class RequestFacts:
-    """What the line about a request may tell of its body."""
+    """What the access log may hold about the body of a request."""
 
     events: int
     subjects: int
 
 
 class AccessLog:
-    """One line per request, security headers on every answer, and a sentence for what nobody expected.
+    """Log one line for each request, set security headers, and answer unexpected errors with status 500.
 
-    The line holds the method, the path where it is one of ``paths``, the status, milliseconds, and
-    ``RequestFacts`` where ``scope["state"]["counted"]`` has it: nothing else that a client sent.
+    The line holds the method, the path, the status, the milliseconds and, where ``scope["state"]["facts"]`` is set,
+    the ``RequestFacts``. It holds nothing else that a client sent.
+
+    Args:
+        app: The next application.
+        paths: Paths that may be logged; others are logged as ``(another path)``.
     """
 
     def __init__(self, app: ASGIApp, *, paths: frozenset[str]) -> None:
@@ -56,7 +61,7 @@ class AccessLog:
         self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -74,33 +79,30 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_safely)
         except ClientDisconnect:
-            self._tell(scope, "client went away after", (time.perf_counter() - began) * 1000)
+            self._log_request(scope, "client disconnected after", (time.perf_counter() - began) * 1000)
             return
         except Exception as error:
-            # Not its message, which may hold what was sent.
+            # Without the error's message, which may quote the request.
             log.error("%s in %s", type(error).__name__, last_line_in_package(error.__traceback__))
             if not status:
                 await error_response(
-                    500, "survlstm could not answer this; its log says where it failed. Nothing was kept"
+                    500, "survlstm failed on this request; its log names the line. Nothing of the request was stored"
                 )(scope, receive, send_safely)
-        self._tell(scope, f"{status} in", milliseconds)
+        self._log_request(scope, f"{status} in", milliseconds)
 
-    def _tell(self, scope: Scope, outcome: str, milliseconds: float) -> None:
+    def _log_request(self, scope: Scope, outcome: str, milliseconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "(another method)"
         path = scope["path"] if scope["path"] in self._paths else "(another path)"
-        counted = scope.get("state", {}).get("counted")
-        of = (
-            f", {format_count(counted.events, 'event')} of {format_count(counted.subjects, 'subject')}"
-            if counted
-            else ""
-        )
-        log.info("%s %s %s %.0f ms%s", method, path, outcome, milliseconds, of)
+        facts = scope.get("state", {}).get("facts")
+        size = f", {format_count(facts.events, 'event')} of {format_count(facts.subjects, 'subject')}" if facts else ""
+        log.info("%s %s %s %.0f ms%s", method, path, outcome, milliseconds, size)
 
 
 class BodyLimit:
-    """Refuses a body of more than ``most_bytes``: by its Content-Length unread, otherwise while it comes.
+    """Refuse bodies of more than ``most_bytes`` with status 413.
 
-    Whoever is answered before all of the body came is told that the connection closes.
+    A body with a Content-Length is refused unread, a chunked one as soon as too much has arrived. A response that is
+    sent before the whole body has arrived closes the connection.
     """
 
     def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
@@ -108,39 +110,39 @@ class BodyLimit:
         self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         announced = int(headers.get("content-length", "0"))
-        is_coming, received = announced > 0 or "transfer-encoding" in headers, 0
+        is_incomplete, received = announced > 0 or "transfer-encoding" in headers, 0
 
         async def receive_counting() -> Message:
-            nonlocal is_coming, received
+            nonlocal is_incomplete, received
             message = await receive()
             received += len(message.get("body", b""))
-            is_coming = is_coming and message.get("more_body", False)
+            is_incomplete = is_incomplete and message.get("more_body", False)
             if received > self._most_bytes:
-                raise self._problem()
+                raise self._too_large()
             return message
 
         async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and is_coming:
+            if message["type"] == "http.response.start" and is_incomplete:
                 MutableHeaders(scope=message)["connection"] = "close"
-            elif message["type"] == "http.response.body" and is_coming and not message.get("more_body"):
+            elif message["type"] == "http.response.body" and is_incomplete and not message.get("more_body"):
                 await send({**message, "more_body": True})
-                await _drop(receive)
+                await _discard_body(receive)
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         if announced > self._most_bytes:
-            problem = self._problem()
-            await error_response(problem.status_code, problem.detail)(scope, receive, send_and_close)
+            error = self._too_large()
+            await error_response(error.status_code, error.detail)(scope, receive, send_and_close)
         else:
             await self._app(scope, receive_counting, send_and_close)
 
-    def _problem(self) -> RequestError:
+    def _too_large(self) -> RequestError:
         return RequestError(
             413,
             f"a request must hold at most {self._most_bytes / 2**20:.3g} MiB (max_body_mib); found more. Send the "
@@ -149,9 +151,15 @@ class BodyLimit:
 
 
 class OriginCheck:
-    """Refuses what a page of another origin sends (403), and names that are not this server's (421).
+    """Refuse requests from pages of another origin (403) and requests for other host names (421).
 
-    A browser lets any page send requests to localhost, and a name that is made to point here makes it same-origin.
+    A browser lets any page send requests to localhost. A page whose host name is made to resolve to this machine (DNS
+    rebinding) even counts as the same origin, so the header Host is checked too.
+
+    Args:
+        app: The next application.
+        host: The address at which the server listens.
+        names: Further accepted host names.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, names: Sequence[str]) -> None:
@@ -162,27 +170,27 @@ class OriginCheck:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             host, origin = headers.get("host", "").lower(), headers.get("origin")
             if not self._is_own(host):
-                sentence = (
+                text = (
                     "the Host of a request must be the name that survlstm serves under; found another. Set host= or "
                     "names="
                 )
-                await error_response(421, sentence)(scope, receive, send)
+                await error_response(421, text)(scope, receive, send)
                 return
             if origin is not None and scope["method"] not in SAFE and origin.lower().partition("://")[2] != host:
-                sentence = "a request must come from survlstm's own page or from no page; found another origin"
-                await error_response(403, sentence)(scope, receive, send)
+                text = "a request must come from survlstm's own page or from no page; found another origin"
+                await error_response(403, text)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _is_own(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         name = name.removeprefix("[").removesuffix("]")
-        # An address can't be made to point elsewhere.
+        # A numeric address is no risk: DNS rebinding needs a name.
         return name in self._names or (self._any_address and _is_address(name))
 
 
@@ -199,16 +207,16 @@ def _is_address(name: str) -> bool:
 
 
 class HeadAsGet:
-    """Answers HEAD with the status and the headers of GET: health checks and proxies ask so.
+    """Answer HEAD, which health checks and proxies use, with the status and headers of GET.
 
-    Behind it there is only GET; it drops the body, and says in a 405 that HEAD may be asked where GET may.
+    The application handles GET only; this drops the body, and adds HEAD to the allowed methods of a 405 response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         is_head = scope["type"] == "http" and scope["method"] == "HEAD"
 
         async def send_without_body(message: Message) -> None:
@@ -223,8 +231,8 @@ class HeadAsGet:
         await self._app({**scope, "method": "GET"} if is_head else scope, receive, send_without_body)
 
 
-async def _drop(receive: Receive) -> None:
-    """Read what is still sent and keep nothing of it, for a moment."""
+async def _discard_body(receive: Receive) -> None:
+    """Read and discard the rest of a body, for ``LINGER_SECONDS`` at most."""
     try:
         async with asyncio.timeout(LINGER_SECONDS):
             while True:

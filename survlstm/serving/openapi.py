@@ -1,4 +1,4 @@
-"""What FastAPI can't know of the API → its OpenAPI description: bodies that are read by hand, and every refusal."""
+"""Complete the OpenAPI description with what FastAPI can't infer: request bodies and error responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENTS_BODY: dict[str, Any] = {
             CSV: {
                 "schema": {
                     "type": "string",
-                    "description": "The same fields as columns, named in the first line; options stand in the query.",
+                    "description": "The same fields as columns, named in the first line; options go into the query.",
                 },
                 "example": _TABLE,
             },
@@ -34,28 +34,39 @@ EVENTS_BODY: dict[str, Any] = {
 }
 
 
-def _refusals(**why: str) -> dict[int | str, dict[str, Any]]:
-    return {int(name.removeprefix("_")): {"model": ErrorResponse, "description": text} for name, text in why.items()}
+def _error_responses(**descriptions: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        int(name.removeprefix("_")): {"model": ErrorResponse, "description": text}
+        for name, text in descriptions.items()
+    }
 
 
-REFUSALS = _refusals(
+REFUSALS = _error_responses(
     _413="The body is too large.",
-    _421="The Host is not a name of this server.",
-    _500="survlstm failed; its log says where.",
+    _421="The header Host is not a name of this server.",
+    _500="survlstm failed; its log names the line.",
 )
-WITH_BODY = REFUSALS | _refusals(
-    _403="Sent by a page of another origin.",
-    _408="The body took too long.",
+WITH_BODY = REFUSALS | _error_responses(
+    _403="The request was sent by a page of another origin.",
+    _408="The body did not arrive in time.",
     _413="The body is too large, or holds too many events.",
-    _415="Neither JSON nor CSV, or not in plain UTF-8.",
-    _422="The body or the query is not as it must be, or the model can't answer it.",
-    _503="Too many requests at once; ask again in a moment.",
+    _415="The body is neither JSON nor CSV, not UTF-8, or compressed.",
+    _422="The body or the query is invalid, or the model can't answer it.",
+    _503="Too many requests at once; try again in a moment.",
 )
 
 
 def complete_schema(schema: dict[str, Any], *, max_events: int) -> dict[str, Any]:
-    """Add the schema of a request, and where the server is, to FastAPI's own; changes and returns ``schema``."""
-    # Relative to this document, so that clients find the paths behind a proxy's prefix too.
+    """Add the schema of a request and the address of the server to FastAPI's description, in place.
+
+    Args:
+        schema: FastAPI's description.
+        max_events: Most events in a request.
+
+    Returns:
+        The same dictionary.
+    """
+    # Relative to this document, so that the paths are right behind a proxy that adds a prefix.
     schema["servers"] = [{"url": "."}]
     request = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     request["properties"]["events"] |= {"minItems": 1, "maxItems": max_events}

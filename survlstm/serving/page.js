@@ -8,10 +8,10 @@
     ["results", "result", "chooser", "subject", "one", "explained", "notes"].map(find);
   const MINUS = "\u2212", DASH = "\u2013", SVG = "http://www.w3.org/2000/svg";
   const MOST_CODES = 20;
-  // What is shown, and a number by which an answer that comes too late knows that it is not wanted any more.
+  // The results on the page, and the number of the last request: responses to earlier ones are dropped.
   let shown = null, turn = 0;
 
-  // All that comes from data goes in as text, never as markup.
+  // Values from data are inserted as text, never as markup.
   const element = (name, properties = {}, ...children) => {
     const node = document.createElement(name);
     for (const [key, value] of Object.entries(properties)) node.setAttribute(key, value);
@@ -53,14 +53,14 @@
     let sentence = `The server answered with status ${answer.status}.`;
     try {
       sentence = (await answer.json()).error || sentence;
-    } catch { /* No JSON: the status is all there is to tell. */ }
+    } catch { /* The response is not JSON: report its status only. */ }
     throw new Refused(sentence);
   };
 
   const tell = (sentence) => { status.textContent = sentence; };
   const refuse = (error) => {
     tell("");
-    const sentence = error instanceof Refused ? error.message : "This page failed; the browser's console says where.";
+    const sentence = error instanceof Refused ? error.message : "This page has an error; the browser's console shows it.";
     problem.replaceChildren(element("strong", {}, "No prediction: "), sentence);
     problem.hidden = false;
     results.hidden = true;
@@ -68,7 +68,7 @@
     if (!(error instanceof Refused)) console.error(error);
   };
 
-  // A list of events is JSON too, but not a request yet.
+  // A JSON list of events is wrapped into the object that the API expects.
   const asSent = (text) => {
     const start = text.trimStart()[0];
     if (start === "[") return { body: `{"events": ${text}}`, type: "application/json" };
@@ -83,10 +83,10 @@
   const predict = async () => {
     const text = events.value, mine = ++turn;
     problem.hidden = true;
-    if (!text.trim()) throw new Refused("There are no events yet. Paste some, choose a file, or load the example.");
+    if (!text.trim()) throw new Refused("There are no events. Paste some, choose a file, or load the example.");
     const { body, type } = asSent(text);
     if (new Blob([body]).size > mostBytes) {
-      throw new Refused(`A request may hold ${mebibytes} at most; found more. Send fewer patients at once.`);
+      throw new Refused(`A request may hold at most ${mebibytes}; found more. Send fewer patients at once.`);
     }
     tell("Predicting …");
     const found = await (await ask(path("predict"), body, type)).json();
@@ -133,8 +133,8 @@
       element("dl", { class: "strip" },
         fact("Risk", percent(row.risk), `of the event within ${counted(last, unit.slice(0, -1))} after ${origin(row)}`),
         fact("Percentile", row.percentile === null ? DASH : ordinal(row.percentile), "of the risks of the training subjects"),
-        fact("History", day(row.history_end), `its end; ${counted(row.visits, "visit")}`),
-        fact("Unknown codes", `${row.entries_unknown} of ${row.entries}`, "entries that the model does not know")),
+        fact("History", day(row.history_end), `its last visit; ${counted(row.visits, "visit")}`),
+        fact("Unknown codes", `${row.entries_unknown} of ${row.entries}`, "entries whose code the model does not know")),
       figures);
     explain(position);
   };
@@ -142,22 +142,22 @@
 
   const explain = async (position) => {
     const mine = ++turn;
-    explained.replaceChildren(element("p", { class: "muted" }, "Looking which codes matter …"));
+    explained.replaceChildren(element("p", { class: "muted" }, "Computing the effect of each code …"));
     try {
       const answer = await ask(path("explain", { top: MOST_CODES, subject: position }), shown.body, shown.type);
       const found = await answer.json();
       if (mine === turn) explained.replaceChildren(...codesTable(found));
     } catch (error) {
       if (mine !== turn) return;
-      explained.replaceChildren(element("p", { class: "reason" }, `The codes that matter can't be told: ${error.message}`));
+      explained.replaceChildren(element("p", { class: "reason" }, `The effects of the codes can't be computed: ${error.message}`));
     }
   };
 
   const codesTable = (found) => {
-    const title = element("h3", {}, "The codes that matter");
+    const title = element("h3", {}, "Effect of each code");
     if (!found.codes.length) return [title, element("p", {}, "No code of this record is known to the model.")];
     const most = Math.max(...found.codes.map((row) => Math.abs(row.effect || 0))) || 1;
-    // Two figures of the largest, so that small effects are not all alike.
+    // Two significant digits of the largest effect, so that small effects can be told apart.
     const digits = Math.min(6, Math.max(2, 1 - Math.floor(Math.log10(most))));
     const head = [["Code", "name", 1], ["Effect", "bar", 2], ["Entries", "", 1], ["Last", "", 1]].map(([name, kind, columns]) =>
       element("th", { scope: "col", class: kind, colspan: columns }, name));
@@ -167,10 +167,10 @@
       element("td", {}, signed(row.effect, digits)),
       element("td", {}, row.entries),
       element("td", {}, day(row.last_time))));
-    const left = found.codes_left_out ? ` ${counted(found.codes_left_out, "code")} that matter less are not shown.` : "";
+    const left = found.codes_left_out ? ` ${counted(found.codes_left_out, "code")} with smaller effects ${found.codes_left_out === 1 ? "is" : "are"} not shown.` : "";
     return [title,
-      element("p", {}, "By how much each code raises (right) or lowers (left) the log-odds of the event, found by leaving it out of the record. It is what the model makes of the code, not what the code does to the patient."),
-      element("div", { class: "scroll", role: "region", "aria-label": "The codes that matter", tabindex: "0" },
+      element("p", {}, "How much each code raises (right) or lowers (left) the log-odds of the event, computed by leaving the code out of the record. It describes the model; it does not say what causes the event."),
+      element("div", { class: "scroll", role: "region", "aria-label": "Effect of each code", tabindex: "0" },
         element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows))),
       element("p", { class: "notes" }, `Effects are log-odds: +0.69 doubles the odds, ${MINUS}0.69 halves them.${left}`)];
   };
@@ -183,7 +183,7 @@
     return picture;
   };
 
-  // One kind of picture: axes with few round numbers, and a line.
+  // Both figures consist of axes with a few round numbers, and a line.
   const WIDTH = 440, HEIGHT = 290, LEFT = 52, RIGHT = 16, TOP = 26, BOTTOM = 50;
   const round = (most) => {
     const power = 10 ** (Math.floor(Math.log10(most)) - 1);
@@ -223,7 +223,7 @@
       label: `Survival curve: from 100 % to ${percent(row.curve.at(-1))} after ${counted(last, unit.slice(0, -1))}.`,
     });
     const points = [[0, 1], ...found.grid.map((time, place) => [time, row.curve[place]])].filter(([, share]) => share !== null);
-    // Visits are steps; between the ends of two intervals of days the event is as likely on each.
+    // By visits the curve is a step function; by days it is linear within an interval, where every day is equally likely.
     const path = points.map(([time, share], place) => {
       const [x, y] = [rightward(time / last).toFixed(1), upward(share).toFixed(1)];
       return place === 0 ? `M${x} ${y}` : unit === "visits" ? `H${x}V${y}` : `L${x} ${y}`;
@@ -251,7 +251,7 @@
     });
     picture.append(drawn("path", { d: rows.map((_, place) => `${place ? "L" : "M"}${at(place).map((part) => part.toFixed(1)).join(" ")}`).join(""), class: "line" }));
     if (rows.length <= 60) picture.append(...rows.map((_, place) => drawn("circle", { cx: at(place)[0], cy: at(place)[1], r: 3, class: "dot" })));
-    return figure(picture, "Hazard, visit by visit", "Probability of the event before the next visit, as the model saw it with what was known at each visit.");
+    return figure(picture, "Hazard, visit by visit", "Probability of the event before the next visit, computed from the history up to each visit.");
   };
 
   const busy = async (job) => {
@@ -273,14 +273,14 @@
   find("example").addEventListener("click", () => busy(async () => {
     events.value = await (await ask("example")).text();
     file.value = "";
-    tell("The example is a patient who never was, made of codes that the model knows.");
+    tell("The example is an invented patient with codes that the model knows.");
   }));
   file.addEventListener("change", () => busy(async () => {
     const [chosen] = file.files;
     if (!chosen) return;
     if (chosen.size > mostBytes) {
       file.value = "";
-      throw new Refused(`A file may hold ${mebibytes} at most; found more. Send fewer patients at once.`);
+      throw new Refused(`A file may hold at most ${mebibytes}; found more. Send fewer patients at once.`);
     }
     events.value = await chosen.text();
     tell(`${chosen.name} is loaded.`);

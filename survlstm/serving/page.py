@@ -1,4 +1,4 @@
-"""A model's card → the page at /, one document that asks for nothing but the API it is served with."""
+"""Write the page at /, a single document that loads nothing but the API that serves it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Page:
-    """The document, and the Content-Security-Policy that lets its own style and script run and no other."""
+    """The page.
+
+    Attributes:
+        html: The document, with its style and script.
+        policy: The Content-Security-Policy that allows this style and this script only.
+    """
 
     html: str
     policy: str
 
 
 def write_page(model: ModelResponse, *, max_body_bytes: int) -> Page:
-    """The page; the same for every visitor, it holds no subject's data."""
+    """Write the page; it holds no subject's data and is the same for every request."""
     environment = template_environment(HERE)
     style = environment.get_template("page.css").render() + (HERE / "form.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
@@ -32,11 +37,11 @@ def write_page(model: ModelResponse, *, max_body_bytes: int) -> Page:
         model=model, max_body_bytes=max_body_bytes, style=Markup(style), script=Markup(script)
     )
     policy = (
-        f"default-src 'none'; style-src '{_sum(style)}'; script-src '{_sum(script)}'; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src '{_hash_source(style)}'; script-src '{_hash_source(script)}'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return Page(html, policy)
 
 
-def _sum(text: str) -> str:
+def _hash_source(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

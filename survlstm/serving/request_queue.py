@@ -1,4 +1,4 @@
-"""Jobs of many requests → a few threads, and a queue that is never long."""
+"""Run the jobs of requests in a few threads, with a bounded queue."""
 
 from __future__ import annotations
 
@@ -14,37 +14,48 @@ Result = TypeVar("Result")
 
 
 class RequestQueue:
-    """``at_once`` jobs run in threads of their own, ``waiting`` more requests wait; who comes then is sent away."""
+    """A queue for requests whose jobs run in threads; further requests get status 503.
+
+    Args:
+        at_once: Jobs that run at the same time.
+        waiting: Further requests that may wait.
+    """
 
     def __init__(self, *, at_once: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
-        self._most = at_once + waiting
-        self._inside = 0
+        self._capacity = at_once + waiting
+        self._admitted = 0
         self._jobs: set[Future[Any]] = set()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one request, taken before its body is read: a body in memory is what costs. Problem 503."""
-        if self._inside >= self._most:
+    def admit(self) -> Iterator[None]:
+        """Admit one request until the block ends.
+
+        Enter it before the body is read, because the bodies of waiting requests are what takes memory.
+
+        Raises:
+            RequestError: Status 503; the queue is full.
+        """
+        if self._admitted >= self._capacity:
             raise RequestError(
                 503,
-                f"at most {self._most} requests can be answered or wait at once; found more. Ask again in a moment",
+                f"at most {self._capacity} requests can be answered or wait at once; found more. Try again in a moment",
                 headers={"Retry-After": "1"},
             )
-        self._inside += 1
+        self._admitted += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._admitted -= 1
 
     async def run(self, job: Callable[[], Result]) -> Result:
-        """The job's result, from a thread, while the event loop goes on."""
-        begun = self._threads.submit(job)
-        self._jobs.add(begun)
-        begun.add_done_callback(self._jobs.discard)
-        return await asyncio.wrap_future(begun)
+        """Run a job in a thread and return its result, without blocking the event loop."""
+        future = self._threads.submit(job)
+        self._jobs.add(future)
+        future.add_done_callback(self._jobs.discard)
+        return await asyncio.wrap_future(future)
 
     def close(self) -> bool:
-        """Begin no job any more, without waiting; whether all are done."""
+        """Start no further jobs, without waiting; return whether all have finished."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         return all(job.done() for job in tuple(self._jobs))

@@ -1,4 +1,4 @@
-"""The body of a request, JSON or CSV → the table of events that the predictor reads, and what is asked of it."""
+"""Read the body of a request, JSON or CSV, into the table of events that the predictor takes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from survlstm.serving.errors import Place, RequestError, kind_of_value, message_for_errors
+from survlstm.serving.errors import Location, RequestError, kind_of_value, message_for_errors
 from survlstm.serving.fields import EventRow, EventRows, PredictOptions, PredictRequest
 from survlstm.utils.content import list_known_names
 
 JSON, CSV = "application/json", "text/csv"
 COLUMNS = tuple(EventRow.model_fields)
 REQUIRED = ("subject_id", "time", "code")
-# As spreadsheets of other countries save them, and as cells are pasted.
+# Spreadsheets save semicolons in some countries, and copied cells are separated by tabs.
 DELIMITERS = (",", ";", "\t")
 _ROWS = TypeAdapter(EventRows)
 
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """A request as the predictor takes it.
+    """A request in the form that the predictor takes.
 
-    ``events`` has the columns of ``EventRow``, ids as text. ``as_sent`` gives each id, as text, as the client wrote
-    it, in the order in which the subjects first appear. ``notes`` say what of the table was not looked at.
+    Attributes:
+        events: A table with the columns of ``EventRow``; identifiers are text.
+        as_sent: For each subject's identifier as text the identifier as the client sent it, text or number, in the
+            order in which the subjects first appear.
+        options: Options of the body and of the query together.
+        notes: Which columns of a CSV table were ignored.
     """
 
     events: pd.DataFrame
@@ -38,7 +42,17 @@ class ParsedRequest:
 
 
 def parse_request(body: bytes, media_type: str, query: PredictOptions, *, max_events: int) -> ParsedRequest:
-    """Read and check a body; Problem (413, 422) with a sentence that holds no value of it."""
+    """Read and check the body of a request.
+
+    Args:
+        body: The body.
+        media_type: ``application/json`` or ``text/csv``.
+        query: Options given in the query.
+        max_events: Most events that the body may hold.
+
+    Raises:
+        RequestError: Status 413 for too many events, 422 for an invalid body; the message quotes no value of it.
+    """
     notes: tuple[str, ...] = ()
     options = query
     if media_type == CSV:
@@ -62,33 +76,33 @@ def _read_json(body: bytes) -> PredictRequest:
         return PredictRequest.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise RequestError(
-            422, message_for_errors(error.errors(include_url=False), place=_place, fields=_fields)
+            422,
+            message_for_errors(error.errors(include_url=False), format_location=_format_location, known_fields=_fields),
         ) from None
 
 
 def _options(request: PredictRequest, query: PredictOptions) -> PredictOptions:
-    """Those of the body and of the query together; an option stands in one of them."""
-    asked = {
+    """Combine the options of the body and of the query; each may be given in one of them only."""
+    in_query = {
         name: value for name, value in query if name in PredictOptions.model_fields and name in query.model_fields_set
     }
-    twice = [name for name in asked if name in request.model_fields_set]
+    twice = [name for name in in_query if name in request.model_fields_set]
     if twice:
-        raise RequestError(422, f"{twice[0]} must stand in the body or in the query; found it in both")
-    return request.model_copy(update=asked)
+        raise RequestError(422, f"{twice[0]} must be given in the body or in the query; found it in both")
+    return request.model_copy(update=in_query)
 
 
 def _as_sent(rows: list[EventRow]) -> dict[str, str | int]:
-    """Of each id, as text, how it was sent; Problem where 1 and "1" would be taken for one subject."""
+    """Map each identifier as text to the one that was sent; refuse 1 and "1", which would become one subject."""
     as_sent: dict[str, str | int] = {}
     for number, row in enumerate(rows):
         first = as_sent.setdefault(str(row.subject_id), row.subject_id)
         if first != row.subject_id:
             raise RequestError(
                 422,
-                f"{_place(('events', number, 'subject_id'))} must be {kind_of_value(first)}, as an id before it "
-                f"that reads "
-                f"the same; found {kind_of_value(row.subject_id)}. Write an id in one way, and the ids of two subjects "
-                "differently",
+                f"{_format_location(('events', number, 'subject_id'))} must be {kind_of_value(first)}, like the same "
+                f"subject_id in an earlier event; found {kind_of_value(row.subject_id)}. Send the subject_id of a "
+                "subject always as text or always as a number, and different ones for different subjects",
             )
     return as_sent
 
@@ -103,27 +117,27 @@ def _refuse_too_many(events: int, most: int) -> None:
 
 
 def _read_csv(body: bytes, *, max_events: int) -> tuple[list[EventRow], tuple[str, ...]]:
-    """The rows of a table with a header; a note says how many other columns than those of ``EventRow`` there are."""
+    """Read the rows of a table with a header, and note the columns that ``EventRow`` does not have."""
     header, cells, lines = _cells(body)
     _refuse_too_many(len(cells), max_events)
-    known = [place for place, name in enumerate(header) if name in COLUMNS]
+    known = [column for column, name in enumerate(header) if name in COLUMNS]
     others = [name for name in header if name not in COLUMNS]
-    rows = [{header[place]: _value(header[place], row[place]) for place in known} for row in cells]
+    rows = [{header[column]: _value(header[column], row[column]) for column in known} for row in cells]
 
-    def in_line(where: Place) -> str:
-        return _place(("line", lines[int(where[0])], *where[1:])) if where else "the table"
+    def in_line(where: Location) -> str:
+        return _format_location(("line", lines[int(where[0])], *where[1:])) if where else "the table"
 
     try:
         checked = _ROWS.validate_python(rows)
     except ValidationError as error:
         raise RequestError(
-            422, message_for_errors(error.errors(include_url=False), place=in_line, fields=_fields)
+            422, message_for_errors(error.errors(include_url=False), format_location=in_line, known_fields=_fields)
         ) from None
-    return checked, ((f"columns that are not looked at: {list_known_names(others, ())}",) if others else ())
+    return checked, ((f"ignored columns: {list_known_names(others, ())}",) if others else ())
 
 
 def _cells(body: bytes) -> tuple[list[str], list[list[str]], list[int]]:
-    """The header, the rows that are not blank, and the line on which each ends."""
+    """Return the header, the rows that are not blank, and the number of the line on which each row ends."""
     try:
         text = body.decode("utf-8-sig")
         first = text.lstrip().partition("\n")[0]
@@ -160,7 +174,7 @@ def _refuse_header(header: list[str]) -> None:
 
 
 def _value(column: str, cell: str) -> str | float | None:
-    """What a cell stands for; a number that is none stays text, which is then refused with its place."""
+    """Convert a cell; text in a numeric column stays text, which the validation then refuses with its line."""
     cell = cell.strip()
     if column == "numeric_value" and cell:
         try:
@@ -171,7 +185,7 @@ def _value(column: str, cell: str) -> str | float | None:
 
 
 def _table(rows: list[EventRow]) -> pd.DataFrame:
-    """As the predictor reads it; without any encounter there is no such column, which is worth a note there."""
+    """Build the predictor's table; without any encounter it lacks that column, which the predictor notes."""
     encounters: list[str | None] = [None if row.encounter_id is None else str(row.encounter_id) for row in rows]
     table = pd.DataFrame(
         {
@@ -184,25 +198,25 @@ def _table(rows: list[EventRow]) -> pd.DataFrame:
     return table if not any(encounters) else table.assign(encounter_id=pd.Series(encounters, dtype=object))
 
 
-def _place(where: Place) -> str:
-    """("events", 3, "time") → events[3].time, ("line", 7, "time") → line 7: time."""
+def _format_location(where: Location) -> str:
+    """Format a location: ``events[3].time`` for ("events", 3, "time"), ``line 7: time`` for ("line", 7, "time")."""
     if where[:1] == ("line",):
         return f"line {where[1]}: {where[2]}" if len(where) > 2 else f"line {where[1]}"
-    written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
-    return written or "the body"
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+    return path or "the body"
 
 
-def _fields(where: Place) -> tuple[str, ...]:
+def _fields(where: Location) -> tuple[str, ...]:
     return COLUMNS if "events" in where[:-1] else tuple(PredictRequest.model_fields)
 
 
-def place_in_query(where: Place) -> str:
-    """("query", "top") → top in the query."""
-    return f"{_place(where[1:])} in the query" if where[1:] else "the query"
+def format_query_location(where: Location) -> str:
+    """Format a location in the query: ``top in the query`` for ("query", "top")."""
+    return f"{_format_location(where[1:])} in the query" if where[1:] else "the query"
 
 
 def parse_media_type(header: str | None) -> tuple[str, dict[str, Any]]:
-    """The media type of a Content-Type header, and its parameters, in small letters."""
+    """Return the media type of a Content-Type header and its parameters, in lower case."""
     media_type, *rest = (header or "").lower().split(";")
     pairs = (part.partition("=") for part in rest)
     return media_type.strip(), {name.strip(): value.strip(' "') for name, _, value in pairs}

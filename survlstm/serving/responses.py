@@ -1,4 +1,4 @@
-"""What a predictor returns → the answers of the API, in the words of its schema; what is not known is null."""
+"""Define the responses of the API, and build them from what the predictor returns."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
     from survlstm.inference.predictor import Predictor
     from survlstm.inference.score_subjects import SubjectPredictions
 
-POSITION = "The place of the subject in the request, by its first event: 0 for the first."
+POSITION = "Position of the subject in the request, by its first event: 0 for the first."
 
 
 class ModelName(BaseModel):
-    """Which model answers."""
+    """The model of the server."""
 
     name: str
     format: int = Field(description="Version of the bundle's format.")
     version: str = Field(description="Version of the survlstm that exported it.")
-    fingerprint: str = Field(description="Of the data that it was trained on.")
+    fingerprint: str = Field(description="Fingerprint of the data that it was trained on.")
 
 
 class PredictedRow(BaseModel):
-    """A subject, or with per_visit one of its visits."""
+    """Prediction for a subject, or with per_visit for one of its visits."""
 
     subject_id: str | int
     position: int = Field(description=POSITION)
-    visit: int | None = Field(default=None, description="With per_visit: the number of the visit, 0 for the first.")
+    visit: int | None = Field(default=None, description="With per_visit: number of the visit, 0 for the first.")
     landmark: datetime.datetime | None = Field(
-        default=None, description="On the landmark clock: where the subject's curve begins."
+        default=None, description="On the landmark clock: time zero of the subject's curve."
     )
-    history_end: datetime.datetime | None = Field(description="Time of the last visit that was read.")
+    history_end: datetime.datetime | None = Field(description="Time of the last visit that the prediction uses.")
     visits: int
     entries: int
-    entries_unknown: int = Field(description="Entries whose code training did not know.")
+    entries_unknown: int = Field(description="Entries whose code is not in the model's vocabulary.")
     risk: float | None = Field(description="Probability of the event by the last time of grid.")
-    percentile: float | None = Field(description="0 to 100: where the risk lies among the training subjects.")
+    percentile: float | None = Field(description="Percentile of the risk among the training subjects, 0 to 100.")
     survival: list[float | None] = Field(description="Probability of no event by each of horizons.")
     curve: list[float | None] = Field(description="Probability of no event by each time of grid.")
     hazard: float | None = Field(
-        default=None, description="On the visit clock: probability of the event in the step after the last visit read."
+        default=None, description="On the visit clock: probability of the event in the step after the last visit used."
     )
 
 
@@ -64,7 +64,7 @@ class PredictResponse(BaseModel):
 
     model: ModelName
     unit: Literal["visits", "days"] = Field(
-        description="What grid and horizons count: visits ahead of the last one, or days after the landmark."
+        description="Unit of grid and horizons: visits after the last one, or days after the landmark."
     )
     grid: list[float]
     horizons: list[float]
@@ -74,41 +74,43 @@ class PredictResponse(BaseModel):
 
 
 class CodeEffect(BaseModel):
-    """A code of a record, and what the prediction would be without it."""
+    """Effect of a code on the prediction."""
 
     code: str
     description: str | None
     effect: float | None = Field(
-        description="Log-odds of the event with the code minus without it: above 0 it raises the risk."
+        description="Log-odds of the event with the code minus those without it; above 0 the code raises the risk."
     )
     entries: int
     last_time: datetime.datetime | None
 
 
 class ExplainResponse(BaseModel):
-    """The known codes of one subject's record, the most influential first."""
+    """Effects of the known codes of one subject, the largest first."""
 
     model: ModelName
     subject_id: str | int
     codes: list[CodeEffect]
-    codes_left_out: int = Field(description="Codes that matter less and are not among them, because of top.")
+    codes_left_out: int = Field(description="Codes with smaller effects that are left out because of top.")
     notes: list[str]
 
 
 class ModelResponse(BaseModel):
-    """What a bundle says of itself."""
+    """Description of the model."""
 
     model: ModelName
     unit: Literal["visits", "days"]
     grid: list[float]
     horizons: list[float]
     about: dict[str, Any]
-    card: str = Field(description="The model card, Markdown.")
-    banner: str = Field(description="Of a model of a drawn outcome: that it says nothing about patients. Else empty.")
+    card: str = Field(description="The model card, in Markdown.")
+    banner: str = Field(
+        description="For a model of a simulated outcome: that it says nothing about patients. Otherwise empty."
+    )
 
 
 class HealthResponse(BaseModel):
-    """The server is up."""
+    """Status of the server."""
 
     status: Literal["ok"]
     model: str
@@ -116,16 +118,16 @@ class HealthResponse(BaseModel):
 
 
 def model_name(predictor: Predictor) -> ModelName:
-    """Which model answers."""
+    """Return name, versions and fingerprint of the model."""
     about = predictor.bundle.about
     return ModelName(name=about.name, format=FORMAT_VERSION, version=about.survlstm, fingerprint=about.fingerprint)
 
 
-def predict_response(predictor: Predictor, found: SubjectPredictions, asked: ParsedRequest) -> PredictResponse:
-    """The table in the order of the request, ids as they were sent."""
-    positions = {name: position for position, name in enumerate(asked.as_sent)}
-    horizons = check_horizons_reached(predictor.bundle, asked.options.horizons)
-    rows = sorted(_rows(found.table), key=lambda row: positions[str(row["subject_id"])])
+def predict_response(predictor: Predictor, predictions: SubjectPredictions, parsed: ParsedRequest) -> PredictResponse:
+    """Build the response of /predict: subjects in the order of the request, identifiers as they were sent."""
+    positions = {name: position for position, name in enumerate(parsed.as_sent)}
+    horizons = check_horizons_reached(predictor.bundle, parsed.options.horizons)
+    rows = sorted(_rows(predictions.table), key=lambda row: positions[str(row["subject_id"])])
     return PredictResponse(
         model=model_name(predictor),
         unit=predictor.unit,
@@ -133,9 +135,9 @@ def predict_response(predictor: Predictor, found: SubjectPredictions, asked: Par
         horizons=list(horizons),
         predictions=[
             PredictedRow(
-                subject_id=asked.as_sent[str(row["subject_id"])],
+                subject_id=parsed.as_sent[str(row["subject_id"])],
                 position=positions[str(row["subject_id"])],
-                visit=_whole(row.get("visit")),
+                visit=_integer(row.get("visit")),
                 landmark=_time(row.get("landmark")),
                 history_end=_time(row["history_end"]),
                 visits=int(row["visits"]),
@@ -152,22 +154,30 @@ def predict_response(predictor: Predictor, found: SubjectPredictions, asked: Par
         not_scored=sorted(
             (
                 NotScored(
-                    subject_id=asked.as_sent.get(str(row["subject_id"]), str(row["subject_id"])),
+                    subject_id=parsed.as_sent.get(str(row["subject_id"]), str(row["subject_id"])),
                     position=positions.get(str(row["subject_id"])),
                     reason=str(row["reason"]),
                 )
-                for row in _rows(found.not_scored)
+                for row in _rows(predictions.not_scored)
             ),
             key=lambda one: one.position or 0,
         ),
-        notes=[*asked.notes, *found.notes],
+        notes=[*parsed.notes, *predictions.notes],
     )
 
 
 def explain_response(
     predictor: Predictor, table: pd.DataFrame, *, subject_id: str | int, top: int | None, notes: tuple[str, ...]
 ) -> ExplainResponse:
-    """The first ``top`` codes."""
+    """Build the response of /explain.
+
+    Args:
+        predictor: The predictor.
+        table: Effects of the codes, the largest first.
+        subject_id: The identifier as it was sent.
+        top: Largest number of codes to return; None for all.
+        notes: Notes for the user.
+    """
     rows = list(_rows(table if top is None else table.head(top)))
     return ExplainResponse(
         model=model_name(predictor),
@@ -188,7 +198,7 @@ def explain_response(
 
 
 def model_response(predictor: Predictor) -> ModelResponse:
-    """The card, and what a client must know to read a prediction."""
+    """Build the response of /model: the card, and what a client needs to interpret a prediction."""
     return ModelResponse(
         model=model_name(predictor),
         unit=predictor.unit,
@@ -207,11 +217,11 @@ def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _number(value: Any) -> float | None:
-    # NaN becomes null where it is written.
+    # NaN becomes null when the response is serialised.
     return None if value is None else float(value)
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     return None if value is None else int(value)
 
 

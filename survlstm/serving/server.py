@@ -1,4 +1,4 @@
-"""A bundle → a process that answers on a port, until it is told to stop."""
+"""Run the server process: listen, load the bundle, serve, and stop on a signal."""
 
 from __future__ import annotations
 
@@ -25,50 +25,61 @@ from survlstm.utils.errors import ServingError
 
 log = logging.getLogger(__name__)
 
-# So long an answer that is being made may take when the server is told to stop.
+# How long running requests may take after a signal to stop.
 GRACE_SECONDS = 10
-# With more connections open every request gets uvicorn's own 503, which is plain text and not in the log's lines.
+# With more open connections uvicorn answers every request with its own 503, which is plain text and not logged.
 MOST_CONNECTIONS = 256
-# So long a connection may be open without a request: uvicorn itself would wait for the first one for ever.
+# How long a connection may be open without a request; uvicorn alone would wait for the first one without limit.
 IDLE_SECONDS = 10.0
-# Their own lines would go to the console by themselves, with what an error was about.
+# Loggers whose own messages would go to the console, and may quote a request.
 LIBRARIES = ("uvicorn", "asyncio")
 
 
-class _WithoutValues(logging.Handler):
-    """What the libraries say, without the values that they put in and without tracebacks."""
+class _TemplateHandler(logging.Handler):
+    """Log the message templates of the libraries, without the values inserted into them and without tracebacks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log.warning("%s: %s", record.name, str(record.msg).strip().partition("\n")[0])
 
 
-class _NotForEver(StrictProtocol):
-    """HTTP, by which a connection that nothing is asked on for IDLE_SECONDS to twice as long is closed."""
+class IdleTimeoutProtocol(StrictProtocol):
+    """HTTP that closes a connection after one to two times IDLE_SECONDS without a request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to look now and then."""
+        """Schedule the first check for a new connection."""
         super().connection_made(transport)
-        self._look_again(idle_since=None)
+        self._schedule_check(idle_since=None)
 
-    def _look_again(self, *, idle_since: object) -> None:
-        self.loop.call_later(IDLE_SECONDS, self._look, idle_since)
+    def _schedule_check(self, *, idle_since: object) -> None:
+        self.loop.call_later(IDLE_SECONDS, self._check_idle, idle_since)
 
-    def _look(self, idle_since: object) -> None:
-        """``idle_since`` is the request after which nothing was asked when it was looked last."""
+    def _check_idle(self, idle_since: object) -> None:
+        """Close the connection if no request has come since the last check.
+
+        Args:
+            idle_since: The last answered request at the last check, None where there was none; ``self`` where a
+                request was being answered.
+        """
         if self.transport.is_closing():
             return
         is_idle = self.cycle is None or self.cycle.response_complete
         if is_idle and self.cycle is idle_since:
             self.transport.close()
         else:
-            self._look_again(idle_since=self.cycle if is_idle else self)
+            self._schedule_check(idle_since=self.cycle if is_idle else self)
 
 
 def run_server(config: ServeConfig) -> None:
-    """Load, listen and answer; returns when SIGTERM or SIGINT came and what was asked is answered.
+    """Serve a bundle; return after SIGTERM or SIGINT, when all running requests are answered.
 
-    Where a job still runs GRACE_SECONDS later, the process ends here. Raises BundleError for the bundle, ServingError
-    where the address can't be listened at.
+    If a job still runs ``GRACE_SECONDS`` after the signal, the process exits with status 0 instead of returning.
+
+    Args:
+        config: Bundle, address and limits.
+
+    Raises:
+        ServingError: The server can't listen at the address.
+        BundleError: The bundle can't be used.
     """
     with _listening(config.host, config.port) as listener:
         predictor = load_bundle(Path(config.bundle))
@@ -77,13 +88,13 @@ def run_server(config: ServeConfig) -> None:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=_NotForEver,
+                http=IdleTimeoutProtocol,
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 lifespan="off",
                 ws="none",
-                # An address that a client makes up for itself is of no use here.
+                # Headers such as X-Forwarded-For are ignored: any client can set them.
                 proxy_headers=False,
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -91,26 +102,26 @@ def run_server(config: ServeConfig) -> None:
         )
         if not _is_loopback(listener):
             log.warning(
-                "host=%s: everybody who reaches this address can use the model; there is no login and no encryption",
+                "host=%s: everyone who can reach this address can use the model; there is no login and no encryption",
                 config.host,
             )
-        log.info("Serving %s at %s (Ctrl-C ends it)", predictor.bundle.about.name, _url(config.host, listener))
-        with _ended_by_signals(server), _libraries_told():
+        log.info("Serving %s at %s (press Ctrl-C to stop)", predictor.bundle.about.name, _url(config.host, listener))
+        with _stopped_by_signals(server), _library_logs_filtered():
             server.run(sockets=[listener])
     if not app.end_jobs():
-        _leave()
+        _exit_with_running_jobs()
     log.info("Stopped")
 
 
-def _leave() -> NoReturn:
-    """End the process though a thread is at work.
+def _exit_with_running_jobs() -> NoReturn:
+    """Exit the process while a thread still runs a job.
 
-    No thread can be stopped from outside, and the interpreter would wait for it at its end, minutes long. As a daemon
-    it would not be waited for, but torn out of torch's own code, which can abort the process. Nothing is lost: the
-    server writes nothing but its log.
+    A thread can't be stopped from outside, and the interpreter would wait minutes for it at exit. A daemon thread would
+    be killed inside torch's own code, which can abort the process. Nothing is lost, because the server writes nothing
+    but its log.
     """
     try:
-        log.warning("Stopped; what was still running %d seconds after the signal is given up", GRACE_SECONDS)
+        log.warning("Stopped; requests that were still running %d seconds after the signal are aborted", GRACE_SECONDS)
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -120,7 +131,7 @@ def _leave() -> NoReturn:
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens already, so that a port that is taken is told before anything is loaded."""
+    """Open a listening socket before the bundle is loaded, so that a taken port is reported at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -134,11 +145,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind(address)
             listener.listen()
         except OSError as error:
-            raise ServingError(_why_not(error, host, port)) from error
+            raise ServingError(_listening_error(error, host, port)) from error
         yield listener
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _listening_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port must be free; {port} at {host} is taken. Set another port=, or port=0 for any that is free"
     if error.errno == errno.EADDRNOTAVAIL:
@@ -157,14 +168,17 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 @contextmanager
-def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """uvicorn raises a signal again when it is done with it: the end that was asked for is no failure."""
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Stop the server on SIGTERM and SIGINT.
+
+    uvicorn's own handlers raise the signal again after the server has stopped, and the process would end as failed.
+    """
     kinds = (signal.SIGTERM, signal.SIGINT)
 
-    def end(*_: object) -> None:
+    def stop(*_: object) -> None:
         server.should_exit = True
 
-    before = {kind: signal.signal(kind, end) for kind in kinds}
+    before = {kind: signal.signal(kind, stop) for kind in kinds}
     try:
         yield
     finally:
@@ -173,8 +187,8 @@ def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
 
 
 @contextmanager
-def _libraries_told() -> Iterator[None]:
-    handler = _WithoutValues(logging.WARNING)
+def _library_logs_filtered() -> Iterator[None]:
+    handler = _TemplateHandler(logging.WARNING)
     loggers = [logging.getLogger(name) for name in LIBRARIES]
     before = [logger.propagate for logger in loggers]
     for logger in loggers:

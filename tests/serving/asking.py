@@ -1,4 +1,4 @@
-"""The application asked in the test's own process, and the records that it is asked about."""
+"""Send requests to the application within the test's process, with records of random subjects."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ ENOUGH = RequestLimits(max_body_bytes=2_000_000, max_events=5000)
 
 
 def app_on(clock="visit", *, predictor=None, limits=ENOUGH, host="127.0.0.1", names=()):
-    """The application on a small bundle."""
+    """Build the application for a small bundle."""
     return create_app(predictor or predictor_on(clock), limits, host=host, names=names)
 
 
 def ask(app, method, path, **rest):
-    """One request and its answer."""
+    """Send one request and return the response."""
     return asyncio.run(answer(app, method, path, **rest))
 
 
 async def answer(app, method, path, **rest):
-    """The same, for several at once."""
+    """Send one request within an event loop, so that several can run at the same time."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=HERE) as client:
         return await client.request(method, path, **rest)
 
 
 def as_json(table, **options):
-    """The body of a request: the events of a table, times as text, nothing where there is none."""
+    """Build a JSON body from a table of events; times are text, and missing values are left out."""
     return {"events": json.loads(table.to_json(orient="records")), **options}
 
 
 def as_csv(table):
-    """The same as CSV."""
+    """Build a request with the table as CSV."""
     return {"content": table.to_csv(index=False), "headers": {"content-type": "text/csv"}}
 
 
 def some_events(subjects=3, *, seed=5, **rest):
-    """A table of events of a few random subjects."""
+    """Return a table of the events of a few random subjects."""
     return meds(random_records(subjects, seed=seed), **rest)

@@ -1,4 +1,4 @@
-"""The command ``survlstm`` whose server's seconds are short and whose explanations take for ever; a test starts it."""
+"""The command ``survlstm`` with short timeouts of the server and endless explanations; a test starts it."""
 
 import time
 
@@ -8,7 +8,7 @@ from survlstm.serving import server
 
 
 class NeverDone(Predictor):
-    """Predicts, but explains nothing within its life."""
+    """A predictor whose explanations do not end."""
 
     def explain(self, events, **options):
         """Take an hour."""

@@ -1,4 +1,4 @@
-"""``survlstm serve`` as a process of its own, its port read from the line that tells it."""
+"""Start ``survlstm serve`` as a process, and read its port from the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, and the file that all of its words go to."""
+    """A running server, and the file that holds its output."""
 
     process: subprocess.Popen
     url: str
@@ -24,13 +24,13 @@ class Served:
 
     @property
     def port(self):
-        """Where it listens."""
+        """The port at which it listens."""
         return int(self.url.rsplit(":", 1)[1])
 
 
 @contextmanager
 def serving(folder, *words, program=("-m", "survlstm")):
-    """Start it with these overrides; whatever happens, it is gone afterwards."""
+    """Start the server with these overrides; it is always stopped afterwards."""
     said = folder / f"said-{time.monotonic_ns()}.txt"
     with said.open("w") as stream:
         process = subprocess.Popen(
@@ -50,7 +50,7 @@ def serving(folder, *words, program=("-m", "survlstm")):
 def _url(process, said):
     until = time.monotonic() + SECONDS
     while time.monotonic() < until and process.poll() is None:
-        if found := re.search(r"Serving .+ at (http://\S+) \(Ctrl-C ends it\)", said.read_text()):
+        if found := re.search(r"Serving .+ at (http://\S+) \(press Ctrl-C to stop\)", said.read_text()):
             return found[1]
         time.sleep(0.05)
     raise AssertionError(f"the server did not start: {said.read_text()}")

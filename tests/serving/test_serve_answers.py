@@ -1,4 +1,4 @@
-"""What the server answers: the predictor's own numbers, in the order and with the ids of a request; honest schemas."""
+"""Responses hold the predictor's numbers, in the order and with the ids of the request, as the schema says."""
 
 import dataclasses
 import functools
@@ -89,7 +89,7 @@ def test_options_stand_in_the_body_or_in_the_query():
 
 @dataclasses.dataclass(frozen=True)
 class Doubtful(Predictor):
-    """Knows neither the risk nor the last survival."""
+    """A predictor whose risk and last survival are NaN."""
 
     def predict(self, events, **options):
         found = super().predict(events, **options)
@@ -145,7 +145,7 @@ def test_a_spreadsheets_csv_is_read_and_other_columns_are_named(delimiter):
     text = "\ufeff" + events.to_csv(index=False, sep=delimiter).replace("\n", "\r\n") + "\r\n"
     headers = {"content-type": "text/csv; charset=UTF-8"}
     found = ask(app_on(), "POST", "/predict", content=text.encode(), headers=headers).json()
-    assert found["notes"] == ["columns that are not looked at: 1 name not shown here (1 text)"]
+    assert found["notes"] == ["ignored columns: 1 name not shown here (1 text)"]
     expected = ask(app_on(), "POST", "/predict", **as_csv(events.drop(columns="ward"))).json()
     assert found["predictions"] == expected["predictions"]
 

@@ -1,4 +1,4 @@
-"""Requests as bytes on a socket: one that another program could read otherwise is refused, and none behind it."""
+"""Ambiguous requests on a raw socket are refused, and no request after them is read."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import time
 import pytest
 import uvicorn
 
-from survlstm.serving.server import _NotForEver
+from survlstm.serving.server import IdleTimeoutProtocol
 from tests.serving.asking import app_on
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -20,9 +20,15 @@ CHUNKED = b"3\r\nabc\r\n0\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def port():
-    """Where the application listens, in a thread of this process."""
+    """Serve the application in a thread of this process; return its address."""
     config = uvicorn.Config(
-        app_on(), http=_NotForEver, log_config=None, access_log=False, lifespan="off", ws="none", proxy_headers=False
+        app_on(),
+        http=IdleTimeoutProtocol,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -36,12 +42,12 @@ def port():
 
 
 def post(headers, body, *, version=b"1.1"):
-    """A table of events, badly framed or well."""
+    """Build a request with a table of events, with correct or ambiguous framing."""
     return b"POST /predict HTTP/" + version + b"\r\n" + HOST + b"Content-Type: text/csv\r\n" + headers + b"\r\n" + body
 
 
 def sent(port, data, *, seconds=0.3):
-    """All that comes back, and whether the server closed."""
+    """Return everything that is received, and whether the server closed the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(data)
         connection.settimeout(seconds)

@@ -1,4 +1,4 @@
-"""Arbitrary values sent to the server: an answer or a sentence, never a failure."""
+"""Arbitrary values sent to the server give a prediction or an error message, never status 500."""
 
 import json
 
@@ -26,7 +26,7 @@ VALUES = st.recursive(
 
 
 def fields(names, likely):
-    """Objects with some of the names, and values that are right, wrong or from elsewhere."""
+    """Generate objects with some of the field names, and with valid, invalid or arbitrary values."""
     return st.fixed_dictionaries({}, optional={name: likely.get(name, VALUES) | VALUES for name in names})
 
 
@@ -55,7 +55,7 @@ BODIES = (
 
 @pytest.fixture(scope="module")
 def app():
-    """One server for all that is sent."""
+    """One application for all requests."""
     return app_on(limits=RequestLimits(max_body_bytes=20_000, max_events=50))
 
 

@@ -1,4 +1,4 @@
-"""The server's page in a real browser: paste, upload, example, errors; how it looks; nothing from elsewhere."""
+"""The server's page in a real browser: paste, upload, example, errors, layout, and no requests to other servers."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ STATUS = "Failed to load resource: the server responded with a status of"
 
 @pytest.fixture(scope="module")
 def pages():
-    """A server on a port of its own for each clock; the URLs."""
+    """Start a server for each clock, and return the URLs."""
     listeners = {clock: socket.create_server(("127.0.0.1", 0)) for clock in CLOCKS}
     servers, threads = [], []
     for clock, listener in listeners.items():
@@ -57,16 +57,16 @@ def pages():
 
 
 def predict(page, text=None):
-    """Ask for the prediction of a text, or of what is there already."""
+    """Request the prediction of a text, or of the text that is on the page already."""
     if text is not None:
         page.fill("#events", text)
     page.get_by_role("button", name="Predict").click()
 
 
 def predicted(page, text=None):
-    """The same, until the codes that matter are there."""
+    """Request a prediction and wait for the effects of the codes."""
     predict(page, text)
-    page.get_by_role("heading", name="The codes that matter").wait_for()
+    page.get_by_role("heading", name="Effect of each code").wait_for()
     return page
 
 
@@ -118,7 +118,7 @@ def test_what_is_uploaded_is_predicted(opened, tmp_path):
     # A list of events alone, as tables are written by many programs.
     file.write_text(json.dumps(as_json(some_events(1))["events"]))
     page = opened("visit")
-    page.get_by_label("… or a file").set_input_files(file)
+    page.get_by_label("Or choose a file").set_input_files(file)
     page.get_by_text("events.json is loaded.").wait_for()
     predicted(page)
     assert page.said == []
@@ -132,7 +132,7 @@ def test_one_of_several_patients_is_chosen_and_who_is_not_scored_says_why(opened
     assert page.get_by_label("Patient").locator("option").count() == 4
     page.get_by_label("Patient").select_option("2")
     page.get_by_role("heading", name=f"Prediction for {names[2]}").wait_for()
-    page.get_by_role("heading", name="The codes that matter").wait_for()
+    page.get_by_role("heading", name="Effect of each code").wait_for()
     page.get_by_label("Patient").select_option("3")
     page.get_by_role("heading", name="No prediction for short").wait_for()
     assert "1 visit" in page.locator("#one").inner_text()
@@ -153,11 +153,11 @@ def test_as_of_hides_what_came_later(opened):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "There are no events yet."),
+        ("", "There are no events."),
         ("subject_id,time\n1,2", "code is missing among the 2 found"),
         ('{"events": [{"subject_id": 1}]}', "events[0].time must be given"),
         ("[", "the body must be JSON"),
-        ("x" * 500_001, "A request may hold 0.477 MiB at most"),
+        ("x" * 500_001, "A request may hold at most 0.477 MiB"),
         (f"subject_id,time,code,{NASTY}\n1,2,3,4,5\n", "line 2 must have 4 fields"),
     ],
 )
@@ -189,7 +189,7 @@ def test_what_the_data_hold_is_text_and_never_markup(opened):
     page = predicted(opened("visit"), table.to_csv(index=False))
     assert page.get_by_role("heading", name=f"Prediction for {NASTY}").is_visible()
     # A name of a column is content like any other: notes count it.
-    assert "columns that are not looked at: 1 name" in page.locator("#notes").inner_text()
+    assert "ignored columns: 1 name" in page.locator("#notes").inner_text()
     assert NASTY not in page.locator("#notes").inner_text()
     page.get_by_label("Patient").select_option("1")
     page.get_by_role("heading", name=f"No prediction for {NASTY} 2").wait_for()

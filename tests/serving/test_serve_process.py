@@ -1,4 +1,4 @@
-"""``survlstm serve`` as a person starts it: train, export, serve, ask it well and badly, end it."""
+"""``survlstm serve`` from the command line: train, export, serve, valid and invalid requests, stop."""
 
 import builtins
 import contextlib
@@ -25,7 +25,7 @@ SMOKE = ["train", "experiment=smoke", "evaluation.baselines=[]", "evaluation.lan
 
 @pytest.fixture
 def bundle(survlstm, tmp_path):
-    """What a trained smoke model is exported to."""
+    """The bundle of a trained smoke model."""
     assert survlstm(*SMOKE) == 0
     assert survlstm("export", "run=run", "output=bundle") == 0
     return tmp_path / "bundle"
@@ -33,7 +33,7 @@ def bundle(survlstm, tmp_path):
 
 @pytest.fixture
 def hurried(tmp_path):
-    """A server whose seconds are short and whose explanations take for ever."""
+    """A server with short timeouts and endless explanations."""
     write_bundle(bundle_on("visit"), tmp_path / "small", figures={}, extras={})
     program = (str(Path(__file__).with_name("hurried_server.py")),)
     with serving(tmp_path, f"bundle={tmp_path / 'small'}", program=program) as served:
@@ -41,7 +41,7 @@ def hurried(tmp_path):
 
 
 def marked(client):
-    """The example with the marker as its id and as a code."""
+    """The example, with the marker as its identifier and as a code."""
     text = client.get("/example").text.replace("example,", f"{MARKER},")
     return text + f"{MARKER},2013-02-11T09:30:00,{MARKER}/1,visit-1\n"
 
@@ -108,7 +108,7 @@ def head(*, announced=None):
 
 
 def answer_of(connection):
-    """All that comes until the server closes."""
+    """Return everything that is received until the server closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(65536):
@@ -157,7 +157,7 @@ def test_a_keyboards_interrupt_ends_it_cleanly(bundle, tmp_path):
         assert httpx.get(f"http://127.0.0.1:{served.port}/health").status_code == 200
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(SECONDS) == 0
-        assert "host=0.0.0.0: everybody who reaches this address can use the model" in served.words.read_text()
+        assert "host=0.0.0.0: everyone who can reach this address can use the model" in served.words.read_text()
 
 
 def connection_to(served):
@@ -183,7 +183,7 @@ def test_what_is_still_running_after_the_grace_does_not_keep_the_process(hurried
         hurried.process.send_signal(signal.SIGTERM)
         assert hurried.process.wait(20) == 0
     said = hurried.words.read_text()
-    assert said.endswith("Stopped; what was still running 1 seconds after the signal is given up\n")
+    assert said.endswith("Stopped; requests that were still running 1 seconds after the signal are aborted\n")
     assert "Traceback" not in said
 
 
@@ -193,7 +193,7 @@ def test_a_client_that_goes_away_is_no_failure(hurried):
     until = time.monotonic() + SECONDS
     while "went away" not in (said := hurried.words.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
-    assert "POST /predict client went away after" in said
+    assert "POST /predict client disconnected after" in said
     for word in ("500", "ClientDisconnect", "uvicorn", MARKER):
         assert word not in said.partition("Ctrl-C")[2]
 

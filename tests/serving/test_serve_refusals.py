@@ -1,4 +1,4 @@
-"""What the server refuses: a status and a sentence each, nothing of what was sent in the log, and it goes on."""
+"""Refused requests get a status and a message, leave nothing in the log, and do not stop the server."""
 
 import asyncio
 import dataclasses
@@ -79,12 +79,12 @@ BAD = {
     "1 and a text": (
         {"json": {"events": [EVENT | {"subject_id": one} for one in ("2", 1, "1")]}},
         422,
-        r"events\[2\]\.subject_id must be a number, as an id before it that reads the same; found text",
+        r"events\[2\]\.subject_id must be a number, like the same subject_id in an earlier event; found text",
     ),
     "a text and 1": (
         {"json": {"events": [EVENT | {"subject_id": one} for one in ("1", 1)]}},
         422,
-        r"events\[1\]\.subject_id must be text, .*; found a number\. Write an id in one way",
+        r"events\[1\]\.subject_id must be text, .*; found a number\. Send the subject_id of a",
     ),
     "too many events": ({"json": {"events": [EVENT] * 201}}, 413, "at most 200 events .*; found 201"),
     "too many rows": (body("subject_id,time,code\n" + f"{MARKER},,X/1\n" * 201, CSV), 413, "found 201"),
@@ -120,13 +120,13 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def app():
-    """One server, which all the bad requests go to."""
+    """One application for all invalid requests."""
     return app_on(limits=FEW)
 
 
 @pytest.fixture(scope="module")
 def good():
-    """A request that is answered, and what with."""
+    """A valid request and its response."""
     table = some_events(1).head(150)
     return as_csv(table), ask(app_on(limits=FEW), "POST", "/predict", **as_csv(table)).json()["predictions"]
 
@@ -274,7 +274,7 @@ def test_its_own_page_may_ask(app):
 
 @dataclasses.dataclass(frozen=True)
 class Failing(Predictor):
-    """Fails, saying whose record it was."""
+    """A predictor that raises an error whose message names the subject."""
 
     def explain(self, events, **options):
         raise ValueError(f"could not convert {events['subject_id'].iloc[0]}")
@@ -284,7 +284,7 @@ def test_what_nobody_expected_is_told_without_what_was_sent(caplog):
     caplog.set_level(logging.INFO)
     app = app_on(predictor=Failing(predictor_on("visit").bundle))
     answered = ask(app, "POST", "/explain", **rest())
-    refused(answered, 500, "its log says where it failed")
+    refused(answered, 500, "its log names the line")
     assert MARKER not in answered.text
     assert MARKER not in caplog.text
     assert "ValueError in survlstm/serving/app.py:" in caplog.text
@@ -294,7 +294,7 @@ def test_what_nobody_expected_is_told_without_what_was_sent(caplog):
 
 
 class Slow(Predictor):
-    """Waits until it may go on."""
+    """A predictor that waits until the test releases it."""
 
     may_go_on = threading.Event()
 
@@ -324,7 +324,7 @@ def test_slow_predictions_block_nobody_and_too_many_are_sent_away():
 
 
 class SlowToExplain(Predictor):
-    """Waits until it may go on with an explanation."""
+    """A predictor whose explanation waits until the test releases it."""
 
     may_go_on = threading.Event()
 
@@ -376,7 +376,7 @@ def test_a_client_that_goes_away_is_one_line_and_no_failure(app, caplog):
     asyncio.run(app(scope, receive, send))
     (line,) = (record for record in caplog.records if record.name.startswith("survlstm"))
     assert line.levelno == logging.INFO
-    with pytest.raises(AssertionError, match=r"^POST /predict client went away after \d+ ms$"):
+    with pytest.raises(AssertionError, match=r"^POST /predict client disconnected after \d+ ms$"):
         raise AssertionError(line.getMessage())
 
 
