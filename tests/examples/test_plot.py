@@ -115,9 +115,7 @@ def test_only_subjects_that_cannot_be_scored(survlstm, trained, scored, tmp_path
     name, reason = next(iter(scored[1].items()))
     assert survlstm("plot", "survival", f"bundle={bundle}", f"data.path={export}", f"subjects=[{name}]") == 4
     said = " ".join(capsys.readouterr())
-    assert (
-        f"one of the given subjects must be scored; found none (subject 1: {reason_without_dates(reason)})" in said
-    )
+    assert f"one of the given subjects must be scored; found none (subject 1: {reason_without_dates(reason)})" in said
     assert name not in said
     assert list(tmp_path.iterdir()) == []
 
