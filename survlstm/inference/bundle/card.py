@@ -37,7 +37,7 @@ def describe_outcome(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
 
     Args:
         outcome: config of the outcome.
-        descriptions: description of a code by its name, which is shown behind the code.
+        descriptions: description of a code by its name, shown in brackets after the code.
     """
     settings = outcome.settings()
     codes = ", ".join(_named(code, descriptions) for code in settings.get("codes", []))

@@ -153,7 +153,7 @@ def test_other_weights_are_refused(written, change, said):
         read_bundle(changed(written, WEIGHTS, lambda data: save(change(load(data)))))
 
 
-def test_weights_that_give_no_numbers_are_told(written):
+def test_weights_that_give_predictions_that_are_not_finite_are_refused(written):
     huge = changed(written, WEIGHTS, lambda data: save({name: one * 1e30 for name, one in load(data).items()}))
     predictor, events = Predictor(read_bundle(huge)), meds(random_records(3, seed=9))
     for job in (predictor.predict, predictor.predict_survival):
@@ -215,13 +215,13 @@ def put_in(*path, value):
         (COHORT, put_in("vocabulary", value=np.inf), "numbers must be finite; found Infinity"),
     ],
 )
-def test_figures_that_are_none_are_refused(written, name, change, said):
+def test_metrics_that_are_not_numbers_are_refused(written, name, change, said):
     with pytest.raises(BundleError, match=rf"must hold a model that this survlstm can build; found .*{said}"):
         read_bundle(changed_plain(written, name, change))
 
 
 @pytest.mark.parametrize("clock", ["visit"])
-def test_keys_of_a_later_version_among_the_figures_are_left_alone(written):
+def test_keys_of_a_later_version_among_the_metrics_are_kept(written):
     found = read_bundle(changed_plain(written, METRICS, put_in("test", "more", value={"a": 1})))
     assert found.metrics["test"]["more"] == {"a": 1}
 

@@ -48,7 +48,7 @@ def test_an_output_that_stands_already_is_left_alone(written):
     assert read_container(written, FILES).files == FILES
 
 
-def test_a_place_that_can_not_be_written_is_told_and_nothing_is_left(tmp_path):
+def test_an_output_that_cannot_be_written_is_reported_and_nothing_is_left(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(BundleError, match=r"a bundle must be written to .*; the system says"):
         write_container(tmp_path / "file" / "bundle", FILES, ABOUT)
@@ -195,7 +195,7 @@ def test_more_than_is_held_in_memory_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "size"), [("figures/a.png", 0), ("figures/a.png", 3), ("figures/a.png", 10**15), ("empty.txt", 3)]
 )
-def test_a_listed_size_is_not_believed(tmp_path, name, size):
+def test_a_wrong_size_in_the_index_is_noticed(tmp_path, name, size):
     write_container(tmp_path / "bundle", FILES, ABOUT)
     listed = {"bytes": size, "sha256": hashlib.sha256(FILES[name][:size]).hexdigest()}
     reseal(tmp_path / "bundle", {name: listed})

@@ -166,7 +166,7 @@ def test_a_file_that_gives_other_hazards_is_refused():
         export_onnx(model, visit_features=5)
 
 
-def test_another_kind_of_model(tmp_path):
+def test_a_model_of_another_class_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"needs a DiscreteTimeSurvivalLSTM; found Linear\. Use format=native"):
         write_onnx(torch.nn.Linear(1, 1), tmp_path / "model.onnx", visit_features=5)
 

@@ -92,7 +92,7 @@ def test_the_drift_is_that_of_every_visit_of_the_validation_subjects():
     )
 
 
-def test_few_subjects_are_not_told_one_by_one():
+def test_quantiles_and_counts_disclose_no_single_subject():
     prepared, bundle = prepared_on("landmark"), bundle_on("landmark")
     risks = 1 - predict_split(bundle.model, batches_of(prepared), CPU).survival[:, -1]
     # Interpolated between subjects and rounded.
