@@ -1,4 +1,4 @@
-"""A bundle and an export → survival curves of subjects and of risk groups, as figures and on a page."""
+"""Run ``survlstm plot survival``: draw survival curves of subjects and of risk groups, as figures and on a page."""
 
 from __future__ import annotations
 
@@ -29,27 +29,39 @@ from survlstm.utils.write_access import try_writing
 
 log = logging.getLogger(__name__)
 
-# Of subjects that are not there, or can't be drawn, so many are told.
-MOST_TOLD = 5
-# Beside the page, which numbers the subjects: whose numbers they are.
+# Largest number of missing or unscored subjects that a message lists.
+MOST_LISTED = 5
+# The page numbers the subjects; this file beside it holds their ids.
 SUBJECTS = "subjects.csv"
 UNUSABLE = "its row of the patients table can't be used"
 
 
 def plot_survival(config: PlotConfig) -> None:
-    """Score every subject, then draw those of ``config.subjects`` and the risk groups into ``config.output``."""
+    """Score every subject of an export and draw the selected subjects and the risk groups.
+
+    Without ``config.subjects`` the subjects with the lowest, the median and the highest risk are drawn.
+
+    Args:
+        config: validated settings of the command; ``config.output`` is a new folder.
+
+    Raises:
+        ConfigError: the output exists, a subject is not in the export, or ``as_of`` is invalid.
+        BundleError: the bundle cannot be read, or the output cannot be written.
+        SourceError: the export cannot be read.
+        CohortError: no subject, or none of ``config.subjects``, can be scored.
+    """
     predictor = load_bundle(config.bundle)
     output = Path(config.output).expanduser()
     if output.exists():
         raise ConfigError(f"output must be new; {output} is there already. Remove it, or name another output")
     with _written(output):
         try_writing(output)
-    asked = None if config.subjects is None else tuple(dict.fromkeys(str(name) for name in config.subjects))
+    requested = None if config.subjects is None else tuple(dict.fromkeys(str(name) for name in config.subjects))
     export = Path(config.data.path).expanduser()
-    if asked is not None:
-        _refuse_unknown(asked, export, predictor)
+    if requested is not None:
+        _refuse_unknown(requested, export, predictor)
     log_bundle(config.bundle, predictor)
-    gathered = _Gathered(RiskSpread(len(predictor.grid)), frozenset(asked or ()))
+    gathered = _Gathered(RiskSpread(len(predictor.grid)), frozenset(requested or ()))
     last_days = RecordEndDays()
     for part in score_export(
         predictor,
@@ -63,16 +75,16 @@ def plot_survival(config: PlotConfig) -> None:
         gathered.add(part)
     is_landmark = predictor.bundle.about.clock == "landmark"
     notes = last_days.notes(as_of=parse_as_of(config.as_of), is_landmark=is_landmark)
-    chosen = _chosen(gathered, asked)
+    chosen = _chosen(gathered, requested)
     scored = _scored(gathered, chosen, predictor, config, notes)
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
     for name, reason in scored.left_out.items():
-        log.warning("%s of those asked for is not drawn: %s", name, reason)
+        log.warning("%s is not drawn: %s", name, reason)
     with _written(output):
         output.mkdir(parents=True)
-        write_text(output / SUBJECTS, _whose_numbers(chosen).to_csv(index=False), private=True)
+        write_text(output / SUBJECTS, _subject_ids(chosen).to_csv(index=False), private=True)
         page = write_survival_page(output, scored)
-    log.info("Survival curves: %s; whose they are: %s (only you can read it)", page, output / SUBJECTS)
+    log.info("Survival curves: %s; ids of the subjects: %s (readable by you only)", page, output / SUBJECTS)
 
 
 @contextmanager
@@ -85,10 +97,19 @@ def _written(output: Path) -> Iterator[None]:
 
 @dataclass
 class _Gathered:
-    """What is kept of the parts: nothing that grows with the cohort."""
+    """Values kept from the parts of a cohort, whose size does not grow with the cohort.
+
+    Attributes:
+        spread: curves of the risk groups.
+        requested: ids of the subjects to draw; empty if none are named.
+        ends: subjects with the lowest and the highest risk.
+        rows: row of predictions of each requested subject that is scored, by id.
+        why_not: reason of each requested subject that is not scored, by id; may hold dates.
+        reasons: number of subjects not scored, by reason without values.
+    """
 
     spread: RiskSpread
-    asked: frozenset[str]
+    requested: frozenset[str]
     ends: ExtremeSubjects = field(default_factory=ExtremeSubjects)
     rows: dict[str, pd.Series] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)
@@ -98,14 +119,22 @@ class _Gathered:
         self.spread.add(part.table)
         self.ends.add(part.table)
         self.reasons.update(reason_without_values(reason) for reason in part.not_scored["reason"])
-        for _, row in part.table[part.table["subject_id"].isin(self.asked)].iterrows():
+        for _, row in part.table[part.table["subject_id"].isin(self.requested)].iterrows():
             self.rows[row["subject_id"]] = row
-        left_out = part.not_scored[part.not_scored["subject_id"].isin(self.asked)]
+        left_out = part.not_scored[part.not_scored["subject_id"].isin(self.requested)]
         self.why_not |= dict(zip(left_out["subject_id"], left_out["reason"], strict=True))
 
 
 class _Chosen(NamedTuple):
-    """A subject to draw: its row of predictions, None where it has none and ``reason`` says why."""
+    """A subject to draw.
+
+    Attributes:
+        name: name of the subject on the page.
+        subject_id: id of the subject, which must not appear on the page.
+        chosen_as: why the subject was chosen; empty if it was requested.
+        row: row of predictions; None if the subject is not scored.
+        reason: why the subject is not scored, without dates; empty if it is.
+    """
 
     name: str
     subject_id: str
@@ -114,63 +143,67 @@ class _Chosen(NamedTuple):
     reason: str
 
 
-def _refuse_unknown(asked: tuple[str, ...], export: Path, predictor: Predictor) -> None:
-    """ConfigError that tells by their places which ids are not there, before anything is scored."""
+def _refuse_unknown(requested: tuple[str, ...], export: Path, predictor: Predictor) -> None:
+    """Raise ConfigError if an id is not in the export, before anything is scored; ids are named by their position."""
     source = SyntheaSource(str(export), predictor.bundle.config.data.source.tables, 1.0)
     known = set(read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS).columns["subject"].values.to_pylist())
-    unknown = [place for place, name in enumerate(asked, start=1) if name not in known]
+    unknown = [position for position, name in enumerate(requested, start=1) if name not in known]
     if not unknown:
         return
-    loose = {name.casefold() for name in known}
-    alike = sum(asked[place - 1].strip().casefold() in loose for place in unknown)
-    places = ", ".join(map(str, unknown[:MOST_TOLD])) + (" …" if len(unknown) > MOST_TOLD else "")
-    hint = f"; {alike} of them are there in other capitals or with spaces" if alike else ""
+    folded = {name.casefold() for name in known}
+    alike = sum(requested[position - 1].strip().casefold() in folded for position in unknown)
+    positions = ", ".join(map(str, unknown[:MOST_LISTED])) + (" …" if len(unknown) > MOST_LISTED else "")
+    hint = f"; {alike} of them differ from an id only in case or spaces" if alike else ""
     raise ConfigError(
-        f"subjects must be ids of {export}; {len(unknown)} of the {len(asked)} asked for are not among its "
-        f"{len(known):,} patients, in place {places} of the list{hint}. Name others"
+        f"subjects must be ids of {export}; {len(unknown)} of the {len(requested)} given are not among its "
+        f"{len(known):,} patients: position {positions} of the list{hint}. Name others"
     )
 
 
-def _chosen(gathered: _Gathered, asked: tuple[str, ...] | None) -> list[_Chosen]:
-    """The subjects asked for in their order, or the lowest, the median and the highest risk; CohortError for none."""
+def _chosen(gathered: _Gathered, requested: tuple[str, ...] | None) -> list[_Chosen]:
+    """Return the requested subjects in their order, or those with the lowest, the median and the highest risk.
+
+    Raises:
+        CohortError: no subject, or none of the requested subjects, is scored.
+    """
     if not any(group.subjects for group in gathered.spread.groups()):
         why = "; ".join(f"{reason}: {number:,}" for reason, number in gathered.reasons.most_common())
         raise CohortError(
             f"at least one subject must be scored; found none of {gathered.reasons.total():,} ({why or 'no subject'}). "
             "Check data.path, as_of and what the bundle was trained on"
         )
-    if asked is None:
+    if requested is None:
         return _typical(gathered)
     chosen = []
-    for place, name in enumerate(asked, start=1):
+    for number, name in enumerate(requested, start=1):
         reason = "" if name in gathered.rows else reason_without_dates(gathered.why_not.get(name, UNUSABLE))
-        chosen.append(_Chosen(f"subject {place}", name, "", gathered.rows.get(name), reason))
+        chosen.append(_Chosen(f"subject {number}", name, "", gathered.rows.get(name), reason))
     if not gathered.rows:
-        why = "; ".join(f"{one.name}: {one.reason}" for one in chosen[:MOST_TOLD])
-        raise CohortError(f"at least one of the subjects asked for must be scored; found none ({why}). Name others")
+        why = "; ".join(f"{one.name}: {one.reason}" for one in chosen[:MOST_LISTED])
+        raise CohortError(f"at least one of the given subjects must be scored; found none ({why}). Name others")
     return chosen
 
 
 def _typical(gathered: _Gathered) -> list[_Chosen]:
-    """The lowest, the median and the highest risk; of few subjects one may be several of these."""
+    """Return the subjects with the lowest, the median and the highest risk; one subject can be several of these."""
     rows: dict[str, pd.Series] = {}
-    called: dict[str, list[str]] = {}
-    for what, row in (
+    positions: dict[str, list[str]] = {}
+    for position, row in (
         ("lowest", gathered.ends.lowest),
         ("median", gathered.spread.median()),
         ("highest", gathered.ends.highest),
     ):
-        assert row is not None, "somebody is scored"
+        assert row is not None, "at least one subject is scored"
         rows[row["subject_id"]] = row
-        called.setdefault(row["subject_id"], []).append(what)
+        positions.setdefault(row["subject_id"], []).append(position)
     return [
-        _Chosen(f"subject {place}", name, f"{' and '.join(called[name])} risk", row, "")
-        for place, (name, row) in enumerate(rows.items(), start=1)
+        _Chosen(f"subject {number}", name, f"{' and '.join(positions[name])} risk", row, "")
+        for number, (name, row) in enumerate(rows.items(), start=1)
     ]
 
 
-def _whose_numbers(chosen: Sequence[_Chosen]) -> pd.DataFrame:
-    """Which subject each number of the page stands for: the one file with ids."""
+def _subject_ids(chosen: Sequence[_Chosen]) -> pd.DataFrame:
+    """Make the table of subjects.csv, the only file with ids: which subject each number on the page stands for."""
     return pd.DataFrame(
         {
             "subject": [one.name for one in chosen],
@@ -209,6 +242,6 @@ def _scored(
         origin={
             "Bundle": f"{about.name}, epoch {about.epoch}, exported {about.created}",
             "Data": Path(config.data.path).name,
-            "As of": config.as_of or "everything that the data hold",
+            "As of": config.as_of or "all entries of the data",
         },
     )

@@ -1,4 +1,4 @@
-"""A bundle and an export → a file of predictions, who was not scored and why, and what the columns mean."""
+"""Run ``survlstm predict``: write the predictions for an export, the subjects not scored, and a description."""
 
 from __future__ import annotations
 
@@ -26,13 +26,19 @@ from survlstm.utils.files import atomic_file, write_json
 
 log = logging.getLogger(__name__)
 
-# Of so many subjects a third of the training distribution holds a third, give or take; this share is far from it.
+# A warning is given if one third of the training distribution holds more than this share of at least so many subjects.
 MOST_IN_A_GROUP, FEWEST_SUBJECTS = 0.8, 30
 
 
 @dataclass
 class _Tally:
-    """What is counted part by part; a group is a third of the training distribution of risk."""
+    """Counts that are accumulated part by part.
+
+    Attributes:
+        scored: number of scored subjects.
+        groups: number of subjects in each third of the training distribution of risk.
+        reasons: number of subjects not scored, by reason without values.
+    """
 
     scored: int = 0
     groups: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(GROUPS, 0)))
@@ -46,7 +52,19 @@ class _Tally:
 
 
 def predict(config: PredictConfig) -> None:
-    """Score every subject; nothing stands at ``config.output`` before all are."""
+    """Score every subject of an export and write the result.
+
+    Beside ``config.output`` two files are written: ``<stem>.not_scored.csv`` with the reasons, and ``<stem>.json`` with
+    the meaning of the columns. The predictions appear at ``config.output`` only when all subjects are scored.
+
+    Args:
+        config: validated settings of the command.
+
+    Raises:
+        ConfigError: an output file exists, or ``horizons`` or ``as_of`` is invalid.
+        BundleError: the bundle cannot be read, or the output cannot be written.
+        SourceError: the export cannot be read.
+    """
     predictor = load_bundle(config.bundle)
     output = Path(config.output).expanduser()
     left_out, about = output.with_name(f"{output.stem}.not_scored.csv"), output.with_name(f"{output.stem}.json")
@@ -58,10 +76,10 @@ def predict(config: PredictConfig) -> None:
         # The predictions get their name last.
         with atomic_file(output) as predictions, atomic_file(left_out, private=True) as refused:
             tally = _write(predictions, refused, predictor, config, horizons=horizons)
-            write_json(about, _facts(predictor, config, tally))
+            write_json(about, _description(predictor, config, tally))
     except OSError as error:
         raise BundleError(f"predictions must be written to {output}; the system says: {error}") from error
-    _tell(tally, output, left_out)
+    _log_summary(tally, output, left_out)
 
 
 def _refuse_existing(*files: Path) -> None:
@@ -95,26 +113,26 @@ def _write(
     return tally
 
 
-def _tell(tally: _Tally, output: Path, left_out: Path) -> None:
+def _log_summary(tally: _Tally, output: Path, left_out: Path) -> None:
     log.info("Scored: %s subjects; %s", f"{tally.scored:,}", output)
     if tally.reasons:
-        told = "; ".join(f"{kind} {number:,}" for kind, number in tally.reasons.most_common())
-        log.info("Not scored: %s subjects, listed in %s: %s", f"{tally.reasons.total():,}", left_out, told)
+        reasons = "; ".join(f"{reason} {number:,}" for reason, number in tally.reasons.most_common())
+        log.info("Not scored: %s subjects, listed in %s: %s", f"{tally.reasons.total():,}", left_out, reasons)
     groups = "; ".join(f"{group} {number:,}" for group, number in tally.groups.items())
     log.info("Risk, by thirds of the training distribution: %s", groups)
     (group, number), *_ = tally.groups.most_common(1)
     if tally.scored >= FEWEST_SUBJECTS and number > MOST_IN_A_GROUP * tally.scored:
         log.warning(
-            "%.0f%% of the subjects are at %s, where the training subjects had a third: they are of another "
-            "kind, or at another point of their records (a training record ends at the outcome, these where they end). "
-            "Read the level of a risk with care",
+            "%.0f%% of the subjects are at %s, against a third of the training subjects: the cohorts differ, or their "
+            "records are at another point (a training record ends at the outcome, these at their last visit). "
+            "Interpret the level of a risk with care",
             100 * number / tally.scored,
             group,
         )
 
 
-def _facts(predictor: Predictor, config: PredictConfig, tally: _Tally) -> dict[str, object]:
-    """What the file's columns mean, and by which model."""
+def _description(predictor: Predictor, config: PredictConfig, tally: _Tally) -> dict[str, object]:
+    """Return the content of the JSON file: the model, the meaning of the columns and the counts."""
     about = predictor.bundle.about
     unit = "visits after the last one that was read" if about.unit == "visits" else "days after the landmark"
     return {

@@ -1,4 +1,4 @@
-"""Predictions, part after part → one file, Parquet or CSV, whose columns are always the same."""
+"""Write predictions part by part to one Parquet or CSV file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,29 @@ import pyarrow.parquet as pq
 from survlstm.inference.predictor import Predictor
 from survlstm.utils.files import create_private
 
+# Written to the JSON file beside the predictions.
 MEANING = {
-    "history_end": "time of the last visit that was read, in UTC (or in data.source.timezone, if training set it)",
-    "entries_unknown": "entries read whose code the model does not know, among entries",
-    "hazard": "probability of the event in the step after that visit",
-    "risk": "probability of the event by the last time of the grid; higher = sooner",
-    "percentile": "0 to 100: the share of the training subjects with a lower risk",
+    "history_end": "time of the last visit read, in UTC (in data.source.timezone if that was set in training)",
+    "entries_unknown": "number of the entries read entries whose code is not in the vocabulary of the model",
+    "hazard": "probability of the event in the step after the last visit read",
+    "risk": "probability of the event by the last time of the grid; higher means an earlier event",
+    "percentile": "position of the risk among those of the training subjects, 0 to 100; 100 is the highest risk",
     "survival_<h>": "probability of no event by h",
     "curve": "probability of no event by each time of the grid",
 }
 
 
 def table_schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: bool) -> pa.Schema:
-    """The table's columns: parts without a subject have them too."""
+    """Make the schema of the file, which is the same for a part without scored subjects.
+
+    Args:
+        predictor: the predictor that makes the tables.
+        horizons: times at which survival is reported.
+        per_visit: whether the tables have one row per visit.
+
+    Returns:
+        Names and types of the columns; the metadata hold unit, grid and name of the bundle.
+    """
     is_landmark = predictor.bundle.about.clock == "landmark"
     columns = [("subject_id", pa.string())]
     columns += [("visit", pa.int64())] if per_visit else []
@@ -36,12 +46,16 @@ def table_schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: 
     columns += [] if is_landmark else [("hazard", pa.float64())]
     columns += [(name, pa.float64()) for name in ("risk", "percentile", *(f"survival_{h:g}" for h in horizons))]
     columns += [("curve", pa.list_(pa.float64()))]
-    facts = {"unit": predictor.unit, "grid": json.dumps(predictor.grid.tolist()), "bundle": predictor.bundle.about.name}
-    return pa.schema(columns, metadata=facts)
+    metadata = {
+        "unit": predictor.unit,
+        "grid": json.dumps(predictor.grid.tolist()),
+        "bundle": predictor.bundle.about.name,
+    }
+    return pa.schema(columns, metadata=metadata)
 
 
 class TableWriter(Protocol):
-    """Takes the table of one part after the other; a file that is left by an error is not whole."""
+    """Writer of one file, part by part. After an error the file is incomplete and must be removed."""
 
     def write(self, table: pd.DataFrame) -> None:
         """Append the rows of a part."""
@@ -86,6 +100,12 @@ class _Csv:
 
 
 def open_writer(file: Path, ending: str, schema: pa.Schema) -> TableWriter:
-    """A file to append parts to, which its owner alone can read; ``ending`` is .parquet or .csv."""
+    """Create a file that only its owner can read, and open it for writing.
+
+    Args:
+        file: path of the new file.
+        ending: format, .parquet or .csv; ``file`` may be a temporary name with another ending.
+        schema: columns of the file, see ``table_schema``.
+    """
     create_private(file)
     return _Parquet(file, schema) if ending == ".parquet" else _Csv(file, schema)

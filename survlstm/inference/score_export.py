@@ -1,4 +1,4 @@
-"""An export of any size and a bundle → predictions part by part, in bounded memory, every row accounted for."""
+"""Score an export of any size part by part in bounded memory, and account for every row of its tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from survlstm.inference.score_subjects import SubjectPredictions, reason_without
 
 log = logging.getLogger(__name__)
 
-# A code is shown that so many subjects have: any other could be somebody's id in the wrong column.
+# A code is shown only if so many subjects have it: a rarer one could be an id in the wrong column.
 SHOWN_CODES, FEWEST_SUBJECTS = 5, 10
 
 
@@ -39,16 +39,30 @@ def score_export(
     max_unusable_share: float | None = None,
     last_days: RecordEndDays | None = None,
 ) -> Iterator[SubjectPredictions]:
-    """The predictions of at most ``subjects_at_once`` subjects at a time, in the order of their ids, without notes.
+    """Yield the predictions for an export in parts, in the order of the subjects' ids.
 
-    What there is to note about the dates of all parts together is logged at the end; ``last_days`` gives it to the
-    caller too. Raises SourceError for an export that can't be read, and after the last part, where more than
-    ``max_unusable_share`` of a table's rows were unusable (None: as in training): what was yielded is then void.
+    Counts of rows, unknown codes and notes on dates are logged at the end, for all parts together. The yielded parts
+    have no notes.
+
+    Args:
+        predictor: the model.
+        path: folder of the export.
+        subjects_at_once: largest number of subjects in a part, which bounds the memory.
+        cache_dir: folder in which the parts of the export are stored temporarily.
+        per_visit: see ``Predictor.predict``.
+        horizons: see ``Predictor.predict``.
+        as_of: see ``Predictor.predict``.
+        max_unusable_share: largest accepted share of unusable rows of a table; None for that of the training.
+        last_days: collects when the records end, for a caller that reports notes on dates itself; None if not needed.
+
+    Raises:
+        SourceError: the export cannot be read, or, after the last part, a table has too many unusable rows. All parts
+            that were yielded are then invalid.
     """
     data = predictor.bundle.config.data
     counts: list[tuple[TableCount, ...]] = []
     done = 0
-    unknown = _Unknown()
+    unknown = _UnknownCodes()
     warnings: list[str] = []
     last_days = RecordEndDays() if last_days is None else last_days
     with split_into_shards(
@@ -64,9 +78,11 @@ def score_export(
                 counts.append(reading.tables)
                 warnings += reading.warnings
                 unknown.add(predictor, reading)
-                found = predictor.predict_events(reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of)
-                last_days.add(found.ends)
-                yield dataclasses.replace(found, notes=())
+                predictions = predictor.predict_events(
+                    reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of
+                )
+                last_days.add(predictions.ends)
+                yield dataclasses.replace(predictions, notes=())
                 done += len(reading.events.subjects)
                 bar.update(len(reading.events.subjects))
                 if len(cut.folders) > 1:
@@ -74,7 +90,7 @@ def score_export(
                         "Part %d of %d scored (%s)", number, len(cut.folders), f"{done:,} of {cut.subjects:,} subjects"
                     )
     is_landmark = predictor.bundle.about.clock == "landmark"
-    _tell(
+    _log_counts(
         merge_counts(counts), unknown, [*warnings, *last_days.notes(as_of=parse_as_of(as_of), is_landmark=is_landmark)]
     )
     _warn_of_missing_tables(merge_counts(counts), predictor.bundle.reference.tables)
@@ -82,18 +98,18 @@ def score_export(
     check_unusable_shares(merge_counts(counts), limit=limit)
 
 
-class _Unknown:
-    """The codes that the model does not know: how often each occurs, and how many subjects have it."""
+class _UnknownCodes:
+    """Counts of the codes outside the vocabulary: number of entries and of subjects of each."""
 
     def __init__(self) -> None:
         self.entries: Counter[str] = Counter()
         self._subjects: Counter[str] = Counter()
 
     def add(self, predictor: Predictor, reading: SourceData) -> None:
-        """Count those of a part; no subject is in two parts."""
+        """Count the unknown codes of a part. A subject is in one part only, so that subjects can be added up."""
         events, vocabulary = reading.events, predictor.bundle.fitted.vocabulary
-        strange = vocabulary.number(events.codes) == vocabulary.entries.index(UNK)
-        rows = strange[events.code]
+        is_unknown = vocabulary.number(events.codes) == vocabulary.entries.index(UNK)
+        rows = is_unknown[events.code]
         subjects = np.int64(len(events.subjects))
         pairs = np.unique(events.code[rows] * subjects + events.subject[rows])
         for counter, codes in ((self.entries, events.code[rows]), (self._subjects, pairs // max(subjects, 1))):
@@ -101,7 +117,7 @@ class _Unknown:
             counter.update({str(events.codes[number]): int(time) for number, time in zip(numbers, times, strict=True)})
 
     def sentence(self) -> str:
-        """How many there are, and the most frequent of those that may be shown."""
+        """Return a sentence with the number of unknown codes and the most frequent ones that may be shown."""
         common = [name for name, _ in self.entries.most_common() if self._subjects[name] >= FEWEST_SUBJECTS]
         shown = ", ".join(f"{name} {self.entries[name]:,}" for name in common[:SHOWN_CODES])
         return (
@@ -110,7 +126,7 @@ class _Unknown:
         )
 
 
-def _tell(counts: tuple[TableCount, ...], unknown: _Unknown, warnings: Sequence[str]) -> None:
+def _log_counts(counts: tuple[TableCount, ...], unknown: _UnknownCodes, warnings: Sequence[str]) -> None:
     for count in counts:
         why = "; ".join(f"{reason} {rows:,}" for reason, rows in {**count.left_out, **count.unusable}.items() if rows)
         log.info(
@@ -121,10 +137,10 @@ def _tell(counts: tuple[TableCount, ...], unknown: _Unknown, warnings: Sequence[
             why and f" ({why})",
         )
     parts = Counter(reason_without_values(warning) for warning in warnings)
-    # Each part says it with its own numbers.
+    # Parts give the same warning with different numbers: the first is logged, the others are counted.
     for warning in {reason_without_values(warning): warning for warning in reversed(warnings)}.values():
         others = parts[reason_without_values(warning)] - 1
-        log.warning("%s%s", warning, f" ({others} other parts say the like)" if others else "")
+        log.warning("%s%s", warning, f" (similar in {others} other parts)" if others else "")
     if unknown.entries:
         log.info("%s", unknown.sentence())
 
@@ -133,8 +149,8 @@ def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence
     missing = set(trained_on) - {count.table for count in counts if count.rows_used}
     if missing:
         log.warning(
-            "the model was trained on %s too, of which this export holds no row: its visits look emptier than "
-            "any that the model has seen. Export these tables as well, or train a model without them "
+            "the model was trained on %s as well, but this export has no row of these tables: its visits hold fewer "
+            "codes than those that the model was trained on. Export these tables too, or train a model without them "
             "(data.source.tables)",
             ", ".join(sorted(missing)),
         )
@@ -142,7 +158,7 @@ def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence
 
 @contextmanager
 def _quiet(*, many: bool) -> Iterator[None]:
-    """Of many parts none tells what it holds; the sums are told at the end."""
+    """Silence the counts that the source logs for each of many parts; the sums are logged at the end."""
     level = synthea.log.level
     if many:
         synthea.log.setLevel(logging.WARNING)

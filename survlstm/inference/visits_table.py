@@ -66,8 +66,7 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
     events = read_events_table(entries, timezone=timezone).events
     if len(events) < len(entries):
         raise SourceError(
-            "visits must have a time each, and no codes MEDS_BIRTH or MEDS_DEATH; give the day of birth in a "
-            "column birth"
+            "visits must have a time each, and no codes MEDS_BIRTH or MEDS_DEATH; give births in a column birth"
         )
     time = known_times(events).latest.astype("datetime64[s]")
     is_read = ~is_death_code(events.codes)[events.code]
@@ -91,7 +90,7 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
 
 
 def _ranks(contents: list[tuple[str, ...]]) -> np.ndarray:
-    """Rank visits by their codes: fewer codes first, then alphabetically; visits with equal codes share a rank."""
+    """Rank visits by their codes: fewer codes first, then in alphabetical order; equal codes share a rank."""
     rank = {content: number for number, content in enumerate(sorted(set(contents), key=lambda each: (len(each), each)))}
     return np.array([rank[content] for content in contents])
 

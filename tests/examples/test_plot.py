@@ -92,7 +92,7 @@ def test_the_named_are_drawn_and_who_cannot_be_is_told(survlstm, trained, scored
     assert reason in page
     assert "1 of the 10 subjects asked for" in page
     said = capsys.readouterr().out
-    assert f"WARNING: subject 10 of those asked for is not drawn: {reason}" in said
+    assert f"WARNING: subject 10 is not drawn: {reason}" in said
     assert not [name for name in names if name in page + said]
 
 
@@ -102,11 +102,11 @@ def test_an_id_that_is_not_there_costs_no_scoring(survlstm, trained, scored, tmp
     words = [f"bundle={bundle}", f"data.path={export}", f"subjects=[{name},{name[:-1]}]"]
     assert survlstm("plot", "survival", *words) == 2
     said = " ".join(capsys.readouterr())
-    assert "1 of the 2 asked for are not among its 60 patients, in place 2 of the list. Name others" in said
+    assert "1 of the 2 given are not among its 60 patients: position 2 of the list. Name others" in said
     assert name[:-1] not in said
     assert "Scoring" not in said
     assert survlstm("plot", "survival", f"bundle={bundle}", f"data.path={export}", f"subjects=[{name.upper()}]") == 2
-    assert "1 of them are there in other capitals or with spaces" in " ".join(capsys.readouterr())
+    assert "1 of them differ from an id only in case or spaces" in " ".join(capsys.readouterr())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,9 +115,7 @@ def test_only_subjects_that_cannot_be_scored(survlstm, trained, scored, tmp_path
     name, reason = next(iter(scored[1].items()))
     assert survlstm("plot", "survival", f"bundle={bundle}", f"data.path={export}", f"subjects=[{name}]") == 4
     said = " ".join(capsys.readouterr())
-    assert (
-        f"one of the subjects asked for must be scored; found none (subject 1: {reason_without_dates(reason)})" in said
-    )
+    assert f"one of the given subjects must be scored; found none (subject 1: {reason_without_dates(reason)})" in said
     assert name not in said
     assert list(tmp_path.iterdir()) == []
 
@@ -134,7 +132,7 @@ def test_an_unusable_row_of_the_patients_table_is_a_reason(survlstm, trained, sc
     words = [f"bundle={bundle}", f"data.path={copy}", f"subjects=[{name},{other}]", "output=curves"]
     assert survlstm("plot", "survival", *words) == 0
     said = capsys.readouterr().out
-    assert "subject 1 of those asked for is not drawn: its row of the patients table can't be used" in said
+    assert "subject 1 is not drawn: its row of the patients table can't be used" in said
     page = (tmp_path / "curves" / "survival.html").read_text(encoding="utf-8")
     assert [" ".join(row[:2]) for row in rows_of(page)] == ["subject 2"]
     assert pd.read_csv(tmp_path / "curves" / "subjects.csv")["subject_id"].tolist() == [name, other]

@@ -215,7 +215,7 @@ def test_tables_that_are_missing_are_told(survlstm, trained, tmp_path, capsys):
     for table in ("observations", "devices"):
         (tmp_path / "less" / f"{table}.csv").unlink()
     assert survlstm("predict", f"bundle={bundle}", "data.path=less", "output=less.csv") == 0
-    assert "the model was trained on devices, observations too" in capsys.readouterr().out
+    assert "the model was trained on devices, observations as well" in capsys.readouterr().out
 
 
 def test_a_run_without_a_verdict_is_not_exported(survlstm, trained, tmp_path, capsys, shared_cache):

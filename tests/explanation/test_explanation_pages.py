@@ -108,7 +108,7 @@ def test_what_comes_from_the_export_is_escaped(pages):
     assert "&lt;b&gt;ANTIBODIES" in text
 
 
-def test_the_places_of_a_report_are_filled_again_and_again(tmp_path):
+def test_the_section_of_a_report_is_replaced_on_every_run(tmp_path):
     found, entries = findings_of("visit", described={"X/3": "<!--/explanation-->"})
     report = tmp_path / "report.html"
     report.write_text(REPORT)
@@ -126,7 +126,7 @@ def test_the_places_of_a_report_are_filled_again_and_again(tmp_path):
 @pytest.mark.parametrize(
     "text", [None, "<p>an older page</p>", "<!--explanation--><!--/explanation-->", REPORT + REPORT]
 )
-def test_a_report_without_its_places_stays_as_it_is(tmp_path, text):
+def test_a_report_without_the_comments_is_not_changed(tmp_path, text):
     found, entries = findings_of("visit")
     report = tmp_path / "report.html"
     if text is not None:
@@ -151,7 +151,7 @@ def test_many_visits_are_drawn_in_groups_of_neighbours():
     assert [tick.get_text() for tick in lower.get_xticklabels()][-1] == "day 129"
 
 
-def test_what_is_said():
+def test_headline_and_summary():
     found, _ = findings_of("visit", planted=["X/3", "X/11", "Y/none"], described={"X/3": "three"})
     assert headline(found).endswith(
         "of the 2 planted codes are among the 2 most important by integrated gradients, "
@@ -165,7 +165,7 @@ def test_what_is_said():
     assert not any("lanted" in line for line in summary_lines(plain))
 
 
-def test_gradients_that_miss_much_are_warned_of():
+def test_a_large_integration_error_gives_a_warning():
     found, _ = findings_of("visit")
     effects = found.effects
     off = type(effects)(**{**vars(effects), "delta": 0.2 * (effects.log_odds - effects.baseline_log_odds)})

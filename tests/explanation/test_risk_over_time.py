@@ -17,7 +17,7 @@ def first_visits(record: ModelInput, visits):
 
 
 @CASES
-def test_the_trajectory_knows_nothing_of_later_visits(clock, max_visits):
+def test_the_trajectory_does_not_depend_on_later_visits(clock, max_visits):
     model, batches = case(clock, max_visits=max_visits)
     subject = int(batches.members[batches.visits(batches.members).argmax()])
     found = explain_risk_over_time(model, batches, subject, integration_steps=8)

@@ -34,7 +34,7 @@ def test_shuffled_copies_agree_with_no_model_but_themselves():
     assert all(again.correlations[method][0] > 0.999 for method in METHODS)
 
 
-def test_what_the_check_says():
+def test_the_sentence_of_the_check():
     sanity = RandomizationCheck(40, {GRADIENTS: (0.1, -0.2, 0.25), OCCLUSION: (-0.6, -0.5, -0.4)})
     assert sanity.passes(GRADIENTS)
     assert not sanity.passes(OCCLUSION)
@@ -46,7 +46,7 @@ def test_what_the_check_says():
     assert "its absolute value must be below 0.3" in sanity.sentence(OCCLUSION)
 
 
-def test_too_few_codes_to_compare_are_told():
+def test_too_few_codes_to_compare_are_reported():
     sanity = RandomizationCheck(2, {GRADIENTS: (float("nan"),)})
     assert not sanity.passes(GRADIENTS)
     assert "no check against shuffled weights, because only 2 codes" in sanity.sentence(GRADIENTS)

@@ -1,4 +1,4 @@
-"""Dates of other centuries, and wrong ones: what is scored, what is noted, and that nothing hangs on today's date."""
+"""Tests of shifted and wrong dates: predictions do not depend on today's date, and implausible dates are noted."""
 
 import datetime
 
@@ -19,7 +19,7 @@ TODAY = np.datetime64(datetime.datetime.now(datetime.UTC).date(), "D")
 
 
 def moved(records, days):
-    """The same records, each subject's dates moved by its own number of days."""
+    """Shift the dates of each subject by a number of days of its own."""
     return {
         name: [(str(np.datetime64(time, "s") + np.timedelta64(int(by), "D")), *rest) for time, *rest in visits]
         for (name, visits), by in zip(records.items(), days, strict=True)
@@ -27,7 +27,7 @@ def moved(records, days):
 
 
 def born(table, records, days):
-    """MEDS_BIRTH moved as the records are."""
+    """Shift the days of birth as ``moved`` shifts the records."""
     by = dict(zip(records, days, strict=True))
     is_birth = table["code"] == "MEDS_BIRTH"
     births = [str(np.datetime64("1960-01-01") + np.timedelta64(int(by[name]), "D")) for name in table["subject_id"]]
@@ -45,7 +45,7 @@ def test_a_de_identified_record_is_scored_as_it_was_before(clock):
     assert shifted.table["subject_id"].tolist() == plain.table["subject_id"].tolist() != []
     np.testing.assert_allclose(shifted.table["risk"], plain.table["risk"], atol=ROUNDING)
     assert (shifted.table["history_end"] > pd.Timestamp("2105-01-01")).all()
-    # Once, and although the records end over sixty years none of them ends suspiciously late.
+    # One note only: the records end throughout sixty years, and none counts as late.
     assert [note.split(":")[0] for note in shifted.notes] == [PAST_TODAY]
     assert plain.notes == ()
     alone = predictor.predict(born(meds(moved(records, days)), records, days).query("subject_id == 's0003'"))
@@ -85,7 +85,7 @@ def test_on_the_landmark_clock_an_as_of_behind_the_data_is_noted():
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_a_wrong_date_is_noted_and_changes_nobody_elses_prediction(clock):
     records, _ = cohort_of(30)
-    # Behind the outcome nothing would be read.
+    # Without the outcome, after which no visit would be read.
     free = [(time, encounter, ["X/1", *codes]) for time, encounter, codes in records["s0007"] if "X/7" not in codes]
     records["s0007"] = free
     wrong = {**records, "s0007": [*records["s0007"], ("2104-03-01T08:00:00", "e99", ["X/1", "X/2"])]}
@@ -96,7 +96,7 @@ def test_a_wrong_date_is_noted_and_changes_nobody_elses_prediction(clock):
     ]
     others = [table.query("subject_id != 's0007'").drop(columns="curve") for table in (plain.table, found.table)]
     pd.testing.assert_frame_equal(*others)
-    # Hidden behind as_of it is as if it had never been made.
+    # An entry after as_of has no effect.
     hidden = predictor_on(clock).predict(meds(wrong), as_of="2024-01-01")
     assert hidden.notes == ()
 
@@ -105,7 +105,7 @@ def test_a_record_longer_than_a_life_is_not_scored():
     records, _ = cohort_of(2)
     name, other = records
     records[name] = [("1880-01-01T08:00:00", "e98", ["X/1"]), *records[name]]
-    # A fact dated to a birth three hundred years before, as MIMIC-III has those over 89.
+    # A fact dated to a birth long before the visits: MIMIC-III shifts births of subjects over 89 by 300 years.
     table = meds(records, births=False)
     rows = [(other, "1812-05-06", code, None, np.nan) for code in ("MEDS_BIRTH", "X/3")]
     rows.append((name, "1879-01-01", "MEDS_BIRTH", None, np.nan))
@@ -131,18 +131,18 @@ def test_which_records_end_late():
     typo = ends("2102-01-01")
     assert late_of(clustered, typo) == 1
     assert late_of(clustered, ends("2021-05-01")) == 0
-    # Of too few records the end is not known, and in parts it is the same as at once.
+    # With too few records no end is known; added in parts the result is the same as added at once.
     assert late_of(clustered[:18], typo) == 0
     assert late_of(*np.array_split(np.append(clustered, typo), 50)) == 1
-    # Each shifted by its own century, as in MIMIC.
+    # Records shifted one by one within a century, as in MIMIC.
     spread = ends("2110-01-01") + np.random.default_rng(0).integers(0, 35_000, 25) * np.timedelta64(1, "D")
     assert late_of(spread) == 0
-    # Most left early, some are followed for long.
+    # Most subjects leave early, some are followed for long.
     assert late_of(clustered, np.repeat(ends("2030-01-01"), 20)) == 0
     assert late_of(ends("NaT")) == 0
 
 
-def test_today_decides_on_nothing_but_a_note(monkeypatch):
+def test_today_s_date_changes_nothing_but_a_note(monkeypatch):
     records, _ = cohort_of(25)
     now = predictor_on("visit").predict(meds(records))
 
@@ -167,5 +167,5 @@ def test_an_explanation_has_the_note_too():
     assert predictor_on("visit").explain(meds(records)).attrs["notes"] == ()
 
 
-def test_a_time_without_a_year_before_it_is_refused_and_any_other_is_a_time():
+def test_as_of_may_be_a_day_of_a_later_century():
     assert str(parse_as_of("2250-01-31")) == "2250-01-31T23:59:59"

@@ -81,7 +81,7 @@ def test_encounters_are_numbered_and_a_row_may_have_none():
     assert notes == ()
 
 
-def test_static_facts_and_strange_columns_are_told():
+def test_static_facts_and_other_columns_are_noted():
     rows = table(encounter_id=None, ward="7")
     rows.loc[0, "time"] = None
     events, notes = read_events_table(rows)
@@ -140,7 +140,7 @@ def test_no_message_repeats_what_stands_in_a_row():
 
 
 def test_a_table_without_its_header_is_not_quoted():
-    # pandas takes the first row for the header.
+    # pandas has read the first row as the header.
     rows = pd.DataFrame([["b", "2020-01-03", "X/2"]], columns=["999-59-3229", "1985-12-17", "secret"])
     with pytest.raises(SourceError, match=r"code missing, found 3 names not shown here \(2 texts, 1 date\)") as caught:
         read_events_table(rows)
@@ -158,7 +158,7 @@ def test_births_and_deaths_may_have_a_suffix(suffix):
         ("a", "1950-06-07", f"MEDS_BIRTH{suffix}"),
         ("a", "2020-01-02", "X/1"),
         ("a", "2022-02-03", f"MEDS_DEATH{suffix}"),
-        # Codes of other words.
+        # Codes that only begin with the same letters.
         ("a", "2020-01-03", "MEDS_DEATHLY"),
         ("a", "2020-01-04", "MEDS_BIRTH/ORDER"),
     ]

@@ -1,4 +1,4 @@
-"""Spread and Ends: groups, bands, median and ends of predictions that come part by part, in bounded memory."""
+"""Tests of RiskSpread and ExtremeSubjects on predictions that are added part by part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from survlstm.inference.model_spread import ExtremeSubjects, RiskSpread, subject
 
 
 def predictions(subjects, *, seed=0, times=4):
-    """Risks from 0 to 1 and percentiles that rise with them; curves fall to 1 - risk."""
+    """Make predictions with uniform risks, percentiles that rise with the risk, and curves that fall to 1 - risk."""
     risk = np.random.default_rng(seed).uniform(size=subjects)
     curves = 1 - risk[:, None] * np.linspace(1 / times, 1, times)
     return pd.DataFrame(
@@ -55,7 +55,7 @@ def test_a_small_cohort_is_exact_whatever_its_parts(at_once):
     assert not found.is_sampled
 
 
-def test_of_a_large_cohort_a_sample_is_kept_that_does_not_hang_on_its_parts(monkeypatch):
+def test_the_sample_of_a_large_cohort_does_not_depend_on_its_parts(monkeypatch):
     monkeypatch.setattr(model_spread, "SAMPLE", 200)
     table = predictions(3000)
     found, _ = added(table, at_once=500)
@@ -93,5 +93,5 @@ def test_a_row_becomes_a_curve():
     found = subject_curve(row, name="subject 1", horizons=(2.0,), chosen_as="lowest risk")
     assert (found.name, found.visits, found.entries, found.entries_unknown) == ("subject 1", 3, 20, 2)
     assert found.at_horizons == (row["survival_2"],)
-    # What a page shows holds neither the id nor a date of the row.
+    # The value for the page holds neither the id nor a date of the row.
     assert not any(str(value) in str(found) for value in (row["subject_id"], "2020-01-31"))

@@ -1,4 +1,4 @@
-"""Predictions: the trained model's hazards, nothing from the future, one by one as all at once, all accounted for."""
+"""Tests of Predictor.predict: hazards of the trained run, no later entry, batch independence, reasons."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from tests.bundles import bundle_on, cohort_of, config_on, meds, predictor_on
 from tests.learning import CPU, batches_of, prepared_on
 from tests.records import events_of, random_records
 
-# A float32 model adds up in another order where its batch is another.
+# In another batch a float32 model adds in another order.
 ROUNDING = 1e-6
 CLOCKS = ("visit", "landmark")
 
@@ -40,7 +40,7 @@ def test_on_the_visit_clock_hazards_are_those_of_the_trained_run(windows):
     for row, subject in enumerate(own.subject):
         name = str(prepared.tensors.subject_id[subject])
         hazards = table.loc[name].to_numpy()
-        # The run knows the end of follow-up, and stops there; whoever predicts does not. Rows begin at three visits.
+        # The run stops at the end of follow-up, which a prediction does not know. Rows begin at the third visit.
         expected = own.hazard[row, 2 : own.step[row] + 1]
         assert len(hazards) > len(expected)
         np.testing.assert_allclose(hazards[: len(expected)], expected, atol=ROUNDING)
@@ -117,7 +117,7 @@ def test_a_visit_is_predicted_from_what_was_known_then():
         assert early["entries"].tolist() == then["entries"].tolist()
 
 
-def test_the_columns_hang_together():
+def test_the_columns_are_consistent():
     _, events = cohort_of(20)
     found = predictor_on("visit").predict_events(events, horizons=[2, 7]).table
     curve, _ = figures(found)
@@ -202,19 +202,19 @@ def test_what_was_entered_after_a_death_is_not_read():
             with_outcome(check_overrides("train", ["outcome=death"], RunConfig)[0]),
         )
     )
-    # The day of death itself is the outcome's where death is the outcome.
+    # If death is the outcome, entries of the day of death are not read either.
     assert synthetic["visit"].max() == visits
     assert death["visit"].max() == visits - 1
 
 
 def with_outcome(config):
-    """The visit clock's model with another outcome."""
+    """Return a predictor of the visit clock's model with another outcome."""
     changed = config_on("visit").model_copy(update={"outcome": config.outcome})
     return Predictor(dataclasses.replace(bundle_on("visit"), config=changed))
 
 
 def with_first_code():
-    """The landmark bundle's outcome on the visit clock."""
+    """Return a predictor of the visit clock with the outcome of the landmark bundle."""
     return with_outcome(config_on("landmark"))
 
 
@@ -251,7 +251,7 @@ def test_the_landmark_must_be_reached():
         "had": "the outcome or death happened by the landmark, 2010-07-20",
         "short": "the landmark (clock.day=200), 2010-07-20, is not reached",
     }
-    # Somebody who waited knows that nothing came.
+    # With a later as_of the subject is known to have no further entry.
     later = predictor_on("landmark").predict(meds({"short": records["short"]}), as_of="2010-08-01")
     assert later.table["visits"].tolist() == [4]
 
@@ -319,7 +319,7 @@ def test_a_row_of_a_visit_is_the_prediction_of_that_day():
         (pd.Timestamp("2020-01-31"), "2020-01-31T00:00:00"),
     ],
 )
-def test_a_day_is_meant_to_its_end(asked, found):
+def test_a_day_as_prediction_time_includes_its_end(asked, found):
     assert str(parse_as_of(asked)) == found
 
 
@@ -332,7 +332,7 @@ def test_a_bundle_trained_in_local_time_reads_tables_and_as_of_in_local_time():
     found = predictor_on("visit", zone).predict(meds(records))
     ends = dict(zip(found.table["subject_id"], found.table["history_end"].astype(str), strict=True))
     assert ends == {"a": "2020-06-11 08:00:00", "b": "2020-06-10 12:00:00"}
-    # Half a year of ten hours' difference: the model reads the same visits and the same distances between them.
+    # Local time is ten or eleven hours ahead of UTC: the model reads the same visits.
     plain = predictor_on("visit").predict(meds(records))
     assert plain.table["visits"].tolist() == found.table["visits"].tolist()
     assert str(parse_as_of("2020-06-10T22:00", timezone="Australia/Melbourne")) == "2020-06-11T08:00:00"

@@ -1,4 +1,4 @@
-"""What a predictor does beside scoring events: visits that are made already, curves that look back, explanations."""
+"""Tests of the other methods of Predictor: predict_visits, predict_survival and explain."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import pytest
 from survlstm.utils.errors import SourceError
 from tests.bundles import cohort_of, meds, predictor_on
 
-# A float32 model adds up in another order where its batch is another.
+# In another batch a float32 model adds in another order.
 ROUNDING = 1e-6
 CLOCKS = ("visit", "landmark")
 
@@ -108,7 +108,7 @@ def test_who_is_not_scored_is_not_explained_and_has_no_curve():
     for name, why in ((dead, "the subject died on a day not shown here"), (blind, "no code of the record is in")):
         with pytest.raises(SourceError, match=f"this one is not: {why}"):
             predictor_on("visit").explain(table[table["subject_id"] == name])
-    # Looking back, the dead have a record like others.
+    # predict_survival describes the past, so that it includes subjects who died.
     assert predictor_on("visit").predict_survival(table).subject_id == (dead,)
 
 

@@ -58,6 +58,6 @@ def scored(times=VISITS, **changed):
         "not_scored": {"no entry that may be read": 12, "the subject died on …, before the prediction time": 3},
         "notes": (),
         "sample": None,
-        "origin": {"Bundle": "small, epoch 1", "Data": "cohort", "As of": "everything that the data hold"},
+        "origin": {"Bundle": "small, epoch 1", "Data": "cohort", "As of": "all entries of the data"},
     }
     return ScoredCohort(**(values | changed))

@@ -237,7 +237,7 @@ def test_a_host_that_is_not_this_machine_is_told(survlstm, capsys, host):
 
 def test_a_bundle_that_is_none_is_told(survlstm, capsys):
     assert survlstm("serve", "bundle=nowhere", "port=0") == 8
-    assert "BundleError: bundle must be what survlstm export wrote" in capsys.readouterr().out
+    assert "BundleError: bundle must be a folder or a .zip that survlstm export wrote" in capsys.readouterr().out
 
 
 def test_without_the_extra_it_says_what_to_install(survlstm, capsys, monkeypatch):

@@ -1,1 +1,1 @@
-"""A model with all that it takes to use it: weights, vocabulary, what preparation fitted, figures and card."""
+"""Bundles: a trained model with everything that its use needs, and with its evaluation and its model card."""

@@ -1,4 +1,4 @@
-"""Files of a bundle ↔ a model that predicts, with its vocabulary, preparation, reference risks and figures."""
+"""Write and read bundles: the model with its vocabulary, preprocessing, reference risks and evaluation."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_json, parse_yam
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "MODEL_CARD.md"
 VOCABULARY, PREPROCESSING, REFERENCE = "vocabulary.json", "preprocessing.json", "reference.json"
 COHORT, METRICS = "cohort.json", "metrics.json"
-# Others are for people: the figures, another form of the model.
+# The other files of a bundle are not read: its figures, and the model in another format.
 READ = (WEIGHTS, CONFIG, CARD, VOCABULARY, PREPROCESSING, REFERENCE, COHORT, METRICS)
-# Bytes that no export reaches: a description has some words, and a vocabulary some hundred thousand codes.
+# Largest accepted sizes in bytes, which no export reaches: a vocabulary has some hundred thousand codes, each with a
+# description of a few words.
 MOST_BYTES = {
     CONFIG: MOST_CONFIG_BYTES,
     CARD: 1 << 22,
@@ -53,15 +54,27 @@ def _check_rises(values: list[float]) -> list[float]:
 
 
 Rising = Annotated[list[float], AfterValidator(_check_rises)]
-# Of a hazard that is neither 0 nor 1 in double precision, with room.
+# Wider than the logits of all hazards that are neither 0 nor 1 in double precision.
 Logit = Annotated[float, Field(ge=-1000, le=1000)]
 OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
 
 
 class BundleInfo(Section):
-    """What a bundle is, in words: shown by the index, the card and the server.
+    """Description of a bundle, stored in its index and shown on the card and by the server.
 
-    ``fingerprint`` is that of the data that the model was trained on; ``steps`` is the step convention.
+    Attributes:
+        name: name of the bundle.
+        created: time of the export, ISO 8601 in UTC.
+        survlstm: version of survlstm that wrote the bundle.
+        torch: version of torch that wrote the bundle.
+        run: name of the run's folder.
+        epoch: epoch of the exported weights, from 1.
+        fingerprint: fingerprint of the data that the model was trained on.
+        clock: clock of the model.
+        unit: unit of the grid and the horizons.
+        outcome: the outcome as a sentence.
+        steps: the step convention as a sentence.
+        parameters: number of weights.
     """
 
     name: Text
@@ -79,11 +92,15 @@ class BundleInfo(Section):
 
 
 class ReferencePredictions(Section):
-    """Whom a prediction is compared with, and how a visit's hazard is carried on.
+    """Predictions for the training subjects, to which new predictions are compared.
 
-    ``risk`` are the quantiles of the training subjects' risk, equally spaced in probability from 0 to 1. ``grid`` are
-    the times of a curve in the bundle's unit, ``horizons`` those that tables show. ``drift`` (shift, slope, centre) is
-    None on the landmark clock, where every step is known. ``tables`` are those of the training export that held rows.
+    Attributes:
+        risk: quantiles of the training subjects' risks, at equally spaced probabilities from 0 to 1.
+        grid: times of a curve in the unit of the bundle, ascending and above 0.
+        horizons: times at which survival is reported by default, ascending, at most the end of ``grid``.
+        drift: shift, slope and centre of the hazard extrapolation (``docs/conventions.md``, Landmarks and baselines);
+            None on the landmark clock, where the model predicts every step.
+        tables: names of the tables of the training export that had rows.
     """
 
     risk: list[Share] = Field(min_length=2)
@@ -103,12 +120,21 @@ class ReferencePredictions(Section):
         return self
 
     def percentile(self, risk: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
-        """0 to 100: where a risk stands among the training subjects' ones, in the middle of those that equal it."""
+        """Return the percentile of a risk among the risks of the training subjects.
+
+        Args:
+            risk: probabilities of the event; shape (row,).
+
+        Returns:
+            Values from 0 to 100; for a risk that equals several quantiles, the middle of their positions.
+        """
         known = np.asarray(self.risk)
-        # Between two risks this goes from the last place of the lower one to the first of the upper one.
+        # Between two quantiles the position is interpolated, from the last position of the lower value to the first
+        # position of the upper one.
         between = np.interp(risk, known, np.linspace(0, 100, len(known)), left=0.0, right=100.0)
-        first, behind = (np.searchsorted(known, risk, side=side) for side in ("left", "right"))
-        return np.where(first < behind, 50 * (first + behind - 1) / (len(known) - 1), between)
+        # ``first`` and ``end`` enclose the positions at which ``known`` equals the risk.
+        first, end = (np.searchsorted(known, risk, side=side) for side in ("left", "right"))
+        return np.where(first < end, 50 * (first + end - 1) / (len(known) - 1), between)
 
 
 class _Entry(Section):
@@ -124,9 +150,18 @@ class _Preprocessing(Section):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model and all that it takes to use it; ``descriptions`` are those of the export it was trained on.
+    """A trained model with everything that its use needs.
 
-    ``cohort`` and ``metrics`` are for people: nothing is computed from them.
+    Attributes:
+        about: description of the bundle.
+        config: config of the run, without paths and addresses of the machine.
+        fitted: vocabulary and preprocessing, fitted on the training subjects.
+        model: the model.
+        reference: predictions for the training subjects, to which new predictions are compared.
+        descriptions: description of a code by its name, from the export that the model was trained on.
+        cohort: summary of the training cohort, see ``TrainingCohort``. Nothing is computed from it.
+        metrics: evaluation of the model, see ``ReportedMetrics``. Nothing is computed from it.
+        card: model card in Markdown.
     """
 
     about: BundleInfo
@@ -141,12 +176,22 @@ class Bundle:
 
     @property
     def drift(self) -> HazardExtrapolation | None:
-        """How a hazard of the visit clock is carried on behind the last visit."""
+        """Extrapolation of a hazard of the visit clock to later steps; None on the landmark clock."""
         return None if self.reference.drift is None else HazardExtrapolation(*self.reference.drift)
 
 
 def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extras: dict[str, bytes]) -> None:
-    """Write a bundle; ``figures`` by file name go to figures/, ``extras`` (an ONNX model) beside the weights."""
+    """Write a bundle.
+
+    Args:
+        bundle: the bundle to write.
+        path: new folder, or new archive if the name ends in .zip.
+        figures: content by file name, written to the folder figures.
+        extras: content by file name, written beside the weights, such as an ONNX model.
+
+    Raises:
+        BundleError: ``path`` exists or cannot be written.
+    """
     fitted = bundle.fitted.as_plain()
     vocabulary = [{"code": code, "description": bundle.descriptions.get(code, "")} for code in fitted.pop("vocabulary")]
     weights = {name: weight.contiguous() for name, weight in bundle.model.state_dict().items()}
@@ -166,7 +211,15 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Read and check a bundle; no code of the file is run. BundleError with what is wrong, and what to do."""
+    """Read and check a bundle. No code in the bundle is run.
+
+    Args:
+        path: folder or .zip archive that ``write_bundle`` wrote.
+
+    Raises:
+        BundleError: ``path`` holds no bundle, was changed or damaged, was written by a newer survlstm, or holds parts
+            that do not fit together.
+    """
     container = read_container(path, READ, most=MOST_BYTES)
     files = container.files
     try:
@@ -223,14 +276,16 @@ def _fitted(codes: list[str], preprocessing: bytes) -> PreprocessingState:
 def _check_clock(
     about: BundleInfo, config: RunConfig, fitted: PreprocessingState, reference: ReferencePredictions
 ) -> None:
-    """The parts agree on the clock, and a curve has the times that the model's steps stand for."""
+    """Raise ValueError unless all parts have the same clock and the grid holds the ends of the model's steps."""
     by_visit, edges = about.clock == "visit", fitted.edge_days.tolist()
     times = [float(step) for step in range(1, len(reference.grid) + 1)] if by_visit else edges[1:]
     must_hold = {
         f"clock.kind must be {about.clock}, as the index says": config.clock.kind == about.clock,
-        f"the {about.clock} clock must not count in {about.unit}": about.unit == ("visits" if by_visit else "days"),
-        "a drift must be there on the visit clock, and on no other": (reference.drift is not None) == by_visit,
-        "edge_days must begin at 0 on the landmark clock, and be none on the other": edges[:1]
+        f"the unit of the {about.clock} clock must not be {about.unit}": about.unit
+        == ("visits" if by_visit else "days"),
+        "drift must be set on the visit clock and null on the landmark clock": (reference.drift is not None)
+        == by_visit,
+        "edge_days must begin at 0 on the landmark clock and be empty on the visit clock": edges[:1]
         == ([] if by_visit else [0.0]),
         "grid must hold the ends of the model's steps": reference.grid == times,
         "horizons must be whole numbers of visits": not by_visit or set(reference.horizons) <= set(times),
@@ -243,7 +298,7 @@ def _check_clock(
 def _check_parameters(about: BundleInfo, model: DiscreteTimeSurvivalLSTM) -> None:
     parameters = sum(weight.numel() for weight in model.parameters())
     if about.parameters != parameters:
-        raise ValueError(f"the model has {parameters:,} parameters, and the index says {about.parameters:,}")
+        raise ValueError(f"the index must hold the number of parameters, {parameters:,}; found {about.parameters:,}")
 
 
 def _json(value: Any) -> bytes:

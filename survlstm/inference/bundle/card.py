@@ -1,4 +1,4 @@
-"""What a bundle holds → its model card in Markdown, in the sections of Mitchell et al. 2019 (FAT* '19)."""
+"""Write the model card of a bundle in Markdown, with the sections of Mitchell et al. 2019 (FAT* '19)."""
 
 from __future__ import annotations
 
@@ -13,34 +13,39 @@ from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
 from survlstm.report.task import outcome_banner
 from survlstm.utils.formatting import MISSING
 
-# What may be said of an outcome by its class; the code list and the sizes stand beside it.
+# Description of an outcome by its class; the codes are inserted.
 OUTCOMES = {
     "DeathOutcome": "Death from any cause.",
     "FirstCodeOutcome": "The first entry of any of the codes {codes}, in a subject who had none at the first visit.",
-    "SyntheticOutcome": "Synthetic: events drawn by a formula from the history, to test software.",
-    "RandomOutcome": "Random: events drawn by chance whatever the history, as a control.",
+    "SyntheticOutcome": "Synthetic: events drawn by a formula from the history, for tests of the software.",
+    "RandomOutcome": "Random: events drawn independently of the history, as a control.",
 }
 STEPS = {
     "visit": (
-        "Step j is the interval from visit j to visit j+1; its hazard is the probability of the event there, given "
-        "none before and visits 0..j. A visit's time is that of its last entry."
+        "Step j is the interval from visit j to visit j+1; its hazard is the probability of the event in the step, "
+        "given no event before it and visits 0 to j. The time of a visit is that of its last entry."
     ),
     "landmark": (
-        "Step k is an interval of days after the landmark; its hazard is the probability of the event there, given "
-        "none before and the visits dated on or before the landmark."
+        "Step k is an interval of days after the landmark; its hazard is the probability of the event in the step, "
+        "given no event before it and the visits dated on or before the landmark."
     ),
 }
 
 
 def describe_outcome(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
-    """One sentence or two; codes with what the export calls them."""
+    """Describe an outcome in one or two sentences.
+
+    Args:
+        outcome: config of the outcome.
+        descriptions: description of a code by its name, shown in brackets after the code.
+    """
     settings = outcome.settings()
     codes = ", ".join(_named(code, descriptions) for code in settings.get("codes", []))
     return OUTCOMES[settings["_target_"].rsplit(".", 1)[1]].format(codes=codes)
 
 
 def describe_landmark(config: RunConfig) -> str:
-    """Where the landmark lies; empty on the visit clock."""
+    """Describe the position of the landmark; empty on the visit clock."""
     clock = config.clock
     if clock.kind == "visit":
         return ""
@@ -57,7 +62,17 @@ def write_card(
     figures: Sequence[str],
     has_onnx: bool,
 ) -> str:
-    """The card as Markdown."""
+    """Return the model card as Markdown.
+
+    Args:
+        about: description of the bundle.
+        config: config of the run.
+        reference: predictions for the training subjects.
+        cohort: summary of the training cohort, see ``TrainingCohort``.
+        metrics: evaluation of the model, see ``ReportedMetrics``.
+        figures: names of the files in the folder figures.
+        has_onnx: whether the bundle holds an ONNX model.
+    """
     environment = Environment(
         loader=PackageLoader("survlstm.inference.bundle", "."),
         undefined=StrictUndefined,
@@ -75,8 +90,8 @@ def write_card(
         reference=reference,
         cohort=cohort,
         metrics=metrics,
-        judged=metrics["test"],
-        findings=[found for found in metrics["diagnostics"] if found["level"] in {"failure", "warning"}],
+        evaluation=metrics["test"],
+        findings=[finding for finding in metrics["diagnostics"] if finding["level"] in {"failure", "warning"}],
         figures=figures,
         has_onnx=has_onnx,
         excluded="; ".join(
@@ -98,9 +113,10 @@ def _estimate(estimate: dict[str, Any] | None, digits: int = 3) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text of an export or a config inside a table of Markdown."""
+    """Escape text from an export or a config for a cell of a Markdown table."""
     return " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _figure_name(file: str) -> str:
-    return file.rsplit(".", 1)[0].replace("_", " ")
+    """Return the alternative text of a figure."""
+    return file.rsplit(".", 1)[0].replace("c_td", "C-index").replace("_", " ")

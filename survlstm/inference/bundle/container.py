@@ -1,4 +1,4 @@
-"""Named files → a folder or a zip archive with their sums, written whole; and back, every byte checked."""
+"""Store files with their checksums in a folder or a zip archive, and check every byte when they are read."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from survlstm.utils.stored_files import parse_json
 FORMAT = "survlstm bundle"
 FORMAT_VERSION = 1
 INDEX = "bundle.json"
-# More than any index holds: what claims to be one and is larger is not read.
+# Larger than any index; a larger file is not read.
 MOST_INDEX_BYTES = 1 << 24
-# Held in memory, unlike the figures; more than any model that survlstm trains.
+# Limit for the files that are held in memory, which the figures are not; larger than any model that survlstm trains.
 MOST_KEPT_BYTES = 4 << 30
 PART_BYTES = 1 << 20
 
@@ -47,16 +47,29 @@ class _Index(Section):
 
 @dataclass(frozen=True)
 class Container:
-    """The files of a bundle that were asked for, and what its index says about it."""
+    """Content of a bundle.
+
+    Attributes:
+        about: description of the bundle from its index.
+        files: bytes of the requested files by name.
+    """
 
     about: dict[str, Any]
     files: dict[str, bytes]
 
 
 def write_container(path: Path, files: Mapping[str, bytes], about: dict[str, Any]) -> None:
-    """A folder, or a zip archive where the name ends in .zip; BundleError where it stands already or can't be written.
+    """Write files and an index with their checksums.
 
-    Nothing stands at ``path`` before all of it is written.
+    ``path`` exists only when everything is written.
+
+    Args:
+        path: new folder, or new archive if the name ends in .zip.
+        files: content by relative path.
+        about: description of the bundle, stored in the index.
+
+    Raises:
+        BundleError: ``path`` exists or cannot be written.
     """
     if path.exists():
         raise BundleError(f"output must be new; {path} is there already. Remove it, or name another output")
@@ -79,13 +92,19 @@ def write_container(path: Path, files: Mapping[str, bytes], about: dict[str, Any
 
 
 def read_container(path: Path, keep: Collection[str], *, most: Mapping[str, int] | None = None) -> Container:
-    """Check every file that a bundle lists, and hold the bytes of those of ``keep``; no other file is looked at.
+    """Read a bundle and check every file that its index lists. Other files are ignored.
 
-    ``most`` bounds the bytes of files by their names. BundleError for what is no bundle, is newer, is larger or is not
-    what was written.
+    Args:
+        path: folder or archive that ``write_container`` wrote.
+        keep: names of the files to return; the others are checked but not held in memory.
+        most: largest accepted size in bytes by file name; None for no limits.
+
+    Raises:
+        BundleError: ``path`` holds no bundle, was written by a newer survlstm, or holds a file that is too large or
+            was changed since the export.
     """
-    with _opened(path) as found:
-        index = _index(path, found)
+    with _opened(path) as stored:
+        index = _index(path, stored)
         for name, bound in (most or {}).items():
             if name in index.files and index.files[name].bytes > bound:
                 raise BundleError(
@@ -101,27 +120,28 @@ def read_container(path: Path, keep: Collection[str], *, most: Mapping[str, int]
         files = {}
         for name, listed in index.files.items():
             data = io.BytesIO() if name in keep else None
-            _check_file(path, found, name, listed, data)
+            _check_file(path, stored, name, listed, data)
             if data is not None:
                 files[name] = data.getvalue()
     return Container(index.about, files)
 
 
-def _check_file(path: Path, found: _Files, name: str, listed: _File, data: io.BytesIO | None) -> None:
-    """Read a file in parts; ``data`` gets its bytes."""
-    size = found.size(name)
+def _check_file(path: Path, stored: _Files, name: str, listed: _File, data: io.BytesIO | None) -> None:
+    """Read a file in parts, compare size and checksum with the index, and write its bytes to ``data``."""
+    size = stored.size(name)
     if size is None:
         raise BundleError(f"a bundle must hold every file that it lists; {path} lacks {name}. Export it again")
-    held, so_far = hashlib.sha256(), 0
-    # A size that is not the listed one is not worth reading, and nothing behind it is read.
+    digest, so_far = hashlib.sha256(), 0
+    # A file of another size is not read. An entry of an archive can state one size and unpack to more: reading stops
+    # after the stated size.
     if size == listed.bytes:
-        with found.open(name) as stream:
+        with stored.open(name) as stream:
             while so_far <= size and (part := stream.read(PART_BYTES)):
-                held.update(part)
+                digest.update(part)
                 so_far += len(part)
                 if data is not None:
                     data.write(part)
-    if size != listed.bytes or so_far != size or held.hexdigest() != listed.sha256:
+    if size != listed.bytes or so_far != size or digest.hexdigest() != listed.sha256:
         raise BundleError(
             f"every file of a bundle must be what was exported; {name} in {path} has been changed or damaged since. "
             "Copy it again, or export it again"
@@ -129,7 +149,7 @@ def _check_file(path: Path, found: _Files, name: str, listed: _File, data: io.By
 
 
 class _Files(Protocol):
-    """The files of a folder or an archive by name; a size is None where there is no such file."""
+    """Access to the files of a folder or an archive by name. ``size`` is None if there is no such file."""
 
     def size(self, name: str) -> int | None: ...
 
@@ -150,14 +170,14 @@ class _Folder:
             )
         if not file.exists():
             return None
-        found = file.stat()
-        # To open a pipe would wait for ever.
-        if not stat.S_ISREG(found.st_mode):
+        status = file.stat()
+        # Opening a pipe would block for ever.
+        if not stat.S_ISREG(status.st_mode):
             raise BundleError(
-                f"what a bundle lists must be files; {name} in {self._path} is none. Copy the bundle again, or export "
-                "it again"
+                f"a bundle must list files only; {name} in {self._path} is not a file. Copy the bundle again, or "
+                "export it again"
             )
-        return found.st_size
+        return status.st_size
 
     def open(self, name: str) -> IO[bytes]:
         return (self._path / name).open("rb")
@@ -173,7 +193,7 @@ class _Archive:
             entry = self._archive.getinfo(name)
         except KeyError:
             return None
-        # Others unpack at once whatever a few bytes stand for.
+        # Only these methods unpack in parts; with the others a few bytes could fill the memory at once.
         if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise BundleError(
                 f"the files of a bundle must be deflated or stored; {name} in {self._path} is compressed otherwise. "
@@ -189,7 +209,7 @@ class _Archive:
 def _opened(path: Path) -> Iterator[_Files]:
     try:
         if not path.exists():
-            raise BundleError(f"bundle must be what survlstm export wrote; found nothing at {path}")
+            raise BundleError(f"bundle must be a folder or a .zip that survlstm export wrote; found nothing at {path}")
         if path.is_dir():
             yield _Folder(path)
             return
@@ -209,34 +229,40 @@ def _opened(path: Path) -> Iterator[_Files]:
         ) from error
 
 
-def _index(path: Path, found: _Files) -> _Index:
-    size = found.size(INDEX)
+def _index(path: Path, stored: _Files) -> _Index:
+    size = stored.size(INDEX)
     if size is None:
-        is_run = found.size("checkpoints/best.pt") is not None
-        advice = "Export it first: survlstm export run=…" if is_run else "Name what survlstm export wrote"
+        is_run = stored.size("checkpoints/best.pt") is not None
+        advice = (
+            "Export it first: survlstm export run=…" if is_run else "Name the folder or .zip that survlstm export wrote"
+        )
         raise BundleError(f"a bundle must hold {INDEX}; found none in {path}. {advice}")
     if size > MOST_INDEX_BYTES:
-        raise BundleError(f"{INDEX} of {path} must be an index; it has {size:,} bytes. Export it again")
+        raise BundleError(
+            f"{INDEX} of {path} must have at most {MOST_INDEX_BYTES:,} bytes; found {size:,}. Export it again"
+        )
     try:
-        with found.open(INDEX) as stream:
+        with stored.open(INDEX) as stream:
             plain = parse_json(stream.read(size))
         if plain["format"] != FORMAT:
-            raise BundleError(f"{path} must be a {FORMAT}; its index says {plain['format']!r}")
+            raise BundleError(
+                f"{path} must have the format {FORMAT!r}; its index says {plain['format']!r}. Name a bundle"
+            )
         if plain["format_version"] > FORMAT_VERSION:
             raise BundleError(
                 f"{path} was written by a newer survlstm (format {plain['format_version']}; this one reads up to "
                 f"{FORMAT_VERSION}). Update survlstm"
             )
         index = _Index.model_validate(plain)
-        unsealed = {key: value for key, value in plain.items() if key != "sha256"}
-        sealed = index.sha256 == _sum(_canonical(unsealed))
+        content = {key: value for key, value in plain.items() if key != "sha256"}
+        is_unchanged = index.sha256 == _sum(_canonical(content))
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise BundleError(
             f"{INDEX} of {path} can't be read ({type(error).__name__}). Copy the bundle again, or export it again"
         ) from error
-    if not sealed or any(_leads_elsewhere(name) for name in index.files):
+    if not is_unchanged or any(_leads_elsewhere(name) for name in index.files):
         raise BundleError(
-            f"{INDEX} of {path} has been changed since the export. Copy the bundle again, or export again"
+            f"{INDEX} of {path} has been changed since the export. Copy the bundle again, or export it again"
         )
     return index
 

@@ -1,4 +1,4 @@
-"""A model → an ONNX file that gives its hazards, checked against it by onnxruntime as it is written."""
+"""Export the hazards of a model to ONNX, and compare them with those of torch."""
 
 from __future__ import annotations
 
@@ -27,21 +27,27 @@ log = logging.getLogger(__name__)
 FILE = "model.onnx"
 MOST_DIFFERENCE = 1e-5
 INPUTS, OUTPUT = ["codes", "visit_features", "visits_per_row"], "hazard"
-# Rows, visits and codes of the batches that a written file is checked with.
+# Numbers of rows, visits and codes of the batches with which a written file is checked.
 SIZES = ((1, 1, 1), (1, 50, 3), (2, 3, 30), (7, 20, 8), (5, 1, 4))
-# The first operator set with everything used here, so that old runtimes read the file too.
+# The oldest operator set with all operators used here, so that old runtimes can read the file.
 OPERATORS = 17
 ABOUT = (
-    "Discrete-time hazards. codes int64 [row, visit, code]: numbers in the vocabulary, 0 where there is none. "
-    "visit_features float32 [row, visit, feature]. visits_per_row int64 [row], each at least 1; visits behind a row's "
-    "end are padding of any content. hazard float32 {output}."
+    "Discrete-time hazards. codes int64 [row, visit, code]: indices in the vocabulary, 0 for no code. visit_features "
+    "float32 [row, visit, feature]. visits_per_row int64 [row], at least 1 each; visits after the end of a row are "
+    "padding of any content. hazard float32 {output}."
 )
-VISIT_CLOCK = "[row, visit]: of the step that begins at the visit; NaN behind a row's end"
-LANDMARK_CLOCK = "[row, interval]: of the intervals after a row's last visit"
+VISIT_CLOCK = "[row, visit]: of the step that begins at the visit; NaN after the end of a row"
+LANDMARK_CLOCK = "[row, interval]: of each interval after the last visit of a row"
 
 
 class _Padded(NamedTuple):
-    """Rows of visits, filled up to a common length and a common number of codes a visit."""
+    """Rows of visits, padded to a common number of visits and a common number of codes per visit.
+
+    Attributes:
+        codes: indices in the vocabulary, 0 for no code; shape (row, visit, code).
+        visit_features: standardised visit features; shape (row, visit, feature).
+        visits_per_row: number of visits of each row, at least 1; shape (row,).
+    """
 
     codes: Int64[Tensor, "row visit code"]
     visit_features: Float[Tensor, "row visit feature"]
@@ -49,37 +55,59 @@ class _Padded(NamedTuple):
 
 
 def export_onnx(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
-    """The file by its name in a bundle; BundleError where onnxruntime's hazards are not torch's to 1e-5."""
+    """Export the model to ONNX for a bundle.
+
+    Args:
+        model: the model to export.
+        visit_features: number of visit features that it reads.
+
+    Returns:
+        Content of the file by its name in a bundle.
+
+    Raises:
+        BundleError: the hazards of onnxruntime differ from those of torch by more than ``MOST_DIFFERENCE``.
+        ConfigError: the model is of another class, or a package of the extra ``onnx`` is missing.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         difference = write_onnx(model, path, visit_features=visit_features)
         content = path.read_bytes()
     if not difference <= MOST_DIFFERENCE:
         raise BundleError(
-            f"the ONNX model must give torch's hazards to {MOST_DIFFERENCE:g}; it is off by up to {difference:.1e}. "
-            "Use format=native, or other versions of torch and onnxruntime"
+            f"the hazards of the ONNX model must agree with torch's within {MOST_DIFFERENCE:g}; they differ by up to "
+            f"{difference:.1e}. Use format=native, or other versions of torch and onnxruntime"
         )
-    log.info("%s: onnxruntime's hazards are torch's to %.1e over random records", FILE, difference)
+    log.info("%s: the hazards of onnxruntime and torch agree within %.1e on random records", FILE, difference)
     return {FILE: content}
 
 
 def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
-    """Write the model's hazards as ONNX and return how far onnxruntime is from torch's at most, over random records.
+    """Write a model as ONNX and compare its hazards with those of torch on random records.
 
-    Rows, visits and codes per visit may be any number; what the inputs are stands in the file's ``doc_string``. Raises
-    ConfigError for a model that is no LSTM of ours, and where the packages of the extra ``onnx`` are missing.
+    Numbers of rows, visits and codes per visit are free. The ``doc_string`` of the file describes inputs and output.
+
+    Args:
+        model: the model to export.
+        path: file to write.
+        visit_features: number of visit features that the model reads.
+
+    Returns:
+        The largest absolute difference between a hazard of onnxruntime and of torch; NaN if one of them is not finite.
+
+    Raises:
+        ConfigError: the model is of another class, or a package of the extra ``onnx`` is missing.
     """
     try:
         import onnx
         import onnxruntime
     except ImportError as error:
         raise ConfigError(
-            f"format=onnx must have the packages onnx and onnxruntime; {error.name} isn't installed. "
+            f"format=onnx needs the packages onnx and onnxruntime; {error.name} isn't installed. "
             "pip install 'survlstm[onnx]'"
         ) from error
     if not isinstance(model, DiscreteTimeSurvivalLSTM):
         raise ConfigError(
-            f"format=onnx must have a DiscreteTimeSurvivalLSTM; found {type(model).__name__}. Use format=native"
+            f"format=onnx needs a DiscreteTimeSurvivalLSTM; found {type(model).__name__}. Use format=native"
         )
     model = copy.deepcopy(model).cpu().eval()
     _export(_PaddedHazards(model).eval(), path, visit_features)
@@ -92,14 +120,14 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
     differences = []
     for rows, visits, codes in SIZES:
         batch = _random(rows, visits, codes, model.embedding.num_embeddings, visit_features, generator)
-        [found] = session.run([OUTPUT], {name: part.numpy() for name, part in batch._asdict().items()})
-        differences.append(_difference(found, batch, model))
-    # Of floats and a NaN, max() may return a float.
+        [hazards] = session.run([OUTPUT], {name: part.numpy() for name, part in batch._asdict().items()})
+        differences.append(_difference(hazards, batch, model))
+    # Unlike max(), np.max returns NaN if any difference is NaN.
     return float(np.max(differences))
 
 
 class _PaddedHazards(nn.Module):
-    """The model's own layers on padded rows: ONNX has no EmbeddingBag that leaves padding out of a mean."""
+    """The layers of the model on padded rows, because ONNX has no EmbeddingBag that excludes padding from a mean."""
 
     def __init__(self, model: DiscreteTimeSurvivalLSTM) -> None:
         super().__init__()
@@ -134,14 +162,14 @@ class _PaddedHazards(nn.Module):
 
 
 def _export(padded: _PaddedHazards, path: Path, visit_features: int) -> None:
-    """Write the file with torch's older exporter.
+    """Write the file with the older exporter of torch.
 
-    torch.export, and with it the newer exporter (dynamo=True), unrolls an LSTM visit by visit and fixes their number.
+    The newer one (dynamo=True) uses torch.export, which unrolls an LSTM over the visits and so fixes their number.
     """
     example = _random(3, 4, 2, padded.embeddings.shape[0], visit_features, torch.Generator().manual_seed(0))
     by_visit = {0: "row", 1: "visit"}
     with warnings.catch_warnings():
-        # That the exporter is the older one, and doubts about other sizes, which write_onnx tries out.
+        # The warnings say that the exporter is the older one and that other sizes may fail, which write_onnx checks.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             padded,
@@ -161,7 +189,7 @@ def _export(padded: _PaddedHazards, path: Path, visit_features: int) -> None:
 
 
 def _describe(exported: onnx.ModelProto, output: str) -> None:
-    """Say what goes in and out, and remove what an exporter says of the place where it ran."""
+    """Describe inputs and output in the file, and remove the exporter's notes about the machine and its paths."""
     del exported.metadata_props[:]
     for node in exported.graph.node:
         node.ClearField("doc_string")
@@ -172,7 +200,7 @@ def _describe(exported: onnx.ModelProto, output: str) -> None:
 def _random(  # noqa: PLR0917  (the sizes of a batch, in the order of its axes)
     rows: int, visits: int, codes: int, vocabulary: int, visit_features: int, generator: torch.Generator
 ) -> _Padded:
-    """Records of any length up to ``visits``; a fifth of the codes is padding, wherever it stands."""
+    """Draw records of random lengths up to ``visits``; a fifth of the codes at random positions are padding."""
     numbers = torch.randint(vocabulary, (rows, visits, codes), generator=generator)
     numbers[torch.rand(numbers.shape, generator=generator) < 0.2] = 0
     features = torch.randn(rows, visits, visit_features, generator=generator)
@@ -180,19 +208,19 @@ def _random(  # noqa: PLR0917  (the sizes of a batch, in the order of its axes)
 
 
 @torch.no_grad()
-def _difference(found: np.ndarray, batch: _Padded, model: DiscreteTimeSurvivalLSTM) -> float:
-    """How far hazards are from those of the model's own ``forward``, which reads records without padding."""
+def _difference(onnx_hazards: np.ndarray, batch: _Padded, model: DiscreteTimeSurvivalLSTM) -> float:
+    """Return the largest difference from the hazards of the model's own ``forward``, which reads no padding."""
     lengths = batch.visits_per_row
     is_visit = torch.arange(batch.codes.shape[1]) < lengths[:, None]
-    slots = pack_rows(lengths.numpy())
-    slot = torch.from_numpy(slots.slot)
-    codes = torch.zeros(slots.total, batch.codes.shape[2], dtype=torch.int64)
+    layout = pack_rows(lengths.numpy())
+    slot = torch.from_numpy(layout.slot)
+    codes = torch.zeros(layout.total, batch.codes.shape[2], dtype=torch.int64)
     codes[slot] = batch.codes[is_visit]
-    features = torch.zeros(slots.total, batch.visit_features.shape[2])
+    features = torch.zeros(layout.total, batch.visit_features.shape[2])
     features[slot] = batch.visit_features[is_visit]
     per_slot = (codes != 0).sum(dim=1)
-    logits = model(codes[codes != 0], per_slot.cumsum(0) - per_slot, features, slots.slices, slot, lengths)
-    hazards = torch.from_numpy(found)
+    logits = model(codes[codes != 0], per_slot.cumsum(0) - per_slot, features, layout.slices, slot, lengths)
+    hazards = torch.from_numpy(onnx_hazards)
     if model.intervals is None:
         logits, hazards = logits[slot], hazards[is_visit]
     return float((hazard(logits) - hazards).abs().max())

@@ -1,4 +1,4 @@
-"""A run's model and its own data → the training subjects' risks, the drift behind a visit, the cohort in figures."""
+"""Compute the reference predictions and the cohort summary of a bundle from a run's own data."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation, fit_ha
 from survlstm.inference.bundle.bundle import ReferencePredictions
 from survlstm.training.prediction import Predictions, predict_split
 
-# A percentile needs no finer ones, and coarse figures of few subjects are nobody's own.
+# Percentiles need no finer quantiles; coarse and rounded ones do not disclose the risk of a single subject.
 QUANTILES, DIGITS = 101, 4
-# Fewer subjects than this are not told apart: a rare code could be somebody.
+# Smaller counts of subjects are not shown, because a rare code could identify a subject.
 FEWEST_SHOWN = 10
 SHOWN_CODES = 20
 
 
 def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) -> ReferencePredictions:
-    """Predict the training and validation subjects, and keep what later predictions are read against.
+    """Compute the predictions to which later predictions are compared.
 
-    On the visit clock the reference risks are those after every visit at risk of the training subjects, each subject
-    weighing the same, and the drift is that of the validation subjects from each of their visits on.
+    On the visit clock the reference risks are those after every visit at risk of the training subjects, with the same
+    total weight for each subject. The hazard extrapolation is fitted on the validation subjects, from each of their
+    visits on.
+
+    Args:
+        model: the trained model.
+        config: config of the run.
+        prepared: data of the run, with the splits of the training.
     """
     device, tensors = torch.device("cpu"), prepared.tensors
     tables = [count.table for count in prepared.flow.tables if count.rows_used]
@@ -55,7 +61,7 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) 
 
 
 def _drift(predictions: Predictions, *, steps: int) -> HazardExtrapolation:
-    """From each visit of each subject: what its hazard was, and in which step counted from there its record ends."""
+    """Fit the hazard extrapolation on every visit of every subject and the steps at risk after that visit."""
     at_risk = predictions.step + 1
     number = flat_positions(np.zeros_like(at_risk), at_risk)
     row = np.repeat(np.arange(len(at_risk)), at_risk)
@@ -68,15 +74,28 @@ def _drift(predictions: Predictions, *, steps: int) -> HazardExtrapolation:
 
 
 def _quantiles(risk: Float64[np.ndarray, " row"], weight: Float64[np.ndarray, " row"]) -> list[float]:
-    """Of a weighted sample, between whose middles it is interpolated, with so many significant digits."""
+    """Compute equally spaced quantiles of a weighted sample, rounded to ``DIGITS`` significant digits.
+
+    They are interpolated linearly between the midpoints of the sorted weights.
+    """
     order = np.argsort(risk, kind="stable")
     middle = np.cumsum(weight[order]) - weight[order] / 2
-    found = np.interp(np.linspace(0, 1, QUANTILES), middle / weight.sum(), risk[order])
-    return [float(f"{value:.{DIGITS}g}") for value in found]
+    quantiles = np.interp(np.linspace(0, 1, QUANTILES), middle / weight.sum(), risk[order])
+    return [float(f"{value:.{DIGITS}g}") for value in quantiles]
 
 
 def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict[str, Any]:
-    """The training cohort for people who must judge whether theirs is like it; no count of fewer than ten subjects."""
+    """Summarise the training cohort, so that users can compare their own with it.
+
+    Counts of fewer than ``FEWEST_SHOWN`` subjects are suppressed.
+
+    Args:
+        prepared: data of the run, with the splits of the training.
+        descriptions: description of a code by its name.
+
+    Returns:
+        The content of cohort.json, see ``TrainingCohort``.
+    """
     tensors = prepared.tensors
     members = tensors.members(Split.TRAIN)
     visits = tensors.visits_per_subject[members]

@@ -1,7 +1,7 @@
-"""The figures that a bundle shows to people, as metrics.json and cohort.json hold them: what must be a number is one.
+"""Schemas of metrics.json and cohort.json, the parts of a bundle that are shown to users.
 
-Nothing is computed from them; keys that this version does not know are left alone. A figure that could not be computed
-is null.
+Nothing is computed from these files. A value that could not be computed is null, and keys that this version does not
+know are kept.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ Count = Annotated[int, Field(ge=0)]
 Role = Literal["model", "oracle", "baseline"]
 
 
-class _Told(BaseModel):
+class _Reported(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
 
-class _Interval(_Told):
+class _Interval(_Reported):
     low: float | None
     high: float | None
 
     @model_validator(mode="after")
     def _rises(self) -> _Interval:
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"an interval must not end below its beginning; found {self.low:g} to {self.high:g}")
+            raise ValueError(f"low must not be above high; found {self.low:g} to {self.high:g}")
         return self
 
 
-class _Estimate(_Told):
+class _Estimate(_Reported):
     value: float | None
     interval: _Interval | None
 
 
-class _Difference(_Told):
+class _Difference(_Reported):
     value: float | None
     interval: _Interval
     p: Share | None
 
 
-class _Row(_Told):
+class _StepRow(_Reported):
     name: str
     role: Role
     c_td: _Estimate
@@ -51,7 +51,7 @@ class _Row(_Told):
     nll_difference: _Difference | None
 
 
-class _Cell(_Told):
+class _HorizonCell(_Reported):
     horizon: float
     c_harrell: _Estimate | None
     c_uno: _Estimate | None
@@ -61,15 +61,15 @@ class _Cell(_Told):
     d_calibration: Share | None
 
 
-class _LandmarkRow(_Told):
+class _LandmarkRow(_Reported):
     name: str
     role: Role
-    cells: list[_Cell] = Field(min_length=1)
+    cells: list[_HorizonCell] = Field(min_length=1)
     ibs: _Estimate | None
     inbll: _Estimate | None
 
 
-class _Landmark(_Told):
+class _Landmark(_Reported):
     name: str
     unit: Literal["steps", "days"]
     at_risk: Count
@@ -79,19 +79,19 @@ class _Landmark(_Told):
     notes: list[str]
 
 
-class _Judged(_Told):
+class _TestEvaluation(_Reported):
     clock: Literal["visit", "landmark"]
     split: str
     subjects: Count
     events: Count
-    rows: list[_Row]
+    rows: list[_StepRow]
     landmarks: list[_Landmark]
     lines: list[str]
     notes: list[str]
     conventions: dict[str, str]
 
 
-class _Finding(_Told):
+class _Finding(_Reported):
     check: str
     level: Literal["ok", "note", "warning", "failure"]
     finding: str
@@ -99,7 +99,7 @@ class _Finding(_Told):
     advice: list[str]
 
 
-class _Training(_Told):
+class _Training(_Reported):
     best_epoch: int = Field(ge=1)
     val_loss: float | None
     val_c_td: float | None
@@ -108,21 +108,27 @@ class _Training(_Told):
     stopped: str
 
 
-class ReportedMetrics(_Told):
-    """metrics.json of a bundle: how good the model is, and how it was trained."""
+class ReportedMetrics(_Reported):
+    """Content of metrics.json: the evaluation on the test subjects and facts about the training.
 
-    test: _Judged
+    Attributes:
+        test: metrics of the model, the baselines and the oracle on the test subjects.
+        diagnostics: findings of the checks of the run.
+        training: epoch, losses and size of the model.
+    """
+
+    test: _TestEvaluation
     diagnostics: list[_Finding]
     training: _Training
 
 
-class _Spread(_Told):
+class _Spread(_Reported):
     quartile_1: float
     median: float
     quartile_3: float
 
 
-class _Trained(_Told):
+class _TrainingSubjects(_Reported):
     subjects: Count
     events: Count
     visits_seen: _Spread
@@ -131,29 +137,40 @@ class _Trained(_Told):
     years: list[int] = Field(min_length=2, max_length=2)
 
 
-class _Subjects(_Told):
+class _Subjects(_Reported):
     train: Count
     val: Count
     test: Count
 
 
-class _CommonCode(_Told):
+class _CommonCode(_Reported):
     code: str
     description: str
     share_of_training_subjects: Share
 
 
-class _Excluded(_Told):
+class _Excluded(_Reported):
     reason: str
     subjects: str
     events: str
 
 
-class TrainingCohort(_Told):
-    """cohort.json of a bundle: the subjects that trained the model."""
+class TrainingCohort(_Reported):
+    """Content of cohort.json: the subjects that trained the model.
+
+    Attributes:
+        subjects: number of subjects of each split.
+        training: events, numbers of visits and codes, follow-up and years of the training subjects.
+        vocabulary: number of entries of the vocabulary.
+        codes_of_fewer_than_ten_training_subjects: number of codes in the vocabulary that so few subjects have.
+        entries_unknown_to_it: number of entries with codes outside the vocabulary, and of these codes.
+        most_common_codes: codes that most training subjects have.
+        excluded: number of excluded subjects by reason, suppressed below ten.
+        warnings: warnings about the data.
+    """
 
     subjects: _Subjects
-    training: _Trained
+    training: _TrainingSubjects
     vocabulary: Count
     codes_of_fewer_than_ten_training_subjects: Count
     entries_unknown_to_it: dict[str, Count]
@@ -163,7 +180,18 @@ class TrainingCohort(_Told):
 
 
 def validate_reported(kind: type[ReportedMetrics | TrainingCohort], plain: Any) -> dict[str, Any]:
-    """Return ``plain`` as it is; pydantic's ValidationError, a ValueError, where it is not of this kind."""
+    """Check parsed JSON against a schema.
+
+    Args:
+        kind: the schema.
+        plain: the parsed JSON.
+
+    Returns:
+        ``plain`` itself, with any keys that the schema does not name.
+
+    Raises:
+        pydantic.ValidationError: ``plain`` does not fit the schema; a ValueError.
+    """
     kind.model_validate(plain)
-    found: dict[str, Any] = plain
-    return found
+    checked: dict[str, Any] = plain
+    return checked

@@ -1,4 +1,4 @@
-"""The files of a bundle: what was written comes back, and whatever is not what was written is refused."""
+"""Tests of the container of a bundle: files are read unchanged, and every change is refused."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ def test_an_output_that_stands_already_is_left_alone(written):
     assert read_container(written, FILES).files == FILES
 
 
-def test_a_place_that_can_not_be_written_is_told_and_nothing_is_left(tmp_path):
+def test_an_output_that_cannot_be_written_is_reported_and_nothing_is_left(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(BundleError, match=r"a bundle must be written to .*; the system says"):
         write_container(tmp_path / "file" / "bundle", FILES, ABOUT)
@@ -126,7 +126,7 @@ def test_a_newer_bundle_says_what_to_do(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": "other"}, "must be a survlstm bundle; its index says 'other'"),
+        ({"format": "other"}, "must have the format 'survlstm bundle'; its index says 'other'"),
         ({"about": {"name": "better"}}, "has been changed since the export"),
         ({"files": {}}, "has been changed since the export"),
         ({"format_version": "1"}, "can't be read"),
@@ -175,7 +175,7 @@ def test_a_large_file_that_nobody_asked_for_takes_no_memory(tmp_path, name):
 
 
 def reseal(folder, files):
-    """An index of other files whose sum is right."""
+    """Change the files in an index and update its checksum to match."""
     index = json.loads((folder / INDEX).read_text())
     index["files"] |= files
     del index["sha256"]
@@ -195,7 +195,7 @@ def test_more_than_is_held_in_memory_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "size"), [("figures/a.png", 0), ("figures/a.png", 3), ("figures/a.png", 10**15), ("empty.txt", 3)]
 )
-def test_a_listed_size_is_not_believed(tmp_path, name, size):
+def test_a_wrong_size_in_the_index_is_noticed(tmp_path, name, size):
     write_container(tmp_path / "bundle", FILES, ABOUT)
     listed = {"bytes": size, "sha256": hashlib.sha256(FILES[name][:size]).hexdigest()}
     reseal(tmp_path / "bundle", {name: listed})
@@ -222,7 +222,7 @@ def test_what_is_not_listed_is_not_looked_at(tmp_path):
 
 
 def test_a_folder_of_anything_is_not_searched():
-    with pytest.raises(BundleError, match=r"must hold bundle\.json; found none in /\. Name what"):
+    with pytest.raises(BundleError, match=r"must hold bundle\.json; found none in /\. Name the folder"):
         read_container(Path("/"), FILES)
 
 
@@ -246,15 +246,15 @@ def test_what_is_listed_and_no_file_is_refused(tmp_path, make, name):
     write_container(tmp_path / "bundle", FILES, ABOUT)
     (tmp_path / "bundle" / name).unlink()
     make(tmp_path / "bundle" / name)
-    with pytest.raises(BundleError, match=rf"what a bundle lists must be files; {name} in .* is none\. Copy"):
+    with pytest.raises(BundleError, match=rf"a bundle must list files only; {name} in .* is not a file\. Copy"):
         read_container(tmp_path / "bundle", FILES)
 
 
 def test_what_is_no_bundle_says_so(tmp_path):
-    with pytest.raises(BundleError, match="must be what survlstm export wrote; found nothing at"):
+    with pytest.raises(BundleError, match="that survlstm export wrote; found nothing at"):
         read_container(tmp_path / "nothing", FILES)
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(BundleError, match=r"found none in .*\. Name what survlstm export wrote"):
+    with pytest.raises(BundleError, match=r"found none in .*\. Name the folder or \.zip that survlstm export wrote"):
         read_container(tmp_path, FILES)
     (tmp_path / "checkpoints" / "best.pt").touch()
     with pytest.raises(BundleError, match="Export it first: survlstm export run="):

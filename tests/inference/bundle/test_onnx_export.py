@@ -1,4 +1,4 @@
-"""write_onnx: the file's hazards are the model's, for records of any size, and it says nothing of where it was made."""
+"""Tests of write_onnx: hazards equal those of the model for records of any size; the file holds no path."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def model_of(*, intervals=None, layers=1, visit_features=5):
 
 
 def padded(tensors, subjects):
-    """The subjects' records as the file takes them, behind their ends what a careless caller may leave there."""
+    """Pad records as the file takes them, with arbitrary values after their ends."""
     visits = np.diff(tensors.visit_offsets)[subjects]
     codes = np.diff(tensors.code_offsets)
     found = np.full((len(subjects), visits.max() + 2, codes.max() + 1), 3, dtype=np.int64)
@@ -82,7 +82,7 @@ def test_rows_visits_and_codes_may_be_any_number(intervals, layers, tmp_path):
     for rows, visits, most_codes in ((1, 1, 1), (7, 1, 30), (1, 50, 2), (7, 50, 30)):
         found = run(rows, visits, most_codes)
         assert found.shape == (rows, visits if intervals is None else intervals)
-        # A row does not hang on the others, nor on the visits to come.
+        # A row depends neither on other rows nor on later visits.
         alone = run(1, visits, most_codes)
         np.testing.assert_allclose(found[:1], alone, atol=1e-6)
         if intervals is None:
@@ -103,7 +103,7 @@ def test_behind_the_end_of_a_row_there_is_no_hazard(tmp_path):
 
 
 def test_padding_among_codes_and_a_visit_without_any(tmp_path):
-    """The mean leaves padding out wherever it stands; without a code it is 0, as if no embedding were there."""
+    """The mean excludes padding at any position; for a visit without a code it is 0."""
     model = model_of(visit_features=0).eval()
     write_onnx(model, tmp_path / "model.onnx", visit_features=0)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
@@ -151,7 +151,7 @@ def test_a_bundle_gets_the_file_by_its_name(tmp_path):
 
 
 class Shifted(DiscreteTimeSurvivalLSTM):
-    """A model that does more than its layers say."""
+    """A model whose ``forward`` does more than its layers, which the export cannot see."""
 
     def forward(self, *inputs):
         return super().forward(*inputs) + 0.01
@@ -160,12 +160,14 @@ class Shifted(DiscreteTimeSurvivalLSTM):
 def test_a_file_that_gives_other_hazards_is_refused():
     model = model_of()
     model.__class__ = Shifted
-    with pytest.raises(BundleError, match=r"must give torch's hazards to 1e-05; it is off by up to .*format=native"):
+    with pytest.raises(
+        BundleError, match=r"must agree with torch's within 1e-05; they differ by up to .*format=native"
+    ):
         export_onnx(model, visit_features=5)
 
 
-def test_another_kind_of_model(tmp_path):
-    with pytest.raises(ConfigError, match=r"must have a DiscreteTimeSurvivalLSTM; found Linear\. Use format=native"):
+def test_a_model_of_another_class_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"needs a DiscreteTimeSurvivalLSTM; found Linear\. Use format=native"):
         write_onnx(torch.nn.Linear(1, 1), tmp_path / "model.onnx", visit_features=5)
 
 

@@ -1,4 +1,4 @@
-"""What later predictions are read against: quantiles of the training risks, and a drift that validation shows."""
+"""Tests of the reference predictions: quantiles of the training risks, hazard extrapolation, cohort summary."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_the_summary_shows_no_code_of_fewer_than_ten_subjects():
     shares = [code["share_of_training_subjects"] for code in summary["most_common_codes"]]
     assert min(shares) >= 10 / len(members)
     assert shares == sorted(shares, reverse=True)
-    # Counted the slow way.
+    # Counted again subject by subject.
     first = summary["most_common_codes"][0]
     number = prepared.vocabulary.entries.index(first["code"])
     tensors = prepared.tensors
@@ -92,10 +92,10 @@ def test_the_drift_is_that_of_every_visit_of_the_validation_subjects():
     )
 
 
-def test_few_subjects_are_not_told_one_by_one():
+def test_quantiles_and_counts_disclose_no_single_subject():
     prepared, bundle = prepared_on("landmark"), bundle_on("landmark")
     risks = 1 - predict_split(bundle.model, batches_of(prepared), CPU).survival[:, -1]
-    # Coarse, and between subjects.
+    # Interpolated between subjects and rounded.
     assert len(set(bundle.reference.risk) & set(risks.tolist())) == 0
     assert all(risk == float(f"{risk:.4g}") for risk in bundle.reference.risk)
     counts = [rule["subjects"] for rule in cohort_summary(prepared, {})["excluded"]]
