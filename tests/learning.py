@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import torch
 from torch import nn
@@ -89,23 +91,81 @@ def gradients_of(train_step: TrainStep, batches: Batches, chosen, *, salt=7):
     return flat, float(step.loss), float(step.norm)
 
 
-def fit(prepared: PreparedData, folder, train_step: TrainStep, *, epochs=3, batch_size=16, max_visits=None) -> History:
-    """Train without early stopping, scheduler or budget, in a folder of its own."""
-    folder.mkdir(exist_ok=True)
-    checkpointer = Checkpointer(folder, 10, {})
+def trainer_of(
+    train_step: TrainStep,
+    checkpointer,
+    *,
+    scheduler=None,
+    patience=None,
+    budget=None,
+    seed=0,
+    minutes_between_saves=5.0,
+) -> Trainer:
+    """A trainer, with the checkpointer's folder made; without early stopping, scheduler and budget by default."""
     checkpointer.open()
-    trainer = Trainer(
+    return Trainer(
         train_step=train_step,
-        scheduler=Schedule(None),
-        early_stopping=EarlyStopping(None, 0.0),
+        scheduler=Schedule(scheduler(train_step.optimizer) if scheduler else None),
+        early_stopping=EarlyStopping(patience, 0.0),
         checkpointer=checkpointer,
-        budget=BudgetMeter(),
-        seed=0,
-        minutes_between_saves=5.0,
+        budget=budget or BudgetMeter(),
+        seed=seed,
+        minutes_between_saves=minutes_between_saves,
     )
+
+
+def fit(prepared: PreparedData, folder, train_step: TrainStep, *, epochs=3, batch_size=16, max_visits=None) -> History:
+    """Train a given step in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    trainer = trainer_of(train_step, Checkpointer(folder, 10, {}))
     sizes = {"batch_size": batch_size, "max_visits": max_visits}
     train, val = (batches_of(prepared, part, **sizes) for part in (Split.TRAIN, Split.VAL))
     return trainer.fit(train, val, epochs=epochs)
+
+
+def prepared_records() -> PreparedData:
+    """Three hundred subjects with a synthetic outcome, on the visit clock."""
+    outcome = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
+    return prepare_uncached(RecordsSource(events_of(random_records(300, seed=0))), outcome, SETTINGS)
+
+
+def plateau(optimizer):
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
+
+
+def trainer_for(
+    prepared: PreparedData,
+    folder,
+    *,
+    max_visits=None,
+    batch_size=32,
+    lr=0.01,
+    seed=0,
+    weights_seed=None,
+    dropout=0.2,
+    wrapped=None,
+    checkpointer=Checkpointer,
+    minutes_between_saves=math.inf,
+    **settings,
+):
+    """A trainer, its model and its two splits, built as ``survlstm.runs.train`` builds them."""
+    model = model_for(prepared, dropout=dropout, seed=seed if weights_seed is None else weights_seed)
+    model = wrapped(model) if wrapped else model
+    saves = checkpointer(folder, 2, {"vocabulary": list(prepared.vocabulary.entries)})
+    settings |= {"seed": seed, "minutes_between_saves": minutes_between_saves}
+    trainer = trainer_of(
+        TrainStep(model, torch.optim.AdamW(model.parameters(), lr=lr), CPU, grad_clip=1.0), saves, **settings
+    )
+    sizes = {"batch_size": batch_size, "max_visits": max_visits}
+    train, val = (batches_of(prepared, part, **sizes) for part in (Split.TRAIN, Split.VAL))
+    return SimpleNamespace(trainer=trainer, model=model, train=train, val=val)
+
+
+def fit_new(prepared: PreparedData, folder, *, epochs=4, state=None, **settings):
+    """Train a new model; returns the model and its history."""
+    new = trainer_for(prepared, folder, **settings)
+    history = new.trainer.fit(new.train, new.val, epochs=epochs, state=state)
+    return new.model, history
 
 
 def figures(history: History):

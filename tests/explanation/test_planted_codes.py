@@ -12,9 +12,8 @@ from survlstm.explanation.effects import METHODS, compute_effects
 from survlstm.explanation.findings import evaluate_planted_codes
 from survlstm.explanation.planted_codes import rank_planted_codes
 from survlstm.explanation.ranking import rank_codes
-from tests.learning import batches_of
+from tests.learning import batches_of, fit_new
 from tests.records import SETTINGS, RecordsSource, events_of
-from tests.small_training import fit
 
 ENTRIES = ("[PAD]", "[UNK]", "X/a", "X/b", "X/c", "X/d", "X/e")
 
@@ -72,7 +71,7 @@ def learned(tmp_path_factory):
     prepared = prepare_uncached(
         RecordsSource(events_of(records_with_rare_codes(900))), outcome, replace(SETTINGS, min_visits=2)
     )
-    model, _ = fit(prepared, tmp_path_factory.mktemp("run"), epochs=12, dropout=0.1)
+    model, _ = fit_new(prepared, tmp_path_factory.mktemp("run"), epochs=12, dropout=0.1)
     return prepared, model.requires_grad_(False)
 
 

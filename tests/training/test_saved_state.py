@@ -10,7 +10,7 @@ from survlstm.models.weights import check_weights
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import check_optimizer_state, check_scheduler_state, check_state, checkpoint_info
 from survlstm.utils.errors import CheckpointError
-from tests.small_training import fit, made, plateau, prepared_records
+from tests.learning import fit_new, plateau, prepared_records, trainer_for
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def prepared():
 def saved(prepared, tmp_path_factory):
     """The training state after two epochs."""
     folder = tmp_path_factory.mktemp("saved")
-    fit(prepared, folder, epochs=2, scheduler=plateau)
+    fit_new(prepared, folder, epochs=2, scheduler=plateau)
     about = {
         "config": {},
         "fitted": prepared.fitted.as_plain(),
@@ -147,7 +147,7 @@ def test_other_weights_are_refused(saved, weight, said):
 
 @pytest.fixture
 def trainer(prepared, tmp_path):
-    return made(prepared, tmp_path, scheduler=plateau).trainer
+    return trainer_for(prepared, tmp_path, scheduler=plateau).trainer
 
 
 @pytest.mark.parametrize(
@@ -210,4 +210,4 @@ def test_a_run_does_not_go_on_with_the_moments_of_another_model(prepared, saved,
     path = ("optimizer", "state", 0, "exp_avg")
     for other in (changed(saved, *path, value=torch.zeros(3)), changed(saved, "model", NAME, value=torch.zeros(1))):
         with pytest.raises(CheckpointError, match=r"^last\.pt must be a checkpoint of this run; .*weights"):
-            fit(prepared, tmp_path, epochs=3, state=other, scheduler=plateau)
+            fit_new(prepared, tmp_path, epochs=3, state=other, scheduler=plateau)

@@ -17,8 +17,8 @@ from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import NotFiniteError, OutcomeError
+from tests.learning import fit_new, plateau, prepared_records
 from tests.records import LANDMARK_SETTINGS, RecordsSource, events_of, random_records
-from tests.small_training import fit, plateau, prepared_records
 
 CPU = torch.device("cpu")
 
@@ -29,13 +29,13 @@ def prepared():
 
 
 def test_it_learns(prepared, tmp_path):
-    _, history = fit(prepared, tmp_path, epochs=10)
+    _, history = fit_new(prepared, tmp_path, epochs=10)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss - 0.2
     assert max(epoch.val_c_td for epoch in history.epochs) > 0.6
 
 
 def test_history_json_holds_every_epoch(prepared, tmp_path):
-    _, history = fit(prepared, tmp_path, epochs=3)
+    _, history = fit_new(prepared, tmp_path, epochs=3)
     written = json.loads((tmp_path / "history.json").read_text())
     assert [epoch["epoch"] for epoch in written["epochs"]] == [1, 2, 3]
     assert set(written["epochs"][0]) == {
@@ -56,7 +56,7 @@ def test_history_json_holds_every_epoch(prepared, tmp_path):
 
 
 def test_checkpoints_load_without_running_code_and_the_best_weights_come_back(prepared, tmp_path):
-    model, history = fit(prepared, tmp_path, epochs=5, lr=0.05)
+    model, history = fit_new(prepared, tmp_path, epochs=5, lr=0.05)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
         "best.pt",
         "epoch_0002.pt",
@@ -74,7 +74,7 @@ def test_checkpoints_load_without_running_code_and_the_best_weights_come_back(pr
 
 def test_one_seed_gives_one_history_and_another_seed_another(prepared, tmp_path):
     def numbers(folder, seed):
-        _, history = fit(prepared, tmp_path / folder, seed=seed)
+        _, history = fit_new(prepared, tmp_path / folder, seed=seed)
         return [(e.train_loss, e.val_loss, e.val_c_td, e.grad_norm) for e in history.epochs]
 
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir(), (tmp_path / "c").mkdir()
@@ -85,14 +85,14 @@ def test_one_seed_gives_one_history_and_another_seed_another(prepared, tmp_path)
 
 def test_early_stopping_ends_the_run_and_says_so(prepared, tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="survlstm"):
-        _, history = fit(prepared, tmp_path, epochs=40, lr=0.1, patience=2)
+        _, history = fit_new(prepared, tmp_path, epochs=40, lr=0.1, patience=2)
     assert len(history.epochs) < 40
     assert history.stopped == f"early stopping after {len(history.epochs)} epochs"
     assert f"Training ended: {history.stopped}" in caplog.text
 
 
 def test_the_plateau_scheduler_lowers_the_rate_that_history_records(prepared, tmp_path):
-    _, history = fit(prepared, tmp_path, epochs=12, lr=0.1, scheduler=plateau)
+    _, history = fit_new(prepared, tmp_path, epochs=12, lr=0.1, scheduler=plateau)
     rates = [epoch.lr for epoch in history.epochs]
     assert rates[0] == 0.1
     assert rates[-1] < 0.1
@@ -107,7 +107,7 @@ def test_nan_stops_the_run_with_its_step_and_what_to_try(prepared, tmp_path):
         match=r"the training loss must be finite; found loss (nan|inf) and gradient norm (nan|inf) in epoch 1, step 2, "
         rf"over \d+ subjects \(gradient norms before it: {NUMBER}\)\. Try optimizer.lr=1e\+29 or trainer.grad_clip=0.5",
     ):
-        fit(prepared, tmp_path, lr=1e30, epochs=5)
+        fit_new(prepared, tmp_path, lr=1e30, epochs=5)
 
 
 class Spoilt(torch.nn.Module):
@@ -127,7 +127,7 @@ def test_nan_in_a_later_epoch_tells_the_norms_before_it_and_leaves_the_epoch_bef
         NotFiniteError,
         match=rf"in epoch 3, step 2, .*before it: {NUMBER}\)\. .*; epoch 2 is saved in .*checkpoints$",
     ):
-        fit(prepared, tmp_path, epochs=5, wrapped=lambda model: Spoilt(model, at=16))
+        fit_new(prepared, tmp_path, epochs=5, wrapped=lambda model: Spoilt(model, at=16))
     last = load_checkpoint(tmp_path / "checkpoints" / "last.pt")
     assert last["epoch"] == 2
     assert all(torch.isfinite(weights).all() for weights in last["model"].values())
@@ -135,11 +135,11 @@ def test_nan_in_a_later_epoch_tells_the_norms_before_it_and_leaves_the_epoch_bef
 
 def test_of_the_gradient_norms_the_last_five_are_told(prepared, tmp_path):
     with pytest.raises(NotFiniteError, match=rf"epoch 1, step 7, .*before it: {NUMBER}(, {NUMBER}){{4}}\)"):
-        fit(prepared, tmp_path, wrapped=lambda model: Spoilt(model, at=7))
+        fit_new(prepared, tmp_path, wrapped=lambda model: Spoilt(model, at=7))
 
 
 def test_predictions_do_not_hang_on_the_batch_size(prepared, tmp_path):
-    model, _ = fit(prepared, tmp_path, epochs=1)
+    model, _ = fit_new(prepared, tmp_path, epochs=1)
     members, columns = prepared.tensors.members(Split.VAL), tuple(range(5))
     small = predict_split(model, Batches(prepared.tensors, members, 3, columns), CPU)
     large = predict_split(model, Batches(prepared.tensors, members, 1000, columns), CPU)
@@ -149,7 +149,7 @@ def test_predictions_do_not_hang_on_the_batch_size(prepared, tmp_path):
 
 
 def test_the_epochs_loss_is_the_mean_over_subjects(prepared, tmp_path):
-    model, history = fit(prepared, tmp_path, epochs=2)
+    model, history = fit_new(prepared, tmp_path, epochs=2)
     found = predict_split(
         model, Batches(prepared.tensors, prepared.tensors.members(Split.VAL), 7, tuple(range(5))), CPU
     )
@@ -162,7 +162,7 @@ def test_with_windows_too_the_loss_is_the_mean_over_subjects_whatever_the_batch_
     for batch_size in (7, 1000):
         folder = tmp_path / str(batch_size)
         folder.mkdir()
-        _, history = fit(prepared, folder, max_visits=4, batch_size=batch_size, epochs=1, lr=0.0, dropout=0.0)
+        _, history = fit_new(prepared, folder, max_visits=4, batch_size=batch_size, epochs=1, lr=0.0, dropout=0.0)
         losses.append(history.epochs[0].train_loss)
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert losses[0] > 1.5
@@ -176,13 +176,13 @@ def landmark_prepared():
 
 
 def test_it_learns_on_the_landmark_clock(landmark_prepared, tmp_path):
-    _, history = fit(landmark_prepared, tmp_path, epochs=10)
+    _, history = fit_new(landmark_prepared, tmp_path, epochs=10)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss - 0.05
     assert max(epoch.val_c_td for epoch in history.epochs) > 0.6
 
 
 def test_the_whole_curve_is_predicted_on_the_landmark_clock(landmark_prepared, tmp_path):
-    model, _ = fit(landmark_prepared, tmp_path, epochs=1)
+    model, _ = fit_new(landmark_prepared, tmp_path, epochs=1)
     tensors = landmark_prepared.tensors
     members = tensors.members(Split.VAL)
     small, large = (predict_split(model, Batches(tensors, members, size, tuple(range(5))), CPU) for size in (3, 1000))
