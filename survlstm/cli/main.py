@@ -60,7 +60,7 @@ def _dispatch(arguments: list[str]) -> None:
     except SurvlstmError as error:
         if any(argument.lower() == "verbose=true" for argument in arguments):
             raise
-        if not error.told:
+        if not error.reported:
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -101,7 +101,7 @@ def _study(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
             )
         study.set_user_attr("search", identity)
     search = study.user_attrs["search"]
-    fault = find_fault(search, words_allowed=True)
+    fault = find_fault(search, allow_interpolations=True)
     if fault:
         raise ConfigError(f"storage must say what the search {config.name} is; it does not: {fault}. Set another name")
     differences = compare_configs(search, identity)

@@ -1,1 +1,1 @@
-"""Shared building blocks that belong to no room: errors, files, logging."""
+"""Errors, files, logging and text that every part of the package uses."""

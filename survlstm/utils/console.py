@@ -1,4 +1,4 @@
-"""The console: what is written there never stops a command, whatever the stream can encode and whoever has left."""
+"""Make writing to the console safe: a missing character, a closed pipe or a full disk never ends a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-# What survlstm's own lines hold beyond ASCII, where a stream has no such character; anything else becomes "?".
+# Replacements for the characters beyond ASCII in survlstm's own lines; any other that a stream lacks becomes "?".
 PLAIN = str.maketrans(
     {
         "\N{EN DASH}": "-",
@@ -29,10 +29,13 @@ PLAIN = str.maketrans(
 
 
 class LenientStream:
-    """A text stream whose ``write`` and ``flush`` never raise; all else is the stream's own.
+    """A text stream whose ``write`` and ``flush`` never raise; every other attribute is that of the wrapped stream.
 
-    A character that its encoding lacks is replaced. Once the reader has gone (``| head``) or nothing more can be
-    written (a full disk), what is written is dropped, and ``lost`` says why.
+    A character that the stream's encoding lacks is replaced. Once the reader has closed the pipe (``| head``) or the
+    disk is full, further output is dropped.
+
+    Attributes:
+        lost: The error after which output was dropped; None if all was written.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,19 +43,19 @@ class LenientStream:
         self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write what can be written; returns the length of ``text``."""
+        """Write as much of ``text`` as can be written, and return its length."""
         try:
             if self.lost is None:
                 self._stream.write(_encodable(text, self._stream))
         except OSError as error:
             self._lose(error)
-        # Closed by somebody else.
+        # The stream was closed elsewhere.
         except ValueError:
             pass
         return len(text)
 
     def flush(self) -> None:
-        """Flush, where there is still something to flush to."""
+        """Flush the stream unless its output is lost."""
         try:
             if self.lost is None:
                 self._stream.flush()
@@ -63,26 +66,26 @@ class LenientStream:
 
     def _lose(self, error: OSError) -> None:
         self.lost = error
-        # What stands in its buffer goes nowhere: else the interpreter would stumble over it at its end.
-        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), self._stream.fileno())
+        # The interpreter flushes the stream's buffer at exit and would fail again: redirect it to the null device.
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 def lenient(stream: TextIO) -> LenientStream:
-    """The stream, made lenient once."""
+    """Wrap a stream in a ``LenientStream``; one that is wrapped already is returned as it is."""
     return stream if isinstance(stream, LenientStream) else LenientStream(stream)
 
 
 @contextlib.contextmanager
 def lenient_console() -> Iterator[None]:
-    """``sys.stdout`` and ``sys.stderr`` are lenient until the block ends, and flushed at its end."""
+    """Make ``sys.stdout`` and ``sys.stderr`` lenient until the block ends, and flush them there."""
     before = sys.stdout, sys.stderr
-    # A stream is None where it was closed before Python began (>&-).
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        out, err = lenient(sys.stdout or nowhere), lenient(sys.stderr or nowhere)
+    # Python sets a stream to None if it was closed before the start (>&-).
+    with open(os.devnull, "w", encoding="utf-8") as null:
+        out, err = lenient(sys.stdout or null), lenient(sys.stderr or null)
         sys.stdout, sys.stderr = out, err
         try:
             yield
@@ -93,7 +96,7 @@ def lenient_console() -> Iterator[None]:
 
 
 def lost_output() -> OSError | None:
-    """Why not all that was written to ``sys.stdout`` has arrived; None where it has."""
+    """Return the error that lost output of ``sys.stdout``; None if all of it was written."""
     sys.stdout.flush()
     lost = getattr(sys.stdout, "lost", None)
     return lost if isinstance(lost, OSError) else None
@@ -105,10 +108,10 @@ def _encodable(text: str, stream: TextIO) -> str:
         text.encode(encoding)
         return text
     except UnicodeEncodeError:
-        return "".join(_character(character, encoding) for character in text)
+        return "".join(_replaced(character, encoding) for character in text)
 
 
-def _character(character: str, encoding: str) -> str:
+def _replaced(character: str, encoding: str) -> str:
     try:
         character.encode(encoding)
         return character

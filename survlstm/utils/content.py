@@ -12,11 +12,11 @@ from types import TracebackType
 from survlstm.utils.errors import SurvlstmError
 
 _PACKAGE = Path(__file__).parents[1]
-# What these say is of files, memory and devices. Other errors of libraries quote the value that they stumbled over.
-_SAYS_NO_DATA = (SurvlstmError, OSError, RuntimeError, MemoryError, KeyboardInterrupt, SystemExit)
+# Messages about files, memory and devices. Other errors of libraries quote the value that caused them.
+_WITHOUT_DATA = (SurvlstmError, OSError, RuntimeError, MemoryError, KeyboardInterrupt, SystemExit)
 
 _DAY = r"\d{4}-\d{2}-\d{2}"
-# In this order: the first form that fits is the kind.
+# The first pattern that matches is the kind, so the order matters.
 _KINDS = (
     ("date", re.compile(_DAY)),
     ("time", re.compile(rf"{_DAY}[T ]\d{{2}}:\d{{2}}.*")),
@@ -27,7 +27,7 @@ _KINDS = (
 
 
 def kind_of_content(text: str) -> str:
-    """Say what a text is without quoting it: "a date", "a number", "12 characters of text"."""
+    """Describe a text without quoting it: "a date", "a number", "12 characters of text"."""
     kind = _kind(text)
     if kind == "empty cell":
         return "an empty cell"
@@ -35,7 +35,7 @@ def kind_of_content(text: str) -> str:
 
 
 def is_words(text: str) -> bool:
-    """Whether a text is printable and none of the kinds that have a form of their own: a date, a number, a UUID."""
+    """Return whether a text is printable and not empty, a date, a time, a number or a UUID."""
     return text.isprintable() and _kind(text) == "text"
 
 
@@ -46,40 +46,45 @@ def kinds_of_content(texts: Iterable[str]) -> str:
 
 
 def list_known_names(names: Sequence[str], known: Iterable[str]) -> str:
-    """List the names that are ``known`` and count the others by kind: anything else may be a patient's data."""
+    """List the names that are ``known``, and count the others by kind, because they may be data of a patient.
+
+    Args:
+        names: The names that were found, such as the header of a table.
+        known: The names that may be shown.
+    """
     listed = set(known)
     shown = [name for name in dict.fromkeys(names) if name in listed]
     others = [name for name in names if name not in listed]
     if not others:
         return ", ".join(shown) or "nothing"
-    said = f"{len(others):,} {'name' if len(others) == 1 else 'names'} not shown here ({kinds_of_content(others)})"
-    return f"{', '.join(shown)} and {said}" if shown else said
+    hidden = f"{len(others):,} {'name' if len(others) == 1 else 'names'} not shown here ({kinds_of_content(others)})"
+    return f"{', '.join(shown)} and {hidden}" if shown else hidden
 
 
 def describe_error(error: BaseException) -> str:
-    """What may be kept of an error: its type and its words, or its place in the code where its words may quote data."""
+    """Return the type and the message of an error, or its type and line of code if the message may quote data."""
     kind = type(error).__name__
     return (
         f"{kind}: {error}"
-        if isinstance(error, _SAYS_NO_DATA)
+        if isinstance(error, _WITHOUT_DATA)
         else f"{kind} in {last_line_in_package(error.__traceback__)}"
     )
 
 
 def traceback_without_message(error: BaseException) -> str:
-    """A traceback without the words of the error."""
+    """Format a traceback without the error's message, which may quote data."""
     return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__))
 
 
-def last_line_in_package(passed: TracebackType | None) -> str:
-    """The last line of this package that an error passed through."""
-    place = "unknown code"
-    while passed is not None:
-        file = Path(passed.tb_frame.f_code.co_filename)
+def last_line_in_package(frames: TracebackType | None) -> str:
+    """Return "file:line" of the last line of this package in a traceback; "unknown code" if there is none."""
+    line = "unknown code"
+    while frames is not None:
+        file = Path(frames.tb_frame.f_code.co_filename)
         if file.is_relative_to(_PACKAGE):
-            place = f"{file.relative_to(_PACKAGE.parent)}:{passed.tb_lineno}"
-        passed = passed.tb_next
-    return place
+            line = f"{file.relative_to(_PACKAGE.parent)}:{frames.tb_lineno}"
+        frames = frames.tb_next
+    return line
 
 
 def _kind(text: str) -> str:

@@ -1,30 +1,34 @@
-"""Every error that survlstm raises on purpose: one hierarchy, one sentence each, one exit code each."""
+"""Define the errors that survlstm raises on purpose, each with an exit code, and shorten messages of others."""
 
 from __future__ import annotations
 
 
 class SurvlstmError(Exception):
-    """Something the user can mend; the message says what must hold, what was found and what to change."""
+    """An error that the user can correct; its message says what must hold, what was found and what to change.
+
+    Attributes:
+        exit_code: The exit code of a command that ends with this error.
+        reported: Whether the message has been logged, and so has been on the console.
+    """
 
     exit_code = 1
-    # Whether the sentence stands in a log already, which is on the console too.
-    told = False
+    reported = False
 
 
 class ConfigError(SurvlstmError):
-    """The composed configuration can't be run: unknown key, wrong type, out of range, contradiction."""
+    """The configuration can't be used: an unknown key, a wrong type, a value out of range or a contradiction."""
 
     exit_code = 2
 
 
 class SourceError(SurvlstmError):
-    """The export can't be read: missing folder, table or column, broken file, too many unusable rows."""
+    """The export can't be read: a missing folder, table or column, a broken file or too many unusable rows."""
 
     exit_code = 3
 
 
 class CohortError(SurvlstmError):
-    """No usable subject is left, or a split has none."""
+    """No usable subject remains, or a split has no subject."""
 
     exit_code = 4
 
@@ -36,7 +40,7 @@ class OutcomeError(SurvlstmError):
 
 
 class TrainingError(SurvlstmError):
-    """Training can't go on: the loss is not finite, or nothing is left to train on."""
+    """Training can't continue: the loss is not finite, or there is nothing to train on."""
 
     exit_code = 6
 
@@ -46,11 +50,11 @@ class NotFiniteError(TrainingError):
 
 
 class OutOfMemoryError(TrainingError):
-    """A batch does not fit into memory."""
+    """A batch does not fit into the device's memory."""
 
 
 class ProcessLostError(TrainingError):
-    """Another of the processes that train one model has ended."""
+    """Another process of the same distributed training has ended."""
 
 
 class CheckpointError(SurvlstmError):
@@ -60,7 +64,7 @@ class CheckpointError(SurvlstmError):
 
 
 class BundleError(SurvlstmError):
-    """A bundle can't be written, read or trusted, or is none for what is asked of it."""
+    """A bundle can't be written or read, has been changed, or does not support what was requested."""
 
     exit_code = 8
 
@@ -72,7 +76,10 @@ class ServingError(SurvlstmError):
 
 
 class Interrupted(SurvlstmError):
-    """A signal ended the run, which can go on; its exit code is 128 + the signal's number, as a shell's would be."""
+    """A signal has stopped a run, which can be resumed.
+
+    The exit code is 128 plus the signal's number, as a shell reports it.
+    """
 
     def __init__(self, message: str, *, signal_number: int) -> None:
         super().__init__(message)
@@ -80,11 +87,11 @@ class Interrupted(SurvlstmError):
 
 
 def first_line(error: BaseException, *, with_type: bool = False, at_most: int | None = None) -> str:
-    """Return the first line of an error's message that is not blank: libraries put pages of advice behind it.
+    """Return the first line of an error's message that is not blank: libraries add pages of advice below it.
 
     Args:
-        error: The error. Of one without a message the error that caused it is used, else the name of its class.
-        with_type: Put the name of the class in front.
+        error: The error. If it has no message, that of the error that caused it is used, else the name of its class.
+        with_type: Put the name of its class in front.
         at_most: Characters to keep, half of them from the beginning and half from the end; None keeps all.
     """
     kind = type(error).__name__

@@ -18,9 +18,9 @@ from filelock import lock_descriptor
 
 # Modes of files and folders that hold records or predictions of single subjects.
 PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
-# The library tries and sleeps: a blocking lock can't be had on every system. A waiter loses this much at most.
+# Not every system can block until a lock is free. A waiting process tries again after this time.
 POLL_SECONDS = 0.05
-# Another process that only asks whether a file is locked holds its lock for microseconds.
+# A process that only asks whether a file is locked holds the lock for microseconds.
 ASKING_WAITS = (0.0, 0.01, 0.05)
 # Earlier versions put the number of the process at the end.
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")

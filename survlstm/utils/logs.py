@@ -1,4 +1,4 @@
-"""Log records → the console and training.log, the same lines in both."""
+"""Send log records to the console and to a log file, and end a command with one line for an expected error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class _ConsoleFormatter(logging.Formatter):
-    """Put the level in front of a warning; an error's message begins with the name of its class."""
+    """Put the level in front of a warning; the message of an error begins with the name of its class already."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -25,10 +25,10 @@ class _ConsoleFormatter(logging.Formatter):
 
 
 class _Console(logging.Handler):
-    """Write above a running progress bar instead of through it."""
+    """A handler that writes above a running progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # In the process of a sweep's launcher nobody has made the console lenient.
+        # The processes of a sweep's launcher don't run cli.main, which makes the console lenient.
         stream = lenient(sys.stdout)
         tqdm.write(self.format(record), file=stream)
         stream.flush()
@@ -36,9 +36,12 @@ class _Console(logging.Handler):
 
 @contextmanager
 def logging_to(file: Path | None) -> Iterator[None]:
-    """survlstm's INFO lines on the console, and in ``file`` with the time, until the block ends.
+    """Log survlstm's INFO lines to the console and to a file until the block ends.
 
-    An error on its way out that the user can mend leaves its sentence there.
+    A ``SurvlstmError`` that leaves the block is logged as one line, once.
+
+    Args:
+        file: The log file, to which lines are appended with their time; None logs to the console only.
     """
     root = logging.getLogger("survlstm")
     handlers: list[logging.Handler] = [_Console()]
@@ -54,9 +57,9 @@ def logging_to(file: Path | None) -> Iterator[None]:
     try:
         yield
     except SurvlstmError as error:
-        if not error.told:
+        if not error.reported:
             log.error("%s: %s", type(error).__name__, error)
-            error.told = True
+            error.reported = True
         raise
     finally:
         for handler in handlers:
@@ -68,14 +71,17 @@ def logging_to(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def logging_errors_only() -> Iterator[None]:
-    """Only survlstm's errors, on the console: of several processes one tells what all do."""
+    """Log only survlstm's errors until the block ends: in distributed training, rank 0 logs for all processes.
+
+    The end of the run by a signal or by the loss of a process is left to rank 0 as well.
+    """
     root = logging.getLogger("survlstm")
     level = root.level
     root.setLevel(logging.ERROR)
     try:
         yield
     except (Interrupted, ProcessLostError) as error:
-        error.told = True
+        error.reported = True
         raise
     finally:
         root.setLevel(level)
@@ -83,13 +89,16 @@ def logging_errors_only() -> Iterator[None]:
 
 @contextmanager
 def check_working_folder() -> Iterator[None]:
-    """ConfigError where the working folder is gone: packages ask for it as they are imported."""
+    """Raise ConfigError if an error leaves the block and the working folder no longer exists.
+
+    Packages look it up while they are imported, inside the block too.
+    """
     try:
         Path.cwd()
         yield
     except SurvlstmError:
         raise
-    # Packages meet its absence in ways of their own.
+    # Each package fails with another type of error.
     except Exception as error:
         if _has_working_folder():
             raise
@@ -106,13 +115,18 @@ def _has_working_folder() -> bool:
 
 
 def run_reporting_errors(job: Callable[[], object], *, verbose: bool) -> None:
-    """Run a job; an error that the user can mend ends the process with its code, its sentence told once."""
+    """Run a job; a ``SurvlstmError`` ends the process with its exit code and is written to the console once.
+
+    Args:
+        job: The function to call; what it returns is dropped.
+        verbose: Raise the error instead, for its traceback.
+    """
     try:
         with check_working_folder():
             job()
     except SurvlstmError as error:
         if verbose:
             raise
-        if not error.told:
+        if not error.reported:
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""Command lines of survlstm as a message or a page shows them: quoted for a shell, here and nowhere else."""
+"""Format command lines for messages and pages, quoted for a POSIX shell."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import sys
 
 
 def format_command(*words: str) -> str:
-    """``survlstm`` with these words; pasted into a POSIX shell, it gives survlstm exactly these words."""
+    """Return the command ``survlstm`` with arguments, so that a POSIX shell passes on exactly these arguments.
+
+    Example:
+        >>> format_command("train", "resume=my run")
+        "survlstm train 'resume=my run'"
+    """
     return shlex.join(["survlstm", *words])
 
 
 def this_command() -> str:
-    """The command line that started this process."""
+    """Return the command line that started this process."""
     program, *words = sys.argv
-    # Hydra's parser gets the verb as a part of the program's name.
+    # For Hydra's parser the subcommand is made a part of the program's name.
     return shlex.join([*(program.split() if program.startswith("survlstm ") else [program]), *words])

@@ -1,7 +1,7 @@
-"""Read files that somebody else may have written: plain values of bounded size, in which nothing is looked up.
+"""Read JSON and YAML files of unknown origin as plain values, without running or looking up anything.
 
-Configs, figures and records that stand in the folder of a run, a sweep, a search or a bundle are data. No ``${...}`` in
-them is resolved and nothing that they name is imported; every stored config comes through
+The files in the folder of a run, a sweep, a search or a bundle are data, whoever wrote them. No ``${...}`` in them is
+resolved and nothing that they name is imported. Every stored config is checked by
 ``survlstm.config.validation.validate_stored``.
 """
 
@@ -22,41 +22,50 @@ from pydantic import TypeAdapter, ValidationError
 
 from survlstm.utils.errors import first_line
 
-# Far more than survlstm writes: metrics.json of a hundred landmarks has some megabytes.
+# 64 MiB, far more than survlstm writes: metrics.json with a hundred landmarks has a few megabytes.
 MOST_JSON_BYTES = 1 << 26
-# A config has some thousand bytes; the parser takes seconds for a megabyte.
+# A config has a few thousand bytes; the YAML parser takes seconds for a megabyte.
 MOST_CONFIG_BYTES = 1 << 18
-# A config of survlstm is four levels deep; the list of an outcome's codes may be long.
+# A config is four levels deep; the list of an outcome's codes may be long.
 MOST_LEVELS, MOST_VALUES = 16, 100_000
 
 T = TypeVar("T")
 
 
 def read_bytes(path: Path, *, most: int) -> bytes:
-    """The content of a file; ValueError where it is larger than ``most`` or no file, OSError where it can't be read."""
-    found = path.stat()
-    # To open a pipe would wait for ever; of a folder the system says what it is.
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise ValueError(f"{path.name} is no file")
+    """Return the content of a file.
+
+    Args:
+        path: The file.
+        most: The largest size that is read, in bytes.
+
+    Raises:
+        ValueError: The file is larger, or is a pipe, a socket or a device.
+        OSError: The file can't be read.
+    """
+    status = path.stat()
+    # Opening a pipe would wait for ever. Opening a folder gives the system's own error.
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise ValueError(f"{path.name} is not a file")
     with path.open("rb") as stream:
         content = stream.read(most + 1)
     if len(content) > most:
-        raise ValueError(f"{path.name} must have at most {most:,} bytes; found {max(found.st_size, len(content)):,}")
+        raise ValueError(f"{path.name} must have at most {most:,} bytes; found {max(status.st_size, len(content)):,}")
     return content
 
 
 def read_json(path: Path, *, most: int = MOST_JSON_BYTES) -> Any:
-    """What a JSON file holds; ValueError and OSError as in ``read_bytes`` and ``parse_json``."""
+    """Read a JSON file; raises as ``read_bytes`` and ``parse_json`` do."""
     return parse_json(read_bytes(path, most=most))
 
 
 def read_yaml(path: Path, *, most: int = MOST_CONFIG_BYTES) -> Any:
-    """What a YAML file holds; ValueError and OSError as in ``read_bytes`` and ``parse_yaml``."""
+    """Read a YAML file; raises as ``read_bytes`` and ``parse_yaml`` do."""
     return parse_yaml(read_bytes(path, most=most))
 
 
 def parse_json(content: bytes) -> Any:
-    """Read JSON; ValueError for anything else, for NaN and infinities too, which JSON does not have."""
+    """Parse strict JSON; ValueError for anything else, and for NaN and infinities, which JSON does not have."""
     try:
         return json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
@@ -64,9 +73,9 @@ def parse_json(content: bytes) -> Any:
 
 
 def parse_yaml(content: bytes) -> Any:
-    """Read YAML without tags that make objects, and without aliases, by which a few lines become gigabytes.
+    """Parse YAML into plain values; ValueError for anything else.
 
-    ValueError for anything else.
+    Tags that make objects are refused, and so are aliases, by which a few lines can become gigabytes.
     """
     try:
         return yaml.load(content.decode(), _PlainLoader)
@@ -92,7 +101,7 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-# Days and times stay text, and 1e-3 is a number, as it is to hydra.
+# Dates and times stay text, and 1e-3 is a number, as in Hydra's YAML.
 _PlainLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float"))]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -106,11 +115,14 @@ _PlainLoader.add_implicit_resolver(
 )
 
 
-def find_fault(values: Any, *, words_allowed: bool = False) -> str:
-    """Say what keeps ``values`` from being a stored config, with the key; empty where nothing does.
+def find_fault(values: Any, *, allow_interpolations: bool = False) -> str:
+    """Return why ``values`` can't be a stored config, with the key; an empty text if they can.
 
-    A config is a mapping of plain values, neither deep nor endless, and no text in it is an interpolation, unless
-    ``words_allowed``: words of a command line that are compared and never looked up.
+    A stored config is a mapping of plain values of limited depth and number, without interpolations.
+
+    Args:
+        values: What a file holds.
+        allow_interpolations: Accept interpolations, for arguments of a command that are compared and never resolved.
     """
     if not isinstance(values, dict):
         return f"a config must be a mapping of keys to values; found {_kind(values)}"
@@ -127,7 +139,7 @@ def find_fault(values: Any, *, words_allowed: bool = False) -> str:
             waiting += [(f"{key}.{name}" if key else name, item, level + 1) for name, item in value.items()]
         elif isinstance(value, list | tuple):
             waiting += [(key, item, level + 1) for item in value]
-        elif isinstance(value, str) and "${" in value and not words_allowed:
+        elif isinstance(value, str) and "${" in value and not allow_interpolations:
             return (
                 f"{key} must be a plain value; found an interpolation, ${{...}}. What is stored is not looked up: "
                 "write the value itself"
@@ -142,9 +154,14 @@ def _kind(value: Any) -> str:
 
 
 def parse_fields(kind: type[T], plain: Any) -> T:
-    """A dataclass or named tuple of exactly the fields that ``plain`` holds, each of its type.
+    """Make a dataclass or named tuple from plain values.
 
-    ValueError names the field that is missing, unknown or of another type.
+    Args:
+        kind: The class, whose fields have type annotations.
+        plain: A mapping with exactly the fields of ``kind``, each of its type: no value is converted.
+
+    Raises:
+        ValueError: A field is missing, unknown or of another type; the message names it.
     """
     checks = _checks(kind)  # type: ignore[arg-type]
     if not isinstance(plain, dict) or plain.keys() != checks.keys():
@@ -155,8 +172,8 @@ def parse_fields(kind: type[T], plain: Any) -> T:
         try:
             values[name] = check(plain[name])
         except ValidationError as error:
-            said = error.errors(include_url=False, include_input=False)[0]["msg"]
-            raise ValueError(f"{name} of {kind.__name__} is not as it must be: {said}") from error
+            reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise ValueError(f"{name} of {kind.__name__} is invalid: {reason}") from error
     return kind(**values)
 
 

@@ -1,4 +1,4 @@
-"""Check that a folder can be written to before work whose results go there, and report where it can't."""
+"""Check that a folder can be written to before a computation starts, and report errors of writing."""
 
 from __future__ import annotations
 
@@ -13,33 +13,41 @@ from survlstm.utils.errors import CheckpointError, ConfigError
 
 
 def refuse_unwritable(folder: Path, *, key: str = "output_dir") -> None:
-    """ConfigError where ``folder``, which ``key`` of the config names, can't be made or written to."""
+    """Raise ConfigError if a folder can't be made or written to.
+
+    Args:
+        folder: The folder; it need not exist.
+        key: The config's key that names it, for the message.
+    """
     try:
         try_writing(folder)
     except OSError as error:
-        what = "is a file" if isinstance(error, NotADirectoryError) else f"can't be written to: {error.strerror}"
+        reason = "is a file" if isinstance(error, NotADirectoryError) else f"can't be written to: {error.strerror}"
         raise ConfigError(
-            f"{key} must be a folder that can be written; {error.filename} {what}. Set another {key}"
+            f"{key} must be a folder that can be written; {error.filename} {reason}. Set another {key}"
         ) from error
 
 
 def try_writing(folder: Path) -> None:
-    """OSError, with the folder that is in the way, where ``folder`` can't be made or written to.
+    """Make and remove a folder in ``folder``, or in the nearest folder above it that exists.
 
-    For commands to call before the work whose results go there. It is tried and not only asked: to root every folder
-    looks writable, those of /proc, of a read-only file system and of a full quota too.
+    Asking for permissions would not do: to root every folder looks writable, even one of /proc, of a read-only file
+    system or of a full quota.
+
+    Raises:
+        OSError: Nothing can be written there; ``filename`` is the folder that was tried.
     """
-    there = Path("/")
+    existing = Path("/")
     try:
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        os.rmdir(tempfile.mkdtemp(prefix=".survlstm-", dir=there))
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=".survlstm-", dir=existing))
     except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(there)) from error
+        raise type(error)(error.errno, error.strerror, str(existing)) from error
 
 
 @contextmanager
 def report_write_errors(folder: Path) -> Iterator[None]:
-    """CheckpointError where the system does not take what is written to a run's folder."""
+    """Turn an OSError of writing to a run's folder, or of a full or read-only disk, into a CheckpointError."""
     try:
         yield
     except OSError as error:
@@ -49,7 +57,13 @@ def report_write_errors(folder: Path) -> Iterator[None]:
 
 
 def write_error(must: str, path: Path, error: OSError) -> CheckpointError:
-    """What to say where a running run can't write: nothing that was saved is lost."""
+    """Return the error for a file that a run can't write.
+
+    Args:
+        must: What must hold, as the beginning of the message.
+        path: What can't be written.
+        error: The error of the system.
+    """
     return CheckpointError(
         f"{must} to {path}; the system says: {error}. What was saved before is whole. Free space there, or give the "
         "folder back, and go on with survlstm train resume=RUN"

@@ -176,7 +176,7 @@ def test_a_file_is_read_up_to_a_size_and_a_pipe_is_not_waited_for(tmp_path):
     with pytest.raises(ValueError, match="file must have at most 4 bytes; found 5"):
         read_bytes(tmp_path / "file", most=4)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="pipe is no file"):
+    with pytest.raises(ValueError, match="pipe is not a file"):
         read_bytes(tmp_path / "pipe", most=5)
     with pytest.raises(FileNotFoundError, match="nothing"):
         read_bytes(tmp_path / "nothing", most=5)
@@ -203,10 +203,10 @@ def test_a_value_is_built_from_exactly_its_fields():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"epoch": "1"}, "epoch of Epoch is not as it must be"),
-        ({"epoch": True}, "epoch of Epoch is not as it must be"),
-        ({"lr": None}, "lr of Epoch is not as it must be"),
-        ({"lr": [0.1]}, "lr of Epoch is not as it must be"),
+        ({"epoch": "1"}, "epoch of Epoch is invalid"),
+        ({"epoch": True}, "epoch of Epoch is invalid"),
+        ({"lr": None}, "lr of Epoch is invalid"),
+        ({"lr": [0.1]}, "lr of Epoch is invalid"),
         ({"more": 1}, "Epoch must have the fields epoch, train_loss"),
     ],
 )
