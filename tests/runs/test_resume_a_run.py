@@ -62,7 +62,7 @@ def test_a_run_goes_on_with_its_own_config(runs, stopped):
     state = last_of(runs / "stopped")
     went_on = f"resumed in epoch {state['progress']['epoch']} after {state['progress']['steps']} steps"
     assert json.loads((stopped / "history.json").read_text())["events"] == [went_on]
-    assert f"Going on with the run in {stopped}: last.pt is used" in (stopped / "training.log").read_text()
+    assert f"Resuming the run in {stopped}: last.pt is used" in (stopped / "training.log").read_text()
 
 
 def test_the_same_words_again_go_on_too(runs, stopped, shared_cache):
