@@ -1,0 +1,1 @@
+"""Train a model: optimizer steps, checkpoints, early stopping, several processes and loggers."""

@@ -69,7 +69,7 @@ def test_a_budget_that_is_too_small_for_an_epoch(survlstm, tmp_path, capsys, und
     assert survlstm(*RUN, *words) == 6
     shown = capsys.readouterr().out
     assert "TrainingError: a model must have been trained for an epoch before its budget is spent; 0 steps" in shown
-    assert "Raise trainer.budget and go on with survlstm train resume=RUN" in shown
+    assert "Raise trainer.budget and resume with survlstm train resume=RUN" in shown
     assert (tmp_path / "run" / "checkpoints" / "last.pt").is_file()
     history = history_of(tmp_path / "run")
     assert history["epochs"] == []

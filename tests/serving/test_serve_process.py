@@ -191,7 +191,7 @@ def test_a_client_that_goes_away_is_no_failure(hurried):
     with connection_to(hurried) as connection:
         connection.sendall(head(announced=1000) + MARKER.encode())
     until = time.monotonic() + SECONDS
-    while "went away" not in (said := hurried.words.read_text()) and time.monotonic() < until:
+    while "disconnected" not in (said := hurried.words.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
     assert "POST /predict client disconnected after" in said
     for word in ("500", "ClientDisconnect", "uvicorn", MARKER):
