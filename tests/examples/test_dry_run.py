@@ -32,7 +32,7 @@ def test_it_tells_what_a_run_would_take_and_leaves_the_cache_alone_behind(survls
         r"visits, \d+ MiB\)",
         r"Memory of this process so far, data and libraries included: [\d,]+ MiB",
         r"Time: about \S+ s an epoch, at most \S+ s for 7 epochs \(validation and evaluation come on top\)",
-        r"Cost: at most \$\d\.\d\d\d at \$0\.4 an hour",
+        r"Cost: at most \$\d\.\d+ at \$0\.4 an hour",
     ):
         assert re.search(f"^{line}$", shown, re.M), line
     assert "Epoch" not in shown

@@ -90,7 +90,7 @@ def test_the_named_are_drawn_and_who_cannot_be_is_told(survlstm, trained, scored
     assert (tmp_path / "a/b/survival_subjects_2.png").is_file()
     reason = reason_without_dates(left_out[names[9]])
     assert reason in page
-    assert "1 of the 10 subjects asked for" in page
+    assert "1 of the 10 subjects requested cannot be drawn" in page
     said = capsys.readouterr().out
     assert f"WARNING: subject 10 is not drawn: {reason}" in said
     assert not [name for name in names if name in page + said]

@@ -249,8 +249,8 @@ def read_bundle(path: Path) -> Bundle:
         )
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
         raise BundleError(
-            f"{path} must hold a model that this survlstm can build; it can't be ("
-            f"{content_error(error)}). Export it again, or use the survlstm that wrote it"
+            f"{path} must hold a model that this survlstm can build; found "
+            f"{content_error(error)}. Export it again, or use the survlstm that wrote it"
         ) from error
 
 
