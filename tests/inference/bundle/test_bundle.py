@@ -370,7 +370,7 @@ def test_a_part_that_is_missing_is_named(written, tmp_path):
     container = everything_in(written)
     files = {name: data for name, data in container.files.items() if name != CONFIG}
     write_container(tmp_path / "other", files, container.about)
-    with pytest.raises(BundleError, match=r"KeyError \('config\.yaml'\)"):
+    with pytest.raises(BundleError, match=r"KeyError: 'config\.yaml'"):
         read_bundle(tmp_path / "other")
 
 
