@@ -220,6 +220,15 @@ def test_a_chunked_body_is_counted(app):
     refused(ask(app, "POST", "/predict", content=chunks(), headers=JSON), 413, "at most 0.0625 MiB")
 
 
+@pytest.mark.parametrize(("more", "status"), [(0, 422), (1, 413)])
+def test_a_chunked_body_may_be_as_large_as_the_limit_and_no_larger(app, more, status):
+    async def chunks():
+        yield b" " * (FEW.max_body_bytes // 2)
+        yield b" " * (FEW.max_body_bytes // 2 + more)
+
+    assert ask(app, "POST", "/predict", content=chunks(), headers=JSON).status_code == status
+
+
 def test_a_body_that_does_not_come_is_not_waited_for():
     async def never():
         yield b"{"

@@ -31,3 +31,8 @@ def test_slow_progress_adds_up_to_progress():
 
 def test_without_patience_it_never_stops():
     assert run([1.0] * 50, patience=None) == (50, 1)
+
+
+def test_exactly_min_delta_is_no_progress():
+    assert run([3.0, 2.5, 2.5, 1.0], patience=2, min_delta=0.5) == (3, 2)
+    assert run([2.0] * 5, patience=2) == (3, 1)

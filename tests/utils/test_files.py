@@ -16,6 +16,7 @@ from survlstm.utils.files import (
     atomic_file,
     atomic_files,
     atomic_folder,
+    create_private,
     file_lock,
     is_locked,
     write_json,
@@ -67,6 +68,21 @@ def test_a_folder_that_has_vanished_is_not_made_again(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
         write_text(tmp_path / "gone" / "a.txt", "text")
     assert names(tmp_path) == []
+
+
+def test_a_private_file_is_private_from_the_start_and_where_modes_cannot_be_changed(tmp_path, monkeypatch):
+    old = tmp_path / "old"
+    old.touch()
+    old.chmod(0o644)
+    create_private(old)
+    assert mode(old) == 0o600
+
+    def refused(*_):
+        raise OSError("no modes here")
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    create_private(tmp_path / "new")
+    assert mode(tmp_path / "new") == 0o600
 
 
 @pytest.mark.parametrize("before", [None, 0o644])
