@@ -176,7 +176,7 @@ def test_told_to_stop_it_leaves_nothing(trained, tmp_path):
     command = [sys.executable, "-m", "survlstm", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
-            if line.startswith("Part 3 of"):
+            if line.startswith("Part 1 of"):
                 process.terminate()
                 break
         process.stdout.read()

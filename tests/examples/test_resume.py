@@ -155,8 +155,8 @@ def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tm
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     folder = tmp_path / "run"
-    # A step of many parts takes seconds: the first wish can't be granted before the second comes.
-    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=512"]
+    # One step of many parts takes many seconds: the first request can't be granted before the second comes.
+    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=2048"]
     life = Life(folder, *SMALL, *slow, f"cache_dir={shared_cache}", f"output_dir={folder}")
     life.until("Epoch 1/")
     time.sleep(0.1)
@@ -164,12 +164,9 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
         os.kill(life.process.pid, signal.SIGINT)
         # Two that come within one part would be one.
         time.sleep(0.5)
-    pressed = time.monotonic()
     assert life.ended() == 130
-    assert time.monotonic() - pressed < 3.0
     assert "Traceback" not in life.said
-    # The other sentence where a quick machine had granted the first wish before the second came.
+    # Had it waited for the end of the step, it would have saved and said so.
     assert re.match(
-        r"Interrupted(\. A run that had begun goes on with|: stopped by signal 2 .* is saved\.) survlstm train resume=",
-        life.said.strip().splitlines()[-1],
+        r"Interrupted\. A run that had begun goes on with survlstm train resume=", life.said.strip().splitlines()[-1]
     )
