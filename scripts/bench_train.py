@@ -27,7 +27,7 @@ from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.data.batches import Batch, Batches
 from survlstm.data.factory import build_batches, build_prepared
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.models.factory import build_model
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM

@@ -3,7 +3,7 @@
 import numpy as np
 
 from survlstm.data.features import FEATURES
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.training.prediction import Predictions

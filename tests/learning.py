@@ -13,7 +13,8 @@ from torch import nn
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import PreparedData, prepare_uncached
+from survlstm.data.prepare import prepare_uncached
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.budget import BudgetMeter

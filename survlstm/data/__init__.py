@@ -17,8 +17,8 @@ The stages in the order in which they run, and the module of each:
 
 Around the stages:
 
-- ``prepare.py`` runs the stages from source to tensors, counts what is left out, and caches the result
-- ``checksums.py`` detects damaged files in the cache
+- ``prepare.py`` runs the stages from source to tensors and counts what is left out (``prepared_data.py``)
+- ``prepared_cache.py`` stores the result under a fingerprint; ``checksums.py`` detects damaged files in the cache
 - ``preprocessing_state.py`` holds what the stages fit, so that another cohort can be prepared alike
 - ``external_cohort.py`` replaces the test subjects of a run by another cohort
 - ``encounters.py`` separates encounters that several subjects share

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from survlstm.data.cohort import Exclusion
-from survlstm.data.prepare import CohortFlow, PreparedData
+from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors

@@ -13,7 +13,8 @@ from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.labels import Outcome
-from survlstm.data.prepare import PreparationSettings, PreparedData, Source, prepare
+from survlstm.data.prepare import PreparationSettings, Source, prepare
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split

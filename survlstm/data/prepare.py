@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
-import shutil
-import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from survlstm.data.checksums import find_damage, write_sums
-from survlstm.data.cohort import Cohort, Exclusion, select_cohort
+from survlstm.data.cohort import Cohort, select_cohort
 from survlstm.data.death_codes import is_death_code
-from survlstm.data.events import Events, SourceData, TableCount
+from survlstm.data.events import Events, SourceData
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.outcomes.labels import Labels, Outcome
+from survlstm.data.prepared_cache import fingerprint_of, load_entry, store_prepared
+from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Fold, Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
-from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors, check_consistent
+from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
 from survlstm.data.visits import Visits, group_visits, groupable_events, take_events
-from survlstm.data.vocabulary import Vocabulary
-from survlstm.utils.errors import CohortError, ConfigError, SourceError
-from survlstm.utils.files import PRIVATE_FOLDER, atomic_folder, create_private, file_lock
-from survlstm.utils.stored_files import parse_fields, read_json
+from survlstm.utils.errors import CohortError, ConfigError
+from survlstm.utils.files import file_lock
 
 log = logging.getLogger(__name__)
 
@@ -79,66 +72,6 @@ class PreparationSettings:
     fold: Fold | None
     min_frequency: int
     landmark: LandmarkSettings | None
-
-
-@dataclass(frozen=True)
-class CohortFlow:
-    """Counts of rows, entries, visits and subjects at each stage, for the log, the report and metrics.json.
-
-    Entries and subjects read, and visits made, equal those left out plus those used.
-
-    Attributes:
-        tables: Row counts of each table of the source.
-        entries_read: Coded events read.
-        entries_left_out: Events left out, by reason.
-        entries_used: Events in the tensors.
-        codes_unknown: Number of used ``entries`` whose code is [UNK] in the vocabulary, and of the distinct ``codes``
-            of them.
-        visits_made: Visits formed of the observed entries.
-        visits_left_out: Visits left out, by reason.
-        visits_used: Visits in the tensors.
-        subjects_read: Subjects of the source.
-        subjects_excluded: Subjects left out by each rule, in order.
-        subjects_used: Subjects in the tensors.
-        outcome_facts: Figures of the outcome, see ``Labels.facts``.
-        warnings: Warnings of the source, the outcome and the clock.
-    """
-
-    tables: tuple[TableCount, ...]
-    entries_read: int
-    entries_left_out: dict[str, int]
-    entries_used: int
-    codes_unknown: dict[str, int]
-    visits_made: int
-    visits_left_out: dict[str, int]
-    visits_used: int
-    subjects_read: int
-    subjects_excluded: tuple[Exclusion, ...]
-    subjects_used: int
-    outcome_facts: dict[str, float]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """Result of the preparation, from which training starts.
-
-    Attributes:
-        tensors: What a model may see, and its labels.
-        fitted: Values fitted on the training subjects.
-        flow: Counts of what was read, left out and used.
-        fingerprint: Name in the cache: a hash of input files, settings and code; empty if not cached.
-    """
-
-    tensors: Tensors
-    fitted: PreprocessingState
-    flow: CohortFlow
-    fingerprint: str
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Vocabulary of the numbers in ``tensors.code``."""
-        return self.fitted.vocabulary
 
 
 class GroupedVisits(NamedTuple):
@@ -192,32 +125,18 @@ def prepare(
         >>> prepared = prepare(source, outcome, settings, described={}, cache=Path("cache"))
     """
     shaped_by = {**described, **dataclasses.asdict(settings), "fitted": None if fitted is None else fitted.as_plain()}
-    fingerprint = _fingerprint(source.files(), shaped_by)
+    fingerprint = fingerprint_of(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
     # Of runs that start together, the first prepares the data and the others wait for it.
     with file_lock(cache / "locks" / f"prepared-{fingerprint}"):
-        kept = _load(entry, fingerprint)
+        kept = load_entry(entry, fingerprint)
         if kept is not None:
             log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)
             return kept
         prepared = prepare_uncached(source, outcome, settings, fingerprint, fitted=fitted)
-        _keep(prepared, entry)
+        store_prepared(prepared, entry)
     log.info("Prepared data: computed and stored in the cache (%s)", entry)
     return prepared
-
-
-def load_prepared(cache: Path, fingerprint: str) -> PreparedData | None:
-    """Load prepared data by their fingerprint, without reading the source.
-
-    Args:
-        cache: Cache folder that was given to ``prepare``.
-        fingerprint: ``PreparedData.fingerprint`` of the data.
-
-    Returns:
-        The prepared data, or None if they are not in the cache or can't be used; the log gives the reason for the
-        latter.
-    """
-    return _load(cache / "prepared" / fingerprint, fingerprint)
 
 
 def prepare_uncached(
@@ -430,75 +349,3 @@ def _larger(part: str, settings: PreparationSettings) -> str:
     moved = min(0.1, shares[donor] / 2)
     raised, lowered = (f"split.{name}={shares[name] + more:.3g}" for name, more in ((part, moved), (donor, -moved)))
     return f"set {raised} {lowered}"
-
-
-def _fingerprint(files: Iterable[Path], settings: dict[str, Any]) -> str:
-    """Hash the settings, the input files, the code of the data stages and the versions of the libraries they use."""
-    package = Path(__file__).parents[1]
-    code = sorted([*(package / "data").rglob("*.py"), package / "survival" / "concordance.py"])
-    libraries = {name: version(name) for name in ("numpy", "pyarrow", "scipy")}
-    digest = hashlib.sha256(json.dumps([settings, libraries], sort_keys=True, default=str).encode())
-    try:
-        for file in [*files, *code]:
-            with file.open("rb") as stream:
-                digest.update(f"\0{file.name}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
-    except OSError as error:
-        raise SourceError(f"every file of the export must be readable; the system reports: {error}") from error
-    return digest.hexdigest()[:24]
-
-
-def _keep(prepared: PreparedData, entry: Path) -> None:
-    about = {
-        "fingerprint": prepared.fingerprint,
-        "fitted": prepared.fitted.as_plain(),
-        "flow": dataclasses.asdict(prepared.flow),
-    }
-    if entry.exists() and _load(entry, prepared.fingerprint) is None:
-        shutil.rmtree(entry, ignore_errors=True)
-    try:
-        with atomic_folder(entry, keep_existing=True) as temporary:
-            temporary.mkdir(mode=PRIVATE_FOLDER)
-            for name in ("tensors.npz", "about.json"):
-                create_private(temporary / name)
-            np.savez(temporary / "tensors.npz", **dataclasses.asdict(prepared.tensors))
-            (temporary / "about.json").write_text(json.dumps(about), encoding="utf-8")
-            write_sums(temporary)
-    except OSError as error:
-        raise ConfigError(
-            f"prepared data must be stored in {entry.parent}; the system reports: {error}. Free space there or set "
-            "cache_dir=DIR"
-        ) from error
-
-
-def _load(entry: Path, fingerprint: str) -> PreparedData | None:
-    """Read and check an entry of the cache; None if there is none or it can't be used, the latter with a warning."""
-    if not entry.is_dir():
-        return None
-    try:
-        fault = find_damage(entry)
-        if fault:
-            raise ValueError(fault)
-        with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
-            tensors = Tensors(**{field.name: arrays[field.name] for field in dataclasses.fields(Tensors)})
-        about = read_json(entry / "about.json")
-        if about["fingerprint"] != fingerprint:
-            raise ValueError("they were prepared from other files, settings or code")
-        fitted = PreprocessingState.from_plain(about["fitted"])
-        check_consistent(tensors, fitted)
-        return PreparedData(tensors, fitted, _flow_of(about["flow"]), fingerprint)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        log.warning("the prepared data in %s can't be used (%s); they are prepared again", entry, error)
-        return None
-
-
-def _flow_of(plain: dict[str, Any]) -> CohortFlow:
-    """Check and convert the flow stored in ``about.json``."""
-    parts = {
-        "tables": tuple(parse_fields(TableCount, table) for table in plain["tables"]),
-        "subjects_excluded": tuple(
-            parse_fields(Exclusion, dict(zip(Exclusion._fields, rule, strict=True)))
-            for rule in plain["subjects_excluded"]
-        ),
-        "warnings": tuple(plain["warnings"]),
-    }
-    return parse_fields(CohortFlow, {**plain, **parts})

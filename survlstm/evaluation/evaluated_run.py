@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.evaluation.results import EvaluationSummary, StepRow
 from survlstm.training.history import History
 from survlstm.training.prediction import Predictions

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from survlstm.data.prepare import CohortFlow
+from survlstm.data.prepared_data import CohortFlow
 from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.results import Calibration, EvaluationSummary, Finding, LandmarkResult, best_by_c_index
 from survlstm.report import formatting

@@ -11,7 +11,7 @@ from torch import nn
 
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics import run_diagnostics
 from survlstm.evaluation.diagnostics.context import DiagnosticContext

@@ -10,7 +10,7 @@ from survlstm.config.schema.commands import EvaluateConfig
 from survlstm.config.schema.section import as_yaml
 from survlstm.data.external_cohort import combine_with_cohort
 from survlstm.data.factory import build_prepared
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.report.console_summary import log_preparation, log_task

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
-from survlstm.data.prepare import PreparedData, load_prepared
+from survlstm.data.prepared_cache import load_prepared
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.simulated import simulated_cohort

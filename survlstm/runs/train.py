@@ -10,7 +10,7 @@ from typing import Any
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import as_yaml
 from survlstm.data.factory import build_batches, build_prepared
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics.training_checks import non_finite_loss
 from survlstm.evaluation.results import EvaluationSummary

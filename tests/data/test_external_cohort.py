@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from survlstm.data.external_cohort import combine_with_cohort, select_subjects
-from survlstm.data.prepare import CohortFlow, PreparedData
+from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Split
 from survlstm.data.vocabulary import Vocabulary

@@ -15,7 +15,8 @@ import pytest
 
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import load_prepared, prepare, prepare_uncached, refuse_empty_split
+from survlstm.data.prepare import prepare, prepare_uncached, refuse_empty_split
+from survlstm.data.prepared_cache import load_prepared
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors

@@ -19,7 +19,8 @@ from survlstm.config.schema.commands import RerunConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import schema_keys
 from survlstm.data.checksums import write_sums
-from survlstm.data.prepare import PreparedData, load_prepared
+from survlstm.data.prepared_cache import load_prepared
+from survlstm.data.prepared_data import PreparedData
 from survlstm.runs.finished import open_run
 from survlstm.runs.launch import start, with_absolute_paths
 from survlstm.runs.predictions_table import read_predictions, write_predictions

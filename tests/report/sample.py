@@ -6,7 +6,7 @@ import numpy as np
 
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
-from survlstm.data.prepare import CohortFlow
+from survlstm.data.prepared_data import CohortFlow
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.results import (
     Calibration,

@@ -11,7 +11,7 @@ from torch import nn
 
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
-from survlstm.data.prepare import PreparedData
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation, fit_hazard_extrapolation, log_odds

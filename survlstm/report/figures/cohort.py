@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from survlstm.data.prepare import CohortFlow
+from survlstm.data.prepared_data import CohortFlow
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, WIDTH, DrawnFigure
 
 LINE = 15

@@ -6,7 +6,7 @@ import numpy as np
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
-from survlstm.data.prepare import CohortFlow
+from survlstm.data.prepared_data import CohortFlow
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.diagnostics import DiagnosticContext, run_diagnostics
 from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Interval, LandmarkResult, StepRow

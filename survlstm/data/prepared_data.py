@@ -1,0 +1,71 @@
+"""The result of the preparation: tensors, the state of the preprocessing, and counts of what was left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from survlstm.data.cohort import Exclusion
+from survlstm.data.events import TableCount
+from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.tensors import Tensors
+from survlstm.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class CohortFlow:
+    """Counts of rows, entries, visits and subjects at each stage, for the log, the report and metrics.json.
+
+    Entries and subjects read, and visits made, equal those left out plus those used.
+
+    Attributes:
+        tables: Row counts of each table of the source.
+        entries_read: Coded events read.
+        entries_left_out: Events left out, by reason.
+        entries_used: Events in the tensors.
+        codes_unknown: Number of used ``entries`` whose code is [UNK] in the vocabulary, and of the distinct ``codes``
+            of them.
+        visits_made: Visits formed of the observed entries.
+        visits_left_out: Visits left out, by reason.
+        visits_used: Visits in the tensors.
+        subjects_read: Subjects of the source.
+        subjects_excluded: Subjects left out by each rule, in order.
+        subjects_used: Subjects in the tensors.
+        outcome_facts: Figures of the outcome, see ``Labels.facts``.
+        warnings: Warnings of the source, the outcome and the clock.
+    """
+
+    tables: tuple[TableCount, ...]
+    entries_read: int
+    entries_left_out: dict[str, int]
+    entries_used: int
+    codes_unknown: dict[str, int]
+    visits_made: int
+    visits_left_out: dict[str, int]
+    visits_used: int
+    subjects_read: int
+    subjects_excluded: tuple[Exclusion, ...]
+    subjects_used: int
+    outcome_facts: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Result of the preparation, from which training starts.
+
+    Attributes:
+        tensors: What a model may see, and its labels.
+        fitted: Values fitted on the training subjects.
+        flow: Counts of what was read, left out and used.
+        fingerprint: Name in the cache: a hash of input files, settings and code; empty if not cached.
+    """
+
+    tensors: Tensors
+    fitted: PreprocessingState
+    flow: CohortFlow
+    fingerprint: str
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Vocabulary of the numbers in ``tensors.code``."""
+        return self.fitted.vocabulary
