@@ -153,8 +153,8 @@ def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tm
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     folder = tmp_path / "run"
-    # One step of many parts takes many seconds: the first request can't be granted before the second comes.
-    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=2048"]
+    # One step of many parts takes seconds: the first request can't be granted before the second comes.
+    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=512"]
     life = Life(folder, *SMALL, *slow, f"cache_dir={shared_cache}", f"output_dir={folder}")
     # Said when the epoch is saved: a request that comes while it is saved would be granted at once.
     life.until("so far, at most")
