@@ -14,7 +14,7 @@ ZONES = ("Australia/Melbourne", "Pacific/Honolulu", "Pacific/Kiritimati")
 
 
 def rewrite_days(source: Path, target: Path, *, timezone: str) -> None:
-    """Copy an export whose days are days in UTC, and replace them by days of ``timezone``.
+    """Copy an export and convert its dates from UTC to local dates of ``timezone``.
 
     An entry that is dated to the day on which its encounter began is taken to have happened at the beginning of the
     encounter, and an entry of another day 15 minutes after midnight. A death is given a time of day that is a function
