@@ -1,5 +1,7 @@
 """Fixtures shared by the tests that run the command itself, and by those that open pages in a browser."""
 
+import os
+
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
@@ -9,8 +11,12 @@ from tests.browser import CHROMIUM, DESKTOP
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory):
-    """One cache for the session, so that a cohort is simulated once."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache for the session and all its workers, so that a cohort is simulated once."""
+    base = tmp_path_factory.getbasetemp()
+    # A worker's folder lies in the one of the session.
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    cache.mkdir(exist_ok=True)
+    return cache
 
 
 @pytest.fixture

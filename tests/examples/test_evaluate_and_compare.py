@@ -11,6 +11,7 @@ import torch
 
 from survlstm.report.task import BANNER
 from survlstm.training.checkpoint import write_checkpoint
+from tests.examples.conftest import run_all
 
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[logistic_hazard]"]
 
@@ -18,15 +19,10 @@ SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baseline
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, shared_cache):
     """Two runs on one cohort, and one of them on another outcome."""
-    import os
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("runs")
-    environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache)}
-    for name, words in (("a", []), ("b", ["model.hidden_dim=4", "trainer.epochs=1"]), ("c", ["outcome.seed=7"])):
-        command = [sys.executable, "-m", "survlstm", "train", *SMALL, f"output_dir={folder / name}", *words]
-        subprocess.run(command, check=True, env=environment, capture_output=True)
+    more = {"a": [], "b": ["model.hidden_dim=4", "trainer.epochs=1"], "c": ["outcome.seed=7"]}
+    commands = [["train", *SMALL, f"output_dir={folder / name}", *words] for name, words in more.items()]
+    run_all(folder, shared_cache, *commands)
     return folder
 
 

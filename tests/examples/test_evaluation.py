@@ -14,8 +14,9 @@ def metrics_of(folder):
 
 
 def test_every_baseline_stands_beside_the_model_on_the_visit_clock(survlstm, tmp_path, capsys):
-    words = ["data.simulated.patients=250", "output_dir=run", "evaluation.landmarks.days=[365]"]
-    assert survlstm("train", "experiment=smoke", *words) == 0
+    words = ["data.simulated.patients=250", "output_dir=run"]
+    landmarks = ["evaluation.landmarks.visits=[2,5,10]", "evaluation.landmarks.days=[365]"]
+    assert survlstm("train", "experiment=smoke", *words, *landmarks) == 0
     test = metrics_of(tmp_path / "run")["test"]
     everywhere = {"model", "oracle", "covariate-free hazard"} | BASELINES
     assert {row["name"] for row in test["rows"]} == everywhere
