@@ -49,23 +49,44 @@ def browser():
         running.close()
 
 
+def _open(browser, address, *, width, scheme):
+    """A new page in a context of its own, with what it logs (``said``) and what it requests (``asked``)."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.said, page.asked = [], []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda asked: page.asked.append(asked.url))
+    page.goto(address if isinstance(address, str) else address.as_uri(), wait_until="load")
+    return page
+
+
 @pytest.fixture
 def opened(browser, pages):
-    """Open one of the module's ``pages``, files or URLs, collecting what the browser complains about and asks for."""
+    """Open one of the module's ``pages``, files or URLs; the test may change what it opened."""
     contexts = []
 
     def open_page(name, width=DESKTOP, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.said, page.asked = [], []
-        page.on("console", lambda message: page.said.append(message.text))
-        page.on("pageerror", lambda error: page.said.append(str(error)))
-        page.on("request", lambda asked: page.asked.append(asked.url))
-        address = pages[name]
-        page.goto(address if isinstance(address, str) else address.as_uri(), wait_until="load")
+        page = _open(browser, pages[name], width=width, scheme=scheme)
+        contexts.append(page.context)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def viewed(browser, pages):
+    """As ``opened``, but a page is loaded once for the module, so that a test only reads it."""
+    loaded = {}
+
+    def view_page(name, width=DESKTOP, scheme="light"):
+        key = (name, width, scheme)
+        if key not in loaded:
+            loaded[key] = _open(browser, pages[name], width=width, scheme=scheme)
+        return loaded[key]
+
+    yield view_page
+    for page in loaded.values():
+        page.context.close()

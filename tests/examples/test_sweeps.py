@@ -2,12 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+from tests.lives import Life
 
 SMALL = [
     "experiment=smoke",
@@ -32,13 +33,11 @@ def summary(sweep):
 def test_a_sweep_of_nine_jobs_killed_in_the_middle_is_completed(survlstm, tmp_path, shared_cache, capsys):
     words = ["train", "-m", *SMALL, "model.dropout=0.1,0.3,0.5", "optimizer.weight_decay=1e-5,1e-4,1e-3"]
     sweep = tmp_path / "sweep"
-    environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "survlstm", *words, f"output_dir={sweep}"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 300
-        while sum(state == "finished" for state in states(sweep).values()) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+    life = Life(sweep, *words, f"cache_dir={shared_cache}", f"output_dir={sweep}")
+    deadline = time.monotonic() + 300
+    while sum(state == "finished" for state in states(sweep).values()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    life.killed()
     done = [name for name, state in states(sweep).items() if state == "finished"]
     assert 3 <= len(done) < 9
     before = {name: (sweep / name / "history.json").read_bytes() for name in done}

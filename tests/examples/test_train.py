@@ -86,7 +86,7 @@ def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
 @pytest.mark.parametrize("outcome", ["random", "death", "ckd_progression", "first_code"])
 def test_every_outcome_runs_and_is_named(survlstm, tmp_path, capsys, outcome):
     words = ["outcome.codes=[SNOMED/162864005]"] if outcome == "first_code" else []
-    assert survlstm(*FROM_LANDMARKS, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
+    assert survlstm(*SMOKE, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     names = [row["name"] for row in metrics["test"]["rows"]]
     assert names == ["model", *(["oracle"] if outcome == "random" else []), FREE]

@@ -1,10 +1,9 @@
 """Tests of the explanation's pages in a browser, with long descriptions, and of the section in the report of a run."""
 
-import shutil
+import functools
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from survlstm.explanation.effects import compute_effects
 from survlstm.explanation.findings import ExplanationResults, ExplanationSettings, evaluate_planted_codes
@@ -15,19 +14,19 @@ from survlstm.explanation.sanity_checks import check_randomization
 from survlstm.explanation.text import headline, summary_lines, warnings
 from survlstm.report.figures.canvas import house_style
 from survlstm.report.figures.explanation import CodeStrip, draw_subject
+from tests.browser import DESKTOP, NEEDS_CHROMIUM, PHONE, WORDS, assert_words_are_whole_and_legible
 from tests.explanation.rows import case
 from tests.learning import prepared_on
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DESKTOP, PHONE = 1280, 390
 REPORT = (
     "<p>before</p><!--explanation-link--><!--/explanation-link--><!--explanation-->old<!--/explanation--><p>behind</p>"
 )
 LONG = "MEASUREMENT OF WWWWWWWWWW & <b>ANTIBODIES</b> IN SERUM OR PLASMA BY IMMUNOASSAY, WITH CONFIRMATION OF THEM"
 
 
-def findings_of(clock, *, planted=(), described=None):
-    """Explain all test subjects under an untrained model."""
+@functools.cache
+def findings_of(clock, *, planted=(), text=None):
+    """Explain all test subjects under an untrained model; ``text`` describes one code, not many with long texts."""
     model, batches = case(clock)
     entries = prepared_on(clock).vocabulary.entries
     effects = compute_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
@@ -39,9 +38,9 @@ def findings_of(clock, *, planted=(), described=None):
         rankings=rankings,
         sanity=check_randomization(model, batches, effects, integration_steps=4, shuffles=2, seed=0),
         names=tuple(entries[code] for code in effects.code),
-        described={name: f"{LONG} {name}" for name in entries[2::2]} if described is None else described,
-        planted_codes=tuple(planted),
-        planted=evaluate_planted_codes(tuple(planted), entries, effects, rankings),
+        described={"X/3": text} if text else {name: f"{LONG} {name}" for name in entries[2::2]},
+        planted_codes=planted,
+        planted=evaluate_planted_codes(planted, entries, effects, rankings),
         over_time=explain_risk_over_time(model, batches, longest, integration_steps=4),
         subject_id=f"{batches.tensors.subject_id[longest]}",
         notes=(),
@@ -52,54 +51,25 @@ def findings_of(clock, *, planted=(), described=None):
 def pages(tmp_path_factory):
     """The pages of both clocks, one with planted codes; tests only read them."""
     found = {}
-    for clock, planted in (("visit", ["X/3", "X/11"]), ("landmark", [])):
+    for clock, planted in (("visit", ("X/3", "X/11")), ("landmark", ())):
         folder = tmp_path_factory.mktemp(clock)
         write_pages(folder, *findings_of(clock, planted=planted), report=None, why="as asked for")
         found[clock] = folder / "explanation.html"
     return found
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """One browser for the module, without a sandbox, which Chromium refuses to root in a container."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium here; scripts/bootstrap dev installs it on Debian, as root, with a network")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
+@NEEDS_CHROMIUM
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("clock", ["visit", "landmark"])
-def test_nothing_overflows_and_no_word_of_a_figure_is_cut_or_too_small(browser, pages, *, clock, width, scheme):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(pages[clock].as_uri(), wait_until="load")
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [pages[clock].as_uri()]
+def test_nothing_overflows_and_no_word_of_a_figure_is_cut_or_too_small(opened, pages, *, clock, width, scheme):
+    page = opened(clock, width, scheme)
+    assert page.said == []
+    assert [url for url in page.asked if not url.startswith("data:")] == [pages[clock].as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("figure svg").count() == 2
-    words = page.evaluate(
-        """() => [...document.querySelectorAll("figure svg")].flatMap(svg => {
-            const outer = svg.getBoundingClientRect();
-            return [...svg.querySelectorAll("text")].map(text => {
-                const box = text.getBoundingClientRect();
-                const scale = outer.width / svg.viewBox.baseVal.width;
-                const out = Math.max(outer.left - box.left, box.right - outer.right,
-                                     outer.top - box.top, box.bottom - outer.bottom);
-                return [text.textContent, out, parseFloat(getComputedStyle(text).fontSize) * scale];
-            });
-        })"""
-    )
-    assert any(text.endswith("…") for text, _, _ in words)
-    assert [text for text, out, _ in words if out > 1] == []
-    assert [text for text, _, size in words if size < 7.9] == []
-    context.close()
+    assert any(text.endswith("…") for text, _, _ in page.evaluate(WORDS))
+    assert_words_are_whole_and_legible(page)
 
 
 def test_what_comes_from_the_export_is_escaped(pages):
@@ -109,7 +79,7 @@ def test_what_comes_from_the_export_is_escaped(pages):
 
 
 def test_the_section_of_a_report_is_replaced_on_every_run(tmp_path):
-    found, entries = findings_of("visit", described={"X/3": "<!--/explanation-->"})
+    found, entries = findings_of("visit", text="<!--/explanation-->")
     report = tmp_path / "report.html"
     report.write_text(REPORT)
     texts = []
@@ -152,7 +122,7 @@ def test_many_visits_are_drawn_in_groups_of_neighbours():
 
 
 def test_headline_and_summary():
-    found, _ = findings_of("visit", planted=["X/3", "X/11", "Y/none"], described={"X/3": "three"})
+    found, _ = findings_of("visit", planted=("X/3", "X/11", "Y/none"), text="three")
     assert headline(found).endswith(
         "of the 2 planted codes are among the 2 most important by integrated gradients, "
         + (f"{found.planted.by_importance['occlusion'].in_front} by occlusion.")

@@ -33,16 +33,16 @@ def pages(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", VERDICTS)
-def test_the_browser_complains_of_nothing_and_fetches_the_file_alone(opened, pages, name):
-    page = opened(name)
+def test_the_browser_complains_of_nothing_and_fetches_the_file_alone(viewed, pages, name):
+    page = viewed(name)
     assert page.said == []
     assert [url for url in page.asked if not url.startswith("data:")] == [pages[name].as_uri()]
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", VERDICTS)
-def test_nothing_overflows_and_every_figure_is_seen(opened, name, width):
-    page = opened(name, width)
+def test_nothing_overflows_and_every_figure_is_seen(viewed, name, width):
+    page = viewed(name, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     boxes = [figure.bounding_box() for figure in page.locator("figure svg").all()]
     assert len(boxes) == {"visit": 19, "landmark": 9, "bare": 1}[name]
@@ -54,22 +54,22 @@ def test_nothing_overflows_and_every_figure_is_seen(opened, name, width):
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", VERDICTS)
-def test_no_word_of_a_figure_is_cut_or_too_small(opened, name, width):
-    assert_words_are_whole_and_legible(opened(name, width))
+def test_no_word_of_a_figure_is_cut_or_too_small(viewed, name, width):
+    assert_words_are_whole_and_legible(viewed(name, width))
 
 
-def test_only_their_own_boxes_scroll_wide_tables_on_a_phone(opened):
-    assert_only_boxes_scroll(opened("visit", PHONE))
+def test_only_their_own_boxes_scroll_wide_tables_on_a_phone(viewed):
+    assert_only_boxes_scroll(viewed("visit", PHONE))
 
 
-def test_both_colour_schemes_are_legible_and_differ(opened):
+def test_both_colour_schemes_are_legible_and_differ(viewed):
     names = ["--ink", "--muted", "--blue", "--orange", "--green", "--purple", "--red"]
-    assert_both_schemes_are_legible(lambda scheme: opened("visit", scheme=scheme), names)
+    assert_both_schemes_are_legible(lambda scheme: viewed("visit", scheme=scheme), names)
 
 
-def test_figures_take_the_colours_of_the_scheme(opened):
+def test_figures_take_the_colours_of_the_scheme(viewed):
     paint = "getComputedStyle(document.querySelector('figure svg text')).fill"
-    light, dark = (opened("visit", scheme=scheme).evaluate(paint) for scheme in ("light", "dark"))
+    light, dark = (viewed("visit", scheme=scheme).evaluate(paint) for scheme in ("light", "dark"))
     assert light == "rgb(27, 33, 38)"
     assert dark == "rgb(231, 235, 238)"
 

@@ -81,27 +81,27 @@ def test_nothing_overflows_complains_or_is_fetched_and_every_figure_is_seen(open
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", [name for name, (_, figures) in SWEEPS.items() if figures])
-def test_no_word_of_a_figure_is_cut_or_too_small(opened, name, width):
-    assert_words_are_whole_and_legible(opened(name, width))
+def test_no_word_of_a_figure_is_cut_or_too_small(viewed, name, width):
+    assert_words_are_whole_and_legible(viewed(name, width))
 
 
 @pytest.mark.parametrize("name", ["grid", "crowded"])
-def test_only_their_own_boxes_scroll_wide_tables_on_a_phone(opened, name):
-    assert_only_boxes_scroll(opened(name, PHONE))
+def test_only_their_own_boxes_scroll_wide_tables_on_a_phone(viewed, name):
+    assert_only_boxes_scroll(viewed(name, PHONE))
 
 
-def test_what_matters_stands_in_the_first_columns_of_a_phone(opened):
+def test_what_matters_stands_in_the_first_columns_of_a_phone(viewed):
     right = (
-        opened("grid", PHONE)
+        viewed("grid", PHONE)
         .locator("th:has-text('val nll')")
         .first.evaluate("node => node.getBoundingClientRect().right")
     )
     assert right <= PHONE
 
 
-def test_both_colour_schemes_are_legible_and_differ(opened):
+def test_both_colour_schemes_are_legible_and_differ(viewed):
     names = ["--ink", "--muted", "--blue", "--orange", "--green", "--red"]
-    assert_both_schemes_are_legible(lambda scheme: opened("grid", scheme=scheme), names)
+    assert_both_schemes_are_legible(lambda scheme: viewed("grid", scheme=scheme), names)
 
 
 def test_words_on_the_deepest_cell_are_legible_in_both_schemes(opened):
