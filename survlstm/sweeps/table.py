@@ -80,14 +80,7 @@ class Metric(NamedTuple):
         return estimate.value if estimate else None
 
     def order(self, value: float) -> float:
-        """Return a sort key by which the best value comes first.
-
-        Args:
-            value: A value of the metric.
-
-        Returns:
-            The key; smaller is better.
-        """
+        """Return a sort key for a value of the metric; smaller is better."""
         return -value if self.higher else value
 
 
