@@ -66,6 +66,9 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
 
     Returns:
         The summary of the evaluation.
+
+    Raises:
+        CheckpointError: If a file can't be written.
     """
     config, prepared = assessment.config, assessment.prepared
     tensors, settings = prepared.tensors, evaluation_settings(config.evaluation, seed=config.seed)

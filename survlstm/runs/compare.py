@@ -33,7 +33,11 @@ def compare_runs(folders: list[Path], config: CompareConfig) -> Comparison:
         The comparison: every run's metrics and the paired differences to the best run.
 
     Raises:
-        ConfigError: If a folder is missing or named twice, or the output can't be written.
+        ConfigError: If fewer than two folders are named, a folder is missing or named twice, or the output can't be
+            written.
+        CheckpointError: If a folder has no predictions that can be read.
+        OutcomeError: If the runs differ in clock, split or labels.
+        CohortError: If the runs share no subject.
     """
     if len(folders) < 2:
         raise ConfigError(f"a comparison needs at least two runs; found {len(folders)}. Name their folders")

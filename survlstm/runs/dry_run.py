@@ -39,9 +39,10 @@ class EpochEstimate:
     """Estimates for one epoch.
 
     Attributes:
-        seconds: Training time of an epoch.
-        state_bytes: Bytes of weights, gradients and optimizer.
-        batch_bytes: Bytes that the largest batch needs.
+        seconds_per_epoch: Training time of an epoch, in seconds.
+        model_bytes: Bytes of weights, gradients and optimizer state.
+        batch_bytes: Bytes that the forward pass of the largest batch keeps for its backward pass.
+        largest: Subjects and visits of that batch, as text.
     """
 
     seconds_per_epoch: float
@@ -51,7 +52,17 @@ class EpochEstimate:
 
 
 def dry_run(config: RunConfig) -> EpochEstimate:
-    """Prepare the data, make a few steps with a model that is discarded, and log what a run would take."""
+    """Prepare the data, make a few steps with a model that is discarded, and log what a run would take.
+
+    Args:
+        config: The validated config of ``survlstm train``.
+
+    Returns:
+        The estimates for one epoch.
+
+    Raises:
+        SurvlstmError: If the device does not exist, the data can't be prepared, or memory runs out.
+    """
     budget = BudgetMeter(config.trainer.cost_per_hour)
     device, taken = choose_device(config.trainer.device)
     log_task(describe_task(config))
@@ -72,7 +83,19 @@ def dry_run(config: RunConfig) -> EpochEstimate:
 
 
 def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
-    """Estimate an epoch from a few of its steps, evenly spread from the shortest to the longest records."""
+    """Estimate an epoch from a few of its steps, evenly spread from the shortest to the longest records.
+
+    Args:
+        train_step: The training step; the steps change the weights of its model.
+        train: Batches of the training subjects.
+
+    Returns:
+        The estimates. The time is that of the measured steps, scaled by the slots that their batches have and the
+        batches of a whole epoch have.
+
+    Raises:
+        OutOfMemoryError: If memory runs out in a step, and ``on_oom`` is ``stop`` or a single subject is too large.
+    """
     chosen = train.in_order()
     slots = np.array([train.collate(subjects).slots for subjects in chosen])
     places = np.unique(np.linspace(0, len(chosen) - 1, TIMED).astype(np.int64))
@@ -101,6 +124,13 @@ def saved_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
     """Return the bytes that a forward pass keeps for its backward pass.
 
     Each storage counts once; parameters are left out.
+
+    Args:
+        model: The model whose parameters are left out.
+        forward: Runs the forward pass and returns its result.
+
+    Returns:
+        The number of bytes.
     """
     held: dict[int, int] = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}

@@ -29,10 +29,13 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
 
     Args:
         config: The config of ``survlstm evaluate``. If it names data, the whole cohort there is the test split.
-        folder: The folder for the results.
+        folder: The folder for the results; it must exist.
+
+    Returns:
+        The summary of the evaluation.
 
     Raises:
-        CohortError: If the split has no subject.
+        CohortError: If the split has no subject, or the run's own data can't be restored.
         ConfigError, CheckpointError: If the run can't be read.
     """
     started = datetime.datetime.now(datetime.UTC)

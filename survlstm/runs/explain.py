@@ -41,10 +41,14 @@ def explain(config: ExplainConfig) -> ExplanationResults:
     Args:
         config: The config of ``survlstm explain``.
 
+    Returns:
+        What was written: the effects, the rankings of the codes, the sanity checks and the settings.
+
     Raises:
-        ConfigError: If the extra ``explain`` is missing, the output can't be written, or the subject is not in the
-            split.
-        CohortError: If the split has no subject.
+        ConfigError: If the folder is not that of a run, the extra ``explain`` is missing, the output can't be written,
+            or the subject is not in the split.
+        CheckpointError: If the run's best checkpoint is missing or damaged.
+        CohortError: If the split has no subject, or the run's own data can't be restored.
     """
     refuse_missing_captum()
     run = open_run(Path(config.run).expanduser().resolve())

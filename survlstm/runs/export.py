@@ -35,8 +35,12 @@ FIGURES = ("groups_*.png", "calibration_*.png", "c_td.png", "loss.png")
 def export(config: ExportConfig) -> None:
     """Write the bundle of ``config.run`` to ``config.output``; it holds no record, id or prediction of a subject.
 
+    Args:
+        config: The config of ``survlstm export``.
+
     Raises:
         BundleError: If the output exists or can't be written, or the run has no evaluation.
+        CohortError: If the run's own data can't be restored.
         ConfigError, CheckpointError: If the run can't be read.
     """
     run = open_run(Path(config.run).expanduser().resolve())

@@ -47,7 +47,14 @@ class FinishedRun:
         return PreprocessingState.from_plain(self.best["about"]["fitted"])
 
     def model(self) -> DiscreteTimeSurvivalLSTM:
-        """Return the best model, on the CPU and in evaluation mode."""
+        """Build the best model, on the CPU and in evaluation mode.
+
+        Returns:
+            The model with the weights of the best epoch.
+
+        Raises:
+            CheckpointError: If the weights do not fit the model of the config, or are not finite.
+        """
         try:
             return build_model_with_weights(
                 self.config.model,
@@ -61,8 +68,16 @@ class FinishedRun:
     def own_data(self, cache_dir: str) -> PreparedData:
         """Return the data that the run was trained on, from the cache or prepared again from its source.
 
+        Args:
+            cache_dir: The cache folder, as in a config; ``~`` stands for the home folder. It is created if it is
+                missing.
+
+        Returns:
+            The prepared data of all splits.
+
         Raises:
             CohortError: If the source is gone, or now gives other data than the model was trained on.
+            ConfigError: If the cache folder can't be created or written.
         """
         fingerprint = self.best["about"]["data_fingerprint"]
         kept = load_prepared(cache_folder(cache_dir), fingerprint)
@@ -89,7 +104,15 @@ class FinishedRun:
         return prepared
 
     def descriptions(self, cache_dir: str) -> CodeDescriptions:
-        """Return the descriptions of the codes in the run's export; a warning names tables that could not be read."""
+        """Read the descriptions of the codes in the run's export.
+
+        Args:
+            cache_dir: The cache folder, as in a config; a simulated cohort is read from there, and made again if it is
+                missing.
+
+        Returns:
+            The descriptions; ``missing`` names the tables that could not be read, which is logged as a warning.
+        """
         data = self.config.data
         if data.path is not None:
             path = Path(data.path).expanduser()
@@ -138,6 +161,12 @@ def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
 
 def open_run(folder: Path) -> FinishedRun:
     """Read a run's folder.
+
+    Args:
+        folder: The folder that ``survlstm train`` made.
+
+    Returns:
+        The run, with the config that its checkpoint holds, because ``config.yaml`` may have been edited since.
 
     Raises:
         ConfigError: If the folder is not that of a run.

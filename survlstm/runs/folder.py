@@ -15,12 +15,26 @@ LOCK = ".lock"
 
 
 def holds_a_run(folder: Path) -> bool:
-    """Return whether a folder is a run folder, finished or not."""
+    """Return whether a folder is a run folder, finished or not.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        True if the folder has a log, a history, checkpoints or metrics of a run.
+    """
     return any((folder / name).exists() for name in ("training.log", "history.json", "checkpoints", "metrics.json"))
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether a run has been evaluated; the report is the last file that a run writes."""
+    """Return whether a run has been evaluated.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        True if the folder has a report, the last file that a run writes.
+    """
     return (folder / "report.html").is_file()
 
 
@@ -67,7 +81,15 @@ class RunRecord(NamedTuple):
 
 
 def read_run_record(folder: Path) -> RunRecord:
-    """Read the state of a run; without a readable manifest the state is "unknown" and the sentence says why."""
+    """Read the state of a run from its ``manifest.json``.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The record, with the values as the file has them. Without a readable manifest the state is "unknown" and the
+        sentence says why; no error is raised.
+    """
     try:
         manifest = read_json(folder / "manifest.json")
         record = RunRecord(
@@ -87,7 +109,11 @@ def read_run_record(folder: Path) -> RunRecord:
 def is_being_trained(folder: Path) -> bool:
     """Return whether a process trains in ``folder`` now, here or, if the file system supports it, elsewhere.
 
-    Returns False if there is no lock file or the file system has no locks.
+    Args:
+        folder: The run folder.
+
+    Returns:
+        True if a process holds the folder's lock; False if there is no lock file or the file system has no locks.
     """
     try:
         return is_locked(folder / LOCK)

@@ -47,6 +47,9 @@ def start(
         folder: The run folder.
         overrides: The overrides to record in the manifest.
         resumed: Whether resuming was requested; only then may a finished run be continued.
+        process_group: The processes that train the model together; all of them call this function. Only the main one
+            locks the folder, logs and writes.
+        callbacks: Objects that the main process calls after every epoch, before the run's logger.
         judged: Whether the run is evaluated on its test subjects, as for ``survlstm.runs.train.train``.
 
     Raises:
@@ -87,7 +90,15 @@ def start(
 
 
 def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
-    """Return the config with absolute paths, so that the run can be used from another working folder."""
+    """Return the config with absolute paths, so that the run can be used from another working folder.
+
+    Args:
+        config: The config of a run.
+        folder: The run folder; it becomes ``output_dir``.
+
+    Returns:
+        The same config, with absolute paths of the export and of MLflow's folder, and without ``resume``.
+    """
     data, logger = config.data, config.logger
     if data.path is not None:
         data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
@@ -97,7 +108,17 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def resume(words: list[str]) -> None:
-    """Resume the run that ``resume=RUN`` names; the other words are overrides of its config."""
+    """Resume the run that ``resume=RUN`` names.
+
+    Args:
+        words: The arguments of ``survlstm train``; exactly one of them is ``resume=RUN``. The others are overrides of
+            the run's config.
+
+    Raises:
+        ConfigError: If several runs are named, an option of a sweep is given, or the folder or the overrides can't be
+            used.
+        SurvlstmError: If training or evaluation fails, as for ``start``.
+    """
     refuse_sweep_options(words, "resume")
     named = [word for word in words if word.startswith(RESUME)]
     if len(named) > 1:
@@ -108,7 +129,17 @@ def resume(words: list[str]) -> None:
 
 
 def start_without_hydra(config: RunConfig, words: list[str]) -> None:
-    """Start a dry run or several processes, for which Hydra would create a folder named after the time."""
+    """Start a dry run or several processes, for which Hydra would create a folder named after the time.
+
+    Args:
+        config: The validated config; with ``trainer.dry_run`` nothing is trained.
+        words: The arguments of ``survlstm train`` that the config was composed from; the overrides among them are
+            recorded.
+
+    Raises:
+        ConfigError: If an option of a sweep is given, or the device names one GPU for several processes.
+        SurvlstmError: If training or evaluation fails, as for ``start``.
+    """
     refuse_sweep_options(words, "trainer.dry_run" if config.trainer.dry_run else "trainer.distributed")
     folder = Path(config.output_dir).expanduser().absolute()
     _start_or_rehearse(config, folder, overrides=_of_the_run(compose_overrides(words)), resumed=False)

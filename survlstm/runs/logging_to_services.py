@@ -14,7 +14,14 @@ from survlstm.utils.errors import Interrupted
 
 @contextmanager
 def logged(logger: Logger, config: RunConfig, folder: Path) -> Iterator[None]:
-    """Report the start before the block and the end after it; the trainer reports the epochs."""
+    """Report the start before the block and the end after it; the trainer reports the epochs.
+
+    Args:
+        logger: The logger; it is closed when the block ends, however it ends.
+        config: The config of the run, which the logger receives.
+        folder: The run folder. Its name, with that of the folder above, names the run; after a finished run its metrics
+            are reported too.
+    """
     logger.begin(config.model_dump(by_alias=True), name=f"{folder.parent.name}/{folder.name}", folder=folder)
     state: State = "failed"
     try:

@@ -33,7 +33,15 @@ LATEST = ("device", "data fingerprint", TIMED)
 
 
 def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, Any], resumed: bool) -> None:
-    """Write the manifest at the start of a run, or when it is resumed."""
+    """Write the manifest at the start of a run, or when it is resumed.
+
+    Args:
+        folder: The run folder; it must exist.
+        overrides: The overrides of the present command.
+        config: The values of the config, with ``_target_`` for classes.
+        resumed: Whether the run goes on. The start time and the command of its first start are then kept, and the
+            overrides are merged: for a key in both, the present one counts.
+    """
     before = read_manifest(folder) if resumed else {}
     life = {"started": _now(), "command": this_command(), "overrides": list(overrides)}
     facts = {
@@ -58,7 +66,16 @@ def write_manifest(folder: Path, *, overrides: Sequence[str], config: dict[str, 
 
 
 def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exit_code: int) -> None:
-    """Write the manifest of a job that failed before its run could; not if another process holds the run."""
+    """Write the manifest of a job that failed before its run could.
+
+    Nothing is written if another process holds the run, or if the manifest records an ending already.
+
+    Args:
+        folder: The run folder; it is created if it is missing.
+        overrides: The overrides of the job.
+        sentence: Why the job failed; it must quote no data.
+        exit_code: The exit code that a command with this error has.
+    """
     if is_being_trained(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,13 +87,26 @@ def record_failure(folder: Path, *, overrides: Sequence[str], sentence: str, exi
 
 
 def complete_manifest(folder: Path, facts: dict[str, str]) -> None:
-    """Add missing facts and replace those of an earlier evaluation; create the manifest if it is missing."""
+    """Add missing facts and replace those of an earlier evaluation; create the manifest if it is missing.
+
+    Args:
+        folder: The folder of a run or of an evaluation; it must exist.
+        facts: Entries by name. Those in ``LATEST`` replace what the manifest has; of the others the manifest's own are
+            kept.
+    """
     latest = {name: facts[name] for name in LATEST if name in facts}
     write_json(folder / NAME, facts | read_manifest(folder) | latest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder; empty if it can't be read. Its values may have any type."""
+    """Read the manifest of a folder.
+
+    Args:
+        folder: The folder of a run or of an evaluation.
+
+    Returns:
+        The entries; empty if the file is missing or can't be read. Its values may have any type.
+    """
     try:
         found = read_json(folder / NAME)
     except (OSError, ValueError):
@@ -85,13 +115,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def texts_in(value: Any) -> list[str]:
-    """Return the texts of a list read from a manifest; empty if the value is something else."""
+    """Return the texts of a list read from a manifest.
+
+    Args:
+        value: The value, of any type.
+
+    Returns:
+        The items that are texts; empty if the value is no list.
+    """
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 @contextmanager
 def record_ending(folder: Path) -> Iterator[None]:
-    """Record in the manifest how the block ends, unless the process is killed."""
+    """Record in the manifest how the block ends, unless the process is killed.
+
+    Args:
+        folder: The run folder. An error of the block is recorded and passed on.
+    """
     try:
         yield
     except SurvlstmError as error:
@@ -108,7 +149,17 @@ def record_ending(folder: Path) -> Iterator[None]:
 
 
 def facts_for_page(*, device: str, seed: int, fingerprint: str, started: datetime.datetime) -> dict[str, str]:
-    """Return the facts shown in the report: versions, machine, seed, data and times."""
+    """Return the facts shown in the report: versions, machine, seed, data and times.
+
+    Args:
+        device: Device of the predictions.
+        seed: Seed of the run.
+        fingerprint: Fingerprint of the prepared data.
+        started: Start of the command; the end is the present time.
+
+    Returns:
+        The facts as texts, by the name that the page shows, in the order of the page.
+    """
     git, installed = _git(), _packages()
     return {
         "survlstm": __version__

@@ -30,6 +30,13 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
     Columns are described in docs/running.md. ``step`` counts as in docs/conventions.md; ``last_step`` and ``event`` are
     the label. On the visit clock a subject has rows up to its last step at risk, on the landmark clock one per
     interval.
+
+    Args:
+        path: The file to write, which replaces one that is there.
+        predictions: Labels and predictions of the subjects of a split; a step without a hazard has no row.
+        subject_id: Ids of the subjects of all splits, by their row in the tensors; shape (subject,).
+        split: Name of the split, for its column.
+        clock: ``visit`` or ``landmark``, kept in the metadata of the file.
     """
     row, step = np.nonzero(~np.isnan(predictions.hazard))
     columns = {
@@ -49,6 +56,13 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """Read predictions.parquet, with its clock in ``attrs``.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A table with ``COLUMNS``, one row per subject and step, in the order of the file. ``attrs["clock"]`` is
+        ``visit`` or ``landmark``.
 
     Raises:
         CheckpointError: If the file is missing, damaged, or holds something else.

@@ -25,10 +25,19 @@ FIGURES = tuple(field.name for field in dataclasses.fields(Epoch) if field.name 
 
 
 def rerun(run: Path, config: RerunConfig) -> bool:
-    """Train again with the config of ``run``; return whether all values of all epochs are identical to the last bit.
+    """Train a run again with its own config and compare the two histories.
+
+    Args:
+        run: The folder of the run.
+        config: The config of ``survlstm rerun``; its ``output_dir`` is the folder of the new run.
+
+    Returns:
+        True if all values of all epochs are identical to the last bit; measured times are not compared.
 
     Raises:
-        ConfigError: If the folder is not that of a run.
+        ConfigError: If the folder is not that of a run, or the new one can't be used.
+        CheckpointError: If the history or the config of the run can't be read.
+        SurvlstmError: If training or evaluation fails, as for ``survlstm.runs.launch.start``.
     """
     if not holds_a_run(run):
         raise ConfigError(f"a run must be the folder that survlstm train made; {run} is not one")
@@ -41,7 +50,16 @@ def rerun(run: Path, config: RerunConfig) -> bool:
 
 
 def first_difference(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
-    """Return the first difference between two histories as text; empty if they are identical."""
+    """Describe the first difference between two histories.
+
+    Args:
+        before: Epochs of the first run, as ``history.json`` has them.
+        now: Epochs of the second run.
+
+    Returns:
+        The first of ``FIGURES`` that differs, with its epoch and both values, or else the numbers of epochs; empty if
+        the histories are identical.
+    """
     for old, new in zip(before, now, strict=False):
         for name in FIGURES:
             if old[name] != new[name]:

@@ -67,8 +67,17 @@ class ConfigDifference(NamedTuple):
 def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     """Return the config of the run in ``folder`` with the given overrides applied.
 
+    Args:
+        folder: The folder of the run to resume.
+        overrides: Overrides as ``survlstm.config.overrides.compose_overrides`` returns them.
+
+    Returns:
+        The config that the run was started with, and the values that the overrides change.
+
     Raises:
-        ConfigError: If the folder is not that of a run, or the result is invalid.
+        ConfigError: If the folder is not that of a run, the result is invalid, or the user's MLflow credentials would
+            go to a server that only the run's config names.
+        CheckpointError: If the checkpoints are damaged, or there are none and ``config.yaml`` can't be used.
     """
     if not holds_a_run(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
@@ -92,7 +101,19 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
 
 
 def recorded_config(folder: Path) -> RunConfig:
-    """Return the config that the run in ``folder`` was started with."""
+    """Return the config that the run in ``folder`` was started with.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The config of the last checkpoint; that of ``config.yaml`` if the run has no checkpoint.
+
+    Raises:
+        ConfigError: If the config is not valid any more, or the user's MLflow credentials would go to a server that
+            only the run's config names.
+        CheckpointError: If the checkpoints are damaged, or there are none and ``config.yaml`` can't be used.
+    """
     config = validate_stored(_recorded(folder, _latest(folder)), RunConfig)
     _refuse_unnamed_server(config, folder, "Set MLFLOW_TRACKING_URI to that address if it is yours")
     return config
@@ -104,9 +125,17 @@ def _refuse_unnamed_server(config: RunConfig, folder: Path, advice: str) -> None
 
 
 def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Return the last complete state of the run in ``folder``; None if it stopped before its first checkpoint.
+    """Return the last complete state of the run in ``folder``.
 
-    Differences to the config that the run was started with are logged.
+    Differences to the config that the run was started with are logged. Temporary files of a killed process are removed,
+    and damaged checkpoints are renamed.
+
+    Args:
+        folder: The run folder, locked by this process.
+        config: The config to go on with.
+
+    Returns:
+        The content of the checkpoint; None if the run stopped before its first checkpoint.
 
     Raises:
         ConfigError: If a difference would have changed the results so far, or if nothing is left to train.
@@ -133,7 +162,16 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
 
 
 def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigDifference]:
-    """Return every key whose value differs, in the order of the config."""
+    """Compare the values of two configs; ``output_dir`` and ``resume`` are left out.
+
+    Args:
+        before: The nested values of the config that the run was started with.
+        now: The nested values of the present config.
+
+    Returns:
+        Every key whose value differs, in the order of the present config; a value that one of the two lacks is
+        ``NOT_THERE``.
+    """
     old, new = flatten(before), flatten(now)
     keys = [*new, *(key for key in old if key not in new)]
     found = [ConfigDifference(key, old.get(key, NOT_THERE), new.get(key, NOT_THERE)) for key in keys]
@@ -143,6 +181,9 @@ def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigD
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Create a run's folder if it is missing, and lock it for this process until the block ends.
+
+    Args:
+        folder: The run folder. If its file system has no locks, a warning is logged and the block runs without one.
 
     Raises:
         ConfigError: If the folder can't be written, or another process holds it.

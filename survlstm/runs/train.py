@@ -49,10 +49,16 @@ def train(
         config: The validated config.
         folder: The run folder.
         state: The checkpoint to resume from; None for a new run.
+        process_group: The processes that train the model together; all of them call this function.
+        callbacks: Objects that are called after every epoch.
         judged: Whether to evaluate on the test subjects. If not, the test subjects are never used.
 
     Returns:
         The evaluation summary; None in processes other than the main one, and if nothing is evaluated.
+
+    Raises:
+        ConfigError: If the data are not those that the run was started with, or not the same in all processes.
+        SurvlstmError: If the data can't be prepared, or training or evaluation fails.
     """
     started = datetime.datetime.now(datetime.UTC)
     budget = BudgetMeter(config.trainer.cost_per_hour, config.trainer.budget.hours, config.trainer.budget.dollars)

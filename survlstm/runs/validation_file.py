@@ -37,7 +37,15 @@ class ValidationPredictions(NamedTuple):
 
 
 def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndarray, *, clock: str) -> None:
-    """Write the predictions at the best epoch; only their owner can read the file."""
+    """Write the predictions at the best epoch; only their owner can read the file.
+
+    Args:
+        folder: The run folder; it must exist.
+        predictions: Labels and predictions of the validation subjects, in the order of their split.
+        subject_id: Ids of the subjects of all splits, by their row in the tensors, shape (subject,); only their digest
+            is written.
+        clock: ``visit`` or ``landmark``, a part of the digest.
+    """
     steps = (~np.isnan(predictions.hazard)).sum(axis=1)
     with atomic_file(folder / NAME, private=True) as temporary, temporary.open("wb") as stream:
         np.savez(
@@ -51,7 +59,14 @@ def write_validation(folder: Path, predictions: Predictions, subject_id: np.ndar
 
 
 def read_validation(folder: Path) -> ValidationPredictions | None:
-    """Return the content of a run's file; None if it is missing or damaged."""
+    """Read the labels and hazards of a run's validation subjects.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The content, in the order in which it was written; None if the file is missing or damaged.
+    """
     try:
         with (folder / NAME).open("rb") as stream, np.load(stream) as arrays:
             steps, hazards = arrays["steps"], arrays["hazard"]

@@ -11,8 +11,13 @@ __all__ = ["serve"]
 def serve(config: ServeConfig) -> None:
     """Serve a bundle until SIGTERM or SIGINT; see ``survlstm.serving.server.run_server``.
 
+    Args:
+        config: The config of ``survlstm serve``: bundle, address and limits.
+
     Raises:
         ConfigError: fastapi or uvicorn is not installed.
+        ServingError: The server can't listen at the address.
+        BundleError: The bundle can't be used.
     """
     try:
         import fastapi  # noqa: F401

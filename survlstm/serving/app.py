@@ -109,6 +109,9 @@ def create_app(
         limits: Limits on the requests.
         host: The address at which the server listens; one of the accepted values of the header Host.
         names: Further accepted values, such as the name that a proxy uses.
+
+    Returns:
+        The ASGI application, with its middleware.
     """
     name = predictor.bundle.about.name
     app = Application(

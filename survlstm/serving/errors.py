@@ -55,12 +55,28 @@ class ErrorResponse(BaseModel):
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Build an error response."""
+    """Build an error response, with the body ``{"error": message}``.
+
+    Args:
+        status: The HTTP status.
+        message: The sentence for the client; it must quote nothing of the request.
+        headers: Further headers; None for none.
+
+    Returns:
+        The response.
+    """
     return Response(ErrorResponse(error=message).model_dump_json(), status, headers, media_type="application/json")
 
 
 def message_for_status(status: int) -> str:
-    """Return the message for a request that the framework itself refuses."""
+    """Return the message for a request that the framework itself refuses.
+
+    Args:
+        status: The HTTP status that the framework chose, such as 404 or 405.
+
+    Returns:
+        The sentence for the client; the standard phrase of the status where survlstm has no sentence for it.
+    """
     messages = {
         404: "the path must be one of /, /predict, /explain, /example, /model, /health, /docs and /openapi.json; found "
         "another path",
@@ -81,6 +97,9 @@ def message_for_errors(
         errors: The errors, as ``ValidationError.errors()`` returns them.
         format_location: Formats the location of an error, such as ``events[3].time``.
         known_fields: Returns the names of the known fields at the location of an unknown one.
+
+    Returns:
+        The messages of the first ``MOST_REPORTED`` errors, separated by semicolons, and the number of the others.
     """
     messages = [_message(error, format_location, known_fields) for error in errors[:MOST_REPORTED]]
     more = len(errors) - len(messages)
@@ -88,7 +107,14 @@ def message_for_errors(
 
 
 def kind_of_value(value: object) -> str:
-    """Name the type of a value without quoting it."""
+    """Name the type of a value without quoting it.
+
+    Args:
+        value: A value of a request, as JSON has it.
+
+    Returns:
+        The name, as in "text", "a number" or "null"; "something else" for a type that JSON does not have.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN or an infinity"
     return next((name for kind, name in KINDS if isinstance(value, kind)), "something else")

@@ -31,8 +31,12 @@ def example_csv(predictor: Predictor) -> str:
     All codes are in the model's vocabulary, and have a description where the bundle has any. A record may be refused,
     for instance because one of its codes defines the outcome; other codes are then tried, up to ``ATTEMPTS`` times.
 
+    Args:
+        predictor: Gives the vocabulary and the clock, and tries the records.
+
     Returns:
-        A CSV table with the columns of MEDS.
+        A CSV table with the columns subject_id, time, code and encounter_id of MEDS. If every record was refused, the
+        last one is returned all the same.
     """
     days = _days(predictor.bundle.config)
     text = ""

@@ -50,7 +50,11 @@ class StrictProtocol(H11Protocol):
         self.conn = StrictConnection(h11.SERVER)
 
     def send_400_response(self, msg: str) -> None:
-        """Send the error response and close the connection; nothing after the refused request is read."""
+        """Send the error response and close the connection; nothing after the refused request is read.
+
+        Args:
+            msg: What h11 or uvicorn says about the request; it may quote the request and is not sent.
+        """
         # Not where a response was sent already: a body may turn out to be malformed after that.
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             body = ErrorResponse(error=MESSAGE).model_dump_json().encode()

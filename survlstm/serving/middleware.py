@@ -103,6 +103,10 @@ class BodyLimit:
 
     A body with a Content-Length is refused unread, a chunked one as soon as too much has arrived. A response that is
     sent before the whole body has arrived closes the connection.
+
+    Args:
+        app: The next application.
+        most_bytes: Largest size of a body, in bytes.
     """
 
     def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
@@ -210,6 +214,9 @@ class HeadAsGet:
     """Answer HEAD, which health checks and proxies use, with the status and headers of GET.
 
     The application handles GET only; this drops the body, and adds HEAD to the allowed methods of a 405 response.
+
+    Args:
+        app: The next application.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -29,7 +29,15 @@ class Page:
 
 
 def write_page(model: ModelResponse, *, max_body_bytes: int) -> Page:
-    """Write the page; it holds no subject's data and is the same for every request."""
+    """Write the page; it holds no subject's data and is the same for every request.
+
+    Args:
+        model: Description of the model that the page shows.
+        max_body_bytes: Largest request body, in bytes; the page refuses a larger file before it is sent.
+
+    Returns:
+        The document and the policy that allows its style and its script.
+    """
     environment = template_environment(HERE)
     style = environment.get_template("page.css").render() + (HERE / "form.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")

@@ -49,7 +49,18 @@ class RequestQueue:
             self._admitted -= 1
 
     async def run(self, job: Callable[[], Result]) -> Result:
-        """Run a job in a thread and return its result, without blocking the event loop."""
+        """Run a job in a thread and return its result, without blocking the event loop.
+
+        Args:
+            job: The function to call; an error that it raises is raised here.
+
+        Returns:
+            What ``job`` returns.
+
+        Raises:
+            RuntimeError: The queue is closed.
+            CancelledError: The queue was closed before a thread was free for the job.
+        """
         future = self._threads.submit(job)
         self._jobs.add(future)
         future.add_done_callback(self._jobs.discard)

@@ -50,6 +50,9 @@ def parse_request(body: bytes, media_type: str, query: PredictOptions, *, max_ev
         query: Options given in the query.
         max_events: Most events that the body may hold.
 
+    Returns:
+        The request in the form that the predictor takes.
+
     Raises:
         RequestError: Status 413 for too many events, 422 for an invalid body; the message quotes no value of it.
     """
@@ -211,12 +214,26 @@ def _fields(where: Location) -> tuple[str, ...]:
 
 
 def format_query_location(where: Location) -> str:
-    """Format a location in the query: ``top in the query`` for ("query", "top")."""
+    """Format the location of an error in the query.
+
+    Args:
+        where: The location as pydantic reports it, such as ("query", "top").
+
+    Returns:
+        The text, as in "top in the query"; "the query" if the location names no field.
+    """
     return f"{_format_location(where[1:])} in the query" if where[1:] else "the query"
 
 
 def parse_media_type(header: str | None) -> tuple[str, dict[str, Any]]:
-    """Return the media type of a Content-Type header and its parameters, in lower case."""
+    """Parse a Content-Type header.
+
+    Args:
+        header: The value of the header; None if the request has none.
+
+    Returns:
+        The media type and its parameters by name, all in lower case; an empty media type without a header.
+    """
     media_type, *rest = (header or "").lower().split(";")
     pairs = (part.partition("=") for part in rest)
     return media_type.strip(), {name.strip(): value.strip(' "') for name, _, value in pairs}

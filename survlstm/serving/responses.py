@@ -118,13 +118,33 @@ class HealthResponse(BaseModel):
 
 
 def model_name(predictor: Predictor) -> ModelName:
-    """Return name, versions and fingerprint of the model."""
+    """Return name, versions and fingerprint of the model.
+
+    Args:
+        predictor: The predictor, with its bundle.
+
+    Returns:
+        The part of a response that says which model answered.
+    """
     about = predictor.bundle.about
     return ModelName(name=about.name, format=FORMAT_VERSION, version=about.survlstm, fingerprint=about.fingerprint)
 
 
 def predict_response(predictor: Predictor, predictions: SubjectPredictions, parsed: ParsedRequest) -> PredictResponse:
-    """Build the response of /predict: subjects in the order of the request, identifiers as they were sent."""
+    """Build the response of /predict: subjects in the order of the request, identifiers as they were sent.
+
+    Args:
+        predictor: The predictor that made the predictions.
+        predictions: Its predictions for ``parsed.events``.
+        parsed: The request.
+
+    Returns:
+        The response. With ``per_visit`` a subject has several rows, in the order of its visits.
+
+    Raises:
+        ConfigError: A requested horizon is not above 0, lies after the end of the curves, or is not a whole number of
+            visits.
+    """
     positions = {name: position for position, name in enumerate(parsed.as_sent)}
     horizons = check_horizons_reached(predictor.bundle, parsed.options.horizons)
     rows = sorted(_rows(predictions.table), key=lambda row: positions[str(row["subject_id"])])
@@ -177,6 +197,9 @@ def explain_response(
         subject_id: The identifier as it was sent.
         top: Largest number of codes to return; None for all.
         notes: Notes for the user.
+
+    Returns:
+        The response, with the codes in the order of ``table``.
     """
     rows = list(_rows(table if top is None else table.head(top)))
     return ExplainResponse(
@@ -198,7 +221,14 @@ def explain_response(
 
 
 def model_response(predictor: Predictor) -> ModelResponse:
-    """Build the response of /model: the card, and what a client needs to interpret a prediction."""
+    """Build the response of /model: the card, and what a client needs to interpret a prediction.
+
+    Args:
+        predictor: The predictor, with its bundle.
+
+    Returns:
+        The response.
+    """
     return ModelResponse(
         model=model_name(predictor),
         unit=predictor.unit,

@@ -46,7 +46,11 @@ class IdleTimeoutProtocol(StrictProtocol):
     """HTTP that closes a connection after one to two times IDLE_SECONDS without a request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Schedule the first check for a new connection."""
+        """Schedule the first check for a new connection.
+
+        Args:
+            transport: The connection.
+        """
         super().connection_made(transport)
         self._schedule_check(idle_since=None)
 

@@ -28,6 +28,9 @@ class _Panel(NamedTuple):
 def draw_effects(sweep: Sweep) -> DrawnFigure | None:
     """Draw the mean of the metric at each value of each swept key, one panel per key.
 
+    Args:
+        sweep: The sweep; its finished runs with the metric are drawn.
+
     Returns:
         The figure; None if no key has two means.
     """
@@ -117,6 +120,9 @@ def _said(panel: _Panel) -> str:
 
 def draw_heat_map(sweep: Sweep) -> DrawnFigure | None:
     """Draw the mean of the metric for each pair of values of two swept keys.
+
+    Args:
+        sweep: The sweep; its finished runs with the metric are drawn.
 
     Returns:
         The figure; None unless exactly two keys were swept, with few enough values.
@@ -223,7 +229,15 @@ def _depth(sweep: Sweep, mean: float | None, means: list[float]) -> float:
 
 
 def shorten(words: str, length: int) -> str:
-    """Shorten a text by leaving out its middle."""
+    """Shorten a text by leaving out its middle.
+
+    Args:
+        words: The text.
+        length: Largest number of characters of the result.
+
+    Returns:
+        The text, with an ellipsis for its middle if it is longer than ``length``.
+    """
     if len(words) <= length:
         return words
     return f"{words[: length // 2]}…{words[len(words) - length + length // 2 + 1 :]}"

@@ -46,9 +46,8 @@ def list_runs(folder: Path, *, sort: str | None = None, where: tuple[str, ...] =
         sort: The column to sort by; None sorts by start time. C-index and start time sort descending, other columns
             ascending; runs without a value come last.
         where: Conditions ``key=value`` that must all hold. The key is a config key, the last parts of one, an
-            overridden
-            group, or ``state``; of a ``_target_`` a part of the class name is enough. A group whose default was used is
-            not recorded.
+            overridden group, or ``state``; of a ``_target_`` a part of the class name is enough. A group whose default
+            was used is not recorded.
 
     Returns:
         A table with ``COLUMNS`` and the bounds of the interval of the test C-index.
@@ -78,7 +77,14 @@ def list_runs(folder: Path, *, sort: str | None = None, where: tuple[str, ...] =
 
 
 def format_listing(table: pd.DataFrame) -> pd.DataFrame:
-    """Format the table for a terminal: intervals beside their estimates, dashes for missing values."""
+    """Format the table for a terminal: intervals beside their estimates, dashes for missing values.
+
+    Args:
+        table: A table of ``list_runs``.
+
+    Returns:
+        The same rows as texts, with one column for each metric, and ``time`` instead of ``seconds``.
+    """
     words = table[["run", "state", "data", "outcome", "model"]].fillna(MISSING)
     for name in ("val.nll", "val.c_td", "test.c_td", "test.nll"):
         ends = [table[end] for end in INTERVALS.get(name, ())]

@@ -96,15 +96,28 @@ class RunRow:
         return self.state == "finished"
 
     def setting(self, key: str) -> Value:
-        """Return the value of a config key or group: the override, else the config's value, else None."""
+        """Return the value of a config key or group.
+
+        Args:
+            key: A dotted config key, or a group that may have been overridden.
+
+        Returns:
+            The override, else the config's value, else None.
+        """
         overrides = self.overrides or {}
         return overrides[key] if key in overrides else self.config.get(key)
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the run folders below ``folder``, sorted with numbers by value (job 2 before job 10).
+    """List the run folders below a folder.
 
-    Folders inside a run folder are not searched.
+    Folders inside a run folder and hidden folders are not searched.
+
+    Args:
+        folder: The folder; it is not listed itself.
+
+    Returns:
+        The run folders, sorted by path with numbers by value (job 2 before job 10).
     """
     found = []
     for parent, folders, files in os.walk(folder):
@@ -174,6 +187,12 @@ def parse_override(line: str) -> tuple[str, Value]:
     """Split an override into key and value: ``model.dropout=0.1`` gives ``("model.dropout", 0.1)``.
 
     A deleted key, ``~key``, has the value "deleted".
+
+    Args:
+        line: The override, as a manifest records it; a leading ``+`` is left out of the key.
+
+    Returns:
+        The key and the value.
     """
     key, _, value = line.partition("=")
     if key.startswith("~"):
@@ -182,7 +201,15 @@ def parse_override(line: str) -> tuple[str, Value]:
 
 
 def parse_value(written: str) -> Value:
-    """Convert the text of an override to a finite number, or return it without surrounding quotes."""
+    """Convert the text of an override to a setting.
+
+    Args:
+        written: The text behind the equals sign.
+
+    Returns:
+        A finite number if the text is one; true, false and null in lower case; otherwise the text, without surrounding
+        quotes.
+    """
     written = written.strip()
     if len(written) > 1 and written[0] == written[-1] and written[0] in "'\"":
         return written[1:-1]

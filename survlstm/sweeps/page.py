@@ -36,7 +36,12 @@ class SummaryFigures:
 
 
 def write_page(folder: Path, sweep: Sweep) -> None:
-    """Write ``folder/summary.html`` and ``folder/figures/*.svg`` and ``*.png``; equal sweeps give equal bytes."""
+    """Write ``folder/summary.html`` and ``folder/figures/*.svg`` and ``*.png``; equal sweeps give equal bytes.
+
+    Args:
+        folder: The folder that receives the files; ``figures`` is created if it is missing.
+        sweep: The sweep. Links to its runs are relative to ``sweep.folder``.
+    """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     with house_style():
@@ -116,7 +121,14 @@ def _overridden(sweep: Sweep) -> tuple[str, ...]:
 
 
 def best_first(sweep: Sweep) -> list[RunRow]:
-    """Return the finished runs by the metric, then those without it, then the others by state."""
+    """Sort the runs of a sweep for a table.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The finished runs by the metric, the best first, then those without it, then the others by state.
+    """
     scores = {id(row): sweep.metric.order(score) for row, score in sweep.scored}
     return sorted(
         sweep.rows, key=lambda row: (STATES.index(row.state), id(row) not in scores, scores.get(id(row), 0.0))
@@ -124,7 +136,14 @@ def best_first(sweep: Sweep) -> list[RunRow]:
 
 
 def best_groups_first(sweep: Sweep) -> list[RepeatGroup]:
-    """Return the groups by their mean, those without a mean last."""
+    """Sort the groups of a sweep for a table.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The groups by their mean of the metric on validation, the best first; those without a mean last.
+    """
     means = {id(group): group.spread("val", sweep.metric.figure) for group in sweep.groups}
 
     def order(group: RepeatGroup) -> tuple[bool, float]:

@@ -18,6 +18,9 @@ LINE = 66
 def draw_parallel(sweep: Sweep) -> DrawnFigure | None:
     """Draw the finished runs over horizontal axes, whose names can be read on a phone.
 
+    Args:
+        sweep: The sweep; its finished runs with the metric are drawn.
+
     Returns:
         The figure; None with fewer than two finished runs or without a swept key.
     """

@@ -65,6 +65,11 @@ class SweepRecord(NamedTuple):
 def write_sweep_record(folder: Path, overrides: Sequence[str], *, config_dir: str | None) -> None:
     """Write the overrides of a sweep to ``sweep.json``.
 
+    Args:
+        folder: The sweep's folder; it is created if it is missing.
+        overrides: The overrides of the command; ``output_dir`` is left out.
+        config_dir: The folder of ``--config-dir``, recorded as an absolute path; None if the command had none.
+
     Raises:
         ConfigError: If the folder can't be written.
     """
@@ -79,6 +84,12 @@ def write_sweep_record(folder: Path, overrides: Sequence[str], *, config_dir: st
 
 def read_sweep_record(folder: Path) -> SweepRecord:
     """Read ``sweep.json`` without running any of it.
+
+    Args:
+        folder: The sweep's folder.
+
+    Returns:
+        The record. Whether its overrides may be run is decided by ``recorded_words``.
 
     Raises:
         ConfigError: If the file is missing, too large, or holds anything but overrides.
@@ -123,9 +134,13 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
         config_dir: The folder of ``--config-dir`` in the present command. Hydra runs what a config folder contains, so
             the record alone can't choose it.
 
+    Returns:
+        The overrides, in the order of the record.
+
     Raises:
-        ConfigError: If an override is not a plain one of survlstm's own keys, or if the sweep used a config folder that
-            the present command does not name.
+        ConfigError: If an override is not a plain one of survlstm's own keys, if the sweep used a config folder that
+            the present command does not name, or the command names another one, or if the user's MLflow credentials
+            would go to a server that only the record names.
     """
     for word in recorded.overrides:
         why = _why_not(word)
@@ -186,8 +201,12 @@ def _is_launcher(key: str, value: str) -> bool:
 def count_values(override: Override) -> int | None:
     """Count the values of a swept override without making them.
 
+    Args:
+        override: An override as Hydra parses it.
+
     Returns:
-        The number of values; None if only a sweeper (an interval) or the files of a group (a glob) determine it.
+        The number of values, 1 for an override that is not swept; None if only a sweeper (an interval) or the files of
+        a group (a glob) determine it.
     """
     value = override.value()
     if isinstance(value, Glob | IntervalSweep):

@@ -57,7 +57,15 @@ def spread_over_repeats(values: Sequence[float], figure: str) -> RepeatSpread | 
 
 
 def half_width(sd: float, number: int) -> float:
-    """Return t·sd/√n, half the width of the 95 % t-interval of a mean over ``number`` repeats."""
+    """Return t·sd/√n, half the width of the 95 % t-interval of a mean over ``number`` repeats.
+
+    Args:
+        sd: Standard deviation of the repeats (n - 1).
+        number: Number of repeats, n; at least two.
+
+    Returns:
+        The half width, in the unit of ``sd``.
+    """
     return float(stdtrit(number - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(number)
 
 

@@ -53,6 +53,9 @@ def summarize(folder: Path, *, metric: str = "val_nll", show: bool = True) -> Sw
         metric: The metric that chooses the winner, ``val_nll`` or ``val_c_td``.
         show: Whether to log all tables; otherwise only the first sentence.
 
+    Returns:
+        The sweep as it was read for the summary.
+
     Raises:
         ConfigError: If there is no run, the metric is unknown, or the folder can't be written.
     """
@@ -87,10 +90,17 @@ def _show(sweep: Sweep) -> None:
 
 
 def read_sweep(folder: Path, *, metric: str = "val_nll") -> Sweep:
-    """Read the runs below a folder.
+    """Read the runs below a folder and choose the winner.
+
+    Args:
+        folder: The sweep's folder.
+        metric: The metric that chooses the winner, ``val_nll`` or ``val_c_td``.
+
+    Returns:
+        The sweep. A run whose files are missing or damaged has a row with notes.
 
     Raises:
-        ConfigError: If there is none, or if the folder is itself a run folder.
+        ConfigError: If there is no run, the folder is itself a run folder, or the metric is unknown.
     """
     rows = [read_run(path, name=path.relative_to(folder).as_posix()) for path in _runs_below(folder)]
     return make_sweep(folder, rows, metric=metric, planned=_planned(folder))
@@ -113,7 +123,15 @@ def _runs_below(folder: Path) -> list[Path]:
 
 
 def runs_table(sweep: Sweep) -> pd.DataFrame:
-    """Return the rows of ``summary.csv``, one per run; ``_low`` and ``_high`` are bounds of intervals over subjects."""
+    """Return the rows of ``summary.csv``.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        One row per run, in the order of ``sweep.rows``; a missing value is None or NaN. ``_low`` and ``_high`` are
+        bounds of intervals over subjects, ``seconds`` is the training time, ``cost`` is in dollars.
+    """
     chosen = {id(row) for row in sweep.winner.group.rows} if sweep.winner else set()
     group_of = {id(row): group.label for group in sweep.groups for row in group.rows}
     return pd.DataFrame(
@@ -146,7 +164,14 @@ def runs_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def console_table(sweep: Sweep) -> pd.DataFrame:
-    """Return one row per run for a terminal; keys that are part of every run's name have no column."""
+    """Return the table of runs for a terminal.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        One row per run as texts, in the order of ``sweep.rows``. Keys that are part of every run's name have no column.
+    """
     keys = [key for key in table_columns(sweep) if not all(f"{key}=" in row.name for row in sweep.rows)]
     return pd.DataFrame(
         [
@@ -168,7 +193,15 @@ def console_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
-    """Return the content of ``summary.json``."""
+    """Return the content of ``summary.json``.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        Plain values; what is missing is None, and a main effect without finished runs is NaN, which ``write_json``
+        writes as null.
+    """
     winner = sweep.winner
     return {
         "banner": sweep.banner,

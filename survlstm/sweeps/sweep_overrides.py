@@ -43,9 +43,8 @@ def read_sweep_words(words: Sequence[str]) -> SweepWords:
         values of swept keys.
 
     Raises:
-        ConfigError: If the sweep's record can't be read or run, if ``output_dir`` is given, or if the overrides
-            differ in
-            more than values of swept keys.
+        ConfigError: If the sweep's record can't be read or run, if ``output_dir`` is given, or if the overrides differ
+            in more than values of swept keys.
     """
     named = [word for word in words if word.startswith(RESUME)]
     rest = [word for word in words if not word.startswith(RESUME)]
@@ -65,27 +64,75 @@ def read_sweep_words(words: Sequence[str]) -> SweepWords:
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:
-    """Write the overrides of a sweep to its folder, so that the sweep can be completed later."""
+    """Write the overrides of a sweep to its folder, so that the sweep can be completed later.
+
+    Args:
+        folder: The sweep's folder; it is created if it is missing.
+        words: The words behind ``survlstm train``.
+
+    Raises:
+        ConfigError: If the folder can't be written, or a flag is not valid.
+    """
     write_sweep_record(folder, overrides_of(words), config_dir=read_flags(words).config_dir)
 
 
 def overrides_of(words: Sequence[str]) -> list[str]:
-    """Return the overrides among a command's words, without Hydra's flags and their values."""
+    """Return the overrides among a command's words, without Hydra's flags and their values.
+
+    Args:
+        words: The words behind ``survlstm train``.
+
+    Returns:
+        The overrides, in the order of the command line.
+
+    Raises:
+        ConfigError: If a flag is unknown, lacks its value, or is not supported by survlstm.
+    """
     return list(read_flags(words).overrides)
 
 
 def swept_keys(words: Sequence[str]) -> list[str]:
-    """Return the keys that take several values, in the order of the command line."""
+    """Return the keys that take several values.
+
+    Args:
+        words: The words behind ``survlstm train``.
+
+    Returns:
+        The keys in the order of the command line.
+
+    Raises:
+        ConfigError: If a flag is not valid, as for ``overrides_of``.
+    """
     return _keys(words, swept=True)
 
 
 def fixed_keys(words: Sequence[str]) -> list[str]:
-    """Return the keys that have one value for all jobs; they are no part of a job's folder name."""
+    """Return the keys that have one value for all jobs; they are no part of a job's folder name.
+
+    Args:
+        words: The words behind ``survlstm train``.
+
+    Returns:
+        The keys in the order of the command line.
+
+    Raises:
+        ConfigError: If a flag is not valid, as for ``overrides_of``.
+    """
     return _keys(words, swept=False)
 
 
 def planned_jobs(words: Sequence[str]) -> int | None:
-    """Return the number of jobs that the overrides expand to; None if a Hydra sweeper decides while it runs."""
+    """Count the jobs that the overrides expand to.
+
+    Args:
+        words: The words behind ``survlstm train``.
+
+    Returns:
+        The number of jobs, 1 if no key is swept; None if a Hydra sweeper, or the files of a config group, decide.
+
+    Raises:
+        ConfigError: If a flag is not valid, as for ``overrides_of``.
+    """
     if any(word.startswith("hydra/sweeper") for word in words):
         return None
     counts = [count_values(found) for found in _parsed(words) if found.is_sweep_override()]
@@ -106,6 +153,12 @@ def job_folder_name(overrides: str) -> str:
     """Return the name of a job's folder: its swept overrides.
 
     A hash is appended if the overrides are too long, or hold characters that a file name can't have.
+
+    Args:
+        overrides: The swept overrides of the job as Hydra joins them, ``key=value,key=value``.
+
+    Returns:
+        The name, of at most ``MOST_CHARACTERS`` characters and a hash; "job" without overrides.
     """
     name = re.sub(r"[^\w.,=+-]+", "_", overrides).lstrip(".")
     if name == overrides and 0 < len(name) <= MOST_CHARACTERS:

@@ -68,12 +68,19 @@ class Metric(NamedTuple):
     axis: str
 
     def of(self, row: RunRow) -> float | None:
-        """Return the metric of a run; None if it has none."""
+        """Return the value of the metric on a run's validation subjects.
+
+        Args:
+            row: The run.
+
+        Returns:
+            The value, nll in nats per subject; None if the run has none.
+        """
         estimate: Estimate | None = getattr(row.val, self.figure)
         return estimate.value if estimate else None
 
     def order(self, value: float) -> float:
-        """Return a sort key; smaller is better."""
+        """Return a sort key for a value of the metric; smaller is better."""
         return -value if self.higher else value
 
 
@@ -88,6 +95,12 @@ METRICS = {
 
 def metric_named(name: str) -> Metric:
     """Return the metric with a name.
+
+    Args:
+        name: ``val_nll`` or ``val_c_td``.
+
+    Returns:
+        The metric.
 
     Raises:
         ConfigError: If there is no such metric; test metrics are refused.
@@ -115,17 +128,29 @@ class RepeatGroup:
         return tuple(row for row in self.rows if row.is_finished)
 
     def spread(self, split: str, figure: str) -> RepeatSpread | None:
-        """Return the spread of a metric over the finished repeats; None if no repeat has it.
+        """Compute the spread of a metric over the finished repeats.
 
         Args:
             split: ``"val"`` or ``"test"``.
             figure: ``"nll"`` or ``"c_td"``.
+
+        Returns:
+            The spread; None if no finished repeat has the metric.
         """
         splits: list[SplitMetrics] = [getattr(row, split) for row in self.finished]
         return spread_over_repeats([found.value for of in splits if (found := getattr(of, figure)) is not None], figure)
 
     def shown(self, split: str, figure: str) -> Estimate | None:
-        """Return the mean and the interval over repeats; for a single run its metric and the interval over subjects."""
+        """Return the estimate of a metric that tables and sentences show.
+
+        Args:
+            split: ``"val"`` or ``"test"``.
+            figure: ``"nll"`` or ``"c_td"``.
+
+        Returns:
+            The mean and the interval over repeats; for a single run its metric and the interval over subjects. None if
+            no finished run has the metric.
+        """
         if len(self.rows) == 1:
             return getattr(getattr(self.rows[0], split), figure) if self.rows[0].is_finished else None
         found = self.spread(split, figure)
@@ -205,6 +230,15 @@ class Sweep:
 def make_sweep(folder: Path, rows: Sequence[RunRow], *, metric: str, planned: int | None = None) -> Sweep:
     """Group the runs and choose the winner.
 
+    Args:
+        folder: The sweep's folder.
+        rows: The runs, in the order of the tables.
+        metric: The metric that chooses the winner, one of ``METRICS``.
+        planned: Number of jobs that the sweep was started with; None if unknown.
+
+    Returns:
+        The sweep, with the runs in groups of repeats.
+
     Raises:
         ConfigError: If ``metric`` is not one of ``METRICS``.
     """
@@ -250,7 +284,14 @@ def _label(rows: Sequence[RunRow], keys: Sequence[str]) -> str:
 
 
 def format_setting(value: Value) -> str:
-    """Return a setting as text; a dash if it is unknown."""
+    """Format a setting for tables and sentences.
+
+    Args:
+        value: The setting; None if it is unknown.
+
+    Returns:
+        The text, of a float with at most six significant digits; a dash for None.
+    """
     if value is None:
         return MISSING
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -260,6 +301,10 @@ def pick_best(groups: Sequence[RepeatGroup], metric: Metric) -> Winner | None:
     """Choose the group with the best mean on validation, the first of equal ones.
 
     Groups with unfinished repeats take part only if no group is complete.
+
+    Args:
+        groups: The groups of repeats.
+        metric: The metric to compare.
 
     Returns:
         The winner; None if no run with the metric has finished.
@@ -306,7 +351,14 @@ def _at_the_edge(ranked: Sequence[RepeatGroup]) -> list[str]:
 
 
 def sort_values(values: Iterable[Value]) -> list[Value]:
-    """Return the distinct values: numbers by size, then texts, then unknown ones."""
+    """Sort the values of a key for tables and axes.
+
+    Args:
+        values: The values, with repetitions.
+
+    Returns:
+        The distinct values: numbers by size, then texts, then None.
+    """
 
     def order(value: Value) -> tuple[int, float, str]:
         if value is None or isinstance(value, str):
@@ -319,8 +371,12 @@ def sort_values(values: Iterable[Value]) -> list[Value]:
 def main_effects(sweep: Sweep) -> pd.DataFrame:
     """Return the mean of the metric by swept key and value.
 
+    Args:
+        sweep: The sweep; its finished runs with the metric are averaged.
+
     Returns:
         A table with the columns key, value, mean of the metric (NaN without finished runs) and number of finished runs.
+        Keys are in the order of ``sweep.keys``, the values of a key in that of ``sort_values``.
     """
     lines: list[tuple[str, Value, float, int]] = []
     for key in sweep.keys:
@@ -331,7 +387,14 @@ def main_effects(sweep: Sweep) -> pd.DataFrame:
 
 
 def most_influential_keys(sweep: Sweep) -> list[str]:
-    """Return the swept keys, those with the largest difference between their means first."""
+    """Return the swept keys, those with the largest difference between their means first.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The keys without those that make repeats. A key without finished runs counts as one without a difference.
+    """
     means = main_effects(sweep).groupby("key", sort=False)[f"mean {sweep.metric.name}"]
     reach = (means.max() - means.min()).fillna(0.0).sort_values(ascending=False, kind="stable")
     return list(reach.index)

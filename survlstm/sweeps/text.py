@@ -15,7 +15,15 @@ MOST_COLUMNS = 5
 
 
 def summary_sentences(sweep: Sweep) -> tuple[str, ...]:
-    """Return the sentences of the summary: job states and winner, test metrics of the winner, then remarks."""
+    """Write the sentences of the summary.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        Job states and winner, test metrics of the winner, comparison with the second group, then remarks; one sentence
+        if there is no winner.
+    """
     jobs = f"{count_states(sweep)}."
     if sweep.winner is None:
         return (f"{jobs} No winner: no run has finished with a {sweep.metric.words}.",)
@@ -43,7 +51,14 @@ def _named(group: RepeatGroup) -> str:
 
 
 def count_states(sweep: Sweep) -> str:
-    """Return the number of jobs by state, as in "9 jobs: 6 finished, 1 failed, 2 not begun"."""
+    """Count the jobs by state.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The text, as in "9 jobs: 6 finished, 1 failed, 2 not begun".
+    """
     counts = Counter(row.state for row in sweep.rows)
     parts = [
         f"{counts[state]} {'of unknown state' if state == 'unknown' else state}" for state in STATES if counts[state]
@@ -53,7 +68,14 @@ def count_states(sweep: Sweep) -> str:
 
 
 def describe_test(group: RepeatGroup) -> str:
-    """Return the test metrics of a group as text."""
+    """Return the test metrics of a group as text.
+
+    Args:
+        group: The group of repeats.
+
+    Returns:
+        The metrics with their intervals; "no figures" if no finished run has any.
+    """
     found = [(name, group.shown("test", name)) for name in ("c_td", "nll")]
     return " and ".join(f"{name} {format_estimate(figure)}" for name, figure in found if figure) or "no figures"
 
@@ -69,12 +91,27 @@ def _figure(group: RepeatGroup, split: str, figure: str) -> str:
 
 
 def why_no_interval(spread: RepeatSpread) -> str:
-    """Return why a metric over repeats has no interval."""
+    """Return why a metric over repeats has no interval.
+
+    Args:
+        spread: A spread without an interval because of too few repeats.
+
+    Returns:
+        The reason, as in "2 repeats, 3 are needed".
+    """
     return f"{format_count(spread.number, 'repeat')}, {FEWEST_REPEATS} are needed"
 
 
 def table_columns(sweep: Sweep) -> tuple[str, ...]:
-    """Return the swept keys that get a column in tables of runs; if there are many, those with the largest effects."""
+    """Return the swept keys that get a column in tables of runs.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The keys in their order, those that make repeats last. If there are more than ``MOST_COLUMNS``, the keys that
+        make repeats and those with the largest effects.
+    """
     swept = (*sweep.keys, *sweep.repeats)
     if len(swept) <= MOST_COLUMNS:
         return swept
@@ -83,5 +120,12 @@ def table_columns(sweep: Sweep) -> tuple[str, ...]:
 
 
 def failure_sentence(row: RunRow) -> str:
-    """Return why a run failed or stopped, with its folder in the command that resumes it."""
+    """Return why a run failed or stopped, with its folder in the command that resumes it.
+
+    Args:
+        row: The run.
+
+    Returns:
+        The sentence of the run's record; empty if there is none.
+    """
     return row.record.sentence.replace("survlstm train resume=RUN", format_command("train", f"resume={row.folder}"))

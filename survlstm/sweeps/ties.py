@@ -38,14 +38,16 @@ def tie_of(best: Sequence[RunRow], second: Sequence[RunRow], *, figure: str, rep
     """Compare the two best groups by their finished runs on validation subjects.
 
     Repeats are paired by ``repeat_keys``, and the mean of their differences has a 95 % t-interval. Single runs are
-    paired
-    by subject: the bootstrap resamples the subjects that both runs were validated on.
+    paired by subject: the bootstrap resamples the subjects that both runs were validated on.
 
     Args:
         best: Runs of the best group.
         second: Runs of the second group.
         figure: ``"nll"`` or ``"c_td"``.
         repeat_keys: Config keys that pair the repeats, such as seed and fold.
+
+    Returns:
+        Whether the two are tied, with the lead of the first group as text; a positive lead means that it is better.
     """
     if len(best) == len(second) == 1:
         return _by_subjects(best[0], second[0], figure)

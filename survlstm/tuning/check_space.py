@@ -19,6 +19,9 @@ def check_trials(config: TuneConfig) -> None:
     """Raise ConfigError, with the nearest valid key, if a trial would be refused later.
 
     All ranges are tried at their low ends together and at their high ends together, and every choice once.
+
+    Args:
+        config: The config of the search, with ``base`` as the command has it.
     """
     keys = [_key(line) for line in config.base]
     for key in (*keys, *config.space):
@@ -38,7 +41,17 @@ def check_trials(config: TuneConfig) -> None:
 
 
 def compose_base(base: list[str]) -> RunConfig:
-    """Return the config of a run without the searched keys."""
+    """Return the config of a run without the searched keys.
+
+    Args:
+        base: Overrides of ``survlstm train`` that all trials share.
+
+    Returns:
+        The validated config; the searched keys have the values of the config files.
+
+    Raises:
+        ConfigError: If the overrides do not compose or are not valid, or ask for several processes or for a dry run.
+    """
     (config,) = check_overrides("train", base, RunConfig)
     if config.trainer.distributed or config.trainer.dry_run:
         raise ConfigError("a trial must be a run of one process; found trainer.distributed or trainer.dry_run in base")

@@ -22,6 +22,9 @@ def experiment_yaml(lines: list[str], *, about: str) -> str:
     Args:
         lines: The overrides.
         about: A comment for the file.
+
+    Returns:
+        The text of the file, for a folder ``experiment`` of a Hydra config folder.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         asked = compose("train", overrides=lines, return_hydra_config=True)
@@ -40,7 +43,14 @@ def experiment_yaml(lines: list[str], *, about: str) -> str:
 
 
 def train_command(config: TuneConfig) -> str:
-    """Return the command that trains and evaluates the best trial of a search by its experiment file."""
+    """Return the command that trains and evaluates the best trial of a search by its experiment file.
+
+    Args:
+        config: The config of the search.
+
+    Returns:
+        The command line, quoted for a shell, with the study's folder as ``--config-dir``.
+    """
     added = search_path(config.base)
     return format_command("train", f"experiment={config.name}", *added, "--config-dir", str(config.folder))
 

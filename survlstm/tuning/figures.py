@@ -40,7 +40,16 @@ class MetricAxis(NamedTuple):
 
 
 def draw_trials(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> DrawnFigure | None:
-    """Draw every trial that has a value in the order of the search, and the best so far; None without values."""
+    """Draw the metric of every trial in the order of the search, and the best so far.
+
+    Args:
+        found: All trials; those that are complete or pruned, with a finite metric, are drawn.
+        best: The best complete trial; None if none is complete.
+        config: The config of the search.
+
+    Returns:
+        The figure; None if no trial is complete.
+    """
     known = _known(found, config)
     if not known or best is None:
         return None
@@ -71,7 +80,15 @@ def draw_trials(found: list[TrialSlot], best: TrialSlot | None, config: TuneConf
 
 
 def draw_importances(shares: dict[str, float], config: TuneConfig) -> DrawnFigure:
-    """Draw one bar per dimension, the most important first."""
+    """Draw one bar per dimension, the most important first.
+
+    Args:
+        shares: Share of the variance, 0 to 1, that each key explains.
+        config: The config of the search.
+
+    Returns:
+        The figure.
+    """
     figure = new_figure(44 * len(shares) + 40)
     axes = figure.add_subplot()
     ordered = sorted(shares.items(), key=lambda item: -item[1])
@@ -96,7 +113,16 @@ def draw_importances(shares: dict[str, float], config: TuneConfig) -> DrawnFigur
 
 
 def draw_slices(found: list[TrialSlot], best: TrialSlot | None, config: TuneConfig) -> list[DrawnFigure]:
-    """Draw the metric along each dimension, one figure each; no figures if no trial has a value."""
+    """Draw the metric along each dimension of the search space.
+
+    Args:
+        found: All trials; those that are complete or pruned, with a finite metric and a value of every key, are drawn.
+        best: The best complete trial, which is marked; None if none is complete.
+        config: The config of the search.
+
+    Returns:
+        One figure per key, in the order of ``config.space``; an empty list if no trial can be drawn.
+    """
     known = [place for place in _known(found, config) if config.space.keys() <= place.params.keys()]
     if not known:
         return []

@@ -17,7 +17,14 @@ FEWEST = 10
 
 
 def why_no_importances(found: list[TrialSlot]) -> str:
-    """Return why importances can't be computed; an empty text if they can."""
+    """Explain why importances can't be computed.
+
+    Args:
+        found: All trials of the search.
+
+    Returns:
+        The reason, a sentence; empty if importances can be computed.
+    """
     complete = [place for place in found if place.state == "complete"]
     if len(complete) < FEWEST:
         return (
@@ -29,11 +36,17 @@ def why_no_importances(found: list[TrialSlot]) -> str:
 
 
 def importances(study: optuna.Study, config: TuneConfig) -> dict[str, float]:
-    """Return the share of the metric's variance that each dimension explains, the largest first; the shares add up to
-    1.
+    """Compute the share of the metric's variance that each dimension of the search space explains.
 
     Functional ANOVA on a seeded random forest (Hutter, Hoos & Leyton-Brown 2014). Optuna's default, PED-ANOVA, explains
     what distinguishes the best tenth of the trials, which is only a handful in a search of some tens.
+
+    Args:
+        study: The study; its complete trials are used, see ``why_no_importances``.
+        config: The config of the search.
+
+    Returns:
+        The share of each key, the largest first; the shares add up to 1.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

@@ -23,7 +23,14 @@ FIGURES = "figures"
 
 
 def write_page(study: optuna.Study, config: TuneConfig, found: list[TrialSlot], best: TrialSlot | None) -> None:
-    """Write ``tune.html`` and ``figures/*.svg`` and ``*.png`` into the study's folder, each atomically."""
+    """Write ``tune.html`` and ``figures/*.svg`` and ``*.png`` into the study's folder, each atomically.
+
+    Args:
+        study: The study, for the importances.
+        config: The config of the search; its folder receives the files.
+        found: All trials of the search.
+        best: The best complete trial; None if none is complete.
+    """
     why_not = why_no_importances(found)
     with house_style():
         drawings = {

@@ -34,6 +34,10 @@ class PruningCallback:
 
     The metric of each epoch is reported, not a running best: the pruner compares the best of this trial so far with the
     median of other trials at the same epoch.
+
+    Args:
+        trial: The trial, to which the epochs are reported.
+        metric: ``val_nll`` or ``val_c_td``.
     """
 
     def __init__(self, trial: optuna.Trial, metric: str) -> None:
@@ -45,6 +49,9 @@ class PruningCallback:
 
     def epoch_ended(self, history: History) -> None:
         """Report the new epochs.
+
+        Args:
+            history: All epochs so far, those before a resumption too; the last one has just ended.
 
         Raises:
             Pruned: If the study ends the trial.

@@ -28,7 +28,13 @@ STATES = ("complete", "pruned", "failed", "running", "waiting", "lost")
 
 
 def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: bool) -> None:
-    """Write the present results of a study; a failure is logged and does not stop the search."""
+    """Write the present results of a study; a failure is logged and does not stop the search.
+
+    Args:
+        study: The study.
+        config: The config of the search; its folder receives the files.
+        with_pictures: Whether to draw the figures and write ``tune.html`` too, which takes seconds.
+    """
     try:
         with file_lock(config.folder / ".results"):
             found = trial_slots(study.get_trials(deepcopy=False))
@@ -45,7 +51,14 @@ def write_results(study: optuna.Study, config: TuneConfig, *, with_pictures: boo
 
 
 def experiment_path(config: TuneConfig) -> Path:
-    """Return the path of the best trial's experiment file; the study's folder is a Hydra config folder."""
+    """Return the path of the best trial's experiment file.
+
+    Args:
+        config: The config of the search.
+
+    Returns:
+        The path below the study's folder, which is a Hydra config folder; the file need not exist.
+    """
     return config.folder / "experiment" / f"{config.name}.yaml"
 
 

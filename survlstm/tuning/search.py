@@ -57,7 +57,10 @@ class Worker:
         """Run trials until none is left.
 
         Raises:
-            TrainingError: If all trials fail.
+            TrainingError: If the first ``MOST_FAILURES`` trials of this worker fail, or as many in a row with the same
+                message.
+            ConfigError: If the storage does not answer for some minutes.
+            Interrupted: If a signal asked a trial to stop; the trial is handed back.
         """
         while (claimed := self._in_log(self._claim)) is not None:
             try:
@@ -187,7 +190,18 @@ class Worker:
 
 
 def search(config: TuneConfig, run_trial: RunTrial) -> None:
-    """Check, open, work, and write what came of it."""
+    """Check the search, open its study, run trials until none is left, and write the results.
+
+    Args:
+        config: The validated config of ``survlstm tune``.
+        run_trial: Trains one trial, as ``survlstm.tuning.trial.train_trial`` does.
+
+    Raises:
+        ConfigError: If the search space is not valid, the folder can't be written, the study belongs to another search,
+            or the storage can't be used.
+        TrainingError: If the first trials of this worker all fail, or the last ones with the same message.
+        Interrupted: If a signal ended the search.
+    """
     check_trials(config)
     config = config.model_copy(update={"base": compose_overrides(config.base)})
     refuse_unwritable(config.folder)

@@ -33,11 +33,26 @@ class FloatRange(Section):
         return self
 
     def suggest(self, key: str, trial: Trial) -> float:
-        """Draw a value for the trial."""
+        """Draw a value for the trial.
+
+        Args:
+            key: The dotted key of the dimension.
+            trial: Optuna's trial, which keeps the value.
+
+        Returns:
+            A number of the range.
+        """
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def holds(self, value: Any) -> bool:
-        """Return whether the value is in the range."""
+        """Return whether the value is in the range.
+
+        Args:
+            value: A value of any type, as a storage holds it.
+
+        Returns:
+            True for a number from ``low`` to ``high``; whether it is a whole number of steps is not checked.
+        """
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
     def ends(self) -> list[Any]:
@@ -60,11 +75,26 @@ class IntRange(Section):
         return self
 
     def suggest(self, key: str, trial: Trial) -> int:
-        """Draw a value for the trial."""
+        """Draw a value for the trial.
+
+        Args:
+            key: The dotted key of the dimension.
+            trial: Optuna's trial, which keeps the value.
+
+        Returns:
+            A whole number of the range.
+        """
         return trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step)
 
     def holds(self, value: Any) -> bool:
-        """Return whether the value is in the range."""
+        """Return whether the value is in the range.
+
+        Args:
+            value: A value of any type, as a storage holds it.
+
+        Returns:
+            True for an integer from ``low`` to ``high`` that is a whole number of steps above ``low``.
+        """
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     def ends(self) -> list[Any]:
@@ -92,11 +122,26 @@ class Choice(Section):
         return [format_choice(choice) for choice in self.choices]
 
     def suggest(self, key: str, trial: Trial) -> str:
-        """Draw a value for the trial, as an override writes it."""
+        """Draw a value for the trial, as an override writes it.
+
+        Args:
+            key: The dotted key of the dimension.
+            trial: Optuna's trial, which keeps the value.
+
+        Returns:
+            One of ``options``.
+        """
         return str(trial.suggest_categorical(key, self.options))
 
     def holds(self, value: Any) -> bool:
-        """Return whether the value is one of the choices."""
+        """Return whether the value is one of the choices.
+
+        Args:
+            value: A value of any type, as a storage holds it.
+
+        Returns:
+            True for one of ``options``.
+        """
         return value in self.options
 
     def ends(self) -> list[Any]:
@@ -113,6 +158,10 @@ def read_space(raw: Any) -> Space:
     """Read the dimensions, given as nested sections or by dotted keys.
 
     Nested sections can be changed on the command line, as in ``space.model.dropout.high=0.5``.
+
+    Args:
+        raw: The section ``space`` of the config. Each dimension has a ``kind``, and ``low`` and ``high`` or
+            ``choices``; a dimension that was read already is taken as it is.
 
     Returns:
         The dimension of each dotted key.
@@ -139,12 +188,26 @@ def read_space(raw: Any) -> Space:
 
 
 def overrides(values: dict[str, Any]) -> list[str]:
-    """Return a trial's values as overrides of ``survlstm train``."""
+    """Return a trial's values as overrides of ``survlstm train``.
+
+    Args:
+        values: The trial's values by dotted key.
+
+    Returns:
+        One override ``key=value`` per key, in the same order.
+    """
     return [f"{key}={format_choice(value)}" for key, value in values.items()]
 
 
 def format_choice(value: Any) -> str:
-    """Return a value as an override writes it; a text is taken as it is, in Hydra's grammar."""
+    """Return a value as an override writes it; a text is taken as it is, in Hydra's grammar.
+
+    Args:
+        value: A plain value; None becomes null.
+
+    Returns:
+        The text behind the equals sign.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -82,6 +82,13 @@ def _torn_tail(journal: IO[bytes]) -> int:
 def open_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
     """Open the storage at ``url``, or the journal in ``folder`` if it is None.
 
+    Args:
+        url: Address of a database as SQLAlchemy takes it; None for the journal.
+        folder: The study's folder.
+
+    Yields:
+        The storage; a database's connections are closed when the block ends.
+
     Raises:
         ConfigError: If the storage can't be opened or is damaged.
     """
@@ -111,7 +118,16 @@ def open_storage(url: str | None, folder: Path) -> Iterator[BaseStorage]:
 
 
 def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigError:
-    """Return the error for a storage that can't be used, without the password in its address."""
+    """Return the error for a storage that can't be used, without the password in its address.
+
+    Args:
+        url: Address of the database; None for the journal.
+        folder: The study's folder.
+        error: The error of Optuna, of the driver or of the system.
+
+    Returns:
+        The error, to be raised; it says where the storage is, what is wrong and what to do.
+    """
     behind: BaseException = error
     while isinstance(behind, StorageInternalError) and behind.__cause__ is not None:
         behind = behind.__cause__
@@ -127,23 +143,52 @@ def storage_error(url: str | None, folder: Path, error: Exception) -> ConfigErro
 
 
 def storage_location(url: str | None, folder: Path) -> str:
-    """Return the location of a storage, without the password in its address."""
+    """Return the location of a storage, without the password in its address.
+
+    Args:
+        url: Address of the database; None for the journal.
+        folder: The study's folder.
+
+    Returns:
+        The address, or the path of the journal.
+    """
     return str(folder / JOURNAL) if url is None else mask_password(url)
 
 
 def mask_password(text: str) -> str:
-    """Return an address without its password."""
+    """Return an address without its password.
+
+    Args:
+        text: An address, or a message that holds one.
+
+    Returns:
+        The text with ``***`` for the password.
+    """
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 def storage_message(error: BaseException) -> str:
-    """Return the first line of a storage's error, without SQLAlchemy's name of the driver's class and the full stop."""
+    """Return the first line of a storage's error, without SQLAlchemy's name of the driver's class and the full stop.
+
+    Args:
+        error: The error of Optuna, of the driver or of the system.
+
+    Returns:
+        The line; it may hold the password of an address, see ``mask_password``.
+    """
     return re.sub(r"^\([\w.]+\)\s*", "", first_line(error)).rstrip(".")
 
 
 def retry(job: Callable[[], T], *, url: str | None, folder: Path) -> T:
-    """Call ``job`` until it succeeds, for some minutes, if the storage does not answer; calling it twice must be
-    harmless.
+    """Call a function until the storage answers, for some minutes.
+
+    Args:
+        job: The function; calling it twice must be harmless.
+        url: Address of the database, for the message; None for the journal.
+        folder: The study's folder.
+
+    Returns:
+        What ``job`` returns.
 
     Raises:
         ConfigError: If the storage does not come back.

@@ -31,6 +31,13 @@ RECORD = "study.json"
 def open_study(config: TuneConfig) -> Iterator[optuna.Study]:
     """Open the study of a config for the duration of the block.
 
+    Args:
+        config: The config of the search.
+
+    Yields:
+        The study, which is created if the storage does not hold it. While the block runs, Optuna's warnings go to the
+        log.
+
     Raises:
         ConfigError: If the study belongs to another search, or its storage is damaged.
     """
@@ -57,11 +64,17 @@ def _soundly(config: TuneConfig, storage: BaseStorage) -> optuna.Study:
 
 
 def make_sampler(config: TuneConfig, slot: int) -> TPESampler:
-    """Return a multivariate TPE sampler seeded by the trial's index.
+    """Make a multivariate TPE sampler seeded by the trial's index.
 
     Each index has random numbers of its own, so that a resumed or shared search draws the same values. With the
-    constant
-    liar a running trial counts as a bad one, so that workers explore different regions.
+    constant liar a running trial counts as a bad one, so that workers explore different regions.
+
+    Args:
+        config: The config of the search; its seed and its number of random trials are used.
+        slot: Index of the trial, from 0.
+
+    Returns:
+        The sampler.
     """
     seed = int(np.random.SeedSequence([config.seed, slot]).generate_state(1)[0])
     with warnings.catch_warnings():
@@ -71,10 +84,16 @@ def make_sampler(config: TuneConfig, slot: int) -> TPESampler:
 
 
 def make_pruner(config: TuneConfig) -> BasePruner:
-    """Return a pruner that ends a trial whose best value so far is worse than the median at the same epoch.
+    """Make a pruner that ends a trial whose best value so far is worse than the median at the same epoch.
 
     Hyperband is not used: its brackets need hundreds of trials, train some configs for a few epochs only, and depend on
     the trial number, which differs in a resumed search.
+
+    Args:
+        config: The config of the search.
+
+    Returns:
+        The pruner; one that never ends a trial if ``config.pruner`` is None.
     """
     if config.pruner is None:
         return NopPruner()

@@ -38,10 +38,22 @@ RunTrial = Callable[[list[str], Path, "PruningCallback"], TrialOutcome]
 
 
 def train_trial(overrides: list[str], folder: Path, callback: PruningCallback) -> TrialOutcome:
-    """Train in ``folder``, or go on there; the test subjects are never looked at.
+    """Train in ``folder``, or resume the trial there, without use of the test subjects.
 
-    A trial whose training had ended before its worker was killed is not trained again. SurvlstmError as of a run, and
-    Pruned where the callback asked for the end.
+    A trial whose training had ended before its worker was killed is not trained again.
+
+    Args:
+        overrides: Overrides of ``survlstm train``: those of the base and the trial's values.
+        folder: The trial's folder.
+        callback: Called after every epoch; an error that it raises ends the training.
+
+    Returns:
+        The validation metrics at the best epoch.
+
+    Raises:
+        Pruned: If the study ends the trial.
+        TrialTakenOver: If another worker runs the trial now.
+        SurvlstmError: If the config is not valid, the folder can't be used, or training fails.
     """
     (config,) = check_overrides("train", overrides, RunConfig)
     if not _has_ended(folder):
@@ -54,7 +66,17 @@ def train_trial(overrides: list[str], folder: Path, callback: PruningCallback) -
 
 
 def outcome_of(history: History) -> TrialOutcome:
-    """Return the metrics at the best epoch of a history; IndexError if no epoch has ended."""
+    """Return the validation metrics at the best epoch of a history.
+
+    Args:
+        history: The history; at least one epoch has ended.
+
+    Returns:
+        The metrics; NaN where the epoch has none.
+
+    Raises:
+        IndexError: If no epoch has ended.
+    """
     best = history.best
     return TrialOutcome(best.val_loss, best.val_c_td, best.epoch, len(history.epochs), history.usage.seconds)
 

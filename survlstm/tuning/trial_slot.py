@@ -44,7 +44,17 @@ class ClaimedTrial:
 
 
 def claim_trial(study: optuna.Study, config: TuneConfig) -> ClaimedTrial | None:
-    """Return the next trial, claimed and with its values drawn; None if every trial is taken."""
+    """Claim the next trial for this process and draw its values.
+
+    Trials that dead workers have left come first. The folder's lock ``.claims`` is held meanwhile.
+
+    Args:
+        study: The study; its sampler is replaced by that of the trial.
+        config: The config of the search.
+
+    Returns:
+        The trial, whose lock is held until ``release``; None if every trial is taken.
+    """
     with file_lock(config.folder / ".claims"):
         requeue_dead_trials(study, config)
         while _has_room(study, config):
@@ -101,7 +111,16 @@ def _taken(folder: Path) -> ExitStack | None:
 
 
 def requeue_dead_trials(study: optuna.Study, config: TuneConfig) -> None:
-    """End the attempts of dead workers and queue another attempt for each lost trial."""
+    """End the attempts of dead workers and queue another attempt for each lost trial.
+
+    A worker of this folder is dead if its lock is free, one of another machine if it has shown no sign of life for
+    ``lost_after_hours``, and one that has not signed its attempt after ``UNSIGNED_SECONDS``. Only the process that
+    holds the lock ``.claims`` may call this.
+
+    Args:
+        study: The study.
+        config: The config of the search.
+    """
     trials = study.get_trials(deepcopy=False)
     for trial in trials:
         if trial.state == TrialState.RUNNING and _is_dead(trial, trials, config):

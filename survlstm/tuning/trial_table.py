@@ -61,7 +61,14 @@ class TrialSlot:
         )
 
     def figure(self, name: str) -> float:
-        """Return val_nll, val_c_td, best_epoch, epochs or seconds; nan if missing."""
+        """Return a figure of the attempt that determines the trial's state.
+
+        Args:
+            name: val_nll, val_c_td, best_epoch, epochs or seconds.
+
+        Returns:
+            The figure; NaN if it is missing.
+        """
         value = self.deciding.user_attrs.get(name)
         return math.nan if value is None else float(value)
 
@@ -80,7 +87,14 @@ class TrialSlot:
 
 
 def trial_slots(trials: Sequence[FrozenTrial]) -> list[TrialSlot]:
-    """Return the trials that were ever opened, by index."""
+    """Group the attempts of a study into the trials that were ever opened.
+
+    Args:
+        trials: All attempts in the storage, in the order of their numbers.
+
+    Returns:
+        The trials by index; surplus attempts are left out.
+    """
     attempts: dict[int, list[FrozenTrial]] = {}
     for trial in trials:
         if "surplus" not in trial.user_attrs:
@@ -89,19 +103,41 @@ def trial_slots(trials: Sequence[FrozenTrial]) -> list[TrialSlot]:
 
 
 def slot_index(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-    """Return the index of an attempt; if its worker has not written it yet, count the trials opened before."""
+    """Return the index of the trial that an attempt belongs to.
+
+    Args:
+        trial: The attempt.
+        trials: All attempts in the storage.
+
+    Returns:
+        The index that its worker has written, else the number of indices that earlier attempts have opened.
+    """
     if "slot" in trial.user_attrs:
         return int(trial.user_attrs["slot"])
     return sum(opened_slot(other) for other in trials if other.number < trial.number)
 
 
 def opened_slot(trial: FrozenTrial) -> bool:
-    """Return whether the attempt opened a new index."""
+    """Return whether the attempt opened a new index.
+
+    Args:
+        trial: The attempt.
+
+    Returns:
+        False for an attempt that follows another one with the same index, and for a surplus one.
+    """
     return "retry" not in trial.user_attrs and "surplus" not in trial.user_attrs
 
 
 def trial_state(attempt: FrozenTrial) -> str:
-    """Return the state of one attempt, as ``TrialSlot.state``."""
+    """Return the state of one attempt, as ``TrialSlot.state``.
+
+    Args:
+        attempt: The attempt.
+
+    Returns:
+        complete, pruned, running or waiting; failed if an error ended it, lost if it ended otherwise.
+    """
     if attempt.state == TrialState.FAIL:
         return "failed" if "failure" in attempt.user_attrs else "lost"
     return attempt.state.name.lower()
@@ -113,12 +149,29 @@ def _rank(attempt: FrozenTrial) -> int:
 
 
 def best_slot(found: Sequence[TrialSlot], metric: str, *, maximised: bool) -> TrialSlot | None:
-    """Return the complete trial with the best metric, the first of equal ones; None if no trial is complete."""
+    """Return the complete trial with the best metric, the first of equal ones.
+
+    Args:
+        found: All trials of the search.
+        metric: ``val_nll`` or ``val_c_td``.
+        maximised: Whether a higher metric is better.
+
+    Returns:
+        The trial; None if none is complete.
+    """
     complete = [place for place in found if place.state == "complete"]
     sign = -1 if maximised else 1
     return min(complete, key=lambda place: (sign * place.figure(metric), place.slot), default=None)
 
 
 def trial_folder(folder: Path, slot: int) -> Path:
-    """Return the folder of a trial's runs."""
+    """Return the folder of a trial's runs.
+
+    Args:
+        folder: The study's folder.
+        slot: Index of the trial, from 0.
+
+    Returns:
+        The path, which all attempts of the trial share; it need not exist.
+    """
     return folder / "trials" / f"{slot:04d}"

@@ -43,7 +43,14 @@ class LenientStream:
         self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write as much of ``text`` as can be written, and return its length."""
+        """Write as much of a text as can be written.
+
+        Args:
+            text: The text; a character that the stream's encoding lacks is replaced.
+
+        Returns:
+            The length of ``text`` in characters, also where its output is lost.
+        """
         try:
             if self.lost is None:
                 self._stream.write(_encodable(text, self._stream))
@@ -75,7 +82,14 @@ class LenientStream:
 
 
 def lenient(stream: TextIO) -> LenientStream:
-    """Wrap a stream in a ``LenientStream``; one that is wrapped already is returned as it is."""
+    """Wrap a stream in a ``LenientStream``.
+
+    Args:
+        stream: The stream, such as ``sys.stdout``.
+
+    Returns:
+        The wrapped stream; ``stream`` itself if it is wrapped already.
+    """
     return stream if isinstance(stream, LenientStream) else LenientStream(stream)
 
 

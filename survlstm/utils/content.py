@@ -27,7 +27,15 @@ _KINDS = (
 
 
 def kind_of_content(text: str) -> str:
-    """Describe a text without quoting it: "a date", "a number", "12 characters of text"."""
+    """Describe a text without quoting it.
+
+    Args:
+        text: The content of a cell or the name of a column; surrounding white space is ignored.
+
+    Returns:
+        The kind with its article, as in "a date", "a number" or "an empty cell"; of other texts the length, as in "12
+        characters of text".
+    """
     kind = _kind(text)
     if kind == "empty cell":
         return "an empty cell"
@@ -35,12 +43,28 @@ def kind_of_content(text: str) -> str:
 
 
 def is_words(text: str) -> bool:
-    """Return whether a text is printable and not empty, a date, a time, a number or a UUID."""
+    """Return whether a text is printable and not empty, a date, a time, a number or a UUID.
+
+    Args:
+        text: The content of a cell; surrounding white space does not count for its kind.
+
+    Returns:
+        True for words; False for an empty text, a date, a time, a number, a UUID, or a text with a character that can't
+        be printed.
+    """
     return text.isprintable() and _kind(text) == "text"
 
 
 def kinds_of_content(texts: Iterable[str]) -> str:
-    """Count texts by their kind, the most frequent first: "3 texts, 2 dates, 1 number"."""
+    """Count texts by their kind, without quoting them.
+
+    Args:
+        texts: Contents of cells, or names of columns.
+
+    Returns:
+        The number of texts of each kind, the most frequent first, as in "3 texts, 2 dates, 1 number"; empty without
+        texts.
+    """
     kinds = Counter(_kind(text) for text in texts)
     return ", ".join(f"{number:,} {kind}{'' if number == 1 else 's'}" for kind, number in kinds.most_common())
 
@@ -51,6 +75,10 @@ def list_known_names(names: Sequence[str], known: Iterable[str]) -> str:
     Args:
         names: The names that were found, such as the header of a table.
         known: The names that may be shown.
+
+    Returns:
+        The known names, each once and in the order of ``names``, then the number and the kinds of the others; "nothing"
+        if ``names`` is empty.
     """
     listed = set(known)
     shown = [name for name in dict.fromkeys(names) if name in listed]
@@ -62,7 +90,15 @@ def list_known_names(names: Sequence[str], known: Iterable[str]) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the type and the message of an error, or its type and line of code if the message may quote data."""
+    """Describe an error without quoting data.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The type and the message, or the type and the last line of this package in the traceback if the message may
+        quote data.
+    """
     kind = type(error).__name__
     return (
         f"{kind}: {error}"
@@ -72,12 +108,27 @@ def describe_error(error: BaseException) -> str:
 
 
 def traceback_without_message(error: BaseException) -> str:
-    """Format a traceback without the error's message, which may quote data."""
+    """Format a traceback without the error's message, which may quote data.
+
+    Args:
+        error: The error; without a traceback only the heading is returned.
+
+    Returns:
+        The lines of the traceback, as Python prints them, without the last one.
+    """
     return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__))
 
 
 def last_line_in_package(frames: TracebackType | None) -> str:
-    """Return "file:line" of the last line of this package in a traceback; "unknown code" if there is none."""
+    """Find the last line of this package in a traceback.
+
+    Args:
+        frames: The traceback; None if the error was never raised.
+
+    Returns:
+        "file:line", the file relative to the folder that holds the package; "unknown code" if no line is in the
+        package.
+    """
     line = "unknown code"
     while frames is not None:
         file = Path(frames.tb_frame.f_code.co_filename)

@@ -79,6 +79,10 @@ class Interrupted(SurvlstmError):
     """A signal has stopped a run, which can be resumed.
 
     The exit code is 128 plus the signal's number, as a shell reports it.
+
+    Args:
+        message: What was stopped, and how to go on.
+        signal_number: The signal, as in ``signal.SIGTERM``.
     """
 
     def __init__(self, message: str, *, signal_number: int) -> None:
@@ -93,6 +97,9 @@ def first_line(error: BaseException, *, with_type: bool = False, at_most: int | 
         error: The error. If it has no message, that of the error that caused it is used, else the name of its class.
         with_type: Put the name of its class in front.
         at_most: Characters to keep, half of them from the beginning and half from the end; None keeps all.
+
+    Returns:
+        The line without surrounding white space, behind the name of the class and a colon with ``with_type``.
     """
     kind = type(error).__name__
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

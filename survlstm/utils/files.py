@@ -27,7 +27,13 @@ _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")
 
 
 def write_json(path: Path, value: dict[str, Any], *, private: bool = False) -> None:
-    """Write strict JSON as ``write_text`` writes; a number that is not finite becomes null."""
+    """Write strict JSON as ``write_text`` writes; a number that is not finite becomes null.
+
+    Args:
+        path: The file; its folder must exist.
+        value: The content, of plain values.
+        private: As for ``write_text``.
+    """
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n", private=private)
 
 
@@ -53,6 +59,9 @@ def atomic_file(path: Path, *, private: bool = False, durable: bool = False) -> 
         path: The file to write; its folder must exist.
         private: Make the temporary file beforehand, with mode 0600, which the file keeps.
         durable: Flush the file and its new name to the disk, so that both survive a loss of power.
+
+    Yields:
+        The temporary path; the block writes the file there.
 
     Example:
         >>> with atomic_file(folder / "validation.npz") as temporary, temporary.open("wb") as stream:
@@ -85,6 +94,9 @@ def atomic_folder(folder: Path, *, keep_existing: bool = False) -> Iterator[Path
         keep_existing: Accept a folder that another process has put there meanwhile, and drop what the block has
             written: for a cache, where both have written the same.
 
+    Yields:
+        The temporary path; the block makes the folder there.
+
     Raises:
         OSError: The block has made no folder, or ``folder`` has content and ``keep_existing`` is not set.
     """
@@ -107,6 +119,12 @@ def atomic_files(folder: Path) -> Iterator[Path]:
 
     Files in subfolders go to the same subfolders of ``folder``. Each file is replaced as a whole, one after the other;
     after an error in the block none is.
+
+    Args:
+        folder: The folder that receives the files; it must exist.
+
+    Yields:
+        The temporary folder, inside ``folder``.
     """
     temporary = _temporary(folder / "files")
     temporary.mkdir(mode=PRIVATE_FOLDER)
@@ -121,12 +139,23 @@ def atomic_files(folder: Path) -> Iterator[Path]:
 
 
 def abandoned_files(folder: Path) -> list[Path]:
-    """List the temporary files that killed processes have left in ``folder``, for its only writer to remove."""
+    """List the temporary files that killed processes have left in ``folder``, for its only writer to remove.
+
+    Args:
+        folder: The folder; its subfolders are not searched.
+
+    Returns:
+        The paths, in no particular order. A file that another process is writing now is among them.
+    """
     return [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name) and path.is_file()]
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file that its owner alone can read and write (mode 0600); writing to it later keeps the mode."""
+    """Make an empty file that its owner alone can read and write (mode 0600); writing to it later keeps the mode.
+
+    Args:
+        path: The file; its folder must exist. An existing file is emptied and gets the mode too.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
     # An existing file would keep its mode. Some file systems have no modes, and Windows has no fchmod.
     with suppress(OSError, AttributeError):
@@ -135,7 +164,15 @@ def create_private(path: Path) -> None:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file as ``open`` does; a new one gets mode 0600. For ``open(..., opener=private_opener)``."""
+    """Open a file as ``open`` does; a new one gets mode 0600. For ``open(..., opener=private_opener)``.
+
+    Args:
+        path: The file.
+        flags: The flags of ``os.open``.
+
+    Returns:
+        The file descriptor, which the caller closes.
+    """
     return os.open(path, flags, PRIVATE)
 
 
@@ -175,6 +212,12 @@ def file_lock(path: Path, *, timeout: float | None = None, required: bool = Fals
 
 def is_locked(path: Path) -> bool:
     """Return whether a process holds ``file_lock(path)`` now; nothing is made or written.
+
+    Args:
+        path: The lock file.
+
+    Returns:
+        True if the lock could not be had in three tries within a tenth of a second; the lock is not kept.
 
     Raises:
         OSError: The file is missing or can't be opened, or its file system has no locks.

@@ -9,7 +9,14 @@ MISSING = "\N{EN DASH}"
 
 
 def format_duration(seconds: float | None) -> str:
-    """Format a duration as 4.2 s, 43 s, 3 min 20 s or 2 h 05 min; a dash for None."""
+    """Format a duration with the units that its length needs.
+
+    Args:
+        seconds: The duration; None if unknown.
+
+    Returns:
+        The text, as in "4.2 s", "43 s", "3 min 20 s" or "2 h 05 min"; a dash for None.
+    """
     if seconds is None:
         return MISSING
     if seconds < 9.95:
@@ -23,7 +30,14 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_dollars(cost: float | None) -> str:
-    """Format a cost as $12.30, below ten cents as $0.012, below a tenth of a cent as $0.00021; a dash for None."""
+    """Format a cost with the digits that its size needs.
+
+    Args:
+        cost: The cost in US dollars; None if unknown.
+
+    Returns:
+        The text, as in "$12.30", below ten cents "$0.012", below a tenth of a cent "$0.00021"; a dash for None.
+    """
     if cost is None:
         return MISSING
     if cost >= 0.1 or cost <= 0:

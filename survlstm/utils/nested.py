@@ -12,6 +12,9 @@ def flatten(nested: dict[Any, Any], *, keep_empty: bool = False) -> dict[str, An
         nested: Mappings within mappings. A list is a leaf.
         keep_empty: Whether an empty mapping is a leaf; otherwise it leaves no trace.
 
+    Returns:
+        The leaves, in the order in which the nested mappings hold them. A key that is not text is converted to text.
+
     Example:
         >>> flatten({"model": {"dropout": 0.1}, "seed": 7})
         {'model.dropout': 0.1, 'seed': 7}
@@ -29,7 +32,14 @@ def flatten(nested: dict[Any, Any], *, keep_empty: bool = False) -> dict[str, An
 
 
 def unflatten(leaves: dict[str, Any]) -> dict[str, Any]:
-    """Return the nested mappings of dotted keys; the later of ``a`` and ``a.b`` replaces the earlier one."""
+    """Return the nested mappings of dotted keys, the reverse of ``flatten``.
+
+    Args:
+        leaves: Values by their dotted key. The later of ``a`` and ``a.b`` replaces the earlier one.
+
+    Returns:
+        The nested mappings, in the order in which the keys first appear.
+    """
     nested: dict[str, Any] = {}
     for key, value in leaves.items():
         *above, last = key.split(".")

@@ -9,6 +9,12 @@ import sys
 def format_command(*words: str) -> str:
     """Return the command ``survlstm`` with arguments, so that a POSIX shell passes on exactly these arguments.
 
+    Args:
+        *words: The subcommand and its arguments, unquoted.
+
+    Returns:
+        The command line, with quotes where a shell needs them.
+
     Example:
         >>> format_command("train", "resume=my run")
         "survlstm train 'resume=my run'"

@@ -39,6 +39,9 @@ def read_bytes(path: Path, *, most: int) -> bytes:
         path: The file.
         most: The largest size that is read, in bytes.
 
+    Returns:
+        The whole content.
+
     Raises:
         ValueError: The file is larger, or is a pipe, a socket or a device.
         OSError: The file can't be read.
@@ -55,17 +58,52 @@ def read_bytes(path: Path, *, most: int) -> bytes:
 
 
 def read_json(path: Path, *, most: int = MOST_JSON_BYTES) -> Any:
-    """Read a JSON file; raises as ``read_bytes`` and ``parse_json`` do."""
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+        most: The largest size that is read, in bytes.
+
+    Returns:
+        The plain value.
+
+    Raises:
+        ValueError: As for ``read_bytes`` and ``parse_json``.
+        OSError: The file can't be read.
+    """
     return parse_json(read_bytes(path, most=most))
 
 
 def read_yaml(path: Path, *, most: int = MOST_CONFIG_BYTES) -> Any:
-    """Read a YAML file; raises as ``read_bytes`` and ``parse_yaml`` do."""
+    """Read a YAML file.
+
+    Args:
+        path: The file.
+        most: The largest size that is read, in bytes.
+
+    Returns:
+        The plain value; None for an empty file.
+
+    Raises:
+        ValueError: As for ``read_bytes`` and ``parse_yaml``.
+        OSError: The file can't be read.
+    """
     return parse_yaml(read_bytes(path, most=most))
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse strict JSON; ValueError for anything else, and for NaN and infinities, which JSON does not have."""
+    """Parse strict JSON.
+
+    Args:
+        content: The text in UTF-8, UTF-16 or UTF-32.
+
+    Returns:
+        The plain value.
+
+    Raises:
+        ValueError: The content is anything else, is nested too deeply, or holds NaN or an infinity, which JSON does not
+            have.
+    """
     try:
         return json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
@@ -73,9 +111,18 @@ def parse_json(content: bytes) -> Any:
 
 
 def parse_yaml(content: bytes) -> Any:
-    """Parse YAML into plain values; ValueError for anything else.
+    """Parse YAML into plain values.
 
     Tags that make objects are refused, and so are aliases, by which a few lines can become gigabytes.
+
+    Args:
+        content: The text in UTF-8.
+
+    Returns:
+        The plain value; dates and times stay text. None for an empty text.
+
+    Raises:
+        ValueError: The content is anything else.
     """
     try:
         return yaml.load(content.decode(), _PlainLoader)
@@ -116,13 +163,16 @@ _PlainLoader.add_implicit_resolver(
 
 
 def find_fault(values: Any, *, allow_interpolations: bool = False) -> str:
-    """Return why ``values`` can't be a stored config, with the key; an empty text if they can.
+    """Explain why values can't be a stored config.
 
     A stored config is a mapping of plain values of limited depth and number, without interpolations.
 
     Args:
         values: What a file holds.
         allow_interpolations: Accept interpolations, for arguments of a command that are compared and never resolved.
+
+    Returns:
+        The first fault that was found, with its key; empty if there is none.
     """
     if not isinstance(values, dict):
         return f"a config must be a mapping of keys to values; found {_kind(values)}"
@@ -159,6 +209,9 @@ def parse_fields(kind: type[T], plain: Any) -> T:
     Args:
         kind: The class, whose fields have type annotations.
         plain: A mapping with exactly the fields of ``kind``, each of its type: no value is converted.
+
+    Returns:
+        An instance of ``kind``.
 
     Raises:
         ValueError: A field is missing, unknown or of another type; the message names it.

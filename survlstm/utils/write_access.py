@@ -34,6 +34,9 @@ def try_writing(folder: Path) -> None:
     Asking for permissions would not do: to root every folder looks writable, even one of /proc, of a read-only file
     system or of a full quota.
 
+    Args:
+        folder: The folder; it need not exist.
+
     Raises:
         OSError: Nothing can be written there; ``filename`` is the folder that was tried.
     """
@@ -47,7 +50,14 @@ def try_writing(folder: Path) -> None:
 
 @contextmanager
 def report_write_errors(folder: Path) -> Iterator[None]:
-    """Turn an OSError of writing to a run's folder, or of a full or read-only disk, into a CheckpointError."""
+    """Turn an OSError of writing to a run's folder, or of a full or read-only disk, into a CheckpointError.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        CheckpointError: The block raised such an OSError; every other error passes unchanged.
+    """
     try:
         yield
     except OSError as error:
@@ -63,6 +73,9 @@ def write_error(must: str, path: Path, error: OSError) -> CheckpointError:
         must: What must hold, as the beginning of the message.
         path: What can't be written.
         error: The error of the system.
+
+    Returns:
+        The error, to be raised.
     """
     return CheckpointError(
         f"{must} to {path}; the system says: {error}. What was saved before is whole. Free space there, or give the "
