@@ -20,6 +20,8 @@ from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.device import choose_device
 from survlstm.training.seeding import seed_everything
 from survlstm.utils.errors import CohortError
+from survlstm.utils.files import write_text
+from survlstm.utils.write_access import report_write_errors
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
     task = describe_task(run.config, config.data)
     log_task(task)
     log.info("Run: %s (epoch %d)\nFolder: %s\nDevice: %s", run.folder, run.best["epoch"], folder, taken)
-    (folder / "config.yaml").write_text(as_yaml(config), encoding="utf-8")
+    with report_write_errors(folder):
+        write_text(folder / "config.yaml", as_yaml(config))
     seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
     prepared = run.own_data(config.cache_dir)
     if config.data is None:
@@ -64,7 +67,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
         device=device,
         history=None,
         another_cohort=config.data is not None,
-        origin={"judged run": str(run.folder), "epoch": str(run.best["epoch"])},
+        origin={"evaluated run": str(run.folder), "epoch": str(run.best["epoch"])},
         started=started,
     )
     summary = assess(assessment, folder)

@@ -167,5 +167,5 @@ def _write(folder: Path, found: ExplanationResults, entries: tuple[str, ...], *,
             f"the explanation must be written to {folder}; the system says: {error}. Free space, or set output=DIR"
         ) from error
     if report is not None and not is_filled:
-        log.info("%s has no place for it: an older survlstm wrote it, or nobody has judged the run", report)
+        log.info("%s has no place for it: an older survlstm wrote it, or the run was not evaluated", report)
     log.info("Explanation: %s%s", folder / "explanation.html", ", and in the run's report" if is_filled else "")

@@ -87,8 +87,8 @@ class FinishedRun:
         path = self.config.data.path
         if path is not None and not Path(path).is_dir():
             raise CohortError(
-                f"a run is judged beside its training subjects, whose export must still stand at {path}, or their "
-                f"prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
+                "a run is evaluated with the baselines of its training subjects, so that their export must still be at "
+                f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
             )
         prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
         if prepared.fitted.as_plain() != self.best["about"]["fitted"]:

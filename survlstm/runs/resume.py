@@ -93,6 +93,10 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     gone = [key for key in values if key not in asked and any(_is_under(key, name) for name in named)]
     for key in {*gone, *(default.keys() - asked.keys())}:
         values.pop(key, None)
+    if asked.get("trainer.dry_run"):
+        raise ConfigError(
+            "trainer.dry_run estimates a new run; with resume it would be ignored. Leave it out, or leave out resume"
+        )
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
     config = validate_stored(unflatten(values), RunConfig)
     if not any(_is_under(name, "logger") for name in named):

@@ -68,7 +68,8 @@ def _by_repeats(best: dict[tuple[Value, ...], float], second: dict[tuple[Value, 
     mean, half = float(lead.mean()), half_width(float(lead.std(ddof=1)), len(shared))
     digits = _digits(half)
     margin = f"{format_number(mean, digits)} ± {format_number(half, digits)}"
-    return Tie(abs(mean) <= half, f"leads by {margin} (95%, paired over {len(shared)} repeats)")
+    # Where only some repeats are shared, the paired lead can be negative although the group has the better mean.
+    return Tie(mean <= half, f"leads by {margin} (95%, paired over {len(shared)} repeats)")
 
 
 def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:

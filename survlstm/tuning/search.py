@@ -102,7 +102,7 @@ class Worker:
             ) from error
         except SurvlstmError as error:
             self._fail(claimed, callback.outcome, f"{type(error).__name__}: {error}")
-        # A driver's or a library's error in one trial: the night has others.
+        # A driver's or a library's error in one trial must not end the search.
         except Exception as error:
             passed = traceback_without_message(error)
             self._in_log(lambda: log.warning("Trial %d ended in an error\n%s", claimed.slot, passed))
@@ -173,11 +173,11 @@ class Worker:
         last = self.failures[-MOST_FAILURES:]
         if len(last) < MOST_FAILURES or (self.succeeded and len(set(last)) > 1):
             return
-        which = "with the same sentence" if self.succeeded else "before any came to its end"
+        which = "with the same sentence" if self.succeeded else "before any trial finished"
         raise TrainingError(
             f"a search must have trials that can be trained; the last {len(last)} of this worker failed {which}, the "
-            f"last one: {last[-1]}. Mend that and go on with the same survlstm tune, or narrow the space under another "
-            "name"
+            f"last one: {last[-1]}. Correct that and repeat the same survlstm tune command, or narrow the space under "
+            "another name"
         )
 
     def _patiently(self, job: Callable[[], T]) -> T:

@@ -61,7 +61,7 @@ def report_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG} and not str(error.filename).startswith(str(folder)):
+        if error.errno not in {ENOSPC, EDQUOT, EROFS, EFBIG} and not Path(str(error.filename)).is_relative_to(folder):
             raise
         raise write_error("a run's files must be written", folder, error) from error
 

@@ -164,7 +164,7 @@ def test_a_run_is_found_and_judged_when_its_export_has_moved(survlstm, tmp_path,
     assert survlstm("evaluate", "run=run", "output_dir=cached") == 0
     assert survlstm("evaluate", "run=run", "output_dir=gone", "cache_dir=empty") == 4
     log = (tmp_path / "gone" / "evaluation.log").read_text()
-    assert f"whose export must still stand at {tmp_path / 'export'}" in log
+    assert f"so that their export must still be at {tmp_path / 'export'}" in log
     (tmp_path / "moved").rename(tmp_path / "export")
     assert survlstm("evaluate", "run=run", "output_dir=back", "cache_dir=empty") == 0
     assert metrics_of(tmp_path / "back")["test"] == metrics_of(tmp_path / "cached")["test"]

@@ -42,7 +42,7 @@ def test_a_sweep_of_nine_jobs_killed_in_the_middle_is_completed(survlstm, tmp_pa
     assert 3 <= len(done) < 9
     before = {name: (sweep / name / "history.json").read_bytes() for name in done}
 
-    # What the night has left is read as it is.
+    # The interrupted sweep can be summarized.
     assert survlstm("summarize", str(sweep)) == 0
     assert sum(run["state"] == "finished" for run in summary(sweep)["runs"]) == len(done)
 

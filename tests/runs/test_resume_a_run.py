@@ -65,6 +65,11 @@ def test_a_run_goes_on_with_its_own_config(runs, stopped):
     assert f"Resuming the run in {stopped}: last.pt is used" in (stopped / "training.log").read_text()
 
 
+def test_a_dry_run_of_a_resumed_run_is_refused_instead_of_ignored(stopped):
+    with pytest.raises(ConfigError, match=r"trainer\.dry_run estimates a new run; with resume it would be ignored"):
+        resumed_config(stopped, ["trainer.dry_run=true"])
+
+
 def test_the_same_words_again_go_on_too(runs, stopped, shared_cache):
     said = gone_on(stopped, *RUN, f"cache_dir={shared_cache}", "output_dir=HERE")
     assert "Changed since the run was started: trainer.checkpoint.every_minutes: 1e-09 → 5" in said

@@ -53,6 +53,13 @@ def test_a_worked_lead(tmp_path):
     assert finer.sentence == "leads by 0.00025 ± 0.00012 (95%, paired over 3 repeats)"
 
 
+def test_a_better_mean_by_a_repeat_of_its_own_is_no_lead(tmp_path):
+    repeats(tmp_path, [-0.02, -0.03, -0.025])
+    sample.write_run(tmp_path / "alone", ["model.dropout=0.1", "seed=9"], val=(0.5, 0.9))
+    tie = read_sweep(tmp_path).winner.tie
+    assert tie == (True, "leads by \N{MINUS SIGN}0.025 ± 0.012 (95%, paired over 3 repeats)")
+
+
 def test_repeats_of_other_seeds_are_no_pairs(tmp_path):
     tie = repeats(tmp_path, [0.02, 0.03, 0.025], seeds=[0, 7, 8]).winner.tie
     assert tie == (None, "not told apart: 1 pair of repeats, 3 are needed")

@@ -170,7 +170,7 @@ def test_a_metric_that_is_none_is_a_failure(tmp_path):
 def test_three_failures_at_the_beginning_end_the_search(tmp_path):
     broken = Breaking(dict.fromkeys(range(9), NotFiniteError("found nan")))
     with pytest.raises(
-        TrainingError, match=r"failed before any came to its end, the last one: NotFiniteError: found nan\."
+        TrainingError, match=r"failed before any trial finished, the last one: NotFiniteError: found nan\."
     ):
         tune(config_of(tmp_path / "study", "trials=9"), broken)
     assert broken.calls == 3
