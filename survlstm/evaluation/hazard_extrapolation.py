@@ -90,6 +90,13 @@ def fit_hazard_extrapolation(
 
 
 def log_odds(hazard: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
-    """Return the log-odds of hazards; infinite where a hazard is 0 or 1."""
+    """Compute the log-odds of hazards.
+
+    Args:
+        hazard: Probabilities from 0 to 1, of any shape.
+
+    Returns:
+        The natural logarithm of h / (1 - h), in the shape of ``hazard``; infinite where a hazard is 0 or 1.
+    """
     with np.errstate(divide="ignore"):
         return np.log(hazard) - np.log1p(-hazard)

@@ -85,7 +85,15 @@ def best_by_c_index(rows: Iterable[StepRow], role: str) -> StepRow | None:
 
 
 def best_by_nll(rows: Iterable[StepRow], role: str) -> StepRow | None:
-    """Return the row of a role with the lowest negative log-likelihood; None without a row of this role."""
+    """Return the row of a role with the lowest negative log-likelihood.
+
+    Args:
+        rows: Rows of all models.
+        role: "oracle" or "baseline".
+
+    Returns:
+        The row; None without a row of this role.
+    """
     return min((row for row in rows if row.role == role), key=lambda row: row.nll.value, default=None)
 
 

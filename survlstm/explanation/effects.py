@@ -46,7 +46,14 @@ class Effects:
     delta: Float[np.ndarray, " subject"]
 
     def by(self, method: str) -> Float[np.ndarray, "subject code"]:
-        """Return the effects computed by one of ``METHODS``."""
+        """Return the effects computed by one method.
+
+        Args:
+            method: one of ``METHODS``.
+
+        Returns:
+            Effects in log-odds, above 0 if the code raises the risk; shape (subject, code).
+        """
         return self.integrated_gradients if method == GRADIENTS else self.occlusion
 
 
@@ -72,6 +79,9 @@ def compute_effects(
 
     Returns:
         The effects, with one row per subject in the order of ``subjects``.
+
+    Raises:
+        ConfigError: captum is not installed.
     """
     baseline = average_embedding(model, batches.tensors)
     explained: list[tuple[Occlusion, CodeAttribution, np.ndarray]] = []

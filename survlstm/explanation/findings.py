@@ -102,11 +102,22 @@ class ExplanationResults:
         return float(np.abs(self.effects.delta).mean() / explained) if explained else float("nan")
 
     def order(self) -> np.ndarray:
-        """Return the indices of the codes by the mean of their ranks under both methods, best first."""
+        """Order the codes by the mean of their ranks under both methods.
+
+        Returns:
+            Indices of the codes in ``names``, the most important one first; shape (code,).
+        """
         return np.argsort(sum(self.rankings[method].rank for method in METHODS), kind="stable")
 
     def label(self, name: str) -> str:
-        """Return the description of a code, or its name if it has no description."""
+        """Return the text that stands for a code on the page.
+
+        Args:
+            name: name of the code in the vocabulary.
+
+        Returns:
+            The description of the code; its name if it has no description.
+        """
         if name == UNK:
             return "[UNK]: codes outside the vocabulary (too rare in training)"
         return self.described.get(name) or name

@@ -47,6 +47,10 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
     Args:
         batches: source of the record, with the feature columns and ``max_visits`` of the training.
         subject: index of the subject in ``batches.tensors``.
+
+    Returns:
+        All visits of the subject in ``batches.tensors``; with ``max_visits`` the last window of ``make_windows`` on the
+        visit clock, and the last ``max_visits`` visits on the landmark clock.
     """
     data = batches.tensors
     read = latest_windows if data.clock == "landmark" else make_windows

@@ -45,6 +45,9 @@ def occlude(model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int) -> 
         model: the model to explain, on the host. It is set to evaluation mode.
         batches: source of the record, with the feature columns and ``max_visits`` of the training.
         subject: index of the subject in ``batches.tensors``.
+
+    Returns:
+        The effect of each distinct code of the visits that the model reads, in ascending order of the codes.
     """
     return occlude_input(model, model_input(batches, subject))
 
@@ -55,6 +58,13 @@ def occlude_input(model: DiscreteTimeSurvivalLSTM, record: ModelInput) -> Occlus
 
     The codes are computed in blocks of at most ``MOST_VISITS`` visits, so that a long record does not exhaust the
     memory.
+
+    Args:
+        model: the model to explain, on the host. It is set to evaluation mode.
+        record: the visits that the model reads, see ``model_input``.
+
+    Returns:
+        The effect of each distinct code of the record, in ascending order of the codes.
     """
     model.eval()
     weight = model.embedding.weight

@@ -46,6 +46,9 @@ def rank_planted_codes(
         entries: names in the vocabulary, in the order of their indices.
         code: indices of the ranked codes in ``entries``; shape (code,).
         rank: rank of each code, from 1; shape (code,).
+
+    Returns:
+        Ranks and precision of the planted codes, with those that are not ranked.
     """
     rank_of = {entries[index]: int(code_rank) for index, code_rank in zip(code, rank, strict=True)}
     known = [name for name in planted if name in entries]

@@ -51,12 +51,28 @@ def rank_codes(effects: Effects, *, resamples: int, top: int, seed: int) -> dict
 
 
 def mean_effect(effects: Effects, method: str) -> Float[np.ndarray, " code"]:
-    """Compute the mean effect of each code over the subjects that have it."""
+    """Compute the mean effect of each code over the subjects that have it.
+
+    Args:
+        effects: effects of the codes on each subject's prediction.
+        method: one of ``METHODS``.
+
+    Returns:
+        Mean effect in log-odds, above 0 if the code raises the risk, in the order of ``effects.code``; shape (code,).
+    """
     return effects.by(method).sum(axis=0) / effects.present.sum(axis=0)
 
 
 def rank_agreement(first: Float[np.ndarray, " code"], second: Float[np.ndarray, " code"]) -> float:
-    """Compute Spearman's rank correlation; NaN for fewer than three codes, or if all values of one side are equal."""
+    """Compute Spearman's rank correlation.
+
+    Args:
+        first: one value per code; shape (code,). Equal values share the mean of their ranks.
+        second: values of the same codes in the same order; shape (code,).
+
+    Returns:
+        The correlation, -1 to 1; NaN for fewer than three codes, or if all values of one side are equal.
+    """
     from scipy.stats import rankdata
 
     ranks = rankdata(first), rankdata(second)

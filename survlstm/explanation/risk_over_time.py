@@ -51,6 +51,12 @@ def explain_risk_over_time(
         batches: source of the record, with the feature columns and ``max_visits`` of the training.
         subject: index of the subject in ``batches.tensors``.
         integration_steps: number of points on the path of integrated gradients.
+
+    Returns:
+        The log-odds after each visit, and the attributions and effects of the codes.
+
+    Raises:
+        ConfigError: captum is not installed.
     """
     record = model_input(batches, subject)
     gradients = integrated_gradients(

@@ -32,15 +32,37 @@ class RandomizationCheck:
     correlations: dict[str, tuple[float, ...]]
 
     def mean(self, method: str) -> float:
-        """Return the mean correlation over the copies; NaN if a correlation is undefined."""
+        """Compute the mean correlation over the copies.
+
+        Args:
+            method: one of ``METHODS``.
+
+        Returns:
+            The mean, -1 to 1, near 0 if the explanation depends on the trained weights; NaN if a correlation is
+            undefined.
+        """
         return float(np.mean(self.correlations[method]))
 
     def passes(self, method: str) -> bool:
-        """Return whether the mean correlation is below ``MOST_CORRELATION`` in absolute value; False if it is NaN."""
+        """Return whether the mean correlation is below ``MOST_CORRELATION`` in absolute value.
+
+        Args:
+            method: one of ``METHODS``.
+
+        Returns:
+            True if it is below; False if it is not, or is NaN.
+        """
         return bool(abs(self.mean(method)) < MOST_CORRELATION)
 
     def sentence(self, method: str) -> str:
-        """Return the result of the check as a sentence for the page and the log."""
+        """Return the result of the check as a sentence for the page and the log.
+
+        Args:
+            method: one of ``METHODS``.
+
+        Returns:
+            One sentence without a full stop, which begins with the name of the method.
+        """
         values, mean = self.correlations[method], self.mean(method)
         if np.isnan(mean):
             return (
@@ -80,6 +102,12 @@ def check_randomization(
         integration_steps: number of points on the path of integrated gradients.
         shuffles: number of copies, at least 1.
         seed: seed of the shuffled weights.
+
+    Returns:
+        The rank correlation with each copy, by method.
+
+    Raises:
+        ConfigError: captum is not installed.
     """
     compared = effects.present.sum(axis=0) >= FEWEST_SUBJECTS
     generator = torch.Generator().manual_seed(seed)
@@ -102,6 +130,13 @@ def copy_with_shuffled_weights(model: DiscreteTimeSurvivalLSTM, generator: torch
     """Copy a model and permute the entries within each of its weight tensors.
 
     The copy has the same weight distributions as the model, but nothing that the model has learned.
+
+    Args:
+        model: the model to copy; it is not changed.
+        generator: source of the permutations; its state advances.
+
+    Returns:
+        The copy.
     """
     shuffled = copy.deepcopy(model)
     with torch.no_grad():

@@ -35,7 +35,17 @@ def write_tables(folder: Path, results: ExplanationResults, entries: tuple[str, 
 
 
 def code_table(results: ExplanationResults) -> pd.DataFrame:
-    """Make the table of codes, ordered by the mean of both ranks; effects and importances are log-odds of the event."""
+    """Make the table of codes.
+
+    Args:
+        results: the results of the explanation.
+
+    Returns:
+        One row per code, ordered by the mean of its ranks under both methods: code, description, subjects, is_planted
+        (only if the outcome was drawn from planted codes), and for each method rank, importance and mean effect with
+        their intervals, and the share of resamples in which the code is among the first. Effects and importances are
+        log-odds of the event.
+    """
     columns: dict[str, Any] = {
         "code": results.names,
         "description": [results.described.get(name, "") for name in results.names],
@@ -59,7 +69,16 @@ def code_table(results: ExplanationResults) -> pd.DataFrame:
 
 
 def subject_table(results: ExplanationResults, entries: tuple[str, ...]) -> pd.DataFrame:
-    """Make the table of one subject: one row per code of each visit; ``visit`` counts from 0 in the whole record."""
+    """Make the table of one subject, which holds its id and its dates.
+
+    Args:
+        results: the results of the explanation.
+        entries: names in the vocabulary, in the order of their indices.
+
+    Returns:
+        One row per code of each visit that the model reads, ordered by visit, then by code; ``visit`` counts from 0 in
+        the whole record. Log-odds, attributions and effects are log-odds of the event.
+    """
     over_time = results.over_time
     names = [entries[code] for code in over_time.cell_code]
     return pd.DataFrame(
@@ -80,12 +99,26 @@ def subject_table(results: ExplanationResults, entries: tuple[str, ...]) -> pd.D
 
 
 def days_since_first(time: np.ndarray) -> Float64[np.ndarray, " visit"]:
-    """Compute the days from the first visit to each visit, which may be shown in place of dates."""
+    """Compute the days from the first visit to each visit, which may be shown in place of dates.
+
+    Args:
+        time: time of each visit in ascending order, datetime64; shape (visit,), at least one.
+
+    Returns:
+        Days, 0 for the first visit; shape (visit,).
+    """
     return (time - time[0]) / np.timedelta64(1, "D")
 
 
 def results_as_json(results: ExplanationResults) -> dict[str, Any]:
-    """Make the content of explanation.json: all results except the tables."""
+    """Make the content of explanation.json: all results except the tables.
+
+    Args:
+        results: the results of the explanation.
+
+    Returns:
+        Values for ``write_json``, without ids and dates of subjects.
+    """
     effects, over_time = results.effects, results.over_time
     planted = results.planted and {
         name: {method: ranks._asdict() for method, ranks in by_method.items()}

@@ -43,13 +43,28 @@ _PLANTED = (
 
 
 def conventions(results: ExplanationResults) -> dict[str, str]:
-    """Return the definition of every number on the page, by its name."""
+    """Return the definition of every number on the page, by its name.
+
+    Args:
+        results: the results of the explanation; its clock and its planted codes decide which definitions are needed.
+
+    Returns:
+        Definition by the name of the number.
+    """
     planted = {"planted codes": _PLANTED} if results.planted else {}
     return {"score": _SCORE[results.about.clock], **_CONVENTIONS, **planted}
 
 
 def headline(results: ExplanationResults) -> str:
-    """Return the main result as one sentence."""
+    """Return the main result as one sentence.
+
+    Args:
+        results: the results of the explanation.
+
+    Returns:
+        The number of planted codes in front if the outcome was drawn from such codes; otherwise the code that is first
+        under both methods together, with its mean effects.
+    """
     if results.planted:
         first, second = (results.planted.by_importance[method] for method in METHODS)
         return (
@@ -66,7 +81,14 @@ def headline(results: ExplanationResults) -> str:
 
 
 def summary_lines(results: ExplanationResults) -> tuple[str, ...]:
-    """Return the sentences that follow the headline."""
+    """Return the sentences that follow the headline.
+
+    Args:
+        results: the results of the explanation.
+
+    Returns:
+        Complete sentences; those of ``results.notes`` come last.
+    """
     about = results.about
     return (
         f"{format_count(about.subjects, 'subject')} explained, of {about.members:,} in the {about.split} split; "
@@ -78,7 +100,15 @@ def summary_lines(results: ExplanationResults) -> tuple[str, ...]:
 
 
 def planted_code_lines(results: ExplanationResults) -> tuple[str, ...]:
-    """Return the sentences about planted codes; none if the outcome was not drawn from planted codes."""
+    """Return the sentences about planted codes.
+
+    Args:
+        results: the results of the explanation.
+
+    Returns:
+        One sentence per method, then those about codes without a rank; none if the outcome was not drawn from planted
+        codes.
+    """
     if results.planted is None:
         return ()
     sentences = []
@@ -100,7 +130,14 @@ def planted_code_lines(results: ExplanationResults) -> tuple[str, ...]:
 
 
 def warnings(results: ExplanationResults) -> tuple[str, ...]:
-    """Return the reasons why the numbers may be wrong, each with what to change."""
+    """Return the reasons why the numbers may be wrong, each with what to change.
+
+    Args:
+        results: the results of the explanation.
+
+    Returns:
+        Sentences without a full stop; none if all checks pass.
+    """
     sentences = [
         results.sanity.sentence(method)
         for method in METHODS

@@ -29,7 +29,11 @@ class RecordEndDays:
         self._days: Counter[int] = Counter()
 
     def add(self, ends: np.ndarray) -> None:
-        """Count the records that end at ``ends``, datetime64, shape (subject,); NaT is not counted."""
+        """Add the ends of some records to the counts.
+
+        Args:
+            ends: time at which each record ends, datetime64; shape (subject,). NaT is not counted.
+        """
         days, numbers = np.unique(ends[~np.isnat(ends)].astype("datetime64[D]").astype(np.int64), return_counts=True)
         self._days.update(dict(zip(days.tolist(), numbers.tolist(), strict=True)))
 
@@ -49,7 +53,14 @@ class RecordEndDays:
         return sum(self._days[day] for day in days.tolist() if day > last)
 
     def after(self, time: np.datetime64) -> int:
-        """Return the number of records that end after the day of ``time``."""
+        """Count the records that end after the day of a time.
+
+        Args:
+            time: a time of that day, datetime64; not NaT.
+
+        Returns:
+            Number of records.
+        """
         day = int(time.astype("datetime64[D]").astype(np.int64))
         return sum(number for end, number in self._days.items() if end > day)
 
@@ -59,6 +70,9 @@ class RecordEndDays:
         Args:
             as_of: prediction time; None if every entry is read.
             is_landmark: True on the landmark clock, where ``as_of`` decides whether the landmark is reached.
+
+        Returns:
+            The sentences; none if no date is implausible.
         """
         notes = []
         # One day more than today in UTC, because other time zones are ahead of UTC.
@@ -82,7 +96,14 @@ class RecordEndDays:
 
 
 def record_end_times(visits: Visits) -> np.ndarray:
-    """Return each subject's last visit or day of death, whichever is later, as datetime64[s]; NaT without either."""
+    """Compute the time at which each record ends: the last visit or the day of death, whichever is later.
+
+    Args:
+        visits: the visits of all subjects.
+
+    Returns:
+        Times, NaT for a subject with neither; datetime64[s], shape (subject,).
+    """
     ends = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
     some = visits.visits_per_subject > 0
     ends[some] = visits.visit_time[visits.visit_offsets[1:][some] - 1]
@@ -90,9 +111,15 @@ def record_end_times(visits: Visits) -> np.ndarray:
 
 
 def spans_more_than_a_life(visits: Visits) -> np.ndarray:
-    """Return for each subject whether its visits lie more than ``LONGEST_RECORD_YEARS`` apart.
+    """Find the subjects whose visits lie more than ``LONGEST_RECORD_YEARS`` apart.
 
     Visits on the day of birth or before are not counted.
+
+    Args:
+        visits: the visits of all subjects.
+
+    Returns:
+        True for such a subject; shape (subject,), boolean.
     """
     owner = visits.visit_subject
     # Facts that hold from birth on are often dated to the day of birth. A comparison with NaT is False, so that without

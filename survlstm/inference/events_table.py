@@ -57,6 +57,9 @@ def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> Ev
               one visit.
         timezone: zone to which times are converted from UTC, as in training; None for UTC.
 
+    Returns:
+        The entries, with births and deaths as days of their subjects, and the notes.
+
     Raises:
         SourceError: a column is missing, or a row cannot be read. The message holds the number of the first such row,
             never its content.

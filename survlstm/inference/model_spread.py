@@ -106,7 +106,11 @@ class ExtremeSubjects:
         self.highest: pd.Series | None = None
 
     def add(self, table: pd.DataFrame) -> None:
-        """Add a part of the predictions; of equal risks the first one is kept."""
+        """Add a part of the predictions; of equal risks the first one is kept.
+
+        Args:
+            table: one row per subject, with at least the column risk, see ``Predictor.predict``; it may be empty.
+        """
         if not len(table):
             return
         risk = table["risk"].to_numpy()
@@ -125,6 +129,9 @@ def subject_curve(row: pd.Series, *, name: str, horizons: Sequence[float], chose
         name: name of the subject on the page, which must not be its id.
         horizons: horizons whose columns ``row`` has.
         chosen_as: why the subject was chosen; empty if it was named by the user.
+
+    Returns:
+        Risk, percentile, counts, survival at each horizon and the survival curve of the subject, without its id.
     """
     return SubjectCurve(
         name=name,

@@ -58,7 +58,11 @@ class TableWriter(Protocol):
     """Writer of one file, part by part. After an error the file is incomplete and must be removed."""
 
     def write(self, table: pd.DataFrame) -> None:
-        """Append the rows of a part."""
+        """Append the rows of a part.
+
+        Args:
+            table: predictions with the columns of the schema, see ``table_schema``; it may be empty.
+        """
 
     def __enter__(self) -> TableWriter: ...
 
@@ -106,6 +110,9 @@ def open_writer(file: Path, ending: str, schema: pa.Schema) -> TableWriter:
         file: path of the new file.
         ending: format, .parquet or .csv; ``file`` may be a temporary name with another ending.
         schema: columns of the file, see ``table_schema``.
+
+    Returns:
+        The writer, a context manager that closes the file.
     """
     create_private(file)
     return _Parquet(file, schema) if ending == ".parquet" else _Csv(file, schema)

@@ -166,6 +166,13 @@ class Predictor:
             horizons: see ``predict``.
             as_of: see ``predict``.
             notes: sentences about the events, which the result repeats before its own notes.
+
+        Returns:
+            The same as ``predict``.
+
+        Raises:
+            ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
+            BundleError: the model gives values that are not finite.
         """
         records = self._records(events, as_of)
         notes = (*notes, *self._notes_on_dates(records, as_of))
@@ -217,6 +224,9 @@ class Predictor:
         Args:
             events: see ``predict``.
             as_of: see ``predict``.
+
+        Returns:
+            Curves of the subjects that have one, in the order of their ids as text.
 
         Raises:
             SourceError: the table cannot be read.
@@ -345,7 +355,12 @@ def load_bundle(path: str | Path) -> Predictor:
 
 
 def log_bundle(path: str, predictor: Predictor) -> None:
-    """Log the bundle, its outcome and, for a drawn outcome, the warning about it."""
+    """Log the bundle, its outcome and, for a drawn outcome, the warning about it.
+
+    Args:
+        path: the path of the bundle, as the user gave it.
+        predictor: the predictor that was loaded from it.
+    """
     about = predictor.bundle.about
     log.info("Bundle: %s (%s)\n%s", path, about.name, about.outcome)
     if predictor.banner:
@@ -359,6 +374,9 @@ def parse_as_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | 
         as_of: a day as in 2020-01-31, which means its last second, or a time. A time is in UTC unless it states an
             offset. None is returned as it is.
         timezone: zone to which a time is converted; None for UTC. A day is not converted.
+
+    Returns:
+        The prediction time in UTC, or in ``timezone`` where that is given; None if ``as_of`` is None.
 
     Raises:
         ConfigError: ``as_of`` is neither a day nor a time.

@@ -81,7 +81,15 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
 
 
 def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
-    """Make batches of all subjects, with the batch size, feature columns and ``max_visits`` of the training."""
+    """Make batches of all subjects, with the batch size, feature columns and ``max_visits`` of the training.
+
+    Args:
+        tensors: result of ``make_tensors`` for the same bundle.
+        bundle: the bundle whose config is used.
+
+    Returns:
+        The batches; their members are all subjects of ``tensors``, in order.
+    """
     return Batches(
         tensors,
         np.arange(len(tensors.step)),
@@ -102,6 +110,10 @@ def score_subjects(
         per_visit: if True, make one row per visit. Visit clock only.
         horizons: times at which survival is reported, in the unit of the bundle; None for those of the bundle.
         notes: sentences to pass on in the result.
+
+    Returns:
+        The predictions, the subjects that are not scored with the reason, and ``notes``; ``Predictor.predict``
+        describes the columns.
 
     Raises:
         ConfigError: ``horizons`` is invalid, or ``per_visit`` is set on the landmark clock.
@@ -144,6 +156,9 @@ def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle,
         bundle: the bundle whose vocabulary is used.
         looking_back: if True, predictions are made at each visit of the past. A subject whose outcome or death happened
             before the prediction time then still has visits to predict from.
+
+    Returns:
+        The sentences; shape (subject,), with all subjects of ``records``, those without visits to read included.
     """
     reason = records.reason.copy()
     unknown = _is_unknown(tensors, bundle)
@@ -159,6 +174,9 @@ def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle,
 def check_finite(values: np.ndarray) -> None:
     """Check that predictions are finite; finite weights can still be so large that the model's output is not.
 
+    Args:
+        values: predictions of any kind and shape.
+
     Raises:
         BundleError: some of the values are not finite.
     """
@@ -170,12 +188,26 @@ def check_finite(values: np.ndarray) -> None:
 
 
 def reason_without_values(reason: str) -> str:
-    """Replace the dates and numbers in a reason, so that equal reasons can be counted."""
+    """Replace the dates and numbers in a reason, so that equal reasons can be counted.
+
+    Args:
+        reason: a sentence of ``SubjectPredictions.not_scored``, or another message.
+
+    Returns:
+        The sentence with an ellipsis in place of each number and date.
+    """
     return re.sub(r"\d[\d-]*", "…", reason)
 
 
 def reason_without_dates(reason: str) -> str:
-    """Replace the dates in a reason, which are patient data, so that it can go into a log or a message."""
+    """Replace the dates in a reason, which are patient data, so that it can go into a log or a message.
+
+    Args:
+        reason: a sentence of ``SubjectPredictions.not_scored``.
+
+    Returns:
+        The sentence with "a day not shown here" in place of each date.
+    """
     return re.sub(r"\d{4}-\d{2}-\d{2}", "a day not shown here", reason)
 
 
@@ -185,6 +217,9 @@ def check_horizons_reached(bundle: Bundle, horizons: Sequence[float] | None) -> 
     Args:
         bundle: the bundle with the curves.
         horizons: times in the unit of the bundle; None for those of the bundle.
+
+    Returns:
+        Horizons in the unit of the bundle, ascending.
 
     Raises:
         ConfigError: a horizon is not above 0, lies after the end of the curves, or is not a whole number of visits.

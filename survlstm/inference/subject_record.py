@@ -55,6 +55,9 @@ def records_of_events(
             the end of that day. With None every entry is read, whatever its date, because the dates of de-identified
             records may lie in another century.
         reads_age: if True, the model reads the age, and a subject without a date of birth is not scored.
+
+    Returns:
+        The visits of all subjects and what may be read of each, in the order of ``events.subjects``.
     """
     if as_of is not None:
         events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
@@ -87,6 +90,9 @@ def records_of_visits(
         as_of: prediction time, after which ``visits`` holds nothing; None if no time is set.
         reads_age: if True, a subject without a date of birth is not scored.
         landmark: time of each subject's landmark, datetime64[s]; None to compute it from the visits.
+
+    Returns:
+        The visits of all subjects and what may be read of each, in the order of ``visits.subjects``.
     """
     follow_up = outcome.follow_up(visits)
     number = visits.visits_per_subject

@@ -33,6 +33,9 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
         as_of: prediction time; later visits are left out. None to read every visit.
         timezone: as in ``read_events_table``.
 
+    Returns:
+        The visits of all subjects of the table; a subject whose visits are all left out has none.
+
     Raises:
         SourceError: a column is missing, or a row cannot be read.
     """

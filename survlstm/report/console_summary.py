@@ -66,7 +66,14 @@ def log_preparation(prepared: PreparedData) -> None:
 
 
 def reading_table(prepared: PreparedData) -> pd.DataFrame:
-    """Return the counts of the rows of each table: read, used, left out by design and unusable, with the reasons."""
+    """Return the counts of the rows of each table: read, used, left out by design and unusable, with the reasons.
+
+    Args:
+        prepared: The prepared data.
+
+    Returns:
+        One row for each table of the source, with the columns table, rows read, used, left out, unusable and why.
+    """
     return pd.DataFrame(
         {
             "table": count.table,
@@ -81,7 +88,11 @@ def reading_table(prepared: PreparedData) -> pd.DataFrame:
 
 
 def log_task(task: RunTask) -> None:
-    """Log the outcome and the data, as the first line of a command."""
+    """Log the outcome and the data, as the first line of a command.
+
+    Args:
+        task: Outcome and data of the run; its banner is logged as a warning where it has one.
+    """
     log.info("Outcome: %s; data: %s", task.outcome, task.data)
     if task.banner:
         log.warning("%s", task.banner)
@@ -146,7 +157,14 @@ def step_table(summary: EvaluationSummary) -> pd.DataFrame:
 
 
 def landmark_table(landmark: LandmarkResult) -> pd.DataFrame:
-    """Return the metrics of every model at the longest horizon of a landmark, and the integrated Brier score."""
+    """Return the metrics of every model at the longest horizon of a landmark, and the integrated Brier score.
+
+    Args:
+        landmark: Results of all models from one landmark; it has at least one horizon.
+
+    Returns:
+        One row for each model, with metrics and intervals as text; a dash for a metric that cannot be computed.
+    """
     until = f"{landmark.horizons[-1]:g}"
     return pd.DataFrame(
         {
@@ -187,7 +205,14 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
 
 
 def count_findings(findings: Sequence[Finding]) -> str:
-    """Return the number of findings of each level."""
+    """Count the findings of each level.
+
+    Args:
+        findings: Findings of the diagnostics and the sanity checks.
+
+    Returns:
+        Text such as ``0 failure, 2 warning, 1 note, 14 ok``.
+    """
     counts = Counter(finding.level for finding in findings)
     return ", ".join(f"{counts[level]} {level}" for level in ("failure", "warning", "note", "ok"))
 

@@ -30,7 +30,15 @@ def format_number(value: float | None, digits: int = 3) -> str:
 
 
 def format_short(value: float | None) -> str:
-    """Format a time, a size or a learning rate with as many digits as it needs."""
+    """Format a time, a size or a learning rate with as many digits as it needs.
+
+    Args:
+        value: The number; None or NaN if it is missing.
+
+    Returns:
+        The text, with at most four significant digits for a number that is not whole; whole numbers and those from
+        1,000 on have no decimals, and very large or very small ones have an exponent.
+    """
     if value is None or not math.isfinite(value):
         return format_number(value)
     if value and not 1e-4 <= abs(value) < 1e15:
@@ -40,42 +48,94 @@ def format_short(value: float | None) -> str:
 
 
 def format_interval(bounds: Interval | None) -> str:
-    """Format both ends of an interval with "to" between them, because a dash would read as a minus sign."""
+    """Format both ends of an interval with "to" between them, because a dash would read as a minus sign.
+
+    Args:
+        bounds: The interval; None if it is missing.
+
+    Returns:
+        The text, as in "0.712 to 0.803".
+    """
     return MISSING if bounds is None else f"{format_number(bounds.low)} to {format_number(bounds.high)}"
 
 
 def format_estimate(estimate: Estimate | None) -> str:
-    """Format a metric with its interval."""
+    """Format a metric with its interval.
+
+    Args:
+        estimate: The metric; None if it cannot be computed.
+
+    Returns:
+        The text, as in "0.760 (0.712 to 0.803)"; the value alone if it has no interval.
+    """
     if estimate is None:
         return MISSING
     return format_number(estimate.value) + (f" ({format_interval(estimate.interval)})" if estimate.interval else "")
 
 
 def format_p_value(value: float | None) -> str:
-    """Format a p-value, no finer than a thousandth."""
+    """Format a p-value, no finer than a thousandth.
+
+    Args:
+        value: The p-value; None or NaN if it is missing.
+
+    Returns:
+        The text, "< 0.001" for a smaller value.
+    """
     if value is None or math.isnan(value):
         return MISSING
     return "< 0.001" if value < 0.001 else format_number(value)
 
 
 def format_signed(value: float | None) -> str:
-    """Format a difference with its sign; one that rounds to 0 has none."""
+    """Format a difference with its sign; one that rounds to 0 has none.
+
+    Args:
+        value: The difference; None or NaN if it is missing.
+
+    Returns:
+        The text with three digits after the decimal point.
+    """
     written = format_number(value)
     return f"+{written}" if value is not None and value > 0 and written.strip("0.") else written
 
 
 def format_count(count: int, what: str) -> str:
-    """Format a count with its noun, as in "1 event" and "2 events"."""
+    """Format a count with its noun, as in "1 event" and "2 events".
+
+    Args:
+        count: The number.
+        what: The noun in the singular, whose plural is formed with an s.
+
+    Returns:
+        The text.
+    """
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def format_time(value: float, unit: str) -> str:
-    """Format a time with its unit, as in "1 step" and "365 days"."""
+    """Format a time with its unit, as in "1 step" and "365 days".
+
+    Args:
+        value: The time.
+        unit: Unit in the plural, as in "days"; the last letter is left out for a time of 1.
+
+    Returns:
+        The text.
+    """
     return f"{format_short(value)} {unit[:-1] if value == 1 else unit}"
 
 
 def format_times(values: tuple[float, ...], unit: str) -> str:
-    """Format several times with their unit, as in "1, 3 and 5 steps"."""
+    """Format several times with their unit, as in "1, 3 and 5 steps".
+
+    Args:
+        values: Times in the order in which they are named.
+        unit: Unit in the plural, as in "days".
+
+    Returns:
+        The text; a dash without times.
+    """
     if not values:
         return MISSING
     *first, last = values
@@ -83,5 +143,12 @@ def format_times(values: tuple[float, ...], unit: str) -> str:
 
 
 def format_since(landmark: str) -> str:
-    """Format a landmark as a start, as in "from visit 3"; that of the landmark clock has no name of its own."""
+    """Format a landmark as a start, as in "from visit 3".
+
+    Args:
+        landmark: Name of the landmark; "landmark" on the landmark clock, where it has no name of its own.
+
+    Returns:
+        The text; "from the landmark" on the landmark clock.
+    """
     return "from the landmark" if landmark == "landmark" else f"from {landmark}"

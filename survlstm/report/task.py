@@ -67,17 +67,38 @@ def describe_task(config: RunConfig, data: DataConfig | None = None) -> RunTask:
 
 
 def outcome_banner(outcome: SwapPoint) -> str:
-    """Return the banner of a drawn outcome; empty for an outcome of the records."""
+    """Return the warning to show with the results of a drawn outcome.
+
+    Args:
+        outcome: Config of the outcome.
+
+    Returns:
+        ``BANNER``; empty for an outcome of the records.
+    """
     return BANNER if is_drawn(str(outcome.settings()["_target_"])) else ""
 
 
 def is_drawn(target: str) -> bool:
-    """Return whether an outcome class draws its events instead of reading them from the records."""
+    """Return whether an outcome class draws its events instead of reading them from the records.
+
+    Args:
+        target: Import path of the class, the ``_target_`` of the config.
+
+    Returns:
+        True for the classes of ``DRAWN``.
+    """
     return _class_of(target) in DRAWN
 
 
 def outcome_name(outcome: SwapPoint) -> str:
-    """Return the name of an outcome."""
+    """Return the name of an outcome.
+
+    Args:
+        outcome: Config of the outcome.
+
+    Returns:
+        The name, see ``outcome_name_of_class``.
+    """
     settings = outcome.settings()
     return outcome_name_of_class(str(settings["_target_"]), settings.get("codes", []))
 

@@ -38,6 +38,9 @@ class BudgetMeter:
     def cost(self, seconds: float) -> float | None:
         """Return the cost of a duration.
 
+        Args:
+            seconds: The duration in seconds.
+
         Returns:
             Dollars, or None where no price is known.
         """

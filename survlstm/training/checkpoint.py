@@ -62,7 +62,15 @@ class Checkpointer:
             raise write_error(SAVED, self.folder, error) from error
 
     def save_best(self, model: dict[str, Any], *, epoch: int) -> None:
-        """Write the weights of the best epoch so far to ``best.pt``."""
+        """Write the weights of the best epoch so far to ``best.pt``.
+
+        Args:
+            model: State of the model, as ``state_dict`` returns it.
+            epoch: The epoch after which the model has these weights, counted from 1.
+
+        Raises:
+            CheckpointError: The file can't be written; what was there before is unchanged.
+        """
         write_checkpoint(self.folder / "best.pt", {"model": model, "epoch": epoch, "about": self.about})
 
     def save_last(self, state: dict[str, Any], *, epoch: int, is_epochs_end: bool) -> None:
@@ -83,7 +91,14 @@ class Checkpointer:
         _write(self.folder / "last.pt", content)
 
     def save_history(self, history: History) -> None:
-        """Write ``history.json`` into the run's folder."""
+        """Write ``history.json`` into the run's folder.
+
+        Args:
+            history: The epochs so far and the facts about the run.
+
+        Raises:
+            CheckpointError: The file can't be written; what was there before is unchanged.
+        """
         path = self.run_folder / "history.json"
         try:
             history.write(path)
@@ -91,7 +106,14 @@ class Checkpointer:
             raise write_error(SAVED, path, error) from error
 
     def best(self) -> dict[str, Any]:
-        """Load the checkpoint of the best epoch."""
+        """Load the checkpoint of the best epoch.
+
+        Returns:
+            The parts ``model`` (weights), ``epoch`` (counted from 1) and ``about``.
+
+        Raises:
+            CheckpointError: The file is missing, truncated or changed, or holds more than plain values and tensors.
+        """
         return load_checkpoint(self.folder / "best.pt")
 
     def _keep_previous(self) -> None:
@@ -113,6 +135,10 @@ class Checkpointer:
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write plain values and tensors, with their checksum, and replace the file atomically.
 
+    Args:
+        path: The file; its folder must exist.
+        content: Values by name, of types that ``torch.load`` reads with ``weights_only=True``.
+
     Raises:
         CheckpointError: The file can't be written; what was there before is unchanged.
     """
@@ -121,6 +147,9 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without executing code from it.
+
+    Args:
+        path: File that ``write_checkpoint`` or a ``Checkpointer`` wrote.
 
     Returns:
         The content that ``write_checkpoint`` was given.
@@ -184,6 +213,9 @@ def load_latest(folder: Path) -> LatestState:
     Args:
         folder: The folder ``checkpoints`` of a run.
 
+    Returns:
+        The state that was read, with a message about it; a state of None where no checkpoint was saved yet.
+
     Raises:
         CheckpointError: There are checkpoints, and none of them can be read.
     """
@@ -210,6 +242,10 @@ def remove_unfinished(run_folder: Path, damaged: tuple[Path, ...]) -> None:
 
     Only the process that holds the run's lock may call this: it would remove another one's files while they are
     written.
+
+    Args:
+        run_folder: Folder of the run.
+        damaged: Checkpoints that can't be read, see ``LatestState``.
     """
     for path in [*abandoned_files(run_folder), *abandoned_files(run_folder / "checkpoints")]:
         path.unlink()

@@ -10,6 +10,10 @@ from survlstm.training.distributed import ProcessGroup
 def compute_environment(device: torch.device, process_group: ProcessGroup) -> dict[str, str]:
     """Return what must be the same for identical rounding: torch, device, threads and processes.
 
+    Args:
+        device: Where the gradients are computed.
+        process_group: The processes that train the model together.
+
     Returns:
         Values as text, as a checkpoint stores them.
     """
@@ -24,6 +28,10 @@ def compute_environment(device: torch.device, process_group: ProcessGroup) -> di
 
 def environment_diff(before: dict[str, str], now: dict[str, str]) -> str:
     """Return what differs between two compute environments.
+
+    Args:
+        before: Result of ``compute_environment`` in the process that saved a state.
+        now: Its result in this process.
 
     Returns:
         Text such as ``threads 1 → 2, processes 1 → 4``; empty where nothing differs.

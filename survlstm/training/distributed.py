@@ -62,7 +62,14 @@ class ProcessGroup:
         return values
 
     def all_reduce_max(self, number: int) -> int:
-        """Return the largest of all ranks' numbers, on every rank."""
+        """Compute the largest of all ranks' numbers.
+
+        Args:
+            number: This rank's number.
+
+        Returns:
+            The largest number, on every rank.
+        """
         if self.size == 1:
             return number
         largest = torch.tensor(number)
@@ -70,7 +77,14 @@ class ProcessGroup:
         return int(largest)
 
     def broadcast(self, value: Any) -> Any:
-        """Return rank 0's value on every rank; the value must be picklable."""
+        """Send rank 0's value to all ranks.
+
+        Args:
+            value: On rank 0 the value, which must be picklable; on the other ranks it is ignored.
+
+        Returns:
+            Rank 0's value, on every rank.
+        """
         if self.size == 1:
             return value
         box = [value]

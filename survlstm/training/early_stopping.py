@@ -32,6 +32,10 @@ class EarlyStopping:
     def update(self, loss: float, epoch: int) -> bool:
         """Record the validation loss of an epoch.
 
+        Args:
+            loss: Validation loss, in nats per subject.
+            epoch: Number of the epoch, counted from 1.
+
         Returns:
             Whether this epoch is the best so far.
         """
@@ -55,6 +59,10 @@ class EarlyStopping:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned."""
+        """Restore what ``state_dict`` returned.
+
+        Args:
+            state: Values of the attributes by name; the others keep their values.
+        """
         for name, value in state.items():
             setattr(self, name, value)

@@ -21,7 +21,15 @@ from survlstm.training.trainer import Callback, Trainer
 
 
 def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
-    """Build the optimizer over all of the model's parameters."""
+    """Build the optimizer over all of the model's parameters.
+
+    Args:
+        config: Config of the optimizer.
+        model: The model, already on the device on which it is trained.
+
+    Returns:
+        The optimizer that the config names, with one parameter group.
+    """
     return instantiate(config, params=list(model.parameters()))
 
 
@@ -35,6 +43,9 @@ def build_train_step(
         model: The model, already on ``device``.
         device: Where the gradients are computed.
         process_group: The processes that share each effective batch.
+
+    Returns:
+        The step, with the settings of the section ``trainer``.
     """
     return TrainStep(
         model,
@@ -63,6 +74,9 @@ def build_trainer(
         checkpointer: Writes the run's checkpoints and history.
         budget: Started when the command began, so that it counts preparation too.
         callbacks: Called after every epoch, on rank 0 only.
+
+    Returns:
+        The training loop, before its first epoch.
     """
     settings = config.trainer
     return Trainer(
@@ -80,6 +94,12 @@ def build_trainer(
 def build_logger(config: SwapPoint) -> Logger:
     """Build the logger, wrapped so that its errors and delays can't stop the run.
 
+    Args:
+        config: Config of the logger; a ``_target_`` of None is ``logger=none``.
+
+    Returns:
+        A ``BackgroundLogger`` around the logger; a ``NoLogger`` with ``logger=none``.
+
     Raises:
         ConfigError: The logger's package is not installed.
     """
@@ -89,7 +109,15 @@ def build_logger(config: SwapPoint) -> Logger:
 
 
 def build_schedule(config: SwapPoint, optimizer: Optimizer) -> Schedule:
-    """Build the learning-rate schedule; with ``scheduler=none`` the learning rate is constant."""
+    """Build the learning-rate schedule; with ``scheduler=none`` the learning rate is constant.
+
+    Args:
+        config: Config of the scheduler; a ``_target_`` of None is ``scheduler=none``.
+        optimizer: The optimizer whose learning rate the schedule sets.
+
+    Returns:
+        The schedule, at its first epoch.
+    """
     if config.settings()["_target_"] is None:
         return Schedule(None)
     return Schedule(instantiate(config, optimizer=optimizer))

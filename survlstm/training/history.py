@@ -115,6 +115,12 @@ class History:
     def from_plain(cls, plain: Any) -> History:
         """Build a history from what ``as_plain`` returned.
 
+        Args:
+            plain: Content of ``history.json`` or of the part ``history`` of a checkpoint, with NaN in place of null.
+
+        Returns:
+            The history.
+
         Raises:
             ValueError: A field is missing, unknown or of another type.
         """
@@ -124,7 +130,11 @@ class History:
         return parse_fields(cls, {**plain, "epochs": epochs, "usage": parse_fields(Usage, plain.get("usage"))})
 
     def write(self, path: Path) -> None:
-        """Write the history as JSON, replacing the file atomically."""
+        """Write the history as JSON, replacing the file atomically.
+
+        Args:
+            path: The file; its folder must exist. A figure that is not finite is written as null.
+        """
         write_json(path, self.as_plain())
 
 
@@ -133,6 +143,9 @@ def read_history(folder: Path) -> History:
 
     Args:
         folder: Folder of the run.
+
+    Returns:
+        The history, whose ``best_epoch`` is one of its epochs, or 0.
 
     Raises:
         CheckpointError: The file is missing, or is not a valid history.

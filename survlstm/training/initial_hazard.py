@@ -15,6 +15,9 @@ def initial_hazard(tensors: Tensors) -> tuple[float, ...]:
     The estimate is events over at-risk steps. On the landmark clock each step is estimated on its own, with one more
     at-risk subject that has the mean hazard, so that no step gets a hazard of 0 or 1.
 
+    Args:
+        tensors: All subjects of the run; only the labels of the training split are used.
+
     Returns:
         One hazard on the visit clock; one for each step on the landmark clock.
 

@@ -21,14 +21,29 @@ CPU_MESSAGES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether torch or numpy raised the error because memory ran out, on the host or on a device."""
+    """Return whether torch or numpy raised the error because memory ran out, on the host or on a device.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        True for ``MemoryError``, torch's ``OutOfMemoryError`` and a ``RuntimeError`` with one of ``CPU_MESSAGES``.
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in CPU_MESSAGES)
 
 
 def requested_memory(error: BaseException) -> str:
-    """Return the line of the error that says how much memory was requested."""
+    """Extract the line of an error that says how much memory was requested.
+
+    Args:
+        error: An error for which ``is_out_of_memory`` is true.
+
+    Returns:
+        The line without the prefix that names torch's sources; the first line of the message if no line names an
+        allocation, and the name of the error's type if the message is empty.
+    """
     message = str(error) or type(error).__name__
     lines = [line for line in message.splitlines() if "llocate" in line] or message.splitlines()
     # Without the prefix that names the line of torch's sources.
@@ -36,7 +51,15 @@ def requested_memory(error: BaseException) -> str:
 
 
 def describe_batch(batches: Batches, subjects: np.ndarray) -> str:
-    """Describe the size of a batch, such as ``2 subjects with 31 visits (the longest record has 20)``."""
+    """Describe the size of a batch, such as ``2 subjects with 31 visits (the longest record has 20)``.
+
+    Args:
+        batches: Source of the records.
+        subjects: Rows of the subjects in ``batches.tensors``; shape (subject,), at least one.
+
+    Returns:
+        The numbers of subjects and visits as text.
+    """
     visits = batches.visits(subjects)
     count = f"{len(subjects)} subject{'s' if len(subjects) > 1 else ''}"
     return f"{count} with {visits.sum():,} visits (the longest record has {visits.max():,})"

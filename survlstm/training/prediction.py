@@ -60,6 +60,9 @@ def predict_split(
         device: Where the logits are computed.
         process_group: Its ranks share the batches; each of them returns all predictions.
 
+    Returns:
+        Labels and predictions, one row per subject in the order of ``batches.members``.
+
     Raises:
         OutOfMemoryError: The memory does not suffice for a single subject.
     """

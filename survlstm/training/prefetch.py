@@ -14,6 +14,13 @@ def prefetch(prepare: Callable[[Item], Prepared], items: Iterable[Item]) -> Iter
     """Yield ``prepare(item)`` for every item, in order, computed one item ahead in a thread.
 
     An error of ``prepare`` is raised when its item is due.
+
+    Args:
+        prepare: Called once for each item, in the thread.
+        items: The items, read one item ahead.
+
+    Yields:
+        The prepared items, in the order of ``items``.
     """
     with ThreadPoolExecutor(1) as thread:
         upcoming = None

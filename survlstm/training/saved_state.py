@@ -61,6 +61,12 @@ class EarlyStoppingState:
 def checkpoint_info(checkpoint: Any) -> CheckpointInfo:
     """Check and return what a checkpoint holds about its run.
 
+    Args:
+        checkpoint: Content of a checkpoint of any kind; its part ``about`` is read.
+
+    Returns:
+        The checked values. The config is not validated.
+
     Raises:
         ValueError: A part is missing, or has another type or range.
     """

@@ -19,7 +19,11 @@ class Schedule:
     scheduler: LRScheduler | None
 
     def step(self, val_loss: float) -> None:
-        """Take the step at the end of an epoch; ReduceLROnPlateau uses the validation loss."""
+        """Take the step at the end of an epoch; ReduceLROnPlateau uses the validation loss.
+
+        Args:
+            val_loss: Validation loss of the epoch, in nats per subject.
+        """
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(val_loss)
         elif self.scheduler is not None:
@@ -30,6 +34,10 @@ class Schedule:
         return {} if self.scheduler is None else self.scheduler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned."""
+        """Restore what ``state_dict`` returned.
+
+        Args:
+            state: State of a scheduler of the same class; not used without a scheduler.
+        """
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state)

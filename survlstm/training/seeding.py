@@ -47,6 +47,9 @@ def restore_random_states(states: dict[str, Any]) -> None:
     """Restore the generators from what ``random_states`` returned.
 
     The states of CUDA generators are restored only where the number of devices is the same.
+
+    Args:
+        states: States by generator: ``python``, ``numpy``, ``torch`` and ``cuda``.
     """
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))

@@ -28,7 +28,14 @@ def peak_host_bytes() -> int:
 
 
 def peak_device_bytes(device: torch.device) -> int | None:
-    """Return the peak memory that torch has allocated on a CUDA device; None for other devices."""
+    """Return the peak memory that torch has allocated on a CUDA device.
+
+    Args:
+        device: The device.
+
+    Returns:
+        Bytes since the process started; None for a device that is not a CUDA device.
+    """
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 

@@ -32,7 +32,14 @@ class CountRows(NamedTuple):
     code_counts: csr_array
 
     def at(self, row: Int64[np.ndarray, " chosen"]) -> CountRows:
-        """Return the rows with these indices."""
+        """Select rows.
+
+        Args:
+            row: Indices of the rows; shape (chosen,).
+
+        Returns:
+            The covariates of these rows, in the order of ``row``.
+        """
         return CountRows(self.numbers[row], self.code_counts[row])
 
 
@@ -83,7 +90,14 @@ def fit_scale(training: CountRows) -> CountScale:
 
 
 def rows_at_visits(tensors: Tensors) -> CountRows:
-    """Return a row for each visit: its features, the cumulative counts and the codes of this visit."""
+    """Return a row for each visit: its features, the cumulative counts and the codes of this visit.
+
+    Args:
+        tensors: Data of all subjects.
+
+    Returns:
+        One row for each visit of ``tensors``, in its order.
+    """
     visit = np.arange(len(tensors.features))
     numbers = np.column_stack([tensors.features, cumulative_counts(tensors)])
     return CountRows(numbers, _counts(tensors, visit, visit).log1p())

@@ -30,7 +30,14 @@ class PooledLogistic(NamedTuple):
     intercept: float
 
     def hazard(self, design: csr_array) -> Float64[np.ndarray, " row"]:
-        """Return the hazard at each row of a design."""
+        """Compute the hazard at each row of a design.
+
+        Args:
+            design: [row, column] covariates, at least as many columns as coefficients.
+
+        Returns:
+            Hazards between 0 and 1; shape (row,).
+        """
         from scipy.special import expit
 
         return expit(design[:, : len(self.coefficient)] @ self.coefficient + self.intercept)

@@ -1,4 +1,10 @@
-"""Diagnostic checks of an evaluated run, among them all warning signs of docs/training_guide.md."""
+"""Diagnostic checks of an evaluated run, among them all warning signs of docs/training_guide.md.
+
+Every check has the type ``Check``. Its only argument is the ``DiagnosticContext``, the evaluated run and its settings.
+It returns one ``Finding``: the level is "ok" if the check passed or does not apply to the run, the evidence holds the
+numbers that were compared, and the advice says what to change, as overrides where the configuration can express it. The
+checks of ``OF_TRAINING`` read the history and are run only if there is one.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

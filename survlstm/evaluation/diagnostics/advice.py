@@ -17,7 +17,14 @@ LARGEST_HIDDEN = 16384
 
 
 def more_regularisation(settings: RunSettings) -> tuple[str, ...]:
-    """Propose more regularisation, an earlier stop and more data, for a validation loss that rises."""
+    """Propose more regularisation, an earlier stop and more data, for a validation loss that rises.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The overrides, those about more data last.
+    """
     advice = []
     if settings.dropout < 0.5:
         advice.append("model.dropout=0.5")
@@ -29,12 +36,26 @@ def more_regularisation(settings: RunSettings) -> tuple[str, ...]:
 
 
 def stabilise_gradients(settings: RunSettings) -> tuple[str, ...]:
-    """Propose a lower learning rate and stronger clipping, for exploding gradients."""
+    """Propose a lower learning rate and stronger clipping, for exploding gradients.
+
+    Args:
+        settings: Settings in force; a run without clipping is advised to clip at 1.
+
+    Returns:
+        The overrides.
+    """
     return lower_learning_rate(settings), f"trainer.grad_clip={(settings.grad_clip or 2.0) / 2:g}"
 
 
 def lower_learning_rate(settings: RunSettings) -> str:
-    """Propose a tenth of the learning rate."""
+    """Propose a tenth of the learning rate.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The override.
+    """
     return f"optimizer.lr={settings.lr / 10:g}"
 
 
@@ -56,25 +77,53 @@ def improve_ranking(settings: RunSettings, *, too_large: bool, unfinished: bool)
 
 
 def train_longer(settings: RunSettings) -> str:
-    """Propose twice the number of epochs."""
+    """Propose twice the number of epochs.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The override.
+    """
     return f"trainer.epochs={2 * settings.epochs}"
 
 
 def speed_up(settings: RunSettings) -> tuple[str, ...]:
-    """Propose a larger batch and fewer layers, for slow epochs."""
+    """Propose a larger batch and fewer layers, for slow epochs.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The overrides; fewer layers only where there are several.
+    """
     fewer_layers = ("model.num_layers=1",) if settings.num_layers > 1 else ()
     return (f"trainer.batch_size={2 * settings.batch_size}", *fewer_layers)
 
 
 def smaller_model(settings: RunSettings) -> tuple[str, ...]:
-    """Propose lstm_small and more data, or half the width where the model is no larger than lstm_small."""
+    """Propose lstm_small and more data, or half the width where the model is no larger than lstm_small.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The overrides.
+    """
     if any(getattr(settings, size) > small for size, small in SMALL.items()):
         return ("model=lstm_small", *larger_cohort(settings))
     return (f"model.hidden_dim={max(1, settings.hidden_dim // 2)}", *larger_cohort(settings))
 
 
 def larger_cohort(settings: RunSettings) -> tuple[str, ...]:
-    """Propose the cohort of 1,000 to a smaller run, twice the patients to a larger simulated one."""
+    """Propose the cohort of 1,000 to a smaller run, twice the patients to a larger simulated one.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        One override, or a phrase that asks for a larger export where the records come from one.
+    """
     patients = settings.simulated_patients
     if patients is not None and patients < LARGE_COHORT:
         return ("data=cohort_1000",)
@@ -105,7 +154,14 @@ def more_test_events(settings: RunSettings, *, events: int, needed: int) -> tupl
 
 
 def clearer_outcome(settings: RunSettings) -> tuple[str, ...]:
-    """Propose a synthetic outcome that follows the history more closely."""
+    """Propose a synthetic outcome that follows the history more closely.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The overrides; none for an outcome that is not the synthetic one.
+    """
     if settings.effect is None:
         return ()
     rate = settings.event_rate
@@ -114,13 +170,27 @@ def clearer_outcome(settings: RunSettings) -> tuple[str, ...]:
 
 
 def less_censoring(settings: RunSettings) -> tuple[str, ...]:
-    """Propose half the chance of censoring of a drawn outcome, and more data."""
+    """Propose half the chance of censoring of a drawn outcome, and more data.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        The overrides; only more data where the outcome has no chance of censoring.
+    """
     chance = settings.censoring_chance
     return ((f"outcome.censoring_chance={chance / 2:g}",) if chance else ()) + larger_cohort(settings)
 
 
 def shorter_intervals(settings: RunSettings) -> tuple[str, ...]:
-    """Propose shorter intervals, which lose less of a follow-up that ends inside one."""
+    """Propose shorter intervals, which lose less of a follow-up that ends inside one.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        One override, of twice the number of intervals and of equal lengths; none on the visit clock.
+    """
     intervals = settings.intervals
     if intervals is None:
         return ()
@@ -129,7 +199,14 @@ def shorter_intervals(settings: RunSettings) -> tuple[str, ...]:
 
 
 def later_horizons(settings: RunSettings) -> tuple[str, ...]:
-    """Propose horizons that reach the events: longer intervals on the landmark clock, another preset otherwise."""
+    """Propose horizons that reach the events: longer intervals on the landmark clock, another preset otherwise.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        One override.
+    """
     if settings.intervals is not None:
         return (f"clock.horizon_days={2 * settings.intervals.horizon_days:g}",)
     return ("evaluation=long_records",)

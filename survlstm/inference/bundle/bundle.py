@@ -216,6 +216,9 @@ def read_bundle(path: Path) -> Bundle:
     Args:
         path: folder or .zip archive that ``write_bundle`` wrote.
 
+    Returns:
+        The bundle; its model is on the CPU.
+
     Raises:
         BundleError: ``path`` holds no bundle, was changed or damaged, was written by a newer survlstm, or holds parts
             that do not fit together.
@@ -255,7 +258,14 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def content_error(error: Exception) -> str:
-    """Return the type and the message of an error that a file of a bundle caused, in one line."""
+    """Describe an error that a file of a bundle caused.
+
+    Args:
+        error: the error, of any type.
+
+    Returns:
+        Its type and its message in one line; for a ``ValidationError`` the place and the message of its first fault.
+    """
     if isinstance(error, ValidationError):
         # The first line of its message says only how many faults there are.
         fault = error.errors(include_url=False)[0]

@@ -38,6 +38,9 @@ def describe_outcome(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
     Args:
         outcome: config of the outcome.
         descriptions: description of a code by its name, shown in brackets after the code.
+
+    Returns:
+        The sentences of ``OUTCOMES`` with the codes inserted.
     """
     settings = outcome.settings()
     codes = ", ".join(_named(code, descriptions) for code in settings.get("codes", []))
@@ -45,7 +48,14 @@ def describe_outcome(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
 
 
 def describe_landmark(config: RunConfig) -> str:
-    """Describe the position of the landmark; empty on the visit clock."""
+    """Describe the position of the landmark.
+
+    Args:
+        config: config of the run.
+
+    Returns:
+        The number of the visit, from 0, or the days after the first visit, as text; empty on the visit clock.
+    """
     clock = config.clock
     if clock.kind == "visit":
         return ""
@@ -62,7 +72,7 @@ def write_card(
     figures: Sequence[str],
     has_onnx: bool,
 ) -> str:
-    """Return the model card as Markdown.
+    """Write the model card as Markdown.
 
     Args:
         about: description of the bundle.
@@ -72,6 +82,9 @@ def write_card(
         metrics: evaluation of the model, see ``ReportedMetrics``.
         figures: names of the files in the folder figures.
         has_onnx: whether the bundle holds an ONNX model.
+
+    Returns:
+        The text of the card.
     """
     environment = Environment(
         loader=PackageLoader("survlstm.inference.bundle", "."),

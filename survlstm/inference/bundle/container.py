@@ -99,6 +99,9 @@ def read_container(path: Path, keep: Collection[str], *, most: Mapping[str, int]
         keep: names of the files to return; the others are checked but not held in memory.
         most: largest accepted size in bytes by file name; None for no limits.
 
+    Returns:
+        Description of the bundle, and the bytes of those files of ``keep`` that the index lists.
+
     Raises:
         BundleError: ``path`` holds no bundle, was written by a newer survlstm, or holds a file that is too large or
             was changed since the export.

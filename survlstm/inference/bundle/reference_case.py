@@ -36,6 +36,13 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) 
         model: the trained model.
         config: config of the run.
         prepared: data of the run, with the splits of the training.
+
+    Returns:
+        Quantiles of the training subjects' risks, the grid, the horizons and the hazard extrapolation; the risk is that
+        of the event by the end of the grid.
+
+    Raises:
+        OutOfMemoryError: the memory does not suffice for a single subject.
     """
     device, tensors = torch.device("cpu"), prepared.tensors
     tables = [count.table for count in prepared.flow.tables if count.rows_used]

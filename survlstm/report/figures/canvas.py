@@ -115,12 +115,27 @@ def house_style() -> AbstractContextManager[None]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """Return an empty figure, in units of the view box, whose margins fit the texts in them."""
+    """Make an empty figure whose margins fit the texts in them.
+
+    Args:
+        height: Height in points; one point is one unit of the view box.
+        width: Width in points.
+
+    Returns:
+        The figure, without axes.
+    """
     return Figure(figsize=(width / 72, height / 72), layout="constrained")
 
 
 def new_axes(height: float) -> tuple[Figure, Axes]:
-    """Return a figure with one plot that has horizontal grid lines."""
+    """Make a figure with one plot that has horizontal grid lines.
+
+    Args:
+        height: Height in points; the width is ``WIDTH``.
+
+    Returns:
+        The figure and the axes of its plot.
+    """
     figure = new_figure(height)
     axes = figure.add_subplot()
     axes.grid(axis="y")
@@ -129,7 +144,13 @@ def new_axes(height: float) -> tuple[Figure, Axes]:
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
-    """Put the legend between the upper edge of the figure and the plot, where it covers nothing."""
+    """Put the legend between the upper edge of the figure and the plot, where it covers nothing.
+
+    Args:
+        figure: The figure that receives the legend.
+        axes: The plot whose labelled lines and areas the legend names.
+        columns: Number of columns of the legend.
+    """
     figure.legend(
         *axes.get_legend_handles_labels(),
         loc="outside upper left",

@@ -57,19 +57,35 @@ class BackgroundLogger:
         return self.logger.advice
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
-        """Begin logging the run; return when that is done, has failed or has timed out."""
+        """Begin logging the run; return when that is done, has failed or has timed out.
+
+        Args:
+            config: As for ``Logger.begin``.
+            name: As for ``Logger.begin``.
+            folder: As for ``Logger.begin``.
+        """
         # A daemon thread, because a call that never returns must not keep the process alive.
         threading.Thread(target=self._process_calls, name=f"logger {self.name}", daemon=True).start()
         self._wait_for(lambda: self.logger.begin(config, name=name, folder=folder))
 
     def epoch_ended(self, history: History) -> None:
-        """Pass on a copy of the epochs so far, and return at once."""
+        """Pass on a copy of the epochs so far, and return at once.
+
+        Args:
+            history: All epochs so far.
+        """
         snapshot = dataclasses.replace(history, epochs=list(history.epochs))
         self._latest = snapshot
         self._enqueue(lambda: self._log_epochs(snapshot))
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
-        """Log the end of the run; return when everything is logged, has failed or has timed out."""
+        """Log the end of the run; return when everything is logged, has failed or has timed out.
+
+        Args:
+            metrics: As for ``Logger.end``.
+            folder: As for ``Logger.end``.
+            state: How the run ended.
+        """
         self._wait_for(lambda: self.logger.end(metrics, folder, state))
 
     def close(self) -> None:

@@ -107,14 +107,27 @@ def require_package(package: str, *, extra: str) -> None:
 
 
 def epoch_scalars(epoch: Epoch) -> dict[str, float]:
-    """Return the finite figures of an epoch, under the names that ``history.json`` uses."""
+    """Select the finite figures of an epoch.
+
+    Args:
+        epoch: Figures of one epoch.
+
+    Returns:
+        The values by the names that ``history.json`` uses, without the number of the epoch.
+    """
     return finite_only({name: value for name, value in dataclasses.asdict(epoch).items() if name != "epoch"})
 
 
 def finite_only(metrics: dict[str, float]) -> dict[str, float]:
-    """Return the metrics that are finite.
+    """Select the metrics that are finite.
 
     An undefined C-index then leaves a gap in the curve; some stores would replace NaN by a number.
+
+    Args:
+        metrics: Values by name, possibly NaN or infinite.
+
+    Returns:
+        The finite values by name, in the same order.
     """
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
