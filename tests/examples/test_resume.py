@@ -4,8 +4,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -101,36 +99,15 @@ def kill_again_and_again(undisturbed, folder, *, kills):
     assert [path.name for path in folder.rglob(".*")] == [".lock"]
 
 
-def started(*words, **environment):
-    """A true process, as a person starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "survlstm", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-    )
-
-
-def until(process, line):
-    """Read what the process says until it has said so."""
-    said = ""
-    while line not in said:
-        read = process.stdout.readline()
-        assert read, f"ended with {process.wait()}: {said}"
-        said += read
-    return said
-
-
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
 def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tmp_path, kind, code):
     folder, moments = tmp_path / "run", random.Random(code)
-    with started(*undisturbed.words, SAVING, f"output_dir={folder}") as process:
-        until(process, f"Epoch {moments.randint(2, EPOCHS // 2)}/")
-        time.sleep(moments.uniform(0.0, 0.2))
-        process.send_signal(kind)
-        said = process.communicate()[0]
-    assert process.returncode == code
+    life = Life(folder, *undisturbed.words, SAVING, f"output_dir={folder}")
+    life.until(f"Epoch {moments.randint(2, EPOCHS // 2)}/")
+    time.sleep(moments.uniform(0.0, 0.2))
+    os.kill(life.process.pid, kind)
+    assert life.ended() == code
+    said = life.said
     assert "Traceback" not in said
     last = said.strip().splitlines()[-1]
     stopped = re.fullmatch(

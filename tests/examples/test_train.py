@@ -237,7 +237,7 @@ REAL = Path(__file__).parents[2].parent / "shared" / "data"
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real exports at {REAL}")
 @pytest.mark.parametrize("cohort", ["cohort_106", "cohort_1000", "legacy_2019", "legacy_2025"])
 def test_real_exports_train(survlstm, tmp_path, cohort):
-    assert survlstm(*FROM_LANDMARKS, f"data.path={REAL / cohort}", "output_dir=run") == 0
+    assert survlstm(*SMOKE, f"data.path={REAL / cohort}", "output_dir=run") == 0
     rows = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rows"]
     assert all(np.isfinite(row["c_td"]["value"]) for row in rows)
 

@@ -31,13 +31,27 @@ def bundle(survlstm, tmp_path):
     return tmp_path / "bundle"
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The bundle of a model that is not trained."""
+    folder = tmp_path_factory.mktemp("small") / "bundle"
+    write_bundle(bundle_on("visit"), folder, figures={}, extras={})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(small, tmp_path_factory):
+    """A server that the tests leave running."""
+    with serving(tmp_path_factory.mktemp("served"), f"bundle={small}") as server:
+        yield server
+
+
 @pytest.fixture
-def hurried(tmp_path):
+def hurried(small, tmp_path):
     """A server with short timeouts and endless explanations."""
-    write_bundle(bundle_on("visit"), tmp_path / "small", figures={}, extras={})
     program = (str(Path(__file__).with_name("hurried_server.py")),)
-    with serving(tmp_path, f"bundle={tmp_path / 'small'}", program=program) as served:
-        yield served
+    with serving(tmp_path, f"bundle={small}", program=program) as server:
+        yield server
 
 
 def marked(client):
@@ -117,43 +131,41 @@ def answer_of(connection):
 
 
 @pytest.mark.parametrize("sends", ["nothing", "all of it"])
-def test_a_gigabyte_is_refused_and_the_connection_closes(bundle, tmp_path, sends):
-    with serving(tmp_path, f"bundle={bundle}") as served:
-        began = time.monotonic()
-        with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as connection:
-            connection.sendall(head(announced=10**9))
-            if sends == "all of it":
-                connection.settimeout(0.5)
-                with contextlib.suppress(OSError):
-                    for _ in range(1000):
-                        connection.sendall(b" " * 10**6)
-                connection.settimeout(SECONDS)
-            received = answer_of(connection)
-        assert time.monotonic() - began < 20
-        assert received.startswith(b"HTTP/1.1 413 ")
-        assert b"at most 10 MiB (max_body_mib)" in received
-
-        with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as connection:
-            connection.sendall(head())
+def test_a_gigabyte_is_refused_and_the_connection_closes(served, sends):
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as connection:
+        connection.sendall(head(announced=10**9))
+        if sends == "all of it":
+            connection.settimeout(0.5)
             with contextlib.suppress(OSError):
-                for _ in range(100):
-                    connection.sendall(b"f4240\r\n" + b" " * 10**6 + b"\r\n")
-            assert answer_of(connection).startswith(b"HTTP/1.1 413 ")
-        assert httpx.get(f"{served.url}/health").status_code == 200
+                for _ in range(1000):
+                    connection.sendall(b" " * 10**6)
+            connection.settimeout(SECONDS)
+        received = answer_of(connection)
+    assert time.monotonic() - began < 20
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert b"at most 10 MiB (max_body_mib)" in received
+
+    with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as connection:
+        connection.sendall(head())
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                connection.sendall(b"f4240\r\n" + b" " * 10**6 + b"\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 413 ")
+    assert httpx.get(f"{served.url}/health").status_code == 200
 
 
-def test_a_client_that_sends_first_and_reads_then_gets_its_sentence(bundle, tmp_path):
-    with serving(tmp_path, f"bundle={bundle}") as served:
-        client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
-        client.request("POST", "/predict", body=b" " * 40_000_000, headers={"Content-Type": "text/csv"})
-        answered = client.getresponse()
-        assert answered.status == 413
-        assert "at most 10 MiB" in json.loads(answered.read())["error"]
-        client.close()
+def test_a_client_that_sends_first_and_reads_then_gets_its_sentence(served):
+    client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
+    client.request("POST", "/predict", body=b" " * 40_000_000, headers={"Content-Type": "text/csv"})
+    answered = client.getresponse()
+    assert answered.status == 413
+    assert "at most 10 MiB" in json.loads(answered.read())["error"]
+    client.close()
 
 
-def test_a_keyboards_interrupt_ends_it_cleanly(bundle, tmp_path):
-    with serving(tmp_path, f"bundle={bundle}", "host=0.0.0.0") as served:
+def test_a_keyboards_interrupt_ends_it_cleanly(small, tmp_path):
+    with serving(tmp_path, f"bundle={small}", "host=0.0.0.0") as served:
         assert httpx.get(f"http://127.0.0.1:{served.port}/health").status_code == 200
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(SECONDS) == 0

@@ -63,8 +63,8 @@ def pages(tmp_path_factory):
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", SWEEPS)
-def test_nothing_overflows_complains_or_is_fetched_and_every_figure_is_seen(opened, pages, name, width):
-    page = opened(name, width)
+def test_nothing_overflows_complains_or_is_fetched_and_every_figure_is_seen(viewed, pages, name, width):
+    page = viewed(name, width)
     assert page.said == []
     assert [url for url in page.asked if not url.startswith("data:")] == [pages[name].as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -77,6 +77,7 @@ def test_nothing_overflows_complains_or_is_fetched_and_every_figure_is_seen(open
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
         assert min(box["width"], box["height"]) > 80
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = false)")
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])

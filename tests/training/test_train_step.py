@@ -76,7 +76,6 @@ def plain(request, tmp_path_factory):
     [
         {"micro_batch_size": 1},
         {"micro_batch_size": 3},
-        {"micro_batch_size": 7},
         {"micro_batch_size": 1000},
         {"fused": True},
     ],
