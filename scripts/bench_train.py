@@ -68,7 +68,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
-        intervals=prepared.fitted.intervals,
+        intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     )
     assert isinstance(model, DiscreteTimeSurvivalLSTM)
@@ -127,7 +127,7 @@ def _pass(lstm: nn.LSTM, ideal: list[Tensor]) -> None:
 
 def _head(model: DiscreteTimeSurvivalLSTM, states: Tensor, batch: Batch) -> None:
     hidden, relu, dropout, logit = model.head
-    logits = logit(dropout(relu(hidden(states)), batch.noise)).squeeze(1)
+    logits = logit(dropout(relu(hidden(states)), batch.dropout_key)).squeeze(1)
     nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum().backward()
 
 

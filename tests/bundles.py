@@ -91,7 +91,7 @@ def bundle_on(clock: str, *overrides: str) -> Bundle:
     return Bundle(
         about,
         config,
-        prepared.fitted,
+        prepared.preprocessing,
         model,
         make_reference(model, config, prepared),
         descriptions,

@@ -20,6 +20,6 @@ NO_PREDICTIONS = Predictions(
 
 def evaluated_run(summary, *, history, flow, tensors, vocabulary):
     """The run with this summary, history and data."""
-    fitted = PreprocessingState(vocabulary, np.zeros(len(FEATURES)), np.ones(len(FEATURES)), tensors.edge_days)
-    prepared = PreparedData(tensors, fitted, flow, "a fingerprint")
+    preprocessing = PreprocessingState(vocabulary, np.zeros(len(FEATURES)), np.ones(len(FEATURES)), tensors.edge_days)
+    prepared = PreparedData(tensors, preprocessing, flow, "a fingerprint")
     return EvaluatedRun(prepared, history, NO_PREDICTIONS, NO_PREDICTIONS, summary, None)

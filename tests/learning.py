@@ -62,7 +62,7 @@ def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSur
         num_layers=2,
         dropout=dropout,
         visit_features=5,
-        intervals=prepared.fitted.intervals,
+        intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     ).train()
 

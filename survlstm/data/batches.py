@@ -31,7 +31,7 @@ class Batch(NamedTuple):
         slices: (number of rows, number of positions) of each slice of the layout.
         slot: Slot of each visit, row after row.
         visits_per_row: Number of visits in each row.
-        noise: Key of each slot's dropout mask, see ``visit_keys``.
+        dropout_key: Key of each slot's dropout mask, see ``visit_keys``.
         at_risk: Whether a hazard counts in the loss: [slot] on the visit clock, in the order of the logits; [row, step]
             on the landmark clock, where a step is an interval after the landmark.
         event: Whether the event happened in that step, of the same shape; true only where ``at_risk`` is.
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     slices: tuple[tuple[int, int], ...]
     slot: Int64[Tensor, " visit"]
     visits_per_row: Int64[Tensor, " row"]
-    noise: Int32[Tensor, " slot"]
+    dropout_key: Int32[Tensor, " slot"]
     at_risk: Bool[Tensor, "*label"]
     event: Bool[Tensor, "*label"]
     subjects: int
@@ -159,7 +159,7 @@ class Batches:
         features = np.zeros((layout.total, len(self.features)), dtype=np.float32)
         features[layout.slot] = data.features[visit][:, self.features]
         # A visit in two windows gets two keys.
-        noise = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
+        dropout_key = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
         at_risk, event = self._labels(chosen, rows, layout)
         return Batch(
             codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
@@ -168,7 +168,7 @@ class Batches:
             slices=layout.slices,
             slot=torch.from_numpy(layout.slot),
             visits_per_row=torch.from_numpy(rows.length),
-            noise=torch.from_numpy(noise),
+            dropout_key=torch.from_numpy(dropout_key),
             at_risk=torch.from_numpy(at_risk),
             event=torch.from_numpy(event),
             subjects=len(chosen),

@@ -11,7 +11,7 @@ from survlstm.utils.files import write_json
 NAME = "sums.json"
 
 
-def write_sums(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     """Write the SHA-256 of every file in ``folder`` to ``sums.json``; call it after the last file has been written."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != NAME)
     write_json(folder / NAME, {path.name: _sum(path) for path in files}, private=True)

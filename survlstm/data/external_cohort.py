@@ -24,7 +24,7 @@ def combine_with_cohort(own: PreparedData, cohort: PreparedData) -> PreparedData
 
     Args:
         own: Prepared data of the run.
-        cohort: The other cohort, prepared with ``fitted`` of the run.
+        cohort: The other cohort, prepared with ``preprocessing`` of the run.
 
     Returns:
         Tensors of both, and the flow of ``cohort``.
@@ -55,7 +55,7 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
     flow, before = cohort.flow, cohort.tensors
     subjects = len(before.step) - len(after.step)
     events = int(before.event.sum()) - int(after.event.sum())
-    unknown = cohort.fitted.vocabulary.entries.index(UNK)
+    unknown = cohort.preprocessing.vocabulary.entries.index(UNK)
     reason = "of subjects that the run was trained or tuned on"
     return dataclasses.replace(
         flow,

@@ -22,12 +22,12 @@ from survlstm.data.tensors import Tensors
 from survlstm.utils.errors import ConfigError
 
 
-def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = None) -> PreparedData:
+def build_prepared(config: RunConfig, *, preprocessing: PreprocessingState | None = None) -> PreparedData:
     """Prepare the data of a run, or load them from the cache if nothing that shapes them has changed.
 
     Args:
         config: Validated config of the run.
-        fitted: State of a trained model, to prepare another cohort in the same way; None fits one. See
+        preprocessing: State of a trained model, to prepare another cohort in the same way; None fits one. See
             ``survlstm.data.prepare.prepare``, also for the errors raised.
     """
     cache = cache_folder(config.cache_dir)
@@ -37,7 +37,7 @@ def build_prepared(config: RunConfig, *, fitted: PreprocessingState | None = Non
         build_settings(config),
         described={"source": config.data.source.settings(), "outcome": config.outcome.settings()},
         cache=cache,
-        fitted=fitted,
+        preprocessing=preprocessing,
     )
 
 

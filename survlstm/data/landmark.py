@@ -37,7 +37,7 @@ class LandmarkSettings:
     horizon_days: float
 
     @property
-    def place(self) -> str:
+    def as_override(self) -> str:
         """The landmark as an override of the config, for messages."""
         return f"clock.visit={self.visit}" if self.day is None else f"clock.day={self.day:g}"
 
@@ -99,7 +99,9 @@ def landmark_targets(
         ),
         labels.event,
     )
-    refuse_empty_cohort(at_risk, not_at_risk, f"Set another landmark (now {settings.place}) or lower data.min_visits")
+    refuse_empty_cohort(
+        at_risk, not_at_risk, f"Set another landmark (now {settings.as_override}) or lower data.min_visits"
+    )
     duration_days = np.where(at_risk, days_between(landmark, labels.end_time), 0.0)
     if edge_days is None:
         is_training = at_risk & (split == Split.TRAIN)
@@ -179,7 +181,7 @@ def fit_edges(
     within = duration_days[event & (duration_days <= settings.horizon_days)]
     if not len(within):
         raise OutcomeError(
-            f"the training subjects must have events between the landmark ({settings.place}) and "
+            f"the training subjects must have events between the landmark ({settings.as_override}) and "
             f"clock.horizon_days={settings.horizon_days:g} days after it; found 0 among {len(event)} at risk "
             f"({int(event.sum())} after the horizon). Set another clock.day or clock.visit, or raise "
             "clock.horizon_days"
@@ -196,7 +198,7 @@ def fit_edges(
             f"clock.edges=quantile needs training events on enough different days for clock.intervals="
             f"{settings.intervals}; found {len(within)} events on {_days(np.ceil(within))} up to "
             f"clock.horizon_days={settings.horizon_days:g} and {int(event.sum()) - len(within)} events after it. Set "
-            f"a later landmark (now {settings.place}), raise clock.horizon_days, {fewer}, or set "
+            f"a later landmark (now {settings.as_override}), raise clock.horizon_days, {fewer}, or set "
             "clock.edges=equidistant"
         )
     return edge_days

@@ -95,12 +95,12 @@ def prepare(
     *,
     described: dict[str, Any],
     cache: Path,
-    fitted: PreprocessingState | None = None,
+    preprocessing: PreprocessingState | None = None,
 ) -> PreparedData:
     """Load prepared data from the cache, or prepare them and store them there.
 
-    The fingerprint covers ``described``, ``settings``, ``fitted``, the content of every input file, the code of the
-    data stages and the versions of the libraries that they use. An entry is written under a temporary name and then
+    The fingerprint covers ``described``, ``settings``, ``preprocessing``, the content of every input file, the code of
+    the data stages and the versions of the libraries that they use. An entry is written under a temporary name and then
     renamed, so that two runs at the same time both find a complete entry.
 
     Args:
@@ -109,22 +109,26 @@ def prepare(
         settings: All other settings that shape the tensors.
         described: Settings of source and outcome as plain values, for the fingerprint.
         cache: Cache folder; it may be shared by runs.
-        fitted: State of a trained model, to prepare another cohort in the same way; None fits one on the training
-            subjects.
+        preprocessing: State of a trained model, to prepare another cohort in the same way; None fits one on the
+            training subjects.
 
     Returns:
         The prepared data, the same whether loaded or computed.
 
     Raises:
         SourceError: If the export can't be read.
-        CohortError: If no subject is eligible, or a split is empty (only without ``fitted``).
+        CohortError: If no subject is eligible, or a split is empty (only without ``preprocessing``).
         OutcomeError: If the outcome can't be derived from the records.
-        ConfigError: If the clock is not that of ``fitted``, or the cache can't be written.
+        ConfigError: If the clock is not that of ``preprocessing``, or the cache can't be written.
 
     Example:
         >>> prepared = prepare(source, outcome, settings, described={}, cache=Path("cache"))
     """
-    shaped_by = {**described, **dataclasses.asdict(settings), "fitted": None if fitted is None else fitted.as_plain()}
+    shaped_by = {
+        **described,
+        **dataclasses.asdict(settings),
+        "fitted": None if preprocessing is None else preprocessing.as_plain(),
+    }
     fingerprint = fingerprint_of(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint
     # Of runs that start together, the first prepares the data and the others wait for it.
@@ -133,7 +137,7 @@ def prepare(
         if kept is not None:
             log.info("Prepared data: taken from the cache (%s), same files, settings and code", entry)
             return kept
-        prepared = prepare_uncached(source, outcome, settings, fingerprint, fitted=fitted)
+        prepared = prepare_uncached(source, outcome, settings, fingerprint, preprocessing=preprocessing)
         store_prepared(prepared, entry)
     log.info("Prepared data: computed and stored in the cache (%s)", entry)
     return prepared
@@ -145,28 +149,28 @@ def prepare_uncached(
     settings: PreparationSettings,
     fingerprint: str = "",
     *,
-    fitted: PreprocessingState | None = None,
+    preprocessing: PreprocessingState | None = None,
 ) -> PreparedData:
     """Run all stages from the source to the tensors, without the cache.
 
     The order of the stages keeps information about test subjects and about the future out of what is fitted: events,
     visits, cohort, split, labels, then vocabulary, feature scales and tensors.
 
-    With ``fitted``, the records are those of a cohort to apply a trained model to. Vocabulary, feature scales and edges
-    are those of ``fitted``, and a split may be empty. A synthetic outcome is drawn again, and what it fits (the
-    intercept, ranks and scale of the risk), it then fits on all subjects.
+    With ``preprocessing``, the records are those of a cohort to apply a trained model to. Vocabulary, feature scales
+    and edges are those of ``preprocessing``, and a split may be empty. A synthetic outcome is drawn again, and what it
+    fits (the intercept, ranks and scale of the risk), it then fits on all subjects.
 
     Args:
         source: Source of the records.
         outcome: Outcome to label the subjects with.
         settings: All other settings that shape the tensors.
         fingerprint: Stored in the result.
-        fitted: State of a trained model; None fits one on the training subjects.
+        preprocessing: State of a trained model; None fits one on the training subjects.
 
     Raises:
         SourceError, CohortError, OutcomeError, ConfigError: As for ``prepare``.
     """
-    _refuse_other_clock(settings, fitted)
+    _refuse_other_clock(settings, preprocessing)
     reading = source.read()
     grouped = group_observed(reading.events, outcome, settings)
     visits = grouped.visits
@@ -177,12 +181,12 @@ def prepare_uncached(
     cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits)
     names = cohort.visits.subjects.subject_id
     split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold)
-    if fitted is None:
+    if preprocessing is None:
         refuse_empty_split(split, settings)
-    is_training = split == Split.TRAIN if fitted is None else np.ones(len(names), dtype=bool)
+    is_training = split == Split.TRAIN if preprocessing is None else np.ones(len(names), dtype=bool)
     labels = outcome.label(cohort.visits, is_training=is_training)
-    targets = _targets(cohort, labels, split, landmark=grouped.landmark, settings=settings, fitted=fitted)
-    if fitted is None:
+    targets = _targets(cohort, labels, split, landmark=grouped.landmark, settings=settings, preprocessing=preprocessing)
+    if preprocessing is None:
         refuse_empty_split(split[targets.subject], settings)
     built = build_tensors(
         cohort.visits,
@@ -190,15 +194,15 @@ def prepare_uncached(
         split,
         max_codes_per_visit=settings.max_codes_per_visit,
         min_frequency=settings.min_frequency,
-        fitted=fitted,
+        preprocessing=preprocessing,
     )
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
-    return PreparedData(built.tensors, built.fitted, flow, fingerprint)
+    return PreparedData(built.tensors, built.preprocessing, flow, fingerprint)
 
 
-def _refuse_other_clock(settings: PreparationSettings, fitted: PreprocessingState | None) -> None:
-    if fitted is not None and (fitted.intervals is None) != (settings.landmark is None):
-        trained, configured = ("visit", "landmark") if fitted.intervals is None else ("landmark", "visit")
+def _refuse_other_clock(settings: PreparationSettings, preprocessing: PreprocessingState | None) -> None:
+    if preprocessing is not None and (preprocessing.intervals is None) != (settings.landmark is None):
+        trained, configured = ("visit", "landmark") if preprocessing.intervals is None else ("landmark", "visit")
         raise ConfigError(
             f"the clock must be that of the trained model, clock={trained}; found clock={configured}. "
             f"Set clock={trained}"
@@ -253,7 +257,7 @@ def _targets(
     *,
     landmark: np.ndarray,
     settings: PreparationSettings,
-    fitted: PreprocessingState | None,
+    preprocessing: PreprocessingState | None,
 ) -> Targets:
     if settings.landmark is None:
         return visit_targets(cohort.visits, labels)
@@ -264,7 +268,7 @@ def _targets(
         split,
         settings.landmark,
         min_visits=settings.min_visits,
-        edge_days=None if fitted is None else fitted.edge_days,
+        edge_days=None if preprocessing is None else preprocessing.edge_days,
     )
 
 
@@ -333,7 +337,7 @@ def refuse_empty_split(split: np.ndarray, settings: PreparationSettings) -> None
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
-        landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.place})"
+        landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.as_override})"
         raise CohortError(
             f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort{landmark}, "
             f"{_larger(empty[0], settings)} or set another split.seed"

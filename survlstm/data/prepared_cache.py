@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from survlstm.data.checksums import find_damage, write_sums
+from survlstm.data.checksums import find_damage, write_checksums
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
 from survlstm.data.prepared_data import CohortFlow, PreparedData
@@ -65,7 +65,7 @@ def store_prepared(prepared: PreparedData, entry: Path) -> None:
     """
     about = {
         "fingerprint": prepared.fingerprint,
-        "fitted": prepared.fitted.as_plain(),
+        "fitted": prepared.preprocessing.as_plain(),
         "flow": dataclasses.asdict(prepared.flow),
     }
     if entry.exists() and load_entry(entry, prepared.fingerprint) is None:
@@ -77,7 +77,7 @@ def store_prepared(prepared: PreparedData, entry: Path) -> None:
                 create_private(temporary / name)
             np.savez(temporary / "tensors.npz", **dataclasses.asdict(prepared.tensors))
             (temporary / "about.json").write_text(json.dumps(about), encoding="utf-8")
-            write_sums(temporary)
+            write_checksums(temporary)
     except OSError as error:
         raise ConfigError(
             f"prepared data must be stored in {entry.parent}; the system reports: {error}. Free space there or set "
@@ -98,9 +98,9 @@ def load_entry(entry: Path, fingerprint: str) -> PreparedData | None:
         about = read_json(entry / "about.json")
         if about["fingerprint"] != fingerprint:
             raise ValueError("they were prepared from other files, settings or code")
-        fitted = PreprocessingState.from_plain(about["fitted"])
-        check_consistent(tensors, fitted)
-        return PreparedData(tensors, fitted, _flow_of(about["flow"]), fingerprint)
+        preprocessing = PreprocessingState.from_plain(about["fitted"])
+        check_consistent(tensors, preprocessing)
+        return PreparedData(tensors, preprocessing, _flow_of(about["flow"]), fingerprint)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         log.warning("the prepared data in %s can't be used (%s); they are prepared again", entry, error)
         return None

@@ -55,17 +55,17 @@ class PreparedData:
 
     Attributes:
         tensors: What a model may see, and its labels.
-        fitted: Values fitted on the training subjects.
+        preprocessing: Values fitted on the training subjects.
         flow: Counts of what was read, left out and used.
         fingerprint: Name in the cache: a hash of input files, settings and code; empty if not cached.
     """
 
     tensors: Tensors
-    fitted: PreprocessingState
+    preprocessing: PreprocessingState
     flow: CohortFlow
     fingerprint: str
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Vocabulary of the numbers in ``tensors.code``."""
-        return self.fitted.vocabulary
+        return self.preprocessing.vocabulary

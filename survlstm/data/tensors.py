@@ -80,13 +80,13 @@ class BuiltTensors(NamedTuple):
 
     Attributes:
         tensors: The arrays.
-        fitted: Values fitted on the training subjects, or those that were given.
+        preprocessing: Values fitted on the training subjects, or those that were given.
         codes_left_out: Number of entries beyond ``max_codes_per_visit``.
         codes_unknown: Number of ``entries`` whose code is not in the vocabulary, and of the distinct ``codes`` of them.
     """
 
     tensors: Tensors
-    fitted: PreprocessingState
+    preprocessing: PreprocessingState
     codes_left_out: int
     codes_unknown: dict[str, int]
 
@@ -98,7 +98,7 @@ def build_tensors(
     *,
     max_codes_per_visit: int | None,
     min_frequency: int,
-    fitted: PreprocessingState | None = None,
+    preprocessing: PreprocessingState | None = None,
 ) -> BuiltTensors:
     """Build the arrays of the subjects that take part, and fit vocabulary and feature scales on training subjects.
 
@@ -111,7 +111,7 @@ def build_tensors(
         split: ``Split`` of each subject of the cohort.
         max_codes_per_visit: Number of codes of each visit to keep, from the first; None keeps all.
         min_frequency: Fewest entries of a code in the vocabulary.
-        fitted: Values to use instead of fitting them; None fits them.
+        preprocessing: Values to use instead of fitting them; None fits them.
     """
     oracle = targets.oracle_hazard
     if oracle is None:
@@ -123,10 +123,10 @@ def build_tensors(
     if max_codes_per_visit is not None:
         visits = _first_codes(visits, max_codes_per_visit)
     features = visit_features(visits)
-    if fitted is None:
-        fitted = _fit(visits, features, split == Split.TRAIN, targets.edge_days, min_frequency)
-    code = fitted.vocabulary.number(visits.codes)[visits.code]
-    is_unknown = code == fitted.vocabulary.entries.index(UNK)
+    if preprocessing is None:
+        preprocessing = _fit(visits, features, split == Split.TRAIN, targets.edge_days, min_frequency)
+    code = preprocessing.vocabulary.number(visits.codes)[visits.code]
+    is_unknown = code == preprocessing.vocabulary.entries.index(UNK)
     tensors = Tensors(
         subject_id=visits.subjects.subject_id.astype(np.str_),
         split=split,
@@ -136,13 +136,13 @@ def build_tensors(
         edge_days=targets.edge_days,
         visit_offsets=visits.visit_offsets,
         visit_time=visits.visit_time,
-        features=standardise(features, mean=fitted.feature_mean, spread=fitted.feature_spread),
+        features=standardise(features, mean=preprocessing.feature_mean, spread=preprocessing.feature_spread),
         oracle_hazard=oracle,
         code_offsets=visits.code_offsets,
         code=code,
     )
     unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
-    return BuiltTensors(tensors, fitted, entries - len(visits.code), unknown)
+    return BuiltTensors(tensors, preprocessing, entries - len(visits.code), unknown)
 
 
 def _first_codes(visits: Visits, max_codes_per_visit: int) -> Visits:
@@ -168,12 +168,12 @@ def _fit(
     )
 
 
-def check_consistent(tensors: Tensors, fitted: PreprocessingState) -> None:
+def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> None:
     """Check that arrays read from a file have the shapes, types and ranges that ``build_tensors`` gives them.
 
     Args:
         tensors: Arrays read from a file.
-        fitted: Preprocessing state stored with them.
+        preprocessing: Preprocessing state stored with them.
 
     Raises:
         ValueError: If an array does not match the others or the preprocessing state.
@@ -188,7 +188,7 @@ def check_consistent(tensors: Tensors, fitted: PreprocessingState) -> None:
         "oracle_hazard": (visits, np.float32),
         "code_offsets": (visits + 1, np.int64),
         "code": (len(tensors.code), np.int32),
-        "edge_days": (len(fitted.edge_days), np.float64),
+        "edge_days": (len(preprocessing.edge_days), np.float64),
     }
     for name, (length, kind) in lengths.items():
         array = getattr(tensors, name)
@@ -196,16 +196,16 @@ def check_consistent(tensors: Tensors, fitted: PreprocessingState) -> None:
             raise ValueError(
                 f"{name} must have shape {(length,)} and type {kind.__name__}; found {array.shape} and {array.dtype}"
             )
-    if tensors.features.shape != (visits, len(fitted.feature_mean)) or tensors.features.dtype != np.float32:
+    if tensors.features.shape != (visits, len(preprocessing.feature_mean)) or tensors.features.dtype != np.float32:
         raise ValueError("features must be float32 with one row per visit and one column per feature")
     if tensors.subject_id.dtype.kind != "U" or tensors.visit_time.dtype.kind != "M":
         raise ValueError("subject_id must contain texts, and visit_time must contain times")
     for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
         if offsets[0] != 0 or offsets[-1] != end or bool((np.diff(offsets) < 0).any()):
             raise ValueError("visit_offsets and code_offsets must rise from 0 to the number of visits and of codes")
-    numbers = {"code": (tensors.code, len(fitted.vocabulary)), "split": (tensors.split, len(Split))}
+    numbers = {"code": (tensors.code, len(preprocessing.vocabulary)), "split": (tensors.split, len(Split))}
     for name, (array, bound) in numbers.items():
         if len(array) and not 0 <= array.min() <= array.max() < bound:
             raise ValueError(f"{name} must contain numbers from 0 to {bound - 1}")
-    if not np.array_equal(tensors.edge_days, fitted.edge_days) or bool((tensors.step < 0).any()):
+    if not np.array_equal(tensors.edge_days, preprocessing.edge_days) or bool((tensors.step < 0).any()):
         raise ValueError("step must be 0 or more, and edge_days must equal those of the preprocessing state")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from survlstm.survival.auc import cumulative_dynamic_auc
-from survlstm.survival.brier import brier_of, mean_over, nbll_of
+from survlstm.survival.brier import time_average, weighted_brier, weighted_nbll
 from survlstm.survival.ipcw import outcome_at, supported_horizons
 from survlstm.survival.kaplan_meier import KaplanMeier
 from survlstm.survival.rank_concordance import count_pairs
@@ -79,8 +79,8 @@ def landmark_metrics(
     ]
     brier, nbll = np.full((2, models, len(grid)), np.nan)
     for step, outcome in enumerate(outcomes):
-        brier[:, step] = brier_of(sample.survival[:, :, step], outcome)
-        nbll[:, step] = nbll_of(sample.survival[:, :, step], outcome)
+        brier[:, step] = weighted_brier(sample.survival[:, :, step], outcome)
+        nbll[:, step] = weighted_nbll(sample.survival[:, :, step], outcome)
     column = np.searchsorted(grid, shown)
     harrell, uno, auc = np.full((3, models, len(shown)), np.nan)
     known = np.flatnonzero([step < within and outcomes[step].happened.any() for step in column])
@@ -89,7 +89,7 @@ def landmark_metrics(
         harrell[:, known], uno[:, known] = _concordance(sample, risk, censoring, shown[known])
         auc[:, known] = _auc(sample, risk, censoring, shown[known])
     ibs, inbll = (
-        np.array([mean_over(grid, scores) if len(grid) > 1 else np.nan for scores in values])
+        np.array([time_average(grid, scores) if len(grid) > 1 else np.nan for scores in values])
         for values in (brier, nbll)
     )
     return LandmarkMetrics(harrell, uno, auc, brier[:, column], nbll[:, column], ibs, inbll)

@@ -63,7 +63,7 @@ def compute_effects(
     subjects: Int64[np.ndarray, " subject"],
     *,
     integration_steps: int,
-    what: str,
+    progress_label: str,
 ) -> Effects:
     """Explain the prediction for each subject by integrated gradients and by occlusion.
 
@@ -75,7 +75,7 @@ def compute_effects(
         batches: source of the subjects' records, with the feature columns and ``max_visits`` of the training.
         subjects: indices of the subjects in ``batches.tensors``; shape (subject,), at least one.
         integration_steps: number of points on the path of integrated gradients.
-        what: label of the progress bar.
+        progress_label: label of the progress bar.
 
     Returns:
         The effects, with one row per subject in the order of ``subjects``.
@@ -85,7 +85,7 @@ def compute_effects(
     """
     baseline = average_embedding(model, batches.tensors)
     explained: list[tuple[Occlusion, CodeAttribution, np.ndarray]] = []
-    for subject in tqdm(subjects.tolist(), desc=what, unit="subject", disable=None, leave=False):
+    for subject in tqdm(subjects.tolist(), desc=progress_label, unit="subject", disable=None, leave=False):
         record = model_input(batches, subject)
         occlusion = occlude_input(model, record)
         gradients = integrated_gradients(model, record, baseline=baseline, steps=integration_steps)

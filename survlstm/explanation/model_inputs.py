@@ -53,8 +53,8 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         visit clock, and the last ``max_visits`` visits on the landmark clock.
     """
     data = batches.tensors
-    read = latest_windows if data.clock == "landmark" else make_windows
-    rows = read(batches.visits(np.array([subject])), batches.max_visits)
+    logits_from_embedded = latest_windows if data.clock == "landmark" else make_windows
+    rows = logits_from_embedded(batches.visits(np.array([subject])), batches.max_visits)
     first, length = int(rows.start[-1]), int(rows.length[-1])
     visit = int(data.visit_offsets[subject]) + first + np.arange(length)
     codes = data.code_offsets[visit + 1] - data.code_offsets[visit]
@@ -105,7 +105,7 @@ def log_odds(
     # All variants have the same length, so that one slice holds them: first visit 0 of every variant, then visit 1 of
     # every variant, and so on (survlstm.data.packing). ``slot`` is the position of each visit, variant by variant.
     slot = torch.arange(visits) * variants + torch.arange(variants)[:, None]
-    logits = model.read(
+    logits = model.logits_from_embedded(
         means.transpose(0, 1).flatten(0, 1),
         features.repeat_interleave(variants, dim=0),
         ((variants, visits),),

@@ -49,7 +49,7 @@ class _SubjectRow(NamedTuple):
 
 
 class _Subject(NamedTuple):
-    why: str
+    subject_choice: str
     log_odds: float
     probability: float
     baseline_log_odds: float
@@ -62,7 +62,7 @@ class _Figures(NamedTuple):
 
 
 def write_pages(
-    folder: Path, results: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, why: str
+    folder: Path, results: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, subject_choice: str
 ) -> bool:
     """Write ``folder/explanation.html`` and ``folder/figures``, and insert the section into a report.
 
@@ -72,7 +72,7 @@ def write_pages(
         entries: names in the vocabulary, in the order of their indices.
         report: report of the run, which holds pairs of comments between which the section and a link to it belong. A
             section that is there already is replaced. None to write the page only.
-        why: how the subject that is explained over time was chosen, as words after "The subject".
+        subject_choice: how the subject that is explained over time was chosen, as words after "The subject".
 
     Returns:
         True if the section was inserted; False if there is no report or it lacks the comments.
@@ -99,7 +99,7 @@ def write_pages(
         "rows": rows,
         "sanity": [results.sanity.sentence(method) for method in METHODS],
         "subject": _Subject(
-            why,
+            subject_choice,
             gradients.log_odds,
             float(1 / (1 + np.exp(-gradients.log_odds))),
             gradients.baseline_log_odds,

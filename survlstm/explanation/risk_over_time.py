@@ -88,7 +88,7 @@ def _trajectory(model: DiscreteTimeSurvivalLSTM, batches: Batches, record: Model
         batch = batches.collate(np.array([record.subject]))
         # With max_visits every visit's hazard counts in exactly one window, and the windows are in order.
         return model(*batch.inputs)[batch.slot][batch.at_risk[batch.slot]][record.first_visit :].double().numpy()
-    logits = model.read(
+    logits = model.logits_from_embedded(
         visit_means(model.embedding.weight[record.code], record),
         record.features,
         ((1, record.visits),),

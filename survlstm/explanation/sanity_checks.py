@@ -118,7 +118,7 @@ def check_randomization(
             batches,
             effects.subject,
             integration_steps=integration_steps,
-            what=f"Explaining shuffled copy {number + 1} of {shuffles}",
+            progress_label=f"Explaining shuffled copy {number + 1} of {shuffles}",
         )
         for method in METHODS:
             original, permuted = (mean_effect(each, method)[compared] for each in (effects, shuffled))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int64
 from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import DAY_SECONDS
-from survlstm.data.sources.missing_values import WORDS, blank_missing_values
+from survlstm.data.sources.missing_values import MISSING_WORDS, blank_missing_values
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, parse_times, to_local
@@ -206,7 +206,7 @@ def _encounters(table: pd.DataFrame) -> np.ndarray:
         return np.full(len(table), -1, dtype=np.int32)
     column = table["encounter_id"]
     # A word for a missing value is not an id; it would put unrelated entries into one encounter.
-    named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *WORDS})
+    named = column.notna() & ~column.astype(str).str.strip().str.lower().isin({"", *MISSING_WORDS})
     _, number = _numbered(text if is_named else None for text, is_named in zip(column.astype(str), named, strict=True))
     return number.astype(np.int32)
 

@@ -285,7 +285,7 @@ class Predictor:
             )
         occlusion = occlude(self.bundle.model, make_batches(tensors, self.bundle), 0)
         check_finite(occlusion.effect)
-        codes = [self.bundle.fitted.vocabulary.entries[index] for index in occlusion.code]
+        codes = [self.bundle.preprocessing.vocabulary.entries[index] for index in occlusion.code]
         table = pd.DataFrame(
             {
                 "code": codes,

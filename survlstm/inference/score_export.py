@@ -107,7 +107,7 @@ class _UnknownCodes:
 
     def add(self, predictor: Predictor, reading: SourceData) -> None:
         """Count the unknown codes of a part. A subject is in one part only, so that subjects can be added up."""
-        events, vocabulary = reading.events, predictor.bundle.fitted.vocabulary
+        events, vocabulary = reading.events, predictor.bundle.preprocessing.vocabulary
         is_unknown = vocabulary.number(events.codes) == vocabulary.entries.index(UNK)
         rows = is_unknown[events.code]
         subjects = np.int64(len(events.subjects))

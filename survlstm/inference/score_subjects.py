@@ -58,14 +58,14 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
     """
     subject = np.flatnonzero(records.seen)
     seen = records.seen[subject]
-    intervals = bundle.fitted.intervals
+    intervals = bundle.preprocessing.intervals
     targets = Targets(
         subject=subject,
         visits_seen=seen,
         step=seen - 1 if intervals is None else np.full(len(subject), intervals - 1),
         event=np.zeros(len(subject), dtype=bool),
         duration_days=np.zeros(len(subject)),
-        edge_days=bundle.fitted.edge_days,
+        edge_days=bundle.preprocessing.edge_days,
         oracle_hazard=None,
         exclusions=(),
     )
@@ -76,7 +76,7 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
         np.full(len(records.seen), Split.TEST, dtype=np.int8),
         max_codes_per_visit=data.max_codes_per_visit,
         min_frequency=bundle.config.vocabulary.min_frequency,
-        fitted=bundle.fitted,
+        preprocessing=bundle.preprocessing,
     ).tensors
 
 
@@ -168,7 +168,7 @@ def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle,
         "no code of the record is in the vocabulary of the model: the codes are named differently, or come from "
         "another coding system"
     )
-    return reason if looking_back else np.where(records.over, records.why_over, reason)
+    return reason if looking_back else np.where(records.is_ended, records.ended_reason, reason)
 
 
 def check_finite(values: np.ndarray) -> None:
@@ -266,7 +266,7 @@ def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _R
 
 
 def _is_unknown(tensors: Tensors, bundle: Bundle) -> np.ndarray:
-    return tensors.code == bundle.fitted.vocabulary.entries.index(UNK)
+    return tensors.code == bundle.preprocessing.vocabulary.entries.index(UNK)
 
 
 def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " visit"]:

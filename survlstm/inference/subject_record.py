@@ -26,9 +26,9 @@ class ScoredRecords:
         seen: number of visits that the model reads, the first ones of the record; 0 if ``reason`` is set; shape
             (subject,).
         reason: sentence why no visit can be read; "" otherwise; shape (subject,).
-        over: True if the outcome or the death happened before the prediction time. The visits before it can still be
-            used for predictions at each visit, but not for a prediction at the end; shape (subject,).
-        why_over: the sentence for ``over``; "" otherwise; shape (subject,).
+        is_ended: True if the outcome or the death happened before the prediction time. The visits before it can still
+            be used for predictions at each visit, but not for a prediction at the end; shape (subject,).
+        ended_reason: the sentence for ``is_ended``; "" otherwise; shape (subject,).
         landmark: time of the landmark, NaT on the visit clock; datetime64[s], shape (subject,).
         ends: time at which the record ends, NaT for an empty record; datetime64[s], shape (subject,).
     """
@@ -36,8 +36,8 @@ class ScoredRecords:
     visits: Visits
     seen: Int64[np.ndarray, " subject"]
     reason: np.ndarray
-    over: Bool[np.ndarray, " subject"]
-    why_over: np.ndarray
+    is_ended: Bool[np.ndarray, " subject"]
+    ended_reason: np.ndarray
     landmark: np.ndarray
     ends: np.ndarray
 
@@ -98,7 +98,7 @@ def records_of_visits(
     number = visits.visits_per_subject
     if settings.landmark is None:
         seen = np.where(follow_up.event, follow_up.steps, number)
-        over, why_over = _over(visits, follow_up)
+        is_ended, ended_reason = _ended(visits, follow_up)
         reason = _too_short(follow_up.visits, settings.min_visits)
         landmark = np.full(len(seen), np.datetime64("NaT"), dtype="datetime64[s]")
     else:
@@ -107,20 +107,20 @@ def records_of_visits(
         seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(number))
         reason = _not_at_landmark(visits, follow_up, landmark, settings, as_of=as_of)
         reason = np.where(reason == "", _too_short(seen, settings.min_visits, until=" by the landmark"), reason)
-        over, why_over = np.zeros(len(seen), dtype=bool), np.full(len(seen), "", dtype=object)
+        is_ended, ended_reason = np.zeros(len(seen), dtype=bool), np.full(len(seen), "", dtype=object)
     if reads_age:
         no_birth = np.isnat(visits.subjects.birth) & (reason == "")
         reason = np.where(
             no_birth, "no date of birth (an event with code MEDS_BIRTH), from which the model reads the age", reason
         )
-    reason = np.where((reason == "") & (seen == 0), why_over, reason)
+    reason = np.where((reason == "") & (seen == 0), ended_reason, reason)
     reason = np.where(
         spans_more_than_a_life(visits),
         f"the visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: correct it, or set as_of",
         reason,
     )
     seen = np.where(reason == "", seen, 0)
-    return ScoredRecords(visits, seen, reason, over, why_over, landmark, record_end_times(visits))
+    return ScoredRecords(visits, seen, reason, is_ended, ended_reason, landmark, record_end_times(visits))
 
 
 def _without_later_deaths(events: Events, died_later: np.ndarray) -> Subjects:
@@ -129,7 +129,7 @@ def _without_later_deaths(events: Events, died_later: np.ndarray) -> Subjects:
     return dataclasses.replace(events.subjects, death=death)
 
 
-def _over(visits: Visits, follow_up: ObservedFollowUp) -> tuple[np.ndarray, np.ndarray]:
+def _ended(visits: Visits, follow_up: ObservedFollowUp) -> tuple[np.ndarray, np.ndarray]:
     """Return which subjects have had the outcome or have died by the prediction time, and the sentence for each."""
     died = ~np.isnat(visits.subjects.death)
     event_day, death_day = (time.astype("datetime64[D]") for time in (follow_up.event_time, visits.subjects.death))
@@ -165,7 +165,7 @@ def _not_at_landmark(
     Without ``as_of`` the record is known until its last visit.
     """
     assert settings.landmark is not None, "called on the landmark clock only"
-    place, number = settings.landmark.place, visits.visits_per_subject
+    place, number = settings.landmark.as_override, visits.visits_per_subject
     reason = np.full(len(number), "", dtype=object)
     last = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
     last[number > 0] = visits.visit_time[visits.visit_offsets[1:][number > 0] - 1]

@@ -37,26 +37,26 @@ class KeyedDropout(nn.Module):
         self.register_buffer("key", _mixed(number), persistent=False)
 
     def forward(
-        self, values: Float[Tensor, "visit unit"], noise: Int32[Tensor, " visit"] | None
+        self, values: Float[Tensor, "visit unit"], dropout_key: Int32[Tensor, " visit"] | None
     ) -> Float[Tensor, "visit unit"]:
         """In training mode, set values to 0 with probability ``dropout`` and scale the others by 1 / (1 - dropout).
 
         Args:
             values: hidden states; shape (visit, unit).
-            noise: random key of each visit (``survlstm.data.batches.visit_keys``); int32 of shape (visit,). The same
-                key gives the same mask. May be None in evaluation mode.
+            dropout_key: random key of each visit (``survlstm.data.batches.visit_keys``); int32 of shape (visit,).
+                The same key gives the same mask. May be None in evaluation mode.
 
         Returns:
             Values of the same shape and dtype; in evaluation mode ``values`` itself.
 
         Raises:
-            ValueError: ``noise`` is None in training mode with a dropout above 0.
+            ValueError: ``dropout_key`` is None in training mode with a dropout above 0.
         """
         if not self.training or self.dropout == 0.0:
             return values
-        if noise is None:
+        if dropout_key is None:
             raise ValueError("dropout must have the key of every visit in training mode; found none. Call eval() first")
-        hashed = _mixed(noise[:, None] ^ self.key)
+        hashed = _mixed(dropout_key[:, None] ^ self.key)
         # Hashes are uniform on -2^31 … 2^31 - 1: a share ``dropout`` of them is below the threshold.
         kept = hashed >= round(self.dropout * 2**32) - 2**31
         return values * (kept * (1 / (1 - self.dropout))).to(values.dtype)

@@ -155,7 +155,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         slices: tuple[tuple[int, int], ...],
         slot: Int64[Tensor, " visit"],
         visits_per_row: Int64[Tensor, " row"],
-        noise: Int32[Tensor, " slot"] | None = None,
+        dropout_key: Int32[Tensor, " slot"] | None = None,
     ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
         """Compute the logits of the hazards of a batch; the class describes slices and slots.
 
@@ -169,7 +169,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
             slices: (rows, length) of each slice, in order of time.
             slot: slot of every visit, row after row and in order of time within a row; int64 of shape (visit,).
             visits_per_row: number of visits of each row, at least 1; int64 of shape (row,).
-            noise: key of each slot for the dropout; int32 of shape (slot,). Needed in training mode only.
+            dropout_key: key of each slot for the dropout; int32 of shape (slot,). Needed in training mode only.
 
         Returns:
             Logits of the hazards. On the visit clock shape (slot,): the logit of the step that begins at the slot's
@@ -177,19 +177,19 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
             The logit of a slot of padding has no meaning: leave it out by a mask.
 
         Raises:
-            ValueError: ``noise`` is None in training mode with a dropout above 0.
+            ValueError: ``dropout_key`` is None in training mode with a dropout above 0.
         """
         embedded = self.embedding(codes, code_offsets)
-        return self.read(embedded, visit_features, slices, slot, visits_per_row, noise)
+        return self.logits_from_embedded(embedded, visit_features, slices, slot, visits_per_row, dropout_key)
 
-    def read(  # noqa: PLR0917  (as above)
+    def logits_from_embedded(  # noqa: PLR0917  (as above)
         self,
         embedded: Float[Tensor, "slot embedding"],
         visit_features: Float[Tensor, "slot feature"],
         slices: tuple[tuple[int, int], ...],
         slot: Int64[Tensor, " visit"],
         visits_per_row: Int64[Tensor, " row"],
-        noise: Int32[Tensor, " slot"] | None = None,
+        dropout_key: Int32[Tensor, " slot"] | None = None,
     ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
         """Compute the logits from embedded visits; ``forward`` without the embedding.
 
@@ -205,13 +205,13 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         states = torch.cat([embedded, visit_features], dim=1)
         for depth, layer in enumerate(self.lstm):
             if depth:
-                states = self.between[depth - 1](states, noise)
+                states = self.between[depth - 1](states, dropout_key)
             states = _run_layer(layer, states, slices)
         if self.intervals is not None:
             last = slot[visits_per_row.cumsum(0) - 1]
-            states, noise = states[last], None if noise is None else noise[last]
+            states, dropout_key = states[last], None if dropout_key is None else dropout_key[last]
         hidden, _, dropout, logit = self.head
-        logits = logit(dropout(relu(hidden(states)), noise))
+        logits = logit(dropout(relu(hidden(states)), dropout_key))
         return logits.squeeze(1) if self.intervals is None else logits
 
     @torch.no_grad()

@@ -74,7 +74,7 @@ def dry_run(config: RunConfig) -> EpochEstimate:
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
-        intervals=prepared.fitted.intervals,
+        intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
     found = estimate_epoch(build_train_step(config, model.train(), device, SINGLE_PROCESS), train)

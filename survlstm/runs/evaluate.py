@@ -83,7 +83,7 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -
     if data != config.data:
         log.warning("visits, min_visits, max_visits and max_codes_per_visit are those of the run")
     other = build_prepared(
-        run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), fitted=run.fitted
+        run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), preprocessing=run.preprocessing
     )
     # Logged before the run's own subjects are added: these are counts and rates of the other cohort.
     log_preparation(other)

@@ -64,7 +64,7 @@ def explain(config: ExplainConfig) -> ExplanationResults:
     model.requires_grad_(False)
     log.info("Explaining %d of %d subjects of the %s split", len(subjects), len(batches.members), config.split)
     steps = config.integration_steps
-    effects = compute_effects(model, batches, subjects, integration_steps=steps, what="Explaining")
+    effects = compute_effects(model, batches, subjects, integration_steps=steps, progress_label="Explaining")
     rankings = rank_codes(effects, resamples=config.resamples, top=config.top, seed=config.seed)
     sanity = check_randomization(
         model, batches, effects, integration_steps=steps, shuffles=config.shuffles, seed=config.seed
@@ -100,9 +100,9 @@ def explain(config: ExplainConfig) -> ExplanationResults:
         notes=notes,
     )
     _tell(found)
-    why = "of the highest predicted risk among those explained" if chosen is None else "that was asked for"
+    subject_choice = "of the highest predicted risk among those explained" if chosen is None else "that was asked for"
     report = run.folder / "report.html" if config.output is None else None
-    _write(folder, found, entries, report=report, why=why)
+    _write(folder, found, entries, report=report, subject_choice=subject_choice)
     return found
 
 
@@ -158,10 +158,12 @@ def _folder(run: Path, output: str | None) -> Path:
         ) from error
 
 
-def _write(folder: Path, found: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, why: str) -> None:
+def _write(
+    folder: Path, found: ExplanationResults, entries: tuple[str, ...], *, report: Path | None, subject_choice: str
+) -> None:
     try:
         write_tables(folder, found, entries)
-        is_filled = write_pages(folder, found, entries, report=report, why=why)
+        is_filled = write_pages(folder, found, entries, report=report, subject_choice=subject_choice)
     except OSError as error:
         raise ConfigError(
             f"the explanation must be written to {folder}; the system says: {error}. Free space, or set output=DIR"

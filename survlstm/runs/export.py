@@ -73,14 +73,14 @@ def export(config: ExportConfig) -> None:
         figures=sorted(figures),
         has_onnx=config.format == "onnx",
     )
-    bundle = Bundle(about, public, run.fitted, model, reference, descriptions, cohort, metrics, card)
+    bundle = Bundle(about, public, run.preprocessing, model, reference, descriptions, cohort, metrics, card)
     write_bundle(bundle, output, figures=figures, extras=_extras(run, config.format, model))
     log.info(
         "Bundle: %s\n%s\nVocabulary: %d codes, %d with a description; %d that fewer than ten training subjects have",
         output,
         about.outcome,
-        len(run.fitted.vocabulary),
-        len(set(descriptions) & set(run.fitted.vocabulary.entries)),
+        len(run.preprocessing.vocabulary),
+        len(set(descriptions) & set(run.preprocessing.vocabulary.entries)),
         cohort["codes_of_fewer_than_ten_training_subjects"],
     )
     if outcome_banner(run.config.outcome):

@@ -42,7 +42,7 @@ class FinishedRun:
     best: dict[str, Any]
 
     @property
-    def fitted(self) -> PreprocessingState:
+    def preprocessing(self) -> PreprocessingState:
         """The state of the preprocessing fitted on the run's training subjects."""
         return PreprocessingState.from_plain(self.best["about"]["fitted"])
 
@@ -58,8 +58,8 @@ class FinishedRun:
         try:
             return build_model_with_weights(
                 self.config.model,
-                vocabulary_size=len(self.fitted.vocabulary),
-                intervals=self.fitted.intervals,
+                vocabulary_size=len(self.preprocessing.vocabulary),
+                intervals=self.preprocessing.intervals,
                 weights=self.best["model"],
             )
         except ValueError as error:
@@ -91,7 +91,7 @@ class FinishedRun:
                 f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
             )
         prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
-        if prepared.fitted.as_plain() != self.best["about"]["fitted"]:
+        if prepared.preprocessing.as_plain() != self.best["about"]["fitted"]:
             raise CohortError(
                 f"the data of {self.folder} must still be what its model was trained on; its source now gives another "
                 "vocabulary, other feature scales or other edges. Put the old export back, or train again"

@@ -83,7 +83,7 @@ def train(
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
-        intervals=prepared.fitted.intervals,
+        intervals=prepared.preprocessing.intervals,
         mean_hazard=mean_hazard,
     ).to(device)
     checkpointer = Checkpointer(
@@ -91,7 +91,7 @@ def train(
         config.trainer.checkpoint.every_epochs,
         about={
             "config": config.model_dump(by_alias=True),
-            "fitted": prepared.fitted.as_plain(),
+            "fitted": prepared.preprocessing.as_plain(),
             "mean_hazard": mean_hazard,
             "data_fingerprint": prepared.fingerprint,
         },

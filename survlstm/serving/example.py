@@ -78,7 +78,7 @@ def _codes(predictor: Predictor, attempt: int) -> list[str]:
     """Choose codes spread over the vocabulary, different ones in each attempt."""
     bundle = predictor.bundle
     outcome = set(bundle.config.outcome.settings().get("codes", []))
-    known = [code for code in bundle.fitted.vocabulary.entries[FIRST_CODE:] if code not in outcome]
+    known = [code for code in bundle.preprocessing.vocabulary.entries[FIRST_CODE:] if code not in outcome]
     described = [code for code in known if code in bundle.descriptions] or known
     step = max(1, len(described) // DIFFERENT_CODES)
     return described[attempt % step :: step][:DIFFERENT_CODES]

@@ -61,7 +61,7 @@ def brier(
         [0.075]
     """
     outcomes = _outcomes(survival, duration=duration, event=event, horizon=horizon, censoring=censoring)
-    return np.array([brier_of(column, outcome) for column, outcome in outcomes])
+    return np.array([weighted_brier(column, outcome) for column, outcome in outcomes])
 
 
 def nbll(
@@ -106,7 +106,7 @@ def nbll(
         [0.299]
     """
     outcomes = _outcomes(survival, duration=duration, event=event, horizon=horizon, censoring=censoring)
-    return np.array([nbll_of(column, outcome) for column, outcome in outcomes])
+    return np.array([weighted_nbll(column, outcome) for column, outcome in outcomes])
 
 
 def integrated_brier(
@@ -147,7 +147,7 @@ def integrated_brier(
         0.095
     """
     scores = brier(survival, duration=duration, event=event, horizon=horizon, censoring=censoring)
-    return mean_over(horizon, scores)
+    return time_average(horizon, scores)
 
 
 def integrated_nbll(
@@ -188,10 +188,10 @@ def integrated_nbll(
         0.3411
     """
     scores = nbll(survival, duration=duration, event=event, horizon=horizon, censoring=censoring)
-    return mean_over(horizon, scores)
+    return time_average(horizon, scores)
 
 
-def brier_of(
+def weighted_brier(
     survival: Float[np.ndarray, "*model subject"], outcome: WeightedOutcome
 ) -> Float[np.ndarray, "*model"] | np.floating:
     """Compute the Brier score at one horizon from weights that are already known.
@@ -208,13 +208,13 @@ def brier_of(
 
     Example:
         >>> outcome = WeightedOutcome(happened=np.array([True, False]), weight=np.array([1.0, 1.0]))
-        >>> brier_of(np.array([[0.2, 0.9], [0.5, 0.5]]), outcome).round(4).tolist()
+        >>> weighted_brier(np.array([[0.2, 0.9], [0.5, 0.5]]), outcome).round(4).tolist()
         [0.025, 0.25]
     """
     return (outcome.weight * (survival - ~outcome.happened) ** 2).mean(axis=-1)
 
 
-def nbll_of(
+def weighted_nbll(
     survival: Float[np.ndarray, "*model subject"], outcome: WeightedOutcome
 ) -> Float[np.ndarray, "*model"] | np.floating:
     """Compute the negative binomial log-likelihood at one horizon from weights that are already known.
@@ -231,7 +231,7 @@ def nbll_of(
 
     Example:
         >>> outcome = WeightedOutcome(happened=np.array([True, False]), weight=np.array([1.0, 1.0]))
-        >>> nbll_of(np.array([[0.2, 0.9], [0.5, 0.5]]), outcome).round(4).tolist()
+        >>> weighted_nbll(np.array([[0.2, 0.9], [0.5, 0.5]]), outcome).round(4).tolist()
         [0.1643, 0.6931]
     """
     # Subjects of weight 0 are left out of the sum, because 0 · log 0 would be NaN.
@@ -241,7 +241,7 @@ def nbll_of(
         return -(outcome.weight[known] * np.log(probability)).sum(axis=-1) / survival.shape[-1]
 
 
-def mean_over(horizon: Real[np.ndarray, " horizon"], values: Float[np.ndarray, " horizon"]) -> float:
+def time_average(horizon: Real[np.ndarray, " horizon"], values: Float[np.ndarray, " horizon"]) -> float:
     """Compute the mean of a function of time over the range of the horizons, by the trapezoid rule.
 
     Args:
@@ -255,7 +255,7 @@ def mean_over(horizon: Real[np.ndarray, " horizon"], values: Float[np.ndarray, "
         ValueError: there are fewer than two horizons, or they are not strictly increasing or not finite.
 
     Example:
-        >>> round(mean_over(np.array([0, 1, 3]), np.array([0.0, 1.0, 1.0])), 4)
+        >>> round(time_average(np.array([0, 1, 3]), np.array([0.0, 1.0, 1.0])), 4)
         0.8333
     """
     check_increasing(horizon)

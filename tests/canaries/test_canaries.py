@@ -72,7 +72,7 @@ def assert_same_predictions(one, other):
             num_layers=1,
             dropout=0.0,
             visit_features=5,
-            intervals=prepared.fitted.intervals,
+            intervals=prepared.preprocessing.intervals,
             mean_hazard=initial_hazard(prepared.tensors),
         )
         batches = Batches(prepared.tensors, np.arange(len(prepared.tensors.step)), 32, tuple(range(5)))
@@ -145,7 +145,7 @@ def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
         targets = visit_targets(visits, Labels(step, event, end_time=step_end_times(visits, step)))
         found.append(build_tensors(visits, targets, split, max_codes_per_visit=None, min_frequency=2))
     assert_same_tensors(found[0].tensors, found[1].tensors)
-    assert found[0].fitted.as_plain() == found[1].fitted.as_plain()
+    assert found[0].preprocessing.as_plain() == found[1].preprocessing.as_plain()
 
 
 @pytest.mark.parametrize("grouping", ["hybrid", "same_day", "time_window", "encounter"])
@@ -175,7 +175,7 @@ def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(
         grown[str(name)] = records[str(name)] + more
     after = prepared_from(grown, outcome, settings, deaths=deaths)
     assert_same_tensors(before.tensors, after.tensors)
-    assert before.fitted.as_plain() == after.fitted.as_plain()
+    assert before.preprocessing.as_plain() == after.preprocessing.as_plain()
     assert_same_predictions(before, after)
 
 
@@ -187,7 +187,7 @@ def test_3_entries_after_the_event_change_nothing_on_the_landmark_clock():
     assert len(with_event) > 30
     after = prepared_from(appended(records, start="2300-01-01", names=with_event), outcome, settings)
     assert_same_tensors(before.tensors, after.tensors)
-    assert before.fitted.as_plain() == after.fitted.as_plain()
+    assert before.preprocessing.as_plain() == after.preprocessing.as_plain()
 
 
 @CLOCKS
@@ -235,7 +235,7 @@ def test_5_a_new_test_subject_changes_no_training_tensor_and_nothing_that_is_fit
     ]
     before, after = (prepared_from(kept, outcome, settings) for kept in (records, {**records, newcomer: strange}))
     assert newcomer in after.tensors.subject_id
-    assert before.fitted.as_plain() == after.fitted.as_plain()
+    assert before.preprocessing.as_plain() == after.preprocessing.as_plain()
     held, now = by_subject(before), by_subject(after)
     training = [name for name, parts in held.items() if parts[0] == Split.TRAIN]
     assert len(training) > 30

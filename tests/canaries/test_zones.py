@@ -61,7 +61,7 @@ def test_days_of_another_zone_change_no_visit_label_or_input(export, rewritten, 
         for folder in (export, rewritten[1])
     )
     assert before.tensors.event.sum() > 20
-    assert before.fitted.as_plain() == after.fitted.as_plain()
+    assert before.preprocessing.as_plain() == after.preprocessing.as_plain()
     assert differing(before.tensors, after.tensors) == set()
 
 

@@ -20,7 +20,7 @@ def named(tensors, names):
 
 def prepared(tensors, names):
     vocabulary = Vocabulary(("[PAD]", "[UNK]", "A/1", "A/2", "A/3", "A/4", "A/5", "A/6"))
-    fitted = PreprocessingState(vocabulary, np.zeros(5), np.ones(5), np.zeros(0))
+    preprocessing = PreprocessingState(vocabulary, np.zeros(5), np.ones(5), np.zeros(0))
     visits = len(tensors.visit_time)
     flow = CohortFlow(
         tables=(),
@@ -37,7 +37,7 @@ def prepared(tensors, names):
         outcome_facts={},
         warnings=(),
     )
-    return PreparedData(dataclasses.replace(tensors, subject_id=np.array(names)), fitted, flow, "")
+    return PreparedData(dataclasses.replace(tensors, subject_id=np.array(names)), preprocessing, flow, "")
 
 
 def test_own_training_subjects_and_the_other_cohort_as_test():

@@ -35,10 +35,13 @@ def record(*days, hit=None):
 
 def made(records, *, landmark=DAY_30, outcome=HIT, deaths=None, min_visits=1, edges=(0.0, 30.0, 60.0), **settings):
     """Prepare records with given edges instead of fitted ones, so that no split has to have subjects."""
-    fitted = PreprocessingState(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array(edges))
+    preprocessing = PreprocessingState(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array(edges))
     source = RecordsSource(events_of(records, deaths=deaths))
     return prepare_uncached(
-        source, outcome, replace(SETTINGS, landmark=landmark, min_visits=min_visits, **settings), fitted=fitted
+        source,
+        outcome,
+        replace(SETTINGS, landmark=landmark, min_visits=min_visits, **settings),
+        preprocessing=preprocessing,
     )
 
 

@@ -42,15 +42,15 @@ def write_export(folder, subjects=40, seed=0):
     return folder
 
 
-def get(folder, cache, settings=SETTINGS, *, fitted=None, **described):
+def get(folder, cache, settings=SETTINGS, *, preprocessing=None, **described):
     source = SyntheaSource(str(folder), ["procedures"], 0.01)
-    return prepare(source, OUTCOME, settings, described=described, cache=cache, fitted=fitted)
+    return prepare(source, OUTCOME, settings, described=described, cache=cache, preprocessing=preprocessing)
 
 
 def assert_same(one, other):
     for field in fields(Tensors):
         np.testing.assert_array_equal(getattr(one.tensors, field.name), getattr(other.tensors, field.name))
-    assert one.fitted.as_plain() == other.fitted.as_plain()
+    assert one.preprocessing.as_plain() == other.preprocessing.as_plain()
     assert (one.flow, one.fingerprint) == (other.flow, other.fingerprint)
 
 
@@ -216,12 +216,14 @@ def test_an_entry_is_found_by_its_fingerprint_alone(tmp_path):
 def test_what_was_fitted_makes_another_entry_and_is_kept_with_every_digit(tmp_path):
     folder, cache = write_export(tmp_path / "export"), tmp_path / "cache"
     own = get(folder, cache)
-    applied = get(folder, cache, fitted=own.fitted)
-    other = get(folder, cache, fitted=replace(own.fitted, feature_mean=own.fitted.feature_mean + 1e-12))
+    applied = get(folder, cache, preprocessing=own.preprocessing)
+    other = get(
+        folder, cache, preprocessing=replace(own.preprocessing, feature_mean=own.preprocessing.feature_mean + 1e-12)
+    )
     assert len({own.fingerprint, applied.fingerprint, other.fingerprint}) == 3
     kept = load_prepared(cache, own.fingerprint)
     for name in ("feature_mean", "feature_spread", "edge_days"):
-        np.testing.assert_array_equal(getattr(kept.fitted, name), getattr(own.fitted, name))
+        np.testing.assert_array_equal(getattr(kept.preprocessing, name), getattr(own.preprocessing, name))
 
 
 def strange(records):
@@ -236,8 +238,10 @@ def strange(records):
 def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settings):
     own = prepare_uncached(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
     other_records = strange(random_records(30, seed=2))
-    applied = prepare_uncached(RecordsSource(events_of(other_records)), OUTCOME, settings, fitted=own.fitted)
-    assert applied.fitted is own.fitted
+    applied = prepare_uncached(
+        RecordsSource(events_of(other_records)), OUTCOME, settings, preprocessing=own.preprocessing
+    )
+    assert applied.preprocessing is own.preprocessing
     assert applied.tensors.edge_days.tolist() == own.tensors.edge_days.tolist()
     visits = len(applied.tensors.visit_time)
     assert {f"X/{number}" for number in range(40)} <= set(own.vocabulary.entries)
@@ -245,7 +249,7 @@ def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settin
     assert (applied.tensors.code == 1).sum() == visits
     assert own.flow.codes_unknown == {"entries": 0, "codes": 0}
     # Standardised with mean and spread of the first cohort, so that ages here do not have mean 0 and spread 1.
-    raw = applied.tensors.features[:, 2] * own.fitted.feature_spread[2] + own.fitted.feature_mean[2]
+    raw = applied.tensors.features[:, 2] * own.preprocessing.feature_spread[2] + own.preprocessing.feature_mean[2]
     age = (applied.tensors.visit_time - np.datetime64("1960-01-01")).astype(np.int64) / 86400 / 365.25
     np.testing.assert_allclose(raw, age, atol=1e-4)
 
@@ -254,7 +258,7 @@ def test_another_cohort_is_prepared_with_what_was_fitted_and_nothing_else(settin
 def test_another_cohort_may_leave_a_split_empty(settings):
     own = prepare_uncached(RecordsSource(events_of(random_records(120, seed=1))), OUTCOME, settings)
     few = RecordsSource(events_of(random_records(4, seed=2)))
-    applied = prepare_uncached(few, OUTCOME, settings, fitted=own.fitted)
+    applied = prepare_uncached(few, OUTCOME, settings, preprocessing=own.preprocessing)
     assert min(len(applied.tensors.members(part)) for part in Split) == 0
     with pytest.raises(CohortError, match="each of train, val and test needs a subject"):
         prepare_uncached(few, OUTCOME, settings)
@@ -263,11 +267,11 @@ def test_another_cohort_may_leave_a_split_empty(settings):
 def test_another_clock_than_the_one_of_the_training_is_refused():
     source = RecordsSource(events_of(random_records(120, seed=1)))
     for trained, asked in ((SETTINGS, LANDMARK_SETTINGS), (LANDMARK_SETTINGS, SETTINGS)):
-        fitted = prepare_uncached(source, OUTCOME, trained).fitted
+        preprocessing = prepare_uncached(source, OUTCOME, trained).preprocessing
         with pytest.raises(
             ConfigError, match=r"clock must be that of the trained model, clock=(visit|landmark); found"
         ):
-            prepare_uncached(source, OUTCOME, asked, fitted=fitted)
+            prepare_uncached(source, OUTCOME, asked, preprocessing=preprocessing)
 
 
 def test_a_landmark_makes_another_entry(tmp_path):

@@ -39,7 +39,7 @@ def built(*, step=None, max_codes_per_visit=None, min_frequency=2, records=RECOR
         max_codes_per_visit=max_codes_per_visit,
         min_frequency=min_frequency,
     )
-    return visits, found.tensors, found.fitted.vocabulary, found.codes_left_out
+    return visits, found.tensors, found.preprocessing.vocabulary, found.codes_left_out
 
 
 def test_nothing_behind_the_last_at_risk_step_is_held():

@@ -97,7 +97,7 @@ def test_the_bundle_tells_its_cohort_and_no_subject(trained):
     places = f"{predictor.bundle.config.model_dump()}"
     assert str(run.parent) not in places + card
     described = sum(bool(text) for text in predictor.bundle.descriptions.values())
-    assert described > len(predictor.bundle.fitted.vocabulary) * 0.9
+    assert described > len(predictor.bundle.preprocessing.vocabulary) * 0.9
 
 
 @pytest.mark.parametrize(

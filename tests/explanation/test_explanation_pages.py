@@ -29,7 +29,7 @@ def findings_of(clock, *, planted=(), text=None):
     """Explain all test subjects under an untrained model; ``text`` describes one code, not many with long texts."""
     model, batches = case(clock)
     entries = prepared_on(clock).vocabulary.entries
-    effects = compute_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
+    effects = compute_effects(model, batches, batches.members, integration_steps=4, progress_label="Explaining")
     rankings = rank_codes(effects, resamples=100, top=12, seed=0)
     longest = int(batches.members[batches.visits(batches.members).argmax()])
     return ExplanationResults(
@@ -53,7 +53,7 @@ def pages(tmp_path_factory):
     found = {}
     for clock, planted in (("visit", ("X/3", "X/11")), ("landmark", ())):
         folder = tmp_path_factory.mktemp(clock)
-        write_pages(folder, *findings_of(clock, planted=planted), report=None, why="as asked for")
+        write_pages(folder, *findings_of(clock, planted=planted), report=None, subject_choice="as asked for")
         found[clock] = folder / "explanation.html"
     return found
 
@@ -84,7 +84,7 @@ def test_the_section_of_a_report_is_replaced_on_every_run(tmp_path):
     report.write_text(REPORT)
     texts = []
     for _ in range(2):
-        assert write_pages(tmp_path, found, entries, report=report, why="as asked for")
+        assert write_pages(tmp_path, found, entries, report=report, subject_choice="as asked for")
         texts.append(report.read_text())
     assert texts[0] == texts[1]
     assert texts[0].startswith("<p>before</p><!--explanation-link-->")
@@ -101,7 +101,7 @@ def test_a_report_without_the_comments_is_not_changed(tmp_path, text):
     report = tmp_path / "report.html"
     if text is not None:
         report.write_text(text)
-    assert not write_pages(tmp_path, found, entries, report=report, why="as asked for")
+    assert not write_pages(tmp_path, found, entries, report=report, subject_choice="as asked for")
     assert (report.read_text() if report.exists() else None) == text
 
 

@@ -78,7 +78,7 @@ def learned(tmp_path_factory):
 def test_the_planted_codes_come_out_on_top(learned):
     prepared, model = learned
     batches = batches_of(prepared, Split.TEST)
-    effects = compute_effects(model, batches, batches.members, integration_steps=16, what="Explaining")
+    effects = compute_effects(model, batches, batches.members, integration_steps=16, progress_label="Explaining")
     rankings = rank_codes(effects, resamples=100, top=3, seed=0)
     planted = evaluate_planted_codes(tuple(PLANTED), prepared.vocabulary.entries, effects, rankings)
     for method in METHODS:

@@ -81,7 +81,7 @@ def test_rank_agreement_is_spearmans():
 def test_effects_of_a_cohort_are_those_of_its_subjects():
     model, batches = case("visit")
     subjects = batches.members[:4]
-    found = compute_effects(model, batches, subjects, integration_steps=8, what="Explaining")
+    found = compute_effects(model, batches, subjects, integration_steps=8, progress_label="Explaining")
     for row, subject in enumerate(subjects.tolist()):
         has = np.unique(model_input(batches, subject).code.numpy())
         np.testing.assert_array_equal(found.code[found.present[row]], has)

@@ -22,14 +22,14 @@ def test_a_shuffled_copy_has_the_same_numbers_in_other_places():
 def test_shuffled_copies_agree_with_no_model_but_themselves():
     model, batches = case("visit")
     settings = {"integration_steps": 4, "shuffles": 3, "seed": 5}
-    found = compute_effects(model, batches, batches.members, integration_steps=4, what="Explaining")
+    found = compute_effects(model, batches, batches.members, integration_steps=4, progress_label="Explaining")
     sanity = check_randomization(model, batches, found, **settings)
     assert sanity.codes == ((found.present.sum(axis=0) >= 5).sum())
     assert all(len(sanity.correlations[method]) == 3 for method in METHODS)
     assert max(abs(value) for method in METHODS for value in sanity.correlations[method]) < 0.8
     # Its own effects are those of a model that was shuffled: the first copy is that model again.
     first = copy_with_shuffled_weights(model, torch.Generator().manual_seed(5))
-    same = compute_effects(first, batches, batches.members, integration_steps=4, what="Explaining")
+    same = compute_effects(first, batches, batches.members, integration_steps=4, progress_label="Explaining")
     again = check_randomization(model, batches, same, **settings)
     assert all(again.correlations[method][0] > 0.999 for method in METHODS)
 

@@ -18,7 +18,7 @@ LOOKED_UP = "${oc.env:SURVLSTM_FUZZ_SECRET}"
 LONGEST_MESSAGE = 4000
 
 
-def sound(error: BaseException) -> bool:
+def is_clear_error(error: BaseException) -> bool:
     """Assert that an error is one of survlstm's own, with a message that is short and without the secret.
 
     Returns:

@@ -18,7 +18,7 @@ from survlstm.config.compose import check_overrides
 from survlstm.config.schema.commands import RerunConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import schema_keys
-from survlstm.data.checksums import write_sums
+from survlstm.data.checksums import write_checksums
 from survlstm.data.prepared_cache import load_prepared
 from survlstm.data.prepared_data import PreparedData
 from survlstm.runs.finished import open_run
@@ -33,7 +33,7 @@ from survlstm.sweeps.sweep_overrides import planned_jobs, read_sweep_words, reco
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from survlstm.training.prediction import Predictions
 from survlstm.utils.errors import CheckpointError, SurvlstmError
-from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, sound
+from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, is_clear_error
 from tests.sweeps.sample import grid_sweep
 
 SMALL = ["experiment=smoke", "trainer.epochs=3", "trainer.checkpoint.every_epochs=2"]
@@ -59,7 +59,7 @@ def test_no_changed_byte_of_a_checkpoint_becomes_data(trained, tmp_path, times):
             continue
         with pytest.raises(CheckpointError, match="must be a whole checkpoint") as caught:
             load_checkpoint(other)
-        assert sound(caught.value)
+        assert is_clear_error(caught.value)
 
 
 def write_changed(path, content, dice):
@@ -79,7 +79,7 @@ def test_no_changed_value_of_a_best_checkpoint_gives_a_traceback(trained, tmp_pa
             run = open_run(tmp_path / "run")
             model = run.model()
         except SurvlstmError as error:
-            refused += sound(error)
+            refused += is_clear_error(error)
             continue
         assert all(bool(weight.isfinite().all()) for weight in model.parameters())
         assert SECRET not in str(run.config)
@@ -104,7 +104,7 @@ def test_no_changed_value_of_a_state_gives_a_traceback_when_a_run_goes_on(traine
             found = state_to_go_on_from(tmp_path / "run", longer)
             train(longer, tmp_path / "run", state=found, judged=False)
         except SurvlstmError as error:
-            refused += sound(error)
+            refused += is_clear_error(error)
             continue
         gone_on += 1
         history = json.loads((tmp_path / "run" / "history.json").read_text())
@@ -144,7 +144,7 @@ def test_no_changed_file_of_a_sweep_gives_a_traceback(tmp_path, times):
             # The pictures take most of the time.
             summarize(sweep) if number % 12 == 0 else list_runs(sweep, where=("state=finished",))
         except SurvlstmError as error:
-            sound(error)
+            is_clear_error(error)
         shutil.rmtree(sweep)
 
 
@@ -158,7 +158,7 @@ def test_no_changed_record_of_a_sweep_gives_a_traceback_or_runs_anything(tmp_pat
             found, _ = read_sweep_words([f"sweep.resume={tmp_path}", "--config-dir", str(tmp_path)])
             planned_jobs(found)
         except SurvlstmError as error:
-            refused += sound(error)
+            refused += is_clear_error(error)
             continue
         allowed = schema_keys(RunConfig) | {"-m", "--config-dir", str(tmp_path)}
         assert {word.split("=")[0] for word in found} <= allowed
@@ -179,7 +179,7 @@ def test_no_changed_history_or_manifest_gives_a_traceback_when_a_run_is_made_aga
         try:
             rerun(run, asked)
         except SurvlstmError as error:
-            refused += sound(error)
+            refused += is_clear_error(error)
         for made in (run, tmp_path / "again"):
             shutil.rmtree(made, ignore_errors=True)
     assert refused > 8 * times
@@ -199,7 +199,7 @@ def test_no_changed_byte_of_predictions_becomes_data(tmp_path, times):
         try:
             pd.testing.assert_frame_equal(read_predictions(path), whole)
         except CheckpointError as error:
-            refused += sound(error)
+            refused += is_clear_error(error)
     assert refused > 60 * times
 
 
@@ -211,7 +211,7 @@ def test_no_changed_value_of_prepared_data_gives_a_traceback(trained, tmp_path, 
     about, dice, refused = (entry / "about.json").read_text(), random.Random(SEED + 7), 0
     for _ in range(100 * times):
         (entry / "about.json").write_text(json.dumps(changed_value(json.loads(about), dice)))
-        write_sums(entry)
+        write_checksums(entry)
         found = load_prepared(tmp_path, fingerprint)
         assert found is None or isinstance(found, PreparedData)
         refused += found is None

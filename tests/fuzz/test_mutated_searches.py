@@ -17,7 +17,7 @@ from survlstm.tuning.study import open_study
 from survlstm.tuning.trial_slot import claim_trial
 from survlstm.tuning.trial_table import best_slot, trial_slots
 from survlstm.utils.errors import SurvlstmError
-from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, sound
+from tests.fuzz.mutations import SECRET, SEED, changed_bytes, changed_value, is_clear_error
 from tests.tuning.bowl import config_of, make_bare, tuned
 
 
@@ -74,7 +74,7 @@ def test_no_changed_journal_gives_a_traceback_or_words_of_others(searched, tmp_p
                 write_results(study, config, with_pictures=False)
                 claimed = claim_trial(study, config)
         except SurvlstmError as error:
-            refused += sound(error)
+            refused += is_clear_error(error)
             shutil.rmtree(folder)
             continue
         said = [line for place in found for line in overrides(place.params)]

@@ -22,9 +22,9 @@ def keys_of(visits=VISITS, *, salt=0):
     return torch.from_numpy(visit_keys(number, number, np.zeros_like(number), salt))
 
 
-def kept(dropout, noise):
+def kept(dropout, dropout_key):
     """Return 1 where a unit of a visit is kept and 0 elsewhere, [visit, unit]."""
-    return dropout(torch.ones(len(noise), len(dropout.key)), noise).ne(0).double()
+    return dropout(torch.ones(len(dropout_key), len(dropout.key)), dropout_key).ne(0).double()
 
 
 def correlation(one, other):
@@ -89,11 +89,11 @@ def test_two_salts_drop_independently():
     assert abs(correlation(one, other)) < 4 / math.sqrt(one.numel())
 
 
-@pytest.mark.parametrize("noise", [None, torch.arange(3, dtype=torch.int32)])
-def test_changes_nothing_in_evaluation_mode_or_without_dropout(noise):
+@pytest.mark.parametrize("dropout_key", [None, torch.arange(3, dtype=torch.int32)])
+def test_changes_nothing_in_evaluation_mode_or_without_dropout(dropout_key):
     values = torch.randn(3, 4)
-    assert torch.equal(dropout_of(0.5, units=4).eval()(values, noise), values)
-    assert torch.equal(dropout_of(0.0, units=4)(values, noise), values)
+    assert torch.equal(dropout_of(0.5, units=4).eval()(values, dropout_key), values)
+    assert torch.equal(dropout_of(0.0, units=4)(values, dropout_key), values)
 
 
 def test_training_without_keys_is_refused():
@@ -102,22 +102,22 @@ def test_training_without_keys_is_refused():
 
 
 def test_the_mask_of_a_visit_does_not_depend_on_its_position_or_on_other_visits():
-    dropout, values, noise = dropout_of(0.5, units=32), torch.randn(100, 32), keys_of(100)
-    found = dropout(values, noise)
+    dropout, values, dropout_key = dropout_of(0.5, units=32), torch.randn(100, 32), keys_of(100)
+    found = dropout(values, dropout_key)
     order = torch.from_numpy(np.random.default_rng(0).permutation(100))
-    assert torch.equal(dropout(values[order], noise[order]), found[order])
-    assert torch.equal(dropout(values[40:41], noise[40:41]), found[40:41])
-    assert torch.equal(dropout(values, noise), found)
+    assert torch.equal(dropout(values[order], dropout_key[order]), found[order])
+    assert torch.equal(dropout(values[40:41], dropout_key[40:41]), found[40:41])
+    assert torch.equal(dropout(values, dropout_key), found)
 
 
 def test_the_mask_does_not_depend_on_a_random_generator():
-    dropout, noise = dropout_of(0.5, units=32), keys_of(100)
+    dropout, dropout_key = dropout_of(0.5, units=32), keys_of(100)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        one = kept(dropout, noise)
+        one = kept(dropout, dropout_key)
         state = torch.get_rng_state()
         torch.manual_seed(2)
-        assert torch.equal(kept(dropout_of(0.5, units=32), noise), one)
+        assert torch.equal(kept(dropout_of(0.5, units=32), dropout_key), one)
         torch.manual_seed(1)
         assert torch.equal(torch.get_rng_state(), state)
 
@@ -133,10 +133,10 @@ def test_the_gradient_flows_through_what_is_kept():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_the_mask_does_not_depend_on_the_precision(dtype):
-    dropout, noise = dropout_of(0.3, units=32), keys_of(100)
-    found = dropout(torch.ones(100, 32, dtype=dtype), noise)
+    dropout, dropout_key = dropout_of(0.3, units=32), keys_of(100)
+    found = dropout(torch.ones(100, 32, dtype=dtype), dropout_key)
     assert found.dtype == dtype
-    assert torch.equal(found != 0, kept(dropout, noise) != 0)
+    assert torch.equal(found != 0, kept(dropout, dropout_key) != 0)
 
 
 def test_a_checkpoint_holds_no_state_of_it():

@@ -26,10 +26,10 @@ def model_of(*, visit_features=0, intervals=None, mean_hazard=(0.1,), **settings
     ).eval()
 
 
-def inputs_of(rows, *, noise=None, padding=()):
+def inputs_of(rows, *, dropout_key=None, padding=()):
     """Return the arguments of ``forward`` for a list of rows, each a list of visits, each a list of codes.
 
-    ``noise`` holds a key for each visit, row after row; ``padding`` are the codes of the slots without a visit.
+    ``dropout_key`` holds a key for each visit, row after row; ``padding`` are the codes of the slots without a visit.
     """
     lengths = np.array([len(visits) for visits in rows])
     layout = packing.pack_rows(lengths)
@@ -38,9 +38,9 @@ def inputs_of(rows, *, noise=None, padding=()):
         codes_of[slot] = codes
     sizes = np.array([len(codes) for codes in codes_of])
     keys = None
-    if noise is not None:
+    if dropout_key is not None:
         keys = torch.zeros(layout.total, dtype=torch.int32)
-        keys[torch.from_numpy(layout.slot)] = torch.as_tensor(noise, dtype=torch.int32)
+        keys[torch.from_numpy(layout.slot)] = torch.as_tensor(dropout_key, dtype=torch.int32)
     return (
         torch.tensor([code for codes in codes_of for code in codes], dtype=torch.int32),
         torch.tensor(np.cumsum(sizes) - sizes, dtype=torch.int32),
@@ -102,9 +102,9 @@ def test_reads_as_torchs_own_lstm_of_two_layers():
 
 @pytest.mark.parametrize("training", [False, True])
 def test_a_later_visit_changes_no_earlier_hazard(training):
-    model, noise = model_of().train(training), [7, 8, 9, 10]
-    (short,) = logits_of(model, [[[2, 3], [4]]], noise=noise[:2])
-    (long,) = logits_of(model, [[[2, 3], [4], [5, 6, 7], [8]]], noise=noise)
+    model, dropout_key = model_of().train(training), [7, 8, 9, 10]
+    (short,) = logits_of(model, [[[2, 3], [4]]], dropout_key=dropout_key[:2])
+    (long,) = logits_of(model, [[[2, 3], [4], [5, 6, 7], [8]]], dropout_key=dropout_key)
     torch.testing.assert_close(long[:2], short)
 
 
@@ -130,7 +130,7 @@ def test_padding_and_neighbours_change_nothing(monkeypatch, cost, padding):
 def test_logits_and_gradients_do_not_depend_on_the_layout(monkeypatch, cost, slices, training, kind):
     """The reference is each row by itself, which is one slice without padding."""
     model, rows = model_of(**kind).train(training), long_rows()
-    noise = noise_of(rows)
+    dropout_key = noise_of(rows)
 
     def logits_and_gradients(parts):
         model.zero_grad()
@@ -139,9 +139,11 @@ def test_logits_and_gradients_do_not_depend_on_the_layout(monkeypatch, cost, sli
         (found.flatten() * torch.arange(found.numel()).cos()).mean().backward()
         return found.detach(), [parameter.grad.clone() for parameter in model.parameters()]
 
-    alone = logits_and_gradients([inputs_of([row], noise=keys) for row, keys in zip(rows, noise, strict=True)])
+    alone = logits_and_gradients(
+        [inputs_of([row], dropout_key=keys) for row, keys in zip(rows, dropout_key, strict=True)]
+    )
     monkeypatch.setattr(packing, "SLICE_COST", cost)
-    inputs = inputs_of(rows, noise=np.concatenate(noise), padding=[11, 12])
+    inputs = inputs_of(rows, dropout_key=np.concatenate(dropout_key), padding=[11, 12])
     assert len(inputs[3]) == slices
     torch.testing.assert_close(logits_and_gradients([inputs]), alone, rtol=0, atol=1e-6)
 
@@ -150,10 +152,10 @@ def test_logits_and_gradients_do_not_depend_on_the_layout(monkeypatch, cost, sli
 def test_another_noise_gives_other_logits_in_training_mode_only(num_layers):
     """With one layer, the only dropout is that of the head."""
     model, rows = model_of(num_layers=num_layers), long_rows()
-    one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
+    one, other = (torch.cat(logits_of(model, rows, dropout_key=torch.arange(330) + start)) for start in (0, 1000))
     assert torch.equal(one, other)
     model.train()
-    one, other = (torch.cat(logits_of(model, rows, noise=torch.arange(330) + start)) for start in (0, 1000))
+    one, other = (torch.cat(logits_of(model, rows, dropout_key=torch.arange(330) + start)) for start in (0, 1000))
     # A few visits have equal logits by chance: the two masks differ in units that are 0 anyway.
     assert (one != other).float().mean() > 0.9
 
@@ -171,7 +173,7 @@ def test_the_dropout_layers_of_a_model_have_different_keys():
 
 def test_the_dropout_of_a_visit_reaches_its_own_and_later_visits_only():
     model, row = model_of(dropout=0.5).train(), [[[2], [3], [4], [5]]]
-    (one,), (other,) = (logits_of(model, row, noise=noise) for noise in ([1, 2, 3, 4], [1, 2, 33, 4]))
+    (one,), (other,) = (logits_of(model, row, dropout_key=dropout_key) for dropout_key in ([1, 2, 3, 4], [1, 2, 33, 4]))
     assert (one != other).tolist() == [False, False, True, True]
 
 

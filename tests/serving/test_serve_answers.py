@@ -194,7 +194,7 @@ def test_the_example_is_scored_and_all_of_its_codes_are_known(clock):
     app = app_on(clock)
     example = ask(app, "GET", "/example")
     assert example.headers["content-type"] == "text/csv; charset=utf-8"
-    known = predictor_on(clock).bundle.fitted.vocabulary.entries
+    known = predictor_on(clock).bundle.preprocessing.vocabulary.entries
     table = pd.read_csv(io.StringIO(example.text))
     assert set(table["code"]) <= {*known, "MEDS_BIRTH"}
     found = ask(app, "POST", "/predict", content=example.content, headers={"content-type": "text/csv"}).json()

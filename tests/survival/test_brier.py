@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycox.evaluation import EvalSurv
 from sksurv.metrics import brier_score, integrated_brier_score
 
-from survlstm.survival.brier import brier, integrated_brier, integrated_nbll, mean_over, nbll
+from survlstm.survival.brier import brier, integrated_brier, integrated_nbll, nbll, time_average
 from survlstm.survival.ipcw import outcome_at
 from survlstm.survival.kaplan_meier import censoring_curve
 from tests.survival.reference import gbsg2, random_follow_up
@@ -169,4 +169,4 @@ def test_an_integral_needs_two_increasing_horizons():
     with pytest.raises(ValueError, match="at least two horizons; found 1"):
         integrated_brier(SURVIVAL[:, :1], duration=DURATION, event=EVENT, horizon=np.array([1]), censoring=CENSORING)
     with pytest.raises(ValueError, match="strictly increasing"):
-        mean_over(np.array([2.0, 1.0]), np.array([0.1, 0.2]))
+        time_average(np.array([2.0, 1.0]), np.array([0.1, 0.2]))

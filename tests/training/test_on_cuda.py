@@ -93,9 +93,9 @@ def test_one_seed_gives_one_history_and_a_stopped_run_goes_on_bit_for_bit(prepar
 
 def test_dropout_falls_on_the_same_units_as_on_the_host():
     dropout = KeyedDropout(0.3, units=256, index=1)
-    values, noise = torch.ones(500, 256), torch.randint(-(2**31), 2**31, (500,)).int()
-    on_host = dropout(values, noise)
-    assert torch.equal(dropout.cuda()(values.cuda(), noise.cuda()).cpu(), on_host)
+    values, dropout_key = torch.ones(500, 256), torch.randint(-(2**31), 2**31, (500,)).int()
+    on_host = dropout(values, dropout_key)
+    assert torch.equal(dropout.cuda()(values.cuda(), dropout_key.cuda()).cpu(), on_host)
 
 
 def test_predictions_are_the_hosts_within_rounding(prepared, tmp_path):

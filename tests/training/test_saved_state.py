@@ -25,7 +25,7 @@ def saved(prepared, tmp_path_factory):
     fit_new(prepared, folder, epochs=2, scheduler=plateau)
     about = {
         "config": {},
-        "fitted": prepared.fitted.as_plain(),
+        "fitted": prepared.preprocessing.as_plain(),
         "mean_hazard": (0.1,),
         "data_fingerprint": prepared.fingerprint,
     }

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool
 
 # The forms that databases, pandas, R and people write; they are compared in lower case.
-WORDS = (
+MISSING_WORDS = (
     "null",
     "nan",
     "none",
@@ -26,7 +26,7 @@ WORDS = (
     "(null)",
     "missing",
 )
-_LONGEST = max(map(len, WORDS))
+_LONGEST = max(map(len, MISSING_WORDS))
 _SPACE, _TILDE = ord(" "), ord("~")
 
 
@@ -49,7 +49,7 @@ def blank_missing_values(values: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, "
     length = pc.binary_length(values).to_numpy(zero_copy_only=False)
     # Identifiers and times are longer than any such word, so few texts of a column are compared.
     short = np.flatnonzero((length > 0) & (length <= _LONGEST))
-    is_word = pc.is_in(pc.utf8_lower(values.take(pa.array(short))), value_set=pa.array(WORDS, pa.string()))
+    is_word = pc.is_in(pc.utf8_lower(values.take(pa.array(short))), value_set=pa.array(MISSING_WORDS, pa.string()))
     words = short[is_word.to_numpy(zero_copy_only=False)]
     if not len(words):
         return values, None

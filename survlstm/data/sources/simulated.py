@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from survlstm.data.checksums import find_damage, write_sums
+from survlstm.data.checksums import find_damage, write_checksums
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import atomic_folder
 
@@ -57,7 +57,7 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
                 end_date=datetime.date.fromisoformat(end_date),
                 progress=True,
             )
-            write_sums(temporary)
+            write_checksums(temporary)
     except OSError as error:
         raise ConfigError(
             f"a simulated cohort must be kept in {folder.parent}; the system says: {error}. If the cache was removed "

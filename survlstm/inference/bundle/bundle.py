@@ -155,7 +155,7 @@ class Bundle:
     Attributes:
         about: description of the bundle.
         config: config of the run, without paths and addresses of the machine.
-        fitted: vocabulary and preprocessing, fitted on the training subjects.
+        preprocessing: vocabulary and preprocessing, fitted on the training subjects.
         model: the model.
         reference: predictions for the training subjects, to which new predictions are compared.
         descriptions: description of a code by its name, from the export that the model was trained on.
@@ -166,7 +166,7 @@ class Bundle:
 
     about: BundleInfo
     config: RunConfig
-    fitted: PreprocessingState
+    preprocessing: PreprocessingState
     model: DiscreteTimeSurvivalLSTM
     reference: ReferencePredictions
     descriptions: dict[str, str]
@@ -192,14 +192,16 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
     Raises:
         BundleError: ``path`` exists or cannot be written.
     """
-    fitted = bundle.fitted.as_plain()
-    vocabulary = [{"code": code, "description": bundle.descriptions.get(code, "")} for code in fitted.pop("vocabulary")]
+    preprocessing = bundle.preprocessing.as_plain()
+    vocabulary = [
+        {"code": code, "description": bundle.descriptions.get(code, "")} for code in preprocessing.pop("vocabulary")
+    ]
     weights = {name: weight.contiguous() for name, weight in bundle.model.state_dict().items()}
     files = {
         WEIGHTS: save_weights(weights),
         CONFIG: as_yaml(bundle.config).encode(),
         VOCABULARY: _json(vocabulary),
-        PREPROCESSING: _json(fitted),
+        PREPROCESSING: _json(preprocessing),
         REFERENCE: _json(bundle.reference.model_dump()),
         COHORT: _json(bundle.cohort),
         METRICS: _json(bundle.metrics),
@@ -228,21 +230,21 @@ def read_bundle(path: Path) -> Bundle:
     try:
         vocabulary = TypeAdapter(list[_Entry]).validate_json(files[VOCABULARY])
         about = BundleInfo.model_validate(container.about)
-        fitted = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
+        preprocessing = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
         config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True)
         reference = ReferencePredictions.model_validate_json(files[REFERENCE])
-        _check_clock(about, config, fitted, reference)
+        _check_clock(about, config, preprocessing, reference)
         model = build_model_with_weights(
             config.model,
-            vocabulary_size=len(fitted.vocabulary),
-            intervals=fitted.intervals,
+            vocabulary_size=len(preprocessing.vocabulary),
+            intervals=preprocessing.intervals,
             weights=load_weights(files[WEIGHTS]),
         )
         _check_parameters(about, model)
         return Bundle(
             about=about,
             config=config,
-            fitted=fitted,
+            preprocessing=preprocessing,
             model=model,
             reference=reference,
             descriptions={entry.code: entry.description for entry in vocabulary if entry.description},
@@ -284,10 +286,10 @@ def _fitted(codes: list[str], preprocessing: bytes) -> PreprocessingState:
 
 
 def _check_clock(
-    about: BundleInfo, config: RunConfig, fitted: PreprocessingState, reference: ReferencePredictions
+    about: BundleInfo, config: RunConfig, preprocessing: PreprocessingState, reference: ReferencePredictions
 ) -> None:
     """Raise ValueError unless all parts have the same clock and the grid holds the ends of the model's steps."""
-    by_visit, edges = about.clock == "visit", fitted.edge_days.tolist()
+    by_visit, edges = about.clock == "visit", preprocessing.edge_days.tolist()
     times = [float(step) for step in range(1, len(reference.grid) + 1)] if by_visit else edges[1:]
     must_hold = {
         f"clock.kind must be {about.clock}, as the index says": config.clock.kind == about.clock,

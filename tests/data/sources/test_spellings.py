@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from survlstm.data.sources.missing_values import WORDS
+from survlstm.data.sources.missing_values import MISSING_WORDS
 from survlstm.data.sources.row_checks import LONGEST_CODE, LONGEST_ID
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.utils.errors import SourceError
@@ -63,7 +63,7 @@ def test_two_columns_of_one_name_in_two_cases_are_refused(export):
         export.read()
 
 
-@pytest.mark.parametrize("word", [*WORDS, "NULL", "NaN", "None", "N/A", " null ", "  "])
+@pytest.mark.parametrize("word", [*MISSING_WORDS, "NULL", "NaN", "None", "N/A", " null ", "  "])
 def test_a_word_for_missing_is_an_empty_cell(export, caplog, word):
     export.patients(f"anna,1950-01-01,{word},A", f"bert,1960-05-05,{word},B", "carl,1950-01-01,2000-01-01,C")
     export.conditions(f"2001-02-03,,anna,{word},44054006,d", f"2001-02-03,,bert,{word},44054006,d")

@@ -59,9 +59,9 @@ def test_all_else_comes_back(written, clock):
     one, other = bundle_on(clock), read_bundle(written)
     assert (one.about, one.reference, one.card) == (other.about, other.reference, other.card)
     assert one.config == other.config
-    assert one.fitted.as_plain() == other.fitted.as_plain()
+    assert one.preprocessing.as_plain() == other.preprocessing.as_plain()
     assert (one.cohort, one.metrics) == (other.cohort, other.metrics)
-    known = set(one.fitted.vocabulary.entries)
+    known = set(one.preprocessing.vocabulary.entries)
     assert other.descriptions == {code: text for code, text in one.descriptions.items() if code in known}
 
 

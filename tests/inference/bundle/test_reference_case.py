@@ -36,7 +36,7 @@ def test_the_training_subjects_themselves_stand_evenly_among_the_percentiles(clo
 def test_the_landmark_clock_needs_no_drift_and_counts_in_days():
     bundle = bundle_on("landmark")
     assert bundle.drift is None
-    np.testing.assert_allclose(bundle.reference.grid, bundle.fitted.edge_days[1:])
+    np.testing.assert_allclose(bundle.reference.grid, bundle.preprocessing.edge_days[1:])
     assert bundle.reference.grid[-1] == 365
     assert bundle.reference.horizons == [73.0, 365.0]
 
