@@ -13,7 +13,15 @@ from survlstm.utils.logs import logging_to
 
 
 def run(arguments: list[str]) -> None:
-    """Compare the runs whose folders are named."""
+    """Compare the runs whose folders are named.
+
+    Args:
+        arguments: The words after ``survlstm compare``: folders of runs, and overrides.
+
+    Raises:
+        ConfigError: An override is not valid, the arguments ask for a sweep, or the folders are not at least two runs.
+        SurvlstmError: The runs can't be compared, see ``survlstm.runs.compare.compare_runs``.
+    """
     refuse_sweep("compare", "makes one comparison", arguments)
     if HELP_FLAGS & set(arguments):
         sys.stdout.write(USAGE)

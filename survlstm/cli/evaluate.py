@@ -16,7 +16,15 @@ from survlstm.utils.logs import logging_to, run_reporting_errors
 
 
 def run(arguments: list[str]) -> None:
-    """Evaluate a finished run in a new folder."""
+    """Evaluate a finished run in a new folder.
+
+    Args:
+        arguments: The flags and overrides after ``survlstm evaluate``.
+
+    Raises:
+        ConfigError: The config is not valid, the arguments ask for a sweep, or ``output_dir`` holds a run already.
+        SystemExit: The evaluation failed; the code is that of its error.
+    """
     arguments = normalise_arguments(arguments)
     refuse_sweep("evaluate", "evaluates one run", arguments)
     overrides = read_flags(arguments).overrides

@@ -68,6 +68,10 @@ def run_to_console(job: Callable[[SectionT], object], config: SectionT, *, verbo
         job: The function that does the work of the command.
         config: The validated config, passed to ``job``.
         verbose: Whether an error keeps its traceback.
+
+    Raises:
+        SystemExit: The job failed, or SIGTERM or SIGHUP arrived; the code is that of the error or of the signal.
+        SurvlstmError: The job failed, and ``verbose`` is set.
     """
 
     def logged_job() -> None:
@@ -81,7 +85,14 @@ def run_to_console(job: Callable[[SectionT], object], config: SectionT, *, verbo
 
 @contextmanager
 def exit_on(*signals: signal.Signals) -> Iterator[None]:
-    """Turn signals into SystemExit with the exit code of a shell, until the block ends."""
+    """Turn signals into SystemExit with the exit code of a shell, until the block ends.
+
+    Args:
+        *signals: The signals; their earlier handlers are restored at the end of the block.
+
+    Raises:
+        SystemExit: One of the signals arrived in the block; the code is 128 plus its number.
+    """
     before = {kind: signal.signal(kind, lambda number, _: sys.exit(128 + number)) for kind in signals}
     try:
         yield
@@ -93,9 +104,12 @@ def exit_on(*signals: signal.Signals) -> Iterator[None]:
 def split_run_folders(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Split arguments into folders of runs and overrides.
 
+    Args:
+        arguments: The words after the name of a command.
+
     Returns:
-        The folders, then the overrides. A word with ``=`` is a folder if one of that name exists, since the folders of
-        a sweep's jobs are named by their overrides.
+        The folders, then the overrides. Every word without ``=`` is a folder. A word with ``=`` is a folder if one of
+        that name exists, since the folders of a sweep's jobs are named by their overrides.
     """
     folders = [word for word in arguments if "=" not in word or Path(word).is_dir()]
     return folders, [word for word in arguments if word not in folders]

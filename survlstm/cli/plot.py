@@ -9,7 +9,15 @@ from survlstm.utils.errors import ConfigError
 
 
 def run(arguments: list[str]) -> None:
-    """Draw the plot that the first word names; ``survival`` is the only one."""
+    """Draw the plot that the first word names; ``survival`` is the only one.
+
+    Args:
+        arguments: The words after ``survlstm plot``: the name of the plot, flags and overrides.
+
+    Raises:
+        ConfigError: The plot is not named, the config is not valid, or the arguments ask for a sweep.
+        SystemExit: The plot failed or a signal stopped it; the code is that of the error or of the signal.
+    """
     names = [word for word in arguments if "=" not in word and not word.startswith("-")]
     if names != ["survival"] and not HELP_FLAGS & set(arguments):
         raise ConfigError(

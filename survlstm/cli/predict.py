@@ -7,7 +7,15 @@ from survlstm.config.schema.commands import PredictConfig
 
 
 def run(arguments: list[str]) -> None:
-    """Predict risk and survival of the subjects of an export with a bundle."""
+    """Predict risk and survival of the subjects of an export with a bundle.
+
+    Args:
+        arguments: The flags and overrides after ``survlstm predict``.
+
+    Raises:
+        ConfigError: The config is not valid, or the arguments ask for a sweep.
+        SystemExit: The prediction failed or a signal stopped it; the code is that of the error or of the signal.
+    """
     config = compose_config("predict", PredictConfig, arguments)
     if config is None:
         return

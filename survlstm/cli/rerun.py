@@ -13,7 +13,16 @@ from survlstm.utils.errors import ConfigError
 
 
 def run(arguments: list[str]) -> None:
-    """Repeat a run, and exit with code 1 if its history differs."""
+    """Repeat a run, and exit with code 1 if its history differs.
+
+    Args:
+        arguments: The words after ``survlstm rerun``: the folder of one run, and overrides.
+
+    Raises:
+        ConfigError: The arguments do not name the folder of one run, an override is not valid, or they ask for a sweep.
+        SurvlstmError: The run can't be repeated, see ``survlstm.runs.launch.start``.
+        SystemExit: The history differs.
+    """
     refuse_sweep("rerun", "repeats one run", arguments)
     if HELP_FLAGS & set(arguments):
         sys.stdout.write(USAGE)

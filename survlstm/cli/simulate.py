@@ -16,7 +16,15 @@ from survlstm.utils.logs import logging_to, run_reporting_errors
 
 
 def run(arguments: list[str]) -> None:
-    """Write a simulated cohort."""
+    """Write a simulated cohort.
+
+    Args:
+        arguments: The flags and overrides after ``survlstm simulate``.
+
+    Raises:
+        ConfigError: The config is not valid, or the arguments ask for a sweep.
+        SystemExit: The simulation failed; the code is that of its error.
+    """
     arguments = normalise_arguments(arguments)
     refuse_sweep("simulate", "writes one cohort", arguments)
     check_overrides("simulate", arguments, SimulateConfig)

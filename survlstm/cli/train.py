@@ -31,6 +31,15 @@ def run(arguments: list[str]) -> None:
 
     Hydra makes the run folder, except for a resumed run, which has one, and for a run in several processes, which share
     one.
+
+    Args:
+        arguments: The flags and overrides after ``survlstm train``.
+
+    Raises:
+        ConfigError: A config is not valid, ``output_dir`` can't be used, the sweep or run to resume can't be read, or
+            options of a sweep are combined with those of one run.
+        SurvlstmError: A resumed run, or one that Hydra does not start, failed.
+        SystemExit: A run that Hydra started failed, or a job of a sweep has not finished.
     """
     arguments, resumed_sweep = read_sweep_words(normalise_arguments(arguments))
     arguments = normalise_arguments(arguments)

@@ -12,7 +12,15 @@ from survlstm.utils.logs import run_reporting_errors
 
 
 def run(arguments: list[str]) -> None:
-    """Search a space of overrides by a validation metric."""
+    """Search a space of overrides by a validation metric.
+
+    Args:
+        arguments: The flags and overrides after ``survlstm tune``.
+
+    Raises:
+        ConfigError: The config is not valid, or the arguments ask for a sweep.
+        SystemExit: The search failed; the code is that of its error.
+    """
     arguments = normalise_arguments(arguments)
     refuse_sweep("tune", "starts many runs itself", arguments)
     from survlstm.tuning import TuneConfig, tune

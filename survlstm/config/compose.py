@@ -180,6 +180,13 @@ def _key(override: str) -> str:
 def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
     """Compose overrides and resolve interpolations, without validation.
 
+    Args:
+        config_name: A file of ``conf/``, without its suffix.
+        overrides: Overrides as ``compose_overrides`` returns them, without flags and without sweeps.
+
+    Returns:
+        The composed config as nested plain values, without the section ``hydra``.
+
     Raises:
         ConfigError: The overrides do not compose, see ``check_overrides``.
     """
@@ -196,6 +203,9 @@ def refuse_sweep(command: str, work: str, arguments: list[str]) -> None:
         command: The command.
         work: What it does once, as in "writes one cohort", for the message.
         arguments: The arguments of the command.
+
+    Raises:
+        ConfigError: ``-m`` or ``--multirun`` is among the arguments.
     """
     if SWEEP_FLAGS & set(arguments):
         raise ConfigError(f"survlstm {command} {work}; leave out -m and run it once per value")

@@ -103,12 +103,29 @@ def compose_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def search_path(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides of ``hydra.searchpath``, the folders where Hydra looks for config files."""
+    """Return the overrides of ``hydra.searchpath``, the folders where Hydra looks for config files.
+
+    Args:
+        overrides: Overrides without flags.
+
+    Returns:
+        Those of ``hydra.searchpath``, unchanged and in their order; empty if there is none.
+    """
     return [override for override in overrides if _is_search_path(override)]
 
 
 def added_config_folders(overrides: Sequence[str]) -> list[Path]:
-    """Return the folders of config files that the overrides add to ``conf/``."""
+    """Return the folders of config files that the overrides add to ``conf/``.
+
+    Args:
+        overrides: Overrides without flags.
+
+    Returns:
+        Absolute paths in the order of the overrides; packages (``pkg://``) and interpolations are left out.
+
+    Raises:
+        ConfigError: ``hydra.searchpath`` names a folder that does not exist.
+    """
     folders = [folder for override in search_path(overrides) for folder in _search_path_folders(override)]
     return [_absolute_folder(folder) for folder in folders if _is_path(folder)]
 
@@ -119,6 +136,9 @@ def refuse_sweep_options(arguments: Sequence[str], option: str) -> None:
     Args:
         arguments: The arguments after the name of the command.
         option: The option that is for one run, as in ``resume``, for the message.
+
+    Raises:
+        ConfigError: The arguments hold ``-m``, an option of sweeps or ``hydra.run.dir``, or a flag is not valid.
     """
     flags = read_flags(arguments)
     found = ["-m"] if flags.multirun else []
@@ -130,7 +150,14 @@ def refuse_sweep_options(arguments: Sequence[str], option: str) -> None:
 
 
 def quote_override(override: str) -> str:
-    """Quote the value of an override if Hydra's grammar needs it, as for a path with ``=`` or a comma."""
+    """Quote the value of an override if Hydra's grammar needs it, as for a path with ``=`` or a comma.
+
+    Args:
+        override: An override, ``key=value``.
+
+    Returns:
+        The override with its value in single quotes; unchanged if the value needs no quotes or begins with one.
+    """
     key, _, value = override.partition("=")
     return f"{key}={_quote(value)}"
 

@@ -93,6 +93,12 @@ RENAMED = {"judgement": "evaluation", "tracker": "logger"}
 def renamed(key: str) -> str | None:
     """Return the present name of a key of an earlier version, and None for any other key.
 
+    Args:
+        key: A dotted key, or the name of a section.
+
+    Returns:
+        The key with the present name of its section; None if its section has not been renamed.
+
     Example:
         >>> renamed("judgement.baselines")
         'evaluation.baselines'
@@ -102,7 +108,14 @@ def renamed(key: str) -> str | None:
 
 
 def dotted_keys(composed: DictConfig) -> list[str]:
-    """Return every dotted key of a composed config, sections included."""
+    """Return every dotted key of a composed config, sections included.
+
+    Args:
+        composed: The composed config; its interpolations are not resolved.
+
+    Returns:
+        Keys such as ``trainer`` and ``trainer.epochs``, each section before its own keys.
+    """
     values = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(values, dict)
     return _dotted(values)
@@ -110,7 +123,14 @@ def dotted_keys(composed: DictConfig) -> list[str]:
 
 @cache
 def schema_keys(schema: type[Section]) -> frozenset[str]:
-    """Return every dotted key that a config of the schema may have with any choice of groups, except ``_target_``."""
+    """Return every dotted key that a config of the schema may have with any choice of groups, except ``_target_``.
+
+    Args:
+        schema: The schema of a config.
+
+    Returns:
+        Dotted keys, sections included.
+    """
     keys: set[str] = set()
     for name, field in schema.model_fields.items():
         if field.alias == "_target_":

@@ -60,7 +60,14 @@ class Batch(NamedTuple):
         return len(self.code_offsets)
 
     def to(self, device: torch.device) -> Batch:
-        """Copy the batch to a device; from pinned memory, the copy runs while the host goes on."""
+        """Copy the batch to a device; from pinned memory, the copy runs while the host goes on.
+
+        Args:
+            device: The device; tensors that are on it already are not copied.
+
+        Returns:
+            The batch with all tensors on ``device``.
+        """
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
@@ -134,6 +141,10 @@ class Batches:
         Args:
             seed: Seed of the run.
             epoch: Number of the epoch.
+
+        Returns:
+            Indices of the subjects of each batch into the subjects of ``tensors``, one array per batch. The batches
+            differ in size by at most one subject.
         """
         generator = np.random.default_rng([seed, epoch])
         length = self.visits(self.members)
@@ -144,8 +155,12 @@ class Batches:
         """Build the batch of some subjects.
 
         Args:
-            chosen: Indices of the subjects.
+            chosen: Indices of the subjects into the subjects of ``tensors``.
             salt: Another number gives other dropout keys for the same visits.
+
+        Returns:
+            The batch, on the CPU. Its rows are the subjects in the order of ``chosen``; on the visit clock with
+            ``max_visits``, each subject has its windows as rows, in order of time.
         """
         data = self.tensors
         read = latest_windows if data.clock == "landmark" else make_windows
@@ -175,7 +190,14 @@ class Batches:
         )
 
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
-        """Return the number of visits of each of these subjects."""
+        """Return the number of visits of each of these subjects.
+
+        Args:
+            subject: Indices of the subjects into the subjects of ``tensors``.
+
+        Returns:
+            Number of stored visits of each subject, in the order of ``subject``.
+        """
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
     def _labels(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
@@ -211,6 +233,9 @@ def visit_keys(
         slot: Slot of each visit, row after row.
         start: First visit of the row that each visit is in.
         salt: Number that selects one of many independent sets of keys.
+
+    Returns:
+        Key of each slot, uniform over all 32-bit integers; the keys of padding have no meaning.
     """
     key = visit.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     key[slot] += (start.astype(np.uint64) + np.uint64(1)) * np.uint64(0xD1B54A32D192ED03)
@@ -232,6 +257,9 @@ def make_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None) 
     Args:
         visits: Number of visits of each subject.
         max_visits: Most visits in a window, at least 2; None for no limit.
+
+    Returns:
+        The rows, subject after subject in the order of ``visits`` and, within a subject, in order of time.
     """
     if max_visits is None:
         zeros = np.zeros_like(visits)
@@ -254,6 +282,9 @@ def latest_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None
     Args:
         visits: Number of visits of each subject up to its landmark.
         max_visits: Most visits in a row; None for all.
+
+    Returns:
+        One row per subject, in the order of ``visits``.
     """
     length = visits if max_visits is None else np.minimum(visits, max_visits)
     return Windows(np.arange(len(visits)), visits - length, length, np.zeros_like(visits))
@@ -264,5 +295,11 @@ def feature_columns(names: Sequence[str]) -> tuple[int, ...]:
 
     Args:
         names: Names from ``survlstm.data.features.FEATURES``.
+
+    Returns:
+        Index of each column, in the order of ``names``.
+
+    Raises:
+        ValueError: If a name is not in ``FEATURES``.
     """
     return tuple(FEATURES.index(name) for name in names)

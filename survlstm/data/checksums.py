@@ -12,7 +12,14 @@ NAME = "sums.json"
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the SHA-256 of every file in ``folder`` to ``sums.json``; call it after the last file has been written."""
+    """Write the SHA-256 of every file in ``folder`` to ``sums.json``; call it after the last file has been written.
+
+    Args:
+        folder: Folder of the files; files in folders below it are left out.
+
+    Raises:
+        OSError: If a file can't be read or ``sums.json`` can't be written.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != NAME)
     write_json(folder / NAME, {path.name: _sum(path) for path in files}, private=True)
 
@@ -21,6 +28,9 @@ def find_damage(folder: Path) -> str:
     """Compare the files in ``folder`` with their checksums.
 
     Files without a checksum are not checked.
+
+    Args:
+        folder: Folder with the ``sums.json`` that ``write_checksums`` wrote.
 
     Returns:
         A description of the first difference, empty if there is none.

@@ -31,5 +31,8 @@ def is_death_code(codes: np.ndarray) -> Bool[np.ndarray, " code"]:
 
     Args:
         codes: Codes with their coding system, such as ``SNOMED/308646001``.
+
+    Returns:
+        True for each code in ``DEATH_CODES``, in the order of ``codes``.
     """
     return np.isin(codes.astype(np.str_), sorted(DEATH_CODES))

@@ -84,6 +84,9 @@ def select_subjects(
         tensors: Tensors of all subjects.
         subject: Indices of the subjects to keep, in the order of the result.
         visits: Number of visits of each to keep; None keeps all.
+
+    Returns:
+        Tensors of these subjects only, in the order of ``subject``.
     """
     visits = tensors.visits_per_subject[subject] if visits is None else visits
     visit = flat_positions(tensors.visit_offsets[subject], visits)

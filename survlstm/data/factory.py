@@ -28,7 +28,14 @@ def build_prepared(config: RunConfig, *, preprocessing: PreprocessingState | Non
     Args:
         config: Validated config of the run.
         preprocessing: State of a trained model, to prepare another cohort in the same way; None fits one. See
-            ``survlstm.data.prepare.prepare``, also for the errors raised.
+            ``survlstm.data.prepare.prepare``.
+
+    Returns:
+        Tensors, the state of the preprocessing, and counts of what was left out.
+
+    Raises:
+        SourceError, CohortError, OutcomeError: As for ``prepare``.
+        ConfigError: As for ``prepare``, or if the cache folder or a simulated cohort can't be written.
     """
     cache = cache_folder(config.cache_dir)
     return prepare(
@@ -47,6 +54,9 @@ def cache_folder(cache_dir: str) -> Path:
     Args:
         cache_dir: Path of the config; ``~`` stands for the home folder.
 
+    Returns:
+        The folder, which exists and can be written.
+
     Raises:
         ConfigError: If the folder can't be created or written.
     """
@@ -63,7 +73,14 @@ def cache_folder(cache_dir: str) -> Path:
 
 
 def build_settings(config: RunConfig) -> PreparationSettings:
-    """Collect the settings that shape the tensors, apart from those of the source and the outcome."""
+    """Collect the settings that shape the tensors, apart from those of the source and the outcome.
+
+    Args:
+        config: Validated config of the run.
+
+    Returns:
+        Settings for ``prepare``.
+    """
     return PreparationSettings(
         grouping=config.data.visits.grouping,
         window_hours=config.data.visits.window_hours,
@@ -88,6 +105,12 @@ def build_source(config: DataConfig, cache: Path) -> Source:
     Args:
         config: Section ``data`` of the config.
         cache: Cache folder; a simulated cohort is written there.
+
+    Returns:
+        The source, of the class that ``data.source`` names. It has read nothing yet.
+
+    Raises:
+        ConfigError: If a simulated cohort can't be written into the cache.
     """
     if config.path is not None:
         path = Path(config.path).expanduser()
@@ -98,7 +121,14 @@ def build_source(config: DataConfig, cache: Path) -> Source:
 
 
 def build_outcome(config: SwapPoint) -> Outcome:
-    """Build the outcome that section ``outcome`` of the config names."""
+    """Build the outcome that section ``outcome`` of the config names.
+
+    Args:
+        config: Section ``outcome`` of the config.
+
+    Returns:
+        The outcome.
+    """
     return instantiate(config)
 
 
@@ -109,6 +139,9 @@ def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
         config: Validated config of the run.
         tensors: Tensors of all splits.
         part: The split.
+
+    Returns:
+        The batches, of at most ``trainer.batch_size`` subjects each.
     """
     return Batches(
         tensors,

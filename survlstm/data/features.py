@@ -49,5 +49,8 @@ def standardise(
         mean: Mean of each column among the training visits.
         spread: Standard deviation of each column among the training visits. If it is 0, every value of
             the column becomes 0.
+
+    Returns:
+        Features of the same shape and order, without unit; NaN stays NaN.
     """
     return ((features - mean) / np.where(spread > 0, spread, np.inf)).astype(np.float32)

@@ -44,7 +44,14 @@ class KnownTimes:
     days_off: Int64[np.ndarray, " event"]
 
     def take(self, kept: Bool[np.ndarray, " event"]) -> KnownTimes:
-        """Select the times of the entries for which ``kept`` is true."""
+        """Select the times of the entries for which ``kept`` is true.
+
+        Args:
+            kept: Mask of the entries to keep.
+
+        Returns:
+            Times of these entries, in their order.
+        """
         return KnownTimes(
             self.earliest[kept],
             self.latest[kept],
@@ -104,7 +111,14 @@ class RecordLimits:
 
     @classmethod
     def none(cls, subjects: int) -> RecordLimits:
-        """Create limits that leave nothing out, for this number of subjects."""
+        """Create limits that leave nothing out, for this number of subjects.
+
+        Args:
+            subjects: Number of subjects.
+
+        Returns:
+            Limits that are ``NEVER`` for every subject.
+        """
         return cls(np.full(subjects, NEVER), np.full(subjects, NEVER))
 
     @classmethod
@@ -115,6 +129,9 @@ class RecordLimits:
             day: ``datetime64`` [subject], NaT for no limit.
             tolerance: Days before the midnight of ``day``; a negative number moves the limit of timed entries to days
                 after that midnight.
+
+        Returns:
+            Limits of the subjects, in the order of ``day``.
         """
         is_limited = ~np.isnat(day)
         number = day.astype("datetime64[D]").astype(np.int64)
@@ -145,6 +162,9 @@ class RecordLimits:
         Args:
             times: Known times of the entries.
             subject: Subject of each entry.
+
+        Returns:
+            True for each entry before the limit, in the order of ``times``.
         """
         is_free = times.is_dated & ~times.is_anchored
         return np.where(is_free, times.day < self.day[subject], times.latest < self.moment[subject])

@@ -40,6 +40,9 @@ def pack_rows(lengths: Int64[np.ndarray, " row"]) -> PackedLayout:
 
     Args:
         lengths: Number of visits of each row, at least 1.
+
+    Returns:
+        The layout, with a slot for each visit of each row in the order of ``lengths``.
     """
     slices = _slices(lengths)
     rows, durations = (np.array(values, dtype=np.int64) for values in zip(*slices, strict=True))

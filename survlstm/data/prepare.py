@@ -167,6 +167,9 @@ def prepare_uncached(
         fingerprint: Stored in the result.
         preprocessing: State of a trained model; None fits one on the training subjects.
 
+    Returns:
+        Tensors, the fitted state (``preprocessing`` itself if it was given), and counts of what was left out.
+
     Raises:
         SourceError, CohortError, OutcomeError, ConfigError: As for ``prepare``.
     """
@@ -219,6 +222,12 @@ def group_observed(events: Events, outcome: Outcome, settings: PreparationSettin
         events: All events of the source.
         outcome: Outcome that decides which entries are observed.
         settings: Grouping, window and landmark.
+
+    Returns:
+        Visits of all subjects, the landmark of each, and the number of entries left out for each reason.
+
+    Raises:
+        SourceError: If ``settings.window_hours`` is too long, see ``group_visits``.
     """
     groupable = groupable_events(events, grouping=settings.grouping)
     times = known_times(groupable)

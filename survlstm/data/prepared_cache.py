@@ -43,7 +43,18 @@ def load_prepared(cache: Path, fingerprint: str) -> PreparedData | None:
 
 
 def fingerprint_of(files: Iterable[Path], settings: dict[str, Any]) -> str:
-    """Hash the settings, the input files, the code of the data stages and the versions of the libraries they use."""
+    """Hash the settings, the input files, the code of the data stages and the versions of the libraries they use.
+
+    Args:
+        files: Input files; their order, names and contents count, the folder that they are in does not.
+        settings: Settings as plain values.
+
+    Returns:
+        24 hexadecimal digits.
+
+    Raises:
+        SourceError: If a file can't be read.
+    """
     package = Path(__file__).parents[1]
     code = sorted([*(package / "data").rglob("*.py"), package / "survival" / "concordance.py"])
     libraries = {name: version(name) for name in ("numpy", "pyarrow", "scipy")}
@@ -59,6 +70,12 @@ def fingerprint_of(files: Iterable[Path], settings: dict[str, Any]) -> str:
 
 def store_prepared(prepared: PreparedData, entry: Path) -> None:
     """Write an entry of the cache, readable by its owner only; a damaged one in its place is removed first.
+
+    An undamaged entry in its place is kept.
+
+    Args:
+        prepared: The prepared data.
+        entry: Folder of the entry.
 
     Raises:
         ConfigError: If the cache can't be written.
@@ -86,7 +103,15 @@ def store_prepared(prepared: PreparedData, entry: Path) -> None:
 
 
 def load_entry(entry: Path, fingerprint: str) -> PreparedData | None:
-    """Read and check an entry of the cache; None if there is none or it can't be used, the latter with a warning."""
+    """Read and check an entry of the cache.
+
+    Args:
+        entry: Folder of the entry.
+        fingerprint: Fingerprint that the entry must have.
+
+    Returns:
+        The prepared data; None if there is no entry or it can't be used, the latter with a warning in the log.
+    """
     if not entry.is_dir():
         return None
     try:

@@ -55,6 +55,9 @@ class PreprocessingState:
         Args:
             plain: Value read from a file, of any type.
 
+        Returns:
+            The state, with every number as it was written.
+
         Raises:
             ValueError: If a part is missing, has the wrong type or is out of range.
         """

@@ -48,6 +48,9 @@ def visit_targets(visits: Visits, labels: Labels) -> Targets:
     Args:
         visits: Visits of the cohort.
         labels: Labels of the same subjects.
+
+    Returns:
+        Targets of all subjects of the cohort, in its order; no subject is excluded.
     """
     return Targets(
         subject=np.arange(len(labels.step)),
@@ -67,5 +70,8 @@ def days_between(start: np.ndarray, end: np.ndarray) -> Float64[np.ndarray, " su
     Args:
         start: ``datetime64[s]`` [subject].
         end: ``datetime64[s]`` [subject].
+
+    Returns:
+        Days with fractions; the number has no meaning where one of the times is NaT.
     """
     return (end - start).astype("timedelta64[s]").astype(np.int64) / DAY_SECONDS

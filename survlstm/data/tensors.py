@@ -71,7 +71,14 @@ class Tensors:
         return np.diff(self.visit_offsets)
 
     def members(self, split: Split) -> Int64[np.ndarray, " member"]:
-        """Indices of the subjects in a split."""
+        """Return the indices of the subjects in a split.
+
+        Args:
+            split: The split.
+
+        Returns:
+            Indices into the subjects of the tensors, rising; empty if the split has no subject.
+        """
         return np.flatnonzero(self.split == split)
 
 
@@ -112,6 +119,10 @@ def build_tensors(
         max_codes_per_visit: Number of codes of each visit to keep, from the first; None keeps all.
         min_frequency: Fewest entries of a code in the vocabulary.
         preprocessing: Values to use instead of fitting them; None fits them.
+
+    Returns:
+        Arrays with the subjects in the order of ``targets.subject``, the fitted values, and the numbers of entries that
+        were left out or are unknown.
     """
     oracle = targets.oracle_hazard
     if oracle is None:

@@ -62,6 +62,9 @@ def groupable_events(events: Events, *, grouping: str) -> Events:
     Args:
         events: All events of the source.
         grouping: Name of the grouping, see ``group_visits``.
+
+    Returns:
+        The selected events in their order, with all subjects and codes of ``events``.
     """
     return take_events(events, events.encounter >= 0) if grouping == "encounter" else events
 
@@ -127,6 +130,9 @@ def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[n
         visits: Visits of all subjects.
         subject: Indices of the subjects to keep, in the order of the result.
         stop: Number of visits to keep of each of these subjects.
+
+    Returns:
+        Visits of these subjects only; ``codes`` still lists every code of ``visits``.
     """
     kept_visits = flat_positions(visits.visit_offsets[subject], stop)
     codes = visits.codes_per_visit[kept_visits]
@@ -142,7 +148,15 @@ def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[n
 
 
 def take_events(events: Events, kept: Bool[np.ndarray, " event"]) -> Events:
-    """Select the events for which ``kept`` is true."""
+    """Select the events for which ``kept`` is true.
+
+    Args:
+        events: Events in any order.
+        kept: Mask of the events to keep.
+
+    Returns:
+        These events in their order, with all subjects and codes of ``events``.
+    """
     return replace(
         events,
         subject=events.subject[kept],

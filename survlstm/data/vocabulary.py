@@ -30,6 +30,9 @@ class Vocabulary:
         Args:
             codes: Codes as texts, such as ``SNOMED/44054006``.
 
+        Returns:
+            Number of each code, in the order of ``codes``.
+
         Example:
             >>> vocabulary.number(visits.codes)[visits.code]  # number of every entry
         """
@@ -44,6 +47,9 @@ def fit_vocabulary(code: Int[np.ndarray, " code"], codes: np.ndarray, *, min_fre
         code: Index into ``codes`` of every entry of the training visits.
         codes: Distinct codes as texts, sorted.
         min_frequency: Fewest entries of a code in the vocabulary.
+
+    Returns:
+        The vocabulary, with the known codes in the order of ``codes``.
     """
     frequent = np.bincount(code, minlength=len(codes)) >= min_frequency
     return Vocabulary((PAD, UNK, *(str(name) for name in codes[frequent])))

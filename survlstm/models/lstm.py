@@ -125,7 +125,12 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         """Return the shape of every weight by its name in ``state_dict``, without building a model.
 
         Args:
-            vocabulary_size: as for the class; likewise the other arguments.
+            vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+            embedding_dim: size of an embedding.
+            hidden_dim: size of a state.
+            num_layers: number of LSTM layers, at least 1.
+            visit_features: number of numbers beside the codes of a visit; 0 = codes only.
+            intervals: number of intervals of the landmark clock; None = visit clock.
 
         Returns:
             Shapes by name.
@@ -197,10 +202,18 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
 
         Args:
             embedded: embedding of each slot; float32 of shape (slot, embedding).
-            visit_features: as for ``forward``; likewise the other arguments.
+            visit_features: numbers of each slot beside its codes; float32 of shape (slot, feature), with 0 columns if
+                the model has no visit features.
+            slices: (rows, length) of each slice, in order of time.
+            slot: slot of every visit, row after row and in order of time within a row; int64 of shape (visit,).
+            visits_per_row: number of visits of each row, at least 1; int64 of shape (row,).
+            dropout_key: key of each slot for the dropout; int32 of shape (slot,). Needed in training mode only.
 
         Returns:
-            Logits as those of ``forward``.
+            Logits as those of ``forward``: shape (slot,) on the visit clock, (row, interval) on the landmark clock.
+
+        Raises:
+            ValueError: ``dropout_key`` is None in training mode with a dropout above 0.
         """
         states = torch.cat([embedded, visit_features], dim=1)
         for depth, layer in enumerate(self.lstm):

@@ -43,10 +43,24 @@ class SwapPoint(Section):
 
 
 def format_override_value(value: float | None) -> str:
-    """Format a number or None as the value of an override."""
+    """Format a number or None as the value of an override.
+
+    Args:
+        value: The value of a key.
+
+    Returns:
+        The number with at most six significant digits; ``null`` for None.
+    """
     return "null" if value is None else f"{value:g}"
 
 
 def as_yaml(config: Section) -> str:
-    """Format a validated config as the YAML that a run stores beside its results."""
+    """Format a validated config as the YAML that a run stores beside its results.
+
+    Args:
+        config: The validated config, or a section of one.
+
+    Returns:
+        YAML with the keys of config files, ``_target_`` among them; ``validate_stored`` accepts what it holds.
+    """
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(by_alias=True)))

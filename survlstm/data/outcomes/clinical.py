@@ -36,13 +36,28 @@ class DeathOutcome:
 
         Dated entries must lie before the day of death, timed entries before the earliest moment at which that day can
         begin in any time zone.
+
+        Args:
+            events: Events of all subjects of the source.
+            times: Known times of these events.
+
+        Returns:
+            True for each entry before the death, in the order of ``events``; true for all entries of the living.
         """
         limits = RecordLimits.from_days(events.subjects.death, tolerance=events.day_tolerance)
         is_before = limits.contain(times, events.subject)
         return is_before & ~(times.is_dated & (times.day >= limits.day[events.subject]))
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """Observe every visit; a subject who died has one step more, from the last visit to the death."""
+        """Observe every visit; a subject who died has one step more, from the last visit to the death.
+
+        Args:
+            visits: Visits of all subjects of the source, formed of the observed entries.
+
+        Returns:
+            Follow-up of every subject; the time of an event is the midnight with which the day of death begins, and no
+            subject is prevalent.
+        """
         died = ~np.isnat(visits.subjects.death)
         steps = visits.visits_per_subject - np.where(died, 0, 1)
         never = np.zeros(len(died), dtype=bool)
@@ -52,6 +67,13 @@ class DeathOutcome:
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Label subjects with n visits: the dead with the event in step n-1, the living as censored in step n-2.
+
+        Args:
+            visits: Observed visits of the cohort.
+            is_training: Training subjects of the cohort; nothing is fitted, but one of them must have died.
+
+        Returns:
+            Labels of the cohort; the end is the day of death (midnight), or the last visit of the living.
 
         Raises:
             OutcomeError: If no training subject died.
@@ -83,6 +105,13 @@ class FirstCodeOutcome:
 
         A treatment that is entered together with the diagnosis is therefore not an input of the step that predicts the
         diagnosis.
+
+        Args:
+            events: Events of all subjects of the source.
+            times: Known times of these events.
+
+        Returns:
+            True for each of these entries, in the order of ``events``; false for all entries after the day of a death.
         """
         limits = limits_at_death(events)
         is_qualifying = np.isin(events.codes, self.codes)[events.code] & limits.contain(times, events.subject)
@@ -92,7 +121,14 @@ class FirstCodeOutcome:
         return is_qualifying | limits.contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
-        """Observe the visits up to the first one with a qualifying code; visit 0 makes a subject prevalent."""
+        """Observe the visits up to the first one with a qualifying code; visit 0 makes a subject prevalent.
+
+        Args:
+            visits: Visits of all subjects of the source, formed of the observed entries.
+
+        Returns:
+            Follow-up of every subject; the time of an event is that of the visit with the qualifying code.
+        """
         first = self._first_qualifying_visit(visits)
         event = first < visits.visits_per_subject
         observed = np.where(event, first + 1, visits.visits_per_subject)
@@ -104,6 +140,14 @@ class FirstCodeOutcome:
         """Label subjects with n observed visits; events and censored subjects both end in step n-2.
 
         The event is that the last observed visit has a qualifying code.
+
+        Args:
+            visits: Observed visits of the cohort, at least two of each subject.
+            is_training: Training subjects of the cohort; nothing is fitted, but one of them must have the event.
+
+        Returns:
+            Labels of the cohort; the end is the time of the last observed visit. A warning names qualifying codes that
+            are absent from the export although it uses their coding system.
 
         Raises:
             OutcomeError: If a code is entered only because a patient has died, if none of the codes occurs in the

@@ -70,6 +70,9 @@ class Outcome(Protocol):
         Args:
             events: Events of all subjects of the source.
             times: Known times of these events.
+
+        Returns:
+            True for each entry that may be used, in the order of ``events``.
         """
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
@@ -77,6 +80,9 @@ class Outcome(Protocol):
 
         Args:
             visits: Visits of all subjects of the source, formed of the observed entries.
+
+        Returns:
+            Follow-up of every subject, in the order of ``visits.subjects``.
         """
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
@@ -85,6 +91,9 @@ class Outcome(Protocol):
         Args:
             visits: Observed visits of the cohort, nothing else.
             is_training: Training subjects of the cohort; whatever is fitted is fitted on these.
+
+        Returns:
+            Labels on the visit clock, in the order of ``visits.subjects``.
 
         Raises:
             OutcomeError: If the outcome can't be derived from these records.
@@ -110,12 +119,25 @@ def limits_at_death(events: Events) -> RecordLimits:
 
     If the time zone is unknown, times of the day of death can have the date of the next day, so the limit of timed
     entries is ``Events.day_tolerance`` days later.
+
+    Args:
+        events: Events of all subjects of the source.
+
+    Returns:
+        Limits of the subjects, in the order of ``events.subjects``; ``NEVER`` for the living.
     """
     return RecordLimits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
 
 
 def end_of_death_day(subjects: Subjects) -> np.ndarray:
-    """Return the midnight after the day of death, ``datetime64[s]`` [subject], NaT for the living."""
+    """Return the midnight after the day of death.
+
+    Args:
+        subjects: Subjects of a source or a cohort.
+
+    Returns:
+        ``datetime64[s]`` [subject], NaT for the living.
+    """
     return subjects.death + np.timedelta64(1, "D")
 
 

@@ -65,7 +65,16 @@ class RandomOutcome(_DrawnOutcome):
     seed: int
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
-        """Draw event and censoring step by step."""
+        """Draw event and censoring step by step.
+
+        Args:
+            visits: Observed visits of the cohort, at least two of each subject.
+            is_training: Training subjects, on which the intercept is fitted.
+
+        Returns:
+            Labels with the hazard drawn from, which is the same at every visit, and a warning if the event rate differs
+            by more than ``RATE_TOLERANCE`` from the requested one.
+        """
         effect = np.zeros(len(visits.visit_time))
         labels = draw_labels(
             visits,
@@ -113,6 +122,14 @@ class SyntheticOutcome(_DrawnOutcome):
 
         The facts include the correlation of risk and event step, and the C-index of the hazards drawn from.
 
+        Args:
+            visits: Observed visits of the cohort, at least two of each subject.
+            is_training: Training subjects, on which ranks, scale and intercept are fitted.
+
+        Returns:
+            Labels with the hazards drawn from, facts, and warnings if the event rate differs from the requested one, if
+            a planted code is absent, or if there is little to learn.
+
         Raises:
             OutcomeError: If the risk is the same at all training visits, or no planted code occurs in the export.
         """
@@ -149,6 +166,10 @@ class SyntheticOutcome(_DrawnOutcome):
         Args:
             visits: Visits of the cohort.
             is_training: Subjects whose visits give ranks, mean and standard deviation.
+
+        Returns:
+            Risk of each visit; higher = larger hazard if ``effect`` is above 0. Among the training visits, with the
+            same total weight for each subject, the mean is 0 and the standard deviation 1.
 
         Raises:
             OutcomeError: If the risk is the same at all training visits, or no planted code occurs in the export.
@@ -208,6 +229,9 @@ def distinct_code_counts(visits: Visits, counted: Bool[np.ndarray, " code"]) -> 
     Args:
         visits: Visits of the cohort.
         counted: Entries to count; the others are ignored.
+
+    Returns:
+        Number of different codes among the counted entries of each visit and the visits of its subject before it.
     """
     owner = visits.visit_subject
     entry = np.flatnonzero(counted)
@@ -285,6 +309,9 @@ def oracle_concordance(visits: Visits, labels: Labels) -> float:
     Args:
         visits: Visits of the cohort.
         labels: Labels of a synthetic outcome.
+
+    Returns:
+        C-index from 0 to 1, higher is better; NaN if no pair of subjects is comparable.
     """
     assert labels.oracle_hazard is not None, "a synthetic outcome has its hazards"
     hazard = padded_hazard(labels.oracle_hazard, visits.visit_offsets[:-1], labels.step)
@@ -300,6 +327,9 @@ def padded_hazard(
         hazard: Hazard at each visit.
         first_visit: First visit of each subject.
         step: Last step of each subject.
+
+    Returns:
+        Hazards in double precision; shape (subject, largest ``step`` + 1).
     """
     number = np.arange(int(step.max()) + 1)
     at_risk = number <= step[:, None]

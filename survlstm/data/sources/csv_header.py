@@ -73,8 +73,12 @@ def read_header(path: Path, fields: Sequence[Field]) -> Header:
         path: The file, decompressed where its name ends in .gz.
         fields: The columns to look for; other columns are ignored.
 
+    Returns:
+        The header; optional columns that the file lacks are absent from its ``names``.
+
     Raises:
         SourceError: The file is empty, is not UTF-8 text, names a column twice or lacks a required one.
+        OSError: The file can't be read or unpacked.
     """
     head = _first_bytes(path)
     lines = head.lstrip(b"\r\n").splitlines()
@@ -111,9 +115,16 @@ def line_of_row(path: Path, header: Header, row: int) -> int:
 
 
 def line_of_malformed_row(path: Path, header: Header) -> int:
-    """Return the number of the first line with more or fewer cells than the header, from 1; 0 if there is none.
+    """Return the number of the first line with more or fewer cells than the header.
 
     The file is read again up to that line, so this is for messages only.
+
+    Args:
+        path: The file.
+        header: Its header.
+
+    Returns:
+        Number of the line, from 1, the header's line included; 0 if there is none.
     """
     return next((number for number, is_row in _lines_after_header(path, header) if not is_row), 0)
 

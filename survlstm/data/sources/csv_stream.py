@@ -23,7 +23,17 @@ codecs.register_error("survlstm_mark", _mark)
 
 
 def open_bytes(path: Path) -> pa.NativeFile:
-    """Open a file for reading, and decompress it where its name ends in .gz, in upper or lower case."""
+    """Open a file for reading, and decompress it where its name ends in .gz, in upper or lower case.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A stream of the decompressed bytes, which the caller closes.
+
+    Raises:
+        OSError: The file can't be opened.
+    """
     return pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None)
 
 
@@ -34,11 +44,17 @@ class Utf8Stream:
     UTF-8, or a row is longer than two blocks. Here each such byte becomes ``NOT_UTF8``. A row that fills a whole block
     loses its middle, which leaves it malformed or with a cell that is too long for any id or code.
 
+    Args:
+        path: The file, decompressed where its name ends in .gz.
+
     Attributes:
         quote_seen: True if a double quote was among the bytes read so far. A quote that is not closed makes the parser
             take every line up to the next quote for one cell. Synthea writes no quotes, so the search for one costs
             next to nothing, and only a file that has some pays for counting its lines.
         is_marked: True if a byte was replaced by ``NOT_UTF8`` so far.
+
+    Raises:
+        OSError: The file can't be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +70,17 @@ class Utf8Stream:
         return self._stream.closed
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most ``size`` bytes, all that remain if it is negative; none at the end of the file."""
+        """Read bytes, with those that pyarrow can't parse replaced.
+
+        Args:
+            size: Most bytes to return; all that remain if it is negative.
+
+        Returns:
+            At most ``size`` bytes; none at the end of the file.
+
+        Raises:
+            OSError: The file can't be read or unpacked.
+        """
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         while len(self._pending) < size:

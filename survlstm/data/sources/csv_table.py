@@ -76,7 +76,14 @@ class CsvTable(NamedTuple):
     parts: tuple[TableFile, ...] = ()
 
     def locate_row(self, row: int) -> str:
-        """Name the line and the file in which a row (from 0) stands, for a message; the file is read again."""
+        """Name the line and the file in which a row stands, for a message; the file is read again.
+
+        Args:
+            row: Index of the row in the columns, from 0.
+
+        Returns:
+            Words such as "line 1,204 of patients.csv"; only the name of the first file if no part has the row.
+        """
         for part in self.parts:
             if row < part.rows:
                 return f"line {line_of_row(part.path, part.header, row):,} of {part.path.name}"

@@ -58,7 +58,14 @@ def unmatched_encounters(tables: Sequence[CodedRows]) -> list[str]:
 
 
 def shared_encounters(shared: int) -> list[str]:
-    """Return a warning if ``shared``, the number of encounter ids that several patients use, is not 0."""
+    """Return a warning if several patients use the same encounter id.
+
+    Args:
+        shared: Number of encounter ids that several patients use.
+
+    Returns:
+        One warning; empty if ``shared`` is 0.
+    """
     if not shared:
         return []
     return [

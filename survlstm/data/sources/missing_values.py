@@ -62,6 +62,12 @@ def is_printable_ascii(values: pa.Array) -> bool:
     """Return True if all texts consist of printable ASCII characters.
 
     The bytes of the whole array are examined at once, which is faster than a check of each text.
+
+    Args:
+        values: A pyarrow array of strings.
+
+    Returns:
+        True also if there is no text, or no text has a character.
     """
     lowest, highest = _lowest_and_highest_byte(values)
     return lowest >= _SPACE and highest <= _TILDE

@@ -114,7 +114,14 @@ def name_checks(table: CsvTable, longest: Mapping[str, int]) -> list[RowCheck]:
 
 
 def is_not_a_code(codes: pa.Array) -> Bool[np.ndarray, " value"]:
-    """Mark the texts that are a UUID, a date or a time."""
+    """Mark the texts that are a UUID, or a date with or without a time of day.
+
+    Args:
+        codes: A pyarrow array of strings.
+
+    Returns:
+        True for each text that can't be a code, in the order of ``codes``.
+    """
     return _mask(pc.match_substring_regex(codes, _NO_CODE))
 
 
@@ -124,6 +131,9 @@ def check_rows(rows: int, checks: Iterable[RowCheck]) -> Int8[np.ndarray, " row"
     Args:
         rows: Number of rows of the table.
         checks: The checks in the order in which they are applied; a row gets the status of the first that hits it.
+
+    Returns:
+        The status of each row as a number; ``RowStatus.USED`` where no check hits.
     """
     statuses = np.zeros(rows, np.int8)
     for check in checks:
@@ -141,6 +151,9 @@ def count_rows(table: str, statuses: Int8[np.ndarray, " row"], *, malformed: int
         table: Name of the table.
         statuses: ``RowStatus`` of every row.
         malformed: Number of malformed rows, which have no status; they count as read and unusable.
+
+    Returns:
+        The counts; a reason without rows is absent.
     """
     counts = np.bincount(statuses, minlength=len(RowStatus))
     left_out = {reason: int(counts[status]) for status, reason in _LEFT_OUT.items() if counts[status]}
@@ -150,7 +163,15 @@ def count_rows(table: str, statuses: Int8[np.ndarray, " row"], *, malformed: int
 
 
 def count_malformed(table: str, malformed: int) -> TableCount:
-    """Count only the malformed rows of a table whose other rows are counted elsewhere."""
+    """Count only the malformed rows of a table whose other rows are counted elsewhere.
+
+    Args:
+        table: Name of the table.
+        malformed: Number of malformed rows.
+
+    Returns:
+        Counts with ``malformed`` rows read and unusable, and none used.
+    """
     return count_rows(table, np.empty(0, np.int8), malformed=malformed)
 
 
@@ -227,6 +248,9 @@ def warn_of_selection_by_death(count: TableCount, *, limit: float = 0.01) -> str
     Args:
         count: The rows of the table of patients.
         limit: Share of the patients, 0 to 1, up to which there is no warning.
+
+    Returns:
+        The warning; None if at most ``limit`` of the patients are left out for their date of death.
     """
     lost = sum(count.unusable.get(reason, 0) for reason in BY_DEATH)
     if lost <= limit * count.rows_read:

@@ -65,6 +65,9 @@ def split_into_shards(path: Path, *, tables: Sequence[str], subjects_at_once: in
         subjects_at_once: Greatest number of usable subjects of a part.
         into: Folder in which the temporary folder is created.
 
+    Yields:
+        The parts, in the order of subject ids.
+
     Raises:
         SourceError: The export can't be read, or ``into`` can't be written or is full.
 
@@ -94,7 +97,14 @@ def split_into_shards(path: Path, *, tables: Sequence[str], subjects_at_once: in
 
 
 def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, ...]:
-    """Add up the counts of all parts for each table, in the order in which ``SyntheaSource`` returns the tables."""
+    """Add up the counts of all parts for each table.
+
+    Args:
+        counts: The counts of the tables of each part.
+
+    Returns:
+        One sum per table, in the order in which ``SyntheaSource`` returns the tables.
+    """
     sums: dict[str, TableCount] = {}
     for count in (count for part in counts for count in part):
         before = sums.get(count.table, TableCount(count.table, 0, 0, {}, {}))
@@ -109,7 +119,15 @@ def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, 
 
 
 def check_unusable_shares(counts: tuple[TableCount, ...], *, limit: float) -> None:
-    """Raise SourceError for the first table with more than ``limit`` (a share, 0 to 1) of unusable rows."""
+    """Raise SourceError for the first table with too many unusable rows.
+
+    Args:
+        counts: The rows of each table.
+        limit: Greatest share of unusable rows of a table, 0 to 1.
+
+    Raises:
+        SourceError: More than ``limit`` of the rows of a table are unusable.
+    """
     for count in counts:
         check_unusable_share(count, limit=limit)
 

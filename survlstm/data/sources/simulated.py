@@ -31,6 +31,9 @@ def simulated_cohort(cache: Path, *, patients: int, seed: int, history_years: fl
             lives.
         end_date: Last day of the export, YYYY-MM-DD.
 
+    Returns:
+        Folder of a Synthea CSV export below ``cache``.
+
     Raises:
         ConfigError: The cohort can't be written into the cache.
 

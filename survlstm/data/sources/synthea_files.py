@@ -42,6 +42,9 @@ def find_tables(folder: Path, requested: Sequence[str]) -> ExportFiles:
         folder: Folder of the export.
         requested: Names of event tables; those that are not in the folder are ignored.
 
+    Returns:
+        The files by table, with notes on unusual names and the names of the CSV files that are not read.
+
     Raises:
         SourceError: The folder can't be read or has no patients or none of the requested tables; or a table is there
             twice, lacks a part, or is not a file.

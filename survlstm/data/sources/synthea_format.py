@@ -62,6 +62,9 @@ class EventTable(NamedTuple):
         Args:
             code: The code as the file has it.
             system: What ``code_system_name`` returned for it; "" if the row names none.
+
+        Returns:
+            Code system and code without spaces around it, joined by a slash.
         """
         if not system:
             system = (len(code.strip()) < _SNOMED_DIGITS and self.short_system) or self.system
@@ -86,7 +89,13 @@ EVENT_TABLES = {table.name: table for table in _TABLES}
 
 
 def code_system_name(text: str) -> str | None:
-    """Return the code system that a cell of SYSTEM names: "" for an empty cell or "Unknown", None for any other text.
+    """Return the code system that a cell of SYSTEM names.
+
+    Args:
+        text: The cell, in upper or lower case; spaces around the text are ignored.
+
+    Returns:
+        One of ``CODE_SYSTEMS``; "" for an empty cell or "Unknown", None for any other text.
 
     Example:
         >>> code_system_name("http://snomed.info/sct")

@@ -61,6 +61,9 @@ def code_patients(table: CsvTable, *, max_unusable_share: float) -> CodedPatient
         table: The table, with the columns of ``PATIENT_FIELDS``.
         max_unusable_share: Greatest share of unusable rows, 0 to 1.
 
+    Returns:
+        The usable patients, the ids of the others, and the counts of rows.
+
     Raises:
         SourceError: An id occurs twice, too many rows are unusable, or no patient is usable.
     """

@@ -86,6 +86,9 @@ def code_rows(
         max_unusable_share: Greatest share of unusable rows, 0 to 1.
         timezone: IANA name of the zone to which times are converted; None leaves them in UTC.
 
+    Returns:
+        The used rows in the order of the table, the counts of all rows, and warnings.
+
     Raises:
         SourceError: More than ``max_unusable_share`` of the rows are unusable.
     """

@@ -67,7 +67,14 @@ def parse_times(texts: pa.Array) -> ParsedTimes:
 
 
 def has_time_of_day(texts: pa.Array) -> Bool[np.ndarray, " value"]:
-    """Mark the texts that are longer than a date."""
+    """Mark the texts that are longer than a date.
+
+    Args:
+        texts: A pyarrow array of strings, of the forms that ``parse_times`` reads.
+
+    Returns:
+        True for each text with a time of day; a text of another form is marked by its length alone.
+    """
     return pc.greater(pc.utf8_length(texts), _WIDTH_DATE).to_numpy(zero_copy_only=False)
 
 
