@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ValueError(f"{path.name} is not a file")
     with path.open("rb") as stream:
-        content = stream.read(most + 1)
+        # read() reserves all that it is asked for: no more than the file holds, for a process that is short of memory.
+        content = stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)
     if len(content) > most:
         raise ValueError(f"{path.name} must have at most {most:,} bytes; found {max(status.st_size, len(content)):,}")
     return content

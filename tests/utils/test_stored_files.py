@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import tracemalloc
 
 import pytest
 import torch
@@ -180,6 +181,16 @@ def test_a_file_is_read_up_to_a_size_and_a_pipe_is_not_waited_for(tmp_path):
         read_bytes(tmp_path / "pipe", most=5)
     with pytest.raises(FileNotFoundError, match="nothing"):
         read_bytes(tmp_path / "nothing", most=5)
+
+
+def test_reading_a_small_file_takes_little_memory(tmp_path):
+    """A run that has run out of memory still reads its manifest, to write how it ended."""
+    (tmp_path / "file").write_text("12345")
+    tracemalloc.start()
+    read_bytes(tmp_path / "file", most=1 << 26)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 EPOCH = {
