@@ -127,7 +127,7 @@ def test_a_signal_stops_it_and_it_goes_on_as_if_nothing_had_been(undisturbed, tm
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     folder = tmp_path / "run"
     # One step of many parts takes seconds: the first request can't be granted before the second comes.
-    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=512"]
+    slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=1024"]
     life = Life(folder, *SMALL, *slow, f"cache_dir={shared_cache}", f"output_dir={folder}")
     # Said when the epoch is saved: a request that comes while it is saved would be granted at once.
     life.until("so far, at most")
@@ -135,7 +135,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     for _ in range(2):
         os.kill(life.process.pid, signal.SIGINT)
         # Two that come within one part would be one.
-        time.sleep(0.5)
+        time.sleep(0.3)
     assert life.ended() == 130
     assert "Traceback" not in life.said
     # Had it waited for the end of the step, it would have saved and said so.
