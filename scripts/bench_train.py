@@ -80,7 +80,9 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
         ideal[0].shape[2], config.model.hidden_dim, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
     ).to(device)
     held = [batches.collate(chosen).to(device) for chosen in batches.in_order()]
-    states = [torch.randn(batch.slots, config.model.hidden_dim, device=device, requires_grad=True) for batch in held]
+    states = [
+        torch.randn(batch.inputs.slots, config.model.hidden_dim, device=device, requires_grad=True) for batch in held
+    ]
 
     def each(work: Callable[[Batch, Tensor], None]) -> Callable[[], None]:
         def whole() -> None:
@@ -100,7 +102,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
         BOUND: lambda: _pass(lstm, ideal),
         "the bound in bfloat16": in_bfloat16(lambda: _pass(lstm, ideal)),
         "data: batches": lambda: [batches.collate(chosen) for chosen in batches.in_order()],
-        "embedding": lambda: [model.embedding(b.codes, b.code_offsets).sum().backward() for b in held],
+        "embedding": lambda: [model.embedding(b.inputs).sum().backward() for b in held],
         "head and loss": each(lambda batch, states: _head(model, states, batch)),
         "model, loss, backward": each(lambda batch, _: _learn(model, batch)),
         "clipping and optimizer": each(lambda *_: _update(model, optimizer)),
@@ -127,13 +129,13 @@ def _pass(lstm: nn.LSTM, ideal: list[Tensor]) -> None:
 
 def _head(model: DiscreteTimeSurvivalLSTM, states: Tensor, batch: Batch) -> None:
     hidden, relu, dropout, logit = model.head
-    logits = logit(dropout(relu(hidden(states)), batch.dropout_key)).squeeze(1)
+    logits = logit(dropout(relu(hidden(states)), batch.inputs.dropout_key)).squeeze(1)
     nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum().backward()
 
 
 def _learn(model: nn.Module, batch: Batch) -> None:
     model.train()
-    logits = model(*batch.inputs).float()
+    logits = model(batch.inputs).float()
     loss = nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum() / batch.subjects
     loss.backward()
 
@@ -187,7 +189,7 @@ def _report(
 ) -> None:
     subjects = len(batches.members)
     lengths = prepared.tensors.step[batches.members] + 1
-    slots = sum(batches.collate(chosen).slots for chosen in batches.in_order())
+    slots = sum(batches.collate(chosen).inputs.slots for chosen in batches.in_order())
     bound = seconds[BOUND]
     rows = [
         {

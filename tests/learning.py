@@ -79,10 +79,10 @@ class Tight(nn.Module):
         self.model = model
         self.rows = rows
 
-    def forward(self, *inputs):
-        if len(inputs[5]) > self.rows:
+    def forward(self, inputs):
+        if inputs.rows > self.rows:
             raise torch.OutOfMemoryError(SAID_BY_CUDA)
-        return self.model(*inputs)
+        return self.model(inputs)
 
 
 def gradients_of(train_step: TrainStep, batches: Batches, chosen, *, salt=7):

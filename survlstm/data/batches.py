@@ -3,61 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int32, Int64
+from jaxtyping import Bool, Int32, Int64
 from torch import Tensor
 
 from survlstm.data.features import FEATURES
 from survlstm.data.packing import PackedLayout, pack_rows
 from survlstm.data.ragged import flat_positions
+from survlstm.data.targets import days_between
 from survlstm.data.tensors import Tensors
+from survlstm.models.protocol import ModelInputs
 
 
 class Batch(NamedTuple):
     """Input of a model and its labels for some subjects.
 
-    A row is the record of a subject or a window of it. The visits of all rows are packed into slots, see
-    ``survlstm.data.packing``. A slot of padding has no codes and belongs to no subject.
+    A row is the record of a subject or a window of it.
 
     Attributes:
-        codes: Number of each code in the vocabulary, slot after slot.
-        code_offsets: First code of each slot, as ``torch.nn.EmbeddingBag`` takes them.
-        visit_features: Standardised features of each slot, 0 in padding.
-        slices: (number of rows, number of positions) of each slice of the layout.
-        slot: Slot of each visit, row after row.
-        visits_per_row: Number of visits in each row.
-        dropout_key: Key of each slot's dropout mask, see ``visit_keys``.
+        inputs: What a model may see.
         at_risk: Whether a hazard counts in the loss: [slot] on the visit clock, in the order of the logits; [row, step]
             on the landmark clock, where a step is an interval after the landmark.
         event: Whether the event happened in that step, of the same shape; true only where ``at_risk`` is.
         subjects: Number of subjects that the rows belong to.
     """
 
-    codes: Int[Tensor, " code"]
-    code_offsets: Int[Tensor, " slot"]
-    visit_features: Float[Tensor, "slot feature"]
-    slices: tuple[tuple[int, int], ...]
-    slot: Int64[Tensor, " visit"]
-    visits_per_row: Int64[Tensor, " row"]
-    dropout_key: Int32[Tensor, " slot"]
+    inputs: ModelInputs
     at_risk: Bool[Tensor, "*label"]
     event: Bool[Tensor, "*label"]
     subjects: int
-
-    @property
-    def inputs(self) -> tuple[Tensor | tuple[tuple[int, int], ...], ...]:
-        """Arguments of a model's ``forward``: all fields except the labels and the number of subjects."""
-        return self[:7]
-
-    @property
-    def slots(self) -> int:
-        """Number of slots that a model computes, padding included."""
-        return len(self.code_offsets)
 
     def to(self, device: torch.device) -> Batch:
         """Copy the batch to a device; from pinned memory, the copy runs while the host goes on.
@@ -68,17 +47,12 @@ class Batch(NamedTuple):
         Returns:
             The batch with all tensors on ``device``.
         """
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        at_risk, event = (labels.to(device, non_blocking=True) for labels in (self.at_risk, self.event))
+        return Batch(self.inputs.to(device), at_risk, event, self.subjects)
 
     def pinned(self) -> Batch:
         """Copy the batch to page-locked memory, from which a CUDA device copies on its own."""
-        return self._each(torch.Tensor.pin_memory)
-
-    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
-        moved: dict[str, Any] = {
-            name: move(value) for name, value in self._asdict().items() if isinstance(value, Tensor)
-        }
-        return self._replace(**moved)
+        return Batch(self.inputs.pin_memory(), self.at_risk.pin_memory(), self.event.pin_memory(), self.subjects)
 
 
 class Windows(NamedTuple):
@@ -175,19 +149,20 @@ class Batches:
         features[layout.slot] = data.features[visit][:, self.features]
         # A visit in two windows gets two keys.
         dropout_key = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
+        days = np.zeros(layout.total, dtype=np.float32)
+        days[layout.slot] = self._days(chosen, rows, visit)
         at_risk, event = self._labels(chosen, rows, layout)
-        return Batch(
+        inputs = ModelInputs(
             codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
             visit_features=torch.from_numpy(features),
+            visit_days=torch.from_numpy(days),
             slices=layout.slices,
             slot=torch.from_numpy(layout.slot),
             visits_per_row=torch.from_numpy(rows.length),
             dropout_key=torch.from_numpy(dropout_key),
-            at_risk=torch.from_numpy(at_risk),
-            event=torch.from_numpy(event),
-            subjects=len(chosen),
         )
+        return Batch(inputs, torch.from_numpy(at_risk), torch.from_numpy(event), subjects=len(chosen))
 
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
         """Return the number of visits of each of these subjects.
@@ -199,6 +174,12 @@ class Batches:
             Number of stored visits of each subject, in the order of ``subject``.
         """
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
+
+    def _days(self, chosen: np.ndarray, rows: Windows, visit: np.ndarray) -> np.ndarray:
+        """Return the days from the first visit of its subject's record to each visit, [visit]."""
+        first = self.tensors.visit_offsets[chosen][rows.owner]
+        times = self.tensors.visit_time
+        return days_between(times[np.repeat(first, rows.length)], times[visit])
 
     def _labels(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
         """Return ``at_risk`` and ``event``: [slot] on the visit clock, [row, step] on the landmark clock."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
+from torch import nn
 from tqdm import tqdm
 
 from survlstm.data.batches import Batches
 from survlstm.explanation.gradients import CodeAttribution, average_embedding, integrated_gradients
 from survlstm.explanation.model_inputs import model_input
 from survlstm.explanation.occlusion import Occlusion, occlude_input
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
 METHODS = (GRADIENTS, OCCLUSION)
@@ -58,7 +58,7 @@ class Effects:
 
 
 def compute_effects(
-    model: DiscreteTimeSurvivalLSTM,
+    model: nn.Module,
     batches: Batches,
     subjects: Int64[np.ndarray, " subject"],
     *,

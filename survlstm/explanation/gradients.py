@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.explanation.model_inputs import ModelInput, log_odds, visit_means
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.explanation.model_inputs import ModelInput, embedding_of, log_odds, visit_means
 from survlstm.utils.errors import ConfigError
 
 # Visits computed at once, with what their gradients need: half a gigabyte for the largest of the models in conf.
@@ -41,7 +40,7 @@ class CodeAttribution(NamedTuple):
         return float(self.attribution.sum()) - (self.log_odds - self.baseline_log_odds)
 
 
-def average_embedding(model: DiscreteTimeSurvivalLSTM, tensors: Tensors) -> Float[Tensor, " embedding"]:
+def average_embedding(model: nn.Module, tensors: Tensors) -> Float[Tensor, " embedding"]:
     """Compute the mean embedding over all entries of the training subjects.
 
     It is the baseline of the integrated gradients and stands for a code about which nothing is known.
@@ -55,13 +54,13 @@ def average_embedding(model: DiscreteTimeSurvivalLSTM, tensors: Tensors) -> Floa
     """
     is_training_visit = np.repeat(tensors.split == Split.TRAIN, tensors.visits_per_subject)
     codes = tensors.code[np.repeat(is_training_visit, np.diff(tensors.code_offsets))]
-    weight = model.embedding.weight.detach()
+    weight = embedding_of(model).weight.detach()
     counts = np.bincount(codes, minlength=len(weight))
     return (torch.from_numpy(counts / counts.sum()) @ weight.double()).to(weight.dtype)
 
 
 def integrated_gradients(
-    model: DiscreteTimeSurvivalLSTM, record: ModelInput, *, baseline: Float[Tensor, " embedding"], steps: int
+    model: nn.Module, record: ModelInput, *, baseline: Float[Tensor, " embedding"], steps: int
 ) -> CodeAttribution:
     """Compute integrated gradients on the path from a record of baseline codes to the record itself.
 
@@ -84,10 +83,10 @@ def integrated_gradients(
         ConfigError: captum is not installed.
     """
     model.eval()
-    embedded = model.embedding.weight.detach()[record.code]
+    embedded = embedding_of(model).weight.detach()[record.code]
     means = visit_means(embedded, record)
     start = baseline.expand_as(means)
-    gradient = _integrated_gradients()(lambda variants: log_odds(model, variants, record.features), False).attribute(
+    gradient = _integrated_gradients()(lambda variants: log_odds(model, variants, record), False).attribute(
         means[None], baselines=start[None], n_steps=steps, internal_batch_size=max(1, MOST_VISITS // record.visits)
     )
     # The second argument, multiply_by_inputs=False, makes captum return the mean gradient on the path alone. Each entry
@@ -95,7 +94,7 @@ def integrated_gradients(
     entries_per_visit = torch.bincount(record.visit, minlength=record.visits)
     entry_gradient = gradient[0][record.visit] / entries_per_visit[record.visit][:, None]
     with torch.no_grad():
-        ends = log_odds(model, torch.stack([means, start]), record.features)
+        ends = log_odds(model, torch.stack([means, start]), record)
     attribution = ((embedded - baseline) * entry_gradient).double().sum(dim=1)
     return CodeAttribution(attribution.numpy(), float(ends[0]), float(ends[1]))
 

@@ -7,11 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from survlstm.data.batches import Batches, latest_windows, make_windows
+from survlstm.data.packing import pack_rows
 from survlstm.data.ragged import flat_positions
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.data.targets import days_between
+from survlstm.models.layers import VisitEmbedding
+from survlstm.models.protocol import ModelInputs
+from survlstm.utils.errors import ConfigError
 
 
 class ModelInput(NamedTuple):
@@ -23,6 +27,7 @@ class ModelInput(NamedTuple):
         subject: index of the subject in ``batches.tensors``.
         first_visit: number of the subject's visits before the first one read; 0 without ``max_visits``.
         time: time of each visit, datetime64; shape (visit,).
+        days: days from the subject's first visit to each visit; shape (visit,).
         code: index of each entry's code in the vocabulary; shape (entry,).
         visit: index of each entry's visit among the visits read, from 0; shape (entry,).
         features: standardised visit features, in the columns that the model was trained with; shape (visit, feature).
@@ -31,6 +36,7 @@ class ModelInput(NamedTuple):
     subject: int
     first_visit: int
     time: np.ndarray
+    days: Float[Tensor, " visit"]
     code: Int64[Tensor, " entry"]
     visit: Int64[Tensor, " entry"]
     features: Float[Tensor, "visit feature"]
@@ -53,15 +59,17 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         visit clock, and the last ``max_visits`` visits on the landmark clock.
     """
     data = batches.tensors
-    logits_from_embedded = latest_windows if data.clock == "landmark" else make_windows
-    rows = logits_from_embedded(batches.visits(np.array([subject])), batches.max_visits)
+    divide = latest_windows if data.clock == "landmark" else make_windows
+    rows = divide(batches.visits(np.array([subject])), batches.max_visits)
     first, length = int(rows.start[-1]), int(rows.length[-1])
-    visit = int(data.visit_offsets[subject]) + first + np.arange(length)
+    begin = int(data.visit_offsets[subject])
+    visit = begin + first + np.arange(length)
     codes = data.code_offsets[visit + 1] - data.code_offsets[visit]
     return ModelInput(
         subject=subject,
         first_visit=first,
         time=data.visit_time[visit],
+        days=torch.from_numpy(days_between(data.visit_time[[begin]], data.visit_time[visit]).astype(np.float32)),
         code=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit], codes)].astype(np.int64)),
         visit=torch.from_numpy(np.repeat(np.arange(length), codes)),
         features=torch.from_numpy(data.features[visit][:, batches.features]),
@@ -83,10 +91,29 @@ def visit_means(embedded: Float[Tensor, "entry embedding"], record: ModelInput) 
     return total / entries.clamp(min=1)[:, None]
 
 
+def embedding_of(model: nn.Module) -> VisitEmbedding:
+    """Find the layer through which the codes of a model pass.
+
+    Args:
+        model: the model.
+
+    Returns:
+        Its only ``VisitEmbedding``.
+
+    Raises:
+        ConfigError: the model has none, or several, so that its codes can't be explained.
+    """
+    found = [layer for layer in model.modules() if isinstance(layer, VisitEmbedding)]
+    if len(found) != 1:
+        raise ConfigError(
+            "a model must pass its codes through one survlstm.models.layers.VisitEmbedding to be explained; "
+            f"{type(model).__name__} has {len(found)}. Use that layer in the model"
+        )
+    return found[0]
+
+
 def log_odds(
-    model: DiscreteTimeSurvivalLSTM,
-    means: Float[Tensor, "variant visit embedding"],
-    features: Float[Tensor, "visit feature"],
+    model: nn.Module, means: Float[Tensor, "variant visit embedding"], record: ModelInput
 ) -> Float[Tensor, " variant"]:
     """Compute the log-odds of the event after the last visit, for variants of one record that differ in their codes.
 
@@ -96,23 +123,65 @@ def log_odds(
     Args:
         model: the model, in evaluation mode.
         means: mean embedding of each visit of each variant; shape (variant, visit, embedding).
-        features: visit features, the same for all variants; shape (visit, feature).
+        record: the record; visit features and days are the same for all variants.
 
     Returns:
         The log-odds of each variant; shape (variant,).
     """
-    variants, visits, _ = means.shape
-    # All variants have the same length, so that one slice holds them: first visit 0 of every variant, then visit 1 of
-    # every variant, and so on (survlstm.data.packing). ``slot`` is the position of each visit, variant by variant.
-    slot = torch.arange(visits) * variants + torch.arange(variants)[:, None]
-    logits = model.logits_from_embedded(
-        means.transpose(0, 1).flatten(0, 1),
-        features.repeat_interleave(variants, dim=0),
-        ((variants, visits),),
-        slot.flatten(),
-        torch.full((variants,), visits),
+    return _scores_at_end(model, means.flatten(0, 1), record, np.full(len(means), means.shape[1]))
+
+
+def log_odds_of_prefixes(
+    model: nn.Module, means: Float[Tensor, "visit embedding"], record: ModelInput, lengths: Int64[np.ndarray, " prefix"]
+) -> Float[Tensor, " prefix"]:
+    """Compute the log-odds of the event after the first visits of a record, as if it ended there.
+
+    Args:
+        model: the model, in evaluation mode.
+        means: mean embedding of each visit; shape (visit, embedding).
+        record: the record.
+        lengths: number of visits of each prefix, at least 1.
+
+    Returns:
+        The log-odds of each prefix, as ``log_odds`` defines them; shape (prefix,).
+    """
+    embedded = means[torch.from_numpy(flat_positions(np.zeros_like(lengths), lengths))]
+    return _scores_at_end(model, embedded, record, lengths)
+
+
+def _scores_at_end(
+    model: nn.Module,
+    embedded: Float[Tensor, "flat embedding"],
+    record: ModelInput,
+    lengths: Int64[np.ndarray, " row"],
+) -> Float[Tensor, " row"]:
+    """Compute the log-odds after the last visit of rows that begin with the record's first visit.
+
+    Args:
+        model: the model, in evaluation mode.
+        embedded: mean embedding of each visit, row after row.
+        record: the record, whose first visits have the features and days of every row's visits.
+        lengths: number of visits of each row.
+    """
+    layout = pack_rows(lengths)
+    slot = torch.from_numpy(layout.slot)
+    visit = torch.from_numpy(flat_positions(np.zeros_like(lengths), lengths))
+
+    def in_slots(values: Tensor) -> Tensor:
+        return values.new_zeros(layout.total, *values.shape[1:]).index_copy(0, slot, values)
+
+    inputs = ModelInputs(
+        codes=torch.empty(0, dtype=torch.int64),
+        code_offsets=torch.zeros(layout.total, dtype=torch.int64),
+        visit_features=in_slots(record.features[visit]),
+        visit_days=in_slots(record.days[visit]),
+        slices=layout.slices,
+        slot=slot,
+        visits_per_row=torch.from_numpy(lengths),
+        embedded=in_slots(embedded),
     )
-    return score_from_logits(logits[-variants:] if model.intervals is None else logits)
+    logits = model(inputs)
+    return score_from_logits(logits[inputs.last_slot] if logits.ndim == 1 else logits)
 
 
 def score_from_logits(

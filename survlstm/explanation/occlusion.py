@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import nn
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.model_inputs import ModelInput, log_odds, model_input, visit_means
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.explanation.model_inputs import ModelInput, embedding_of, log_odds, model_input, visit_means
 
 # Visits computed at once: half a gigabyte for the largest of the models in conf.
 MOST_VISITS = 2**15
@@ -35,7 +35,7 @@ class Occlusion(NamedTuple):
     log_odds: float
 
 
-def occlude(model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int) -> Occlusion:
+def occlude(model: nn.Module, batches: Batches, subject: int) -> Occlusion:
     """Leave out each code of a subject in turn and compute the change of the log-odds.
 
     Without the code a visit is the mean of its other codes, or 0 if it has no other code. The visit features are not
@@ -53,7 +53,7 @@ def occlude(model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int) -> 
 
 
 @torch.no_grad()
-def occlude_input(model: DiscreteTimeSurvivalLSTM, record: ModelInput) -> Occlusion:
+def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
     """Leave out each code of a record in turn, see ``occlude``.
 
     The codes are computed in blocks of at most ``MOST_VISITS`` visits, so that a long record does not exhaust the
@@ -67,11 +67,11 @@ def occlude_input(model: DiscreteTimeSurvivalLSTM, record: ModelInput) -> Occlus
         The effect of each distinct code of the record, in ascending order of the codes.
     """
     model.eval()
-    weight = model.embedding.weight
+    weight = embedding_of(model).weight
     embedded = weight[record.code]
     code, code_of_entry, entries = torch.unique(record.code, return_inverse=True, return_counts=True)
     last = torch.zeros(len(code), dtype=torch.int64).scatter_reduce(0, code_of_entry, record.visit, "amax")
-    whole = log_odds(model, visit_means(embedded, record)[None], record.features)
+    whole = log_odds(model, visit_means(embedded, record)[None], record)
     entries_per_visit = torch.bincount(record.visit, minlength=record.visits)
     total = embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, embedded)
     without = []
@@ -86,7 +86,7 @@ def occlude_input(model: DiscreteTimeSurvivalLSTM, record: ModelInput) -> Occlus
         means = (total - counts[:, :, None] * weight[code[block]][:, None]) / left.clamp(min=1)[:, :, None]
         # Without another code in the visit the difference of the sums is a rounding error, not 0.
         means[left == 0] = 0
-        without.append(log_odds(model, means, record.features))
+        without.append(log_odds(model, means, record))
     return Occlusion(
         code.numpy(),
         (whole - torch.cat(without)).double().numpy(),

@@ -7,12 +7,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import nn
 
 from survlstm.data.batches import Batches
 from survlstm.explanation.gradients import CodeAttribution, average_embedding, integrated_gradients
-from survlstm.explanation.model_inputs import ModelInput, model_input, score_from_logits, visit_means
-from survlstm.explanation.occlusion import Occlusion, occlude_input
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.explanation.model_inputs import (
+    ModelInput,
+    embedding_of,
+    log_odds_of_prefixes,
+    model_input,
+    visit_means,
+)
+from survlstm.explanation.occlusion import MOST_VISITS, Occlusion, occlude_input
 
 
 class RiskOverTime(NamedTuple):
@@ -41,9 +47,7 @@ class RiskOverTime(NamedTuple):
     cell_attribution: Float[np.ndarray, " cell"]
 
 
-def explain_risk_over_time(
-    model: DiscreteTimeSurvivalLSTM, batches: Batches, subject: int, *, integration_steps: int
-) -> RiskOverTime:
+def explain_risk_over_time(model: nn.Module, batches: Batches, subject: int, *, integration_steps: int) -> RiskOverTime:
     """Explain one subject visit by visit.
 
     Args:
@@ -77,24 +81,19 @@ def explain_risk_over_time(
 
 
 @torch.no_grad()
-def _trajectory(model: DiscreteTimeSurvivalLSTM, batches: Batches, record: ModelInput) -> Float[np.ndarray, " visit"]:
+def _trajectory(model: nn.Module, batches: Batches, record: ModelInput) -> Float[np.ndarray, " visit"]:
     """Compute the log-odds after each visit.
 
     On the visit clock these are the logits of the predicted hazards. On the landmark clock they are computed as if each
     visit were the last one before the landmark.
     """
     model.eval()
-    if model.intervals is None:
+    if batches.tensors.clock == "visit":
         batch = batches.collate(np.array([record.subject]))
+        slot = batch.inputs.slot
         # With max_visits every visit's hazard counts in exactly one window, and the windows are in order.
-        return model(*batch.inputs)[batch.slot][batch.at_risk[batch.slot]][record.first_visit :].double().numpy()
-    logits = model.logits_from_embedded(
-        visit_means(model.embedding.weight[record.code], record),
-        record.features,
-        ((1, record.visits),),
-        torch.arange(record.visits),
-        # The model computes intervals from the state at a row's last visit. With as many rows of one visit as there are
-        # visits it does so from the state at every visit.
-        torch.ones(record.visits, dtype=torch.int64),
-    )
-    return score_from_logits(logits).double().numpy()
+        return model(batch.inputs)[slot][batch.at_risk[slot]][record.first_visit :].double().numpy()
+    means = visit_means(embedding_of(model).weight[record.code], record)
+    lengths = np.arange(1, record.visits + 1)
+    parts = np.split(lengths, np.flatnonzero(np.diff(np.cumsum(lengths) // MOST_VISITS)) + 1)
+    return torch.cat([log_odds_of_prefixes(model, means, record, part) for part in parts]).double().numpy()

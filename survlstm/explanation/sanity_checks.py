@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from survlstm.data.batches import Batches
 from survlstm.explanation.effects import METHODS, Effects, compute_effects
 from survlstm.explanation.ranking import mean_effect, rank_agreement
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 
 # The mean effect of a code of fewer subjects says more about their records than about the code.
 FEWEST_SUBJECTS = 5
@@ -83,7 +83,7 @@ class RandomizationCheck:
 
 
 def check_randomization(
-    model: DiscreteTimeSurvivalLSTM,
+    model: nn.Module,
     batches: Batches,
     effects: Effects,
     *,
@@ -126,7 +126,7 @@ def check_randomization(
     return RandomizationCheck(int(compared.sum()), {method: tuple(values) for method, values in correlations.items()})
 
 
-def copy_with_shuffled_weights(model: DiscreteTimeSurvivalLSTM, generator: torch.Generator) -> DiscreteTimeSurvivalLSTM:
+def copy_with_shuffled_weights(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Copy a model and permute the entries within each of its weight tensors.
 
     The copy has the same weight distributions as the model, but nothing that the model has learned.

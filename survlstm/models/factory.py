@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.training import LSTMConfig
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.weights import check_weights
 
 # Hazard of a new model whose weights are about to be replaced; any value between 0 and 1 gives the same result.
@@ -17,7 +17,7 @@ PLACEHOLDER_HAZARD = 0.5
 
 def build_model(
     config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
-) -> DiscreteTimeSurvivalLSTM:
+) -> nn.Module:
     """Build a model with new weights, in the sizes that the data require.
 
     Args:
@@ -41,7 +41,7 @@ def build_model(
 
 def build_model_with_weights(
     config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, weights: Mapping[str, torch.Tensor]
-) -> DiscreteTimeSurvivalLSTM:
+) -> nn.Module:
     """Build the model of a file with the weights of the file.
 
     The shapes are compared before any memory is reserved, because a config of a few bytes can describe a model larger
@@ -59,16 +59,18 @@ def build_model_with_weights(
     Raises:
         ValueError: the weights have other names, shapes or dtypes than the model's, or are not finite.
     """
-    sizes = config.settings()
-    del sizes["_target_"], sizes["dropout"], sizes["visit_features"]
-    sizes |= {"vocabulary_size": vocabulary_size, "intervals": intervals}
-    shapes = DiscreteTimeSurvivalLSTM.weight_shapes(visit_features=len(config.visit_features), **sizes)
-    check_weights(shapes, weights)
-    model = build_model(
-        config,
-        vocabulary_size=vocabulary_size,
-        intervals=intervals,
-        mean_hazard=[PLACEHOLDER_HAZARD] * (intervals or 1),
-    )
+
+    def build() -> nn.Module:
+        return build_model(
+            config,
+            vocabulary_size=vocabulary_size,
+            intervals=intervals,
+            mean_hazard=[PLACEHOLDER_HAZARD] * (intervals or 1),
+        )
+
+    with torch.device("meta"):
+        sizes = build().state_dict()
+    check_weights(sizes, weights)
+    model = build()
     model.load_state_dict(weights)
     return model.eval()

@@ -37,13 +37,13 @@ class KeyedDropout(nn.Module):
         self.register_buffer("key", _mixed(number), persistent=False)
 
     def forward(
-        self, values: Float[Tensor, "visit unit"], dropout_key: Int32[Tensor, " visit"] | None
-    ) -> Float[Tensor, "visit unit"]:
+        self, values: Float[Tensor, "*visit unit"], dropout_key: Int32[Tensor, "*visit"] | None
+    ) -> Float[Tensor, "*visit unit"]:
         """In training mode, set values to 0 with probability ``dropout`` and scale the others by 1 / (1 - dropout).
 
         Args:
-            values: hidden states; shape (visit, unit).
-            dropout_key: random key of each visit (``survlstm.data.batches.visit_keys``); int32 of shape (visit,).
+            values: hidden states; shape (visit, unit), or (row, visit, unit) in the padded view.
+            dropout_key: random key of each visit (``survlstm.models.protocol.ModelInputs``), in the same view; int32.
                 The same key gives the same mask. May be None in evaluation mode.
 
         Returns:
@@ -56,7 +56,7 @@ class KeyedDropout(nn.Module):
             return values
         if dropout_key is None:
             raise ValueError("dropout must have the key of every visit in training mode; found none. Call eval() first")
-        hashed = _mixed(dropout_key[:, None] ^ self.key)
+        hashed = _mixed(dropout_key[..., None] ^ self.key)
         # Hashes are uniform on -2^31 … 2^31 - 1: a share ``dropout`` of them is below the threshold.
         kept = hashed >= round(self.dropout * 2**32) - 2**31
         return values * (kept * (1 / (1 - self.dropout))).to(values.dtype)

@@ -9,29 +9,29 @@ import torch
 from torch import Tensor
 
 
-def check_weights(shapes: Mapping[str, tuple[int, ...]], weights: Any) -> None:
-    """Check that weights are finite float32 tensors with exactly the names and shapes that a model has.
+def check_weights(own: Mapping[str, Tensor], weights: Any) -> None:
+    """Check that weights are finite tensors with exactly the names, shapes and dtypes that a model has.
 
     Args:
-        shapes: expected shape of every weight by name (``DiscreteTimeSurvivalLSTM.weight_shapes``).
-        weights: what a file holds, of any type; valid if it maps every name of ``shapes`` to a tensor.
+        own: the ``state_dict`` of the model, on any device, the meta device included; its values are not used.
+        weights: what a file holds, of any type; valid if it maps every name of ``own`` to a tensor.
 
     Raises:
         ValueError: a name is missing or unknown, a tensor has another shape or dtype or is incomplete, or a value is
             NaN or infinite.
     """
-    if not isinstance(weights, Mapping) or weights.keys() != shapes.keys():
+    if not isinstance(weights, Mapping) or weights.keys() != own.keys():
         is_mapping = isinstance(weights, Mapping)
-        names = sorted(map(str, set(shapes) ^ set(weights))) if is_mapping else [type(weights).__name__]
+        names = sorted(map(str, set(own) ^ set(weights))) if is_mapping else [type(weights).__name__]
         raise ValueError(
             f"the weights must be those of the config's model; {len(names)} differ, such as {names[0]:.80}"
         )
-    for name, shape in shapes.items():
+    for name, expected in own.items():
         weight = weights[name]
-        if not is_complete(weight) or tuple(weight.shape) != shape or weight.dtype != torch.float32:
+        if not is_complete(weight) or weight.shape != expected.shape or weight.dtype != expected.dtype:
             actual = f"{list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else type(weight).__name__
             raise ValueError(
-                f"the weights must be those of the config's model; {name} must be {list(shape)}, is {actual}"
+                f"the weights must be those of the config's model; {name} must be {list(expected.shape)}, is {actual}"
             )
     not_finite = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
     if not_finite:

@@ -97,7 +97,7 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
         OutOfMemoryError: If memory runs out in a step, and ``on_oom`` is ``stop`` or a single subject is too large.
     """
     chosen = train.in_order()
-    slots = np.array([train.collate(subjects).slots for subjects in chosen])
+    slots = np.array([train.collate(subjects).inputs.slots for subjects in chosen])
     places = np.unique(np.linspace(0, len(chosen) - 1, TIMED).astype(np.int64))
     steps = train_step.steps(train, [chosen[place] for place in [*places[:1].repeat(WARM_UP), *places]], salt=0)
     for _ in range(WARM_UP):
@@ -108,7 +108,7 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
     seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
     largest = chosen[int(slots.argmax())][: train_step.micro_batch_size]
     batch = train.collate(largest).to(train_step.device)
-    kept = saved_bytes(train_step.model, lambda: train_step.model(*batch.inputs))
+    kept = saved_bytes(train_step.model, lambda: train_step.model(batch.inputs))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in train_step.model.parameters())
     moments = sum(
         value.numel() * value.element_size()
@@ -116,7 +116,7 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
         for value in state.values()
         if isinstance(value, Tensor)
     )
-    said = f"{len(largest)} subjects, {len(batch.slot):,} visits"
+    said = f"{len(largest)} subjects, {len(batch.inputs.slot):,} visits"
     return EpochEstimate(seconds, 2 * weights + moments, kept, said)
 
 

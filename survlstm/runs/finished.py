@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
@@ -19,7 +21,6 @@ from survlstm.data.sources.descriptions import read_descriptions
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.models.factory import build_model_with_weights
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import checkpoint_info
 from survlstm.utils.errors import CheckpointError, CohortError, ConfigError, SourceError
@@ -46,7 +47,7 @@ class FinishedRun:
         """The state of the preprocessing fitted on the run's training subjects."""
         return PreprocessingState.from_plain(self.best["about"]["fitted"])
 
-    def model(self) -> DiscreteTimeSurvivalLSTM:
+    def model(self) -> nn.Module:
         """Build the best model, on the CPU and in evaluation mode.
 
         Returns:

@@ -89,7 +89,7 @@ def predict_split(
         steps = torch.from_numpy(step[row_of[chosen]] + 1)
         row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
         number = torch.from_numpy(flat_positions(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
-        logits[row, number] = part_logits.double().cpu()[batch.slot][batch.at_risk[batch.slot]]
+        logits[row, number] = part_logits.double().cpu()[batch.inputs.slot][batch.at_risk[batch.inputs.slot]]
     # Each logit was computed by one rank and is 0 on the others.
     logits = process_group.all_reduce_sum(logits)
     events = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
@@ -117,7 +117,7 @@ def _logits(model: nn.Module, batches: Batches, chosen: np.ndarray, device: torc
     """
     try:
         batch = batches.collate(chosen)
-        return [_Part(chosen, batch, model(*batch.to(device).inputs))]
+        return [_Part(chosen, batch, model(batch.to(device).inputs))]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

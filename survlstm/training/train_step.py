@@ -147,7 +147,7 @@ class TrainStep:
             on_device = batch.to(self.device)
             is_mixed = self.precision != torch.float32
             with torch.autocast(self.device.type, self.precision) if is_mixed else nullcontext():
-                logits = self.model(*on_device.inputs)
+                logits = self.model(on_device.inputs)
             # The loss is computed in float32 also under autocast: bfloat16 keeps only two to three digits.
             nll = nll_per_step(logits.float(), at_risk=on_device.at_risk, event=on_device.event)
             loss = nll.sum() / inputs.subjects

@@ -178,11 +178,8 @@ class Trainer:
     def _best_weights(self) -> dict[str, Any]:
         with state_errors("best.pt"):
             weights: dict[str, Any] = self.checkpointer.best().get("model", {})
-            check_weights(self._shapes(), weights)
+            check_weights(self.train_step.model.state_dict(), weights)
             return weights
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(weight.shape) for name, weight in self.train_step.model.state_dict().items()}
 
     def _epoch(self, train: Batches, val: Batches, epochs: int) -> None:
         number, lr = self.progress.epoch, float(self.train_step.optimizer.param_groups[0]["lr"])
@@ -339,7 +336,7 @@ class Trainer:
         """Load weights, optimizer and schedule, after checking that all of them belong to this model and config."""
         optimizer, same_torch = self.train_step.optimizer, state["place"].get("torch") == str(torch.__version__)
         with state_errors("last.pt"):
-            check_weights(self._shapes(), state["model"])
+            check_weights(self.train_step.model.state_dict(), state["model"])
             moments = check_optimizer_state(optimizer, state["optimizer"], same_torch=same_torch)
             schedule = check_scheduler_state(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
         self.train_step.model.load_state_dict(state["model"])

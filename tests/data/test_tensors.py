@@ -88,10 +88,10 @@ def test_windows_give_the_hazards_of_the_whole_record_to_a_model_that_looks_at_o
     """For a model without memory, windows make no difference: each hazard is returned once, at its own step."""
 
     class Memoryless(torch.nn.Module):
-        def forward(self, *inputs):
-            codes, code_offsets, visit_features, _, slot, _, _ = inputs
-            logits = torch.full((len(code_offsets),), torch.nan)
-            logits[slot] = visit_features[slot, 0] + codes[code_offsets[slot].long()]
+        def forward(self, inputs):
+            slot = inputs.slot
+            logits = torch.full((inputs.slots,), torch.nan)
+            logits[slot] = inputs.visit_features[slot, 0] + inputs.codes[inputs.code_offsets[slot].long()]
             return logits
 
     _, tensors, _, _ = built()
@@ -173,22 +173,22 @@ def test_batches_hold_every_subject_once_and_its_own_visits(monkeypatch, max_vis
         batch = batches.collate(chosen)
         assert batch.subjects == len(chosen)
         found = make_windows(np.diff(tensors.visit_offsets)[chosen], max_visits)
-        assert batch.visits_per_row.tolist() == found.length.tolist()
-        ends = torch.cat([batch.code_offsets, torch.tensor([len(batch.codes)])])
+        assert batch.inputs.visits_per_row.tolist() == found.length.tolist()
+        ends = torch.cat([batch.inputs.code_offsets, torch.tensor([len(batch.inputs.codes)])])
         counted = [[] for _ in chosen]
-        for row, places in enumerate(batch.slot.split(batch.visits_per_row.tolist())):
+        for row, places in enumerate(batch.inputs.slot.split(batch.inputs.visits_per_row.tolist())):
             first = tensors.visit_offsets[chosen[found.owner[row]]] + found.start[row]
             for visit, place in enumerate(places.tolist(), first):
-                codes = batch.codes[ends[place] : ends[place + 1]]
+                codes = batch.inputs.codes[ends[place] : ends[place + 1]]
                 assert codes.tolist() == tensors.code[slice(*tensors.code_offsets[visit : visit + 2])].tolist()
-                assert batch.visit_features[place].tolist() == tensors.features[visit, [2, 3]].tolist()
+                assert batch.inputs.visit_features[place].tolist() == tensors.features[visit, [2, 3]].tolist()
             counted[found.owner[row]] += batch.event[places][batch.at_risk[places]].tolist()
         step, event = tensors.step[chosen].tolist(), tensors.event[chosen].tolist()
         assert counted == [[False] * last + [happened] for last, happened in zip(step, event, strict=True)]
-        padding = np.setdiff1d(np.arange(batch.slots), batch.slot)
-        assert (len(padding) == 0) == (cost == 0 or batch.visits_per_row.unique().numel() == 1)
+        padding = np.setdiff1d(np.arange(batch.inputs.slots), batch.inputs.slot)
+        assert (len(padding) == 0) == (cost == 0 or batch.inputs.visits_per_row.unique().numel() == 1)
         assert (ends[padding] == ends[padding + 1]).all()
-        assert not batch.visit_features[padding].any()
+        assert not batch.inputs.visit_features[padding].any()
         assert not batch.at_risk[padding].any()
         assert not batch.event[~batch.at_risk].any()
     assert sorted(seen) == members.tolist()
@@ -264,14 +264,14 @@ def test_batches_on_the_landmark_clock_hold_the_most_recent_visits_and_every_int
     for chosen in batches.in_order():
         seen += chosen.tolist()
         batch = batches.collate(chosen)
-        assert len(batch.visits_per_row) == batch.subjects == len(chosen)
+        assert len(batch.inputs.visits_per_row) == batch.subjects == len(chosen)
         assert batch.at_risk.shape == batch.event.shape == (len(chosen), 5)
         assert batch.at_risk.sum(dim=1).tolist() == (tensors.step[chosen] + 1).tolist()
         assert batch.event.sum(dim=1).tolist() == tensors.event[chosen].tolist()
         assert batch.event.nonzero()[:, 1].tolist() == tensors.step[chosen][tensors.event[chosen]].tolist()
         held = [range(*tensors.visit_offsets[subject : subject + 2])[-(max_visits or 99) :] for subject in chosen]
-        assert batch.visits_per_row.tolist() == [len(row) for row in held]
+        assert batch.inputs.visits_per_row.tolist() == [len(row) for row in held]
         expected = [tensors.features[visit, :2].tolist() for row in held for visit in row]
-        assert batch.visit_features[batch.slot].tolist() == expected
+        assert batch.inputs.visit_features[batch.inputs.slot].tolist() == expected
     assert sorted(seen) == members.tolist()
     assert sum(len(chosen) for chosen in batches.shuffled(seed=0, epoch=1)) == len(members)

@@ -32,7 +32,10 @@ def batches_of(tensors, max_visits):
 
 
 def keys_by_row(batch):
-    return [keys.tolist() for keys in batch.dropout_key[batch.slot].split(batch.visits_per_row.tolist())]
+    return [
+        keys.tolist()
+        for keys in batch.inputs.dropout_key[batch.inputs.slot].split(batch.inputs.visits_per_row.tolist())
+    ]
 
 
 @pytest.mark.parametrize("salt", [0, 1, 2**40])

@@ -48,11 +48,11 @@ class Peeking(nn.Module):
         super().__init__()
         self.sound, self.strength = sound, strength
 
-    def forward(self, *inputs):
-        logits = self.sound(*inputs)
-        slot, visits_per_row = inputs[4:6]
+    def forward(self, inputs):
+        logits = self.sound(inputs)
+        visits_per_row = inputs.visits_per_row
         known = torch.zeros_like(logits)
-        known[slot] = visits_per_row.repeat_interleave(visits_per_row).to(known.dtype)
+        known[inputs.slot] = visits_per_row.repeat_interleave(visits_per_row).to(known.dtype)
         return logits + self.strength * known
 
 

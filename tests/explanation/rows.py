@@ -6,6 +6,7 @@ import torch
 from survlstm.data.packing import pack_rows
 from survlstm.data.split import Split
 from survlstm.explanation.model_inputs import score_from_logits
+from survlstm.models.protocol import ModelInputs
 from tests.learning import batches_of, model_for, prepared_on
 
 
@@ -24,12 +25,14 @@ def forward(model, record, *, kept=None):
     kept = np.ones(len(record.code), dtype=bool) if kept is None else kept
     codes, visit = record.code.numpy()[kept], record.visit.numpy()[kept]
     layout = pack_rows(np.array([record.visits]))
-    logits = model(
-        torch.from_numpy(codes),
-        torch.from_numpy(np.searchsorted(visit, np.arange(record.visits))),
-        record.features,
-        layout.slices,
-        torch.from_numpy(layout.slot),
-        torch.tensor([record.visits]),
+    inputs = ModelInputs(
+        codes=torch.from_numpy(codes),
+        code_offsets=torch.from_numpy(np.searchsorted(visit, np.arange(record.visits))),
+        visit_features=record.features,
+        visit_days=record.days,
+        slices=layout.slices,
+        slot=torch.from_numpy(layout.slot),
+        visits_per_row=torch.tensor([record.visits]),
     )
+    logits = model(inputs)
     return float(score_from_logits(logits[-1:] if model.intervals is None else logits))

@@ -25,7 +25,7 @@ def test_attributions_add_up_to_the_difference_from_the_baseline(clock, max_visi
         record = model_input(batches, subject)
         found = integrated_gradients(model, record, baseline=baseline, steps=64)
         means = visit_means(model.embedding.weight[record.code], record)
-        ends = [float(log_odds(model, one[None], record.features)) for one in (means, baseline.expand_as(means))]
+        ends = [float(log_odds(model, one[None], record)) for one in (means, baseline.expand_as(means))]
         assert (found.log_odds, found.baseline_log_odds) == pytest.approx(ends, abs=1e-5)
         explained.append(abs(ends[0] - ends[1]))
         # The head's kinks lie on the path; between them the quadrature is exact.
@@ -42,7 +42,7 @@ def test_integrating_over_visits_is_integrating_over_entries(clock):
 
     def of_entries(embedded):
         means = torch.stack([visit_means(one, record) for one in embedded])
-        return log_odds(model, means, record.features)
+        return log_odds(model, means, record)
 
     entries = model.embedding.weight[record.code]
     theirs = IntegratedGradients(of_entries).attribute(

@@ -17,9 +17,9 @@ CASES = pytest.mark.parametrize(
 def predicted(model, batches, subject):
     """Compute the log-odds from the batch of a prediction; on the visit clock those of the last counted visit."""
     batch = batches.collate(np.array([subject]))
-    logits = model(*batch.inputs)
+    logits = model(batch.inputs)
     if model.intervals is None:
-        return float(logits[batch.slot][batch.at_risk[batch.slot]][-1])
+        return float(logits[batch.inputs.slot][batch.at_risk[batch.inputs.slot]][-1])
     return float(score_from_logits(logits))
 
 
@@ -30,7 +30,7 @@ def test_the_explained_log_odds_are_those_of_the_prediction(clock, max_visits):
     for subject in batches.members:
         record = model_input(batches, int(subject))
         means = visit_means(model.embedding.weight[record.code], record)
-        found = float(log_odds(model, means[None], record.features))
+        found = float(log_odds(model, means[None], record))
         assert found == pytest.approx(predicted(model, batches, int(subject)), abs=1e-5)
         assert found == pytest.approx(forward(model, record), abs=1e-5)
         assert record.first_visit + record.visits == batches.visits(np.array([subject]))[0]
@@ -43,8 +43,8 @@ def test_variants_of_a_record_do_not_touch_each_other(clock, max_visits):
     model, batches = case(clock, max_visits=max_visits)
     record = model_input(batches, int(batches.members[0]))
     means = torch.randn(4, record.visits, 8, generator=torch.Generator().manual_seed(0))
-    together = log_odds(model, means, record.features)
-    alone = torch.cat([log_odds(model, one[None], record.features) for one in means])
+    together = log_odds(model, means, record)
+    alone = torch.cat([log_odds(model, one[None], record) for one in means])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
     assert len(set(together.tolist())) == 4
 

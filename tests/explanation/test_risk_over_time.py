@@ -12,7 +12,11 @@ from tests.explanation.test_model_inputs import CASES
 def first_visits(record: ModelInput, visits):
     kept = record.visit < visits
     return record._replace(
-        time=record.time[:visits], code=record.code[kept], visit=record.visit[kept], features=record.features[:visits]
+        time=record.time[:visits],
+        days=record.days[:visits],
+        code=record.code[kept],
+        visit=record.visit[kept],
+        features=record.features[:visits],
     )
 
 
@@ -36,7 +40,7 @@ def test_with_windows_the_trajectory_is_what_is_predicted():
     subject = int(batches.members[batches.visits(batches.members).argmax()])
     found = explain_risk_over_time(model, batches, subject, integration_steps=8)
     batch = batches.collate(np.array([subject]))
-    predicted = model(*batch.inputs)[batch.slot][batch.at_risk[batch.slot]]
+    predicted = model(batch.inputs)[batch.inputs.slot][batch.at_risk[batch.inputs.slot]]
     assert found.record.first_visit > 0
     np.testing.assert_allclose(found.trajectory, predicted[found.record.first_visit :], atol=1e-6)
 

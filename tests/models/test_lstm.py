@@ -10,6 +10,7 @@ from survlstm.data import packing
 from survlstm.data.batches import Batches
 from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.models.protocol import ModelInputs
 from survlstm.survival.loss import nll_per_step
 from tests.tensors import tensors_from
 
@@ -27,7 +28,7 @@ def model_of(*, visit_features=0, intervals=None, mean_hazard=(0.1,), **settings
 
 
 def inputs_of(rows, *, dropout_key=None, padding=()):
-    """Return the arguments of ``forward`` for a list of rows, each a list of visits, each a list of codes.
+    """Return the inputs of a list of rows, each a list of visits, each a list of codes.
 
     ``dropout_key`` holds a key for each visit, row after row; ``padding`` are the codes of the slots without a visit.
     """
@@ -41,22 +42,22 @@ def inputs_of(rows, *, dropout_key=None, padding=()):
     if dropout_key is not None:
         keys = torch.zeros(layout.total, dtype=torch.int32)
         keys[torch.from_numpy(layout.slot)] = torch.as_tensor(dropout_key, dtype=torch.int32)
-    return (
-        torch.tensor([code for codes in codes_of for code in codes], dtype=torch.int32),
-        torch.tensor(np.cumsum(sizes) - sizes, dtype=torch.int32),
-        torch.zeros(layout.total, 0),
-        layout.slices,
-        torch.from_numpy(layout.slot),
-        torch.from_numpy(lengths),
-        keys,
+    return ModelInputs(
+        codes=torch.tensor([code for codes in codes_of for code in codes], dtype=torch.int32),
+        code_offsets=torch.tensor(np.cumsum(sizes) - sizes, dtype=torch.int32),
+        visit_features=torch.zeros(layout.total, 0),
+        visit_days=torch.zeros(layout.total),
+        slices=layout.slices,
+        slot=torch.from_numpy(layout.slot),
+        visits_per_row=torch.from_numpy(lengths),
+        dropout_key=keys,
     )
 
 
 def logits_of(model, rows, **options):
     """Return the logits of each row's visits."""
     inputs = inputs_of(rows, **options)
-    slot, visits_per_row = inputs[4:6]
-    return model(*inputs)[slot].split(visits_per_row.tolist())
+    return model(inputs)[inputs.slot].split(inputs.visits_per_row.tolist())
 
 
 def long_rows():
@@ -82,7 +83,7 @@ def test_the_guides_model_has_exactly_its_number_of_parameters():
 def test_starts_at_the_mean_hazard():
     model = model_of()
     nn.init.zeros_(model.head[-1].weight)
-    hazard = torch.sigmoid(model(*inputs_of([[[2, 3], [4]]])))
+    hazard = torch.sigmoid(model(inputs_of([[[2, 3], [4]]])))
     torch.testing.assert_close(hazard, torch.full((2,), 0.1))
 
 
@@ -134,8 +135,8 @@ def test_logits_and_gradients_do_not_depend_on_the_layout(monkeypatch, cost, sli
 
     def logits_and_gradients(parts):
         model.zero_grad()
-        read = model if kind else (lambda *inputs: model(*inputs)[inputs[4]])
-        found = torch.cat([read(*inputs) for inputs in parts])
+        read = model if kind else (lambda inputs: model(inputs)[inputs.slot])
+        found = torch.cat([read(inputs) for inputs in parts])
         (found.flatten() * torch.arange(found.numel()).cos()).mean().backward()
         return found.detach(), [parameter.grad.clone() for parameter in model.parameters()]
 
@@ -144,7 +145,7 @@ def test_logits_and_gradients_do_not_depend_on_the_layout(monkeypatch, cost, sli
     )
     monkeypatch.setattr(packing, "SLICE_COST", cost)
     inputs = inputs_of(rows, dropout_key=np.concatenate(dropout_key), padding=[11, 12])
-    assert len(inputs[3]) == slices
+    assert len(inputs.slices) == slices
     torch.testing.assert_close(logits_and_gradients([inputs]), alone, rtol=0, atol=1e-6)
 
 
@@ -162,7 +163,7 @@ def test_another_noise_gives_other_logits_in_training_mode_only(num_layers):
 
 def test_training_without_noise_is_refused():
     with pytest.raises(ValueError, match="must have the key of every visit in training mode; found none"):
-        model_of().train()(*inputs_of([[[2]]]))
+        model_of().train()(inputs_of([[[2]]]))
 
 
 def test_the_dropout_layers_of_a_model_have_different_keys():
@@ -190,7 +191,7 @@ def test_the_parts_of_a_batch_add_up_to_its_gradient(max_visits):
         model.zero_grad()
         for part in parts:
             batch = batches.collate(np.array(part), salt=3)
-            nll = nll_per_step(model(*batch.inputs), at_risk=batch.at_risk, event=batch.event)
+            nll = nll_per_step(model(batch.inputs), at_risk=batch.at_risk, event=batch.event)
             (nll.sum() / len(rows)).backward()
         return [parameter.grad.clone() for parameter in model.parameters()]
 
@@ -206,7 +207,7 @@ def test_order_of_codes_in_a_visit_changes_nothing():
 def test_predict_survival_is_the_product_and_the_sum_of_hazards(monkeypatch, cost):
     monkeypatch.setattr(packing, "SLICE_COST", cost)
     model, rows = model_of().train(), [[[6]], [[2, 3], [4], [5]], [[7], [8]]]
-    curves = model.predict_survival(*inputs_of(rows))
+    curves = model.predict_survival(inputs_of(rows))
     assert curves.survival.shape == curves.cumulative_hazard.shape == (3, 3)
     for row, logits in enumerate(logits_of(model.eval(), rows)):
         hazard, end = torch.sigmoid(logits), len(logits)
@@ -218,7 +219,7 @@ def test_predict_survival_is_the_product_and_the_sum_of_hazards(monkeypatch, cos
 
 def test_predict_survival_leaves_the_mode_as_it_was():
     model = model_of().train()
-    model.predict_survival(*inputs_of([[[2]]]))
+    model.predict_survival(inputs_of([[[2]]]))
     assert model.training
 
 
@@ -227,7 +228,7 @@ def test_intervals_add_one_logit_each_and_start_at_their_own_hazards():
     added = sum(p.numel() for p in three.parameters()) - sum(p.numel() for p in one.parameters())
     assert added == 2 * (16 + 1)
     nn.init.zeros_(three.head[-1].weight)
-    hazard = torch.sigmoid(three(*inputs_of([[[2, 3], [4]], [[5]]])))
+    hazard = torch.sigmoid(three(inputs_of([[[2, 3], [4]], [[5]]])))
     torch.testing.assert_close(hazard, torch.tensor([[0.1, 0.2, 0.3]] * 2))
 
 
@@ -236,8 +237,8 @@ def test_intervals_add_one_logit_each_and_start_at_their_own_hazards():
 def test_the_logits_of_the_intervals_depend_on_neither_padding_nor_other_rows(monkeypatch, cost, padding):
     monkeypatch.setattr(packing, "SLICE_COST", cost)
     model = model_of(**K3)
-    alone = model(*inputs_of([[[2, 3], [4], [5]]]))
-    beside = model(*inputs_of([[[9], [10]], [[2, 3], [4], [5]], [[7]] * 5], padding=padding))
+    alone = model(inputs_of([[[2, 3], [4], [5]]]))
+    beside = model(inputs_of([[[9], [10]], [[2, 3], [4], [5]], [[7]] * 5], padding=padding))
     assert beside.shape == (3, 3)
     torch.testing.assert_close(beside[1], alone[0], rtol=0, atol=1e-6)
 
@@ -247,8 +248,8 @@ def test_the_logits_of_the_intervals_come_from_the_whole_history():
     seen = [[2], [3], [4]]
     for visit in range(3):
         other = [[9] if number == visit else codes for number, codes in enumerate(seen)]
-        assert (model(*inputs_of([seen])) != model(*inputs_of([other]))).all()
-    logits = model(*inputs_of([seen, [[5]]]))
+        assert (model(inputs_of([seen])) != model(inputs_of([other]))).all()
+    logits = model(inputs_of([seen, [[5]]]))
     for interval in range(3):
         model.zero_grad()
         logits[0, interval].backward(retain_graph=True)
@@ -259,21 +260,5 @@ def test_the_logits_of_the_intervals_come_from_the_whole_history():
 def test_predict_survival_of_the_intervals():
     model = model_of(**K3)
     inputs = inputs_of([[[2, 3], [4], [5]], [[6]]])
-    curves = model.predict_survival(*inputs)
-    torch.testing.assert_close(curves.survival, torch.cumprod(1 - torch.sigmoid(model(*inputs)), dim=1))
-
-
-@pytest.mark.parametrize("intervals", [None, 7])
-@pytest.mark.parametrize(("layers", "features"), [(1, 0), (3, 5)])
-def test_weight_shapes_are_those_of_the_weights(intervals, layers, features):
-    sizes = {
-        "vocabulary_size": 11,
-        "embedding_dim": 3,
-        "hidden_dim": 4,
-        "num_layers": layers,
-        "visit_features": features,
-        "intervals": intervals,
-    }
-    model = DiscreteTimeSurvivalLSTM(**sizes, dropout=0.1, mean_hazard=[0.5] * (intervals or 1))
-    found = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    assert DiscreteTimeSurvivalLSTM.weight_shapes(**sizes) == found
+    curves = model.predict_survival(inputs)
+    torch.testing.assert_close(curves.survival, torch.cumprod(1 - torch.sigmoid(model(inputs)), dim=1))

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
+from torch import nn
 
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import Section, Share, Text, Weight, as_yaml
@@ -25,7 +26,6 @@ from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation
 from survlstm.inference.bundle.container import read_container, write_container
 from survlstm.inference.bundle.reported_metrics import ReportedMetrics, TrainingCohort, validate_reported
 from survlstm.models.factory import build_model_with_weights
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.utils.errors import BundleError, ConfigError, first_line
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_json, parse_yaml
 
@@ -167,7 +167,7 @@ class Bundle:
     about: BundleInfo
     config: RunConfig
     preprocessing: PreprocessingState
-    model: DiscreteTimeSurvivalLSTM
+    model: nn.Module
     reference: ReferencePredictions
     descriptions: dict[str, str]
     cohort: dict[str, Any]
@@ -307,7 +307,7 @@ def _check_clock(
         raise ValueError("; ".join(broken))
 
 
-def _check_parameters(about: BundleInfo, model: DiscreteTimeSurvivalLSTM) -> None:
+def _check_parameters(about: BundleInfo, model: nn.Module) -> None:
     parameters = sum(weight.numel() for weight in model.parameters())
     if about.parameters != parameters:
         raise ValueError(f"the index must hold the number of parameters, {parameters:,}; found {about.parameters:,}")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from survlstm.data.packing import pack_rows
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.explanation.model_inputs import embedding_of
+from survlstm.models.protocol import ModelInputs
 from survlstm.survival.hazard import hazard
-from survlstm.utils.errors import BundleError, ConfigError
+from survlstm.utils.errors import BundleError, ConfigError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -26,16 +27,17 @@ log = logging.getLogger(__name__)
 
 FILE = "model.onnx"
 MOST_DIFFERENCE = 1e-5
-INPUTS, OUTPUT = ["codes", "visit_features", "visits_per_row"], "hazard"
+OUTPUT = "hazard"
 # Numbers of rows, visits and codes of the batches with which a written file is checked.
 SIZES = ((1, 1, 1), (1, 50, 3), (2, 3, 30), (7, 20, 8), (5, 1, 4))
 # The oldest operator set with all operators used here, so that old runtimes can read the file.
 OPERATORS = 17
 ABOUT = (
     "Discrete-time hazards. codes int64 [row, visit, code]: indices in the vocabulary, 0 for no code. visit_features "
-    "float32 [row, visit, feature]. visits_per_row int64 [row], at least 1 each; visits after the end of a row are "
-    "padding of any content. hazard float32 {output}."
+    "float32 [row, visit, feature]. {days}visits_per_row int64 [row], at least 1 each; visits after the end of a row "
+    "are padding of any content. hazard float32 {output}."
 )
+DAYS = "visit_days float32 [row, visit]: days since the first visit of the record. "
 VISIT_CLOCK = "[row, visit]: of the step that begins at the visit; NaN after the end of a row"
 LANDMARK_CLOCK = "[row, interval]: of each interval after the last visit of a row"
 
@@ -46,11 +48,13 @@ class _Padded(NamedTuple):
     Attributes:
         codes: indices in the vocabulary, 0 for no code; shape (row, visit, code).
         visit_features: standardised visit features; shape (row, visit, feature).
+        visit_days: days since the first visit of the record; shape (row, visit).
         visits_per_row: number of visits of each row, at least 1; shape (row,).
     """
 
     codes: Int64[Tensor, "row visit code"]
     visit_features: Float[Tensor, "row visit feature"]
+    visit_days: Float[Tensor, "row visit"]
     visits_per_row: Int64[Tensor, " row"]
 
 
@@ -66,7 +70,7 @@ def export_onnx(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
 
     Raises:
         BundleError: the hazards of onnxruntime differ from those of torch by more than ``MOST_DIFFERENCE``.
-        ConfigError: the model is of another class, or a package of the extra ``onnx`` is missing.
+        ConfigError: ONNX can't express the model, or a package of the extra ``onnx`` is missing.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
@@ -95,7 +99,7 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
         The largest absolute difference between a hazard of onnxruntime and of torch; NaN if one of them is not finite.
 
     Raises:
-        ConfigError: the model is of another class, or a package of the extra ``onnx`` is missing.
+        ConfigError: ONNX can't express the model, or a package of the extra ``onnx`` is missing.
     """
     try:
         import onnx
@@ -105,96 +109,147 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
             f"format=onnx needs the packages onnx and onnxruntime; {error.name} isn't installed. "
             "pip install 'survlstm[onnx]'"
         ) from error
-    if not isinstance(model, DiscreteTimeSurvivalLSTM):
-        raise ConfigError(
-            f"format=onnx needs a DiscreteTimeSurvivalLSTM; found {type(model).__name__}. Use format=native"
-        )
     model = copy.deepcopy(model).cpu().eval()
-    _export(_PaddedHazards(model).eval(), path, visit_features)
+    vocabulary = embedding_of(model).num_embeddings
+    generator = torch.Generator().manual_seed(0)
+    example = _random(3, 4, 2, vocabulary, visit_features, generator)
+    _export(_PaddedHazards(model).eval(), path, example)
     exported = onnx.load(path)
-    _describe(exported, VISIT_CLOCK if model.intervals is None else LANDMARK_CLOCK)
+    used = {name for node in exported.graph.node for name in node.input}
+    for unused in [value for value in exported.graph.input if value.name not in used]:
+        exported.graph.input.remove(unused)
+    _describe(exported)
     onnx.checker.check_model(exported, full_check=True)
     onnx.save(exported, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    generator = torch.Generator().manual_seed(0)
+    names = [value.name for value in session.get_inputs()]
     differences = []
     for rows, visits, codes in SIZES:
-        batch = _random(rows, visits, codes, model.embedding.num_embeddings, visit_features, generator)
-        [hazards] = session.run([OUTPUT], {name: part.numpy() for name, part in batch._asdict().items()})
+        batch = _random(rows, visits, codes, vocabulary, visit_features, generator)
+        try:
+            [hazards] = session.run([OUTPUT], {name: getattr(batch, name).numpy() for name in names})
+        # onnxruntime has many errors; one says that an operator fixed the size of the example.
+        except Exception as error:
+            raise _not_expressible(model, error) from error
         differences.append(_difference(hazards, batch, model))
     # Unlike max(), np.max returns NaN if any difference is NaN.
     return float(np.max(differences))
 
 
-class _PaddedHazards(nn.Module):
-    """The layers of the model on padded rows, because ONNX has no EmbeddingBag that excludes padding from a mean."""
+def _not_expressible(model: nn.Module, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"format=onnx needs a model that ONNX can express; {type(model).__name__} is not one "
+        f"({first_line(error, with_type=True, at_most=300)}). Use format=native, or read the visits by inputs.pad in it"
+    )
 
-    def __init__(self, model: DiscreteTimeSurvivalLSTM) -> None:
+
+class _Grid(ModelInputs):
+    """Inputs whose slots are all cells of the padded view, position by position, so that no index is fixed by a size.
+
+    ``slices`` is the number of rows and of visits.
+    """
+
+    @property
+    def rows(self) -> int:
+        return self.slices[0][0]
+
+    def pad(self, values: Shaped[Tensor, "slot ..."]) -> Shaped[Tensor, "row visit ..."]:
+        return values.view(self.longest, self.rows, *values.shape[1:]).transpose(0, 1)
+
+    def flatten(self, padded: Shaped[Tensor, "row visit ..."]) -> Shaped[Tensor, "slot ..."]:
+        return padded.transpose(0, 1).reshape(self.longest * self.rows, *padded.shape[2:])
+
+    @property
+    def longest(self) -> int:
+        return self.slices[0][1]
+
+    @property
+    def last_slot(self) -> Int64[Tensor, " row"]:
+        return (self.visits_per_row - 1) * self.rows + torch.arange(self.rows)
+
+
+class _PaddedHazards(nn.Module):
+    """A model on padded rows of codes, because ONNX has no EmbeddingBag that excludes padding from a mean."""
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.intervals = model.intervals
-        self.embeddings = model.embedding.weight
-        self.lstm = model.lstm
-        self.head = model.head
+        self.model = model
+        self.embeddings = embedding_of(model).weight
 
     def forward(
         self,
         codes: Int64[Tensor, "row visit code"],
         visit_features: Float[Tensor, "row visit feature"],
+        visit_days: Float[Tensor, "row visit"],
         visits_per_row: Int64[Tensor, " row"],
     ) -> Float[Tensor, "row visit"] | Float[Tensor, "row interval"]:
         is_code = (codes != 0).unsqueeze(3)
         total = (nn.functional.embedding(codes, self.embeddings) * is_code).sum(dim=2)
         mean = total / is_code.sum(dim=2).clamp(min=1)
-        states = torch.cat([mean, visit_features], dim=2).transpose(0, 1)
-        for layer in self.lstm:
-            states, _ = layer(states)
-        states = states.transpose(0, 1)
-        if self.intervals is not None:
-            last = (visits_per_row - 1)[:, None, None].expand(-1, 1, states.shape[2])
-            return hazard(self._logits(states.gather(1, last).squeeze(1)))
-        hazards = hazard(self._logits(states).squeeze(2))
-        return hazards.where(torch.arange(hazards.shape[1]) < visits_per_row[:, None], torch.nan)
+        rows, visits = codes.shape[0], codes.shape[1]
 
-    def _logits(self, states: Tensor) -> Tensor:
-        hidden, relu, _, logit = self.head
-        logits: Tensor = logit(relu(hidden(states)))
-        return logits
+        def in_slots(values: Tensor) -> Tensor:
+            return values.transpose(0, 1).reshape(visits * rows, *values.shape[2:])
+
+        embedded = in_slots(mean)
+        inputs = _Grid(
+            codes=codes.flatten(),
+            code_offsets=torch.zeros(rows * visits, dtype=torch.int64),
+            # ONNX can't reshape a tensor without columns: to its Reshape a size of 0 means "as before".
+            visit_features=in_slots(visit_features) if int(visit_features.shape[2]) else embedded[:, :0],
+            visit_days=in_slots(visit_days),
+            slices=((rows, visits),),
+            slot=torch.arange(rows * visits),
+            visits_per_row=visits_per_row,
+            embedded=embedded,
+        )
+        logits = self.model(inputs)
+        if logits.ndim == 2:
+            return hazard(logits)
+        return hazard(inputs.pad(logits)).where(torch.arange(visits) < visits_per_row[:, None], torch.nan)
 
 
-def _export(padded: _PaddedHazards, path: Path, visit_features: int) -> None:
+def _export(padded: _PaddedHazards, path: Path, example: _Padded) -> None:
     """Write the file with the older exporter of torch.
 
     The newer one (dynamo=True) uses torch.export, which unrolls an LSTM over the visits and so fixes their number.
     """
-    example = _random(3, 4, 2, padded.embeddings.shape[0], visit_features, torch.Generator().manual_seed(0))
     by_visit = {0: "row", 1: "visit"}
-    with warnings.catch_warnings():
-        # The warnings say that the exporter is the older one and that other sizes may fail, which write_onnx checks.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            padded,
-            tuple(example),
-            path,
-            dynamo=False,
-            opset_version=OPERATORS,
-            input_names=INPUTS,
-            output_names=[OUTPUT],
-            dynamic_axes={
-                "codes": {**by_visit, 2: "code"},
-                "visit_features": by_visit,
-                "visits_per_row": {0: "row"},
-                OUTPUT: by_visit if padded.intervals is None else {0: "row"},
-            },
-        )
+    is_by_interval = padded.model(_as_inputs(example)).ndim == 2
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            # The warnings say that the exporter is the older one and that other sizes may fail; write_onnx checks that.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                padded,
+                tuple(example),
+                path,
+                dynamo=False,
+                opset_version=OPERATORS,
+                input_names=list(_Padded._fields),
+                output_names=[OUTPUT],
+                dynamic_axes={
+                    "codes": {**by_visit, 2: "code"},
+                    "visit_features": by_visit,
+                    "visit_days": by_visit,
+                    "visits_per_row": {0: "row"},
+                    OUTPUT: {0: "row"} if is_by_interval else by_visit,
+                },
+            )
+    # The exporter raises many kinds of errors for operators that it does not know.
+    except Exception as error:
+        raise _not_expressible(padded.model, error) from error
 
 
-def _describe(exported: onnx.ModelProto, output: str) -> None:
+def _describe(exported: onnx.ModelProto) -> None:
     """Describe inputs and output in the file, and remove the exporter's notes about the machine and its paths."""
     del exported.metadata_props[:]
     for node in exported.graph.node:
         node.ClearField("doc_string")
         del node.metadata_props[:]
-    exported.doc_string = ABOUT.format(output=output)
+    axes = [axis.dim_param for axis in exported.graph.output[0].type.tensor_type.shape.dim]
+    days = DAYS if "visit_days" in {value.name for value in exported.graph.input} else ""
+    exported.doc_string = ABOUT.format(days=days, output=VISIT_CLOCK if "visit" in axes else LANDMARK_CLOCK)
 
 
 def _random(  # noqa: PLR0917  (the sizes of a batch, in the order of its axes)
@@ -204,23 +259,39 @@ def _random(  # noqa: PLR0917  (the sizes of a batch, in the order of its axes)
     numbers = torch.randint(vocabulary, (rows, visits, codes), generator=generator)
     numbers[torch.rand(numbers.shape, generator=generator) < 0.2] = 0
     features = torch.randn(rows, visits, visit_features, generator=generator)
-    return _Padded(numbers, features, torch.randint(1, visits + 1, (rows,), generator=generator))
+    days = 1000 * torch.rand(rows, visits, generator=generator).cumsum(dim=1)
+    return _Padded(numbers, features, days, torch.randint(1, visits + 1, (rows,), generator=generator))
 
 
-@torch.no_grad()
-def _difference(onnx_hazards: np.ndarray, batch: _Padded, model: DiscreteTimeSurvivalLSTM) -> float:
-    """Return the largest difference from the hazards of the model's own ``forward``, which reads no padding."""
+def _as_inputs(batch: _Padded) -> ModelInputs:
+    """Arrange padded rows as the training does, without padding."""
     lengths = batch.visits_per_row
     is_visit = torch.arange(batch.codes.shape[1]) < lengths[:, None]
     layout = pack_rows(lengths.numpy())
     slot = torch.from_numpy(layout.slot)
-    codes = torch.zeros(layout.total, batch.codes.shape[2], dtype=torch.int64)
-    codes[slot] = batch.codes[is_visit]
-    features = torch.zeros(layout.total, batch.visit_features.shape[2])
-    features[slot] = batch.visit_features[is_visit]
+
+    def in_slots(values: Tensor) -> Tensor:
+        return values.new_zeros(layout.total, *values.shape[2:]).index_copy(0, slot, values[is_visit])
+
+    codes = in_slots(batch.codes)
     per_slot = (codes != 0).sum(dim=1)
-    logits = model(codes[codes != 0], per_slot.cumsum(0) - per_slot, features, layout.slices, slot, lengths)
-    hazards = torch.from_numpy(onnx_hazards)
-    if model.intervals is None:
-        logits, hazards = logits[slot], hazards[is_visit]
+    return ModelInputs(
+        codes=codes[codes != 0],
+        code_offsets=per_slot.cumsum(0) - per_slot,
+        visit_features=in_slots(batch.visit_features),
+        visit_days=in_slots(batch.visit_days),
+        slices=layout.slices,
+        slot=slot,
+        visits_per_row=lengths,
+    )
+
+
+@torch.no_grad()
+def _difference(onnx_hazards: np.ndarray, batch: _Padded, model: nn.Module) -> float:
+    """Return the largest difference from the hazards of the model itself."""
+    inputs, hazards = _as_inputs(batch), torch.from_numpy(onnx_hazards)
+    logits = model(inputs)
+    if logits.ndim == 1:
+        is_visit = torch.arange(batch.codes.shape[1]) < batch.visits_per_row[:, None]
+        logits, hazards = logits[inputs.slot], hazards[is_visit]
     return float((hazard(logits) - hazards).abs().max())

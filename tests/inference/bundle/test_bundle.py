@@ -31,6 +31,7 @@ from survlstm.inference.bundle.bundle import (
 )
 from survlstm.inference.bundle.container import INDEX, read_container, write_container
 from survlstm.inference.predictor import Predictor
+from survlstm.models import factory
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError
 from tests.bundles import bundle_on, config_on, meds
@@ -125,9 +126,12 @@ def test_a_model_that_the_weights_do_not_hold_is_not_built(written, monkeypatch)
         config["model"] |= {"num_layers": 64, "hidden_dim": 16384, "embedding_dim": 16384}
         return yaml.safe_dump(config).encode()
 
-    def build_model(*_, **__):
-        raise AssertionError("built")
+    def build_model(*settings, **sizes):
+        model = real(*settings, **sizes)
+        assert all(weight.is_meta for weight in model.state_dict().values())
+        return model
 
+    real = factory.build_model
     other = changed(written, CONFIG, change)
     monkeypatch.setattr("survlstm.models.factory.build_model", build_model)
     with pytest.raises(BundleError, match=r"the weights must be those of the config's model; \d+ differ, such as lstm"):

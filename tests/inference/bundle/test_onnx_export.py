@@ -13,6 +13,7 @@ import torch
 from survlstm.data.split import Split
 from survlstm.inference.bundle.onnx_export import export_onnx, write_onnx
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
+from survlstm.models.protocol import ModelInputs
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
 from tests.learning import CPU, batches_of, model_for, prepared_on
@@ -110,19 +111,20 @@ def test_padding_among_codes_and_a_visit_without_any(tmp_path):
     codes = np.array([[[3, 4, 0, 0]], [[0, 4, 0, 3]], [[0, 0, 0, 0]]])
     inputs = {
         "codes": codes,
-        "visit_features": np.zeros((3, 1, 0), dtype=np.float32),
         "visits_per_row": np.ones(3, dtype=np.int64),
     }
     [hazard] = session.run(["hazard"], inputs)
     with torch.no_grad():
-        logits = model(
-            torch.tensor([3, 4]),
-            torch.tensor([0, 2]),
-            torch.zeros(2, 0),
-            ((2, 1),),
-            torch.arange(2),
-            torch.ones(2).long(),
+        inputs = ModelInputs(
+            codes=torch.tensor([3, 4]),
+            code_offsets=torch.tensor([0, 2]),
+            visit_features=torch.zeros(2, 0),
+            visit_days=torch.zeros(2),
+            slices=((2, 1),),
+            slot=torch.arange(2),
+            visits_per_row=torch.ones(2).long(),
         )
+        logits = model(inputs)
     expected = torch.sigmoid(logits).numpy()
     np.testing.assert_allclose(hazard[:, 0], expected[[0, 0, 1]], atol=1e-6)
 
@@ -151,10 +153,10 @@ def test_a_bundle_gets_the_file_by_its_name(tmp_path):
 
 
 class Shifted(DiscreteTimeSurvivalLSTM):
-    """A model whose ``forward`` does more than its layers, which the export cannot see."""
+    """A model that gives other hazards where it is exported."""
 
-    def forward(self, *inputs):
-        return super().forward(*inputs) + 0.01
+    def forward(self, inputs):
+        return super().forward(inputs) + (0.01 if type(inputs) is ModelInputs else 0.0)
 
 
 def test_a_file_that_gives_other_hazards_is_refused():
@@ -167,7 +169,9 @@ def test_a_file_that_gives_other_hazards_is_refused():
 
 
 def test_a_model_of_another_class_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"needs a DiscreteTimeSurvivalLSTM; found Linear\. Use format=native"):
+    with pytest.raises(
+        ConfigError, match=r"must pass its codes through one .*VisitEmbedding to be explained; Linear has 0"
+    ):
         write_onnx(torch.nn.Linear(1, 1), tmp_path / "model.onnx", visit_features=5)
 
 

@@ -1,0 +1,100 @@
+"""Layers that most models share: the embedding of a visit, and the last layer, which gives logits on either clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from survlstm.models.protocol import ModelInputs
+
+
+class VisitEmbedding(nn.EmbeddingBag):
+    """Embedding of a visit: the mean of the embeddings of its codes, joined with its numbers.
+
+    A visit without codes has the mean 0. A model whose codes pass through one such layer can be explained.
+
+    Args:
+        vocabulary_size: Number of codes, those of padding (0) and of unknown codes (1) included.
+        embedding_dim: Size of the embedding of a code.
+        visit_features: Number of numbers beside the codes of a visit.
+
+    Attributes:
+        size: Number of values of an embedded visit, ``embedding_dim + visit_features``.
+    """
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, visit_features: int) -> None:
+        super().__init__(vocabulary_size, embedding_dim, mode="mean", padding_idx=0)
+        self.size = embedding_dim + visit_features
+
+    def forward(self, inputs: ModelInputs) -> Float[Tensor, "slot unit"]:  # type: ignore[override]
+        """Embed the visits of a batch.
+
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            The embedding of each slot; shape (slot, size). ``inputs.pad`` of it is [row, visit, size].
+        """
+        embedded = inputs.embedded
+        if embedded is None:
+            embedded = super().forward(inputs.codes, inputs.code_offsets)
+        return torch.cat([embedded, inputs.visit_features], dim=1)
+
+
+class HazardHead(nn.Module):
+    """Linear layer from the state of a visit to the logit of its hazard, on either clock.
+
+    On the visit clock every visit has one logit. On the landmark clock every row has one per interval, all from the
+    state at its last visit. At first every hazard is near the mean hazard.
+
+    Args:
+        states: Number of values of a state.
+        intervals: Number of intervals of the landmark clock; None on the visit clock.
+        mean_hazard: Mean hazards of the training subjects, between 0 and 1: one value on the visit clock, one per
+            interval on the landmark clock.
+    """
+
+    def __init__(self, states: int, *, intervals: int | None, mean_hazard: Sequence[float]) -> None:
+        super().__init__()
+        self.intervals = intervals
+        self.logit = logit_layer(states, mean_hazard)
+
+    def forward(
+        self, states: Float[Tensor, "row visit state"], inputs: ModelInputs
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+        """Compute the logits as ``survlstm.models.protocol.SurvivalModel`` asks for.
+
+        Args:
+            states: State of each visit, in the padded view; shape (row, visit, state). On the visit clock it may depend
+                on this visit and earlier ones only.
+            inputs: The inputs of the model.
+
+        Returns:
+            Logits, of shape (slot,) on the visit clock and (row, interval) on the landmark clock.
+        """
+        if self.intervals is None:
+            return inputs.flatten(self.logit(states).squeeze(2))
+        logits: Tensor = self.logit(inputs.at_last_visit(states))
+        return logits
+
+
+def logit_layer(states: int, mean_hazard: Sequence[float]) -> nn.Linear:
+    """Make a linear layer whose bias is the logit of the mean hazard.
+
+    A model that starts at the mean hazard of the training subjects needs no epochs to learn it.
+
+    Args:
+        states: Number of inputs.
+        mean_hazard: Hazards between 0 and 1, both excluded; one per output.
+
+    Returns:
+        The layer, with the weights that torch draws.
+    """
+    logit = nn.Linear(states, len(mean_hazard))
+    with torch.no_grad():
+        logit.bias.copy_(torch.tensor([math.log(hazard / (1 - hazard)) for hazard in mean_hazard]))
+    return logit

@@ -1,0 +1,211 @@
+"""The protocol of a model: one value with the visits of a batch in, logits of hazards out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int, Int32, Int64, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """The visits of a batch, as one value.
+
+    A row is the record of one subject, or a window of it: a sequence of visits, each with a set of codes and some
+    numbers. Rows differ in length. There are two views of them:
+
+    - padded, [row, visit, …]: ``pad`` makes it, ``is_visit`` is its mask, and ``flatten`` goes back. It is what
+      recurrent layers with ``batch_first=True`` and attention read.
+    - flat, [slot, …]: how the batch is stored. The visits of all rows lie in *slots*, in a layout with little padding.
+
+    The flat layout consists of a few slices of time (``survlstm.data.packing``). The first slice covers the first
+    ``length`` visits of all rows, and each further slice the next visits of those rows that are long enough. Every
+    (row, position) of a slice is a slot; the slots of a slice are ordered by position, then by row, the longest row
+    first. A slot beyond the end of its row is padding. With rows of 3 and 1 visits and one slice::
+
+        slices = ((2, 3),)              2 rows, 3 positions
+        slots    0    1    2    3    4    5
+        holds    a0   b0   a1   -    a2   -        a, b = rows; a1 = visit 1 of row a; - = padding
+        slot   = [0, 2, 4, 1]           slots of a0, a1, a2, b0
+        visits_per_row = [3, 1]
+
+    Attributes:
+        codes: Number of every code in the vocabulary, slot after slot; shape (code,). 0 is padding, 1 an unknown code.
+        code_offsets: Position in ``codes`` at which each slot begins; shape (slot,), dtype of ``codes``. A slot without
+            codes begins where the next one begins.
+        visit_features: Standardised numbers of each slot, the columns that ``model.visit_features`` names; float32 of
+            shape (slot, feature), 0 in padding.
+        visit_days: Days from the first visit of the subject's record to the visit in each slot; float32 of shape
+            (slot,), 0 in padding.
+        slices: (rows, length) of each slice, in order of time.
+        slot: Slot of every visit, row after row and in order of time within a row; shape (visit,).
+        visits_per_row: Number of visits of each row, at least 1; shape (row,).
+        dropout_key: Random key of each slot for ``survlstm.models.keyed_dropout``; shape (slot,). None without dropout.
+        embedded: Embedding of the codes of each slot, which ``survlstm.models.layers.VisitEmbedding`` returns instead
+            of computing it; shape (slot, embedding). None computes it. Explanations set it.
+
+    Example:
+        >>> padded = inputs.pad(inputs.visit_features)      # [row, visit, feature]
+        >>> inputs.flatten(padded).shape == inputs.visit_features.shape
+        True
+    """
+
+    codes: Int[Tensor, " code"]
+    code_offsets: Int[Tensor, " slot"]
+    visit_features: Float[Tensor, "slot feature"]
+    visit_days: Float[Tensor, " slot"]
+    # Pairs of int; of scalar tensors while ONNX traces a model, so that the file holds no size of the example.
+    slices: tuple[Any, ...]
+    slot: Int64[Tensor, " visit"]
+    visits_per_row: Int64[Tensor, " row"]
+    dropout_key: Int32[Tensor, " slot"] | None = None
+    embedded: Float[Tensor, "slot embedding"] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.visits_per_row)
+
+    @property
+    def slots(self) -> int:
+        """Number of slots that a model computes, padding included."""
+        return len(self.code_offsets)
+
+    @property
+    def longest(self) -> int:
+        """Number of visits of the longest row, the second axis of the padded view."""
+        longest: int = sum(length for _, length in self.slices)
+        return longest
+
+    @cached_property
+    def is_visit(self) -> Bool[Tensor, "row visit"]:
+        """Mask of the padded view: True for a visit, False for padding behind the end of a row."""
+        return torch.arange(self.longest, device=self.slot.device) < self.visits_per_row[:, None]
+
+    @property
+    def last_slot(self) -> Int64[Tensor, " row"]:
+        """Slot of the last visit of each row."""
+        return self.slot[self.visits_per_row.cumsum(0) - 1]
+
+    def pad(self, values: Shaped[Tensor, "slot ..."]) -> Shaped[Tensor, "row visit ..."]:
+        """Convert the flat view to the padded view.
+
+        Args:
+            values: Values of each slot; shape (slot, …) of any dtype.
+
+        Returns:
+            Values of each visit; shape (row, visit, …), 0 behind the end of a row.
+        """
+        padded = values.new_zeros(self.rows * self.longest, *values.shape[1:])
+        return padded.index_copy(0, self._cell, values.index_select(0, self.slot)).unflatten(
+            0, (self.rows, self.longest)
+        )
+
+    def flatten(self, padded: Shaped[Tensor, "row visit ..."]) -> Shaped[Tensor, "slot ..."]:
+        """Convert the padded view to the flat view.
+
+        Args:
+            padded: Values of each visit; shape (row, visit, …). Those behind the end of a row are not used.
+
+        Returns:
+            Values of each slot; shape (slot, …), 0 in slots of padding.
+        """
+        values = padded.flatten(0, 1).index_select(0, self._cell)
+        return values.new_zeros(self.slots, *values.shape[1:]).index_copy(0, self.slot, values)
+
+    def at_last_visit(self, padded: Shaped[Tensor, "row visit ..."]) -> Shaped[Tensor, "row ..."]:
+        """Select the values of the last visit of each row from the padded view.
+
+        Args:
+            padded: Values of each visit; shape (row, visit, …).
+
+        Returns:
+            Values of the last visit; shape (row, …).
+        """
+        return self.flatten(padded).index_select(0, self.last_slot)
+
+    def replace(self, **changes: Any) -> ModelInputs:
+        """Return the inputs with some fields replaced.
+
+        Args:
+            **changes: New values by the name of the field.
+
+        Returns:
+            New inputs; these are not changed.
+        """
+        return dataclasses.replace(self, **changes)
+
+    def to(self, device: torch.device) -> ModelInputs:
+        """Copy the inputs to a device; from pinned memory, the copy runs while the host goes on.
+
+        Args:
+            device: The device; tensors that are on it already are not copied.
+
+        Returns:
+            The inputs with all tensors on ``device``.
+        """
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> ModelInputs:
+        """Copy the inputs to page-locked memory, from which a CUDA device copies on its own."""
+        return self._each(torch.Tensor.pin_memory)
+
+    @cached_property
+    def _cell(self) -> Int64[Tensor, " visit"]:
+        """Position of each visit in the padded view with its first two axes joined."""
+        visits, device = len(self.slot), self.slot.device
+        starts = self.visits_per_row.cumsum(0) - self.visits_per_row
+        # Without output_size a CUDA device would have to tell the host the sum of the repeats.
+        shift = torch.repeat_interleave(
+            torch.arange(self.rows, device=device) * self.longest - starts, self.visits_per_row, output_size=visits
+        )
+        return torch.arange(visits, device=device) + shift
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> ModelInputs:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return self.replace(**{name: move(value) for name, value in fields.items() if isinstance(value, Tensor)})
+
+
+@runtime_checkable
+class SurvivalModel(Protocol):
+    """Protocol of a model, a swap point: ``model`` of the config names any ``torch.nn.Module`` that fulfils it.
+
+    The constructor is called with keyword arguments only: the settings of the config's section ``model``, and four
+    values that are known when the data are prepared. A class must take all four by these names:
+
+    - ``vocabulary_size`` (int): number of codes, those of padding (0) and of unknown codes (1) included;
+    - ``visit_features`` (int): number of columns of ``ModelInputs.visit_features``. The config's key of that name lists
+      the columns; a section without it has none;
+    - ``intervals`` (int or None): number K of intervals of the landmark clock; None on the visit clock;
+    - ``mean_hazard`` (sequence of floats): mean hazard of the training subjects, between 0 and 1: one value on the
+      visit clock, K values on the landmark clock. A model that starts there need not learn it.
+
+    Hazards are ``sigmoid(logit)``. On the visit clock the logit of a visit is that of the step from this visit to the
+    next one, so it may depend on this visit and earlier ones of the same row only. On the landmark clock a row ends at
+    the landmark, and its logits may depend on all of it. Logits must not depend on other rows or on padding. Training
+    checks all of this first (``survlstm.models.checks``).
+
+    Two parts are optional. A model whose codes pass through one ``survlstm.models.layers.VisitEmbedding`` can be
+    explained. A model that reads its visits by ``pad`` and uses operators that ONNX has can be exported to it.
+    """
+
+    def __call__(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+        """Compute the logits of the hazards of a batch.
+
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            Logits, of any floating type. On the visit clock shape (slot,), such as ``inputs.flatten(logits)`` of padded
+            logits; those in slots of padding are not used. On the landmark clock shape (row, interval).
+        """
+
+
+# Names of the constructor's arguments that are known when the data are prepared.
+RUN_TIME_ARGUMENTS = ("vocabulary_size", "visit_features", "intervals", "mean_hazard")
