@@ -23,6 +23,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from survlstm.config.conf_dir import conf_dir
+from survlstm.config.schema.model import LSTMConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate
 from survlstm.data.batches import Batch, Batches
@@ -72,6 +73,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
         mean_hazard=initial_hazard(prepared.tensors),
     )
     assert isinstance(model, DiscreteTimeSurvivalLSTM)
+    assert isinstance(config.model, LSTMConfig)
     model = model.to(device).train()
     optimizer = build_optimizer(config.optimizer, model)
     ideal = _ideal_batches(prepared, config, len(batches), device)
@@ -115,6 +117,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
 
 def _ideal_batches(prepared: PreparedData, config: RunConfig, count: int, device: torch.device) -> list[Tensor]:
     steps = prepared.tensors.step[prepared.tensors.members(Split.TRAIN)] + 1
+    assert isinstance(config.model, LSTMConfig)
     width = config.model.embedding_dim + len(config.model.visit_features)
     subjects = -(-len(steps) // count)
     length = round(steps.sum() / (count * subjects))

@@ -39,6 +39,13 @@ def run_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def config_folders() -> list[Path]:
+    """Return the folders of config files that the running job was composed from, beside those of survlstm."""
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    return [folder for folder in folders if folder != conf_dir()]
+
+
 def compose_config(command: str, schema: type[SectionT], arguments: list[str]) -> SectionT | None:
     """Compose and validate the config of a command that has no sweeps and needs no folder from Hydra.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from survlstm.cli.hydra_command import exit_on, run_folder, run_with_hydra
+from survlstm.cli.hydra_command import config_folders, exit_on, run_folder, run_with_hydra
+from survlstm.config.class_loader import search_beside
 from survlstm.config.compose import check_overrides
 from survlstm.config.overrides import normalise_arguments, quote_override, read_flags
 from survlstm.config.schema.run import RunConfig
@@ -101,6 +102,7 @@ def _train(composed: DictConfig) -> None:
     # torch is imported with it, which takes seconds that a wrong override need not wait for.
     from survlstm.runs.launch import start
 
+    search_beside(config_folders())
     config = validate(composed, RunConfig)
     folder, overrides = run_folder(), list(HydraConfig.get().overrides.task)
     run_reporting_errors(lambda: start(config, folder, overrides=overrides), verbose=config.verbose)
@@ -110,6 +112,8 @@ def _train_job(composed: DictConfig) -> None:
     from survlstm.sweeps.job import run_job
 
     folder, overrides = run_folder(), list(HydraConfig.get().overrides.task)
+    # A launcher's process has not composed the config itself.
+    search_beside(config_folders())
     jobs_at_once = int(HydraConfig.get().launcher.get("n_jobs") or 1)
     # A launcher's process does not run main, which makes the console lenient elsewhere.
     with lenient_console():

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from survlstm.config.class_loader import search_beside
 from survlstm.config.conf_dir import conf_dir
 from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_overrides, read_flags
 from survlstm.config.schema.section import SectionT
@@ -100,6 +101,7 @@ def _parse(overrides: list[str]) -> list[Override]:
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    search_beside(added_config_folders(overrides))
     try:
         composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:

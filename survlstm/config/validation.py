@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
+from survlstm.config.schema.foreign import FOREIGN
 from survlstm.config.schema.section import Section, SectionT
 from survlstm.utils.errors import ConfigError, first_line
 from survlstm.utils.stored_files import find_fault
@@ -51,19 +53,23 @@ def validate(composed: DictConfig, schema: type[SectionT], *, finished: bool = F
         raise ConfigError(f"{key} has no value and needs one; set {key}=VALUE") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
-    return _validated(values, schema, finished=finished)
+    # The user's own config may name any class.
+    return _validated(values, schema, finished=finished, allow=None)
 
 
-def validate_stored(values: Any, schema: type[SectionT], *, finished: bool = False) -> SectionT:
+def validate_stored(
+    values: Any, schema: type[SectionT], *, finished: bool = False, allow: Sequence[str] = ()
+) -> SectionT:
     """Validate a config that was read from a file.
 
-    A stored config is data and may come from anyone. An interpolation in it is refused, never resolved, and only the
-    classes that the schema names may be a ``_target_``; both are checked before anything is imported.
+    A stored config is data and may come from anyone. An interpolation in it is refused, never resolved. A class that is
+    not part of survlstm is not imported unless ``allow`` names it: its section is accepted, but can't be instantiated.
 
     Args:
         values: The content of the file.
         schema: The schema of the config.
         finished: Whether the run has finished, so that the export need no longer exist.
+        allow: Dotted names of classes that the user's own command permits.
 
     Returns:
         The validated config.
@@ -71,16 +77,16 @@ def validate_stored(values: Any, schema: type[SectionT], *, finished: bool = Fal
     Raises:
         ConfigError: Every wrong key has one line in the message.
     """
-    return _validated(values, schema, finished=finished)
+    return _validated(values, schema, finished=finished, allow=allow)
 
 
-def _validated(values: Any, schema: type[SectionT], *, finished: bool) -> SectionT:
+def _validated(values: Any, schema: type[SectionT], *, finished: bool, allow: Sequence[str] | None) -> SectionT:
     if schema.is_plain:
         fault = find_fault(values)
         if fault:
             raise ConfigError(fault)
     try:
-        return schema.model_validate(values, context={"finished": finished})
+        return schema.model_validate(values, context={"finished": finished, "allow": allow})
     except ValidationError as error:
         known = _dotted(values) if isinstance(values, dict) else []
         raise ConfigError("\n".join(_describe_error(dict(details), known) for details in error.errors())) from error
@@ -194,15 +200,26 @@ def _describe_error(error: dict[str, Any], known: list[str]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing; set {key}=VALUE"
     if error["type"] == "value_error":
-        message = str(error["ctx"]["error"])
-        return message if message.startswith(f"{key}.") else f"{key}: {message}"
+        return _invalid_value(key, str(error["ctx"]["error"]))
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        if key == "clock":
-            return f"clock.kind must be visit or landmark; found {bounded_repr(_value_of(value, 'kind'))}"
-        allowed = error["ctx"].get("expected_tags", "")
-        return f"{key}._target_ must be one of {allowed}; found {bounded_repr(_value_of(value, '_target_'))}"
+        return _unknown_choice(key, error)
     allowed = error["msg"].replace("Input should be", "must be").replace("String should", "must")
     return f"{key}: {allowed}; found {bounded_repr(value)}"
+
+
+def _invalid_value(key: str, message: str) -> str:
+    if message.startswith(("must name a class", "must be the dotted name")):
+        return f"{key}._target_ {message}"
+    return message if message.startswith(f"{key}.") else f"{key}: {message}"
+
+
+def _unknown_choice(key: str, error: dict[str, Any]) -> str:
+    value = error["input"]
+    if key == "clock":
+        return f"clock.kind must be visit or landmark; found {bounded_repr(_value_of(value, 'kind'))}"
+    own = error["ctx"].get("expected_tags", "").replace(f", '{FOREIGN}'", "")
+    found = bounded_repr(_value_of(value, "_target_"))
+    return f"{key}._target_ must be one of {own}, or the dotted name of another class; found {found}"
 
 
 def _unknown_key(key: str, value: Any, known: list[str]) -> str:

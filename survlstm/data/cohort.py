@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from survlstm.data.outcomes.labels import ObservedFollowUp
+from survlstm.data.outcomes.protocol import ObservedFollowUp
 from survlstm.data.visits import Visits, cut_visits
 from survlstm.utils.errors import CohortError
 

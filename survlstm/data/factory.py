@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.data import DataConfig
+from survlstm.config.schema.foreign import ForeignConfig
 from survlstm.config.schema.outcome import LandmarkClockConfig, VisitClockConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.landmark import LandmarkSettings
-from survlstm.data.outcomes.labels import Outcome
-from survlstm.data.prepare import PreparationSettings, Source, prepare
+from survlstm.data.outcomes.protocol import Outcome
+from survlstm.data.prepare import PreparationSettings, prepare
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.sources.protocol import Source
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
@@ -42,10 +45,16 @@ def build_prepared(config: RunConfig, *, preprocessing: PreprocessingState | Non
         build_source(config.data, cache),
         build_outcome(config.outcome),
         build_settings(config),
-        described={"source": config.data.source.settings(), "outcome": config.outcome.settings()},
+        described={"source": _described(config.data.source), "outcome": _described(config.outcome)},
         cache=cache,
         preprocessing=preprocessing,
     )
+
+
+def _described(section: SwapPoint) -> dict[str, Any]:
+    """Return what identifies a source or an outcome: its settings, and the code of a class of the user's own."""
+    code = {"code": section.code_digest()} if isinstance(section, ForeignConfig) else {}
+    return section.settings() | code
 
 
 def cache_folder(cache_dir: str) -> Path:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int8, Int64
 
 from survlstm.data.cohort import apply_exclusions, refuse_empty_cohort
 from survlstm.data.known_times import DAY_SECONDS
-from survlstm.data.outcomes.labels import Labels
+from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets, days_between
 from survlstm.data.visits import Visits

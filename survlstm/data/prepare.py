@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Events, SourceData
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
-from survlstm.data.outcomes.labels import Labels, Outcome
+from survlstm.data.outcomes.protocol import Labels, Outcome
 from survlstm.data.prepared_cache import fingerprint_of, load_entry, store_prepared
 from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.sources.protocol import Source
 from survlstm.data.split import Fold, Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
@@ -27,21 +28,6 @@ from survlstm.utils.errors import CohortError, ConfigError
 from survlstm.utils.files import file_lock
 
 log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Protocol of a source of records, a swap point: ``data.source`` of the config names any class that fulfils it."""
-
-    def files(self) -> list[Path]:
-        """Return every file that ``read`` opens; their content is part of the fingerprint of prepared data."""
-
-    def read(self) -> SourceData:
-        """Read the events and count every row of every table.
-
-        Raises:
-            SourceError: If the export can't be read.
-        """
 
 
 @dataclass(frozen=True)

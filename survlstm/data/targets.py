@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from survlstm.data.cohort import Exclusion
 from survlstm.data.features import DAY_SECONDS
-from survlstm.data.outcomes.labels import Labels
+from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.visits import Visits
 
 

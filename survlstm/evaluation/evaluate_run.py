@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, covariate_free
+from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, HazardBaseline, covariate_free
 from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
+from survlstm.evaluation.baselines.protocol import Baseline, InvalidBaselineError, hazards_of, survival_of
 from survlstm.evaluation.comparators import Comparator, HazardRows, LandmarkComparator, from_landmark
 from survlstm.evaluation.curves import survival_curves
 from survlstm.evaluation.landmark_evaluation import evaluate_landmark
@@ -57,7 +59,7 @@ def evaluate_predictions(
         Metrics at every step and from every landmark, with the sentences that summarise them.
     """
     rows_of = HazardRows(predictions.subject, reference.subject)
-    comparators = _comparators(predictions, reference, tensors, settings)
+    comparators, failed = _comparators(predictions, reference, tensors, settings)
     landmarks = make_landmarks(
         tensors,
         evaluated,
@@ -91,7 +93,7 @@ def evaluate_predictions(
             min_events=settings.min_events,
             confidence=settings.confidence,
         ),
-        notes=tuple(notes),
+        notes=(*notes, *failed),
         conventions=conventions(clock=tensors.clock, reference=reference_split(evaluated).name.lower()),
     )
 
@@ -114,8 +116,11 @@ def evaluate_model(predictions: Predictions, *, clock: str, settings: Evaluation
 
 def _comparators(
     predictions: Predictions, reference: Predictions, tensors: Tensors, settings: EvaluationSettings
-) -> list[Comparator]:
-    """Return the model, the oracle, the covariate-free hazard and the baselines that have a hazard at every step."""
+) -> tuple[list[Comparator], list[str]]:
+    """Return the model, the oracle, the covariate-free hazard and the baselines that have a hazard at every step.
+
+    The second list holds the reasons why baselines are missing.
+    """
     known_ahead = tensors.clock == "landmark"
     comparators = [Comparator("model", "model", predictions.hazard, known_ahead, reference.hazard)]
     if not np.isnan(tensors.oracle_hazard).any():
@@ -126,13 +131,29 @@ def _comparators(
         comparators.append(Comparator("oracle", "oracle", evaluated_hazard, known_ahead, reference_hazard))
     # A landmark can be placed at the end of the longest record, so the hazards must reach the last horizon from there.
     steps = tensors.steps if known_ahead else tensors.steps + max(settings.horizons)
-    for fit in (covariate_free, *(HAZARD_BASELINES[name] for name in settings.baselines if name in HAZARD_BASELINES)):
-        # One fit serves both splits: their rows are predicted together and split afterwards.
-        both = np.concatenate([predictions.subject, reference.subject])
-        fitted = fit(tensors, both, steps)
+    failed = []
+    # One fit serves both splits: their rows are predicted together and split afterwards.
+    both = np.concatenate([predictions.subject, reference.subject])
+    for baseline in (COVARIATE_FREE, *settings.baselines):
+        try:
+            fitted = _fit_hazards(baseline, tensors, both, steps)
+        except InvalidBaselineError as error:
+            failed.append(f"no {error}")
+            continue
+        if fitted is None:
+            continue
         evaluated_hazard, reference_hazard = np.split(fitted.hazard, [len(predictions.subject)])
         comparators.append(Comparator(fitted.name, "baseline", evaluated_hazard, fitted.known_ahead, reference_hazard))
-    return comparators
+    return comparators, failed
+
+
+def _fit_hazards(baseline: str | Baseline, tensors: Tensors, subjects: np.ndarray, steps: int) -> HazardBaseline | None:
+    """Fit a baseline that has a hazard at every step; return None for one that has not."""
+    if baseline == COVARIATE_FREE:
+        return covariate_free(tensors, subjects, steps)
+    if isinstance(baseline, str):
+        return HAZARD_BASELINES[baseline](tensors, subjects, steps) if baseline in HAZARD_BASELINES else None
+    return hazards_of(baseline, tensors, subjects, steps) if hasattr(baseline, "hazards") else None
 
 
 def _evaluate_from(
@@ -158,16 +179,19 @@ def _fit(
     fitted, missing = [], []
     if not len(landmark.test.subject):
         return [], []
-    for name in settings.baselines:
-        if name not in LANDMARK_BASELINES:
+    for baseline in settings.baselines:
+        if isinstance(baseline, str) and baseline in LANDMARK_BASELINES:
+            title, fit = LANDMARK_BASELINES[baseline]
+        elif not isinstance(baseline, str) and hasattr(baseline, "survival"):
+            title, fit = baseline.name, partial(survival_of, baseline)
+        else:
             continue
-        title, fit = LANDMARK_BASELINES[name]
         try:
             fitted.append(LandmarkComparator(title, "baseline", fit(landmark, tensors, settings.seed)))
         except ValueError as error:
             # The package is missing or the curves are no probabilities. One failed baseline must not end the
             # evaluation of all others.
-            missing.append(f"no {title}: {error}")
+            missing.append(f"no {error}" if isinstance(error, InvalidBaselineError) else f"no {title}: {error}")
     return fitted, missing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from survlstm.evaluation.baselines.protocol import Baseline
 from survlstm.evaluation.bootstrap import Bootstrap
 
 
@@ -19,7 +20,8 @@ class EvaluationSettings:
         landmark_visits: Visit numbers at which a landmark is placed; 0 is the first visit.
         landmark_days: Days after the first visit at which a landmark is placed.
         horizons: Horizons in steps after the landmark.
-        baselines: Names of the baselines, keys of ``HAZARD_BASELINES`` or ``LANDMARK_BASELINES``.
+        baselines: Names of the baselines, keys of ``HAZARD_BASELINES`` or ``LANDMARK_BASELINES``, and baselines of the
+            user's own.
         seed: Seed of the bootstrap, of the fitted baselines and of the sanity checks.
     """
 
@@ -29,7 +31,7 @@ class EvaluationSettings:
     landmark_visits: tuple[int, ...]
     landmark_days: tuple[float, ...]
     horizons: tuple[int, ...]
-    baselines: tuple[str, ...]
+    baselines: tuple[str | Baseline, ...]
     seed: int
 
     @property
@@ -58,12 +60,12 @@ class RunSettings:
     """Settings of a run that the diagnostics read, so that their advice names a change and not the setting in force.
 
     Attributes:
-        embedding_dim: Size of the code embedding.
-        hidden_dim: Size of the hidden state.
-        num_layers: Number of LSTM layers.
-        dropout: Dropout probability.
-        lr: Initial learning rate.
-        weight_decay: Weight decay of the optimizer.
+        embedding_dim: Size of the code embedding; None if the model has no such setting.
+        hidden_dim: Size of the hidden state; None if the model has no such setting.
+        num_layers: Number of layers; None if the model has no such setting.
+        dropout: Dropout probability; None if the model has no such setting.
+        lr: Initial learning rate; None if the optimizer has no such setting.
+        weight_decay: Weight decay; None if the optimizer has no such setting.
         grad_clip: Largest gradient norm; None where gradients are not clipped.
         patience: Epochs without an improvement after which training stops; None without early stopping.
         epochs: Largest number of epochs.
@@ -79,12 +81,12 @@ class RunSettings:
         intervals: Intervals of the landmark clock; None on the visit clock.
     """
 
-    embedding_dim: int
-    hidden_dim: int
-    num_layers: int
-    dropout: float
-    lr: float
-    weight_decay: float
+    embedding_dim: int | None
+    hidden_dim: int | None
+    num_layers: int | None
+    dropout: float | None
+    lr: float | None
+    weight_decay: float | None
     grad_clip: float | None
     patience: int | None
     epochs: int

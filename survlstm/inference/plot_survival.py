@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.commands import PlotConfig
+from survlstm.config.schema.data import SourceConfig
+from survlstm.config.schema.foreign import ForeignSourceConfig
 from survlstm.data.sources.csv_table import read_csv_table
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
@@ -50,7 +53,7 @@ def plot_survival(config: PlotConfig) -> None:
         SourceError: the export cannot be read.
         CohortError: no subject, or none of ``config.subjects``, can be scored.
     """
-    predictor = load_bundle(config.bundle)
+    predictor = load_bundle(config.bundle, allow=config.allow)
     output = Path(config.output).expanduser()
     if output.exists():
         raise ConfigError(f"output must be new; {output} is there already. Remove it, or name another output")
@@ -145,8 +148,7 @@ class _Chosen(NamedTuple):
 
 def _refuse_unknown(requested: tuple[str, ...], export: Path, predictor: Predictor) -> None:
     """Raise ConfigError if an id is not in the export, before anything is scored; ids are named by their position."""
-    source = SyntheaSource(str(export), predictor.bundle.config.data.source.tables, 1.0)
-    known = set(read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS).columns["subject"].values.to_pylist())
+    known = _known_subjects(export, predictor.bundle.config.data.source)
     unknown = [position for position, name in enumerate(requested, start=1) if name not in known]
     if not unknown:
         return
@@ -158,6 +160,14 @@ def _refuse_unknown(requested: tuple[str, ...], export: Path, predictor: Predict
         f"subjects must be ids of {export}; {len(unknown)} of the {len(requested)} given are not among its "
         f"{len(known):,} patients: position {positions} of the list{hint}. Name others"
     )
+
+
+def _known_subjects(export: Path, config: SourceConfig | ForeignSourceConfig) -> set[str]:
+    """Return the ids of all subjects of an export; a source of the user's own is read as a whole for them."""
+    if isinstance(config, ForeignSourceConfig):
+        return set(instantiate(config, path=str(export)).read().events.subjects.subject_id.tolist())
+    source = SyntheaSource(str(export), config.tables, 1.0)
+    return set(read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS).columns["subject"].values.to_pylist())
 
 
 def _chosen(gathered: _Gathered, requested: tuple[str, ...] | None) -> list[_Chosen]:

@@ -65,7 +65,7 @@ def predict(config: PredictConfig) -> None:
         BundleError: the bundle cannot be read, or the output cannot be written.
         SourceError: the export cannot be read.
     """
-    predictor = load_bundle(config.bundle)
+    predictor = load_bundle(config.bundle, allow=config.allow)
     output = Path(config.output).expanduser()
     left_out, about = output.with_name(f"{output.stem}.not_scored.csv"), output.with_name(f"{output.stem}.json")
     _refuse_existing(output, left_out, about)

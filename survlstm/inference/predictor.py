@@ -16,7 +16,7 @@ from jaxtyping import Float64
 
 from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
-from survlstm.data.outcomes.labels import Outcome
+from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prepare import PreparationSettings
 from survlstm.data.sources.timestamps import to_local
 from survlstm.data.vocabulary import UNK
@@ -335,23 +335,26 @@ class Predictor:
         return "age" in self.bundle.config.model.visit_features
 
 
-def load_bundle(path: str | Path) -> Predictor:
-    """Load a trained model from a bundle. No code in the bundle is run.
+def load_bundle(path: str | Path, *, allow: Sequence[str] = ()) -> Predictor:
+    """Load a trained model from a bundle. A bundle holds no code.
 
     Args:
         path: folder or .zip archive that ``survlstm export`` wrote; ``~`` is expanded.
+        allow: dotted names of classes outside survlstm that may be imported although only the bundle names them, as in
+            ``["mypackage.MyGRU"]``.
 
     Returns:
         A predictor, which runs on the CPU.
 
     Raises:
         BundleError: ``path`` holds no bundle, was changed since the export, or was written by a newer survlstm.
+        ClosedClassError: the model is of a class that is not part of survlstm and that ``allow`` does not name.
 
     Example:
         >>> predictor = survlstm.load_bundle("model_bundle")
         >>> predictor.predict(events).table
     """
-    return Predictor(read_bundle(Path(path).expanduser()))
+    return Predictor(read_bundle(Path(path).expanduser(), allow=allow))
 
 
 def log_bundle(path: str, predictor: Predictor) -> None:

@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from survlstm.config.schema.data import DataConfig
+from survlstm.config.schema.foreign import ForeignSourceConfig
 from survlstm.data.events import SourceData, TableCount
 from survlstm.data.factory import build_source, cache_folder
 from survlstm.data.sources import synthea
@@ -65,16 +68,12 @@ def score_export(
     unknown = _UnknownCodes()
     warnings: list[str] = []
     last_days = RecordEndDays() if last_days is None else last_days
-    with split_into_shards(
-        path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
-    ) as cut:
+    with _open_export(data, path, subjects_at_once=subjects_at_once, cache_dir=cache_dir) as cut:
         counts.append(cut.malformed)
-        whole = data.source.model_copy(update={"max_unusable_share": 1.0})
         with tqdm(total=cut.subjects, desc="Scoring", unit=" subjects", disable=None) as bar:
-            for number, folder in enumerate(cut.folders, start=1):
-                part = data.model_copy(update={"path": str(folder), "simulated": None, "source": whole})
-                with _quiet(many=len(cut.folders) > 1):
-                    reading = build_source(part, folder).read()
+            for number, part in enumerate(cut.parts, start=1):
+                with _quiet(many=len(cut.parts) > 1):
+                    reading = build_source(part, path).read()
                 counts.append(reading.tables)
                 warnings += reading.warnings
                 unknown.add(predictor, reading)
@@ -85,17 +84,47 @@ def score_export(
                 yield dataclasses.replace(predictions, notes=())
                 done += len(reading.events.subjects)
                 bar.update(len(reading.events.subjects))
-                if len(cut.folders) > 1:
-                    log.info(
-                        "Part %d of %d scored (%s)", number, len(cut.folders), f"{done:,} of {cut.subjects:,} subjects"
-                    )
+                if len(cut.parts) > 1:
+                    counted = f"{done:,} of {cut.subjects:,} subjects"
+                    log.info("Part %d of %d scored (%s)", number, len(cut.parts), counted)
     is_landmark = predictor.bundle.about.clock == "landmark"
     _log_counts(
         merge_counts(counts), unknown, [*warnings, *last_days.notes(as_of=parse_as_of(as_of), is_landmark=is_landmark)]
     )
     _warn_of_missing_tables(merge_counts(counts), predictor.bundle.reference.tables)
-    limit = data.source.max_unusable_share if max_unusable_share is None else max_unusable_share
+    limit = data.source.settings().get("max_unusable_share", 1.0) if max_unusable_share is None else max_unusable_share
     check_unusable_shares(merge_counts(counts), limit=limit)
+
+
+class _Export(NamedTuple):
+    """An export, divided into parts that fit into memory.
+
+    Attributes:
+        parts: the section ``data`` of a config for each part.
+        subjects: number of subjects of all parts; None if it is not known before they are read.
+        malformed: counts of rows that belong to no part.
+    """
+
+    parts: Sequence[DataConfig]
+    subjects: int | None
+    malformed: tuple[TableCount, ...]
+
+
+@contextmanager
+def _open_export(data: DataConfig, path: Path, *, subjects_at_once: int, cache_dir: str) -> Iterator[_Export]:
+    """Divide an export into parts; one that a source of the user's own reads is a single part."""
+    if isinstance(data.source, ForeignSourceConfig):
+        yield _Export([data.model_copy(update={"path": str(path), "simulated": None})], None, ())
+        return
+    # Shares are those of all parts together, checked at the end.
+    source = data.source.model_copy(update={"max_unusable_share": 1.0})
+    with split_into_shards(
+        path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
+    ) as cut:
+        parts = [
+            data.model_copy(update={"path": str(folder), "simulated": None, "source": source}) for folder in cut.folders
+        ]
+        yield _Export(parts, cut.subjects, cut.malformed)
 
 
 class _UnknownCodes:

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Int64
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
-from survlstm.data.outcomes.labels import ObservedFollowUp, Outcome, end_of_death_day
+from survlstm.data.outcomes.labels import end_of_death_day
+from survlstm.data.outcomes.protocol import ObservedFollowUp, Outcome
 from survlstm.data.prepare import PreparationSettings, group_observed
 from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import LONGEST_RECORD_YEARS, record_end_times, spans_more_than_a_life

@@ -8,15 +8,17 @@ import torch
 from torch import nn
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema.training import LSTMConfig
+from survlstm.config.schema.foreign import ForeignModelConfig
+from survlstm.config.schema.run import ModelConfig
 from survlstm.models.weights import check_weights
+from survlstm.utils.errors import ConfigError
 
 # Hazard of a new model whose weights are about to be replaced; any value between 0 and 1 gives the same result.
 PLACEHOLDER_HAZARD = 0.5
 
 
 def build_model(
-    config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
+    config: ModelConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
 ) -> nn.Module:
     """Build a model with new weights, in the sizes that the data require.
 
@@ -29,18 +31,25 @@ def build_model(
 
     Returns:
         The model in training mode, on the CPU.
+
+    Raises:
+        ClosedClassError: Only a stored file names the class of the model.
+        ConfigError: A class of the user's own can't be imported or made, or is no ``torch.nn.Module``.
     """
-    return instantiate(
+    model = instantiate(
         config,
         vocabulary_size=vocabulary_size,
         visit_features=len(config.visit_features),
         intervals=intervals,
         mean_hazard=mean_hazard,
     )
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model must be a torch.nn.Module; {config.target} made a {type(model).__name__}")
+    return model
 
 
 def build_model_with_weights(
-    config: LSTMConfig, *, vocabulary_size: int, intervals: int | None, weights: Mapping[str, torch.Tensor]
+    config: ModelConfig, *, vocabulary_size: int, intervals: int | None, weights: Mapping[str, torch.Tensor]
 ) -> nn.Module:
     """Build the model of a file with the weights of the file.
 
@@ -68,7 +77,13 @@ def build_model_with_weights(
             mean_hazard=[PLACEHOLDER_HAZARD] * (intervals or 1),
         )
 
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            sizes = build().state_dict()
+    except ConfigError:
+        if not isinstance(config, ForeignModelConfig):
+            raise
+        # The constructor of a class of the user's own may need values, which tensors on the meta device do not have.
         sizes = build().state_dict()
     check_weights(sizes, weights)
     model = build()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from survlstm.models.protocol import ModelInputs
@@ -80,6 +80,19 @@ class HazardHead(nn.Module):
             return inputs.flatten(self.logit(states).squeeze(2))
         logits: Tensor = self.logit(inputs.at_last_visit(states))
         return logits
+
+
+def causal_mask(visits: Float[Tensor, "row visit unit"]) -> Bool[Tensor, "visit seen"]:
+    """Return which visits a visit may depend on: itself and those before it.
+
+    Args:
+        visits: Values of visits in the padded view, for their number and device.
+
+    Returns:
+        True at [i, j] if j <= i; shape (visit, visit).
+    """
+    number = torch.arange(visits.shape[1], device=visits.device)
+    return number <= number[:, None]
 
 
 def logit_layer(states: int, mean_hazard: Sequence[float]) -> nn.Linear:

@@ -88,6 +88,11 @@ class ModelInputs:
         """Mask of the padded view: True for a visit, False for padding behind the end of a row."""
         return torch.arange(self.longest, device=self.slot.device) < self.visits_per_row[:, None]
 
+    @cached_property
+    def padded_dropout_key(self) -> Int32[Tensor, "row visit"] | None:
+        """``dropout_key`` in the padded view; None if it is None."""
+        return None if self.dropout_key is None else self.pad(self.dropout_key)
+
     @property
     def last_slot(self) -> Int64[Tensor, " row"]:
         """Slot of the last visit of each row."""

@@ -75,7 +75,8 @@ def outcome_banner(outcome: SwapPoint) -> str:
     Returns:
         ``BANNER``; empty for an outcome of the records.
     """
-    return BANNER if is_drawn(str(outcome.settings()["_target_"])) else ""
+    settings = outcome.settings()
+    return BANNER if is_drawn(str(settings["_target_"])) or settings.get("drawn") is True else ""
 
 
 def is_drawn(target: str) -> bool:

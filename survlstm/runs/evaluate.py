@@ -41,7 +41,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
         ConfigError, CheckpointError: If the run can't be read.
     """
     started = datetime.datetime.now(datetime.UTC)
-    run = open_run(Path(config.run).expanduser().resolve())
+    run = open_run(Path(config.run).expanduser().resolve(), allow=config.allow)
     device, taken = choose_device(config.device)
     task = describe_task(run.config, config.data)
     log_task(task)

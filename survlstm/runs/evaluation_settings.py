@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.evaluation import EvaluationConfig
+from survlstm.config.schema.foreign import ForeignBaselineConfig
 from survlstm.config.schema.outcome import LandmarkClockConfig, RandomOutcomeConfig
 from survlstm.config.schema.run import RunConfig
+from survlstm.evaluation.baselines.protocol import Baseline
 from survlstm.evaluation.settings import EvaluationSettings, IntervalSettings, RunSettings
+from survlstm.utils.errors import ConfigError
 
 
 def evaluation_settings(config: EvaluationConfig, *, seed: int) -> EvaluationSettings:
@@ -25,7 +32,7 @@ def evaluation_settings(config: EvaluationConfig, *, seed: int) -> EvaluationSet
         landmark_visits=tuple(config.landmarks.visits),
         landmark_days=tuple(config.landmarks.days),
         horizons=tuple(config.landmarks.horizons),
-        baselines=tuple(config.baselines),
+        baselines=tuple(_baseline(one) for one in config.baselines),
         seed=seed,
     )
 
@@ -40,13 +47,14 @@ def run_settings(config: RunConfig) -> RunSettings:
         The values; those that an outcome or a clock lacks are None or 0.
     """
     simulated, outcome = config.data.simulated, config.outcome
+    model, optimizer = (partial(_number, section.settings()) for section in (config.model, config.optimizer))
     return RunSettings(
-        embedding_dim=config.model.embedding_dim,
-        hidden_dim=config.model.hidden_dim,
-        num_layers=config.model.num_layers,
-        dropout=config.model.dropout,
-        lr=config.optimizer.lr,
-        weight_decay=config.optimizer.weight_decay,
+        embedding_dim=model("embedding_dim"),
+        hidden_dim=model("hidden_dim"),
+        num_layers=model("num_layers"),
+        dropout=model("dropout"),
+        lr=optimizer("lr"),
+        weight_decay=optimizer("weight_decay"),
         grad_clip=config.trainer.grad_clip,
         patience=config.trainer.early_stopping.patience,
         epochs=config.trainer.epochs,
@@ -61,6 +69,29 @@ def run_settings(config: RunConfig) -> RunSettings:
         censoring_chance=getattr(outcome, "censoring_chance", 0.0),
         intervals=_interval_settings(config),
     )
+
+
+def _baseline(config: str | ForeignBaselineConfig) -> str | Baseline:
+    """Return the name of a shipped baseline, or make one of the user's own.
+
+    Raises:
+        ConfigError: Only a stored file names its class, or it has neither of the two methods.
+    """
+    if isinstance(config, str):
+        return config
+    baseline = instantiate(config)
+    if not isinstance(baseline, Baseline) or not (hasattr(baseline, "hazards") or hasattr(baseline, "survival")):
+        raise ConfigError(
+            f"evaluation.baselines must name objects with a name and a method hazards or survival "
+            f"({config.protocol}); {config.target} is not one"
+        )
+    return baseline
+
+
+def _number(settings: dict[str, Any], name: str) -> Any:
+    """Return a setting that is a number; None for another class's setting of the same name, or none."""
+    value = settings.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _interval_settings(config: RunConfig) -> IntervalSettings | None:

@@ -51,7 +51,7 @@ def explain(config: ExplainConfig) -> ExplanationResults:
         CohortError: If the split has no subject, or the run's own data can't be restored.
     """
     refuse_missing_captum()
-    run = open_run(Path(config.run).expanduser().resolve())
+    run = open_run(Path(config.run).expanduser().resolve(), allow=config.allow)
     folder = _folder(run.folder, config.output)
     log.info("Run: %s (epoch %d)", run.folder, run.best["epoch"])
     prepared = run.own_data(config.cache_dir)

@@ -43,7 +43,7 @@ def export(config: ExportConfig) -> None:
         CohortError: If the run's own data can't be restored.
         ConfigError, CheckpointError: If the run can't be read.
     """
-    run = open_run(Path(config.run).expanduser().resolve())
+    run = open_run(Path(config.run).expanduser().resolve(), allow=config.allow)
     output = Path(config.output).expanduser()
     if output.exists():
         raise BundleError(f"output must be new; {output} is there already. Remove it, or name another output")

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from survlstm.config.instantiate import instantiate
+from survlstm.config.schema.foreign import ForeignModelConfig, ForeignSourceConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
@@ -86,7 +88,7 @@ class FinishedRun:
             log.info("The run's own data: as prepared for it (cache), whatever its export holds by now")
             return kept
         path = self.config.data.path
-        if path is not None and not Path(path).is_dir():
+        if path is not None and not Path(path).exists():
             raise CohortError(
                 "a run is evaluated with the baselines of its training subjects, so that their export must still be at "
                 f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
@@ -115,6 +117,8 @@ class FinishedRun:
             The descriptions; ``missing`` names the tables that could not be read, which is logged as a warning.
         """
         data = self.config.data
+        if isinstance(data.source, ForeignSourceConfig):
+            return _foreign_descriptions(data.source, data.path)
         if data.path is not None:
             path = Path(data.path).expanduser()
         else:
@@ -142,6 +146,14 @@ class CodeDescriptions(NamedTuple):
     missing: str
 
 
+def _foreign_descriptions(source: ForeignSourceConfig, path: str | None) -> CodeDescriptions:
+    """Ask a source of the user's own for descriptions; it may have none."""
+    describe = getattr(instantiate(source, path=path), "descriptions", None)
+    if describe is None:
+        return CodeDescriptions({}, f"{source.target} has no method descriptions")
+    return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")
+
+
 def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
     try:
         present = SyntheaSource(str(path), tables, 1.0).files_by_table()
@@ -160,17 +172,19 @@ def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
     return CodeDescriptions(texts, f"{'; '.join(unread)}. Training has read the codes alone, not the texts beside them")
 
 
-def open_run(folder: Path) -> FinishedRun:
+def open_run(folder: Path, *, allow: Sequence[str] = ()) -> FinishedRun:
     """Read a run's folder.
 
     Args:
         folder: The folder that ``survlstm train`` made.
+        allow: Dotted names of classes outside survlstm that may be imported although only the run names them.
 
     Returns:
         The run, with the config that its checkpoint holds, because ``config.yaml`` may have been edited since.
 
     Raises:
         ConfigError: If the folder is not that of a run.
+        ClosedClassError: If the model is of a class that is not part of survlstm and that ``allow`` does not name.
         CheckpointError: If the run has no checkpoint of its best epoch, or it is damaged.
     """
     if not folder.is_dir():
@@ -187,7 +201,7 @@ def open_run(folder: Path) -> FinishedRun:
     try:
         about = checkpoint_info(checkpoint)
         # Taken from the checkpoint, because config.yaml may have been edited since.
-        config = validate_stored(about.config, RunConfig, finished=True)
+        config = validate_stored(about.config, RunConfig, finished=True, allow=allow)
         if (config.clock.kind == "landmark") != (about.preprocessing.intervals is not None):
             raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
         if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
@@ -196,6 +210,8 @@ def open_run(folder: Path) -> FinishedRun:
         raise _broken(folder, f"its config can't be used: {error}") from error
     except ValueError as error:
         raise _broken(folder, str(error)) from error
+    if isinstance(config.model, ForeignModelConfig):
+        config.model.load()
     return FinishedRun(folder, config, checkpoint)
 
 

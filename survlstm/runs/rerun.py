@@ -43,7 +43,7 @@ def rerun(run: Path, config: RerunConfig) -> bool:
         raise ConfigError(f"a run must be the folder that survlstm train made; {run} is not one")
     before, folder = _epochs(run), Path(config.output_dir).expanduser().absolute()
     manifest = read_manifest(run)
-    recorded = recorded_config(run).model_copy(update={"cache_dir": config.cache_dir})
+    recorded = recorded_config(run, allow=config.allow).model_copy(update={"cache_dir": config.cache_dir})
     start(recorded, folder, overrides=texts_in(manifest.get("overrides")))
     with logging_to(folder / "training.log"):
         return _tell(before, _epochs(folder), _elsewhere(manifest, read_manifest(folder)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,17 +98,21 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
             "trainer.dry_run estimates a new run; with resume it would be ignored. Leave it out, or leave out resume"
         )
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
-    config = validate_stored(unflatten(values), RunConfig)
+    # Classes that the command itself names, by allow or by its own config, may be imported.
+    own = [str(value) for key, value in asked.items() if key.endswith("_target_")]
+    config = validate_stored(unflatten(values), RunConfig, allow=[*values.pop("allow", ()), *own])
+    config.load_classes()
     if not any(_is_under(name, "logger") for name in named):
         _refuse_unnamed_server(config, folder, "Add logger.store=ADDRESS, or logger=none")
     return config
 
 
-def recorded_config(folder: Path) -> RunConfig:
+def recorded_config(folder: Path, *, allow: Sequence[str] = ()) -> RunConfig:
     """Return the config that the run in ``folder`` was started with.
 
     Args:
         folder: The run folder.
+        allow: Dotted names of classes outside survlstm that may be imported although only the run names them.
 
     Returns:
         The config of the last checkpoint; that of ``config.yaml`` if the run has no checkpoint.
@@ -118,7 +122,8 @@ def recorded_config(folder: Path) -> RunConfig:
             only the run's config names.
         CheckpointError: If the checkpoints are damaged, or there are none and ``config.yaml`` can't be used.
     """
-    config = validate_stored(_recorded(folder, _latest(folder)), RunConfig)
+    config = validate_stored(_recorded(folder, _latest(folder)), RunConfig, allow=allow)
+    config.load_classes()
     _refuse_unnamed_server(config, folder, "Set MLFLOW_TRACKING_URI to that address if it is yours")
     return config
 

@@ -77,7 +77,8 @@ def _days(config: RunConfig) -> list[int]:
 def _codes(predictor: Predictor, attempt: int) -> list[str]:
     """Choose codes spread over the vocabulary, different ones in each attempt."""
     bundle = predictor.bundle
-    outcome = set(bundle.config.outcome.settings().get("codes", []))
+    codes = bundle.config.outcome.settings().get("codes", [])
+    outcome = {code for code in codes if isinstance(code, str)} if isinstance(codes, list) else set()
     known = [code for code in bundle.preprocessing.vocabulary.entries[FIRST_CODE:] if code not in outcome]
     described = [code for code in known if code in bundle.descriptions] or known
     step = max(1, len(described) // DIFFERENT_CODES)

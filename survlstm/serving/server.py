@@ -86,7 +86,7 @@ def run_server(config: ServeConfig) -> None:
         BundleError: The bundle can't be used.
     """
     with _listening(config.host, config.port) as listener:
-        predictor = load_bundle(Path(config.bundle))
+        predictor = load_bundle(Path(config.bundle), allow=config.allow)
         limits = RequestLimits(max_body_bytes=int(config.max_body_mib * 2**20), max_events=config.max_events)
         app = create_app(predictor, limits, host=config.host, names=config.names)
         server = uvicorn.Server(

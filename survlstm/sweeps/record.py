@@ -28,7 +28,7 @@ from survlstm.utils.stored_files import read_json
 
 NAME = "sweep.json"
 CONFIG_DIR = "--config-dir"
-RESUME = "sweep.resume="
+RESUME, ALLOW = "sweep.resume=", "allow="
 # Limits far above any real sweep; each value becomes a job.
 MOST_VALUES, MOST_WORDS, MOST_CHARACTERS, MOST_BYTES = 10_000, 1000, 20_000, 1 << 20
 LAUNCHERS = frozenset({"basic", "two_at_once", "joblib", "slurm", "submitit_slurm", "submitit_local"})
@@ -42,7 +42,10 @@ _SETTING = re.compile(r"[\w.:,-]{1,100}", re.ASCII)
 # Names of files of a config group. A path could name a config file elsewhere.
 _CHOICES = re.compile(r"[\w\s,()*='\"-]*", re.ASCII)
 # Where the sweep writes and which run is resumed is decided by the command, never by the record.
-_NOT_RECORDED = frozenset({"output_dir", "resume"})
+_NOT_RECORDED = frozenset({"output_dir", "resume", "allow"})
+# Settings of a class of the user's own; a key that names the class itself is not among them.
+_SETTINGS_OF_CLASSES = re.compile(r"(model|outcome|data\.source|optimizer|scheduler|logger)\.[A-Za-z]\w*", re.ASCII)
+_CLASSES = re.compile(r"_target_['\"]?\s*[:=]\s*([^}\]]*)")
 
 
 class SweepRecord(NamedTuple):
@@ -73,7 +76,7 @@ def write_sweep_record(folder: Path, overrides: Sequence[str], *, config_dir: st
     Raises:
         ConfigError: If the folder can't be written.
     """
-    kept = [word for word in overrides if not word.startswith("output_dir=")]
+    kept = [word for word in overrides if not word.startswith(("output_dir=", ALLOW))]
     named = None if config_dir is None else str(Path(config_dir).absolute())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +128,9 @@ def _refuse_no_override(folder: Path, word: str) -> None:
         raise ConfigError(f"{folder / NAME} must hold overrides of survlstm train; found {word[:50]!r}, which is none")
 
 
-def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | None) -> list[str]:
+def recorded_words(
+    folder: Path, recorded: SweepRecord, *, config_dir: str | None, allow: Sequence[str] = ()
+) -> list[str]:
     """Return the recorded overrides if all of them may be run.
 
     Args:
@@ -133,6 +138,7 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
         recorded: The content of its ``sweep.json``.
         config_dir: The folder of ``--config-dir`` in the present command. Hydra runs what a config folder contains, so
             the record alone can't choose it.
+        allow: Dotted names of classes that the present command permits.
 
     Returns:
         The overrides, in the order of the record.
@@ -143,7 +149,7 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
             would go to a server that only the record names.
     """
     for word in recorded.overrides:
-        why = _why_not(word)
+        why = _why_not(word, allow)
         if why:
             raise ConfigError(
                 f"{folder / NAME} must hold plain overrides of survlstm's own keys; {why}. Give all overrides of the "
@@ -169,7 +175,7 @@ def recorded_words(folder: Path, recorded: SweepRecord, *, config_dir: str | Non
     return recorded.overrides
 
 
-def _why_not(word: str) -> str:
+def _why_not(word: str, allow: Sequence[str]) -> str:
     """Return why a recorded override may not be run; an empty text if it may."""
     override = OverridesParser.create().parse_override(word)
     name, _, value = word.partition("=")
@@ -177,10 +183,18 @@ def _why_not(word: str) -> str:
     faults = {
         f"found {shown}, which adds, deletes or moves a key": override.type != OverrideType.CHANGE or "@" in name,
         f"found an interpolation, ${{...}}, for {shown}": "${" in value,
-        f"found {shown}, which names a class": "_target_" in word,
+        f"found {shown}, which names a class; add allow=[CLASS] if you trust it": not _are_allowed(word, allow),
         f"found more than {MOST_VALUES:,} values for {shown}": (count_values(override) or 0) > MOST_VALUES,
     }
     return next((fault for fault, is_present in faults.items() if is_present), "") or _why_not_key(name, value)
+
+
+def _are_allowed(word: str, allow: Sequence[str]) -> bool:
+    """Return whether every class that an override names is permitted."""
+    named = [name.strip(" '\"") for values in _CLASSES.findall(word) for name in values.split(",")]
+    return len(_CLASSES.findall(word)) == word.count("_target_") and all(
+        name in allow for name in named if ":" not in name
+    )
 
 
 def _why_not_key(key: str, value: str) -> str:
@@ -189,7 +203,8 @@ def _why_not_key(key: str, value: str) -> str:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra", "tune"}
     if key in groups:
         return "" if _CHOICES.fullmatch(value) else f"found {key}, whose value is no file of that group"
-    return "" if key in schema_keys(RunConfig) - _NOT_RECORDED else f"found {key[:80]}, which is not among those keys"
+    known = key in schema_keys(RunConfig) - _NOT_RECORDED or _SETTINGS_OF_CLASSES.fullmatch(key)
+    return "" if known or key.endswith("._target_") else f"found {key[:80]}, which is not among those keys"
 
 
 def _is_launcher(key: str, value: str) -> bool:

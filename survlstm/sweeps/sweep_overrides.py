@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from survlstm.config.overrides import quote_override, read_flags
-from survlstm.sweeps.record import RESUME, count_values, read_sweep_record, recorded_words, write_sweep_record
+from survlstm.sweeps.record import ALLOW, RESUME, count_values, read_sweep_record, recorded_words, write_sweep_record
 from survlstm.utils.errors import ConfigError
 
 MOST_CHARACTERS = 120
@@ -47,7 +47,8 @@ def read_sweep_words(words: Sequence[str]) -> SweepWords:
             in more than values of swept keys.
     """
     named = [word for word in words if word.startswith(RESUME)]
-    rest = [word for word in words if not word.startswith(RESUME)]
+    allow = [word for word in words if word.startswith(ALLOW)] if named else []
+    rest = [word for word in words if not word.startswith(RESUME) and word not in allow]
     if not named:
         return SweepWords(rest, None)
     folder = Path(named[-1].removeprefix(RESUME)).expanduser().absolute()
@@ -59,8 +60,13 @@ def read_sweep_words(words: Sequence[str]) -> SweepWords:
         _refuse_another_sweep(folder, recorded.words, requested)
     else:
         config_dir = read_flags(requested).config_dir
-        requested = [*requested, *recorded_words(folder, recorded, config_dir=config_dir)]
+        requested = [*requested, *recorded_words(folder, recorded, config_dir=config_dir, allow=_classes(allow))]
     return SweepWords(["-m", *requested, quote_override(f"output_dir={folder}")], folder)
+
+
+def _classes(words: Sequence[str]) -> list[str]:
+    """Return the dotted names in words such as ``allow=[mypackage.MyGRU]``."""
+    return [name for word in words for name in re.split(r"[\[\],\s'\"]+", word.removeprefix(ALLOW)) if name]
 
 
 def record_words(folder: Path, words: Sequence[str]) -> None:

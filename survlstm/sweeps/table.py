@@ -206,7 +206,10 @@ class Sweep:
     @property
     def banner(self) -> str:
         """The warning for drawn outcomes; empty if all outcomes are read from the records."""
-        drawn = sum(is_drawn(str(row.config.get("outcome._target_", ""))) for row in self.rows)
+        drawn = sum(
+            is_drawn(str(row.config.get("outcome._target_", ""))) or row.config.get("outcome.drawn") is True
+            for row in self.rows
+        )
         some = f" (of {drawn} of {len(self.rows)} jobs)" if drawn < len(self.rows) else ""
         return f"{BANNER}{some}" if drawn else ""
 

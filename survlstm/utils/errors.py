@@ -21,6 +21,10 @@ class ConfigError(SurvlstmError):
     exit_code = 2
 
 
+class ClosedClassError(ConfigError):
+    """A class that is not part of survlstm is named by a stored file alone, so that it is not imported."""
+
+
 class SourceError(SurvlstmError):
     """The export can't be read: a missing folder, table or column, a broken file or too many unusable rows."""
 

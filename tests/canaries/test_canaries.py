@@ -9,7 +9,8 @@ import torch
 from survlstm.data.batches import Batches
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
-from survlstm.data.outcomes.labels import Labels, step_end_times
+from survlstm.data.outcomes.labels import step_end_times
+from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split, split_subjects

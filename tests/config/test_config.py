@@ -11,7 +11,7 @@ from survlstm.config.conf_dir import conf_dir
 from survlstm.config.schema.commands import SimulateConfig
 from survlstm.config.schema.data import EventTableName
 from survlstm.config.schema.run import RunConfig
-from survlstm.config.schema.training import LSTMConfig
+from survlstm.config.schema.section import Feature
 from survlstm.config.validation import validate
 from survlstm.data.features import FEATURES
 from survlstm.data.sources.synthea_format import EVENT_TABLES
@@ -258,6 +258,5 @@ def test_environment_variables_point_to_real_exports(monkeypatch, tmp_path):
 
 
 def test_the_names_that_config_allows_are_those_that_the_stages_know():
-    visit_features = LSTMConfig.model_fields["visit_features"].annotation
-    assert get_args(get_args(visit_features)[0]) == FEATURES
+    assert get_args(Feature) == FEATURES
     assert get_args(EventTableName) == tuple(EVENT_TABLES)

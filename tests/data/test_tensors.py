@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from survlstm.data import packing
 from survlstm.data.batches import Batches, feature_columns, latest_windows, make_windows
 from survlstm.data.features import standardise, visit_features
-from survlstm.data.outcomes.labels import Labels, step_end_times
+from survlstm.data.outcomes.labels import step_end_times
+from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.ragged import flat_positions

@@ -25,6 +25,7 @@ class EvaluateConfig(Section):
         device: auto, cpu, cuda or cuda:N.
         cache_dir: The folder of prepared cohorts.
         output_dir: The folder of the evaluation.
+        allow: Classes that are not part of survlstm and may be imported although only the run's folder names them.
         verbose: Whether an error keeps its traceback.
     """
 
@@ -35,6 +36,7 @@ class EvaluateConfig(Section):
     device: Device
     cache_dir: Text
     output_dir: Text
+    allow: list[Text]
     verbose: bool
 
     @model_validator(mode="after")
@@ -66,11 +68,13 @@ class RerunConfig(Section):
     Attributes:
         cache_dir: The folder of prepared cohorts.
         output_dir: The folder of the repeated run.
+        allow: Classes that are not part of survlstm and may be imported although only the run's folder names them.
         verbose: Whether an error keeps its traceback.
     """
 
     cache_dir: Text
     output_dir: Text
+    allow: list[Text]
     verbose: bool
 
 
@@ -94,6 +98,7 @@ class ExportConfig(Section):
         output: The bundle, a folder or a file that ends in .zip.
         format: ``native``, or ``onnx`` for an ONNX model beside the native one.
         cache_dir: The folder of prepared cohorts.
+        allow: Classes that are not part of survlstm and may be imported although only the run's folder names them.
         verbose: Whether an error keeps its traceback.
     """
 
@@ -101,6 +106,7 @@ class ExportConfig(Section):
     output: Text
     format: Literal["native", "onnx"]
     cache_dir: Text
+    allow: list[Text]
     verbose: bool
 
 
@@ -118,7 +124,7 @@ class ScoredDataConfig(Section):
     """The export whose subjects are predicted; the bundle says how it is read and grouped into visits.
 
     Attributes:
-        path: A folder with Synthea CSV tables.
+        path: A folder with Synthea CSV tables, or what the bundle's own source reads.
         source: What may differ from the bundle's data source.
     """
 
@@ -128,8 +134,11 @@ class ScoredDataConfig(Section):
     @field_validator("path")
     @classmethod
     def _is_folder(cls, path: str) -> str:
-        if not Path(path).expanduser().is_dir():
-            raise ValueError(f"must be a folder with Synthea CSV tables; found {path!r}, not a folder")
+        if not Path(path).expanduser().exists():
+            raise ValueError(
+                "must be a folder with Synthea CSV tables, or what the bundle's own source reads; found "
+                f"{path!r}, which does not exist"
+            )
         return path
 
 
@@ -142,6 +151,7 @@ class _ScoringConfig(Section):
         as_of: Later events are not read, a day or a time; None reads every event.
         subjects_at_once: The number of records held in memory.
         cache_dir: The folder of prepared cohorts.
+        allow: Classes that are not part of survlstm and may be imported although only the bundle names them.
         verbose: Whether an error keeps its traceback.
     """
 
@@ -150,6 +160,7 @@ class _ScoringConfig(Section):
     as_of: Text | None
     subjects_at_once: PositiveInt
     cache_dir: Text
+    allow: list[Text]
     verbose: bool
 
     @field_validator("as_of")
@@ -231,6 +242,7 @@ class ExplainConfig(Section):
         seed: The seed of the draws.
         cache_dir: The folder of prepared cohorts.
         output: The folder of the explanation; None means ``explanation/`` in the run folder, and a part of its report.
+        allow: Classes that are not part of survlstm and may be imported although only the run's folder names them.
         verbose: Whether an error keeps its traceback.
     """
 
@@ -247,6 +259,7 @@ class ExplainConfig(Section):
     seed: Seed
     cache_dir: Text
     output: Text | None
+    allow: list[Text]
     verbose: bool
 
 
@@ -260,6 +273,7 @@ class ServeConfig(Section):
         port: The port to listen on; 0 lets the system choose one.
         max_body_mib: The largest body of a request, in MiB.
         max_events: The largest number of events in a request.
+        allow: Classes that are not part of survlstm and may be imported although only the bundle names them.
         verbose: Whether an error keeps its traceback.
     """
 
@@ -269,4 +283,5 @@ class ServeConfig(Section):
     port: Annotated[int, Field(ge=0, le=65535)]
     max_body_mib: Annotated[float, Field(gt=0, le=1024)]
     max_events: PositiveInt
+    allow: list[Text]
     verbose: bool

@@ -8,8 +8,9 @@ import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, Tag, ValidationInfo, field_validator, model_validator
 
+from survlstm.config.schema.foreign import FOREIGN, ForeignSourceConfig, by_target
 from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Seed, Share, SwapPoint, Text
 
 EventTableName = Literal[
@@ -97,7 +98,7 @@ class DataConfig(Section):
     """The source of the records, and the subjects and visits that are used.
 
     Attributes:
-        path: A folder with Synthea CSV tables; None means the simulated cohort.
+        path: A folder with Synthea CSV tables, or what another source reads; None means the simulated cohort.
         simulated: The cohort that is simulated if ``path`` is None.
         source: How the export is read.
         visits: How events are grouped into visits.
@@ -108,7 +109,11 @@ class DataConfig(Section):
 
     path: Text | None
     simulated: SimulatedConfig | None
-    source: SourceConfig
+    source: Annotated[
+        Annotated[SourceConfig, Tag("survlstm.data.sources.synthea.SyntheaSource")]
+        | Annotated[ForeignSourceConfig, Tag(FOREIGN)],
+        by_target(SourceConfig),
+    ]
     visits: VisitsConfig
     min_visits: PositiveInt
     max_visits: Annotated[int, Field(ge=2, le=LARGEST_INT)] | None
@@ -119,7 +124,13 @@ class DataConfig(Section):
         if self.path is None and self.simulated is None:
             raise ValueError("must name an export: set data.path=DIR, or choose data=cohort_1000 for a simulated one")
         is_finished = bool(info.context and info.context.get("finished"))
-        if self.path is not None and not is_finished and not Path(self.path).expanduser().is_dir():
+        if self.path is None or is_finished:
+            return self
+        path = Path(self.path).expanduser()
+        if isinstance(self.source, ForeignSourceConfig):
+            if not path.exists():
+                raise ValueError(f"data.path must be a file or a folder; found {self.path!r}, which does not exist")
+        elif not path.is_dir():
             raise ValueError(f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder")
         return self
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from survlstm.config.schema.foreign import FOREIGN, ForeignBaselineConfig
 from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Weight
 
 BaselineName = Literal["record_length", "logistic_hazard", "cox", "pycox_logistic_hazard", "deephit"]
@@ -41,18 +42,24 @@ class EvaluationConfig(Section):
         confidence: The confidence level of the intervals.
         min_events: No interval is given for a figure with fewer events.
         landmarks: Where and how far ahead the model is evaluated.
-        baselines: The baselines that the model is compared with, beside the covariate-free hazard.
+        baselines: The baselines that the model is compared with, beside the covariate-free hazard; a name, or a section
+            with the ``_target_`` of another class.
     """
 
     resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
     confidence: OpenShare
     min_events: PositiveInt
     landmarks: LandmarksConfig
-    baselines: list[BaselineName]
+    baselines: list[
+        Annotated[
+            Annotated[BaselineName, Tag("shipped.baseline")] | Annotated[ForeignBaselineConfig, Tag(FOREIGN)],
+            Discriminator(lambda one: FOREIGN if isinstance(one, dict | ForeignBaselineConfig) else "shipped.baseline"),
+        ]
+    ]
 
     @field_validator("baselines")
     @classmethod
-    def _each_baseline_once(cls, baselines: list[str]) -> list[str]:
-        if len(set(baselines)) != len(baselines):
+    def _each_baseline_once(cls, baselines: list[str | ForeignBaselineConfig]) -> list[str | ForeignBaselineConfig]:
+        if any(one in baselines[:number] for number, one in enumerate(baselines)):
             raise ValueError(f"must name each baseline once; found {baselines}")
         return baselines

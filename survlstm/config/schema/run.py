@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from survlstm.config.schema.data import DataConfig, SplitConfig, VocabularyConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
+from survlstm.config.schema.foreign import (
+    FOREIGN,
+    ForeignConfig,
+    ForeignLoggerConfig,
+    ForeignModelConfig,
+    ForeignOptimizerConfig,
+    ForeignOutcomeConfig,
+    ForeignSchedulerConfig,
+    by_target,
+)
+from survlstm.config.schema.model import GRUConfig, LSTMConfig, MLPBagConfig, RetainConfig, TransformerConfig
 from survlstm.config.schema.outcome import (
     DeathOutcomeConfig,
     FirstCodeOutcomeConfig,
@@ -20,7 +31,6 @@ from survlstm.config.schema.section import Section, Seed, Text
 from survlstm.config.schema.training import (
     AdamWConfig,
     CosineConfig,
-    LSTMConfig,
     MLflowConfig,
     NoLoggerConfig,
     NoSchedulerConfig,
@@ -34,8 +44,15 @@ def _by_kind(section: Any) -> str:
     return f"clock.{section.get('kind') if isinstance(section, dict) else getattr(section, 'kind', None)}"
 
 
-def _by_target(section: Any) -> Any:
-    return section.get("_target_") if isinstance(section, dict) else getattr(section, "target", None)
+ModelConfig = Annotated[
+    Annotated[LSTMConfig, Tag("survlstm.models.lstm.DiscreteTimeSurvivalLSTM")]
+    | Annotated[GRUConfig, Tag("survlstm.models.gru.SurvivalGRU")]
+    | Annotated[TransformerConfig, Tag("survlstm.models.transformer.SurvivalTransformer")]
+    | Annotated[RetainConfig, Tag("survlstm.models.retain.SurvivalRetain")]
+    | Annotated[MLPBagConfig, Tag("survlstm.models.mlp_bag.SurvivalMLPBag")]
+    | Annotated[ForeignModelConfig, Tag(FOREIGN)],
+    by_target(LSTMConfig, GRUConfig, TransformerConfig, RetainConfig, MLPBagConfig),
+]
 
 
 class RunConfig(Section):
@@ -57,6 +74,8 @@ class RunConfig(Section):
         cache_dir: The folder of prepared cohorts.
         output_dir: The folder of the run.
         resume: The folder of a stopped run that is resumed; None starts a new run.
+        allow: Classes that are not part of survlstm and may be imported although only the files of the resumed run name
+            them. Not stored with a run.
         verbose: Whether an error keeps its traceback.
     """
 
@@ -65,28 +84,34 @@ class RunConfig(Section):
         Annotated[SyntheticOutcomeConfig, Tag("survlstm.data.outcomes.synthetic.SyntheticOutcome")]
         | Annotated[RandomOutcomeConfig, Tag("survlstm.data.outcomes.synthetic.RandomOutcome")]
         | Annotated[DeathOutcomeConfig, Tag("survlstm.data.outcomes.clinical.DeathOutcome")]
-        | Annotated[FirstCodeOutcomeConfig, Tag("survlstm.data.outcomes.clinical.FirstCodeOutcome")],
-        Discriminator(_by_target),
+        | Annotated[FirstCodeOutcomeConfig, Tag("survlstm.data.outcomes.clinical.FirstCodeOutcome")]
+        | Annotated[ForeignOutcomeConfig, Tag(FOREIGN)],
+        by_target(SyntheticOutcomeConfig, RandomOutcomeConfig, DeathOutcomeConfig, FirstCodeOutcomeConfig),
     ]
     clock: Annotated[
         Annotated[VisitClockConfig, Tag("clock.visit")] | Annotated[LandmarkClockConfig, Tag("clock.landmark")],
         Discriminator(_by_kind),
     ]
-    model: LSTMConfig
-    optimizer: AdamWConfig
+    model: ModelConfig
+    optimizer: Annotated[
+        Annotated[AdamWConfig, Tag("torch.optim.AdamW")] | Annotated[ForeignOptimizerConfig, Tag(FOREIGN)],
+        by_target(AdamWConfig),
+    ]
     scheduler: Annotated[
         Annotated[PlateauConfig, Tag("torch.optim.lr_scheduler.ReduceLROnPlateau")]
         | Annotated[CosineConfig, Tag("torch.optim.lr_scheduler.CosineAnnealingLR")]
-        | Annotated[NoSchedulerConfig, Tag("none")],
-        Discriminator(lambda section: _by_target(section) or "none"),
+        | Annotated[NoSchedulerConfig, Tag("none")]
+        | Annotated[ForeignSchedulerConfig, Tag(FOREIGN)],
+        by_target(PlateauConfig, CosineConfig),
     ]
     trainer: TrainerConfig
     evaluation: EvaluationConfig
     logger: Annotated[
         Annotated[TensorBoardConfig, Tag("survlstm.training.loggers.tensorboard_logger.TensorBoardLogger")]
         | Annotated[MLflowConfig, Tag("survlstm.training.loggers.mlflow_logger.MLflowLogger")]
-        | Annotated[NoLoggerConfig, Tag("none")],
-        Discriminator(lambda section: _by_target(section) or "none"),
+        | Annotated[NoLoggerConfig, Tag("none")]
+        | Annotated[ForeignLoggerConfig, Tag(FOREIGN)],
+        by_target(TensorBoardConfig, MLflowConfig),
     ]
     split: SplitConfig
     vocabulary: VocabularyConfig
@@ -94,4 +119,26 @@ class RunConfig(Section):
     cache_dir: Text
     output_dir: Text
     resume: Text | None
+    allow: list[Text] = Field(default=[], exclude=True)
     verbose: bool
+
+    def load_classes(self) -> None:
+        """Import the classes that are not part of survlstm, before anything starts that needs them all.
+
+        Raises:
+            ClosedClassError: Only a stored file names a class.
+            ConfigError: A class can't be imported, or a setting is not one of its constructor's.
+        """
+        sections = (self.model, self.outcome, self.data.source, self.optimizer, self.scheduler, self.logger)
+        for section in (*sections, *self.evaluation.baselines):
+            if isinstance(section, ForeignConfig):
+                section.load()
+
+    @model_validator(mode="after")
+    def _whole_record_needs_a_landmark(self) -> RunConfig:
+        if isinstance(self.model, ForeignModelConfig) and self.model.whole_record and self.clock.kind == "visit":
+            raise ValueError(
+                "model.whole_record=true needs clock=landmark: on the visit clock a hazard must not depend on later "
+                "visits, which exist only because the event has not happened yet"
+            )
+        return self

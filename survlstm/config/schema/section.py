@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# The numeric features of a visit, see survlstm.data.features.
+Feature = Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]
 
 
 class Section(BaseModel):
@@ -40,6 +42,13 @@ class SwapPoint(Section):
     def settings(self) -> dict[str, Any]:
         """Return the section with its ``_target_``, as configs write it."""
         return self.model_dump(by_alias=True)
+
+
+def each_feature_once(features: list[Feature]) -> list[Feature]:
+    """Raise ValueError if a feature is named twice, and return the features."""
+    if len(set(features)) != len(features):
+        raise ValueError(f"visit_features must name each feature once; found {features}")
+    return features
 
 
 def format_override_value(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Schemas of the model, its training and the loggers."""
+"""Schemas of the training and the loggers."""
 
 from __future__ import annotations
 
@@ -12,38 +12,11 @@ from survlstm.config.schema.section import (
     OpenShare,
     PositiveInt,
     Section,
-    Size,
     SwapPoint,
     Text,
     Weight,
     format_override_value,
 )
-
-
-class LSTMConfig(SwapPoint):
-    """The LSTM over visits.
-
-    Attributes:
-        target: The class of the model.
-        embedding_dim: The size of a code's embedding.
-        hidden_dim: The size of the hidden state.
-        num_layers: The number of LSTM layers.
-        dropout: The dropout probability.
-        visit_features: The numeric features of a visit beside its codes.
-    """
-
-    target: Literal["survlstm.models.lstm.DiscreteTimeSurvivalLSTM"] = Field(alias="_target_")
-    embedding_dim: Size
-    hidden_dim: Size
-    num_layers: Annotated[int, Field(gt=0, le=64)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    visit_features: list[Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]]
-
-    @model_validator(mode="after")
-    def _each_feature_once(self) -> LSTMConfig:
-        if len(set(self.visit_features)) != len(self.visit_features):
-            raise ValueError(f"visit_features must name each feature once; found {self.visit_features}")
-        return self
 
 
 class AdamWConfig(SwapPoint):

@@ -13,13 +13,8 @@ from jaxtyping import Bool, Int64
 from survlstm.data.death_codes import DEATH_CODES
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes, RecordLimits
-from survlstm.data.outcomes.labels import (
-    Labels,
-    ObservedFollowUp,
-    limits_at_death,
-    refuse_unknown_codes,
-    step_end_times,
-)
+from survlstm.data.outcomes.labels import limits_at_death, refuse_unknown_codes, step_end_times
+from survlstm.data.outcomes.protocol import Labels, ObservedFollowUp
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
 
@@ -28,7 +23,7 @@ from survlstm.utils.errors import OutcomeError
 class DeathOutcome:
     """Death after the last visit; entries that can have been made on the day of death are not inputs.
 
-    The methods are those of ``survlstm.data.outcomes.labels.Outcome``.
+    The methods are those of ``survlstm.data.outcomes.protocol.Outcome``.
     """
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
@@ -92,7 +87,7 @@ class DeathOutcome:
 class FirstCodeOutcome:
     """First occurrence of any of some codes; the event happens in the step that ends with the visit that records it.
 
-    The methods are those of ``survlstm.data.outcomes.labels.Outcome``.
+    The methods are those of ``survlstm.data.outcomes.protocol.Outcome``.
 
     Attributes:
         codes: Qualifying codes, such as ``SNOMED/44054006``.

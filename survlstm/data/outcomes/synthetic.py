@@ -12,13 +12,8 @@ from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes
-from survlstm.data.outcomes.labels import (
-    Labels,
-    ObservedFollowUp,
-    limits_at_death,
-    refuse_unknown_codes,
-    step_end_times,
-)
+from survlstm.data.outcomes.labels import limits_at_death, refuse_unknown_codes, step_end_times
+from survlstm.data.outcomes.protocol import Labels, ObservedFollowUp
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
 from survlstm.survival.concordance import concordance_td

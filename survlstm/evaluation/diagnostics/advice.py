@@ -26,9 +26,9 @@ def more_regularisation(settings: RunSettings) -> tuple[str, ...]:
         The overrides, those about more data last.
     """
     advice = []
-    if settings.dropout < 0.5:
+    if settings.dropout is not None and settings.dropout < 0.5:
         advice.append("model.dropout=0.5")
-    if settings.weight_decay < 0.001:
+    if settings.weight_decay is not None and settings.weight_decay < 0.001:
         advice.append("optimizer.weight_decay=0.001")
     if (settings.patience or math.inf) > 5:
         advice.append("trainer.early_stopping.patience=5")
@@ -44,19 +44,19 @@ def stabilise_gradients(settings: RunSettings) -> tuple[str, ...]:
     Returns:
         The overrides.
     """
-    return lower_learning_rate(settings), f"trainer.grad_clip={(settings.grad_clip or 2.0) / 2:g}"
+    return (*lower_learning_rate(settings), f"trainer.grad_clip={(settings.grad_clip or 2.0) / 2:g}")
 
 
-def lower_learning_rate(settings: RunSettings) -> str:
+def lower_learning_rate(settings: RunSettings) -> tuple[str, ...]:
     """Propose a tenth of the learning rate.
 
     Args:
         settings: Settings in force.
 
     Returns:
-        The override.
+        One override; none if the optimizer has no setting ``lr``.
     """
-    return f"optimizer.lr={settings.lr / 10:g}"
+    return () if settings.lr is None else (f"optimizer.lr={settings.lr / 10:g}",)
 
 
 def improve_ranking(settings: RunSettings, *, too_large: bool, unfinished: bool) -> tuple[str, ...]:
@@ -70,10 +70,10 @@ def improve_ranking(settings: RunSettings, *, too_large: bool, unfinished: bool)
     Returns:
         The overrides.
     """
-    bigger = min(2 * settings.hidden_dim, LARGEST_HIDDEN)
-    grow = () if too_large or bigger == settings.hidden_dim else (f"model.hidden_dim={bigger}",)
+    bigger = min(2 * (settings.hidden_dim or 0), LARGEST_HIDDEN)
+    grow = () if too_large or bigger == (settings.hidden_dim or 0) else (f"model.hidden_dim={bigger}",)
     more_epochs = (train_longer(settings),) if unfinished else ()
-    return (*grow, lower_learning_rate(settings), *more_epochs, *larger_cohort(settings))
+    return (*grow, *lower_learning_rate(settings), *more_epochs, *larger_cohort(settings))
 
 
 def train_longer(settings: RunSettings) -> str:
@@ -97,7 +97,7 @@ def speed_up(settings: RunSettings) -> tuple[str, ...]:
     Returns:
         The overrides; fewer layers only where there are several.
     """
-    fewer_layers = ("model.num_layers=1",) if settings.num_layers > 1 else ()
+    fewer_layers = ("model.num_layers=1",) if (settings.num_layers or 1) > 1 else ()
     return (f"trainer.batch_size={2 * settings.batch_size}", *fewer_layers)
 
 
@@ -108,11 +108,12 @@ def smaller_model(settings: RunSettings) -> tuple[str, ...]:
         settings: Settings in force.
 
     Returns:
-        The overrides.
+        The overrides; only more data where the model has no width that can be halved.
     """
-    if any(getattr(settings, size) > small for size, small in SMALL.items()):
+    if any((getattr(settings, size) or 0) > small for size, small in SMALL.items()):
         return ("model=lstm_small", *larger_cohort(settings))
-    return (f"model.hidden_dim={max(1, settings.hidden_dim // 2)}", *larger_cohort(settings))
+    half = (settings.hidden_dim or 0) // 2
+    return (*((f"model.hidden_dim={half}",) if half else ()), *larger_cohort(settings))
 
 
 def larger_cohort(settings: RunSettings) -> tuple[str, ...]:

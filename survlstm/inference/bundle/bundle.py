@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,7 @@ from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation
 from survlstm.inference.bundle.container import read_container, write_container
 from survlstm.inference.bundle.reported_metrics import ReportedMetrics, TrainingCohort, validate_reported
 from survlstm.models.factory import build_model_with_weights
-from survlstm.utils.errors import BundleError, ConfigError, first_line
+from survlstm.utils.errors import BundleError, ClosedClassError, ConfigError, first_line
 from survlstm.utils.stored_files import MOST_CONFIG_BYTES, parse_json, parse_yaml
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "MODEL_CARD.md"
@@ -196,7 +197,7 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
     vocabulary = [
         {"code": code, "description": bundle.descriptions.get(code, "")} for code in preprocessing.pop("vocabulary")
     ]
-    weights = {name: weight.contiguous() for name, weight in bundle.model.state_dict().items()}
+    weights = {name: weight.clone().contiguous() for name, weight in bundle.model.state_dict().items()}
     files = {
         WEIGHTS: save_weights(weights),
         CONFIG: as_yaml(bundle.config).encode(),
@@ -212,11 +213,12 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
     write_container(path, files, bundle.about.model_dump())
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Read and check a bundle. No code in the bundle is run.
+def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
+    """Read and check a bundle. A bundle holds no code.
 
     Args:
         path: folder or .zip archive that ``write_bundle`` wrote.
+        allow: dotted names of classes outside survlstm that may be imported although only the bundle names them.
 
     Returns:
         The bundle; its model is on the CPU.
@@ -224,6 +226,7 @@ def read_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: ``path`` holds no bundle, was changed or damaged, was written by a newer survlstm, or holds parts
             that do not fit together.
+        ClosedClassError: the model is of a class that is not part of survlstm and that ``allow`` does not name.
     """
     container = read_container(path, READ, most=MOST_BYTES)
     files = container.files
@@ -231,7 +234,7 @@ def read_bundle(path: Path) -> Bundle:
         vocabulary = TypeAdapter(list[_Entry]).validate_json(files[VOCABULARY])
         about = BundleInfo.model_validate(container.about)
         preprocessing = _fitted([entry.code for entry in vocabulary], files[PREPROCESSING])
-        config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True)
+        config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True, allow=allow)
         reference = ReferencePredictions.model_validate_json(files[REFERENCE])
         _check_clock(about, config, preprocessing, reference)
         model = build_model_with_weights(
@@ -252,6 +255,8 @@ def read_bundle(path: Path) -> Bundle:
             metrics=validate_reported(ReportedMetrics, parse_json(files[METRICS])),
             card=files[CARD].decode(),
         )
+    except ClosedClassError:
+        raise
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:
         raise BundleError(
             f"{path} must hold a model that this survlstm can build; found "

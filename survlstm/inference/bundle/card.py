@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from survlstm.config.schema.foreign import ForeignOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
@@ -40,9 +41,11 @@ def describe_outcome(outcome: SwapPoint, descriptions: dict[str, str]) -> str:
         descriptions: description of a code by its name, shown in brackets after the code.
 
     Returns:
-        The sentences of ``OUTCOMES`` with the codes inserted.
+        The sentences of ``OUTCOMES`` with the codes inserted; for a class of the user's own its name.
     """
     settings = outcome.settings()
+    if isinstance(outcome, ForeignOutcomeConfig):
+        return f"As the class {outcome.target} defines it."
     codes = ", ".join(_named(code, descriptions) for code in settings.get("codes", []))
     return OUTCOMES[settings["_target_"].rsplit(".", 1)[1]].format(codes=codes)
 
@@ -60,6 +63,21 @@ def describe_landmark(config: RunConfig) -> str:
     if clock.kind == "visit":
         return ""
     return f"visit {clock.visit} (0 = the first)" if clock.day is None else f"{clock.day:g} days after the first visit"
+
+
+def describe_model(config: RunConfig) -> str:
+    """Describe the class of the model and its settings.
+
+    Args:
+        config: config of the run.
+
+    Returns:
+        The name of the class and its settings, without the visit features.
+    """
+    settings = config.model.settings()
+    name = str(settings.pop("_target_")).rpartition(".")[2]
+    settings.pop("visit_features", None)
+    return ", ".join([name, *(f"{key} {value}" for key, value in settings.items())])
 
 
 def write_card(
@@ -98,6 +116,7 @@ def write_card(
     return environment.get_template("card.md.jinja").render(
         about=about,
         config=config,
+        sizes=describe_model(config),
         banner=outcome_banner(config.outcome),
         landmark=describe_landmark(config),
         reference=reference,

@@ -1,0 +1,97 @@
+"""Schemas of the models that survlstm ships."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from survlstm.config.schema.section import Feature, Size, SwapPoint, each_feature_once
+
+Layers = Annotated[int, Field(gt=0, le=64)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class VisitModelConfig(SwapPoint):
+    """The settings that all shipped models have.
+
+    Attributes:
+        target: The class of the model.
+        embedding_dim: The size of a code's embedding.
+        hidden_dim: The size of the hidden state.
+        dropout: The dropout probability.
+        visit_features: The numeric features of a visit beside its codes.
+    """
+
+    target: str = Field(alias="_target_")
+    embedding_dim: Size
+    hidden_dim: Size
+    dropout: Dropout
+    visit_features: Annotated[list[Feature], AfterValidator(each_feature_once)]
+
+
+class LSTMConfig(VisitModelConfig):
+    """The LSTM over visits.
+
+    Attributes:
+        target: The class of the model.
+        num_layers: The number of LSTM layers.
+    """
+
+    target: Literal["survlstm.models.lstm.DiscreteTimeSurvivalLSTM"] = Field(alias="_target_")
+    num_layers: Layers
+
+
+class GRUConfig(VisitModelConfig):
+    """The GRU over visits.
+
+    Attributes:
+        target: The class of the model.
+        num_layers: The number of GRU layers.
+    """
+
+    target: Literal["survlstm.models.gru.SurvivalGRU"] = Field(alias="_target_")
+    num_layers: Layers
+
+
+class TransformerConfig(VisitModelConfig):
+    """The Transformer with causal attention over visits and an encoding of their days.
+
+    Attributes:
+        target: The class of the model.
+        num_layers: The number of attention layers.
+        num_heads: The number of attention heads; it divides ``hidden_dim``.
+    """
+
+    target: Literal["survlstm.models.transformer.SurvivalTransformer"] = Field(alias="_target_")
+    num_layers: Layers
+    num_heads: Annotated[int, Field(gt=0, le=1024)]
+
+    @model_validator(mode="after")
+    def _heads_divide_the_state(self) -> TransformerConfig:
+        if self.hidden_dim % (2 * self.num_heads):
+            raise ValueError(
+                "model.hidden_dim must be an even multiple of model.num_heads, so that all heads have the same even "
+                f"size; found {self.hidden_dim} and {self.num_heads}"
+            )
+        return self
+
+
+class RetainConfig(VisitModelConfig):
+    """RETAIN: two attentions over the visits so far.
+
+    Attributes:
+        target: The class of the model.
+    """
+
+    target: Literal["survlstm.models.retain.SurvivalRetain"] = Field(alias="_target_")
+
+
+class MLPBagConfig(VisitModelConfig):
+    """A multilayer perceptron on the mean of the visits so far.
+
+    Attributes:
+        target: The class of the model.
+    """
+
+    target: Literal["survlstm.models.mlp_bag.SurvivalMLPBag"] = Field(alias="_target_")

@@ -1,0 +1,44 @@
+"""The protocol of a source of records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from survlstm.data.events import SourceData
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Protocol of a source, a swap point: ``data.source`` of the config names any class that fulfils it.
+
+    The constructor is called with keyword arguments only: ``path`` (str, ``data.path`` of the config) and the settings
+    of the config's section ``data.source``. It reads nothing.
+
+    A source returns every coded event of every subject, as ``survlstm.data.events`` describes them; what a model may
+    see of them is decided later. Rows that can't be used are left out and counted, never corrected.
+
+    Three parts are optional:
+
+    - a setting ``timezone`` (str or None), the IANA name of the zone to which the source converts times;
+    - a setting ``max_unusable_share`` (float), which ``survlstm predict`` can raise;
+    - a method ``descriptions() -> dict[str, str]``, a text for each code, for pages and bundles.
+    """
+
+    def files(self) -> list[Path]:
+        """Return every file that ``read`` opens.
+
+        Their content is part of the fingerprint of prepared data, so that a changed file is read again.
+        """
+
+    def read(self) -> SourceData:
+        """Read the events and count every row of every table.
+
+        Returns:
+            Events: subjects sorted by ``subject_id``; codes as ``SYSTEM/CODE``, sorted; one entry per event, in any
+            order. Tables: one count per table. Warnings: sentences for the log and the report, without values of a
+            patient.
+
+        Raises:
+            SourceError: The records can't be read; the message says what must hold, what was found and what to change.
+        """
