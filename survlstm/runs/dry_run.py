@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from survlstm.config.schema.foreign import ForeignModelConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.factory import build_batches, build_prepared
@@ -23,6 +24,7 @@ from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS
 from survlstm.training.factory import build_train_step
 from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.model_checks import check_model
 from survlstm.training.seeding import seed_everything
 from survlstm.training.telemetry import peak_device_bytes, peak_host_bytes
 from survlstm.training.train_step import TrainStep
@@ -77,6 +79,8 @@ def dry_run(config: RunConfig) -> EpochEstimate:
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
+    if isinstance(config.model, ForeignModelConfig):
+        check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
     found = estimate_epoch(build_train_step(config, model.train(), device, SINGLE_PROCESS), train)
     _tell(config, found, model=model, train=train, device=device, budget=budget)
     return found

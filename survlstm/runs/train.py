@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from survlstm.config.schema.foreign import ForeignModelConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import as_yaml
 from survlstm.data.factory import build_batches, build_prepared
@@ -25,6 +26,7 @@ from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.factory import build_train_step, build_trainer
 from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.model_checks import check_model
 from survlstm.training.seeding import seed_everything
 from survlstm.training.trainer import Callback
 from survlstm.utils.errors import ConfigError, NotFiniteError
@@ -86,6 +88,9 @@ def train(
         intervals=prepared.preprocessing.intervals,
         mean_hazard=mean_hazard,
     ).to(device)
+    if isinstance(config.model, ForeignModelConfig):
+        check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
+        log.info("Checked: no hazard of %s depends on later visits or on other subjects", config.model.target)
     checkpointer = Checkpointer(
         folder,
         config.trainer.checkpoint.every_epochs,
