@@ -61,8 +61,8 @@ class ForeignConfig(SwapPoint):
         """Raise ClosedClassError if only a stored file names the class."""
         if not self._is_permitted:
             raise ClosedClassError(
-                f"{self.section} is a {self.target:.200}, which is not part of survlstm and is named by a stored file "
-                f"alone. Importing it runs its code; if you trust it, add allow=[{self.target:.200}]"
+                f"{self.section}._target_ is {self.target:.200}, which is not part of survlstm and is named by "
+                f"a stored file alone. Importing it runs its code; if you trust it, add allow=[{self.target:.200}]"
             )
 
     def load(self) -> tuple[Callable[..., Any], dict[str, Any]]:

@@ -17,6 +17,7 @@ from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 from torch import nn
 
+from survlstm.config.schema.foreign import ForeignOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import Section, Share, Text, Weight, as_yaml
 from survlstm.config.validation import validate_stored
@@ -237,6 +238,9 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
         config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True, allow=allow)
         reference = ReferencePredictions.model_validate_json(files[REFERENCE])
         _check_clock(about, config, preprocessing, reference)
+        if isinstance(config.outcome, ForeignOutcomeConfig):
+            # Every prediction needs it, so that its class must be permitted too.
+            config.outcome.load()
         model = build_model_with_weights(
             config.model,
             vocabulary_size=len(preprocessing.vocabulary),
