@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -37,7 +37,8 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
 
     Returns:
         One validated config, or those of a sweep: all combinations of up to 50, and every value of every swept key of
-        more. An empty list if a flag asks Hydra for information.
+        more. An empty list if a flag asks Hydra for information, or for the composed config of values that are not
+        complete yet.
 
     Raises:
         ConfigError: The message names the key, the value found, the values allowed and the nearest valid key.
@@ -48,7 +49,10 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     overrides = compose_overrides(arguments)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         combinations = _combinations(overrides, sweep=flags.multirun)
-        return [validate(_compose(config_name, combination), schema) for combination in combinations]
+        composed = [_compose(config_name, combination) for combination in combinations]
+        if flags.cfg and any(OmegaConf.missing_keys(config) for config in composed):
+            return []
+        return [validate(config, schema) for config in composed]
 
 
 def _combinations(overrides: list[str], *, sweep: bool) -> list[list[str]]:
@@ -100,6 +104,11 @@ def _parse(overrides: list[str]) -> list[Override]:
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    return _compose_with_choices(config_name, overrides)[0]
+
+
+def _compose_with_choices(config_name: str, overrides: list[str]) -> tuple[DictConfig, dict[str, str | None]]:
+    """Return the composed config without Hydra's own, and the choice of every config group."""
     try:
         composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -111,7 +120,7 @@ def _compose(config_name: str, overrides: list[str]) -> DictConfig:
         hydra_config = composed.pop("hydra")
     if config_name == "train":
         _refuse_another_sweep_folder(hydra_config)
-    return composed
+    return composed, dict(hydra_config.runtime.choices)
 
 
 def _refuse_another_sweep_folder(hydra_config: DictConfig) -> None:
@@ -139,7 +148,7 @@ def _explain(error: Exception, config_name: str, overrides: list[str]) -> str:
         return f"this hydra/launcher needs the extra {launcher[1]}: pip install 'survlstm[{launcher[1]}]'"
     if choice:
         group, found = choice.groups()
-        choices = _choices(group, overrides)
+        choices = group_choices(group, overrides)
         nearest = nearest_key(found, choices)
         hint = f"; the nearest is {group}={nearest}" if nearest else ""
         return f"{group} must be one of {', '.join(choices)}; found {found!r}{hint}"
@@ -160,21 +169,67 @@ def _explain_key(key: str, config_name: str, overrides: list[str]) -> str:
     groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
     section = key.split(".", maxsplit=1)[0]
     if section in groups and not any(name.startswith(f"{section}.") for name in known):
-        named = ", ".join(_choices(section, overrides))
+        named = ", ".join(group_choices(section, overrides))
         return f"{key} needs a choice of {section} first: add {section}=, one of {named}"
     nearest = nearest_key(key, [*known, *groups])
     hint = f"; the nearest valid key is {nearest}" if nearest else ""
     return f"{key} is not a known key{hint}"
 
 
-def _choices(group: str, overrides: list[str]) -> list[str]:
-    """List the files of a group, in ``conf/`` and in the folders that the search path adds."""
+def group_choices(group: str, overrides: list[str]) -> list[str]:
+    """List the choices of a config group, in ``conf/`` and in the folders that the search path adds.
+
+    Args:
+        group: The config group, as in ``model`` or ``hydra/launcher``.
+        overrides: Overrides as ``compose_overrides`` returns them.
+
+    Returns:
+        The names of the group's files, sorted; empty if there is no such group.
+
+    Raises:
+        ConfigError: ``hydra.searchpath`` names a folder that does not exist.
+    """
     folders = [conf_dir(), *(Path(folder) for folder in added_config_folders(overrides))]
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=")[0].split("@")[0]
+
+
+class Composition(NamedTuple):
+    """What a command line composes, before validation.
+
+    Attributes:
+        values: The composed config as nested plain values, with interpolations as they are written, and ``???`` for a
+            required value that is not given.
+        choices: The choice of each config group of the config; None if nothing is chosen.
+        overrides: The overrides, without flags.
+    """
+
+    values: dict[str, Any]
+    choices: dict[str, str | None]
+    overrides: list[str]
+
+
+def compose_unresolved(config_name: str, arguments: list[str]) -> Composition:
+    """Compose a command line for showing it; of a sweep, its first job.
+
+    Args:
+        config_name: A file of ``conf/``, without its suffix.
+        arguments: The flags and overrides of the command line.
+
+    Returns:
+        The composition, without the config of Hydra itself.
+
+    Raises:
+        ConfigError: The arguments do not compose, see ``check_overrides``.
+    """
+    overrides = compose_overrides(arguments)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        first = _combinations(overrides, sweep=read_flags(arguments).multirun)[0]
+        composed, choices = _compose_with_choices(config_name, first)
+    return Composition(_plain_values(composed, resolve=False), choices, first)
 
 
 def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
@@ -188,10 +243,18 @@ def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
         The composed config as nested plain values, without the section ``hydra``.
 
     Raises:
-        ConfigError: The overrides do not compose, see ``check_overrides``.
+        ConfigError: The overrides do not compose, see ``check_overrides``, or an interpolation can't be resolved.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        values = OmegaConf.to_container(_compose(config_name, overrides), resolve=True)
+        composed = _compose(config_name, overrides)
+        try:
+            return _plain_values(composed, resolve=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
+
+
+def _plain_values(composed: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    values = OmegaConf.to_container(composed, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
