@@ -77,7 +77,7 @@ def test_every_command_is_a_module_and_in_the_usage():
         "flags",
         "help",
     }
-    others |= {"nearest_command"}
+    others |= {"nearest_command", "suggestions", "completed_folders"}
     assert {path.stem for path in folder.glob("*.py")} == {*COMMANDS, *others}
     for command in COMMANDS:
         assert f"\nsurvlstm {command} " in USAGE
