@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from survlstm.config.compose import Composition, compose_unresolved, group_choices
+from survlstm.config.compose import MISSING, Composition, compose_unresolved
+from survlstm.config.composition_errors import group_choices
 from survlstm.config.explanations import read_explanations, section_schema
 from survlstm.config.overrides import added_config_folders, normalise_arguments
 from survlstm.config.schema.section import Section
 
-MISSING = "???"
 LAUNCHER = "hydra/launcher"
 
 
@@ -82,7 +82,7 @@ def read_command_keys(command: str, schema: type[Section], arguments: Sequence[s
     Raises:
         ConfigError: The overrides do not compose, see ``survlstm.config.compose.check_overrides``.
     """
-    words = [word for word in normalise_arguments(arguments) if word.startswith(("-", "~")) or "=" in word]
+    words = [word for word in normalise_arguments(arguments) if word.startswith("-") or "=" in word]
     composition = compose_unresolved(command, [word for word in words if not word.startswith("sweep.resume=")])
     texts = read_explanations(schema)
     names = [group for group in composition.choices if not group.startswith("hydra/")]

@@ -86,7 +86,7 @@ def _columns(_: str) -> list[str]:
 
 def _conditions(written: str) -> list[str]:
     """Suggest the keys of ``--where``, and the choices of a group."""
-    from survlstm.config.compose import group_choices
+    from survlstm.config.composition_errors import group_choices
     from survlstm.config.conf_dir import conf_dir
     from survlstm.config.schema.run import RunConfig
     from survlstm.config.validation import schema_keys

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
@@ -15,16 +13,18 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from survlstm.config.composition_errors import explain_composition_error, names_subjects, without_ids
 from survlstm.config.conf_dir import conf_dir
-from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_overrides, read_flags
+from survlstm.config.overrides import SWEEP_FLAGS, compose_overrides, read_flags
 from survlstm.config.schema.section import SectionT
-from survlstm.config.validation import dotted_keys, nearest_key, renamed, validate
+from survlstm.config.validation import validate
 from survlstm.utils.errors import ConfigError, first_line
+from survlstm.utils.nested import flatten
 
 # Composing one config takes 0.05 s.
 MOST_COMBINATIONS = 50
-# Keys whose values are ids of subjects, which no message may show.
-SUBJECT_KEYS = frozenset({"subject", "subjects"})
+# How a config file writes a value that must be given.
+MISSING = "???"
 
 
 def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:
@@ -50,7 +50,9 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         combinations = _combinations(overrides, sweep=flags.multirun)
         composed = [_compose(config_name, combination) for combination in combinations]
-        if flags.cfg and any(OmegaConf.missing_keys(config) for config in composed):
+        if flags.cfg and any(map(_is_incomplete, composed)):
+            for config in composed:
+                _resolved_values(config)
             return []
         return [validate(config, schema) for config in composed]
 
@@ -97,7 +99,7 @@ def _parse(overrides: list[str]) -> list[Override]:
         except (HydraException, ValueError) as error:
             home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in override else ""
             message = f"an override must read key=value; found {override!r}: {first_line(error)}{home}"
-            raise ConfigError(_without_ids(message, overrides)) from (None if _key(override) in SUBJECT_KEYS else error)
+            raise ConfigError(without_ids(message, overrides)) from (None if names_subjects(override) else error)
         if not parsed[-1].key_or_group:
             raise ConfigError(f"an override must read key=value; found {override!r}, which has no key")
     return parsed
@@ -113,8 +115,8 @@ def _compose_with_choices(config_name: str, overrides: list[str]) -> tuple[DictC
         composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         # verbose=true shows the cause too, which may contain an id.
-        cause = None if any(_key(override) in SUBJECT_KEYS for override in overrides) else error
-        raise ConfigError(_without_ids(_explain(error, config_name, overrides), overrides)) from cause
+        cause = None if any(map(names_subjects, overrides)) else error
+        raise ConfigError(without_ids(explain_composition_error(error, config_name, overrides), overrides)) from cause
 
     with flag_override(composed, ["struct", "readonly"], False):
         hydra_config = composed.pop("hydra")
@@ -128,73 +130,6 @@ def _refuse_another_sweep_folder(hydra_config: DictConfig) -> None:
     found = OmegaConf.to_container(hydra_config.sweep, resolve=False)["dir"]  # type: ignore[index,call-overload]
     if found != "${output_dir}":
         raise ConfigError(f"hydra.sweep.dir must stay as it is; found {found!r}. Set output_dir={found} instead")
-
-
-def _without_ids(message: str, overrides: list[str]) -> str:
-    """Replace the ids of subjects in a message about overrides."""
-    for override in overrides:
-        if _key(override) in SUBJECT_KEYS:
-            message = message.replace(override.partition("=")[2] or override, "…")
-    return message
-
-
-def _explain(error: Exception, config_name: str, overrides: list[str]) -> str:
-    """Summarise an error of Hydra in one sentence, with the nearest valid key or group choice."""
-    message = str(error)
-    choice = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
-    launcher = re.search(r"Could not (?:load|find) 'hydra/launcher/(joblib|submitit)", message)
-    unknown_key = re.search(r"[Cc]ould not (?:override|delete)[^']*'([^']+)'", message)
-    if launcher:
-        return f"this hydra/launcher needs the extra {launcher[1]}: pip install 'survlstm[{launcher[1]}]'"
-    if choice:
-        group, found = choice.groups()
-        choices = group_choices(group, overrides)
-        nearest = nearest_key(found, choices)
-        hint = f"; the nearest is {group}={nearest}" if nearest else ""
-        return f"{group} must be one of {', '.join(choices)}; found {found!r}{hint}"
-    if unknown_key:
-        return _explain_key(unknown_key[1].split("@")[0], config_name, overrides)
-    if "must be a string or a list" in message:
-        return f"{message}: a group must be the name of one of its files; leave the override out for none"
-    if "Ambiguous value" in message:
-        return f"{first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
-    return first_line(error)
-
-
-def _explain_key(key: str, config_name: str, overrides: list[str]) -> str:
-    known = dotted_keys(compose(config_name, overrides=[override for override in overrides if _key(override) != key]))
-    present = renamed(key)
-    if present:
-        return f"{key} is now called {present}; write {present} instead"
-    groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-    section = key.split(".", maxsplit=1)[0]
-    if section in groups and not any(name.startswith(f"{section}.") for name in known):
-        named = ", ".join(group_choices(section, overrides))
-        return f"{key} needs a choice of {section} first: add {section}=, one of {named}"
-    nearest = nearest_key(key, [*known, *groups])
-    hint = f"; the nearest valid key is {nearest}" if nearest else ""
-    return f"{key} is not a known key{hint}"
-
-
-def group_choices(group: str, overrides: list[str]) -> list[str]:
-    """List the choices of a config group, in ``conf/`` and in the folders that the search path adds.
-
-    Args:
-        group: The config group, as in ``model`` or ``hydra/launcher``.
-        overrides: Overrides as ``compose_overrides`` returns them.
-
-    Returns:
-        The names of the group's files, sorted; empty if there is no such group.
-
-    Raises:
-        ConfigError: ``hydra.searchpath`` names a folder that does not exist.
-    """
-    folders = [conf_dir(), *(Path(folder) for folder in added_config_folders(overrides))]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").split("=")[0].split("@")[0]
 
 
 class Composition(NamedTuple):
@@ -246,11 +181,18 @@ def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
         ConfigError: The overrides do not compose, see ``check_overrides``, or an interpolation can't be resolved.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = _compose(config_name, overrides)
-        try:
-            return _plain_values(composed, resolve=True)
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
+        return _resolved_values(_compose(config_name, overrides))
+
+
+def _resolved_values(composed: DictConfig) -> dict[str, Any]:
+    try:
+        return _plain_values(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
+
+
+def _is_incomplete(composed: DictConfig) -> bool:
+    return MISSING in flatten(_plain_values(composed, resolve=False)).values()
 
 
 def _plain_values(composed: DictConfig, *, resolve: bool) -> dict[str, Any]:
