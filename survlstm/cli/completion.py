@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 
 from survlstm.cli.usage import COMMANDS
@@ -31,7 +32,7 @@ def complete(arguments: list[str]) -> None:
     # The last word is empty if the line ends with a space.
     words = [*line.split(), *([""] if line.endswith(" ") else [])]
     if len(words) < 3:
-        sys.stdout.write(" ".join(COMMANDS))
+        _write(COMMANDS)
         return
     _, command, *before, word = words
     if command not in COMMANDS:
@@ -39,12 +40,17 @@ def complete(arguments: list[str]) -> None:
     from survlstm.cli.suggestions import suggest
 
     suggestions = suggest(command, before, word)
-    sys.stdout.write(" ".join([*suggestions.words, ""]))
+    _write(suggestions.words)
     if suggestions.with_keys:
         # A message would stand in the middle of the command line that is being typed.
         with open(os.devnull, "w", encoding="utf-8") as null, redirect_stderr(null):
             found = _query_hydra(command, arguments, before, word)
-        sys.stdout.write(" ".join(found))
+        _write(found)
+
+
+def _write(words: Iterable[str]) -> None:
+    # fish reads one word a line; bash and zsh split at any white space.
+    sys.stdout.writelines(f"{word}\n" for word in words)
 
 
 def _query_hydra(command: str, arguments: list[str], before: list[str], word: str) -> list[str]:

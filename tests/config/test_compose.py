@@ -30,7 +30,7 @@ def test_of_several_unknown_keys_one_is_explained():
 
 def test_a_config_with_missing_values_is_shown_if_the_others_resolve():
     assert check_overrides("predict", ["--cfg", "job", "output=x.csv"], PredictConfig) == []
-    with pytest.raises(ConfigError, match="cache_dir: .*'NO_SUCH_VARIABLE' not found"):
+    with pytest.raises(ConfigError, match=r"cache_dir: .*'NO_SUCH_VARIABLE' not found"):
         check_overrides("predict", ["--cfg", "job", "cache_dir=${oc.env:NO_SUCH_VARIABLE}"], PredictConfig)
     with pytest.raises(ConfigError, match="bundle has no value and needs one"):
         check_overrides("predict", ["output=x.csv"], PredictConfig)
