@@ -89,9 +89,9 @@ def _format_config(command: str, shown: CommandHelp, arguments: list[str]) -> It
     if groups:
         yield _block("Config groups, written group=choice, with what is chosen", groups)
     for section in keys.sections:
-        heading = f"Keys of {section.name}" if section.name else "Other keys" if groups else "Keys"
+        heading = f"Keys of {section.name}" if section.name else "Other keys" if len(keys.sections) > 1 else "Keys"
         yield _block(f"{heading}, written key=value", [(key.setting, key.text) for key in section.keys])
-    if any("=<" in key.setting for section in keys.sections for key in section.keys):
+    if any("<" in key.setting for section in keys.sections for key in section.keys):
         yield "A name in angle brackets stands for the value of that key.\n"
 
 
