@@ -63,4 +63,8 @@ class EventCsvSource:
 
 def _days(column: pd.Series) -> np.ndarray:
     """Return midnights; NaT for an empty cell."""
-    return pd.to_datetime(column, errors="coerce", format="ISO8601").to_numpy(dtype="datetime64[D]").astype("datetime64[s]")
+    return (
+        pd.to_datetime(column, errors="coerce", format="ISO8601")
+        .to_numpy(dtype="datetime64[D]")
+        .astype("datetime64[s]")
+    )

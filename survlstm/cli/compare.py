@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from survlstm.cli.hydra_command import split_run_folders
-from survlstm.cli.usage import HELP_FLAGS, USAGE
-from survlstm.config.compose import check_overrides, refuse_sweep
+from survlstm.cli.hydra_command import compose_config, split_run_folders
 from survlstm.config.schema.commands import CompareConfig
 from survlstm.utils.logs import logging_to
 
@@ -22,12 +19,10 @@ def run(arguments: list[str]) -> None:
         ConfigError: An override is not valid, the arguments ask for a sweep, or the folders are not at least two runs.
         SurvlstmError: The runs can't be compared, see ``survlstm.runs.compare.compare_runs``.
     """
-    refuse_sweep("compare", "makes one comparison", arguments)
-    if HELP_FLAGS & set(arguments):
-        sys.stdout.write(USAGE)
-        return
     folders, overrides = split_run_folders(arguments)
-    (config,) = check_overrides("compare", overrides, CompareConfig)
+    config = compose_config("compare", CompareConfig, overrides, work="makes one comparison")
+    if config is None:
+        return
     # pandas and scipy are imported with it, which takes seconds that a wrong override need not wait for.
     from survlstm.runs.compare import compare_runs
 

@@ -1,15 +1,18 @@
-"""Shell completion: command names from survlstm, config groups and keys from Hydra."""
+"""Shell completion: commands, flags and folders from survlstm, config groups and keys from Hydra."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout, suppress
 
 from survlstm.cli.usage import COMMANDS
+from survlstm.utils.errors import ConfigError
 
 FLAGS = frozenset({"-sc", "--shell-completion"})
-# The commands that take only overrides; Hydra cannot complete the run folders of the others.
-WITH_OVERRIDES = frozenset({"train", "evaluate", "tune", "simulate", "export", "predict", "explain", "serve"})
 
 
 def complete(arguments: list[str]) -> None:
@@ -26,16 +29,51 @@ def complete(arguments: list[str]) -> None:
         _complete_with_hydra("train", arguments)
         return
     line = os.environ.get("COMP_LINE", "")
-    words = line.split()
-    if len(words) < 2 or (len(words) == 2 and not line.endswith(" ")):
-        sys.stdout.write(" ".join(COMMANDS))
+    # The last word is empty if the line ends with a space.
+    words = [*line.split(), *([""] if line.endswith(" ") else [])]
+    if len(words) < 3:
+        _write(COMMANDS)
         return
-    program, command = words[:2]
-    if command not in WITH_OVERRIDES:
+    _, command, *before, word = words
+    if command not in COMMANDS:
         return
-    rest = line.split(command, 1)[1]
-    os.environ["COMP_LINE"] = f"{program}{rest}"
-    _complete_with_hydra(command, arguments)
+    from survlstm.cli.suggestions import suggest
+
+    suggestions = suggest(command, before, word)
+    _write(suggestions.words)
+    if suggestions.with_keys:
+        # A message would stand in the middle of the command line that is being typed.
+        with open(os.devnull, "w", encoding="utf-8") as null, redirect_stderr(null):
+            found = _query_hydra(command, arguments, before, word)
+        _write(found)
+
+
+def _write(words: Iterable[str]) -> None:
+    # fish reads one word a line; bash and zsh split at any white space.
+    sys.stdout.writelines(f"{word}\n" for word in words)
+
+
+def _query_hydra(command: str, arguments: list[str], before: list[str], word: str) -> list[str]:
+    """Return the config groups and keys that complete a word, without the groups of other commands."""
+    from survlstm.cli.hydra_command import split_words
+    from survlstm.config.compose import compose_unresolved
+
+    try:
+        _, words = split_words(before, lambda each: "=" not in each)
+    except ConfigError:
+        return []
+    # Hydra searches the folders of the flags that it is called with, not of those in the line to complete.
+    folders = [each for each in words if each.startswith("--config-dir=")]
+    os.environ["COMP_LINE"] = " ".join(["survlstm", *(each for each in words if each not in folders), word])
+    with redirect_stdout(io.StringIO()) as shown, suppress(SystemExit):
+        _complete_with_hydra(command, [*arguments, *folders])
+    composition = compose_unresolved(command, [])
+    known = {"hydra", *composition.values, *composition.choices}
+    return [each for each in shown.getvalue().split() if each.startswith("+") or _first_name(each) in known]
+
+
+def _first_name(word: str) -> str:
+    return re.split("[.=/]", word.lstrip("~"), maxsplit=1)[0]
 
 
 def _complete_with_hydra(config_name: str, arguments: list[str]) -> None:

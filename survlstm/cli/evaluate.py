@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from survlstm.cli.hydra_command import run_folder, run_with_hydra
+from survlstm.cli.hydra_command import only_shows, run_folder, run_with_hydra
 from survlstm.config.compose import check_overrides, refuse_sweep
 from survlstm.config.overrides import normalise_arguments, read_flags
 from survlstm.config.schema.commands import EvaluateConfig
@@ -32,7 +32,8 @@ def run(arguments: list[str]) -> None:
         # data.path alone is enough in train, where a group of data is chosen by default; here none is.
         arguments.append("data=synthea")
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
-        refuse_unusable(Path(config.output_dir))
+        if not only_shows(arguments):
+            refuse_unusable(Path(config.output_dir))
     run_with_hydra("evaluate", arguments, _evaluate)
 
 

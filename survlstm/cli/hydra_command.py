@@ -12,9 +12,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from survlstm.cli.usage import HELP_FLAGS
 from survlstm.config.compose import check_overrides, refuse_sweep
 from survlstm.config.conf_dir import conf_dir
+from survlstm.config.overrides import normalise_arguments, read_flags
 from survlstm.config.schema.section import SectionT
 from survlstm.utils.logs import logging_to, run_reporting_errors
 
@@ -46,26 +46,45 @@ def config_folders() -> list[Path]:
     return [folder for folder in folders if folder != conf_dir()]
 
 
-def compose_config(command: str, schema: type[SectionT], arguments: list[str]) -> SectionT | None:
+def compose_config(
+    command: str, schema: type[SectionT], arguments: list[str], *, work: str = "does one thing"
+) -> SectionT | None:
     """Compose and validate the config of a command that has no sweeps and needs no folder from Hydra.
 
     Args:
         command: The command, whose config is the file of that name in ``conf/``.
         schema: The schema of the config.
         arguments: The flags and overrides of the command line.
+        work: What the command does once, for the message about a sweep.
 
     Returns:
-        The validated config; None if a flag asks for information. ``--help`` writes the config file to the console.
+        The validated config; None if a flag asks for information, such as ``--cfg job``, which is then on the console.
 
     Raises:
         ConfigError: The arguments ask for a sweep, or the config is not valid.
     """
-    refuse_sweep(command, "does one thing", arguments)
-    if HELP_FLAGS & set(arguments):
-        sys.stdout.write((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
-        return None
+    refuse_sweep(command, work, arguments)
     configs = check_overrides(command, arguments, schema)
-    return configs[0] if configs else None
+    if only_shows(arguments):
+        run_with_hydra(command, normalise_arguments(arguments), lambda _: None)
+        return None
+    return configs[0]
+
+
+def only_shows(arguments: list[str]) -> bool:
+    """Return whether a flag asks for information instead of the command's work.
+
+    Args:
+        arguments: The flags and overrides of the command line.
+
+    Returns:
+        True with ``--cfg``, ``--info`` or ``--hydra-help``.
+
+    Raises:
+        ConfigError: A flag is unknown or lacks its value.
+    """
+    flags = read_flags(arguments)
+    return bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
 
 
 def run_to_console(job: Callable[[SectionT], object], config: SectionT, *, verbose: bool) -> None:
@@ -115,8 +134,29 @@ def split_run_folders(arguments: list[str]) -> tuple[list[str], list[str]]:
         arguments: The words after the name of a command.
 
     Returns:
-        The folders, then the overrides. Every word without ``=`` is a folder. A word with ``=`` is a folder if one of
-        that name exists, since the folders of a sweep's jobs are named by their overrides.
+        The folders, then the flags and overrides. Every word without ``=`` is a folder, except flags and their values.
+        A word with ``=`` is a folder if one of that name exists, since the folders of a sweep's jobs are named by their
+        overrides.
+
+    Raises:
+        ConfigError: A flag is unknown or lacks its value, or a folder of config groups does not exist.
     """
-    folders = [word for word in arguments if "=" not in word or Path(word).is_dir()]
-    return folders, [word for word in arguments if word not in folders]
+    return split_words(arguments, lambda word: "=" not in word or Path(word).is_dir())
+
+
+def split_words(arguments: list[str], is_name: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """Split arguments into names and overrides.
+
+    Args:
+        arguments: The words after the name of a command.
+        is_name: Whether a word that is no flag, and no flag's value, is a name.
+
+    Returns:
+        The names, then the flags and overrides.
+
+    Raises:
+        ConfigError: A flag is unknown or lacks its value, or a folder of config groups does not exist.
+    """
+    words = read_flags(arguments).overrides
+    flags = [word for word in normalise_arguments(arguments) if word.startswith("-")]
+    return [word for word in words if is_name(word)], [*flags, *(word for word in words if not is_name(word))]

@@ -8,13 +8,13 @@ import sys
 from importlib import import_module
 
 from survlstm.cli import completion
-from survlstm.cli.usage import COMMANDS, HELP_FLAGS, USAGE
+from survlstm.cli.nearest_command import describe_unknown_command
+from survlstm.cli.usage import COMMANDS, HELP_FLAGS, USAGE, VERSION, VERSION_FLAG
 from survlstm.utils.console import lenient_console, lost_output
 from survlstm.utils.errors import ConfigError, SurvlstmError
-from survlstm.utils.version import __version__
 
 # Flags with which any command shows something and writes no file.
-SHOWING_FLAGS = frozenset({*HELP_FLAGS, "--cfg", "-c", "--info", "-i", "--hydra-help"})
+SHOWING_FLAGS = frozenset({*HELP_FLAGS, VERSION_FLAG, "--cfg", "-c", "--info", "-i", "--hydra-help"})
 # The exit code that a shell reports for a process ended by SIGPIPE.
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
@@ -49,14 +49,14 @@ def _dispatch(arguments: list[str]) -> None:
     try:
         if not arguments or arguments[0] in HELP_FLAGS:
             sys.stdout.write(USAGE)
-        elif arguments[0] == "--version":
-            sys.stdout.write(f"survlstm {__version__}\n")
+        elif arguments[0] in {VERSION_FLAG, *COMMANDS} and VERSION_FLAG in arguments:
+            sys.stdout.write(VERSION)
         elif arguments[0] in completion.FLAGS:
             completion.complete(arguments)
         elif arguments[0] in COMMANDS:
             _run(arguments[0], arguments[1:])
         else:
-            raise ConfigError(f"the first word must be one of {', '.join(COMMANDS)}; found {arguments[0]!r}")
+            raise ConfigError(describe_unknown_command(arguments[0]))
     except SurvlstmError as error:
         if any(argument.lower() == "verbose=true" for argument in arguments):
             raise
@@ -74,6 +74,15 @@ def _run(command: str, arguments: list[str]) -> None:
     from survlstm.utils.logs import check_working_folder
 
     with check_working_folder():
+        if HELP_FLAGS & set(arguments):
+            from survlstm.cli.help import format_help
+
+            sys.stdout.write(format_help(command, arguments))
+            return
+        if any(argument.startswith("-") for argument in arguments):
+            from survlstm.cli.flags import refuse_unknown_flags
+
+            refuse_unknown_flags(command, arguments)
         import_module(f"survlstm.cli.{command}").run(arguments)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from survlstm.cli.hydra_command import compose_config, run_to_console
-from survlstm.cli.usage import HELP_FLAGS
+from survlstm.cli.hydra_command import compose_config, only_shows, run_to_console, split_words
 from survlstm.config.schema.commands import PlotConfig
 from survlstm.utils.errors import ConfigError
 
@@ -18,12 +17,12 @@ def run(arguments: list[str]) -> None:
         ConfigError: The plot is not named, the config is not valid, or the arguments ask for a sweep.
         SystemExit: The plot failed or a signal stopped it; the code is that of the error or of the signal.
     """
-    names = [word for word in arguments if "=" not in word and not word.startswith("-")]
-    if names != ["survival"] and not HELP_FLAGS & set(arguments):
+    names, overrides = split_words(arguments, lambda word: "=" not in word)
+    if names != ["survival"] and not only_shows(arguments):
         raise ConfigError(
             f"survlstm plot must name the plot, as in survlstm plot survival bundle=…; found {' '.join(names)!r}"
         )
-    config = compose_config("plot", PlotConfig, [word for word in arguments if word not in names])
+    config = compose_config("plot", PlotConfig, overrides)
     if config is None:
         return
     from survlstm.inference.plot_survival import plot_survival

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from survlstm.cli.hydra_command import split_run_folders
-from survlstm.cli.usage import HELP_FLAGS, USAGE
-from survlstm.config.compose import check_overrides, refuse_sweep
+from survlstm.cli.hydra_command import compose_config, split_run_folders
 from survlstm.config.schema.commands import RerunConfig
 from survlstm.utils.errors import ConfigError
 
@@ -23,14 +21,12 @@ def run(arguments: list[str]) -> None:
         SurvlstmError: The run can't be repeated, see ``survlstm.runs.launch.start``.
         SystemExit: The history differs.
     """
-    refuse_sweep("rerun", "repeats one run", arguments)
-    if HELP_FLAGS & set(arguments):
-        sys.stdout.write(USAGE)
-        return
     folders, overrides = split_run_folders(arguments)
+    config = compose_config("rerun", RerunConfig, overrides, work="repeats one run")
+    if config is None:
+        return
     if len(folders) != 1:
         raise ConfigError(f"survlstm rerun takes the folder of one run; found {len(folders)}: {' '.join(folders)}")
-    (config,) = check_overrides("rerun", overrides, RerunConfig)
     from survlstm.runs.rerun import rerun
 
     if not rerun(Path(folders[0]).expanduser(), config):

@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from survlstm.cli.hydra_command import config_folders, exit_on, run_folder, run_with_hydra
+from survlstm.cli.hydra_command import config_folders, exit_on, only_shows, run_folder, run_with_hydra
 from survlstm.config.class_loader import search_beside
 from survlstm.config.compose import check_overrides
 from survlstm.config.overrides import normalise_arguments, quote_override, read_flags
@@ -45,15 +45,15 @@ def run(arguments: list[str]) -> None:
     arguments, resumed_sweep = read_sweep_words(normalise_arguments(arguments))
     arguments = normalise_arguments(arguments)
     flags = read_flags(arguments)
-    only_shows = bool(flags.help or flags.hydra_help or flags.info or flags.cfg)
+    shows = only_shows(arguments)
     is_resumed = any(word.startswith("resume=") for word in arguments)
-    if is_resumed and not only_shows and not flags.multirun:
+    if is_resumed and not shows and not flags.multirun:
         from survlstm.runs.launch import resume
 
         resume(arguments)
         return
     configs = check_overrides("train", arguments, RunConfig)
-    if only_shows:
+    if shows:
         run_with_hydra("train", arguments, _train)
         return
     without_hydra = [config for config in configs if is_resumed or config.trainer.dry_run or config.trainer.distributed]

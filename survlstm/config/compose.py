@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,16 +14,18 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from survlstm.config.class_loader import search_beside
+from survlstm.config.composition_errors import explain_composition_error, names_subjects, without_ids
 from survlstm.config.conf_dir import conf_dir
 from survlstm.config.overrides import SWEEP_FLAGS, added_config_folders, compose_overrides, read_flags
 from survlstm.config.schema.section import SectionT
-from survlstm.config.validation import dotted_keys, nearest_key, renamed, validate
+from survlstm.config.validation import validate
 from survlstm.utils.errors import ConfigError, first_line
+from survlstm.utils.nested import flatten
 
 # Composing one config takes 0.05 s.
 MOST_COMBINATIONS = 50
-# Keys whose values are ids of subjects, which no message may show.
-SUBJECT_KEYS = frozenset({"subject", "subjects"})
+# How a config file writes a value that must be given.
+MISSING = "???"
 
 
 def check_overrides(config_name: str, arguments: list[str], schema: type[SectionT]) -> list[SectionT]:
@@ -38,7 +38,8 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
 
     Returns:
         One validated config, or those of a sweep: all combinations of up to 50, and every value of every swept key of
-        more. An empty list if a flag asks Hydra for information.
+        more. An empty list if a flag asks Hydra for information, or for the composed config of values that are not
+        complete yet.
 
     Raises:
         ConfigError: The message names the key, the value found, the values allowed and the nearest valid key.
@@ -49,7 +50,12 @@ def check_overrides(config_name: str, arguments: list[str], schema: type[Section
     overrides = compose_overrides(arguments)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         combinations = _combinations(overrides, sweep=flags.multirun)
-        return [validate(_compose(config_name, combination), schema) for combination in combinations]
+        composed = [_compose(config_name, combination) for combination in combinations]
+        if flags.cfg and any(map(_is_incomplete, composed)):
+            for config in composed:
+                _resolved_values(config)
+            return []
+        return [validate(config, schema) for config in composed]
 
 
 def _combinations(overrides: list[str], *, sweep: bool) -> list[list[str]]:
@@ -94,26 +100,31 @@ def _parse(overrides: list[str]) -> list[Override]:
         except (HydraException, ValueError) as error:
             home = ". For the home folder write $HOME: ~ is not expanded there" if "=~" in override else ""
             message = f"an override must read key=value; found {override!r}: {first_line(error)}{home}"
-            raise ConfigError(_without_ids(message, overrides)) from (None if _key(override) in SUBJECT_KEYS else error)
+            raise ConfigError(without_ids(message, overrides)) from (None if names_subjects(override) else error)
         if not parsed[-1].key_or_group:
             raise ConfigError(f"an override must read key=value; found {override!r}, which has no key")
     return parsed
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    return _compose_with_choices(config_name, overrides)[0]
+
+
+def _compose_with_choices(config_name: str, overrides: list[str]) -> tuple[DictConfig, dict[str, str | None]]:
+    """Return the composed config without Hydra's own, and the choice of every config group."""
     search_beside(added_config_folders(overrides))
     try:
         composed = compose(config_name, overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         # verbose=true shows the cause too, which may contain an id.
-        cause = None if any(_key(override) in SUBJECT_KEYS for override in overrides) else error
-        raise ConfigError(_without_ids(_explain(error, config_name, overrides), overrides)) from cause
+        cause = None if any(map(names_subjects, overrides)) else error
+        raise ConfigError(without_ids(explain_composition_error(error, config_name, overrides), overrides)) from cause
 
     with flag_override(composed, ["struct", "readonly"], False):
         hydra_config = composed.pop("hydra")
     if config_name == "train":
         _refuse_another_sweep_folder(hydra_config)
-    return composed
+    return composed, dict(hydra_config.runtime.choices)
 
 
 def _refuse_another_sweep_folder(hydra_config: DictConfig) -> None:
@@ -123,60 +134,39 @@ def _refuse_another_sweep_folder(hydra_config: DictConfig) -> None:
         raise ConfigError(f"hydra.sweep.dir must stay as it is; found {found!r}. Set output_dir={found} instead")
 
 
-def _without_ids(message: str, overrides: list[str]) -> str:
-    """Replace the ids of subjects in a message about overrides."""
-    for override in overrides:
-        if _key(override) in SUBJECT_KEYS:
-            message = message.replace(override.partition("=")[2] or override, "…")
-    return message
+class Composition(NamedTuple):
+    """What a command line composes, before validation.
+
+    Attributes:
+        values: The composed config as nested plain values, with interpolations as they are written, and ``???`` for a
+            required value that is not given.
+        choices: The choice of each config group of the config; None if nothing is chosen.
+        overrides: The overrides, without flags.
+    """
+
+    values: dict[str, Any]
+    choices: dict[str, str | None]
+    overrides: list[str]
 
 
-def _explain(error: Exception, config_name: str, overrides: list[str]) -> str:
-    """Summarise an error of Hydra in one sentence, with the nearest valid key or group choice."""
-    message = str(error)
-    choice = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message)
-    launcher = re.search(r"Could not (?:load|find) 'hydra/launcher/(joblib|submitit)", message)
-    unknown_key = re.search(r"[Cc]ould not (?:override|delete)[^']*'([^']+)'", message)
-    if launcher:
-        return f"this hydra/launcher needs the extra {launcher[1]}: pip install 'survlstm[{launcher[1]}]'"
-    if choice:
-        group, found = choice.groups()
-        choices = _choices(group, overrides)
-        nearest = nearest_key(found, choices)
-        hint = f"; the nearest is {group}={nearest}" if nearest else ""
-        return f"{group} must be one of {', '.join(choices)}; found {found!r}{hint}"
-    if unknown_key:
-        return _explain_key(unknown_key[1].split("@")[0], config_name, overrides)
-    if "must be a string or a list" in message:
-        return f"{message}: a group must be the name of one of its files; leave the override out for none"
-    if "Ambiguous value" in message:
-        return f"{first_line(error)}: several values are a sweep, which needs -m; a list is written key=[a,b]"
-    return first_line(error)
+def compose_unresolved(config_name: str, arguments: list[str]) -> Composition:
+    """Compose a command line for showing it; of a sweep, its first job.
 
+    Args:
+        config_name: A file of ``conf/``, without its suffix.
+        arguments: The flags and overrides of the command line.
 
-def _explain_key(key: str, config_name: str, overrides: list[str]) -> str:
-    known = dotted_keys(compose(config_name, overrides=[override for override in overrides if _key(override) != key]))
-    present = renamed(key)
-    if present:
-        return f"{key} is now called {present}; write {present} instead"
-    groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-    section = key.split(".", maxsplit=1)[0]
-    if section in groups and not any(name.startswith(f"{section}.") for name in known):
-        named = ", ".join(_choices(section, overrides))
-        return f"{key} needs a choice of {section} first: add {section}=, one of {named}"
-    nearest = nearest_key(key, [*known, *groups])
-    hint = f"; the nearest valid key is {nearest}" if nearest else ""
-    return f"{key} is not a known key{hint}"
+    Returns:
+        The composition, without the config of Hydra itself.
 
-
-def _choices(group: str, overrides: list[str]) -> list[str]:
-    """List the files of a group, in ``conf/`` and in the folders that the search path adds."""
-    folders = [conf_dir(), *(Path(folder) for folder in added_config_folders(overrides))]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").split("=")[0].split("@")[0]
+    Raises:
+        ConfigError: The arguments do not compose, see ``check_overrides``.
+    """
+    overrides = compose_overrides(arguments)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        first = _combinations(overrides, sweep=read_flags(arguments).multirun)[0]
+        composed, choices = _compose_with_choices(config_name, first)
+    return Composition(_plain_values(composed, resolve=False), choices, first)
 
 
 def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
@@ -190,10 +180,25 @@ def compose_values(config_name: str, overrides: list[str]) -> dict[str, Any]:
         The composed config as nested plain values, without the section ``hydra``.
 
     Raises:
-        ConfigError: The overrides do not compose, see ``check_overrides``.
+        ConfigError: The overrides do not compose, see ``check_overrides``, or an interpolation can't be resolved.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        values = OmegaConf.to_container(_compose(config_name, overrides), resolve=True)
+        return _resolved_values(_compose(config_name, overrides))
+
+
+def _resolved_values(composed: DictConfig) -> dict[str, Any]:
+    try:
+        return _plain_values(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
+
+
+def _is_incomplete(composed: DictConfig) -> bool:
+    return MISSING in flatten(_plain_values(composed, resolve=False)).values()
+
+
+def _plain_values(composed: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    values = OmegaConf.to_container(composed, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 

@@ -37,22 +37,45 @@ def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: A flag is unknown, lacks its value, or is not supported by survlstm.
     """
-    parser = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            message = f"there is no flag {unknown.split()[0]}; values are written key=value, as in trainer.epochs=50"
-        raise ConfigError(f"{message}. survlstm --help lists the commands")
-
-    # The default would print Hydra's usage, with flags that survlstm does not take.
-    parser.error = refuse  # type: ignore[method-assign]
+    parser = _flag_parser()
+    unknown = find_unknown_flag(arguments)
+    if unknown is not None:
+        parser.error(f"there is no flag {unknown}; values are written key=value, as in trainer.epochs=50")
     flags = parser.parse_intermixed_args(list(arguments))
     if flags.config_name or flags.config_path:
         raise ConfigError("the command chooses the config; leave out --config-name and --config-path")
     if flags.experimental_rerun:
         raise ConfigError("--experimental-rerun would unpickle a file; survlstm rerun RUN repeats a run")
     return flags
+
+
+def find_unknown_flag(arguments: Sequence[str]) -> str | None:
+    """Find the first word that looks like a flag and is none.
+
+    Args:
+        arguments: The arguments after the name of the command.
+
+    Returns:
+        The flag without a value, as in ``--epochs``; None if every flag is one of Hydra's.
+
+    Raises:
+        ConfigError: One of Hydra's flags lacks its value, or has one that is not valid.
+    """
+    unknown = _flag_parser().parse_known_intermixed_args(list(arguments))[1]
+    return next((word.partition("=")[0] for word in unknown), None)
+
+
+def _flag_parser() -> argparse.ArgumentParser:
+    parser = get_args_parser()
+    # --vers would be --version, which prints the version of Hydra.
+    parser.allow_abbrev = False
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}. survlstm --help lists the commands")
+
+    # The default would print Hydra's usage, with flags that survlstm does not take.
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser
 
 
 def normalise_arguments(arguments: Sequence[str]) -> list[str]:

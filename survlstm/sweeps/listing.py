@@ -12,6 +12,7 @@ from survlstm.config.validation import nearest_key
 from survlstm.evaluation.results import Estimate, Interval
 from survlstm.report.formatting import format_estimate
 from survlstm.report.task import is_drawn, outcome_name_of_class
+from survlstm.sweeps.columns import COLUMNS
 from survlstm.sweeps.load_runs import RunRow, Value, find_runs, parse_value, read_run
 from survlstm.sweeps.table import format_setting
 from survlstm.utils.errors import ConfigError
@@ -19,21 +20,6 @@ from survlstm.utils.formatting import MISSING, format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
-    "run",
-    "state",
-    "data",
-    "outcome",
-    "model",
-    "val.nll",
-    "val.c_td",
-    "test.c_td",
-    "test.nll",
-    "epochs",
-    "seconds",
-    "cost",
-    "started",
-)
 INTERVALS = {"test.c_td": ("test.c_td.low", "test.c_td.high")}
 _HIGHEST_FIRST = {"val.c_td", "test.c_td", "started"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,14 +121,22 @@ def find_runs(folder: Path) -> list[Path]:
     """
     found = []
     for parent, folders, files in os.walk(folder):
-        if Path(parent) != folder and _is_run(files):
+        if Path(parent) != folder and is_run(files):
             found.append(Path(parent))
             folders.clear()
         folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(found, key=lambda path: _natural(path.relative_to(folder)))
 
 
-def _is_run(files: list[str]) -> bool:
+def is_run(files: Collection[str]) -> bool:
+    """Return whether a folder with these files is a run folder.
+
+    Args:
+        files: The names of the folder's files.
+
+    Returns:
+        True for a run in any state, False for the folder of an evaluation of a run.
+    """
     # The folder of survlstm evaluate has a manifest too, but is no run.
     evaluated = "evaluation.log" in files and not {"training.log", "history.json"} & set(files)
     return not evaluated and bool({"manifest.json", "training.log", "history.json"} & set(files))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import statistics
 import sys
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+
+log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_SAMPLES = 0.2
 
@@ -80,4 +83,7 @@ class Telemetry:
             # The package nvidia-ml-py is missing, or the driver does not report it; the errors are of many types.
             except Exception as error:
                 self.unknown = f"{type(error).__name__}: {error}"
+                missing = isinstance(error, ImportError)
+                advice = ". It needs the extra gpu: pip install 'survlstm[gpu]'" if missing else ""
+                log.info("The utilisation of the GPU is not recorded: %s%s", self.unknown, advice)
                 return

@@ -21,14 +21,35 @@ def _fit_for_a_file(name: str) -> str:
 
 
 class PrunerConfig(Section):
-    """When a trial is stopped early; never within its first ``warmup_epochs`` epochs."""
+    """When a trial is stopped early.
+
+    Attributes:
+        startup_trials: The number of trials before any is stopped.
+        warmup_epochs: The epochs within which no trial is stopped.
+    """
 
     startup_trials: Count
     warmup_epochs: Count
 
 
 class TuneConfig(Section):
-    """The config of a search."""
+    """``survlstm tune``.
+
+    Attributes:
+        space: The searched keys of ``survlstm train`` with their ranges or choices, from a file of the group ``tune``.
+        base: Overrides of ``survlstm train`` for every trial.
+        metric: The metric of the best epoch that is searched by; val_nll is minimised, val_c_td is maximised.
+        trials: The number of trials over all workers; a larger number continues a finished search.
+        seed: The seed of the sampler.
+        name: The name of the study, of its folder and of the experiment file of the best trial.
+        startup_trials: The number of random trials before the sampler uses the results.
+        pruner: When a trial is stopped early; None stops none.
+        storage: The URL of the study's database, as in sqlite:///study.db; None means a journal in ``output_dir``,
+            which several workers may share.
+        lost_after_hours: A trial on another machine that has not reported for so long is repeated.
+        output_dir: The folder of the study.
+        verbose: Whether an error keeps its traceback.
+    """
 
     # Overrides in base and space may hold interpolations, which are resolved when a trial's config is composed.
     is_plain: ClassVar[bool] = False

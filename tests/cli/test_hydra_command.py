@@ -35,6 +35,14 @@ def test_folders_are_told_from_overrides(tmp_path, monkeypatch):
     assert split_run_folders(words) == (["outputs/one", "seed=1", "missing"], ["seed=2", "output=x"])
 
 
+def test_flags_and_their_values_are_no_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    flags = ["--cfg=job", f"--config-dir={tmp_path / 'own'}"]
+    assert split_run_folders(["a", "--config-dir", "own", "b", "--cfg", "job"]) == (["a", "b"], flags)
+    assert split_run_folders(["own", "--info"]) == (["own"], ["--info=all"])
+
+
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_exits_with_its_code_and_the_handlers_return(kind):
     before = signal.getsignal(kind)

@@ -22,7 +22,7 @@ class EvaluateConfig(Section):
         data: Another cohort, which is then the test split as a whole; None means the run's own.
         evaluation: The intervals, landmarks and baselines; None means those of the run.
         split: The split of the run's own cohort that is evaluated.
-        device: auto, cpu, cuda or cuda:N.
+        device: The device: auto, cpu, cuda or cuda:N.
         cache_dir: The folder of prepared cohorts.
         output_dir: The folder of the evaluation.
         allow: Classes that are not part of survlstm and may be imported although only the run's folder names them.

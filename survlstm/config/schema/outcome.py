@@ -25,7 +25,7 @@ class VisitClockConfig(Section):
     """One step per visit.
 
     Attributes:
-        kind: ``visit``.
+        kind: The clock, ``visit``.
     """
 
     kind: Literal["visit"]
@@ -35,7 +35,7 @@ class LandmarkClockConfig(Section):
     """One landmark per record, and intervals of days after it.
 
     Attributes:
-        kind: ``landmark``.
+        kind: The clock, ``landmark``.
         day: Days from the first visit to the landmark; None if ``visit`` is given.
         visit: The number of the visit that is the landmark, counted from 0; None if ``day`` is given.
         intervals: The number of intervals after the landmark.

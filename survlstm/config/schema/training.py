@@ -122,7 +122,7 @@ class TrainerConfig(Section):
     """The training loop and its hardware.
 
     Attributes:
-        device: auto, cpu, cuda or cuda:N.
+        device: The device: auto, cpu, cuda or cuda:N.
         distributed: Whether this process is one of several that torchrun has started.
         epochs: The largest number of epochs.
         batch_size: Subjects per optimizer step, over all processes.

@@ -104,9 +104,10 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
     try:
         import onnx
         import onnxruntime
+        import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"format=onnx needs the packages onnx and onnxruntime; {error.name} isn't installed. "
+            f"format=onnx needs the packages onnx, onnxscript and onnxruntime; {error.name} isn't installed. "
             "pip install 'survlstm[onnx]'"
         ) from error
     model = copy.deepcopy(model).cpu().eval()
