@@ -34,13 +34,14 @@ class FirstCodeWithPrefix:
         return self._outcome(visits.codes).follow_up(visits)
 
     def label(self, visits: Visits, *, is_training: np.ndarray) -> Labels:
-        return self._outcome(visits.codes).label(visits, is_training=is_training)
-
-    def _outcome(self, codes: np.ndarray) -> FirstCodeOutcome:
-        found = [str(code) for code in codes if str(code).startswith(tuple(self.prefixes))]
-        if not found:
+        outcome = self._outcome(visits.codes)
+        # Only here: records to predict from have no outcome yet, and labels are not asked for.
+        if not outcome.codes:
             raise OutcomeError(
-                f"outcome.prefixes must begin a code of the records; none of {len(codes)} codes begins with "
+                f"outcome.prefixes must begin a code of the records; none of {len(visits.codes)} codes begins with "
                 f"{' or '.join(self.prefixes)}. Set other prefixes"
             )
-        return FirstCodeOutcome(found)
+        return outcome.label(visits, is_training=is_training)
+
+    def _outcome(self, codes: np.ndarray) -> FirstCodeOutcome:
+        return FirstCodeOutcome([str(code) for code in codes if str(code).startswith(tuple(self.prefixes))])

@@ -39,6 +39,23 @@ def search_beside(folders: Iterable[Path]) -> None:
             _config_folders.append(folder)
 
 
+def named_classes(values: Any) -> list[str]:
+    """Return every ``_target_`` in a config, at any depth.
+
+    Args:
+        values: Nested plain values.
+
+    Returns:
+        The dotted names.
+    """
+    if isinstance(values, list):
+        return [name for value in values for name in named_classes(value)]
+    if not isinstance(values, dict):
+        return []
+    own = values.get("_target_")
+    return [*([own] if isinstance(own, str) else []), *named_classes(list(values.values()))]
+
+
 def load_class(target: str) -> Callable[..., Any]:
     """Import a class, or a function that makes an object.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from survlstm.config.class_loader import named_classes
 from survlstm.config.compose import compose_values
 from survlstm.config.overrides import search_path
 from survlstm.config.schema.run import RunConfig
@@ -82,7 +83,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
     if not holds_a_run(folder):
         raise ConfigError(f"resume must be the folder of a run that was stopped; {folder} is not the folder of a run")
     recorded = flatten(_recorded(folder, _latest(folder)))
-    asked, default = (flatten(compose_values("train", lines)) for lines in (overrides, search_path(overrides)))
+    composed = compose_values("train", overrides)
+    asked, default = flatten(composed), flatten(compose_values("train", search_path(overrides)))
     parser = OverridesParser.create()
     named = [str(parser.parse_override(line).key_or_group).split("@")[0].replace("/", ".") for line in overrides]
     values = dict(recorded)
@@ -99,8 +101,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> RunConfig:
         )
     values |= {"resume": str(folder), "output_dir": str(folder), "trainer.dry_run": False}
     # Classes that the command itself names, by allow or by its own config, may be imported.
-    own = [str(value) for key, value in asked.items() if key.endswith("_target_")]
-    config = validate_stored(unflatten(values), RunConfig, allow=[*values.pop("allow", ()), *own])
+    allow = [*composed.get("allow", ()), *named_classes(composed)]
+    config = validate_stored(unflatten(values), RunConfig, allow=allow)
     config.load_classes()
     if not any(_is_under(name, "logger") for name in named):
         _refuse_unnamed_server(config, folder, "Add logger.store=ADDRESS, or logger=none")

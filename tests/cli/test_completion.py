@@ -109,9 +109,9 @@ def test_flags_keys_and_values(survlstm, capsys, monkeypatch, line, expected):
 def test_the_users_own_groups_are_completed(survlstm, capsys, monkeypatch, tmp_path):
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "own" / "model" / "mine.yaml").write_text("")
-    line = "survlstm train --config-dir own model=m"
+    line = "survlstm train --config-dir own model=mi"
     assert completions(survlstm, capsys, monkeypatch, line) == ["model=mine"]
-    assert completions(survlstm, capsys, monkeypatch, "survlstm train --config-dir nowhere model=m") == []
+    assert completions(survlstm, capsys, monkeypatch, "survlstm train --config-dir nowhere model=mi") == []
 
 
 def test_a_large_tree_is_not_searched_to_its_end(tmp_path, monkeypatch):

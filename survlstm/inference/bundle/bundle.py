@@ -238,9 +238,6 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
         config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True, allow=allow)
         reference = ReferencePredictions.model_validate_json(files[REFERENCE])
         _check_clock(about, config, preprocessing, reference)
-        if isinstance(config.outcome, ForeignOutcomeConfig):
-            # Every prediction needs it, so that its class must be permitted too.
-            config.outcome.load()
         model = build_model_with_weights(
             config.model,
             vocabulary_size=len(preprocessing.vocabulary),
@@ -248,6 +245,9 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
             weights=load_weights(files[WEIGHTS]),
         )
         _check_parameters(about, model)
+        if isinstance(config.outcome, ForeignOutcomeConfig):
+            # Every prediction needs it, so that its class must be permitted too.
+            config.outcome.load()
         return Bundle(
             about=about,
             config=config,
