@@ -172,7 +172,7 @@ def test_allow_names_each_class_by_itself(run, capsys):
 
 def test_what_the_resuming_command_names_itself_need_not_be_allowed(run, here, place):
     own = [word for word in RUN if not word.startswith("data.path")]
-    data = f"data.path={place.parent / 'events'}"
+    data = f"data.path={place}/../events"
     assert run("train", "resume=run", "trainer.epochs=4", "CONFIGS", *own, data) == 0
     assert len(json.loads((here / "run" / "history.json").read_text())["epochs"]) == 4
 
