@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+FILES = ("metrics", "history")
 MODEL = ["model=lstm_medium", "trainer=a40"]
 
 
@@ -19,14 +20,17 @@ def read_options(words: list[str], defaults: dict[str, str]) -> tuple[dict[str, 
 
 
 def run_cohort(cohort: str, real: str, overrides: list[str]) -> dict | str:
-    """metrics.json of one run on a cohort, or the sentence it ended with; ``real``: where its real export lies."""
-    words = [f"data={cohort}", *MODEL, *([f"data.path={real}/{cohort}"] if real else []), *overrides]
+    """metrics.json of one run, with its epochs, or the sentence it ended with; ``real`` holds the cohort's real export."""
+    chosen = {word.split("=")[0] for word in overrides}
+    model = [word for word in MODEL if word.split("=")[0] not in chosen]
+    words = [f"data={cohort}", *model, *([f"data.path={real}/{cohort}"] if real else []), *overrides]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "survlstm", "train", *words, f"output_dir={folder}/run"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             return (done.stdout + done.stderr).strip().splitlines()[-1]
-        return json.loads((Path(folder) / "run" / "metrics.json").read_text())
+        metrics, history = (json.loads((Path(folder) / "run" / f"{name}.json").read_text()) for name in FILES)
+        return metrics | {"epochs": history["epochs"]}
 
 
 def number(value: float | None) -> str:
