@@ -20,7 +20,7 @@ def read_options(words: list[str], defaults: dict[str, str]) -> tuple[dict[str, 
 
 
 def run_cohort(cohort: str, real: str, overrides: list[str]) -> dict | str:
-    """metrics.json of one run, with its epochs, or the sentence it ended with; ``real`` holds the cohort's real export."""
+    """metrics.json of one run, with its epochs, or the sentence it ended with; ``real`` holds the real export."""
     chosen = {word.split("=")[0] for word in overrides}
     model = [word for word in MODEL if word.split("=")[0] not in chosen]
     words = [f"data={cohort}", *model, *([f"data.path={real}/{cohort}"] if real else []), *overrides]
