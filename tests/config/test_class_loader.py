@@ -42,10 +42,9 @@ class Typed:
     anything: Any = None
 
 
-def settings_of(kind, **settings):
-    return checked_settings(
-        kind, settings, section="model", target="my.Model", given=["given"] if kind is Model else []
-    )
+def settings_of(found, /, **settings):
+    given = ["given"] if found is Model else []
+    return checked_settings(found, settings, section="model", target="my.Model", given=given)
 
 
 @pytest.mark.parametrize(
