@@ -78,6 +78,8 @@ def train(
     with process_group.local_main_first():
         prepared = build_prepared(config)
     _refuse_other_data(prepared, process_group.broadcast(prepared.fingerprint), state)
+    code = config.training_code()
+    _refuse_other_code(code, state)
     log_preparation(prepared)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
@@ -99,6 +101,7 @@ def train(
             "fitted": prepared.preprocessing.as_plain(),
             "mean_hazard": mean_hazard,
             "data_fingerprint": prepared.fingerprint,
+            "code": code,
         },
     )
     trainer = build_trainer(
@@ -143,4 +146,14 @@ def _refuse_other_data(prepared: PreparedData, of_main: str, state: dict[str, An
         raise ConfigError(
             "a run can only be resumed with the data it was started with; the export or survlstm has changed since. "
             "Restore the old export, or train again in another folder"
+        )
+
+
+def _refuse_other_code(code: dict[str, str], state: dict[str, Any] | None) -> None:
+    before = {} if state is None else state["about"].get("code", {})
+    changed = [target for target, digest in code.items() if before.get(target, digest) != digest]
+    if changed:
+        raise ConfigError(
+            f"a run can only be resumed with the code it was started with; that of {', '.join(changed)} has changed "
+            "since. Restore it, or train again in another folder"
         )

@@ -6,6 +6,7 @@ bundle that names them does not make any command import them.
 
 import csv
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -242,6 +243,23 @@ def test_a_changed_outcome_makes_other_data(run, here, capsys):
     class_loader._config_folders.clear()
     assert run(*dry) == 0
     assert "computed and stored in the cache" in capsys.readouterr().out
+
+
+def test_a_run_is_not_resumed_with_another_model(run, here, capsys):
+    module = here.parent / "configs" / "own_gru.py"
+    module.write_text(module.read_text() + "\n# Changed.\n")
+    assert run("train", "resume=run", "trainer.epochs=4", "CONFIGS", ALLOW) == 2
+    assert "with the code it was started with; that of own_gru.OwnGRU has changed" in "".join(capsys.readouterr())
+
+
+def test_the_model_of_the_documentation_is_trained_as_it_stands_there(survlstm, tmp_path, capsys):
+    text = (ROOT / "docs" / "own_classes.md").read_text()
+    blocks = {kind: re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL)[1] for kind in ("python", "yaml")}
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "own_gru.py").write_text(blocks["python"])
+    (tmp_path / "conf" / "model" / "own_gru.yaml").write_text(blocks["yaml"])
+    assert survlstm("train", "--config-dir", "conf", "model=own_gru", "data=tiny", "trainer.dry_run=true") == 0
+    assert "Model parameters: " in capsys.readouterr().out
 
 
 def test_whole_records_need_the_landmark_clock(run, capsys):

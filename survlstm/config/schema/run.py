@@ -134,6 +134,14 @@ class RunConfig(Section):
             if isinstance(section, ForeignConfig):
                 section.load()
 
+    def training_code(self) -> dict[str, str]:
+        """Return a digest of the code of each class outside survlstm that training uses, by the name of the class.
+
+        Those of the outcome and of the source are part of the fingerprint of the data.
+        """
+        sections = (self.model, self.optimizer, self.scheduler)
+        return {one.target: one.code_digest() for one in sections if isinstance(one, ForeignConfig)}
+
     @model_validator(mode="after")
     def _whole_record_needs_a_landmark(self) -> RunConfig:
         if isinstance(self.model, ForeignModelConfig) and self.model.whole_record and self.clock.kind == "visit":
