@@ -115,4 +115,4 @@ def _picture(history: History) -> str:
         legend_above(figure, axes, 3)
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
     encoded = base64.b64encode(stream.getvalue()).decode()
-    return f'<img alt="Loss by epoch" src="data:image/svg+xml;base64,{encoded}">'
+    return f'<img alt="Loss by epoch" src="data:image/svg+xml;base64,{encoded}"/>'
