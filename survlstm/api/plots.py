@@ -28,12 +28,9 @@ class EvaluationPlots:
 
     Without ``ax`` a method draws a new figure, which is ``ax.figure``: show it at the end of a notebook's cell, or save
     it with ``ax.figure.savefig``.
-
-    Attributes:
-        read: Reads the metrics when a figure is asked for.
     """
 
-    read: Callable[[], StoredMetrics] = field(repr=False)
+    _read: Callable[[], StoredMetrics] = field(repr=False)
 
     def survival(self, landmark: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Draw the predicted and the observed survival of the risk groups from a landmark.
@@ -50,7 +47,7 @@ class EvaluationPlots:
             CohortError: No landmark has enough subjects for curves.
             ConfigError: No landmark with curves has this name.
         """
-        drawable = [curves for curves in self.read().curves() if curves.group_name and len(curves.time)]
+        drawable = [curves for curves in self._read().curves() if curves.group_name and len(curves.time)]
         if not drawable:
             raise CohortError("survival curves need three subjects at risk at a landmark; no landmark has them")
         chosen: Curves = _first(drawable, landmark, [curves.landmark for curves in drawable])
@@ -72,7 +69,7 @@ class EvaluationPlots:
             CohortError: No group could be formed at any landmark and horizon; the message says why.
             ConfigError: No landmark and horizon with groups has this name and time.
         """
-        found = self.read().calibration()
+        found = self._read().calibration()
         drawable = [one for one in found if one.calibration.predicted]
         if not drawable:
             why = "; ".join(dict.fromkeys(one.calibration.why_not or "" for one in found)) or "there is no landmark"
@@ -93,14 +90,9 @@ class EvaluationPlots:
 
 @dataclass(frozen=True)
 class RunPlots(EvaluationPlots):
-    """Figures of a run: those of its evaluation, and its learning curves.
+    """Figures of a run: those of its evaluation, and its learning curves."""
 
-    Attributes:
-        read: Reads the metrics when a figure is asked for.
-        read_history: Reads the history when it is drawn.
-    """
-
-    read_history: Callable[[], History] = field(repr=False)
+    _read_history: Callable[[], History] = field(repr=False)
 
     def history(self, *, ax: Axes | None = None) -> Axes:
         """Draw the training and the validation loss by epoch.
@@ -114,7 +106,7 @@ class RunPlots(EvaluationPlots):
         Raises:
             CheckpointError: The history is missing, damaged, or has no finished epoch.
         """
-        history = self.read_history()
+        history = self._read_history()
         return _draw(ax, lambda axes: draw_loss_lines(axes, history), title="")
 
 

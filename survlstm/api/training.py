@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from survlstm.api.composition import (
@@ -36,20 +37,16 @@ def train(overrides: Overrides = (), *, output_dir: PathLike | None = None, conf
         The finished run.
 
     Raises:
-        ConfigError: The overrides are not valid, ask for several runs or for a run without training, or the folder
-            can't be used.
+        ConfigError: The overrides are not valid, ask for several runs or for a run without training, the folder can't
+            be used, or the caller is not the main thread of a single process.
         SurvlstmError: Training or evaluation failed. ``Interrupted``: Ctrl+C stopped the run, which can be resumed.
 
     Example:
         >>> run = survlstm.train(["experiment=smoke", "seed=1"], output_dir="outputs/seed_1")
         >>> run.metrics.loc["model", "c_td"]
     """
+    _refuse_other_places()
     words = override_words(overrides, function="train", config_dir=config_dir, paths={"output_dir": output_dir})
-    if launched_processes() > 1:
-        raise ConfigError(
-            f"survlstm.train runs in one process; found {launched_processes()} that torchrun started. Start them with "
-            "torchrun -m survlstm train trainer.distributed=true"
-        )
     resumed = [word.removeprefix(RESUME) for word in words if word.startswith(RESUME)]
     with hydra_left_alone(), generators_left_alone():
         if resumed:
@@ -64,3 +61,16 @@ def train(overrides: Overrides = (), *, output_dir: PathLike | None = None, conf
         # The name of the folder may contain the time of the composition, so that it is taken from the config.
         start_without_hydra(config, words)
         return load_run(Path(config.output_dir))
+
+
+def _refuse_other_places() -> None:
+    if launched_processes() > 1:
+        raise ConfigError(
+            f"survlstm.train runs in one process; found {launched_processes()} that torchrun started. Start them with "
+            "torchrun -m survlstm train trainer.distributed=true"
+        )
+    # Python allows handlers of signals there only, and without one Ctrl+C would lose what the run has not saved.
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError(
+            "survlstm.train must run in the main thread, where Python can stop it at Ctrl+C; found another"
+        )

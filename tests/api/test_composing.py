@@ -4,6 +4,7 @@ import logging
 import random
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_train_refuses_in_one_sentence_and_writes_nothing(workplace, overrides, 
     with pytest.raises(survlstm.SurvlstmError, match=said):
         survlstm.train(overrides)
     assert not list(workplace.iterdir())
+
+
+def test_train_refuses_several_processes_and_another_thread(monkeypatch):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(survlstm.SurvlstmError, match="must run in the main thread"):
+        pool.submit(survlstm.train, "experiment=smoke").result()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(survlstm.SurvlstmError, match="found 2 that torchrun started"):
+        survlstm.train("experiment=smoke")
 
 
 def test_train_resumes_a_run_inside_a_hydra_app_and_leaves_every_state(page, workplace):
