@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -130,7 +130,7 @@ class StoredMetrics(NamedTuple):
         """Return the calibration at each horizon of each landmark."""
         with _as_written(self.folder):
             return [
-                NamedCalibration(str(landmark["name"]), str(landmark["unit"]), _calibration(dict(one)))
+                NamedCalibration(str(landmark["name"]), _unit(landmark["unit"]), _calibration(dict(one)))
                 for landmark in self.evaluation["landmarks"]
                 for one in landmark["calibration"]
             ]
@@ -180,6 +180,12 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
+def _unit(value: Any) -> Literal["steps", "days"]:
+    if value not in ("steps", "days"):
+        raise ValueError("a unit must be steps or days")
+    return "days" if value == "days" else "steps"
+
+
 def _counts(values: dict[str, Any]) -> dict[str, int]:
     return {str(reason): int(number) for reason, number in values.items()}
 
@@ -207,14 +213,19 @@ def _curves(plain: dict[str, Any]) -> Curves:
         name: np.array(plain[name], dtype=np.float64)
         for name in ("time", "example_survival", "group_survival", "group_observed", "group_low", "group_high")
     }
+    at_risk = np.array(plain["group_at_risk"], dtype=np.int64)
+    groups, times = len(plain["group_name"]), len(arrays["time"])
+    of_groups = (at_risk, *(array for name, array in arrays.items() if name.startswith("group_")))
+    if arrays["time"].ndim != 1 or any(array.shape != (groups, times) for array in of_groups if groups):
+        raise ValueError("the curves of the groups must have one value per time")
     return Curves(
         landmark=str(plain["landmark"]),
-        unit=plain["unit"],
+        unit=_unit(plain["unit"]),
         example_name=tuple(str(name) for name in plain["example_name"]),
         example_duration=tuple(_number(value) for value in plain["example_duration"]),
         example_event=tuple(bool(value) for value in plain["example_event"]),
         group_name=tuple(str(name) for name in plain["group_name"]),
-        group_at_risk=np.array(plain["group_at_risk"], dtype=np.int64),
+        group_at_risk=at_risk,
         covariate_free=np.array(plain["covariate_free"], dtype=np.float64),
         **arrays,
     )
@@ -224,6 +235,8 @@ def _calibration(plain: dict[str, Any]) -> Calibration:
     columns = {
         name: tuple(_number(value) for value in plain[name]) for name in ("predicted", "observed", "low", "high")
     }
+    if len({len(column) for column in (plain["subjects"], *columns.values())}) > 1:
+        raise ValueError("a calibration must have one value per group")
     return Calibration(
         horizon=_number(plain["horizon"]),
         subjects=tuple(int(number) for number in plain["subjects"]),

@@ -169,6 +169,26 @@ def test_another_metrics_file_is_one_sentence(copied, content):
     assert "as survlstm writes it" in copied._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value", "figure"),
+    [
+        ("curves", "group_survival", [[0.5]], "survival"),
+        ("curves", "group_at_risk", [1], "survival"),
+        ("curves", "time", ["soon"], "survival"),
+        ("curves", "unit", "years", "survival"),
+        ("landmarks", "unit", "<b>", "calibration"),
+        ("landmarks", "calibration", [{"horizon": 1}], "calibration"),
+    ],
+)
+def test_damaged_curves_are_one_sentence(large, part, key, value, figure):
+    path = large.folder / "metrics.json"
+    content = json.loads(path.read_text())
+    content["test"][part][0][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(survlstm.SurvlstmError, match=r"metrics\.json must be as survlstm writes it"):
+        getattr(large.plot, figure)()
+
+
 def test_a_run_that_failed_before_its_evaluation_says_why(copied):
     path = copied.folder / "metrics.json"
     content = json.loads(path.read_text())
