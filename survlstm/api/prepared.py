@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from survlstm.api.composition import Overrides, PathLike, compose_one, override_words
@@ -23,7 +24,6 @@ from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.models.factory import build_model
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.report.console_summary import log_preparation
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.utils.errors import ConfigError
@@ -154,7 +154,7 @@ class PreparedCohort:
         salt = int(torch.randint(2**31 - 1, ()))
         return self._batches.collate(np.array([subject.row for subject in subjects], dtype=np.int64), salt=salt)
 
-    def build_model(self) -> DiscreteTimeSurvivalLSTM:
+    def build_model(self) -> nn.Module:
         """Build the model of the config with new weights, in the sizes of the data.
 
         Returns:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+from torch import nn
 
 from survlstm.api.composition import Overrides, PathLike, compose_one, generators_left_alone, override_words
 from survlstm.api.metrics_file import read_metrics
@@ -17,7 +18,6 @@ from survlstm.api.results import Evaluation, Results, existing_folder, is_evalua
 from survlstm.config.schema.commands import ExportConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import as_yaml
-from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.runs.folder import read_run_record
 from survlstm.training.history import History, read_history
@@ -63,7 +63,7 @@ class Run(Results):
         return table.assign(is_best=table.index == history.best_epoch)
 
     @property
-    def model(self) -> DiscreteTimeSurvivalLSTM:
+    def model(self) -> nn.Module:
         """The model with the weights of the best epoch, on the CPU and in evaluation mode."""
         return self._model
 
@@ -119,7 +119,7 @@ class Run(Results):
         return open_run(self.folder)
 
     @cached_property
-    def _model(self) -> DiscreteTimeSurvivalLSTM:
+    def _model(self) -> nn.Module:
         return self._finished.model()
 
     def _epochs(self) -> History:

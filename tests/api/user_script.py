@@ -31,7 +31,7 @@ assert_type(run.summary, tuple[str, ...])
 assert_type(run.report(open_browser=False), Path)
 assert_type(run.plot.survival(), Axes)
 assert_type(run.plot.calibration("visit 2", horizon=10, ax=run.plot.history()), Axes)
-module: torch.nn.Module = run.model
+assert_type(run.model, torch.nn.Module)
 
 evaluation = run.evaluate("split=val")
 assert_type(survlstm.evaluate("run", ["split=val"]), survlstm.Evaluation)
