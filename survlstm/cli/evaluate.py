@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from survlstm.cli.hydra_command import only_shows, run_folder, run_with_hydra
 from survlstm.config.compose import check_overrides, refuse_sweep
-from survlstm.config.overrides import normalise_arguments, read_flags
+from survlstm.config.overrides import name_data_group, normalise_arguments, read_flags
 from survlstm.config.schema.commands import EvaluateConfig
 from survlstm.config.validation import validate
 from survlstm.runs.folder import refuse_unusable
@@ -28,9 +28,7 @@ def run(arguments: list[str]) -> None:
     arguments = normalise_arguments(arguments)
     refuse_sweep("evaluate", "evaluates one run", arguments)
     overrides = read_flags(arguments).overrides
-    if any(word.startswith("data.") for word in overrides) and not any(word.startswith("data=") for word in overrides):
-        # data.path alone is enough in train, where a group of data is chosen by default; here none is.
-        arguments.append("data=synthea")
+    arguments += name_data_group(overrides)[len(overrides) :]
     for config in check_overrides("evaluate", arguments, EvaluateConfig):
         if not only_shows(arguments):
             refuse_unusable(Path(config.output_dir))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +25,8 @@ SWITCHES = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completio
 SETTINGS = ("cfg", "package", "info")
 # Overrides that make a sweep or start its jobs; a single run does not use them.
 SWEEP_OVERRIDES = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep.")
+# Words that Hydra's grammar reads as other values than texts.
+READ_AS_OTHERS = frozenset({"null", "true", "false", "nan", "inf"})
 
 
 def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -153,6 +157,22 @@ def added_config_folders(overrides: Sequence[str]) -> list[Path]:
     return [_absolute_folder(folder) for folder in folders if _is_path(folder)]
 
 
+def name_data_group(overrides: Sequence[str]) -> list[str]:
+    """Add the choice of a data group where an evaluation names data without one.
+
+    ``data.path`` alone is enough in ``train``, where a group of data is chosen by default; ``evaluate`` chooses none.
+
+    Args:
+        overrides: The overrides of an evaluation, without flags.
+
+    Returns:
+        The overrides, with ``data=synthea`` behind them if it is missing.
+    """
+    names_data = any(word.startswith("data.") for word in overrides)
+    is_chosen = any(word.startswith("data=") for word in overrides)
+    return [*overrides, "data=synthea"] if names_data and not is_chosen else list(overrides)
+
+
 def refuse_sweep_options(arguments: Sequence[str], option: str) -> None:
     """Raise ConfigError if arguments that are for one run ask for several.
 
@@ -183,6 +203,46 @@ def quote_override(override: str) -> str:
     """
     key, _, value = override.partition("=")
     return f"{key}={_quote(value)}"
+
+
+def format_override(key: str, value: object) -> str:
+    """Format a key and a Python value as an override.
+
+    Args:
+        key: A dotted key, or the name of a group.
+        value: None, a boolean, a number, a text, a path, or a list or mapping of these.
+
+    Returns:
+        ``key=value`` in Hydra's grammar; a text stays a text where it would read as a number, true, false or null.
+
+    Raises:
+        ConfigError: The value has another type.
+
+    Example:
+        >>> format_override("trainer.device", "cpu"), format_override("evaluation.landmarks.visits", [2, 5])
+        ('trainer.device=cpu', 'evaluation.landmarks.visits=[2,5]')
+    """
+    return f"{key}={_format_value(key, value)}"
+
+
+def _format_value(key: str, value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str | os.PathLike):
+        text = str(os.fspath(value))
+        is_word = re.fullmatch(r"[A-Za-z_][\w./-]*", text, re.ASCII) and text.lower() not in READ_AS_OTHERS
+        return _quote(text, always=not is_word)
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Real):
+        return repr(float(value))
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_format_value(key, item)}" for name, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(_format_value(key, item) for item in value) + "]"
+    raise ConfigError(
+        f"{key} must be None, a number, a text, a path, a list or a mapping; found {type(value).__name__}"
+    )
 
 
 def _quote(value: str, *, always: bool = False) -> str:

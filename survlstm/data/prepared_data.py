@@ -65,6 +65,13 @@ class PreparedData:
     flow: CohortFlow
     fingerprint: str
 
+    def __repr__(self) -> str:
+        tensors = self.tensors
+        return (
+            f"<PreparedData: {len(tensors.step):,} subjects, {int(tensors.event.sum()):,} with the event, "
+            f"{len(tensors.visit_time):,} visits, {tensors.clock} clock, {len(self.vocabulary):,} codes>"
+        )
+
     @property
     def vocabulary(self) -> Vocabulary:
         """Vocabulary of the numbers in ``tensors.code``."""

@@ -24,6 +24,9 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.entries)
 
+    def __repr__(self) -> str:
+        return f"<Vocabulary of {len(self.entries)} codes, [PAD] and [UNK] among them>"
+
     def number(self, codes: np.ndarray) -> Int32[np.ndarray, " code"]:
         """Look up the number of each code; a code that is not in the vocabulary gets 1, the number of [UNK].
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -88,6 +89,23 @@ class Predictor:
     """
 
     bundle: Bundle
+
+    def __repr__(self) -> str:
+        about = self.bundle.about
+        return f"<Predictor {about.name!r}: {about.outcome}; curves over {self.grid[-1]:g} {self.unit}>"
+
+    def _repr_html_(self) -> str:
+        about = self.bundle.about
+        rows = {
+            "outcome": about.outcome,
+            "clock": about.clock,
+            "curves": f"{len(self.grid)} times, the last at {self.grid[-1]:g} {self.unit}",
+            "vocabulary": f"{len(self.bundle.preprocessing.vocabulary):,} codes",
+            "parameters": f"{about.parameters:,}",
+            "exported": f"{about.created}, epoch {about.epoch}, survlstm {about.survlstm}",
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in rows.items())
+        return f"<p><b>{escape(about.name)}</b> {escape(self.banner)}</p><table>{cells}</table>"
 
     @property
     def banner(self) -> str:

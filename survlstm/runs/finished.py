@@ -44,6 +44,9 @@ class FinishedRun:
     config: RunConfig
     best: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<FinishedRun {self.folder}, best epoch {self.best['epoch']}>"
+
     @property
     def preprocessing(self) -> PreprocessingState:
         """The state of the preprocessing fitted on the run's training subjects."""

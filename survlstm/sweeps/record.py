@@ -149,7 +149,7 @@ def recorded_words(
             would go to a server that only the record names.
     """
     for word in recorded.overrides:
-        why = _why_not(word, allow)
+        why = _why_not(word, allow, may_be_foreign=bool(allow) or config_dir is not None)
         if why:
             raise ConfigError(
                 f"{folder / NAME} must hold plain overrides of survlstm's own keys; {why}. Give all overrides of the "
@@ -175,7 +175,7 @@ def recorded_words(
     return recorded.overrides
 
 
-def _why_not(word: str, allow: Sequence[str]) -> str:
+def _why_not(word: str, allow: Sequence[str], *, may_be_foreign: bool) -> str:
     """Return why a recorded override may not be run; an empty text if it may."""
     override = OverridesParser.create().parse_override(word)
     name, _, value = word.partition("=")
@@ -186,7 +186,9 @@ def _why_not(word: str, allow: Sequence[str]) -> str:
         f"found {shown}, which names a class; add allow=[CLASS] if you trust it": not _are_allowed(word, allow),
         f"found more than {MOST_VALUES:,} values for {shown}": (count_values(override) or 0) > MOST_VALUES,
     }
-    return next((fault for fault, is_present in faults.items() if is_present), "") or _why_not_key(name, value)
+    return next((fault for fault, is_present in faults.items() if is_present), "") or _why_not_key(
+        name, value, may_be_foreign=may_be_foreign
+    )
 
 
 def _are_allowed(word: str, allow: Sequence[str]) -> bool:
@@ -197,14 +199,15 @@ def _are_allowed(word: str, allow: Sequence[str]) -> bool:
     )
 
 
-def _why_not_key(key: str, value: str) -> str:
+def _why_not_key(key: str, value: str, *, may_be_foreign: bool) -> str:
     if key.startswith("hydra"):
         return "" if _is_launcher(key, value) else f"found {key[:80]}, which is hydra's own"
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra", "tune"}
     if key in groups:
         return "" if _CHOICES.fullmatch(value) else f"found {key}, whose value is no file of that group"
-    known = key in schema_keys(RunConfig) - _NOT_RECORDED or _SETTINGS_OF_CLASSES.fullmatch(key)
-    return "" if known or key.endswith("._target_") else f"found {key[:80]}, which is not among those keys"
+    known = key in schema_keys(RunConfig) - _NOT_RECORDED
+    foreign = may_be_foreign and (_SETTINGS_OF_CLASSES.fullmatch(key) or key.endswith("._target_"))
+    return "" if known or foreign else f"found {key[:80]}, which is not among those keys"
 
 
 def _is_launcher(key: str, value: str) -> bool:

@@ -221,14 +221,30 @@ def test_a_sweeps_record_that_names_a_class_needs_allow(run, here, capsys):
     assert not sys.modules.keys() & set(MODULES)
 
 
-def test_python_needs_allow_too(here, monkeypatch):
+def test_python_needs_allow_too(here, monkeypatch, shared_cache):
     monkeypatch.chdir(here)
-    with pytest.raises(ClosedClassError, match=r"add allow=\[own_gru.OwnGRU\]"):
-        package.load_bundle("bundle")
+    monkeypatch.setenv("SURVLSTM_CACHE_DIR", str(shared_cache))
+    for load in (lambda: package.load_bundle("bundle"), lambda: package.load_run("run").model):
+        with pytest.raises(ClosedClassError, match=r"add allow=\[own_gru.OwnGRU\]"):
+            load()
     assert not sys.modules.keys() & set(MODULES)
     sys.path.append(str(here.parent / "configs"))
     allowed = ALLOW.removeprefix("allow=[").removesuffix("]").split(",")
     assert type(package.load_bundle("bundle", allow=allowed).bundle.model).__name__ == "OwnGRU"
+    run = package.load_run("run", allow=allowed)
+    assert type(run.model).__name__ == "OwnGRU"
+    assert package.evaluate(run, ["split=val"]).metrics.index[0] == "model"
+
+
+def test_python_trains_and_prepares_with_them(here, monkeypatch, shared_cache):
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("SURVLSTM_CACHE_DIR", str(shared_cache))
+    configs = here.parent / "configs"
+    run = package.train(RUN, output_dir="from_python", config_dir=configs)
+    # Whoever has named the classes may use the run at once.
+    assert type(run.model).__name__ == "OwnGRU"
+    assert "life table by age" in run.metrics.index
+    assert type(package.prepare(RUN, config_dir=configs).build_model()).__name__ == "OwnGRU"
 
 
 def test_a_changed_outcome_makes_other_data(run, here, capsys):

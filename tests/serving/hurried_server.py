@@ -16,7 +16,7 @@ class NeverDone(Predictor):
 
 
 load_bundle = server.load_bundle
-server.load_bundle = lambda path: NeverDone(load_bundle(path).bundle)
+server.load_bundle = lambda path, **options: NeverDone(load_bundle(path, **options).bundle)
 server.GRACE_SECONDS = 1
 server.IDLE_SECONDS = 1.0
 

@@ -13,7 +13,7 @@ from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate, validate_stored
 from survlstm.training.history import Epoch, History, Usage
-from survlstm.utils.errors import ConfigError
+from survlstm.utils.errors import ClosedClassError, ConfigError
 from survlstm.utils.stored_files import MOST_LEVELS, find_fault, parse_fields, parse_json, parse_yaml, read_bytes
 
 TINY = ["data=tiny", "trainer=smoke"]
@@ -65,8 +65,9 @@ def test_a_class_that_survlstm_did_not_put_there_is_neither_imported_nor_made(tm
     values = config_of()
     place = values["data"]["source"] if section == "data" else values[section]
     place["_target_"] = "evil_module.Evil"
-    with pytest.raises(ConfigError, match=r"_target_:? must be .*; found 'evil_module\.Evil'"):
-        validate_stored(values, RunConfig, finished=True)
+    stored = validate_stored(values, RunConfig, finished=True)
+    with pytest.raises(ClosedClassError, match=r"_target_ is evil_module\.Evil, which is not part of survlstm"):
+        stored.load_classes()
     assert "evil_module" not in sys.modules
 
 

@@ -176,6 +176,12 @@ class Bundle:
     metrics: dict[str, Any]
     card: str
 
+    def __repr__(self) -> str:
+        return (
+            f"<Bundle {self.about.name!r}: {self.about.clock} clock, {len(self.preprocessing.vocabulary):,} codes, "
+            f"{self.about.parameters:,} parameters>"
+        )
+
     @property
     def drift(self) -> HazardExtrapolation | None:
         """Extrapolation of a hazard of the visit clock to later steps; None on the landmark clock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from survlstm.evaluation.results import Calibration
@@ -24,21 +25,11 @@ def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name
     """
     if not calibration.predicted:
         return None
-    predicted, observed = np.array(calibration.predicted), np.array(calibration.observed)
-    low, high = np.array(calibration.low), np.array(calibration.high)
-    end = min(1.0, 1.08 * float(np.nanmax([*predicted, *observed, *high, 0.05])))
+    predicted, observed = calibration.predicted, calibration.observed
     # Narrow, so that three fit in a row without small print.
     figure = new_figure(290, 300)
-    axes = figure.add_subplot(aspect="equal", xlim=(-0.02 * end, end), ylim=(-0.02 * end, end))
-    axes.grid(True)
-    axes.set_axisbelow(True)
-    axes.plot([0, end], [0, end], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
-    axes.vlines(predicted, low, high, color=BLUE, linewidth=1.6)
-    axes.plot(predicted, observed, "o", color=BLUE, markersize=7, markerfacecolor=PAPER, mew=1.8, clip_on=False)
+    draw_calibration_groups(figure.add_subplot(), calibration, unit=unit)
     horizon = format_time(calibration.horizon, unit)
-    axes.set(xlabel=f"predicted risk by {horizon}", ylabel="observed risk")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     pairs = ", ".join(
         f"{format_number(x, 2)} and {format_number(y, 2)}" for x, y in zip(predicted, observed, strict=True)
     )
@@ -46,9 +37,31 @@ def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name
         name=name,
         title=f"Calibration {format_since(landmark)} by {horizon}",
         alt=f"Predicted and observed risk by {horizon} in {len(predicted)} groups: {pairs}.",
-        caption=_caption(calibration, int(np.isnan(low).sum())),
+        caption=_caption(calibration, int(np.isnan(calibration.low).sum())),
         figure=figure,
     )
+
+
+def draw_calibration_groups(axes: Axes, calibration: Calibration, *, unit: str) -> None:
+    """Draw the predicted against the observed risk of groups of subjects on given axes, without a legend.
+
+    Args:
+        axes: The axes, which get equal scales and labels.
+        calibration: Calibration at one horizon, with at least one group.
+        unit: Unit of the horizon.
+    """
+    predicted, observed = np.array(calibration.predicted), np.array(calibration.observed)
+    low, high = np.array(calibration.low), np.array(calibration.high)
+    end = min(1.0, 1.08 * float(np.nanmax([*predicted, *observed, *high, 0.05])))
+    axes.set(aspect="equal", xlim=(-0.02 * end, end), ylim=(-0.02 * end, end))
+    axes.grid(True)
+    axes.set_axisbelow(True)
+    axes.plot([0, end], [0, end], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
+    axes.vlines(predicted, low, high, color=BLUE, linewidth=1.6)
+    axes.plot(predicted, observed, "o", color=BLUE, markersize=7, markerfacecolor=PAPER, mew=1.8, clip_on=False)
+    axes.set(xlabel=f"predicted risk by {format_time(calibration.horizon, unit)}", ylabel="observed risk")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def _caption(calibration: Calibration, without_bar: int) -> str:

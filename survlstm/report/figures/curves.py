@@ -130,8 +130,7 @@ def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
     axes, table = figure.subplots(2, 1, height_ratios=[12, 1 + groups])
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    _draw_group_lines(axes, curves)
-    _time_axes(axes, curves)
+    draw_group_lines(axes, curves)
     _numbers_at_risk(table, curves)
     legend_above(figure, axes, 2)
     values = "; ".join(
@@ -154,8 +153,14 @@ def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
     )
 
 
-def _draw_group_lines(axes: Axes, curves: Curves) -> None:
-    """Draw all predicted curves before the observed ones, so that each kind has a column in the legend."""
+def draw_group_lines(axes: Axes, curves: Curves) -> None:
+    """Draw the predicted and the observed curve of each risk group on given axes, without a legend.
+
+    Args:
+        axes: The axes, which get the scale and the labels of the curves.
+        curves: Curves from one landmark, with at least one group.
+    """
+    # All predicted curves come before the observed ones, so that each kind has a column in the legend.
     time_from_0, every = np.concatenate([[0.0], curves.time]), max(1, len(curves.time) // 8)
     for number, group in enumerate(curves.group_name):
         colour, _, marker = LOOKS[number % len(LOOKS)]
@@ -174,6 +179,7 @@ def _draw_group_lines(axes: Axes, curves: Curves) -> None:
         line.set(linestyle=(0, (4, 2)), label=f"{group}, observed")
         line.set(marker=marker, markevery=every, markersize=6, markerfacecolor=PAPER)
         axes.fill_between(time_from_0, low, high, step="post", color=colour, alpha=0.14, linewidth=0)
+    _time_axes(axes, curves)
 
 
 def _numbers_at_risk(table: Axes, curves: Curves) -> None:

@@ -28,10 +28,7 @@ def draw_learning(history: History) -> list[DrawnFigure]:
 
 def _draw_loss(history: History) -> DrawnFigure:
     figure, axes = new_axes(290)
-    _line(axes, history, [epoch.train_loss for epoch in history.epochs], (BLUE, "-", "o", "training"))
-    _line(axes, history, [epoch.val_loss for epoch in history.epochs], (ORANGE, (0, (5, 2)), "s", "validation"))
-    axes.set_ylabel("loss (nats per subject)")
-    _finish(axes, history)
+    draw_loss_lines(axes, history)
     legend_above(figure, axes, 3)
     first, last, best = history.epochs[0], history.epochs[-1], history.best
     best_loss = f"The best epoch is {best.epoch} with validation loss {format_number(best.val_loss)}. "
@@ -50,6 +47,19 @@ def _draw_loss(history: History) -> DrawnFigure:
         ),
         figure=figure,
     )
+
+
+def draw_loss_lines(axes: Axes, history: History) -> None:
+    """Draw the training and the validation loss by epoch on given axes, without a legend.
+
+    Args:
+        axes: The axes, which get the scale and the labels.
+        history: Epochs of the training, at least one.
+    """
+    _line(axes, history, [epoch.train_loss for epoch in history.epochs], (BLUE, "-", "o", "training"))
+    _line(axes, history, [epoch.val_loss for epoch in history.epochs], (ORANGE, (0, (5, 2)), "s", "validation"))
+    axes.set_ylabel("loss (nats per subject)")
+    _finish(axes, history)
 
 
 def _draw_c_index(history: History) -> DrawnFigure:

@@ -33,7 +33,7 @@ from survlstm.inference.bundle.container import INDEX, read_container, write_con
 from survlstm.inference.predictor import Predictor
 from survlstm.models import factory
 from survlstm.training.prediction import predict_split
-from survlstm.utils.errors import BundleError
+from survlstm.utils.errors import BundleError, ClosedClassError
 from tests.bundles import bundle_on, config_on, meds
 from tests.learning import CPU, batches_of, prepared_on
 from tests.records import random_records
@@ -102,8 +102,6 @@ def test_code_in_the_file_of_weights_is_not_run(written, tmp_path):
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("model", "_target_", "os.system"),
-        ("outcome", "_target_", "os.system"),
         ("model", "hidden_dim", 17),
         ("model", "hidden_dim", "${oc.env:HOME}"),
         ("data", "unheard_of", 1),
@@ -117,6 +115,19 @@ def test_another_config_is_refused(written, section, key, value):
 
     with pytest.raises(BundleError, match="must hold a model that this survlstm can build"):
         read_bundle(changed(written, CONFIG, change))
+
+
+@pytest.mark.parametrize("clock", ["visit"])
+@pytest.mark.parametrize("section", ["model", "outcome"])
+def test_a_class_that_the_bundle_alone_names_is_not_imported(written, section):
+    def change(data):
+        config = yaml.safe_load(data)
+        config[section]["_target_"] = "os.system"
+        return yaml.safe_dump(config).encode()
+
+    other = changed(written, CONFIG, change)
+    with pytest.raises(ClosedClassError, match=rf"^{section}\._target_ is os\.system, .*add allow=\[os\.system\]"):
+        read_bundle(other)
 
 
 @pytest.mark.parametrize("clock", ["visit"])
