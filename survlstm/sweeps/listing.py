@@ -20,6 +20,8 @@ from survlstm.utils.formatting import MISSING, format_dollars, format_duration
 
 log = logging.getLogger(__name__)
 
+LSTM = "survlstm.models.lstm.DiscreteTimeSurvivalLSTM"
+
 INTERVALS = {"test.c_td": ("test.c_td.low", "test.c_td.high")}
 _HIGHEST_FIRST = {"val.c_td", "test.c_td", "started"}
 
@@ -133,13 +135,16 @@ def _outcome(row: RunRow) -> str | None:
 
 
 def _model(row: RunRow) -> str | None:
-    """Return the model's size as in "128-256x2 (1.1M)": embedding, hidden units, layers, parameters."""
+    """Return an LSTM's size as in "128-256x2 (1.1M)": embedding, hidden units, layers, parameters; others by class."""
+    target = row.config.get("model._target_")
     sizes = [row.config.get(f"model.{name}") for name in ("embedding_dim", "hidden_dim", "num_layers")]
-    if any(size is None for size in sizes):
-        return None
-    embedding, hidden, layers = map(format_setting, sizes)
     count = row.parameters
     size = "" if count is None else f" ({count / 1e6:.1f}M)" if count >= 1e6 else f" ({count / 1e3:.0f}k)"
+    if target is not None and str(target) != LSTM:
+        return f"{str(target).rpartition('.')[2]}{size}"
+    if any(number is None for number in sizes):
+        return None
+    embedding, hidden, layers = map(format_setting, sizes)
     return f"{embedding}-{hidden}x{layers}{size}"
 
 
