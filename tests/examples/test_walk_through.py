@@ -18,7 +18,9 @@ def commands():
     """The blocks of the page that are to be run, as one script."""
     page = (ROOT / "docs" / "walk_through.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(bash|python)\n(.*?)```", page, flags=re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["bash"] * 6 + ["python", "bash"]
+    assert [kind for kind, _ in blocks] == ["bash"] * 7 + ["python", "bash"]
+    # The first one installs survlstm.
+    assert blocks.pop(0)[1].startswith("bash scripts/bootstrap")
     return "set -euo pipefail\n" + "\n".join(
         block if kind == "bash" else f"python - <<'BLOCK'\n{block}BLOCK" for kind, block in blocks
     )
