@@ -19,6 +19,7 @@ from survlstm.config.overrides import normalise_arguments, read_flags
 from survlstm.config.schema.run import RunConfig
 from survlstm.sweeps.sweep_overrides import read_sweep_words
 from survlstm.utils.errors import SurvlstmError
+from tests.docs.cheap_commands import ELSEWHERE, NOT_RUN
 from tests.docs.code_blocks import LANGUAGES, ROOT, blocks, inline_commands, pages, read_blocks
 from tests.docs.shell import fill_in, lines, simple_commands, survlstm_words
 
@@ -186,3 +187,15 @@ def test_output_that_follows_a_command_is_what_it_prints(survlstm, capsys):
         command, *expected = part.splitlines()
         assert survlstm(*command.split()) != 0
         assert capsys.readouterr().err.splitlines() == expected, command
+
+
+def test_every_page_with_python_is_executed_by_a_test():
+    # README.md shows the example of docs/walk_through.md, as a test there makes sure.
+    executed = {*ELSEWHERE, "README.md", "docs/own_classes.md"}
+    assert {block.page for block in blocks("python")} <= executed
+
+
+def test_the_tables_of_what_is_not_run_name_what_is_there():
+    commands = "".join(block.text for block in blocks("bash"))
+    assert all(command in commands for command in NOT_RUN)
+    assert ELSEWHERE.keys() <= {block.page for block in blocks()}
