@@ -19,12 +19,12 @@ from survlstm.config.overrides import normalise_arguments, read_flags
 from survlstm.config.schema.run import RunConfig
 from survlstm.sweeps.sweep_overrides import read_sweep_words
 from survlstm.utils.errors import SurvlstmError
-from tests.docs.cheap_commands import ELSEWHERE, NOT_RUN
+from tests.docs.cheap_commands import ELSEWHERE, NOT_RUN, cheap, outputs
 from tests.docs.code_blocks import LANGUAGES, ROOT, blocks, inline_commands, pages, read_blocks
 from tests.docs.shell import fill_in, lines, simple_commands, survlstm_words
 
 # Tools that a block may call beside survlstm, Python and the scripts of this repository.
-SHELL = frozenset({"[", "curl", "done", "eval", "export", "grep", "kill", "sleep", "source", "trap"})
+SHELL = frozenset({"[", "curl", "done", "eval", "export", "grep", "kill", "sleep", "trap"})
 # Stands for any command in running text.
 ANY_COMMAND = "COMMAND"
 
@@ -187,6 +187,30 @@ def test_output_that_follows_a_command_is_what_it_prints(survlstm, capsys):
         command, *expected = part.splitlines()
         assert survlstm(*command.split()) != 0
         assert capsys.readouterr().err.splitlines() == expected, command
+
+
+@pytest.mark.parametrize(
+    ("written", "run"),
+    [
+        ("bash scripts/check", ":"),
+        ("survlstm export run=RUN output=BUNDLE", "survlstm export run=RUN output=BUNDLE"),
+        ("survlstm explain run=RUN subjects_at_most=9", "survlstm explain run=RUN subjects_at_most=9"),
+        ("survlstm tune tune=lstm", "survlstm tune trials=2 tune=lstm"),
+        ("survlstm train sweep.resume=SWEEP", "survlstm train sweep.resume=SWEEP"),
+        ("survlstm evaluate run=RUN data=cohort_1000", "survlstm evaluate run=RUN data=tiny"),
+        (
+            "survlstm train data=cohort_1000 data.path=/large evaluation.landmarks.visits=[]",
+            "survlstm train trainer=smoke 'evaluation.baselines=[record_length]' evaluation.resamples=100 "
+            "data=tiny data.path=DIR evaluation.landmarks.visits=[]",
+        ),
+    ],
+)
+def test_a_command_is_made_cheap_and_nothing_else(written, run):
+    assert cheap(written) == run
+
+
+def test_what_a_command_writes_is_read_from_it():
+    assert outputs("survlstm train output_dir=a && survlstm export run=a output=b.zip") == ["a", "b.zip"]
 
 
 def test_every_page_with_python_is_executed_by_a_test():
