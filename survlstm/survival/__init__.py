@@ -1,24 +1,28 @@
 """Discrete-time survival analysis: labels, hazards, the likelihood and evaluation metrics, as pure functions of arrays.
 
 The package needs numpy, scipy, torch and jaxtyping; it reads no files and no configuration, and needs no run. Every
-function of these modules can be imported from here. ``docs/conventions.md`` defines every quantity, and
+function of the table can be imported from here. ``docs/conventions.md`` defines every quantity, and
 ``docs/agreement.md`` compares the results with those of scikit-survival, lifelines, pycox and SurvivalEVAL.
 
-- ``steps``: the step convention; masks of at-risk steps and of events
-- ``hazard``: hazard, survival and cumulative hazard from logits
-- ``loss``: negative log-likelihood
-- ``kaplan_meier``: curves of the event and of the censoring, Greenwood's variance, confidence intervals
-- ``aalen_johansen``: cumulative incidence of competing events
-- ``covariate_free``: life-table hazard of a population
-- ``concordance``: Antolini's time-dependent C-index, also for many bootstrap resamples at once
-- ``rank_concordance``: Harrell's C and Uno's C of a fixed score
-- ``auc``: cumulative/dynamic AUC
-- ``ipcw``: censoring weights and the horizons at which they exist
-- ``brier``: Brier score, binomial log-likelihood and their integrals
-- ``d_calibration``: D-calibration over the whole curve
-- ``one_calibration``: predicted and observed risk in groups at one horizon, with a test
-- ``calibration_line``: calibration slope and intercept at one horizon
-- ``follow_up``: checks of arguments, shared by the functions above
+=====================  ===========================================================================================
+module                 contents
+=====================  ===========================================================================================
+``steps``              the step convention; masks of at-risk steps and of events
+``hazard``             hazard, survival and cumulative hazard from logits
+``loss``               negative log-likelihood
+``kaplan_meier``       curves of the event and of the censoring, Greenwood's variance, confidence intervals
+``aalen_johansen``     cumulative incidence of competing events
+``covariate_free``     life-table hazard of a population
+``concordance``        Antolini's time-dependent C-index, also for many bootstrap resamples at once
+``rank_concordance``   Harrell's C and Uno's C of a fixed score
+``auc``                cumulative/dynamic AUC
+``ipcw``               censoring weights and the horizons at which they exist
+``brier``              Brier score, binomial log-likelihood and their integrals
+``d_calibration``      D-calibration over the whole curve
+``one_calibration``    predicted and observed risk in groups at one horizon, with a test
+``calibration_line``   calibration slope and intercept at one horizon
+``follow_up``          checks of arguments, shared by the functions above
+=====================  ===========================================================================================
 
 Conventions that hold throughout:
 
