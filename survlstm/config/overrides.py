@@ -48,6 +48,9 @@ def read_flags(arguments: Sequence[str]) -> argparse.Namespace:
     flags = parser.parse_intermixed_args(list(arguments))
     if flags.config_name or flags.config_path:
         raise ConfigError("the command chooses the config; leave out --config-name and --config-path")
+    shown = next((f"--{name}" for name in ("cfg", "info") if getattr(flags, name)), None)
+    if flags.multirun and shown:
+        raise ConfigError(f"{shown} shows the config of one run; leave out -m")
     if flags.experimental_rerun:
         raise ConfigError("--experimental-rerun would unpickle a file; survlstm rerun RUN repeats a run")
     return flags

@@ -70,7 +70,8 @@ def evaluate_predictions(
     )
     at_landmarks = [_evaluate_from(landmark, comparators, tensors, rows_of, settings) for landmark in landmarks]
     if tensors.clock == "landmark":
-        comparators += [_with_hazards(fitted) for fitted in at_landmarks[0].fitted]
+        known = {comparator.name for comparator in comparators}
+        comparators += [_with_hazards(fitted) for fitted in at_landmarks[0].fitted if fitted.name not in known]
     rows, notes = evaluate_steps(
         comparators, step=predictions.step, event=predictions.event, bootstrap=settings.bootstrap
     )
@@ -163,8 +164,14 @@ def _evaluate_from(
     rows: HazardRows,
     settings: EvaluationSettings,
 ) -> _LandmarkEvaluation:
-    at_landmark = [from_landmark(comparator, landmark, tensors, rows) for comparator in comparators]
     fitted, missing = _fit(landmark, tensors, settings)
+    # A baseline that was fitted at the landmark needs no extrapolation of its hazards.
+    at_once = {one.name for one in fitted}
+    at_landmark = [
+        from_landmark(comparator, landmark, tensors, rows)
+        for comparator in comparators
+        if comparator.name not in at_once
+    ]
     result = evaluate_landmark(landmark, at_landmark + fitted, settings.bootstrap)
     result = dataclasses.replace(result, notes=landmark.notes + result.notes + tuple(missing))
     free = next(one.survival for one in at_landmark if one.name == COVARIATE_FREE)

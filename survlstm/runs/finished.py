@@ -120,13 +120,13 @@ class FinishedRun:
             The descriptions; ``missing`` names the tables that could not be read, which is logged as a warning.
         """
         data = self.config.data
-        if isinstance(data.source, ForeignSourceConfig):
-            return _foreign_descriptions(data.source, data.path)
         if data.path is not None:
             path = Path(data.path).expanduser()
         else:
             assert data.simulated is not None, "validated: one of path and simulated is set"
             path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
+        if isinstance(data.source, ForeignSourceConfig):
+            return _foreign_descriptions(data.source, path)
         found = _read_descriptions(path, data.source.tables)
         if found.missing:
             which = "some codes" if found.texts else "codes"
@@ -149,9 +149,9 @@ class CodeDescriptions(NamedTuple):
     missing: str
 
 
-def _foreign_descriptions(source: ForeignSourceConfig, path: str | None) -> CodeDescriptions:
+def _foreign_descriptions(source: ForeignSourceConfig, path: Path) -> CodeDescriptions:
     """Ask a source of the user's own for descriptions; it may have none."""
-    describe = getattr(instantiate(source, path=path), "descriptions", None)
+    describe = getattr(instantiate(source, path=str(path)), "descriptions", None)
     if describe is None:
         return CodeDescriptions({}, f"{source.target} has no method descriptions")
     return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")

@@ -76,3 +76,9 @@ def test_a_shown_config_is_checked(survlstm, capsys):
     assert "the nearest valid key is output" in capsys.readouterr().err
     assert survlstm("serve", "--cfg", "job", "bundle=B", "port=x") == 2
     assert "port: must be a valid integer; found 'x'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [["--cfg", "job"], ["--info", "config"]])
+def test_a_flag_that_shows_a_config_goes_with_one_run(survlstm, capsys, flag):
+    assert survlstm("train", "-m", "seed=0,1", *flag) == 2
+    assert f"{flag[0]} shows the config of one run; leave out -m" in capsys.readouterr().err

@@ -37,7 +37,13 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Every page of prose that shows code."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+    # CHANGELOG.md shows none.
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "examples").rglob("*.md")),
+    ]
 
 
 def blocks(*languages: str) -> list[Block]:

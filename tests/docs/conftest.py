@@ -9,7 +9,21 @@ import pytest
 from tests.docs.code_blocks import ROOT
 
 # What the pages call a user's own run, bundle, export, sweep or search.
-FOLDERS = ("RUN", "BUNDLE", "DIR", "FOLDER", "EXPORT", "STUDY", "run", "bundle", "planted", "new_patients", "outputs")
+FOLDERS = (
+    "RUN",
+    "BUNDLE",
+    "DIR",
+    "FOLDER",
+    "EXPORT",
+    "NEW",
+    "STUDY",
+    "BUNDLE.zip",
+    "run",
+    "bundle",
+    "planted",
+    "new_patients",
+    "outputs",
+)
 
 
 @pytest.fixture

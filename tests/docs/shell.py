@@ -12,7 +12,13 @@ OPERATORS = "();<>|&"
 KEYWORDS = frozenset({"do", "then", "else", "if", "while", "until", "!"})
 HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)")
 # How a page calls the command: as itself, from the environment's folder, or as a module.
-CALLS = (("survlstm",), (".venv/bin/survlstm",), ("python", "-m", "survlstm"), ("python", "scripts/train.py"))
+CALLS = (
+    ("survlstm",),
+    (".venv/bin/survlstm",),
+    ("/opt/survlstm/bin/survlstm",),
+    ("python", "-m", "survlstm"),
+    ("python", "scripts/train.py"),
+)
 # What stands in a page for a value of the reader's, and the value in these tests.
 VALUES = ((r"data\.path=/\S+", "data.path=DIR"), (r"\$DATA\b", "DIR"), (r"\$\{PORT:-8000\}", "8000"))
 

@@ -1,6 +1,7 @@
 """judge on cohorts whose hazards are known: who is judged, on what, in which order, and what is said to be missing."""
 
 import dataclasses
+import re
 from typing import get_args
 
 import numpy as np
@@ -193,3 +194,68 @@ def test_curves_become_hazards_and_curves_again():
     assert made.hazard[0, 4:].tolist() == [1.0] * 4
     assert made.hazard[1].tolist() == [0.0] * 8
     np.testing.assert_allclose(made.survival, survival, atol=1e-15)
+
+
+class Constant:
+    """A baseline as a user would write it, with both methods."""
+
+    name = "constant"
+
+    def hazards(self, tensors, subjects, steps):
+        return np.full((len(subjects), steps), 0.1)
+
+    def survival(self, landmark, tensors, seed):
+        return np.tile(0.9 ** np.arange(1, len(landmark.grid) + 1), (len(landmark.test.subject), 1))
+
+
+class TooShort(Constant):
+    name = "too short"
+
+    def hazards(self, tensors, subjects, steps):
+        return super().hazards(tensors, subjects, steps)[:, :-1]
+
+    def survival(self, landmark, tensors, seed):
+        return super().survival(landmark, tensors, seed)[1:]
+
+
+class Impossible(Constant):
+    name = "impossible"
+
+    def hazards(self, tensors, subjects, steps):
+        return super().hazards(tensors, subjects, steps) + 1
+
+    def survival(self, landmark, tensors, seed):
+        return super().survival(landmark, tensors, seed)[:, ::-1] + 0.5
+
+
+class Raises(Constant):
+    name = "raises"
+
+    def hazards(self, *_):
+        raise KeyError("spam")
+
+    survival = hazards
+
+
+def test_a_baseline_of_the_users_own_stands_among_the_others(drawn):
+    found = judged(*drawn, visits=[1], baselines=["record_length", Constant()])
+    assert names(found.rows) == ["model", "oracle", FREE, LENGTH, "constant"]
+    assert found.rows[-1].c_td.value == 0.5
+    # At the landmark it stands once, with its own survival.
+    assert names(found.landmarks[0].rows) == ["model", "oracle", FREE, LENGTH, "constant"]
+    assert not found.notes
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (TooShort(), r"no too short: {} must be \[subject, (step|horizon)\], \(\d+, \d+\); found \(\d+, \d+\)"),
+        (Impossible(), r"no impossible: .*(0\.\.1|probabilit|within|rise)"),
+        (Raises(), r"no raises: {} raised KeyError: 'spam'"),
+    ],
+)
+def test_a_baseline_that_fails_is_left_out_and_told(drawn, baseline, said):
+    found = judged(*drawn, visits=[1], baselines=[baseline])
+    assert names(found.rows) == ["model", "oracle", FREE]
+    assert any(re.search(said.format("hazards"), note) for note in found.notes), found.notes
+    assert any(re.search(said.format("survival"), note) for note in found.landmarks[0].notes), found.landmarks[0].notes

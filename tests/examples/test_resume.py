@@ -129,8 +129,8 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     # One step of many parts takes seconds: the first request can't be granted before the second comes.
     slow = ["trainer.batch_size=130", "trainer.micro_batch_size=1", "model.hidden_dim=1024"]
     life = Life(folder, *SMALL, *slow, f"cache_dir={shared_cache}", f"output_dir={folder}")
-    # Said when the epoch is saved: a request that comes while it is saved would be granted at once.
-    life.until("so far, at most")
+    # Said behind the last look at a request before the step: one that came earlier would be granted at once.
+    life.until("Epoch 2/")
     time.sleep(0.1)
     for _ in range(2):
         os.kill(life.process.pid, signal.SIGINT)

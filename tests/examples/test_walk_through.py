@@ -26,15 +26,6 @@ def commands():
     )
 
 
-def test_the_example_of_the_readme_is_the_one_that_is_run():
-    examples = [
-        re.findall(r"```python\n.*?```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
-        for page in ("README.md", "docs/walk_through.md")
-    ]
-    assert examples[0] == examples[1]
-    assert len(examples[0]) == 1
-
-
 def free_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -84,6 +84,10 @@ def figure(**changes):
             r"has the parameter hydra\.callbacks\.x, which is not in the search space",
         ),
         (
+            parameter(param_name="model._target_"),
+            r"has the parameter model\._target_, which is not in the search space",
+        ),
+        (
             parameter(param_value_internal=7.0),
             r"trial 0 in .* has a value for model\.dropout that is not in the search space",
         ),

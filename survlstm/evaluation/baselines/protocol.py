@@ -22,7 +22,8 @@ class Baseline(Protocol):
     or both of these methods; one that raises an error is left out, and the report says so::
 
         hazards(tensors, subjects, steps)   hazards at every step, for the tables at every step and from landmarks
-        survival(landmark, tensors, seed)   survival from one landmark, for the tables of that landmark
+        survival(landmark, tensors, seed)   survival from one landmark, for the tables of that landmark; without it
+                                            the hazards at the landmark are extrapolated
 
     ``hazards`` gets the data of all subjects (``survlstm.data.tensors.Tensors``), the indices of the subjects to
     predict and the number of steps. It fits on ``tensors.members(Split.TRAIN)`` and returns the hazards as an array
