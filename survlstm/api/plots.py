@@ -26,8 +26,8 @@ T = TypeVar("T")
 class EvaluationPlots:
     """Figures of an evaluation; every method returns matplotlib axes and leaves pyplot alone.
 
-    Without ``ax`` a method draws a new figure, which is ``ax.figure``: show it at the end of a notebook's cell, or save
-    it with ``ax.figure.savefig``.
+    Without ``ax`` a method draws a new figure, which is ``ax.figure``. A notebook shows it at the end of a cell after
+    ``%matplotlib inline``; ``ax.figure.savefig`` saves it.
     """
 
     _read: Callable[[], StoredMetrics] = field(repr=False)

@@ -132,10 +132,12 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path, shared_cache):
     # Said behind the last look at a request before the step: one that came earlier would be granted at once.
     life.until("Epoch 2/")
     time.sleep(0.1)
-    for _ in range(2):
+    # Two that come within one part are one to Python, so that the second may have to come again.
+    for _ in range(20):
         os.kill(life.process.pid, signal.SIGINT)
-        # Two that come within one part would be one.
         time.sleep(0.3)
+        if not life.process.is_alive():
+            break
     assert life.ended() == 130
     assert "Traceback" not in life.said
     # Had it waited for the end of the step, it would have saved and said so.
