@@ -12,7 +12,7 @@ from survlstm.data.split import Split
 from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES
 from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
-from survlstm.evaluation.comparators import Comparator, LandmarkComparator
+from survlstm.evaluation.comparators import LandmarkComparator
 from survlstm.evaluation.evaluate_run import _with_hazards, evaluate_predictions
 from survlstm.evaluation.landmarks import reference_split
 from survlstm.evaluation.settings import EvaluationSettings
