@@ -21,7 +21,8 @@ from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
 from survlstm.inference.dates import RecordEndDays
 from survlstm.inference.model_spread import SAMPLE, ExtremeSubjects, RiskSpread, subject_curve
-from survlstm.inference.predictor import Predictor, load_bundle, log_bundle, parse_as_of
+from survlstm.inference.prediction_time import parse_as_of
+from survlstm.inference.predictor import Predictor, load_bundle, log_bundle
 from survlstm.inference.score_export import score_export
 from survlstm.inference.score_subjects import SubjectPredictions, reason_without_dates, reason_without_values
 from survlstm.report.figures.survival import TimeGrid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prepare import PreparationSettings
-from survlstm.data.sources.timestamps import to_local
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.occlusion import occlude
 from survlstm.inference.bundle.bundle import Bundle, read_bundle
 from survlstm.inference.dates import RecordEndDays
 from survlstm.inference.events_table import read_events_table
+from survlstm.inference.prediction_time import AsOf, parse_as_of
 from survlstm.inference.score_subjects import (
     CPU,
     SubjectPredictions,
@@ -39,11 +38,9 @@ from survlstm.inference.subject_record import ScoredRecords, records_of_events, 
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
 from survlstm.training.prediction import predict_split
-from survlstm.utils.errors import ConfigError, SourceError
+from survlstm.utils.errors import SourceError
 
 log = logging.getLogger(__name__)
-
-AsOf = str | datetime.date | datetime.datetime | np.datetime64 | None
 
 
 class RecordCurves(NamedTuple):
@@ -386,35 +383,3 @@ def log_bundle(path: str, predictor: Predictor) -> None:
     log.info("Bundle: %s (%s)\n%s", path, about.name, about.outcome)
     if predictor.banner:
         log.warning("%s", predictor.banner)
-
-
-def parse_as_of(as_of: AsOf, *, timezone: str | None = None) -> np.datetime64 | None:
-    """Convert a prediction time to datetime64[s].
-
-    Args:
-        as_of: a day as in 2020-01-31, which means its last second, or a time. A time is in UTC unless it states an
-            offset. None is returned as it is.
-        timezone: zone to which a time is converted; None for UTC. A day is not converted.
-
-    Returns:
-        The prediction time in UTC, or in ``timezone`` where that is given; None if ``as_of`` is None.
-
-    Raises:
-        ConfigError: ``as_of`` is neither a day nor a time.
-    """
-    if as_of is None:
-        return None
-    try:
-        text = as_of.isoformat() if isinstance(as_of, datetime.date) else str(as_of)
-        parsed = datetime.datetime.fromisoformat(text)
-        if parsed.tzinfo is not None:
-            parsed = parsed.astimezone(datetime.UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(
-            f"as_of must be a day or a time, as in 2020-01-31 or 2020-01-31T12:00; found {as_of!r}"
-        ) from error
-    time = np.datetime64(parsed, "s")
-    is_day = len(text) <= len("2020-01-31")
-    if is_day:
-        return time + np.timedelta64(86399, "s")
-    return time if timezone is None else to_local(np.array([time]), timezone, is_timed=np.ones(1, dtype=bool))[0]

@@ -21,7 +21,8 @@ from survlstm.data.sources import synthea
 from survlstm.data.sources.shards import check_unusable_shares, merge_counts, split_into_shards
 from survlstm.data.vocabulary import UNK
 from survlstm.inference.dates import RecordEndDays
-from survlstm.inference.predictor import AsOf, Predictor, parse_as_of
+from survlstm.inference.prediction_time import AsOf, parse_as_of
+from survlstm.inference.predictor import Predictor
 from survlstm.inference.score_subjects import SubjectPredictions, reason_without_values
 
 log = logging.getLogger(__name__)

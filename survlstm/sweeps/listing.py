@@ -11,7 +11,7 @@ import pandas as pd
 from survlstm.config.validation import nearest_key
 from survlstm.evaluation.results import Estimate, Interval
 from survlstm.report.formatting import format_estimate
-from survlstm.report.task import is_drawn, outcome_name_of_class
+from survlstm.report.task import outcome_name_of_class
 from survlstm.sweeps.columns import COLUMNS
 from survlstm.sweeps.load_runs import RunRow, Value, find_runs, parse_value, read_run
 from survlstm.sweeps.table import format_setting
@@ -128,7 +128,7 @@ def _outcome(row: RunRow) -> str | None:
     """Return the outcome group if it was overridden, else a description; a drawn outcome is always described."""
     target = row.config.get("outcome._target_")
     named = format_setting(row.overrides["outcome"]) if row.overrides and "outcome" in row.overrides else None
-    if target is None or (named is not None and not is_drawn(str(target))):
+    if target is None or (named is not None and not row.is_drawn):
         return named
     codes = str(row.config.get("outcome.codes", "")).strip("[]")
     return outcome_name_of_class(str(target), codes.split(",") if codes else ())

@@ -16,6 +16,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from survlstm.evaluation.results import Estimate, Interval
+from survlstm.report.task import is_drawn
 from survlstm.runs.folder import RunRecord, is_finished, read_run_record
 from survlstm.utils.errors import first_line
 from survlstm.utils.nested import flatten
@@ -94,6 +95,11 @@ class RunRow:
     def is_finished(self) -> bool:
         """Whether the run's metrics are final."""
         return self.state == "finished"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the run's outcome is drawn by a formula instead of read from the records."""
+        return is_drawn(str(self.config.get("outcome._target_", ""))) or self.config.get("outcome.drawn") is True
 
     def setting(self, key: str) -> Value:
         """Return the value of a config key or group.

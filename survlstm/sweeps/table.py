@@ -16,7 +16,7 @@ import pandas as pd
 
 from survlstm.config.validation import nearest_key
 from survlstm.evaluation.results import Estimate
-from survlstm.report.task import BANNER, is_drawn
+from survlstm.report.task import BANNER
 from survlstm.sweeps.load_runs import RunRow, SplitMetrics, Value
 from survlstm.sweeps.repeats import RepeatSpread, spread_over_repeats
 from survlstm.sweeps.ties import Tie, tie_of
@@ -206,10 +206,7 @@ class Sweep:
     @property
     def banner(self) -> str:
         """The warning for drawn outcomes; empty if all outcomes are read from the records."""
-        drawn = sum(
-            is_drawn(str(row.config.get("outcome._target_", ""))) or row.config.get("outcome.drawn") is True
-            for row in self.rows
-        )
+        drawn = sum(row.is_drawn for row in self.rows)
         some = f" (of {drawn} of {len(self.rows)} jobs)" if drawn < len(self.rows) else ""
         return f"{BANNER}{some}" if drawn else ""
 

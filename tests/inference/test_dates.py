@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from survlstm.inference.dates import RecordEndDays
-from survlstm.inference.predictor import parse_as_of
+from survlstm.inference.prediction_time import parse_as_of
 from tests.bundles import cohort_of, meds, predictor_on
 
 ROUNDING = 1e-6

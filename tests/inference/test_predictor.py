@@ -9,7 +9,8 @@ import pytest
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.split import Split
-from survlstm.inference.predictor import Predictor, parse_as_of
+from survlstm.inference.prediction_time import parse_as_of
+from survlstm.inference.predictor import Predictor
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import ConfigError
 from tests.bundles import bundle_on, cohort_of, config_on, meds, predictor_on
