@@ -13,6 +13,7 @@ from survlstm.data.split import Split
 from survlstm.explanation.occlusion import occlude
 from survlstm.inference.bundle.onnx_export import MOST_DIFFERENCE, write_onnx
 from survlstm.models.factory import build_model, build_model_with_weights
+from survlstm.models.transformer import TimeEncoding
 from survlstm.survival.loss import nll_per_step
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.model_checks import check_model
@@ -125,3 +126,39 @@ def test_a_bag_knows_no_order_of_the_visits_before():
     assert inputs.slots > 3
     torch.testing.assert_close(one[2:], other[2:])
     assert not torch.allclose(one[:2], other[:2])
+
+
+def long_record(batches):
+    """The inputs of the longest record, alone: its slots are its visits in order."""
+    longest = batches.members[batches.visits(batches.members).argmax()]
+    return batches.collate(np.array([longest])).inputs
+
+
+def test_a_bag_of_equal_visits_is_the_visit():
+    """A mean, not a sum: the hazard does not grow with the number of visits."""
+    model, batches, _ = built("mlp_bag", "visit", "model.visit_features=[]")
+    inputs = long_record(batches)
+    with torch.no_grad():
+        logits = model.eval()(inputs.replace(embedded=torch.randn(6).repeat(inputs.slots, 1)))
+    torch.testing.assert_close(logits, logits[:1].expand_as(logits))
+
+
+def test_retain_is_the_weighted_sum_of_its_formula():
+    model, batches, _ = built("retain", "visit")
+    inputs = long_record(batches)
+    with torch.no_grad():
+        visits = model.eval().embedding(inputs)
+        score = model.visit_attention(model.visit_gru(visits[None])[0][0])[:, 0].exp()
+        beta = torch.tanh(model.value_attention(model.value_gru(visits[None])[0][0]))
+        for last in range(inputs.slots):
+            weights = score[: last + 1] / score[: last + 1].sum()
+            context = sum(weights[visit] * beta[visit] * visits[visit] for visit in range(last + 1))
+            torch.testing.assert_close(model(inputs)[last], model.head.logit(context)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_times_two_days_apart_are_told_apart_and_centuries_are_not_repeated():
+    """The shortest wavelength is two days, the longest two centuries."""
+    found = TimeEncoding(32)(torch.tensor([[0.0, 1.0, 30.0, 3650.0, 36_500.0]]))[0]
+    assert found.shape == (5, 32)
+    assert torch.equal(found[0], torch.cat([torch.zeros(16), torch.ones(16)]))
+    assert float(torch.pdist(found).min()) > 0.5
