@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.explanation.model_inputs import ModelInput, embedding_of, log_odds, visit_means
+from survlstm.explanation.model_inputs import ModelInput, log_odds, visit_means
+from survlstm.models.layers import embedding_of
 from survlstm.utils.errors import ConfigError
 
 # Visits computed at once, with what their gradients need: half a gigabyte for the largest of the models in conf.

@@ -13,9 +13,7 @@ from survlstm.data.batches import Batches, latest_windows, make_windows
 from survlstm.data.packing import pack_rows
 from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
-from survlstm.models.layers import VisitEmbedding
 from survlstm.models.protocol import ModelInputs
-from survlstm.utils.errors import ConfigError
 
 
 class ModelInput(NamedTuple):
@@ -89,27 +87,6 @@ def visit_means(embedded: Float[Tensor, "entry embedding"], record: ModelInput) 
     total = embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, embedded)
     entries = torch.bincount(record.visit, minlength=record.visits)
     return total / entries.clamp(min=1)[:, None]
-
-
-def embedding_of(model: nn.Module) -> VisitEmbedding:
-    """Find the layer through which the codes of a model pass.
-
-    Args:
-        model: the model.
-
-    Returns:
-        Its only ``VisitEmbedding``.
-
-    Raises:
-        ConfigError: the model has none, or several, so that its codes can't be explained.
-    """
-    found = [layer for layer in model.modules() if isinstance(layer, VisitEmbedding)]
-    if len(found) != 1:
-        raise ConfigError(
-            "a model must pass its codes through one survlstm.models.layers.VisitEmbedding to be explained; "
-            f"{type(model).__name__} has {len(found)}. Use that layer in the model"
-        )
-    return found[0]
 
 
 def log_odds(

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int64
 from torch import nn
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.model_inputs import ModelInput, embedding_of, log_odds, model_input, visit_means
+from survlstm.explanation.model_inputs import ModelInput, log_odds, model_input, visit_means
+from survlstm.models.layers import embedding_of
 
 # Visits computed at once: half a gigabyte for the largest of the models in conf.
 MOST_VISITS = 2**15

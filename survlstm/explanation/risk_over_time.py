@@ -11,14 +11,9 @@ from torch import nn
 
 from survlstm.data.batches import Batches
 from survlstm.explanation.gradients import CodeAttribution, average_embedding, integrated_gradients
-from survlstm.explanation.model_inputs import (
-    ModelInput,
-    embedding_of,
-    log_odds_of_prefixes,
-    model_input,
-    visit_means,
-)
+from survlstm.explanation.model_inputs import ModelInput, log_odds_of_prefixes, model_input, visit_means
 from survlstm.explanation.occlusion import MOST_VISITS, Occlusion, occlude_input
+from survlstm.models.layers import embedding_of
 
 
 class RiskOverTime(NamedTuple):

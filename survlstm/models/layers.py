@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from survlstm.models.protocol import ModelInputs
+from survlstm.utils.errors import ConfigError
 
 
 class VisitEmbedding(nn.EmbeddingBag):
@@ -43,6 +44,27 @@ class VisitEmbedding(nn.EmbeddingBag):
         if embedded is None:
             embedded = super().forward(inputs.codes, inputs.code_offsets)
         return torch.cat([embedded, inputs.visit_features], dim=1)
+
+
+def embedding_of(model: nn.Module) -> VisitEmbedding:
+    """Find the layer through which the codes of a model pass.
+
+    Args:
+        model: The model.
+
+    Returns:
+        Its only ``VisitEmbedding``.
+
+    Raises:
+        ConfigError: The model has none, or several.
+    """
+    found = [layer for layer in model.modules() if isinstance(layer, VisitEmbedding)]
+    if len(found) != 1:
+        raise ConfigError(
+            "a model must pass its codes through one survlstm.models.layers.VisitEmbedding to be explained or exported "
+            f"to ONNX; {type(model).__name__} has {len(found)}. Use that layer in the model"
+        )
+    return found[0]
 
 
 class HazardHead(nn.Module):

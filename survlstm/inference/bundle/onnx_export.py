@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from survlstm.data.packing import pack_rows
-from survlstm.explanation.model_inputs import embedding_of
+from survlstm.models.layers import embedding_of
 from survlstm.models.protocol import ModelInputs
 from survlstm.survival.hazard import hazard
 from survlstm.utils.errors import BundleError, ConfigError, first_line
