@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,7 +50,7 @@ def build_model(
 
 
 def build_model_with_weights(
-    config: ModelConfig, *, vocabulary_size: int, intervals: int | None, weights: Mapping[str, torch.Tensor]
+    config: ModelConfig, *, vocabulary_size: int, intervals: int | None, weights: Any
 ) -> nn.Module:
     """Build the model of a file with the weights of the file.
 
@@ -60,7 +61,7 @@ def build_model_with_weights(
         config: the settings of the model, as stored in the file.
         vocabulary_size: number of embeddings, those of padding and of unknown codes included.
         intervals: number of intervals of the landmark clock; None on the visit clock.
-        weights: tensors by their name in the model's ``state_dict``.
+        weights: what the file holds, of any type; valid are tensors by their name in the model's ``state_dict``.
 
     Returns:
         The model in evaluation mode, on the CPU.

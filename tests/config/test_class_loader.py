@@ -196,6 +196,16 @@ def test_nothing_else_of_a_stored_config_is_imported(target):
             stored.load_classes()
 
 
+@pytest.mark.parametrize("target", [3, ["a.B"], {"a": "b"}, True])
+@pytest.mark.parametrize("section", ["model", "optimizer", "scheduler", "logger", "outcome"])
+def test_a_name_of_another_type_is_a_sentence(section, target):
+    plain = config_of().model_dump(by_alias=True)
+    with pytest.raises(
+        ConfigError, match=rf"^{section}\._target_ must be one of .*or the dotted name of another class"
+    ):
+        validate_stored(plain | {section: {"_target_": target}}, RunConfig)
+
+
 def test_a_model_must_be_a_module():
     config = config_of("~model", "+model={_target_: tests.config.test_class_loader.NoModule}")
     with pytest.raises(ConfigError, match=r"must be a torch\.nn\.Module; .*NoModule made a NoModule"):

@@ -13,6 +13,8 @@ from survlstm.utils.errors import ClosedClassError, ConfigError
 
 # The tag of these sections in a union; the dot keeps it out of the names of keys in messages.
 FOREIGN = "foreign.class"
+# A tag that no section has, for a ``_target_`` that is no text.
+NO_NAME = "no.name"
 # Classes of torch that a stored config may name, since survlstm installs torch: optimizers and schedulers.
 TORCH = ("torch.optim.", "torch.optim.lr_scheduler.")
 
@@ -205,6 +207,8 @@ def by_target(*own: type[SwapPoint]) -> Discriminator:
         target = section.get("_target_") if isinstance(section, dict) else getattr(section, "target", None)
         if target is None:
             return "none"
-        return target if target in known or not isinstance(target, str) else FOREIGN
+        if not isinstance(target, str):
+            return NO_NAME
+        return target if target in known else FOREIGN
 
     return Discriminator(cast("Callable[[Any], str | None]", tag))
