@@ -175,7 +175,7 @@ def checked_settings(
 def class_digest(found: Callable[..., Any]) -> str:
     """Return a digest of the code that defines a class and the classes that it inherits from.
 
-    Modules that this code imports are not part of it, and neither is code that has no file.
+    It does not cover the modules that this code imports, nor classes without a source file.
 
     Args:
         found: The class, or a function.

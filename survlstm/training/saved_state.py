@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import AdamW, Optimizer
+from torch.optim import Adafactor, AdamW, Optimizer
 
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.models.weights import is_complete
@@ -220,13 +220,15 @@ def _check_settings(owner: str, own: dict[str, Any], saved: Any, *, same_torch: 
 def _are_moments(moments: dict[Any, Any], parameter: Tensor, optimizer: Optimizer) -> bool:
     if isinstance(optimizer, AdamW) and moments.keys() != {"step", "exp_avg", "exp_avg_sq"}:
         return False
+    shapes: set[tuple[int, ...]] = {tuple(parameter.shape), ()}
+    if isinstance(optimizer, Adafactor):
+        # It keeps means over rows and over columns.
+        shapes |= {(*parameter.shape[:-1], 1), (*parameter.shape[:-2], 1, *parameter.shape[-1:])}
     for value in moments.values():
         if not isinstance(value, Tensor):
             if not _is_number(value):
                 return False
-        elif not (
-            is_complete(value) and value.shape in {parameter.shape, torch.Size()} and bool(value.isfinite().all())
-        ):
+        elif not (is_complete(value) and tuple(value.shape) in shapes and bool(value.isfinite().all())):
             return False
     return True
 

@@ -196,6 +196,13 @@ def test_nothing_else_of_a_stored_config_is_imported(target):
             stored.load_classes()
 
 
+@pytest.mark.parametrize("target", ["torch.optim.lr_scheduler.wraps", "torch.optim.lr_scheduler.Counter"])
+def test_of_torchs_modules_only_schedulers_can_be_named_by_a_stored_file(target):
+    stored = validate_stored(config_of().model_dump(by_alias=True) | {"scheduler": {"_target_": target}}, RunConfig)
+    with pytest.raises(ConfigError, match=r"^scheduler\._target_ must name a class"):
+        stored.load_classes()
+
+
 @pytest.mark.parametrize("target", [3, ["a.B"], {"a": "b"}, True])
 @pytest.mark.parametrize("section", ["model", "optimizer", "scheduler", "logger", "outcome"])
 def test_a_name_of_another_type_is_a_sentence(section, target):

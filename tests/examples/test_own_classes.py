@@ -101,7 +101,7 @@ def place(tmp_path_factory, shared_cache):
 
 @pytest.fixture
 def here(place, tmp_path):
-    """A copy of the place, the working folder of the command."""
+    """A copy of ``place``, in which a test may write."""
     shutil.copytree(place.parent, tmp_path / "copy")
     return tmp_path / "copy" / "elsewhere"
 

@@ -207,3 +207,30 @@ def test_a_run_does_not_go_on_with_the_moments_of_another_model(prepared, saved,
     for other in (changed(saved, *path, value=torch.zeros(3)), changed(saved, "model", NAME, value=torch.zeros(1))):
         with pytest.raises(CheckpointError, match=r"^last\.pt must be a checkpoint of this run; .*weights"):
             fit_new(prepared, tmp_path, epochs=3, state=other, scheduler=plateau)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (torch.optim.SGD, {"lr": 0.1}),
+        (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+        (torch.optim.RMSprop, {}),
+        (torch.optim.Adafactor, {}),
+    ],
+)
+def test_the_state_of_another_optimizer_of_torch_is_read(kind, settings, tmp_path):
+    def made():
+        model = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Linear(3, 2))
+        return model, kind(model.parameters(), **settings)
+
+    model, optimizer = made()
+    for _ in range(2):
+        model(torch.tensor([1, 2])).sum().backward()
+        optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    _, other = made()
+    other.load_state_dict(check_optimizer_state(other, saved, same_torch=True))
+    saved["state"][0] = {"moment": torch.zeros(5, 4)}
+    with pytest.raises(ValueError, match="must have the shapes of the model's weights"):
+        check_optimizer_state(other, saved, same_torch=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, cast, get_args
 
@@ -13,7 +14,7 @@ from survlstm.utils.errors import ClosedClassError, ConfigError
 
 # The tag of these sections in a union; the dot keeps it out of the names of keys in messages.
 FOREIGN = "foreign.class"
-# A tag that no section has, for a ``_target_`` that is no text.
+# The tag of a section whose ``_target_`` is not a string; no schema has it.
 NO_NAME = "no.name"
 # Classes of torch that a stored config may name, since survlstm installs torch: optimizers and schedulers.
 TORCH = ("torch.optim.", "torch.optim.lr_scheduler.")
@@ -87,6 +88,8 @@ class ForeignConfig(SwapPoint):
     def _load(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Import the class and check its settings; raise ValueError for a fault."""
         found = load_class(self.target)
+        if _is_of_torch(self.target) and not inspect.isclass(found):
+            raise ValueError(f"must name a class; {self.target} is none")
         check_methods(found, self.target, self.methods, self.protocol)
         settings = checked_settings(
             found, self.class_settings, section=self.section, target=self.target, given=self.given
