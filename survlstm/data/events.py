@@ -5,7 +5,65 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int, Int8, Int32, Int64
+
+from survlstm.data.ragged import flat_positions
+
+
+@dataclass(frozen=True)
+class StaticCodes:
+    """Codes of facts without a time, such as the sex, as ragged arrays.
+
+    Subject ``s`` has the codes from ``offsets[s]`` to ``offsets[s+1]``.
+
+    Attributes:
+        codes: Distinct codes as texts, such as ``GENDER//F``, sorted, [static_code].
+        offsets: First entry of each subject in ``code``, and the number of entries at the end.
+        code: Index into ``codes`` of each entry, rising within a subject; no code twice.
+    """
+
+    codes: np.ndarray
+    offsets: Int64[np.ndarray, " subject_offset"]
+    code: Int32[np.ndarray, " static"]
+
+    @classmethod
+    def none(cls, subjects: int) -> StaticCodes:
+        """Return the static codes of subjects that have none.
+
+        Args:
+            subjects: Number of subjects.
+        """
+        return cls(np.empty(0, dtype=np.str_), np.zeros(subjects + 1, dtype=np.int64), np.empty(0, dtype=np.int32))
+
+    @classmethod
+    def from_rows(cls, subject: Int[np.ndarray, " row"], names: np.ndarray, *, subjects: int) -> StaticCodes:
+        """Collect static codes from rows in any order; repeated rows count once.
+
+        Args:
+            subject: Index of the subject of each row.
+            names: Code of each row, as text, [row].
+            subjects: Number of subjects.
+        """
+        codes, code = np.unique(names.astype(np.str_), return_inverse=True)
+        pairs = np.unique(subject.astype(np.int64) * max(len(codes), 1) + code)
+        sizes = np.bincount(pairs // max(len(codes), 1), minlength=subjects)
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return cls(codes, offsets, (pairs % max(len(codes), 1)).astype(np.int32))
+
+    @property
+    def per_subject(self) -> Int64[np.ndarray, " subject"]:
+        """Number of codes of each subject."""
+        return np.diff(self.offsets)
+
+    def take(self, subject: Int[np.ndarray, " kept"]) -> StaticCodes:
+        """Select some subjects; ``codes`` stays the same.
+
+        Args:
+            subject: Indices of the subjects, in the order of the result.
+        """
+        sizes = self.per_subject[subject]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return StaticCodes(self.codes, offsets, self.code[flat_positions(self.offsets[subject], sizes)])
 
 
 @dataclass(frozen=True)
@@ -18,14 +76,40 @@ class Subjects:
         subject_id: Identifiers as texts, [subject].
         birth: ``datetime64[s]`` [subject], midnight of the day of birth; NaT if unknown.
         death: ``datetime64[s]`` [subject], midnight of the day of death; NaT for the living.
+        observed_until: ``datetime64[s]`` [subject], midnight of the last day of observation, where the source states
+            it; NaT where follow-up ends with the last visit. None stands for NaT everywhere.
+        static: Codes without a time. None stands for no code at all.
     """
 
     subject_id: np.ndarray
     birth: np.ndarray
     death: np.ndarray
+    observed_until: np.ndarray = None  # type: ignore[assignment]
+    static: StaticCodes = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.observed_until is None:
+            never = np.full(len(self.subject_id), np.datetime64("NaT"), dtype="datetime64[s]")
+            object.__setattr__(self, "observed_until", never)
+        if self.static is None:
+            object.__setattr__(self, "static", StaticCodes.none(len(self.subject_id)))
 
     def __len__(self) -> int:
         return len(self.subject_id)
+
+    def take(self, subject: Int[np.ndarray, " kept"]) -> Subjects:
+        """Select some subjects.
+
+        Args:
+            subject: Indices of the subjects, in the order of the result.
+        """
+        return Subjects(
+            self.subject_id[subject],
+            self.birth[subject],
+            self.death[subject],
+            self.observed_until[subject],
+            self.static.take(subject),
+        )
 
 
 @dataclass(frozen=True)
@@ -88,8 +172,11 @@ class SourceData:
         events: All usable events.
         tables: Row counts, one entry per table.
         warnings: Sentences for the log and the report.
+        split: ``survlstm.data.split.Split`` of each subject as the dataset assigns it, -1 for a subject that it does
+            not list; None if the dataset has no split of its own.
     """
 
     events: Events
     tables: tuple[TableCount, ...]
     warnings: tuple[str, ...]
+    split: Int8[np.ndarray, " subject"] | None = None

@@ -19,7 +19,7 @@ from survlstm.data.outcomes.protocol import Labels, Outcome
 from survlstm.data.prepared_cache import fingerprint_of, load_entry, store_prepared
 from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.sources.protocol import Source
+from survlstm.data.sources.protocol import Source, SourceWithContent
 from survlstm.data.split import Fold, Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
@@ -114,6 +114,8 @@ def prepare(
         **described,
         **dataclasses.asdict(settings),
         "fitted": None if preprocessing is None else preprocessing.as_plain(),
+        # Records of a database server are in no file.
+        "content": source.content() if isinstance(source, SourceWithContent) else None,
     }
     fingerprint = fingerprint_of(source.files(), shaped_by)
     entry = cache / "prepared" / fingerprint

@@ -136,9 +136,8 @@ def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[n
     """
     kept_visits = flat_positions(visits.visit_offsets[subject], stop)
     codes = visits.codes_per_visit[kept_visits]
-    everyone = visits.subjects
     return Visits(
-        subjects=Subjects(everyone.subject_id[subject], everyone.birth[subject], everyone.death[subject]),
+        subjects=visits.subjects.take(subject),
         codes=visits.codes,
         visit_offsets=offsets_from_sizes(stop),
         visit_time=visits.visit_time[kept_visits],

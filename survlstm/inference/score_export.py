@@ -8,17 +8,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from survlstm.config.schema.data import DataConfig
-from survlstm.config.schema.foreign import ForeignSourceConfig
 from survlstm.data.events import SourceData, TableCount
 from survlstm.data.factory import build_source, cache_folder
+from survlstm.data.source_parts import open_parts
 from survlstm.data.sources import synthea
-from survlstm.data.sources.shards import check_unusable_shares, merge_counts, split_into_shards
+from survlstm.data.sources.shards import check_unusable_shares, merge_counts
 from survlstm.data.vocabulary import UNK
 from survlstm.inference.dates import RecordEndDays
 from survlstm.inference.prediction_time import AsOf, parse_as_of
@@ -69,12 +67,13 @@ def score_export(
     unknown = _UnknownCodes()
     warnings: list[str] = []
     last_days = RecordEndDays() if last_days is None else last_days
-    with _open_export(data, path, subjects_at_once=subjects_at_once, cache_dir=cache_dir) as cut:
-        counts.append(cut.malformed)
+    source = build_source(data.model_copy(update={"path": str(path), "simulated": None}), path)
+    with open_parts(source, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)) as cut:
+        counts.append(cut.uncounted)
         with tqdm(total=cut.subjects, desc="Scoring", unit=" subjects", disable=None) as bar:
             for number, part in enumerate(cut.parts, start=1):
                 with _quiet(many=len(cut.parts) > 1):
-                    reading = build_source(part, path).read()
+                    reading = part.read()
                 counts.append(reading.tables)
                 warnings += reading.warnings
                 unknown.add(predictor, reading)
@@ -95,37 +94,6 @@ def score_export(
     _warn_of_missing_tables(merge_counts(counts), predictor.bundle.reference.tables)
     limit = data.source.settings().get("max_unusable_share", 1.0) if max_unusable_share is None else max_unusable_share
     check_unusable_shares(merge_counts(counts), limit=limit)
-
-
-class _Export(NamedTuple):
-    """An export, divided into parts that fit into memory.
-
-    Attributes:
-        parts: the section ``data`` of a config for each part.
-        subjects: number of subjects of all parts; None if it is not known before they are read.
-        malformed: counts of rows that belong to no part.
-    """
-
-    parts: Sequence[DataConfig]
-    subjects: int | None
-    malformed: tuple[TableCount, ...]
-
-
-@contextmanager
-def _open_export(data: DataConfig, path: Path, *, subjects_at_once: int, cache_dir: str) -> Iterator[_Export]:
-    """Divide an export into parts; one that a source of the user's own reads is a single part."""
-    if isinstance(data.source, ForeignSourceConfig):
-        yield _Export([data.model_copy(update={"path": str(path), "simulated": None})], None, ())
-        return
-    # Shares are those of all parts together, checked at the end.
-    source = data.source.model_copy(update={"max_unusable_share": 1.0})
-    with split_into_shards(
-        path, tables=data.source.tables, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)
-    ) as cut:
-        parts = [
-            data.model_copy(update={"path": str(folder), "simulated": None, "source": source}) for folder in cut.folders
-        ]
-        yield _Export(parts, cut.subjects, cut.malformed)
 
 
 class _UnknownCodes:

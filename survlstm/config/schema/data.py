@@ -127,11 +127,13 @@ class DataConfig(Section):
         if self.path is None or is_finished:
             return self
         path = Path(self.path).expanduser()
-        if isinstance(self.source, ForeignSourceConfig):
-            if not path.exists():
-                raise ValueError(f"data.path must be a file or a folder; found {self.path!r}, which does not exist")
-        elif not path.is_dir():
-            raise ValueError(f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder")
+        if isinstance(self.source, SourceConfig):
+            if not path.is_dir():
+                raise ValueError(
+                    f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder"
+                )
+        elif not path.exists():
+            raise ValueError(f"data.path must be a file or a folder; found {self.path!r}, which does not exist")
         return self
 
 

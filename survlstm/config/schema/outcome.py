@@ -60,10 +60,11 @@ class LandmarkClockConfig(Section):
         return self
 
 
-def _system_and_code(codes: list[Any]) -> list[str]:
+def _are_codes(codes: list[Any]) -> list[str]:
     # Not checked by type: the message shows a number in the list as it was found.
     for code in codes:
-        if not (isinstance(code, str) and re.fullmatch(r"[^/\s]+/\S+", code)):
+        # Codes of MEDS datasets can be any text, as in "Height (Inches)"; a bare number lacks its coding system.
+        if not isinstance(code, str) or code != code.strip() or not code or re.fullmatch(r"[\d.]+|[^/\s]+/|/.*", code):
             raise ValueError(f"each must read SYSTEM/CODE, as in SNOMED/44054006; found {code!r}")
     return codes
 
@@ -99,7 +100,7 @@ class SyntheticOutcomeConfig(SwapPoint):
     def _each_planted_once(cls, codes: list[Any]) -> list[str]:
         if len(set(map(str, codes))) < len(codes):
             raise ValueError(f"must name each code once; found {codes}")
-        return _system_and_code(codes)
+        return _are_codes(codes)
 
     @model_validator(mode="after")
     def _some_weight(self) -> SyntheticOutcomeConfig:
@@ -148,4 +149,4 @@ class FirstCodeOutcomeConfig(SwapPoint):
     @field_validator("codes")
     @classmethod
     def _codes_of_systems(cls, codes: list[Any]) -> list[str]:
-        return _system_and_code(codes)
+        return _are_codes(codes)

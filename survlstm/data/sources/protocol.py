@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -18,11 +19,15 @@ class Source(Protocol):
     A source returns every coded event of every subject, as ``survlstm.data.events`` describes them; what a model may
     see of them is decided later. Rows that can't be used are left out and counted, never corrected.
 
-    Three parts are optional:
+    These parts are optional:
 
     - a setting ``timezone`` (str or None), the IANA name of the zone to which the source converts times;
     - a setting ``max_unusable_share`` (float), which ``survlstm predict`` can raise;
-    - a method ``descriptions() -> dict[str, str]``, a text for each code, for pages and bundles.
+    - a method ``descriptions() -> dict[str, str]``, a text for each code, for pages and bundles;
+    - a method ``descendants(codes: Sequence[str]) -> frozenset[str]``, the codes and all codes below them in the
+      source's hierarchy, for rules of ``cohort.include`` and ``cohort.exclude``;
+    - a method ``content() -> str``, a digest of records that are in no file, such as those of a database server;
+    - a method ``parts``, see ``survlstm.data.source_parts.DivisibleSource``.
     """
 
     def files(self) -> list[Path]:
@@ -41,4 +46,31 @@ class Source(Protocol):
 
         Raises:
             SourceError: The records can't be read; the message says what must hold, what was found and what to change.
+        """
+
+
+@runtime_checkable
+class SourceWithContent(Protocol):
+    """A source whose records are not, or not all, in files: an optional part of ``Source``."""
+
+    def content(self) -> str:
+        """Return a digest that changes whenever a record changes; it is part of the fingerprint of prepared data.
+
+        Raises:
+            SourceError: The records can't be read.
+        """
+
+
+@runtime_checkable
+class SourceWithHierarchy(Protocol):
+    """A source that knows which codes are below others: an optional part of ``Source``."""
+
+    def descendants(self, codes: Sequence[str]) -> frozenset[str]:
+        """Return the codes and every code below one of them.
+
+        Args:
+            codes: Codes as in ``Events.codes``.
+
+        Raises:
+            SourceError: The hierarchy can't be read, or there is none.
         """

@@ -103,7 +103,7 @@ def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, 
         counts: The counts of the tables of each part.
 
     Returns:
-        One sum per table, in the order in which ``SyntheaSource`` returns the tables.
+        One sum per table: Synthea's in the order in which ``SyntheaSource`` returns them, then others as they appear.
     """
     sums: dict[str, TableCount] = {}
     for count in (count for part in counts for count in part):
@@ -115,7 +115,8 @@ def merge_counts(counts: Iterable[tuple[TableCount, ...]]) -> tuple[TableCount, 
             dict(Counter(before.left_out) + Counter(count.left_out)),
             dict(Counter(before.unusable) + Counter(count.unusable)),
         )
-    return tuple(sums[table] for table in (PATIENTS, *EVENT_TABLES) if table in sums)
+    order = dict.fromkeys([*(table for table in (PATIENTS, *EVENT_TABLES) if table in sums), *sums])
+    return tuple(sums[table] for table in order)
 
 
 def check_unusable_shares(counts: tuple[TableCount, ...], *, limit: float) -> None:
