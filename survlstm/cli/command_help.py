@@ -90,6 +90,11 @@ HELP = {
         f"{COMMANDS_SCHEMA}:SimulateConfig",
         ("output=cohort patients=1000", "output=cohort patients=200 history_years=null seed=1"),
     ),
+    "convert": CommandHelp(
+        "output=DATASET [key=value ...]",
+        f"{COMMANDS_SCHEMA}:ConvertConfig",
+        ("data=synthea data.path=EXPORT output=DATASET", "data=cohort_106 output=DATASET subjects_at_once=500"),
+    ),
 }
 # Config groups that are no section of a schema.
 GROUPS = {

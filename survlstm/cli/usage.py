@@ -19,6 +19,7 @@ SUMMARIES = {
     "explain": "find the codes that move the predicted hazard",
     "serve": "serve predictions over HTTP, with a page to try them",
     "simulate": "write a simulated cohort as Synthea CSV",
+    "convert": "write the records of any source as a MEDS dataset",
 }
 COMMANDS = tuple(SUMMARIES)
 HELP_FLAGS = frozenset({"-h", "--help"})

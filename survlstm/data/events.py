@@ -163,6 +163,12 @@ class TableCount:
     left_out: dict[str, int]
     unusable: dict[str, int]
 
+    @property
+    def sentence(self) -> str:
+        """The counts in words, for a log."""
+        why = "; ".join(f"{reason} {rows:,}" for reason, rows in {**self.left_out, **self.unusable}.items() if rows)
+        return f"{self.table}: {self.rows_read:,} rows read, {self.rows_used:,} used{why and f' ({why})'}"
+
 
 @dataclass(frozen=True)
 class SourceData:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from survlstm.data.events import TableCount
+from survlstm.data.events import SourceData, TableCount
 from survlstm.data.sources.protocol import Source
 from survlstm.data.sources.shards import split_into_shards
 from survlstm.data.sources.synthea import SyntheaSource
+
+# The logger above those of all sources.
+_SOURCES_LOG = logging.getLogger("survlstm.data.sources")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,23 @@ class SourceParts:
     parts: Sequence[Source]
     subjects: int | None
     uncounted: tuple[TableCount, ...] = ()
+
+    def read(self, part: Source) -> SourceData:
+        """Read a part; the counts that a source logs are silenced if it is one of many.
+
+        Args:
+            part: One of ``parts``.
+
+        Raises:
+            SourceError: The records can't be read.
+        """
+        level = _SOURCES_LOG.level
+        if len(self.parts) > 1:
+            _SOURCES_LOG.setLevel(logging.WARNING)
+        try:
+            return part.read()
+        finally:
+            _SOURCES_LOG.setLevel(level)
 
 
 @runtime_checkable

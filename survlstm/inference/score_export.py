@@ -6,7 +6,6 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from tqdm import tqdm
 from survlstm.data.events import SourceData, TableCount
 from survlstm.data.factory import build_source, cache_folder
 from survlstm.data.source_parts import open_parts
-from survlstm.data.sources import synthea
 from survlstm.data.sources.shards import check_unusable_shares, merge_counts
 from survlstm.data.vocabulary import UNK
 from survlstm.inference.dates import RecordEndDays
@@ -72,8 +70,7 @@ def score_export(
         counts.append(cut.uncounted)
         with tqdm(total=cut.subjects, desc="Scoring", unit=" subjects", disable=None) as bar:
             for number, part in enumerate(cut.parts, start=1):
-                with _quiet(many=len(cut.parts) > 1):
-                    reading = part.read()
+                reading = cut.read(part)
                 counts.append(reading.tables)
                 warnings += reading.warnings
                 unknown.add(predictor, reading)
@@ -126,14 +123,7 @@ class _UnknownCodes:
 
 def _log_counts(counts: tuple[TableCount, ...], unknown: _UnknownCodes, warnings: Sequence[str]) -> None:
     for count in counts:
-        why = "; ".join(f"{reason} {rows:,}" for reason, rows in {**count.left_out, **count.unusable}.items() if rows)
-        log.info(
-            "%s: %s rows read, %s used%s",
-            count.table,
-            f"{count.rows_read:,}",
-            f"{count.rows_used:,}",
-            why and f" ({why})",
-        )
+        log.info("%s", count.sentence)
     parts = Counter(reason_without_values(warning) for warning in warnings)
     # Parts give the same warning with different numbers: the first is logged, the others are counted.
     for warning in {reason_without_values(warning): warning for warning in reversed(warnings)}.values():
@@ -152,15 +142,3 @@ def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence
             "(data.source.tables)",
             ", ".join(sorted(missing)),
         )
-
-
-@contextmanager
-def _quiet(*, many: bool) -> Iterator[None]:
-    """Silence the counts that the source logs for each of many parts; the sums are logged at the end."""
-    level = synthea.log.level
-    if many:
-        synthea.log.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        synthea.log.setLevel(level)

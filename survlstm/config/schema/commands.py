@@ -90,6 +90,26 @@ class SimulateConfig(SimulatedConfig):
     verbose: bool
 
 
+class ConvertConfig(Section):
+    """``survlstm convert``.
+
+    Attributes:
+        data: The records; how they are grouped into visits has no influence.
+        output: The folder of the MEDS dataset.
+        name: The name of the dataset; None means the name of the folder that ``data.path`` names.
+        subjects_at_once: The number of records held in memory, and of the subjects of a shard.
+        cache_dir: The folder for temporary files.
+        verbose: Whether an error keeps its traceback.
+    """
+
+    data: DataConfig
+    output: Text
+    name: Text | None
+    subjects_at_once: PositiveInt
+    cache_dir: Text
+    verbose: bool
+
+
 class ExportConfig(Section):
     """``survlstm export``.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from survlstm.data.sources.csv_header import Field
 from survlstm.data.sources.csv_table import CsvStream, CsvTable
+from survlstm.data.sources.protocol import Source
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENTS, EventTable
 from survlstm.data.sources.synthea_rows import number_codes
@@ -55,6 +56,24 @@ def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
                 rows_by_text[code][text] += rows
     chosen = ((code, _choose(counts)) for code, counts in sorted(rows_by_text.items()))
     return {code: text for code, text in chosen if text is not None}
+
+
+def descriptions_of(source: Source) -> dict[str, str]:
+    """Return the descriptions of a source's codes.
+
+    Args:
+        source: The source.
+
+    Returns:
+        Description by code; codes without one are absent. Empty for a source that has no descriptions.
+
+    Raises:
+        SourceError: The records can't be read.
+    """
+    if isinstance(source, SyntheaSource):
+        return read_descriptions(Path(source.path).expanduser(), source.tables)
+    describe = getattr(source, "descriptions", None)
+    return {} if describe is None else {str(code): str(text) for code, text in describe().items()}
 
 
 def _choose(counts: Counter[str]) -> str | None:

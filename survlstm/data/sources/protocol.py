@@ -26,6 +26,7 @@ class Source(Protocol):
     - a method ``descriptions() -> dict[str, str]``, a text for each code, for pages and bundles;
     - a method ``descendants(codes: Sequence[str]) -> frozenset[str]``, the codes and all codes below them in the
       source's hierarchy, for rules of ``cohort.include`` and ``cohort.exclude``;
+    - a method ``parents() -> dict[str, list[str]]``, the codes directly above each code, for ``survlstm convert``;
     - a method ``content() -> str``, a digest of records that are in no file, such as those of a database server;
     - a method ``parts``, see ``survlstm.data.source_parts.DivisibleSource``.
     """
@@ -74,3 +75,11 @@ class SourceWithHierarchy(Protocol):
         Raises:
             SourceError: The hierarchy can't be read, or there is none.
         """
+
+
+@runtime_checkable
+class SourceWithParents(Protocol):
+    """A source that knows the codes directly above others: an optional part of ``Source``."""
+
+    def parents(self) -> dict[str, list[str]]:
+        """Return the codes directly above each code; codes without any are absent."""

@@ -1,0 +1,210 @@
+"""Write records as a MEDS dataset, one shard per part of the source."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Int64
+
+from survlstm.data.events import Events, SourceData
+from survlstm.data.sources.meds.names import (
+    BIRTH,
+    CODES_FILE,
+    DATASET_FILE,
+    DEATH,
+    OBSERVED_UNTIL,
+    OWN_FILE,
+    OWN_FORMAT,
+    SHARDS_FOLDER,
+    SPLIT_NAMES,
+    SPLITS_FILE,
+    SUBJECTS_FILE,
+)
+from survlstm.utils.errors import SourceError
+from survlstm.utils.version import __version__
+
+MEDS_VERSION = "0.4.0"
+# The order of the columns is that of the standard; encounter_id is an extension.
+SCHEMA = pa.schema(
+    [
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("time", pa.timestamp("us")),
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("numeric_value", pa.float32()),
+        pa.field("encounter_id", pa.int64()),
+    ]
+)
+# Whole numbers below this limit are their own ids. Other ids get a number from here to 2**63.
+FIRST_HASHED = 2**62
+
+
+def meds_subject_id(name: str) -> int:
+    """Return the number of a subject in a MEDS dataset.
+
+    Args:
+        name: Id of the subject in its source.
+
+    Returns:
+        ``name`` itself, if it is a whole number from 0 to 2**62 - 1 without leading zeros; otherwise a hash of the id
+        (BLAKE2b) from 2**62 to 2**63 - 1, which is the same in every dataset.
+    """
+    if name.isascii() and name.isdigit() and (name == "0" or name[0] != "0") and int(name) < FIRST_HASHED:
+        return int(name)
+    return FIRST_HASHED + int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") % FIRST_HASHED
+
+
+@dataclass
+class MedsWriter:
+    """Writer of a MEDS dataset; each call of ``add`` writes a shard.
+
+    Attributes:
+        folder: Folder of the dataset, which exists and is empty.
+        subjects: Number of subjects written.
+        events: Number of rows with a code that is an event, without births, deaths and static codes.
+        without_rows: Number of subjects that have no row, because the source knows nothing of them but their id.
+    """
+
+    folder: Path
+    subjects: int = 0
+    events: int = 0
+    without_rows: int = 0
+    _shards: int = 0
+    _encounters: int = 0
+    _day_tolerance: int = 0
+    _ids: list[Int64[np.ndarray, " subject"]] = field(default_factory=list)
+    _names: list[np.ndarray] = field(default_factory=list)
+    _splits: list[np.ndarray] = field(default_factory=list)
+    _codes: set[str] = field(default_factory=set)
+
+    def add(self, reading: SourceData) -> None:
+        """Write the records of some subjects as the next shard.
+
+        Rows are sorted by subject and time; within a subject, rows without a time come first.
+
+        Args:
+            reading: Records of subjects that no earlier call had.
+
+        Raises:
+            OSError: The shard can't be written.
+        """
+        events = reading.events
+        ids = np.array([meds_subject_id(str(name)) for name in events.subjects.subject_id], dtype=np.int64)
+        table = _rows(events, ids, first_encounter=self._encounters)
+        self._encounters += int(events.encounter.max(initial=-1)) + 1
+        path = self.folder / SHARDS_FOLDER / f"{self._shards:06d}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table, path, compression="zstd")
+        self._codes.update(table["code"].unique().to_pylist())
+        self._shards += 1
+        self._day_tolerance = max(self._day_tolerance, events.day_tolerance)
+        self.subjects += len(ids)
+        self.events += len(events)
+        self.without_rows += len(ids) - len(np.unique(table["subject_id"].to_numpy()))
+        self._ids.append(ids)
+        self._names.append(events.subjects.subject_id.astype(np.str_))
+        if reading.split is not None:
+            self._splits.append(reading.split)
+
+    def finish(self, *, dataset_name: str, descriptions: Mapping[str, str], parents: Mapping[str, list[str]]) -> None:
+        """Write the files below ``metadata``.
+
+        Args:
+            dataset_name: Name of the dataset.
+            descriptions: Description by code; those of other codes are not written.
+            parents: Codes directly above a code, by code.
+
+        Raises:
+            SourceError: No subject was written, or two subjects have the same number.
+            OSError: A file can't be written.
+        """
+        if not self.subjects:
+            raise SourceError("a dataset needs at least one subject; the source has none. Check data.path")
+        ids, names = np.concatenate(self._ids), np.concatenate(self._names)
+        equal = len(ids) - len(np.unique(ids))
+        if equal:
+            raise SourceError(
+                f"every subject must get a number of its own; {equal} of {len(ids):,} got that of another subject, "
+                "because an id occurs in two parts of the source or two ids have the same hash. Rename these subjects"
+            )
+        (self.folder / DATASET_FILE).parent.mkdir(exist_ok=True)
+        self._write_json(DATASET_FILE, _dataset(dataset_name))
+        self._write_json(OWN_FILE, {"format": OWN_FORMAT, "day_tolerance": self._day_tolerance})
+        codes = sorted(self._codes)
+        table = {
+            "code": pa.array(codes, pa.string()),
+            "description": pa.array([descriptions.get(code) for code in codes], pa.string()),
+            "parent_codes": pa.array([parents.get(code) for code in codes], pa.list_(pa.string())),
+        }
+        pq.write_table(pa.table(table), self.folder / CODES_FILE)
+        if not np.array_equal(ids.astype(np.str_), names):
+            known = {"subject_id": pa.array(ids), "source_subject_id": pa.array(names.tolist(), pa.string())}
+            pq.write_table(pa.table(known), self.folder / SUBJECTS_FILE)
+        if self._splits:
+            split = np.concatenate(self._splits)
+            listed = split >= 0
+            number_to_name = {part: name for name, part in SPLIT_NAMES.items()}
+            named = pa.array([number_to_name[part] for part in split[listed].tolist()], pa.string())
+            pq.write_table(pa.table({"subject_id": pa.array(ids[listed]), "split": named}), self.folder / SPLITS_FILE)
+
+    def _write_json(self, name: str, value: dict[str, object]) -> None:
+        (self.folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _dataset(name: str) -> dict[str, object]:
+    """Return the content of ``dataset.json``."""
+    return {
+        "dataset_name": name,
+        "etl_name": "survlstm convert",
+        "etl_version": __version__,
+        "meds_version": MEDS_VERSION,
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "other_extension_columns": ["encounter_id"],
+    }
+
+
+def _rows(events: Events, ids: Int64[np.ndarray, " subject"], *, first_encounter: int) -> pa.Table:
+    """Return the rows of a shard: events, births, deaths, ends of observation and static codes.
+
+    Args:
+        events: Events of the shard's subjects.
+        ids: Number of each subject in the dataset.
+        first_encounter: Number of the shard's first encounter in the dataset.
+    """
+    subjects = events.subjects
+    owner = np.repeat(np.arange(len(subjects)), subjects.static.per_subject)
+    never = np.full(len(owner), np.datetime64("NaT"), dtype="datetime64[s]")
+    single = [_known(days) for days in (subjects.birth, subjects.death, subjects.observed_until)]
+    codes: list[list[str]] = [events.codes.tolist(), [BIRTH], [DEATH], [OBSERVED_UNTIL], subjects.static.codes.tolist()]
+    starts = np.cumsum([0, *(len(names) for names in codes)])
+    subject = np.concatenate([events.subject, *(of for of, _ in single), owner])
+    time = np.concatenate([events.time, *(when for _, when in single), never])
+    kind = [events.code, *(np.zeros(len(of), dtype=np.int32) for of, _ in single), subjects.static.code]
+    code = np.concatenate([number + start for number, start in zip(kind, starts, strict=False)])
+    others = len(subject) - len(events)
+    value = np.concatenate([events.numeric_value, np.full(others, np.nan, dtype=np.float32)])
+    encounter = np.concatenate([events.encounter.astype(np.int64), np.full(others, -1)])
+    # NaT sorts last in numpy; as the smallest integer, it comes first.
+    order = np.lexsort([code, time.astype(np.int64), ids[subject]])
+    names = pa.array([name for part in codes for name in part], pa.string())
+    columns = [
+        pa.array(ids[subject][order]),
+        pa.array(time[order].astype("datetime64[us]")),
+        names.take(pa.array(code[order])),
+        pa.array(value[order], mask=np.isnan(value[order])),
+        pa.array(encounter[order] + first_encounter, mask=encounter[order] < 0),
+    ]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _known(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the subjects that have a day, and the day of each."""
+    known = np.flatnonzero(~np.isnat(days))
+    return known, days[known]
