@@ -14,6 +14,7 @@ FOLDERS = (
     "BUNDLE",
     "DIR",
     "FOLDER",
+    "MEDS_DIR",
     "EXPORT",
     "NEW",
     "STUDY",

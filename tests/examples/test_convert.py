@@ -1,0 +1,110 @@
+"""``survlstm convert`` as it is typed: the dataset is valid MEDS and gives the tensors of the source."""
+
+from __future__ import annotations
+
+import dataclasses
+import stat
+from pathlib import Path
+
+import meds
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from survlstm.config.compose import check_overrides
+from survlstm.config.schema.run import RunConfig
+from survlstm.data.factory import build_prepared
+from tests.real_data import shared_data
+
+CLOCKS = (
+    ["outcome=death", "clock=landmark", "clock.visit=1", "clock.horizon_days=3650", "clock.intervals=4"],
+    ["outcome=synthetic"],
+)
+
+
+def prepared(words):
+    (config,) = check_overrides("train", words, RunConfig)
+    return build_prepared(config)
+
+
+def check_equal(one, other):
+    """Every array and everything that was fitted is the same; the tables of the two sources differ."""
+    for field in dataclasses.fields(one.tensors):
+        np.testing.assert_array_equal(getattr(one.tensors, field.name), getattr(other.tensors, field.name), field.name)
+    assert one.preprocessing.as_plain() == other.preprocessing.as_plain()
+    same = ("entries_read", "entries_left_out", "visits_left_out", "subjects_excluded", "outcome_facts")
+    for name in same:
+        assert getattr(one.flow, name) == getattr(other.flow, name), name
+
+
+def check_valid(folder: Path):
+    """The files below the folder are those of the standard."""
+    subjects: list[int] = []
+    for shard in sorted(folder.glob("data/*.parquet")):
+        table = pq.read_table(shard)
+        meds.DataSchema.validate(table)
+        ids = table["subject_id"].to_numpy()
+        order = np.lexsort([table["time"].to_numpy(zero_copy_only=False).astype(np.int64), ids])
+        assert (np.diff(order) == 1).all(), "rows are sorted by subject and time"
+        subjects += np.unique(ids).tolist()
+    assert len(set(subjects)) == len(subjects), "no subject is in two shards"
+    meds.CodeMetadataSchema.validate(pq.read_table(folder / meds.code_metadata_filepath))
+    return len(subjects)
+
+
+@pytest.mark.parametrize("clock", CLOCKS, ids=["landmark", "visit"])
+def test_a_converted_cohort_gives_the_same_tensors(survlstm, tmp_path, shared_cache, clock):
+    assert survlstm("convert", "data=tiny", "output=dataset", "subjects_at_once=25") == 0
+    folder = tmp_path / "dataset"
+    assert check_valid(folder) == 60
+    assert len(list(folder.glob("data/*.parquet"))) == 3
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    cache = f"cache_dir={shared_cache}"
+    own = prepared(["data=tiny", cache, *clock])
+    read = prepared(["data=meds", f"data.path={folder}", "data.static=[]", cache, *clock])
+    check_equal(own, read)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clock", CLOCKS, ids=["landmark", "visit"])
+def test_the_real_cohort_106_gives_the_same_tensors(survlstm, tmp_path, shared_cache, clock):
+    export = shared_data("cohort_106")
+    assert survlstm("convert", f"data.path={export}", "output=dataset", "subjects_at_once=40") == 0
+    assert check_valid(tmp_path / "dataset") == 106
+    cache = f"cache_dir={shared_cache}"
+    own = prepared(["data=synthea", f"data.path={export}", "data.static=[sex]", cache, *clock])
+    read = prepared(["data=meds", f"data.path={tmp_path / 'dataset'}", "data.static=[sex]", cache, *clock])
+    check_equal(own, read)
+
+
+@pytest.mark.slow
+def test_eunomia_gives_the_same_tensors(survlstm, tmp_path, shared_cache):
+    database = shared_data("omop_eunomia") / "eunomia.duckdb"
+    source = ["data=omop", f"data.path={database}"]
+    assert survlstm("convert", *source, "output=dataset", "subjects_at_once=500") == 0
+    assert check_valid(tmp_path / "dataset") == 2694
+    cache = f"cache_dir={shared_cache}"
+    outcome = ["outcome=first_code", "outcome.codes=[SNOMED/74474003]"]
+    own = prepared([*source, cache, *outcome])
+    read = prepared(["data=meds", f"data.path={tmp_path / 'dataset'}", "data.static=[sex]", cache, *outcome])
+    check_equal(own, read)
+
+
+def test_a_folder_with_content_is_kept(survlstm, tmp_path, capsys):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "notes.txt").write_text("mine")
+    assert survlstm("convert", "data=tiny", "output=dataset") == 2
+    assert "output must be a new or empty folder; dataset has content" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["notes.txt"]
+
+
+def test_nothing_is_left_of_a_conversion_that_fails(survlstm, tmp_path, capsys):
+    assert survlstm("simulate", "patients=30", "output=export", "seed=3") == 0
+    conditions = tmp_path / "export" / "conditions.csv"
+    header, *rows = conditions.read_text().splitlines()
+    column = header.split(",").index("CODE")
+    emptied = [",".join("" if place == column else cell for place, cell in enumerate(row.split(","))) for row in rows]
+    conditions.write_text("\n".join([header, *emptied]) + "\n")
+    assert survlstm("convert", "data=synthea", "data.path=export", "output=dataset", "subjects_at_once=10") == 3
+    assert "conditions: at most 0.01 of the rows may be unusable" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export"]
