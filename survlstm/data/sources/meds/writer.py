@@ -17,29 +17,45 @@ from jaxtyping import Int64
 from survlstm.data.events import Events, SourceData
 from survlstm.data.sources.meds.names import (
     BIRTH,
+    CODE,
     CODES_FILE,
+    DATA,
     DATASET_FILE,
+    DAY_TOLERANCE_KEY,
     DEATH,
+    DESCRIPTION,
+    FORMAT,
+    FORMAT_KEY,
+    HELD_OUT,
+    METADATA,
     OBSERVED_UNTIL,
-    OWN_FILE,
-    OWN_FORMAT,
-    SHARDS_FOLDER,
-    SPLIT_NAMES,
+    PARENTS,
+    SOURCE_SUBJECT,
+    SOURCE_SUBJECTS_FILE,
+    SPLIT,
     SPLITS_FILE,
-    SUBJECTS_FILE,
+    SUBJECT,
+    SURVLSTM_FILE,
+    TIME,
+    TRAIN,
+    TUNING,
+    VALUE,
 )
+from survlstm.data.split import Split
 from survlstm.utils.errors import SourceError
 from survlstm.utils.version import __version__
 
 MEDS_VERSION = "0.4.0"
+ENCOUNTER = "encounter_id"
+SPLIT_NAMES = {Split.TRAIN: TRAIN, Split.VAL: TUNING, Split.TEST: HELD_OUT}
 # The order of the columns is that of the standard; encounter_id is an extension.
 SCHEMA = pa.schema(
     [
-        pa.field("subject_id", pa.int64(), nullable=False),
-        pa.field("time", pa.timestamp("us")),
-        pa.field("code", pa.string(), nullable=False),
-        pa.field("numeric_value", pa.float32()),
-        pa.field("encounter_id", pa.int64()),
+        pa.field(SUBJECT, pa.int64(), nullable=False),
+        pa.field(TIME, pa.timestamp("us")),
+        pa.field(CODE, pa.string(), nullable=False),
+        pa.field(VALUE, pa.float32()),
+        pa.field(ENCOUNTER, pa.int64()),
     ]
 )
 # Whole numbers below this limit are their own ids. Other ids get a number from here to 2**63.
@@ -99,15 +115,15 @@ class MedsWriter:
         ids = np.array([meds_subject_id(str(name)) for name in events.subjects.subject_id], dtype=np.int64)
         table = _rows(events, ids, first_encounter=self._encounters)
         self._encounters += int(events.encounter.max(initial=-1)) + 1
-        path = self.folder / SHARDS_FOLDER / f"{self._shards:06d}.parquet"
+        path = self.folder / DATA / f"{self._shards:06d}.parquet"
         path.parent.mkdir(exist_ok=True)
         pq.write_table(table, path, compression="zstd")
-        self._codes.update(table["code"].unique().to_pylist())
+        self._codes.update(table[CODE].unique().to_pylist())
         self._shards += 1
         self._day_tolerance = max(self._day_tolerance, events.day_tolerance)
         self.subjects += len(ids)
         self.events += len(events)
-        self.without_rows += len(ids) - len(np.unique(table["subject_id"].to_numpy()))
+        self.without_rows += len(ids) - len(np.unique(table[SUBJECT].to_numpy()))
         self._ids.append(ids)
         self._names.append(events.subjects.subject_id.astype(np.str_))
         if reading.split is not None:
@@ -134,28 +150,29 @@ class MedsWriter:
                 f"every subject must get a number of its own; {equal} of {len(ids):,} got that of another subject, "
                 "because an id occurs in two parts of the source or two ids have the same hash. Rename these subjects"
             )
-        (self.folder / DATASET_FILE).parent.mkdir(exist_ok=True)
-        self._write_json(DATASET_FILE, _dataset(dataset_name))
-        self._write_json(OWN_FILE, {"format": OWN_FORMAT, "day_tolerance": self._day_tolerance})
+        metadata = self.folder / METADATA
+        metadata.mkdir(exist_ok=True)
+        _write_json(metadata / DATASET_FILE, _dataset(dataset_name))
+        _write_json(metadata / SURVLSTM_FILE, {FORMAT_KEY: FORMAT, DAY_TOLERANCE_KEY: self._day_tolerance})
         codes = sorted(self._codes)
         table = {
-            "code": pa.array(codes, pa.string()),
-            "description": pa.array([descriptions.get(code) for code in codes], pa.string()),
-            "parent_codes": pa.array([parents.get(code) for code in codes], pa.list_(pa.string())),
+            CODE: pa.array(codes, pa.string()),
+            DESCRIPTION: pa.array([descriptions.get(code) for code in codes], pa.string()),
+            PARENTS: pa.array([parents.get(code) for code in codes], pa.list_(pa.string())),
         }
-        pq.write_table(pa.table(table), self.folder / CODES_FILE)
+        pq.write_table(pa.table(table), metadata / CODES_FILE)
         if not np.array_equal(ids.astype(np.str_), names):
-            known = {"subject_id": pa.array(ids), "source_subject_id": pa.array(names.tolist(), pa.string())}
-            pq.write_table(pa.table(known), self.folder / SUBJECTS_FILE)
+            known = {SUBJECT: pa.array(ids), SOURCE_SUBJECT: pa.array(names.tolist(), pa.string())}
+            pq.write_table(pa.table(known), metadata / SOURCE_SUBJECTS_FILE)
         if self._splits:
             split = np.concatenate(self._splits)
             listed = split >= 0
-            number_to_name = {part: name for name, part in SPLIT_NAMES.items()}
-            named = pa.array([number_to_name[part] for part in split[listed].tolist()], pa.string())
-            pq.write_table(pa.table({"subject_id": pa.array(ids[listed]), "split": named}), self.folder / SPLITS_FILE)
+            named = pa.array([SPLIT_NAMES[Split(part)] for part in split[listed]], pa.string())
+            pq.write_table(pa.table({SUBJECT: pa.array(ids[listed]), SPLIT: named}), metadata / SPLITS_FILE)
 
-    def _write_json(self, name: str, value: dict[str, object]) -> None:
-        (self.folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+def _write_json(path: Path, value: dict[str, object]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _dataset(name: str) -> dict[str, object]:
@@ -166,7 +183,7 @@ def _dataset(name: str) -> dict[str, object]:
         "etl_version": __version__,
         "meds_version": MEDS_VERSION,
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "other_extension_columns": ["encounter_id"],
+        "other_extension_columns": [ENCOUNTER],
     }
 
 
