@@ -17,7 +17,7 @@ from survlstm.data.factory import build_prepared
 from tests.real_data import shared_data
 
 CLOCKS = (
-    ["outcome=death", "clock=landmark", "clock.visit=1", "clock.horizon_days=3650", "clock.intervals=4"],
+    ["outcome=death", "clock=landmark", "clock.visit=4", "clock.horizon_days=3650", "clock.edges=equidistant"],
     ["outcome=synthetic"],
 )
 
