@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from survlstm.data import sources
 from survlstm.data.events import SourceData, TableCount
 from survlstm.data.factory import build_source, cache_folder
 from survlstm.data.source_parts import open_parts
-from survlstm.data.sources import synthea
 from survlstm.data.sources.shards import check_unusable_shares, merge_counts
 from survlstm.data.vocabulary import UNK
 from survlstm.inference.dates import RecordEndDays
@@ -41,14 +41,14 @@ def score_export(
     max_unusable_share: float | None = None,
     last_days: RecordEndDays | None = None,
 ) -> Iterator[SubjectPredictions]:
-    """Yield the predictions for an export in parts, in the order of the subjects' ids.
+    """Yield the predictions for an export in parts, each in the order of the subjects' ids.
 
     Counts of rows, unknown codes and notes on dates are logged at the end, for all parts together. The yielded parts
     have no notes.
 
     Args:
         predictor: the model.
-        path: folder of the export.
+        path: folder of the export, or what the bundle's source reads.
         subjects_at_once: largest number of subjects in a part, which bounds the memory.
         cache_dir: folder in which the parts of the export are stored temporarily.
         per_visit: see ``Predictor.predict``.
@@ -157,10 +157,11 @@ def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence
 @contextmanager
 def _quiet(*, many: bool) -> Iterator[None]:
     """Silence the counts that the source logs for each of many parts; the sums are logged at the end."""
-    level = synthea.log.level
+    readers = logging.getLogger(sources.__name__)
+    level = readers.level
     if many:
-        synthea.log.setLevel(logging.WARNING)
+        readers.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        synthea.log.setLevel(level)
+        readers.setLevel(level)

@@ -27,6 +27,7 @@ class Source(Protocol):
     - a method ``descendants(codes: Sequence[str]) -> frozenset[str]``, the codes and all codes below them in the
       source's hierarchy, for rules of ``cohort.include`` and ``cohort.exclude``;
     - a method ``content() -> str``, a digest of records that are in no file, such as those of a database server;
+    - a method ``subject_ids() -> Iterable[str]``, the ids of all subjects, if that is faster than ``read``;
     - a method ``parts``, see ``survlstm.data.source_parts.DivisibleSource``.
     """
 
