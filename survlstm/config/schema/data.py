@@ -6,7 +6,7 @@ import datetime
 import difflib
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, ValidationInfo, field_validator, model_validator
 
@@ -183,6 +183,13 @@ class SplitConfig(Section):
     seed: Seed
     folds: Annotated[int, Field(ge=2, le=1000)]
     fold: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_rule(cls, section: Any) -> Any:
+        if isinstance(section, str):
+            raise ValueError(f"must be hash or dataset; found {section!r}")
+        return section
 
     @model_validator(mode="after")
     def _whole(self) -> SplitConfig:
