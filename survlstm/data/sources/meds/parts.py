@@ -35,11 +35,11 @@ class ScannedIds:
     """The subjects of each shard.
 
     Attributes:
-        by_shard: Ids of the subjects of each shard, sorted.
+        by_shard: Ids of the subjects of each shard, int64, sorted.
         without: Number of rows without a subject.
     """
 
-    by_shard: tuple[Int64[np.ndarray, " subject"], ...]
+    by_shard: tuple[np.ndarray, ...]
     without: int
 
     def all_ids(self) -> Int64[np.ndarray, " subject"]:
@@ -94,7 +94,7 @@ def divide(shards: Sequence[ShardColumns], scan: ScannedIds, *, subjects_at_once
         if len(ids) > subjects_at_once:
             ranges = [ids[start : start + subjects_at_once] for start in range(0, len(ids), subjects_at_once)]
             parts += [[ShardPart(shard, IdRange(int(some[0]), int(some[-1])))] for some in ranges]
-            room = 0
+            room = subjects_at_once - len(ranges[-1])
         elif len(ids):
             whole = ShardPart(shard, IdRange(int(ids[0]), int(ids[-1])))
             if len(ids) <= room:
