@@ -103,6 +103,22 @@ def read_events_table(
     return EventsTable(events, tuple(notes))
 
 
+def name_encounters(table: pd.DataFrame, column: str | None) -> pd.DataFrame:
+    """Give the column of encounters the name that ``read_events_table`` reads, as in the source of the training.
+
+    Args:
+        table: a table of events.
+        column: name of the column with the encounters; None for none.
+
+    Returns:
+        The table with this column as encounter_id; without encounter_id if ``column`` is None or not there.
+    """
+    if column == "encounter_id":
+        return table
+    without = table.drop(columns="encounter_id", errors="ignore")
+    return without if column is None else without.rename(columns={column: "encounter_id"})
+
+
 def _is_kind(names: np.ndarray, kind: str) -> Bool[np.ndarray, " name"]:
     """Return which codes are ``kind``, alone or with the suffix that MEDS allows."""
     return np.array([is_kind(name, kind) for name in names], dtype=bool)

@@ -14,15 +14,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from survlstm.config.schema.data import MedsConfig
 from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prepare import PreparationSettings
+from survlstm.data.sources.meds.names import encounter_column
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.occlusion import occlude
 from survlstm.inference.bundle.bundle import Bundle, read_bundle
 from survlstm.inference.dates import RecordEndDays
-from survlstm.inference.events_table import EventsTable, read_events_table
+from survlstm.inference.events_table import EventsTable, name_encounters, read_events_table
 from survlstm.inference.prediction_time import AsOf, parse_as_of
 from survlstm.inference.score_subjects import (
     CPU,
@@ -326,6 +328,9 @@ class Predictor:
         )
 
     def _read_table(self, events: pd.DataFrame) -> EventsTable:
+        source = self.bundle.config.data.source
+        if isinstance(source, MedsConfig) and isinstance(events, pd.DataFrame):
+            events = name_encounters(events, encounter_column(source.encounter_column, events.columns))
         return read_events_table(events, timezone=self._timezone, day_tolerance=self._day_tolerance)
 
     @property

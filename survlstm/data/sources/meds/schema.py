@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from survlstm.data.sources.meds import names
 from survlstm.data.sources.meds.files import MedsFiles, read_errors
 from survlstm.data.sources.meds.names import (
     CODE,
@@ -28,7 +29,6 @@ from survlstm.utils.errors import SourceError
 
 log = logging.getLogger(__name__)
 
-AUTO = "auto"
 # The columns that a message may show, those of MEDS and usual ones beside them. Any other may be patient data, for
 # example if a table was written with its first row as the header.
 _OWN = (SUBJECT, TIME, CODE, VALUE, TEXT)
@@ -82,10 +82,8 @@ def check_shards(files: MedsFiles, *, encounter_column: str | None) -> list[Shar
     """
     schemas = [read_schema(files, path) for path in files.shards]
     present = {name for schema in schemas for name in schema.names}
-    encounter = encounter_column
-    if encounter_column == AUTO:
-        encounter = next((name for name in ENCOUNTER_COLUMNS if name in present), None)
-    elif encounter is not None and (encounter not in present or encounter in _OWN):
+    encounter = names.encounter_column(encounter_column, present)
+    if encounter is not None and (encounter not in present or encounter in _OWN):
         shown = list_known_names(sorted(present), {*SHOWN_COLUMNS, encounter})
         raise SourceError(
             f"data.source.encounter_column must name a column beside MEDS's own, auto or null; no shard has such a "
@@ -203,10 +201,10 @@ def _log_columns(files: MedsFiles, schemas: Sequence[pa.Schema], encounter: str 
     zoned = sum(kind.tz is not None for kind in stamps)
     if zoned:
         log.info("%s: the times of %d of %d shards have a zone and are read in UTC", files.folder, zoned, len(schemas))
-    names = list(dict.fromkeys(name for schema in schemas for name in schema.names))
-    if TEXT in names:
+    columns = list(dict.fromkeys(name for schema in schemas for name in schema.names))
+    if TEXT in columns:
         log.info("%s: the texts in %s are not read", files.folder, TEXT)
-    others = [name for name in names if name not in {*_OWN, encounter}]
+    others = [name for name in columns if name not in {*_OWN, encounter}]
     if others:
         log.info("%s: columns not read: %s", files.folder, list_known_names(others, SHOWN_COLUMNS))
     log.info("%s: encounters are %s", files.folder, f"those of the column {encounter}" if encounter else "not named")

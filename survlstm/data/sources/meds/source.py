@@ -13,9 +13,10 @@ from survlstm.data.source_parts import SourceParts
 from survlstm.data.sources.meds.assemble import source_data
 from survlstm.data.sources.meds.files import MedsFiles, find_dataset
 from survlstm.data.sources.meds.metadata import read_code_descriptions, read_descendants, read_names
+from survlstm.data.sources.meds.names import AUTO
 from survlstm.data.sources.meds.parts import ShardPart, divide, scan_ids
 from survlstm.data.sources.meds.read import read_shards
-from survlstm.data.sources.meds.schema import AUTO, check_shards
+from survlstm.data.sources.meds.schema import check_shards
 from survlstm.data.sources.row_checks import check_unusable_share
 from survlstm.utils.errors import SourceError
 

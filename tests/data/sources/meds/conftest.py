@@ -16,9 +16,6 @@ import pytest
 from survlstm.data.events import SourceData
 from survlstm.data.sources.meds.source import MedsSource
 
-ROOT = Path(__file__).parents[4]
-MIMIC = ROOT.parent / "shared" / "data" / "mimic_iv_demo_meds"
-
 # subject_id, time or None, code, and optionally the value.
 Row = tuple[Any, ...]
 
@@ -86,10 +83,3 @@ def dataset(tmp_path: Path) -> Dataset:
 @pytest.fixture(autouse=True)
 def _folder(dataset: Dataset) -> None:
     (dataset.folder / "data").mkdir(parents=True)
-
-
-@pytest.fixture(scope="session")
-def mimic() -> Path:
-    if not MIMIC.is_dir():
-        pytest.skip(f"needs the MIMIC-IV demo in {MIMIC}")
-    return MIMIC
