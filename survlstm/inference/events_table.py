@@ -111,12 +111,14 @@ def name_encounters(table: pd.DataFrame, column: str | None) -> pd.DataFrame:
         column: name of the column with the encounters; None for none.
 
     Returns:
-        The table with this column as encounter_id; without encounter_id if ``column`` is None or not there.
+        The table with this column as encounter_id; without encounter_id if ``column`` is None; the table itself if it
+        lacks the column.
     """
-    if column == "encounter_id":
+    if column is None:
+        return table.drop(columns="encounter_id", errors="ignore")
+    if column == "encounter_id" or column not in table.columns:
         return table
-    without = table.drop(columns="encounter_id", errors="ignore")
-    return without if column is None else without.rename(columns={column: "encounter_id"})
+    return table.drop(columns="encounter_id", errors="ignore").rename(columns={column: "encounter_id"})
 
 
 def _is_kind(names: np.ndarray, kind: str) -> Bool[np.ndarray, " name"]:

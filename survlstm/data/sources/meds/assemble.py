@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int32, Int64
 
-from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount
 from survlstm.data.sources.meds.files import MedsFiles, read_day_tolerance
 from survlstm.data.sources.meds.metadata import read_names, read_split
@@ -17,6 +16,7 @@ from survlstm.data.sources.meds.read import CollectedShards
 from survlstm.data.sources.meds.rows import UNUSABLE, EventColumns, RowCollector, RowUse, subject_days
 
 LEFT_OUT = "subject left out (unusable death)"
+_BLOCK = 1 << 20
 DEATH_BEFORE_BIRTH = "day of death before the day of birth"
 
 
@@ -123,23 +123,36 @@ def _events(rows: RowCollector, rank: np.ndarray, subjects: Subjects, *, day_tol
     if (rank < 0).any():
         is_kept = rank[columns.subject] >= 0
         columns = EventColumns(*(column[is_kept] for column in columns))
-    subject = rank[columns.subject]
-    present = np.flatnonzero(np.bincount(columns.code, minlength=len(rows.codes.names)))
+    codes = len(rows.codes.names)
+    present = np.flatnonzero(_count_numbers(columns.code, most=codes))
     names = np.array([rows.codes.names[number] for number in present.tolist()], dtype=np.str_)
     order = np.argsort(names, kind="stable")
-    number_of = np.zeros(len(rows.codes.names), dtype=np.int32)
+    number_of = np.zeros(codes, dtype=np.int32)
     number_of[present[order]] = np.arange(len(present), dtype=np.int32)
-    encounter, _ = split_shared_encounters(subject, columns.encounter)
+    _renumber(columns.subject, rank)
+    _renumber(columns.code, number_of)
     return Events(
         subjects=subjects,
         codes=names[order],
-        subject=subject,
-        code=number_of[columns.code],
+        subject=columns.subject,
+        code=columns.code,
         time=columns.time,
-        encounter=encounter,
+        encounter=columns.encounter,
         numeric_value=columns.value,
         day_tolerance=day_tolerance,
     )
+
+
+def _count_numbers(numbers: Int32[np.ndarray, " event"], *, most: int) -> Int64[np.ndarray, " number"]:
+    # In blocks, because numpy makes an int64 of every index.
+    blocks = (np.bincount(numbers[start : start + _BLOCK], minlength=most) for start in range(0, len(numbers), _BLOCK))
+    return sum(blocks, np.zeros(most, dtype=np.int64))
+
+
+def _renumber(numbers: Int32[np.ndarray, " event"], new: Int32[np.ndarray, " number"]) -> None:
+    """Replace each number by its new one, in place."""
+    for start in range(0, len(numbers), _BLOCK):
+        numbers[start : start + _BLOCK] = new[numbers[start : start + _BLOCK]]
 
 
 def _count(rows: RowCollector, lives: _Lives) -> TableCount:
@@ -148,7 +161,7 @@ def _count(rows: RowCollector, lives: _Lives) -> TableCount:
     if lives.is_left_out.any():
         days = rows.days()
         subjects = len(lives.birth)
-        used = rows.events_per_subject(subjects)
+        used = _count_numbers(rows.events().subject, most=subjects)
         used += np.bincount(np.concatenate([rows.static()[0], days.subject]), minlength=subjects)
         wrong = int(np.count_nonzero(lives.is_before_birth[days.subject] & (days.kind == CodeKind.DEATH)))
         left_out = int(used[lives.is_left_out].sum()) - wrong

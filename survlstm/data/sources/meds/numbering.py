@@ -112,35 +112,52 @@ class CodeNumbers:
 
 
 class EncounterNumbers:
-    """Numbers of the encounters; the same id in two subjects has one number."""
+    """Numbers of the encounters; the same id in two subjects is two encounters."""
 
     def __init__(self) -> None:
-        self._number: dict[int | float | str, int] = {}
+        self._next = 0
+        self._number: dict[tuple[int, int | float | str], int] = {}
 
-    def number(self, rows: RawRows) -> Int32[np.ndarray, " row"]:
+    def number(self, rows: RawRows, subject: Int32[np.ndarray, " row"]) -> Int32[np.ndarray, " row"]:
         """Return the number of each row's encounter, -1 for none.
 
         Args:
             rows: A batch of rows.
+            subject: Number of each row's subject, -1 for none.
         """
+        numbers = np.full(len(subject), -1, dtype=np.int32)
         if rows.encounter is None or pa.types.is_null(rows.encounter.type):
-            return np.full(len(rows.subject_id), -1, dtype=np.int32)
+            return numbers
         encoded = rows.encounter
         if not pa.types.is_dictionary(encoded.type):
             encoded = encoded.dictionary_encode()
-        numbers = [self._number_one(one) for one in [*_plain(encoded.dictionary), None]]
+        names = [_encounter_name(one) for one in _plain(encoded.dictionary)]
+        is_name = np.array([name is not None for name in [*names, None]])
         index = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.array(numbers, dtype=np.int32)[index]
+        named = np.flatnonzero(is_name[index] & (subject >= 0))
+        pairs = (subject[named].astype(np.int64) << 32) + index[named]
+        starts = run_starts(pairs)
+        distinct, run = np.unique(pairs[starts], return_inverse=True)
+        found = [self._number_one(pair >> 32, names[pair & 0xFFFFFFFF]) for pair in distinct.tolist()]
+        numbers[named] = np.repeat(np.array(found, dtype=np.int32)[run], np.diff(np.append(starts, len(pairs))))
+        return numbers
 
-    def _number_one(self, one: int | float | str | None) -> int:
-        if isinstance(one, str):
-            one = one.strip()
-            # A word for a missing value is not an id; it would put unrelated entries into one encounter.
-            if one.lower() in ("", *MISSING_WORDS):
-                return -1
-        if one is None or (isinstance(one, float) and math.isnan(one)):
-            return -1
-        return self._number.setdefault(one, len(self._number))
+    def end_shard(self) -> None:
+        """Forget the ids: no subject, and so no encounter, continues in another shard."""
+        self._number = {}
+
+    def _number_one(self, subject: int, name: int | float | str | None) -> int:
+        assert name is not None, "only named encounters are numbered"
+        number = self._number.setdefault((subject, name), self._next)
+        self._next += number == self._next
+        return number
+
+
+def _encounter_name(one: int | float | str | None) -> int | float | str | None:
+    if isinstance(one, str):
+        # A word for a missing value is not an id; it would put unrelated entries into one encounter.
+        return None if one.strip().lower() in ("", *MISSING_WORDS) else one.strip()
+    return None if isinstance(one, float) and math.isnan(one) else one
 
 
 def _plain(values: pa.Array) -> list[int | float | str | None]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from survlstm.data.sources.meds.files import MedsFiles, read_errors
 from survlstm.data.sources.meds.parts import ShardPart
 from survlstm.data.sources.meds.rows import RowCollector
-from survlstm.data.sources.meds.shard_rows import OrderCheck, read_rows
+from survlstm.data.sources.meds.shard_rows import OrderCheck, read_rows, row_groups
 
 
 class CollectedShards(NamedTuple):
@@ -41,8 +41,8 @@ def read_shards(files: MedsFiles, parts: Sequence[ShardPart], *, quiet: bool) ->
     Raises:
         SourceError: A shard can't be read, or a subject is in two of them.
     """
-    rows, order = RowCollector(), OrderCheck()
     total = sum(_rows(files, part) for part in parts)
+    rows, order = RowCollector(total), OrderCheck()
     with tqdm(
         total=total, desc="Reading", unit=" rows", unit_scale=True, disable=True if quiet else None, leave=False
     ) as bar:
@@ -52,10 +52,12 @@ def read_shards(files: MedsFiles, parts: Sequence[ShardPart], *, quiet: bool) ->
                 order.add(batch)
                 bar.update(len(batch.subject_id))
             order.end_shard()
+            rows.end_shard()
     rows.subjects.refuse_divided()
     return CollectedShards(rows, len(parts), order.apart, order.unsorted)
 
 
 def _rows(files: MedsFiles, part: ShardPart) -> int:
     with read_errors(files, part.shard.path):
-        return int(pq.read_metadata(part.shard.path).num_rows)
+        metadata = pq.read_metadata(part.shard.path)
+        return sum(metadata.row_group(group).num_rows for group in row_groups(metadata, part.ids))

@@ -12,6 +12,7 @@ from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.sources.meds.numbering import LONGEST_CODE, CodeKind, CodeNumbers, EncounterNumbers, SubjectNumbers
 from survlstm.data.sources.meds.shard_rows import RawRows
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR
+from survlstm.utils.errors import SourceError
 
 _FIRST = int(np.datetime64(f"{FIRST_YEAR}-01-01", "s").astype(np.int64))
 _AFTER_LAST = int(np.datetime64(f"{LAST_YEAR + 1}-01-01", "s").astype(np.int64))
@@ -75,6 +76,9 @@ class EventColumns(NamedTuple):
     value: np.ndarray
 
 
+EVENT_TYPES = (np.int32, np.int32, "datetime64[s]", np.int32, np.float32)
+
+
 class DayRows(NamedTuple):
     """Rows that give a day of their subject.
 
@@ -97,15 +101,19 @@ class RowCollector:
         codes: Numbers of the codes.
         uses: Number of rows of each ``RowUse``.
         infinite: Number of events whose value was infinite and became NaN.
+
+    Args:
+        most: Greatest number of rows. Memory is reserved for so many events, and used as they come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.subjects = SubjectNumbers()
         self.codes = CodeNumbers()
         self.uses: Int64[np.ndarray, " use"] = np.zeros(len(RowUse), dtype=np.int64)
         self.infinite = 0
         self._encounters = EncounterNumbers()
-        self._events: list[EventColumns] = []
+        self._length = 0
+        self._events = _reserve(most)
         self._static: list[tuple[np.ndarray, np.ndarray]] = []
         self._days: list[DayRows] = []
         self._undatable: list[np.ndarray] = []
@@ -123,49 +131,29 @@ class RowCollector:
         self.uses += np.bincount(use, minlength=len(RowUse))
         subject = np.full(len(use), -1, dtype=np.int32)
         subject[rows.has_subject] = self.subjects.number(rows.subject_id[rows.has_subject], shard=shard)
+        encounter = self._encounters.number(rows, subject)
+        is_infinite = np.isinf(rows.value)
         is_event = use == RowUse.EVENT
-        value = rows.value[is_event]
-        is_infinite = np.isinf(value)
-        self.infinite += int(np.count_nonzero(is_infinite))
-        self._events.append(
-            EventColumns(
-                subject[is_event],
-                code[is_event],
-                rows.seconds[is_event].astype("datetime64[s]"),
-                self._encounters.number(rows)[is_event],
-                np.where(is_infinite, np.float32(np.nan), value),
-            )
-        )
+        self.infinite += int(np.count_nonzero(is_infinite & is_event))
+        value = np.where(is_infinite, np.float32(np.nan), rows.value)
+        start, stop = self._length, self._length + int(np.count_nonzero(is_event))
+        self._length = stop
+        time = rows.seconds.astype("datetime64[s]")
+        for column, batch in zip(self._events, (subject, code, time, encounter, value), strict=True):
+            column[start:stop] = batch[is_event]
         is_static, is_day = use == RowUse.STATIC, use == RowUse.DAY
         self._static.append((subject[is_static], code[is_static]))
         self._days.append(DayRows(subject[is_day], kind[is_day], rows.seconds[is_day] // DAY_SECONDS))
         is_undatable = (kind == CodeKind.DEATH) & ((use == RowUse.UNDATED_DAY) | (use == RowUse.IMPOSSIBLE_TIME))
         self._undatable.append(subject[is_undatable])
 
+    def end_shard(self) -> None:
+        """Forget what is needed for the rows of one shard only."""
+        self._encounters.end_shard()
+
     def events(self) -> EventColumns:
-        """Return the columns of all events, and forget them."""
-        batches, self._events = self._events, []
-        columns = list(map(list, zip(*batches, strict=True))) or [[] for _ in EventColumns._fields]
-        del batches
-        empty = (np.int32, np.int32, "datetime64[s]", np.int32, np.float32)
-        joined = []
-        for kind in reversed(empty):
-            # One column after the other, so that only one is there twice.
-            column = columns.pop()
-            joined.append(np.concatenate(column) if column else np.empty(0, dtype=kind))
-            del column
-        return EventColumns(*reversed(joined))
-
-    def events_per_subject(self, subjects: int) -> Int64[np.ndarray, " subject"]:
-        """Count the events of each subject; only before ``events`` is called.
-
-        Args:
-            subjects: Number of subjects.
-        """
-        counts = np.zeros(subjects, dtype=np.int64)
-        for batch in self._events:
-            counts += np.bincount(batch.subject, minlength=subjects)
-        return counts
+        """Return the columns of all events, not copied."""
+        return EventColumns(*(column[: self._length] for column in self._events))
 
     def static(self) -> tuple[Int32[np.ndarray, " static"], Int32[np.ndarray, " static"]]:
         """Return the subject and the code of each static row."""
@@ -183,6 +171,16 @@ class RowCollector:
     def undatable_deaths(self) -> Int32[np.ndarray, " row"]:
         """Return the subject of each death without a usable time; -1 for one without a subject."""
         return np.concatenate(self._undatable) if self._undatable else np.empty(0, np.int32)
+
+
+def _reserve(rows: int) -> EventColumns:
+    try:
+        return EventColumns(*(np.empty(rows, dtype=kind) for kind in EVENT_TYPES))
+    except (MemoryError, ValueError):
+        raise SourceError(
+            f"the events must fit into memory, which {rows:,} rows do not. Use a computer with more memory, or fewer "
+            "shards"
+        ) from None
 
 
 def _uses(rows: RawRows, kind: Int8[np.ndarray, " row"]) -> Int8[np.ndarray, " row"]:

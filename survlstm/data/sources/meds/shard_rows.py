@@ -72,7 +72,7 @@ def read_batches(files: MedsFiles, path: Path, columns: list[str], groups: IdRan
         opened = pq.ParquetFile(path, read_dictionary=[CODE] if CODE in columns else None)
     with opened:
         with read_errors(files, path):
-            chosen = _row_groups(opened.metadata, groups)
+            chosen = row_groups(opened.metadata, groups)
             batches = opened.iter_batches(BATCH_ROWS, row_groups=chosen, columns=columns)
         while True:
             with read_errors(files, path):
@@ -181,8 +181,13 @@ class OrderCheck:
         self._begin()
 
 
-def _row_groups(metadata: pq.FileMetaData, ids: IdRange | None) -> list[int]:
-    """Return the numbers of the row groups that can hold a subject of the range."""
+def row_groups(metadata: pq.FileMetaData, ids: IdRange | None) -> list[int]:
+    """Return the numbers of the row groups that can hold a subject of the range.
+
+    Args:
+        metadata: Metadata of a parquet file.
+        ids: The range; None for all.
+    """
     chosen = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
