@@ -13,6 +13,7 @@ from survlstm.inference.predictor import Predictor
 from survlstm.inference.score_export import score_export
 from tests.bundles import bundle_on
 from tests.records import random_records
+from tests.serving.asking import app_on, as_json, ask
 
 SUBJECTS = 23
 
@@ -98,3 +99,18 @@ def test_a_table_with_encounter_id_is_read_also_where_the_training_named_another
     table = rows_of_subjects("encounter_id")
     found = predictor_on_meds("visit", "stay").predict(table)
     pd.testing.assert_frame_equal(found.table, predictor_on_meds("visit").predict(table).table)
+
+
+def test_the_server_gives_the_same_predictions():
+    predictor, table = predictor_on_meds("visit", "stay"), rows_of_subjects("encounter_id")
+    sent = table.assign(
+        subject_id=table["subject_id"].astype(str),
+        time=table["time"].dt.strftime("%Y-%m-%dT%H:%M:%S"),
+        encounter_id=table["encounter_id"].astype(str).where(table["encounter_id"].notna(), None),
+    )
+    answer = ask(app_on(predictor=predictor), "POST", "/predict", json=as_json(sent))
+    assert answer.status_code == 200, answer.text
+    found = {row["subject_id"]: row["risk"] for row in answer.json()["predictions"]}
+    expected = predictor.predict(table).table.set_index("subject_id")["risk"]
+    assert found == pytest.approx(expected.to_dict(), abs=1e-6)
+    assert len(answer.json()["not_scored"]) >= SUBJECTS // 3
