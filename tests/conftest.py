@@ -1,6 +1,7 @@
 """Fixtures shared by the tests that run the command itself, and by those that open pages in a browser."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -17,6 +18,15 @@ def shared_cache(tmp_path_factory):
     cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
     cache.mkdir(exist_ok=True)
     return cache
+
+
+@pytest.fixture(scope="session")
+def mimic():
+    """The MIMIC-IV demo as a MEDS dataset: the folder beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "mimic_iv_demo_meds"
+    if not folder.is_dir():
+        pytest.skip(f"needs the MIMIC-IV demo as a MEDS dataset in {folder}")
+    return folder
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 # Overrides whose value is a path; it is quoted, so that it may contain any character.
 PATH_OVERRIDES = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
 DATA_PATH = "data.path="
+# No config group can be called split: survlstm evaluate has a key of that name. So split=dataset is short for a key.
+SPLIT, SPLIT_RULE, SPLIT_RULES = "split=", "split.by=", frozenset({"hash", "dataset"})
 SEARCH_PATH = "hydra.searchpath"
 SWITCHES = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completion")
 SETTINGS = ("cfg", "package", "info")
@@ -267,6 +269,8 @@ def _quoted_overrides(flags: argparse.Namespace) -> list[str]:
             overrides.append(_read_data_path(override, sweep=flags.multirun))
         elif _is_search_path(override):
             overrides.append(_format_search_path(_search_path_folders(override)))
+        elif override.startswith(SPLIT) and set(override.removeprefix(SPLIT).split(",")) <= SPLIT_RULES:
+            overrides.append(SPLIT_RULE + override.removeprefix(SPLIT))
         else:
             overrides.append(quote_override(override) if override.startswith(PATH_OVERRIDES) else override)
     return overrides

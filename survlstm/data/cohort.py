@@ -41,7 +41,13 @@ class Cohort(NamedTuple):
     exclusions: tuple[Exclusion, ...]
 
 
-def select_cohort(visits: Visits, follow_up: ObservedFollowUp, *, min_visits: int) -> Cohort:
+def select_cohort(
+    visits: Visits,
+    follow_up: ObservedFollowUp,
+    *,
+    min_visits: int,
+    further: Sequence[tuple[str, Bool[np.ndarray, " subject"]]] = (),
+) -> Cohort:
     """Select the subjects with enough observed visits and a step at risk, and cut their records to observed visits.
 
     Only observed visits count, because a rule on the whole record would use what happens after the event. A subject
@@ -52,6 +58,7 @@ def select_cohort(visits: Visits, follow_up: ObservedFollowUp, *, min_visits: in
         visits: Visits of all subjects of the source.
         follow_up: Observed follow-up of the same subjects.
         min_visits: Fewest observed visits of an eligible subject.
+        further: Reason and mask of each rule that is applied after these, see ``apply_exclusions``.
 
     Returns:
         The eligible subjects, their visits and the exclusions.
@@ -65,6 +72,7 @@ def select_cohort(visits: Visits, follow_up: ObservedFollowUp, *, min_visits: in
         ("outcome at the first visit (prevalent)", follow_up.prevalent),
         (f"fewer than {min_visits} observed visits", observed < min_visits),
         ("no step at risk: no follow-up", follow_up.steps < 1),
+        *further,
     )
     eligible, exclusions = apply_exclusions(rules, follow_up.event)
     refuse_empty_cohort(eligible, exclusions, "Lower data.min_visits or check data.path and the outcome")

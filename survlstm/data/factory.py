@@ -101,6 +101,7 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         fold=None if config.split.fold is None else Fold(config.split.fold, config.split.folds),
         min_frequency=config.vocabulary.min_frequency,
         landmark=_landmark_settings(config.clock),
+        split_by_dataset=config.split.by == "dataset",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int8
 
 from survlstm.data.cohort import Cohort, select_cohort
 from survlstm.data.death_codes import is_death_code
@@ -46,6 +47,7 @@ class PreparationSettings:
         fold: Fold of a cross-validation; None for one split.
         min_frequency: Fewest entries of a code in the vocabulary.
         landmark: Position of the landmark and its intervals; None on the visit clock.
+        split_by_dataset: Whether the split is the one that the source assigns; shares, seed and fold are then not used.
     """
 
     grouping: str
@@ -58,6 +60,7 @@ class PreparationSettings:
     fold: Fold | None
     min_frequency: int
     landmark: LandmarkSettings | None
+    split_by_dataset: bool = False
 
 
 class GroupedVisits(NamedTuple):
@@ -163,15 +166,23 @@ def prepare_uncached(
     """
     _refuse_other_clock(settings, preprocessing)
     reading = source.read()
+    # Another cohort takes part as a whole, so that no split matters.
+    assigned = _assigned_split(reading) if settings.split_by_dataset and preprocessing is None else None
     grouped = group_observed(reading.events, outcome, settings)
     visits = grouped.visits
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     # On the landmark clock, visits are counted later and only up to the landmark: a visit after it reveals that the
     # subject lived on.
     min_visits = settings.min_visits if settings.landmark is None else 1
-    cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits)
+    further = () if assigned is None else (("not in the dataset's split", assigned < 0),)
+    cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits, further=further)
     names = cohort.visits.subjects.subject_id
-    split = split_subjects(names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold)
+    if assigned is None:
+        split = split_subjects(
+            names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold
+        )
+    else:
+        split = assigned[cohort.subject]
     if preprocessing is None:
         refuse_empty_split(split, settings)
     is_training = split == Split.TRAIN if preprocessing is None else np.ones(len(names), dtype=bool)
@@ -189,6 +200,15 @@ def prepare_uncached(
     )
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
     return PreparedData(built.tensors, built.preprocessing, flow, fingerprint)
+
+
+def _assigned_split(reading: SourceData) -> Int8[np.ndarray, " subject"]:
+    if reading.split is None:
+        raise CohortError(
+            "split=dataset needs a dataset that assigns its subjects to splits, as a MEDS dataset does in "
+            "metadata/subject_splits.parquet; this one assigns none. Set split=hash"
+        )
+    return reading.split
 
 
 def _refuse_other_clock(settings: PreparationSettings, preprocessing: PreprocessingState | None) -> None:
@@ -335,9 +355,11 @@ def refuse_empty_split(split: np.ndarray, settings: PreparationSettings) -> None
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
         landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.as_override})"
+        another = f"{_larger(empty[0], settings)} or set another split.seed"
+        if settings.split_by_dataset:
+            another = "or set split=hash"
         raise CohortError(
-            f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort{landmark}, "
-            f"{_larger(empty[0], settings)} or set another split.seed"
+            f"each of train, val and test needs a subject; found {sizes}. Use a larger cohort{landmark}, {another}"
         )
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int64
 from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import DAY_SECONDS
+from survlstm.data.sources.meds.names import BIRTH, DEATH, OBSERVED_UNTIL, is_kind
 from survlstm.data.sources.missing_values import MISSING_WORDS, blank_missing_values
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
@@ -24,7 +25,6 @@ REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounte
 # Column names that a message may show: those of MEDS and of Synthea. Any other may be patient data, for example if the
 # table was read with its first row as the header.
 SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "unit", "codes", "birth", "table"} | SYNTHEA_COLUMNS)
-BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
 # NumPy stores the texts of an array at the width of the longest one, so that one long text would fill the memory.
 LONGEST = {"subject_id": 200, "code": 1000}
 
@@ -41,7 +41,9 @@ class EventsTable(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> EventsTable:
+def read_events_table(
+    table: pd.DataFrame, *, timezone: str | None = None, day_tolerance: int | None = None
+) -> EventsTable:
     """Read a table of events with the columns of MEDS.
 
     Args:
@@ -51,11 +53,12 @@ def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> Ev
             - time: datetime64, or a text as in 2020-01-31T12:34:56. A time with a zone is converted to UTC. A day alone
               is an entry dated to that day. A row without a time is a static fact and is left out with a note;
             - code: text. A row with MEDS_BIRTH or MEDS_DEATH, also with a suffix as in MEDS_DEATH//HOSPITAL, gives the
-              day of birth or of death;
+              day of birth or of death, one with SURVLSTM_OBSERVED_UNTIL the last day of observation;
             - numeric_value (optional): number or missing;
             - encounter_id (optional): text, unique within a subject. Without this column the entries of one day make
               one visit.
         timezone: zone to which times are converted from UTC, as in training; None for UTC.
+        day_tolerance: as in ``Events``; None for 0 with a ``timezone`` and 1 without.
 
     Returns:
         The entries, with births and deaths as days of their subjects, and the notes.
@@ -76,32 +79,51 @@ def read_events_table(table: pd.DataFrame, *, timezone: str | None = None) -> Ev
         time = to_local(time, timezone, is_timed=time.astype(np.int64) % DAY_SECONDS != 0)
     names, subject = _texts(table, "subject_id")
     code_names, code = _texts(table, "code")
-    is_birth, is_death = (_is_kind(code_names, kind)[code] for kind in (BIRTH, DEATH))
-    is_static = np.isnat(time) & ~is_birth & ~is_death
+    is_birth, is_death, is_end = (_is_kind(code_names, kind)[code] for kind in (BIRTH, DEATH, OBSERVED_UNTIL))
+    is_static = np.isnat(time) & ~is_birth & ~is_death & ~is_end
     born = _days(time, subject, is_birth, subjects=len(names), kind=BIRTH)
     died = _days(time, subject, is_death, subjects=len(names), kind=DEATH)
-    kept = ~is_static & ~is_birth & ~is_death
+    until = _days(time, subject, is_end, subjects=len(names), kind=OBSERVED_UNTIL)
+    kept = ~is_static & ~is_birth & ~is_death & ~is_end
     present, number = np.unique(code[kept], return_inverse=True)
     codes, number = code_names[present].astype(np.str_), number.astype(np.int32)
     # An encounter_id is unique only within a subject: the same id in two subjects names two encounters.
     encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
     events = Events(
-        subjects=Subjects(names.astype(np.str_), born, died),
+        subjects=Subjects(names.astype(np.str_), born, died, until),
         codes=codes,
         subject=subject[kept].astype(np.int32),
         code=number,
         time=time[kept],
         encounter=encounter,
         numeric_value=_numbers(table)[kept],
-        day_tolerance=1 if timezone is None else 0,
+        day_tolerance=int(timezone is None) if day_tolerance is None else day_tolerance,
     )
     notes = [*_notes(table, int(is_static.sum())), *warn_of_spreadsheet_codes("events", codes, number)]
     return EventsTable(events, tuple(notes))
 
 
+def name_encounters(table: pd.DataFrame, column: str | None) -> pd.DataFrame:
+    """Give the column of encounters the name that ``read_events_table`` reads, as in the source of the training.
+
+    Args:
+        table: a table of events.
+        column: name of the column with the encounters; None for none.
+
+    Returns:
+        The table with this column as encounter_id; without encounter_id if ``column`` is None; the table itself if it
+        lacks the column.
+    """
+    if column is None:
+        return table.drop(columns="encounter_id", errors="ignore")
+    if column == "encounter_id" or column not in table.columns:
+        return table
+    return table.drop(columns="encounter_id", errors="ignore").rename(columns={column: "encounter_id"})
+
+
 def _is_kind(names: np.ndarray, kind: str) -> Bool[np.ndarray, " name"]:
     """Return which codes are ``kind``, alone or with the suffix that MEDS allows."""
-    return np.array([name == kind or name.startswith(f"{kind}//") for name in names], dtype=bool)
+    return np.array([is_kind(name, kind) for name in names], dtype=bool)
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:

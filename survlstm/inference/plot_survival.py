@@ -15,7 +15,7 @@ import pandas as pd
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.commands import PlotConfig
 from survlstm.config.schema.data import SourceConfig
-from survlstm.config.schema.foreign import ForeignSourceConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.data.sources.csv_table import read_csv_table
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
@@ -163,12 +163,15 @@ def _refuse_unknown(requested: tuple[str, ...], export: Path, predictor: Predict
     )
 
 
-def _known_subjects(export: Path, config: SourceConfig | ForeignSourceConfig) -> set[str]:
-    """Return the ids of all subjects of an export; a source of the user's own is read as a whole for them."""
-    if isinstance(config, ForeignSourceConfig):
-        return set(instantiate(config, path=str(export)).read().events.subjects.subject_id.tolist())
-    source = SyntheaSource(str(export), config.tables, 1.0)
-    return set(read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS).columns["subject"].values.to_pylist())
+def _known_subjects(export: Path, config: SwapPoint) -> set[str]:
+    """Return the ids of all subjects of an export; a source without a method ``subject_ids`` is read for them."""
+    if isinstance(config, SourceConfig):
+        source = SyntheaSource(str(export), config.tables, 1.0)
+        patients = read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS)
+        return set(patients.columns["subject"].values.to_pylist())
+    other = instantiate(config, path=str(export))
+    names = getattr(other, "subject_ids", None)
+    return set(other.read().events.subjects.subject_id.tolist() if names is None else names())
 
 
 def _chosen(gathered: _Gathered, requested: tuple[str, ...] | None) -> list[_Chosen]:

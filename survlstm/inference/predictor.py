@@ -14,15 +14,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from survlstm.config.schema.data import MedsConfig
 from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prepare import PreparationSettings
+from survlstm.data.sources.meds.names import encounter_column
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.occlusion import occlude
 from survlstm.inference.bundle.bundle import Bundle, read_bundle
 from survlstm.inference.dates import RecordEndDays
-from survlstm.inference.events_table import read_events_table
+from survlstm.inference.events_table import EventsTable, name_encounters, read_events_table
 from survlstm.inference.prediction_time import AsOf, parse_as_of
 from survlstm.inference.score_subjects import (
     CPU,
@@ -161,7 +163,7 @@ class Predictor:
             ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
             BundleError: the model gives values that are not finite.
         """
-        table = read_events_table(events, timezone=self._timezone)
+        table = self._read_table(events)
         return self.predict_events(table.events, per_visit=per_visit, horizons=horizons, as_of=as_of, notes=table.notes)
 
     def predict_events(
@@ -248,7 +250,7 @@ class Predictor:
             ConfigError: ``as_of`` is invalid.
             BundleError: the model gives values that are not finite.
         """
-        records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
+        records = self._records(self._read_table(events).events, as_of)
         tensors = make_tensors(records, self.bundle)
         reason = reasons_not_scored(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
         if not (reason == "").any():
@@ -283,7 +285,7 @@ class Predictor:
             ConfigError: ``as_of`` is invalid.
             BundleError: the model gives values that are not finite.
         """
-        records = self._records(read_events_table(events, timezone=self._timezone).events, as_of)
+        records = self._records(self._read_table(events).events, as_of)
         if len(records.seen) != 1:
             raise SourceError(f"the table must hold one subject to be explained; found {len(records.seen)}")
         tensors = make_tensors(records, self.bundle)
@@ -324,6 +326,18 @@ class Predictor:
             as_of=self._time_of(as_of),
             reads_age=self._reads_age,
         )
+
+    def _read_table(self, events: pd.DataFrame) -> EventsTable:
+        source = self.bundle.config.data.source
+        if isinstance(source, MedsConfig) and isinstance(events, pd.DataFrame):
+            events = name_encounters(events, encounter_column(source.encounter_column, events.columns))
+        return read_events_table(events, timezone=self._timezone, day_tolerance=self._day_tolerance)
+
+    @property
+    def _day_tolerance(self) -> int | None:
+        """That of the training where the bundle's source states it; None for the rule of the table's zone."""
+        days = getattr(self.bundle.config.data.source, "day_tolerance", None)
+        return days if isinstance(days, int) else None
 
     @property
     def _timezone(self) -> str | None:

@@ -39,14 +39,14 @@ def score_export(
     max_unusable_share: float | None = None,
     last_days: RecordEndDays | None = None,
 ) -> Iterator[SubjectPredictions]:
-    """Yield the predictions for an export in parts, in the order of the subjects' ids.
+    """Yield the predictions for an export in parts, each in the order of the subjects' ids.
 
     Counts of rows, unknown codes and notes on dates are logged at the end, for all parts together. The yielded parts
     have no notes.
 
     Args:
         predictor: the model.
-        path: folder of the export.
+        path: folder of the export, or what the bundle's source reads.
         subjects_at_once: largest number of subjects in a part, which bounds the memory.
         cache_dir: folder in which the parts of the export are stored temporarily.
         per_visit: see ``Predictor.predict``.

@@ -62,7 +62,8 @@ def run_settings(config: RunConfig) -> RunSettings:
         reads_export=config.data.path is not None,
         simulated_patients=None if simulated is None else simulated.patients,
         val_share=config.split.val,
-        test_share=config.split.test,
+        # Shares of split=hash only; a share of 1 is one that no advice raises.
+        test_share=1.0 if config.split.by == "dataset" else config.split.test,
         random_outcome=isinstance(outcome, RandomOutcomeConfig),
         effect=getattr(outcome, "effect", None),
         event_rate=getattr(outcome, "event_rate", 0.0),

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema.foreign import ForeignModelConfig, ForeignSourceConfig
+from survlstm.config.schema.data import SourceConfig
+from survlstm.config.schema.foreign import ForeignModelConfig
 from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
 from survlstm.data.prepared_cache import load_prepared
@@ -125,9 +127,10 @@ class FinishedRun:
         else:
             assert data.simulated is not None, "validated: one of path and simulated is set"
             path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
-        if isinstance(data.source, ForeignSourceConfig):
-            return _foreign_descriptions(data.source, path)
-        found = _read_descriptions(path, data.source.tables)
+        if isinstance(data.source, SourceConfig):
+            found = _read_descriptions(path, data.source.tables)
+        else:
+            found = _descriptions_of_source(data.source, path)
         if found.missing:
             which = "some codes" if found.texts else "codes"
             log.warning("%s are shown without descriptions: %s", which, found.missing)
@@ -149,12 +152,16 @@ class CodeDescriptions(NamedTuple):
     missing: str
 
 
-def _foreign_descriptions(source: ForeignSourceConfig, path: Path) -> CodeDescriptions:
-    """Ask a source of the user's own for descriptions; it may have none."""
-    describe = getattr(instantiate(source, path=str(path)), "descriptions", None)
+def _descriptions_of_source(config: SwapPoint, path: Path) -> CodeDescriptions:
+    """Ask a source for descriptions; it may have none."""
+    source = instantiate(config, path=str(path))
+    describe = getattr(source, "descriptions", None)
     if describe is None:
-        return CodeDescriptions({}, f"{source.target} has no method descriptions")
-    return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")
+        return CodeDescriptions({}, f"{type(source).__qualname__} has no method descriptions")
+    try:
+        return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")
+    except (SourceError, OSError) as error:
+        return CodeDescriptions({}, str(error).rstrip("."))
 
 
 def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:

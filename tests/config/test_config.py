@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from survlstm.config.compose import check_overrides
 from survlstm.config.conf_dir import conf_dir
 from survlstm.config.schema.commands import SimulateConfig
-from survlstm.config.schema.data import EventTableName
+from survlstm.config.schema.data import EventTableName, SplitConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import Feature
 from survlstm.config.validation import validate
@@ -21,7 +21,11 @@ GROUPS = sorted(path for path in conf_dir().iterdir() if path.is_dir())
 # Those of conf/tune belong to survlstm tune, which has tests of its own.
 FILES = [(group.name, file.stem) for group in GROUPS if group.name != "tune" for file in sorted(group.glob("*.yaml"))]
 # What a group file leaves to the command line.
-NEEDED = {("data", "synthea"): ["data.path=."], ("outcome", "first_code"): ["outcome.codes=[SNOMED/44054006]"]}
+NEEDED = {
+    ("data", "synthea"): ["data.path=."],
+    ("data", "meds"): ["data.path=."],
+    ("outcome", "first_code"): ["outcome.codes=[SNOMED/44054006]"],
+}
 
 
 def composed(overrides, name="train", schema=RunConfig):
@@ -36,7 +40,7 @@ def refused(*overrides, sentence):
 
 def test_the_groups_are_the_ones_promised():
     promised = {
-        "data": {"cohort_106", "cohort_1000", "synthea", "tiny"},
+        "data": {"cohort_106", "cohort_1000", "meds", "synthea", "tiny"},
         "outcome": {"synthetic", "random", "death", "ckd_progression", "first_code"},
         "clock": {"visit", "landmark"},
         "model": {"lstm_small", "lstm_medium", "lstm_large"},
@@ -69,6 +73,16 @@ def test_the_guides_run_has_the_guides_values():
     assert (config.optimizer.lr, config.optimizer.weight_decay, config.model.dropout) == (0.001, 0.0001, 0.3)
     assert (config.trainer.epochs, config.trainer.batch_size, config.trainer.grad_clip) == (100, 64, 1.0)
     assert (config.trainer.early_stopping.patience, config.trainer.early_stopping.min_delta) == (10, 0.001)
+
+
+def test_the_rule_of_the_split_is_a_key_with_a_short_form_and_stored_configs_lack_it():
+    assert composed([]).split.by == "hash"
+    (config,) = check_overrides("train", ["split=dataset", "split.train=0.6", "split.test=0.25"], RunConfig)
+    assert (config.split.by, config.split.train) == ("dataset", 0.6)
+    found = check_overrides("train", ["-m", "split=hash,dataset"], RunConfig)
+    assert [each.split.by for each in found] == ["hash", "dataset"]
+    older = composed([]).split.model_dump(exclude={"by"})
+    assert SplitConfig.model_validate(older).by == "hash"
 
 
 FLAGS = [
@@ -138,6 +152,11 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
             ["outcome=first_code", "outcome.codes=[44054006]"],
             "outcome.codes: each must read SYSTEM/CODE, .*; found 44054006",
         ),
+        (["data=meds"], "data.path has no value and needs one"),
+        (["data=meds", "data.path=/not/there"], "data.path must be a folder with a MEDS dataset; found '/not/there'"),
+        (["split=datset"], "split: must be hash or dataset; found 'datset'"),
+        (["split.by=other"], "split.by: must be 'hash' or 'dataset'; found 'other'"),
+        (["split=dataset", "split.fold=1"], "split.fold must be null with split=dataset, .*found 1. Set split=hash"),
         (["data.path=/not/there"], "data.path must be a folder with Synthea CSV tables; found '/not/there'"),
         (["data.path=${oc.env:SURVLSTM_NOT_SET}"], "data.path: .*SURVLSTM_NOT_SET"),
         (["data.simulated=null"], "must name an export: set data.path=DIR"),

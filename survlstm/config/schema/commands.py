@@ -144,7 +144,7 @@ class ScoredDataConfig(Section):
     """The export whose subjects are predicted; the bundle says how it is read and grouped into visits.
 
     Attributes:
-        path: A folder with Synthea CSV tables, or what the bundle's own source reads.
+        path: A folder with Synthea CSV tables or a MEDS dataset, or what else the bundle's source reads.
         source: What may differ from the bundle's data source.
     """
 
@@ -156,8 +156,8 @@ class ScoredDataConfig(Section):
     def _is_folder(cls, path: str) -> str:
         if not Path(path).expanduser().exists():
             raise ValueError(
-                "must be a folder with Synthea CSV tables, or what the bundle's own source reads; found "
-                f"{path!r}, which does not exist"
+                "must be a folder with Synthea CSV tables or a MEDS dataset, or what else the bundle's source reads; "
+                f"found {path!r}, which does not exist"
             )
         return path
 

@@ -6,7 +6,7 @@ import datetime
 import difflib
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, ValidationInfo, field_validator, model_validator
 
@@ -82,6 +82,30 @@ class SourceConfig(SwapPoint):
         return timezone
 
 
+class MedsConfig(SwapPoint):
+    """How a MEDS dataset is read.
+
+    Attributes:
+        target: The class that reads the dataset.
+        encounter_column: The column with the encounter of a row; auto takes the first of encounter_id, visit_id,
+            hadm_id and visit_occurrence_id that is there, None reads none.
+        max_unusable_share: The share of the rows that may be unusable before the dataset is refused.
+    """
+
+    target: Literal["survlstm.data.sources.meds.source.MedsSource"] = Field(alias="_target_")
+    encounter_column: Text | None = "auto"
+    max_unusable_share: Share
+
+    @property
+    def timezone(self) -> None:
+        """No zone: the times of a MEDS dataset are read as they are."""
+
+    @property
+    def day_tolerance(self) -> int:
+        """``Events.day_tolerance`` of tables of events: a day and a time follow the same clock."""
+        return 0
+
+
 class VisitsConfig(Section):
     """How events are grouped into visits.
 
@@ -98,9 +122,10 @@ class DataConfig(Section):
     """The source of the records, and the subjects and visits that are used.
 
     Attributes:
-        path: A folder with Synthea CSV tables, or what another source reads; None means the simulated cohort.
+        path: A folder with Synthea CSV tables or a MEDS dataset, or what another source reads; None means the simulated
+            cohort.
         simulated: The cohort that is simulated if ``path`` is None.
-        source: How the export is read.
+        source: How the records are read.
         visits: How events are grouped into visits.
         min_visits: Subjects with fewer visits are excluded.
         max_visits: The number of visits that a hazard may depend on, its own included; None means all up to its own.
@@ -111,8 +136,9 @@ class DataConfig(Section):
     simulated: SimulatedConfig | None
     source: Annotated[
         Annotated[SourceConfig, Tag("survlstm.data.sources.synthea.SyntheaSource")]
+        | Annotated[MedsConfig, Tag("survlstm.data.sources.meds.source.MedsSource")]
         | Annotated[ForeignSourceConfig, Tag(FOREIGN)],
-        by_target(SourceConfig),
+        by_target(SourceConfig, MedsConfig),
     ]
     visits: VisitsConfig
     min_visits: PositiveInt
@@ -127,11 +153,10 @@ class DataConfig(Section):
         if self.path is None or is_finished:
             return self
         path = Path(self.path).expanduser()
-        if isinstance(self.source, SourceConfig):
+        if isinstance(self.source, SourceConfig | MedsConfig):
             if not path.is_dir():
-                raise ValueError(
-                    f"data.path must be a folder with Synthea CSV tables; found {self.path!r}, not a folder"
-                )
+                held = "Synthea CSV tables" if isinstance(self.source, SourceConfig) else "a MEDS dataset"
+                raise ValueError(f"data.path must be a folder with {held}; found {self.path!r}, not a folder")
         elif not path.exists():
             raise ValueError(f"data.path must be a file or a folder; found {self.path!r}, which does not exist")
         return self
@@ -141,6 +166,8 @@ class SplitConfig(Section):
     """The split of the subjects into train, validation and test.
 
     Attributes:
+        by: The rule: a hash of the subject's id, or the split that the dataset itself assigns. With the latter the
+            other keys of this section are not used.
         train: The share of the subjects in the training split.
         val: The share of the subjects in the validation split.
         test: The share of the subjects in the test split.
@@ -149,6 +176,7 @@ class SplitConfig(Section):
         fold: The fold that is the test split, counted from 0; None splits by the shares.
     """
 
+    by: Literal["hash", "dataset"] = "hash"
     train: OpenShare
     val: OpenShare
     test: OpenShare
@@ -156,8 +184,20 @@ class SplitConfig(Section):
     folds: Annotated[int, Field(ge=2, le=1000)]
     fold: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_rule(cls, section: Any) -> Any:
+        if isinstance(section, str):
+            raise ValueError(f"must be hash or dataset; found {section!r}")
+        return section
+
     @model_validator(mode="after")
     def _whole(self) -> SplitConfig:
+        if self.by == "dataset" and self.fold is not None:
+            raise ValueError(
+                f"split.fold must be null with split=dataset, because a dataset assigns one split; found {self.fold}. "
+                "Set split=hash for a cross-validation"
+            )
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-9:
             change = "Raise" if total < 1 else "Lower"

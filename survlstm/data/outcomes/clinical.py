@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from survlstm.data.death_codes import DEATH_CODES
+from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes, RecordLimits
 from survlstm.data.outcomes.labels import limits_at_death, refuse_unknown_codes, step_end_times
@@ -176,8 +176,8 @@ class FirstCodeOutcome:
 
 
 def _refuse_death_codes(codes: list[str]) -> None:
-    """Raise an error if one of the codes is in ``DEATH_CODES``."""
-    named = sorted(DEATH_CODES & set(codes))
+    """Raise an error if one of the codes is entered only because a patient has died."""
+    named = sorted(set(np.array(codes)[is_death_code(np.array(codes))].tolist()))
     if named:
         raise OutcomeError(
             f"outcome.codes must not contain codes that are entered only because a patient has died, because these are "

@@ -18,7 +18,7 @@ from survlstm.utils.content import is_words
 
 _DESCRIPTION = Field("description", ("DESCRIPTION",), required=False, free_text=True)
 # The longest of SNOMED's own terms has 255 characters.
-_LONGEST = 255
+LONGEST = 255
 
 
 def read_descriptions(path: Path, tables: Sequence[str]) -> dict[str, str]:
@@ -91,5 +91,5 @@ def _count_texts(table: CsvTable, event_table: EventTable) -> Iterator[tuple[str
     pairs, rows = np.unique(code * np.int64(len(values)) + texts.index, return_counts=True)
     for pair, count in zip(pairs.tolist(), rows.tolist(), strict=True):
         name, text = str(names[pair // len(values)]), values[pair % len(values)]
-        if len(text) <= _LONGEST and is_words(text) and not name.endswith("/"):
+        if len(text) <= LONGEST and is_words(text) and not name.endswith("/"):
             yield name, text, count

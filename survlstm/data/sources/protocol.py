@@ -28,6 +28,7 @@ class Source(Protocol):
       source's hierarchy, for rules of ``cohort.include`` and ``cohort.exclude``;
     - a method ``parents() -> dict[str, list[str]]``, the codes directly above each code, for ``survlstm convert``;
     - a method ``content() -> str``, a digest of records that are in no file, such as those of a database server;
+    - a method ``subject_ids() -> Iterable[str]``, the ids of all subjects, if that is faster than ``read``;
     - a method ``parts``, see ``survlstm.data.source_parts.DivisibleSource``.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 DATA, METADATA = "data", "metadata"
 DATASET_FILE = "dataset.json"
 CODES_FILE = "codes.parquet"
@@ -18,6 +20,7 @@ SOURCE_SUBJECT = "source_subject_id"
 SPLIT = "split"
 DESCRIPTION, PARENTS = "description", "parent_codes"
 # The columns that data.source.encounter_column=auto looks for, in this order.
+AUTO = "auto"
 ENCOUNTER_COLUMNS = ("encounter_id", "visit_id", "hadm_id", "visit_occurrence_id")
 
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
@@ -25,6 +28,21 @@ BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
 OBSERVED_UNTIL = "SURVLSTM_OBSERVED_UNTIL"
 
 TRAIN, TUNING, HELD_OUT = "train", "tuning", "held_out"
+
+
+def encounter_column(setting: str | None, present: Collection[str]) -> str | None:
+    """Return the column that a setting ``encounter_column`` stands for.
+
+    Args:
+        setting: Name of a column; ``auto`` for the first of ``ENCOUNTER_COLUMNS`` that is there, None for none.
+        present: Names of the columns that are there.
+
+    Returns:
+        The name, which may be absent if ``setting`` names it; None for no column.
+    """
+    if setting != AUTO:
+        return setting
+    return next((name for name in ENCOUNTER_COLUMNS if name in present), None)
 
 
 def is_kind(code: str, kind: str) -> bool:
