@@ -14,6 +14,7 @@ import pytest
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_prepared
+from survlstm.data.sources.meds.source import MedsSource
 from tests.real_data import shared_data
 
 CLOCKS = (
@@ -88,6 +89,22 @@ def test_eunomia_gives_the_same_tensors(survlstm, tmp_path, shared_cache):
     own = prepared([*source, cache, *outcome])
     read = prepared(["data=meds", f"data.path={tmp_path / 'dataset'}", "data.static=[sex]", cache, *outcome])
     check_equal(own, read)
+
+
+def test_a_meds_dataset_keeps_its_splits_descriptions_and_parents(survlstm, tmp_path):
+    demo = shared_data("mimic_iv_demo_meds")
+    assert survlstm("convert", "data=meds", f"data.path={demo}", "output=dataset", "subjects_at_once=30") == 0
+    assert check_valid(tmp_path / "dataset") == 100
+    own, copied = (pq.read_table(folder / meds.subject_splits_filepath) for folder in (demo, tmp_path / "dataset"))
+    assert copied.sort_by("subject_id").to_pylist() == own.sort_by("subject_id").to_pylist()
+    assert MedsSource("dataset").descriptions() == MedsSource(str(demo)).descriptions()
+    assert MedsSource("dataset").parents() == MedsSource(str(demo)).parents()
+    read = [MedsSource(str(folder)).read().events for folder in (demo, tmp_path / "dataset")]
+    assert [len(events) for events in read] == [915_935, 915_935]
+    orders = [np.lexsort([events.numeric_value, events.code, events.time, events.subject]) for events in read]
+    for column in ("subject", "code", "time", "numeric_value"):
+        own, copied = (getattr(events, column)[order] for events, order in zip(read, orders, strict=True))
+        np.testing.assert_array_equal(own, copied)
 
 
 def test_a_folder_with_content_is_kept(survlstm, tmp_path, capsys):

@@ -40,7 +40,7 @@ class _Lives(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def source_data(files: MedsFiles, collected: CollectedShards, *, with_split: bool) -> SourceData:
+def source_data(files: MedsFiles, collected: CollectedShards) -> SourceData:
     """Number subjects and codes in the order of their names, and count the rows.
 
     The collected events are used up.
@@ -48,7 +48,6 @@ def source_data(files: MedsFiles, collected: CollectedShards, *, with_split: boo
     Args:
         files: Files of the dataset.
         collected: The rows.
-        with_split: Whether to read the split that the dataset assigns.
 
     Returns:
         Events of the subjects that are not left out.
@@ -74,7 +73,7 @@ def source_data(files: MedsFiles, collected: CollectedShards, *, with_split: boo
         _static_codes(rows, rank, subjects=len(kept)),
     )
     events = _events(rows, rank, subjects, day_tolerance=read_day_tolerance(files))
-    split, split_warnings = read_split(files, ids[kept]) if with_split else (None, [])
+    split, split_warnings = read_split(files, ids[kept])
     warnings = (*_warnings(collected), *lives.warnings, *split_warnings)
     return SourceData(events, (count,), warnings, split)
 

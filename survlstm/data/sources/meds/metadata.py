@@ -165,18 +165,16 @@ def read_descendants(files: MedsFiles, codes: Sequence[str]) -> frozenset[str]:
     Raises:
         SourceError: The file can't be read, or the dataset has none or no column of parents.
     """
-    path = files.metadata(CODES_FILE)
-    if path is None or PARENTS not in read_schema(files, path).names:
+    parents = read_parents(files)
+    if parents is None:
         raise SourceError(
             f"codes below others are found in metadata/{CODES_FILE}, column {PARENTS}; the dataset has none. Name the "
             "codes themselves."
         )
-    table = _read(files, path, {CODE: _TEXT, PARENTS: ("lists of texts", _is_text_list)})
     children: defaultdict[str, list[str]] = defaultdict(list)
-    for code, parents in zip(table.column(CODE).to_pylist(), table.column(PARENTS).to_pylist(), strict=True):
-        for parent in parents or ():
-            if code and parent:
-                children[parent.strip()].append(code.strip())
+    for code, above in parents.items():
+        for parent in above:
+            children[parent].append(code)
     found = set(codes)
     waiting = list(codes)
     while waiting:
@@ -185,6 +183,29 @@ def read_descendants(files: MedsFiles, codes: Sequence[str]) -> frozenset[str]:
         found |= new
         waiting += new
     return frozenset(found)
+
+
+def read_parents(files: MedsFiles) -> dict[str, list[str]] | None:
+    """Return the codes directly above each code, by the column ``parent_codes``.
+
+    Args:
+        files: Files of the dataset.
+
+    Returns:
+        Parents by code, for the codes that have some; None if the dataset has no such file or column.
+
+    Raises:
+        SourceError: The file can't be read.
+    """
+    path = files.metadata(CODES_FILE)
+    if path is None or PARENTS not in read_schema(files, path).names:
+        return None
+    table = _read(files, path, {CODE: _TEXT, PARENTS: ("lists of texts", _is_text_list)})
+    parents: defaultdict[str, list[str]] = defaultdict(list)
+    for code, above in zip(table.column(CODE).to_pylist(), table.column(PARENTS).to_pylist(), strict=True):
+        if code and above:
+            parents[code.strip()] += [parent.strip() for parent in above if parent]
+    return dict(parents)
 
 
 def _read(files: MedsFiles, path: Path, types: dict[str, tuple[str, Callable[[pa.DataType], bool]]]) -> pa.Table:

@@ -12,7 +12,7 @@ from survlstm.data.events import SourceData
 from survlstm.data.source_parts import SourceParts
 from survlstm.data.sources.meds.assemble import source_data
 from survlstm.data.sources.meds.files import MedsFiles, find_dataset
-from survlstm.data.sources.meds.metadata import read_code_descriptions, read_descendants, read_names
+from survlstm.data.sources.meds.metadata import read_code_descriptions, read_descendants, read_names, read_parents
 from survlstm.data.sources.meds.names import AUTO
 from survlstm.data.sources.meds.parts import ShardPart, divide, scan_ids
 from survlstm.data.sources.meds.read import read_shards
@@ -83,7 +83,7 @@ class MedsSource:
         files = self._files()
         shards = check_shards(files, encounter_column=self.encounter_column)
         collected = read_shards(files, [ShardPart(shard, None) for shard in shards], quiet=False)
-        data = source_data(files, collected, with_split=True)
+        data = source_data(files, collected)
         (count,) = data.tables
         check_unusable_share(count, limit=self.max_unusable_share)
         if not len(data.events):
@@ -119,6 +119,14 @@ class MedsSource:
             SourceError: The file can't be read, or the dataset names no parents.
         """
         return read_descendants(self._files(), codes)
+
+    def parents(self) -> dict[str, list[str]]:
+        """Return the codes directly above each code, by ``parent_codes`` of ``metadata/codes.parquet``.
+
+        Raises:
+            SourceError: The file can't be read.
+        """
+        return read_parents(self._files()) or {}
 
     def subject_ids(self) -> frozenset[str]:
         """Return the ids of all subjects, without reading their events.
@@ -177,4 +185,4 @@ class MedsPart:
             SourceError: A shard can't be read.
         """
         collected = read_shards(self.dataset, self.shards, quiet=self.quiet)
-        return source_data(self.dataset, collected, with_split=False)
+        return source_data(self.dataset, collected)
