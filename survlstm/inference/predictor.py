@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from survlstm.data.cohort_rules import with_codes
 from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
@@ -65,7 +67,9 @@ class Predictor:
     """A trained model that predicts from records whose outcome is not known yet.
 
     Use ``survlstm.load_bundle`` to make one. No method reads or returns an outcome. A predicted curve starts at the
-    last known visit, or on the landmark clock at the landmark. Higher risk means an earlier event.
+    last known visit, or on the landmark clock at the landmark. Higher risk means an earlier event. A subject outside of
+    the cohort that the model was trained on (``cohort.include``, ``cohort.exclude``) is not scored. If the landmarks of
+    the training were given by a file, ``as_of`` is the landmark of every subject and must be set.
 
     The methods have these arguments in common:
 
@@ -343,7 +347,10 @@ class Predictor:
 
     @cached_property
     def _settings(self) -> PreparationSettings:
-        return build_settings(self.bundle.config)
+        settings = build_settings(self.bundle.config)
+        # The rules apply as in training; the file and the sample chose subjects of the training itself.
+        cohort = dataclasses.replace(settings.cohort, file=None, sample=None)
+        return dataclasses.replace(settings, cohort=with_codes(cohort, self.bundle.preprocessing.descendants))
 
     @property
     def _reads_age(self) -> bool:
