@@ -53,7 +53,7 @@ class CohortFile:
         if self.time is not None:
             time[is_named] = self.time[index[is_named]]
         absent = len(self.subject_id) - int(is_named.sum())
-        sentence = f"{absent:,} of the {len(self.subject_id):,} subjects in cohort.file are not in the source"
+        sentence = f"subjects of cohort.file that are not in the source: {absent:,} of {len(self.subject_id):,}"
         return is_named, time, (sentence,) if absent else ()
 
 

@@ -36,7 +36,7 @@ from survlstm.inference.score_subjects import (
     reasons_not_scored,
     score_subjects,
 )
-from survlstm.inference.subject_record import ScoredRecords, records_of_events, records_of_visits
+from survlstm.inference.subject_record import ScoredRecords, given_landmark, records_of_events, records_of_visits
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
 from survlstm.training.prediction import predict_split
@@ -319,6 +319,17 @@ class Predictor:
         )
         table.attrs["notes"] = self._notes_on_dates(records, as_of)
         return table
+
+    def check_as_of(self, as_of: AsOf) -> None:
+        """Check a prediction time before any record is read.
+
+        Args:
+            as_of: see the class.
+
+        Raises:
+            ConfigError: ``as_of`` is invalid, or missing although the landmarks of the training were given by a file.
+        """
+        given_landmark(self._settings, self._time_of(as_of), 0)
 
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
         return records_of_events(

@@ -19,6 +19,9 @@ from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import LONGEST_RECORD_YEARS, record_end_times, spans_more_than_a_life
 from survlstm.utils.errors import ConfigError
 
+# The beginning of the reason for a subject that a rule of the cohort leaves out; it holds nothing of the subject.
+OUTSIDE = "outside of the cohort that the model was trained on"
+
 
 @dataclass(frozen=True)
 class ScoredRecords:
@@ -72,7 +75,7 @@ def records_of_events(
         events = dataclasses.replace(events, subjects=_without_later_deaths(events, died_later))
     entries = np.bincount(events.subject, minlength=len(events.subjects))
     grouped = group_observed(
-        events, outcome, settings, given_landmark=_given_landmark(settings, as_of, len(events.subjects))
+        events, outcome, settings, given_landmark=given_landmark(settings, as_of, len(events.subjects))
     )
     records = records_of_visits(
         grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
@@ -110,7 +113,7 @@ def records_of_visits(
         reason = _too_short(follow_up.visits, settings.min_visits)
         landmark = np.full(len(seen), np.datetime64("NaT"), dtype="datetime64[s]")
     else:
-        landmark = _given_landmark(settings, as_of, len(number)) if landmark is None else landmark
+        landmark = given_landmark(settings, as_of, len(number)) if landmark is None else landmark
         landmark = landmark_time(visits, settings.landmark) if landmark is None else landmark
         owner = visits.visit_subject
         seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(number))
@@ -133,8 +136,16 @@ def records_of_visits(
     return ScoredRecords(visits, seen, reason, is_ended, ended_reason, landmark, record_end_times(visits))
 
 
-def _given_landmark(settings: PreparationSettings, as_of: np.datetime64 | None, subjects: int) -> np.ndarray | None:
+def given_landmark(settings: PreparationSettings, as_of: np.datetime64 | None, subjects: int) -> np.ndarray | None:
     """Return ``as_of`` as the landmark of every subject, if the landmarks of the training were given by a file.
+
+    Args:
+        settings: settings of the training.
+        as_of: prediction time; None if no time is set.
+        subjects: number of subjects.
+
+    Returns:
+        datetime64[s], shape (subject,); None if the landmarks are computed from the visits, and on the visit clock.
 
     Raises:
         ConfigError: ``as_of`` is missing.
@@ -156,7 +167,7 @@ def _outside_of_the_cohort(
     time = first_visit_time(visits) if settings.landmark is None else landmark
     found = reason.copy()
     for why, applies in rule_exclusions(settings.cohort, visits, time, show_dates=False):
-        found[(found == "") & applies] = f"outside of the cohort that the model was trained on ({why})"
+        found[(found == "") & applies] = f"{OUTSIDE} ({why})"
     return found
 
 

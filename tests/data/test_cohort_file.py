@@ -163,7 +163,7 @@ def test_subjects_of_the_file_and_a_sample_of_them(written):
     assert (not_named, left_out.tolist()) == ("not in cohort.file", [True, False, False, False, True, True])
     assert (not_drawn, int((~beyond).sum())) == ("not in the sample of 2 subjects", 2)
     assert not (~beyond & left_out).any()
-    assert chosen.warnings == ("2 of the 5 subjects in cohort.file are not in the source",)
+    assert chosen.warnings == ("subjects of cohort.file that are not in the source: 2 of 5",)
     assert chosen.landmark is None
 
 

@@ -14,7 +14,7 @@ from survlstm.inference.bundle.bundle import CONFIG, PREPROCESSING, read_bundle,
 from survlstm.inference.bundle.card import describe_cohort, describe_landmark
 from survlstm.inference.bundle.container import INDEX, read_container, write_container
 from survlstm.inference.predictor import Predictor
-from survlstm.inference.score_subjects import reason_without_dates
+from survlstm.inference.score_subjects import reason_without_dates, reason_without_values
 from survlstm.serving.example import example_csv
 from survlstm.utils.errors import BundleError, ConfigError
 from tests.bundles import bundle_on, cohort_of, meds, predictor_on
@@ -87,6 +87,8 @@ def test_no_reason_of_a_rule_holds_a_date():
     told = set(reasons(predictor_on("visit", *rules).predict_events(events)).values())
     assert f"{OUTSIDE} (cohort.include 1: dates)" in told
     assert all(reason_without_dates(reason) == reason for reason in told)
+    # Reasons of different rules are counted apart, so that their numbers stay.
+    assert reason_without_values(f"{OUTSIDE} (cohort.include 1: dates)") == f"{OUTSIDE} (cohort.include 1: dates)"
 
 
 def test_a_subject_without_a_birth_is_of_unknown_age():
