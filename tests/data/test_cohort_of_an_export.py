@@ -9,7 +9,7 @@ import pytest
 import survlstm
 
 EXPORT = Path("/work/shared/data/cohort_1000")
-DIABETES, PREDIABETES, GINGIVITIS = 44054006, 714628002, 66383009
+DIABETES, PREDIABETES, SINUSITIS = 44054006, 15777000, 444814009
 LANDMARK = pd.Timestamp("2019-07-01T12:00:00")
 
 pytestmark = pytest.mark.skipif(not EXPORT.is_dir(), reason=f"{EXPORT} is not there")
@@ -56,8 +56,8 @@ def counted():
         "seen": (first <= LANDMARK).to_numpy(),
         "adult": birthday <= LANDMARK,
         "diabetes": have(DIABETES) | have(PREDIABETES),
-        "history": (LANDMARK - first >= pd.Timedelta(days=1825)).to_numpy(),
-        "gingivitis": have(GINGIVITIS, recent),
+        "history": (LANDMARK - first >= pd.Timedelta(days=1900)).to_numpy(),
+        "sinusitis": have(SINUSITIS, recent),
         "ids": patients.index.to_numpy(),
     }
 
@@ -79,8 +79,8 @@ def test_counts_are_those_of_pandas(counted, tmp_path):
             "clock.intervals=2",
             f"cohort.file={file}",
             f"cohort.include=[{{age:{{at_least:18}}}},{{codes:[SNOMED/{DIABETES},SNOMED/{PREDIABETES}]}},"
-            "{history_days:{at_least:1825}}]",
-            f"cohort.exclude=[{{codes:[SNOMED/{GINGIVITIS}],within_days:730}}]",
+            "{history_days:{at_least:1900}}]",
+            f"cohort.exclude=[{{codes:[SNOMED/{SINUSITIS}],within_days:730}}]",
             f"cache_dir={tmp_path / 'cache'}",
         ]
     )
@@ -98,8 +98,8 @@ def test_counts_are_those_of_pandas(counted, tmp_path):
     for reason, keeps in (
         ("cohort.include 1: age at least 18", counted["adult"]),
         (f"cohort.include 2: codes SNOMED/{DIABETES}, SNOMED/{PREDIABETES}", counted["diabetes"]),
-        ("cohort.include 3: history of at least 1825 days", counted["history"]),
-        (f"cohort.exclude 1: code SNOMED/{GINGIVITIS} within 730 days before", ~counted["gingivitis"]),
+        ("cohort.include 3: history of at least 1900 days", counted["history"]),
+        (f"cohort.exclude 1: code SNOMED/{SINUSITIS} within 730 days before", ~counted["sinusitis"]),
     ):
         assert found[reason] == int((reached & ~keeps).sum()), reason
         assert found[reason] > 0
