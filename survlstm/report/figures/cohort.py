@@ -74,7 +74,8 @@ def wrap_to_width(text: str) -> list[str]:
     Returns:
         The lines.
     """
-    most = RIGHT[1] - RIGHT[0] - 2 * INSET
+    # Drawn on a grid of pixels, a line is some percent wider than its outline.
+    most = 0.93 * (RIGHT[1] - RIGHT[0] - 2 * INSET)
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
