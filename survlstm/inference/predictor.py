@@ -321,14 +321,7 @@ class Predictor:
         return table
 
     def check_as_of(self, as_of: AsOf) -> None:
-        """Check a prediction time before any record is read.
-
-        Args:
-            as_of: see the class.
-
-        Raises:
-            ConfigError: ``as_of`` is invalid, or missing although the landmarks of the training were given by a file.
-        """
+        """Raise ConfigError if ``as_of`` is invalid, or is missing although a file gave the landmarks of the training."""
         given_landmark(self._settings, self._time_of(as_of), 0)
 
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
