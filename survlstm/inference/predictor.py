@@ -321,7 +321,7 @@ class Predictor:
         return table
 
     def check_as_of(self, as_of: AsOf) -> None:
-        """Raise ConfigError if ``as_of`` is invalid, or is missing although a file gave the landmarks of the training."""
+        """Raise ConfigError if ``as_of`` is invalid, or missing although a file gave the landmarks of the training."""
         given_landmark(self._settings, self._time_of(as_of), 0)
 
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
