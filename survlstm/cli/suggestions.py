@@ -122,6 +122,7 @@ PATHS = {
     "output_dir": complete_any_folder,
     "cache_dir": complete_any_folder,
     "data.path": complete_any_folder,
+    "cohort.file": complete_any_folder,
     "logger.folder": complete_any_folder,
 }
 NAMES = {

@@ -18,7 +18,16 @@ from survlstm.utils.errors import ConfigError
 
 SWEEP_FLAGS = frozenset({"-m", "--multirun"})
 # Overrides whose value is a path; it is quoted, so that it may contain any character.
-PATH_OVERRIDES = ("run=", "bundle=", "output=", "output_dir=", "data.path=", "cache_dir=", "logger.folder=")
+PATH_OVERRIDES = (
+    "run=",
+    "bundle=",
+    "output=",
+    "output_dir=",
+    "data.path=",
+    "cohort.file=",
+    "cache_dir=",
+    "logger.folder=",
+)
 DATA_PATH = "data.path="
 # No config group can be called split: survlstm evaluate has a key of that name. So split=dataset is short for a key.
 SPLIT, SPLIT_RULE, SPLIT_RULES = "split=", "split.by=", frozenset({"hash", "dataset"})

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from survlstm.data.cohort_rules import ExclusionMask
 from survlstm.data.outcomes.protocol import ObservedFollowUp
 from survlstm.data.visits import Visits, cut_visits
 from survlstm.utils.errors import CohortError
@@ -46,7 +47,8 @@ def select_cohort(
     follow_up: ObservedFollowUp,
     *,
     min_visits: int,
-    further: Sequence[tuple[str, Bool[np.ndarray, " subject"]]] = (),
+    first: Sequence[ExclusionMask] = (),
+    last: Sequence[ExclusionMask] = (),
 ) -> Cohort:
     """Select the subjects with enough observed visits and a step at risk, and cut their records to observed visits.
 
@@ -58,7 +60,8 @@ def select_cohort(
         visits: Visits of all subjects of the source.
         follow_up: Observed follow-up of the same subjects.
         min_visits: Fewest observed visits of an eligible subject.
-        further: Reason and mask of each rule that is applied after these, see ``apply_exclusions``.
+        first: Rules to apply before all others, each a reason and the mask of the subjects to leave out.
+        last: Rules to apply after all others.
 
     Returns:
         The eligible subjects, their visits and the exclusions.
@@ -68,20 +71,26 @@ def select_cohort(
     """
     observed: Int64[np.ndarray, " subject"] = follow_up.visits
     rules = (
+        *first,
         ("no visit", observed == 0),
         ("outcome at the first visit (prevalent)", follow_up.prevalent),
         (f"fewer than {min_visits} observed visits", observed < min_visits),
         ("no step at risk: no follow-up", follow_up.steps < 1),
-        *further,
+        *last,
     )
     eligible, exclusions = apply_exclusions(rules, follow_up.event)
-    refuse_empty_cohort(eligible, exclusions, "Lower data.min_visits or check data.path and the outcome")
+    refuse_empty_cohort(eligible, exclusions, _advice(first, last))
     subject = np.flatnonzero(eligible)
     return Cohort(cut_visits(visits, subject, stop=observed[subject]), subject, exclusions)
 
 
+def _advice(first: Sequence[ExclusionMask], last: Sequence[ExclusionMask]) -> str:
+    cohort = ", the section cohort" if first or last else ""
+    return f"Lower data.min_visits or check data.path{cohort} and the outcome"
+
+
 def apply_exclusions(
-    rules: Sequence[tuple[str, Bool[np.ndarray, " subject"]]],
+    rules: Sequence[ExclusionMask],
     event: Bool[np.ndarray, " subject"],
     *,
     among: Bool[np.ndarray, " subject"] | None = None,

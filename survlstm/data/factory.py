@@ -7,12 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from survlstm.config.instantiate import instantiate
+from survlstm.config.schema.cohort import (
+    AgeRuleConfig,
+    CodesRuleConfig,
+    CohortConfig,
+    HistoryRuleConfig,
+    RuleConfig,
+    VisitsRuleConfig,
+)
 from survlstm.config.schema.data import DataConfig
 from survlstm.config.schema.foreign import ForeignConfig
 from survlstm.config.schema.outcome import LandmarkClockConfig, VisitClockConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.cohort_rules import (
+    AgeRule,
+    AnyRule,
+    CodesRule,
+    CohortSettings,
+    DatesRule,
+    HistoryRule,
+    VisitsRule,
+)
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prepare import PreparationSettings, prepare
@@ -102,11 +119,37 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         min_frequency=config.vocabulary.min_frequency,
         landmark=_landmark_settings(config.clock),
         split_by_dataset=config.split.by == "dataset",
+        cohort=_cohort_settings(config.cohort, config.data.source.timezone),
     )
 
 
 def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> LandmarkSettings | None:
-    return None if config.kind == "visit" else LandmarkSettings(**config.model_dump(exclude={"kind"}))
+    if config.kind == "visit":
+        return None
+    first_code = None if config.first_code is None else tuple(config.first_code)
+    return LandmarkSettings(**config.model_dump(exclude={"kind", "first_code"}), first_code=first_code)
+
+
+def _cohort_settings(config: CohortConfig, timezone: str | None) -> CohortSettings:
+    return CohortSettings(
+        include=tuple(_rule(rule) for rule in config.include),
+        exclude=tuple(_rule(rule) for rule in config.exclude),
+        sample=config.sample,
+        file=config.file,
+        timezone=None if config.file is None else timezone,
+    )
+
+
+def _rule(config: RuleConfig) -> AnyRule:
+    if isinstance(config, AgeRuleConfig):
+        return AgeRule(config.age.at_least, config.age.below)
+    if isinstance(config, CodesRuleConfig):
+        return CodesRule(tuple(config.codes), config.match, config.within_days, config.at_least)
+    if isinstance(config, VisitsRuleConfig):
+        return VisitsRule(config.visits.at_least)
+    if isinstance(config, HistoryRuleConfig):
+        return HistoryRule(config.history_days.at_least)
+    return DatesRule(config.dates.first, config.dates.last)
 
 
 def build_source(config: DataConfig, cache: Path) -> Source:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64
 
 from survlstm.data.cohort import apply_exclusions, refuse_empty_cohort
+from survlstm.data.cohort_rules import ExclusionMask
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.split import Split
@@ -20,7 +22,8 @@ from survlstm.utils.errors import OutcomeError
 class LandmarkSettings:
     """Position of the landmark and of the intervals after it.
 
-    Exactly one of ``day`` and ``visit`` is None.
+    At most one of ``day``, ``visit`` and ``first_code`` is set. Without any, the landmark of each subject is given:
+    by the file of the cohort, or by the prediction time of a trained model.
 
     Attributes:
         day: Landmark in days after the first visit.
@@ -28,6 +31,7 @@ class LandmarkSettings:
         intervals: Number of steps after the landmark.
         edges: Placement of the edges between the steps: *equidistant* or *quantile*, see ``fit_edges``.
         horizon_days: End of the last step, in days after the landmark.
+        first_code: Landmark at the first visit with one of these codes.
     """
 
     day: float | None
@@ -35,28 +39,51 @@ class LandmarkSettings:
     intervals: int
     edges: str
     horizon_days: float
+    first_code: tuple[str, ...] | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the landmarks are given instead of computed from the visits."""
+        return self.day is None and self.visit is None and self.first_code is None
 
     @property
     def as_override(self) -> str:
         """The landmark as an override of the config, for messages."""
+        if self.is_given:
+            return "cohort.file with prediction_time"
+        if self.first_code is not None:
+            return f"clock.first_code=[{','.join(self.first_code)}]"
         return f"clock.visit={self.visit}" if self.day is None else f"clock.day={self.day:g}"
 
 
 def landmark_time(visits: Visits, settings: LandmarkSettings) -> np.ndarray:
-    """Compute the landmark of each subject.
+    """Compute the landmark of each subject from its visits.
 
     Args:
         visits: Visits of all subjects.
-        settings: Position of the landmark.
+        settings: Position of the landmark, which is not given.
 
     Returns:
         ``datetime64[s]`` [subject]; NaT for a subject without the visit, or without any visit.
     """
+    if settings.first_code is not None:
+        return _first_code_time(visits, settings.first_code)
     first, number = visits.visit_offsets[:-1], visits.visits_per_subject
     reached = number > (settings.visit or 0)
     landmark = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
     landmark[reached] = visits.visit_time[first[reached] + (settings.visit or 0)]
     return landmark + np.timedelta64(round((settings.day or 0.0) * DAY_SECONDS), "s")
+
+
+def _first_code_time(visits: Visits, codes: tuple[str, ...]) -> np.ndarray:
+    """Return the time of each subject's first visit with one of the codes, NaT for a subject without one."""
+    is_index = np.isin(visits.codes.astype(np.str_), np.array(codes))[visits.code]
+    visit = np.repeat(np.arange(len(visits.visit_time)), visits.codes_per_visit)[is_index]
+    # Visits are in the order of their subjects and times, so that the first row of a subject is its first visit.
+    subject, first = np.unique(visits.visit_subject[visit], return_index=True)
+    landmark = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
+    landmark[subject] = visits.visit_time[visit[first]]
+    return landmark
 
 
 def landmark_targets(
@@ -68,6 +95,7 @@ def landmark_targets(
     *,
     min_visits: int,
     edge_days: Float64[np.ndarray, " edge"] | None,
+    last: Sequence[ExclusionMask] = (),
 ) -> Targets:
     """Select the subjects at risk at the landmark and label them on the landmark clock.
 
@@ -81,6 +109,8 @@ def landmark_targets(
         settings: Position of the landmark and of the intervals.
         min_visits: Fewest visits on or before the landmark.
         edge_days: Edges of a trained model; None fits them on the training subjects at risk.
+        last: Rules to apply to the subjects at risk, before the edges are fitted; each a reason and the mask of the
+            subjects to leave out.
 
     Returns:
         Targets of the subjects that take part, with the exclusions of the landmark clock.
@@ -91,16 +121,22 @@ def landmark_targets(
     """
     owner = visits.visit_subject
     seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(landmark))
+    without = (("no index code (clock.first_code) before the outcome", np.isnat(landmark)),)
     at_risk, not_at_risk = apply_exclusions(
         (
+            *(without if settings.first_code is not None else ()),
             # A comparison with NaT is false, so a subject without a landmark is not at risk.
             ("event or end of follow-up at or before the landmark", ~(labels.end_time > landmark)),
             (f"fewer than {min_visits} visits on or before the landmark", seen < min_visits),
+            *last,
         ),
         labels.event,
     )
     refuse_empty_cohort(
-        at_risk, not_at_risk, f"Set another landmark (now {settings.as_override}) or lower data.min_visits"
+        at_risk,
+        not_at_risk,
+        f"Set another landmark (now {settings.as_override}){' or other rules of the cohort,' if last else ''} or lower "
+        "data.min_visits",
     )
     duration_days = np.where(at_risk, days_between(landmark, labels.end_time), 0.0)
     if edge_days is None:
@@ -183,8 +219,7 @@ def fit_edges(
         raise OutcomeError(
             f"the training subjects must have events between the landmark ({settings.as_override}) and "
             f"clock.horizon_days={settings.horizon_days:g} days after it; found 0 among {len(event)} at risk "
-            f"({int(event.sum())} after the horizon). Set another clock.day or clock.visit, or raise "
-            "clock.horizon_days"
+            f"({int(event.sum())} after the horizon). Set another landmark, or raise clock.horizon_days"
         )
     if settings.edges == "equidistant":
         return np.linspace(0, 1, settings.intervals + 1) * settings.horizon_days

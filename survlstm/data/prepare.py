@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int8
 
+from survlstm.data.chosen_subjects import choose_subjects, open_cohort_file
 from survlstm.data.cohort import Cohort, select_cohort
+from survlstm.data.cohort_rules import (
+    CohortSettings,
+    absent_code_warnings,
+    first_visit_time,
+    resolve_descendants,
+    rule_exclusions,
+    with_codes,
+)
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Events, SourceData
 from survlstm.data.known_times import known_times
@@ -48,6 +57,7 @@ class PreparationSettings:
         min_frequency: Fewest entries of a code in the vocabulary.
         landmark: Position of the landmark and its intervals; None on the visit clock.
         split_by_dataset: Whether the split is the one that the source assigns; shares, seed and fold are then not used.
+        cohort: Rules, file and sample that select the subjects.
     """
 
     grouping: str
@@ -61,6 +71,7 @@ class PreparationSettings:
     min_frequency: int
     landmark: LandmarkSettings | None
     split_by_dataset: bool = False
+    cohort: CohortSettings = field(default_factory=CohortSettings)
 
 
 class GroupedVisits(NamedTuple):
@@ -88,9 +99,9 @@ def prepare(
 ) -> PreparedData:
     """Load prepared data from the cache, or prepare them and store them there.
 
-    The fingerprint covers ``described``, ``settings``, ``preprocessing``, the content of every input file, the code of
-    the data stages and the versions of the libraries that they use. An entry is written under a temporary name and then
-    renamed, so that two runs at the same time both find a complete entry.
+    The fingerprint covers ``described``, ``settings``, ``preprocessing``, the content of every input file and of the
+    cohort's file, the code of the data stages and the versions of the libraries that they use. An entry is written
+    under a temporary name and then renamed, so that two runs at the same time both find a complete entry.
 
     Args:
         source: Source of the records.
@@ -113,14 +124,19 @@ def prepare(
     Example:
         >>> prepared = prepare(source, outcome, settings, described={}, cache=Path("cache"))
     """
+    settings = _resolved(settings, source, preprocessing)
+    file = settings.cohort.file
+    named = [] if file is None else [Path(file).expanduser()]
     shaped_by = {
         **described,
         **dataclasses.asdict(settings),
+        # The content of the file counts, the folder that it is in does not.
+        "cohort": dataclasses.asdict(settings.cohort) | {"file": [path.name for path in named]},
         "fitted": None if preprocessing is None else preprocessing.as_plain(),
         # Records of a database server are in no file.
         "content": source.content() if isinstance(source, SourceWithContent) else None,
     }
-    fingerprint = fingerprint_of(source.files(), shaped_by)
+    fingerprint = fingerprint_of([*source.files(), *named], shaped_by)
     entry = cache / "prepared" / fingerprint
     # Of runs that start together, the first prepares the data and the others wait for it.
     with file_lock(cache / "locks" / f"prepared-{fingerprint}"):
@@ -165,17 +181,26 @@ def prepare_uncached(
         SourceError, CohortError, OutcomeError, ConfigError: As for ``prepare``.
     """
     _refuse_other_clock(settings, preprocessing)
+    settings = _resolved(settings, source, preprocessing)
+    file = open_cohort_file(settings.cohort, settings.landmark)
     reading = source.read()
     # Another cohort takes part as a whole, so that no split matters.
     assigned = _assigned_split(reading) if settings.split_by_dataset and preprocessing is None else None
-    grouped = group_observed(reading.events, outcome, settings)
+    chosen = choose_subjects(settings.cohort, file, reading.events.subjects.subject_id)
+    grouped = group_observed(reading.events, outcome, settings, given_landmark=chosen.landmark)
     visits = grouped.visits
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     # On the landmark clock, visits are counted later and only up to the landmark: a visit after it reveals that the
     # subject lived on.
-    min_visits = settings.min_visits if settings.landmark is None else 1
-    further = () if assigned is None else (("not in the dataset's split", assigned < 0),)
-    cohort = select_cohort(grouped.visits, outcome.follow_up(grouped.visits), min_visits=min_visits, further=further)
+    on_visits = settings.landmark is None
+    unassigned = () if assigned is None else (("not in the dataset's split", assigned < 0),)
+    cohort = select_cohort(
+        visits,
+        outcome.follow_up(visits),
+        min_visits=settings.min_visits if on_visits else 1,
+        first=(*unassigned, *chosen.exclusions),
+        last=rule_exclusions(settings.cohort, visits, first_visit_time(visits)) if on_visits else (),
+    )
     names = cohort.visits.subjects.subject_id
     if assigned is None:
         split = split_subjects(
@@ -198,8 +223,22 @@ def prepare_uncached(
         min_frequency=settings.min_frequency,
         preprocessing=preprocessing,
     )
+    fitted = built.preprocessing
+    if preprocessing is None:
+        fitted = dataclasses.replace(fitted, descendants=settings.cohort.descendants)
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
-    return PreparedData(built.tensors, built.preprocessing, flow, fingerprint)
+    cohort_warnings = (*chosen.warnings, *absent_code_warnings(settings.cohort, visits))
+    flow = dataclasses.replace(flow, warnings=flow.warnings + cohort_warnings)
+    return PreparedData(built.tensors, fitted, flow, fingerprint)
+
+
+def _resolved(
+    settings: PreparationSettings, source: Source, preprocessing: PreprocessingState | None
+) -> PreparationSettings:
+    """Look up the codes of rules on descendants: in the source's hierarchy, or as a trained model knows them."""
+    if preprocessing is None:
+        return dataclasses.replace(settings, cohort=resolve_descendants(settings.cohort, source))
+    return dataclasses.replace(settings, cohort=with_codes(settings.cohort, preprocessing.descendants))
 
 
 def _assigned_split(reading: SourceData) -> Int8[np.ndarray, " subject"]:
@@ -220,7 +259,9 @@ def _refuse_other_clock(settings: PreparationSettings, preprocessing: Preprocess
         )
 
 
-def group_observed(events: Events, outcome: Outcome, settings: PreparationSettings) -> GroupedVisits:
+def group_observed(
+    events: Events, outcome: Outcome, settings: PreparationSettings, *, given_landmark: np.ndarray | None = None
+) -> GroupedVisits:
     """Leave out what was known at or after the outcome or the death, and group the rest into visits.
 
     Codes that are entered only because a patient has died are left out too. On the landmark clock no visit spans the
@@ -230,6 +271,7 @@ def group_observed(events: Events, outcome: Outcome, settings: PreparationSettin
         events: All events of the source.
         outcome: Outcome that decides which entries are observed.
         settings: Grouping, window and landmark.
+        given_landmark: ``datetime64[s]`` [subject], landmarks that are not computed from the visits; None otherwise.
 
     Returns:
         Visits of all subjects, the landmark of each, and the number of entries left out for each reason.
@@ -250,7 +292,7 @@ def group_observed(events: Events, outcome: Outcome, settings: PreparationSettin
     if settings.landmark is not None:
         # The landmark is the time of a visit or counted from one, so visits are formed once to find it and once more,
         # split at it.
-        landmark = landmark_time(visits, settings.landmark)
+        landmark = landmark_time(visits, settings.landmark) if given_landmark is None else given_landmark
         visits, repeated = group_visits(
             kept,
             grouping=settings.grouping,
@@ -278,14 +320,16 @@ def _targets(
 ) -> Targets:
     if settings.landmark is None:
         return visit_targets(cohort.visits, labels)
+    landmark = landmark[cohort.subject]
     return landmark_targets(
         cohort.visits,
         labels,
-        landmark[cohort.subject],
+        landmark,
         split,
         settings.landmark,
         min_visits=settings.min_visits,
         edge_days=None if preprocessing is None else preprocessing.edge_days,
+        last=rule_exclusions(settings.cohort, cohort.visits, landmark),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,31 @@ class PreprocessingState:
         feature_mean: Mean of each column of ``survlstm.data.features.FEATURES`` among the training visits.
         feature_spread: Standard deviation of each of these columns.
         edge_days: Edges of the landmark clock in days after the landmark; empty on the visit clock.
+        descendants: Codes of each rule of the cohort that was resolved through the hierarchy of the source, by the name
+            of the rule, as in ``cohort.include 1``.
     """
 
     vocabulary: Vocabulary
     feature_mean: Float64[np.ndarray, " feature"]
     feature_spread: Float64[np.ndarray, " feature"]
     edge_days: Float64[np.ndarray, " edge"]
+    descendants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def intervals(self) -> int | None:
         """Number of steps of the landmark clock; None on the visit clock."""
         return len(self.edge_days) - 1 if len(self.edge_days) else None
 
-    def as_plain(self) -> dict[str, list[Any]]:
+    def as_plain(self) -> dict[str, Any]:
         """Convert to lists of texts and numbers for JSON and checkpoints, without loss of precision."""
-        return {
+        plain: dict[str, Any] = {
             "vocabulary": list(self.vocabulary.entries),
             "feature_mean": self.feature_mean.tolist(),
             "feature_spread": self.feature_spread.tolist(),
             "edge_days": self.edge_days.tolist(),
         }
+        # Left out if empty, so that a state compares equal to one that an earlier version wrote.
+        return plain | ({"descendants": {k: list(v) for k, v in self.descendants.items()}} if self.descendants else {})
 
     @classmethod
     def from_plain(cls, plain: Any) -> PreprocessingState:
@@ -62,7 +68,7 @@ class PreprocessingState:
             ValueError: If a part is missing, has the wrong type or is out of range.
         """
         names = ("vocabulary", "feature_mean", "feature_spread", "edge_days")
-        if not isinstance(plain, dict) or plain.keys() != set(names):
+        if not isinstance(plain, dict) or plain.keys() - {"descendants"} != set(names):
             raise ValueError(f"the preprocessing state must have exactly the parts {', '.join(names)}")
         entries = plain["vocabulary"]
         if not (isinstance(entries, list) and all(isinstance(code, str) for code in entries)):
@@ -78,7 +84,16 @@ class PreprocessingState:
             )
         if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
             raise ValueError("edge_days must begin at 0 and rise, or be empty")
-        return cls(Vocabulary(tuple(entries)), mean, spread, edges)
+        return cls(Vocabulary(tuple(entries)), mean, spread, edges, _code_lists(plain.get("descendants", {})))
+
+
+def _code_lists(plain: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(plain, dict) or not all(
+        isinstance(name, str) and isinstance(codes, list) and all(isinstance(code, str) for code in codes)
+        for name, codes in plain.items()
+    ):
+        raise ValueError("descendants must hold a list of codes for the name of each rule")
+    return {name: tuple(codes) for name, codes in plain.items()}
 
 
 def _numbers(name: str, values: Any) -> Float64[np.ndarray, " value"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from survlstm.config.schema.data import MedsConfig
+from survlstm.data.cohort_rules import with_codes
 from survlstm.data.events import Events
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
@@ -36,7 +38,7 @@ from survlstm.inference.score_subjects import (
     reasons_not_scored,
     score_subjects,
 )
-from survlstm.inference.subject_record import ScoredRecords, records_of_events, records_of_visits
+from survlstm.inference.subject_record import ScoredRecords, given_landmark, records_of_events, records_of_visits
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
 from survlstm.training.prediction import predict_split
@@ -67,7 +69,9 @@ class Predictor:
     """A trained model that predicts from records whose outcome is not known yet.
 
     Use ``survlstm.load_bundle`` to make one. No method reads or returns an outcome. A predicted curve starts at the
-    last known visit, or on the landmark clock at the landmark. Higher risk means an earlier event.
+    last known visit, or on the landmark clock at the landmark. Higher risk means an earlier event. A subject outside of
+    the cohort that the model was trained on (``cohort.include``, ``cohort.exclude``) is not scored. If the landmarks of
+    the training were given by a file, ``as_of`` is the landmark of every subject and must be set.
 
     The methods have these arguments in common:
 
@@ -318,6 +322,10 @@ class Predictor:
         table.attrs["notes"] = self._notes_on_dates(records, as_of)
         return table
 
+    def check_as_of(self, as_of: AsOf) -> None:
+        """Raise ConfigError if ``as_of`` is invalid, or missing although a file gave the landmarks of the training."""
+        given_landmark(self._settings, self._time_of(as_of), 0)
+
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
         return records_of_events(
             events,
@@ -357,7 +365,10 @@ class Predictor:
 
     @cached_property
     def _settings(self) -> PreparationSettings:
-        return build_settings(self.bundle.config)
+        settings = build_settings(self.bundle.config)
+        # The rules apply as in training; the file and the sample chose subjects of the training itself.
+        cohort = dataclasses.replace(settings.cohort, file=None, sample=None)
+        return dataclasses.replace(settings, cohort=with_codes(cohort, self.bundle.preprocessing.descendants))
 
     @property
     def _reads_age(self) -> bool:

@@ -56,9 +56,11 @@ def score_export(
         last_days: collects when the records end, for a caller that reports notes on dates itself; None if not needed.
 
     Raises:
+        ConfigError: ``as_of`` is invalid or missing, see ``Predictor.check_as_of``.
         SourceError: the export cannot be read, or, after the last part, a table has too many unusable rows. All parts
             that were yielded are then invalid.
     """
+    predictor.check_as_of(as_of)
     data = predictor.bundle.config.data
     counts: list[tuple[TableCount, ...]] = []
     done = 0

@@ -19,7 +19,7 @@ from survlstm.data.tensors import Tensors, build_tensors
 from survlstm.data.vocabulary import UNK
 from survlstm.evaluation.hazard_extrapolation import log_odds
 from survlstm.inference.bundle.bundle import Bundle
-from survlstm.inference.subject_record import ScoredRecords
+from survlstm.inference.subject_record import OUTSIDE, ScoredRecords
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
 
@@ -194,8 +194,11 @@ def reason_without_values(reason: str) -> str:
         reason: a sentence of ``SubjectPredictions.not_scored``, or another message.
 
     Returns:
-        The sentence with an ellipsis in place of each number and date.
+        The sentence with an ellipsis in place of each number and date. The reason of a rule of the cohort is returned
+        as it is: its numbers are those of the rule.
     """
+    if reason.startswith(OUTSIDE):
+        return reason
     return re.sub(r"\d[\d-]*", "…", reason)
 
 

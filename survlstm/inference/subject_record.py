@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from survlstm.data.cohort_rules import first_visit_time, rule_exclusions
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
@@ -16,6 +17,10 @@ from survlstm.data.outcomes.protocol import ObservedFollowUp, Outcome
 from survlstm.data.prepare import PreparationSettings, group_observed
 from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import LONGEST_RECORD_YEARS, record_end_times, spans_more_than_a_life
+from survlstm.utils.errors import ConfigError
+
+# The beginning of the reason for a subject that a rule of the cohort leaves out; it holds nothing of the subject.
+OUTSIDE = "outside of the cohort that the model was trained on"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ def records_of_events(
 
     Returns:
         The visits of all subjects and what may be read of each, in the order of ``events.subjects``.
+
+    Raises:
+        ConfigError: ``as_of`` is missing although the landmarks of the training were given by a file.
     """
     if as_of is not None:
         events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
@@ -66,7 +74,9 @@ def records_of_events(
         died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
         events = dataclasses.replace(events, subjects=_without_later_deaths(events, died_later))
     entries = np.bincount(events.subject, minlength=len(events.subjects))
-    grouped = group_observed(events, outcome, settings)
+    grouped = group_observed(
+        events, outcome, settings, given_landmark=given_landmark(settings, as_of, len(events.subjects))
+    )
     records = records_of_visits(
         grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
     )
@@ -103,12 +113,14 @@ def records_of_visits(
         reason = _too_short(follow_up.visits, settings.min_visits)
         landmark = np.full(len(seen), np.datetime64("NaT"), dtype="datetime64[s]")
     else:
+        landmark = given_landmark(settings, as_of, len(number)) if landmark is None else landmark
         landmark = landmark_time(visits, settings.landmark) if landmark is None else landmark
         owner = visits.visit_subject
         seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(number))
         reason = _not_at_landmark(visits, follow_up, landmark, settings, as_of=as_of)
         reason = np.where(reason == "", _too_short(seen, settings.min_visits, until=" by the landmark"), reason)
         is_ended, ended_reason = np.zeros(len(seen), dtype=bool), np.full(len(seen), "", dtype=object)
+    reason = _outside_of_the_cohort(visits, settings, landmark, reason)
     if reads_age:
         no_birth = np.isnat(visits.subjects.birth) & (reason == "")
         reason = np.where(
@@ -122,6 +134,41 @@ def records_of_visits(
     )
     seen = np.where(reason == "", seen, 0)
     return ScoredRecords(visits, seen, reason, is_ended, ended_reason, landmark, record_end_times(visits))
+
+
+def given_landmark(settings: PreparationSettings, as_of: np.datetime64 | None, subjects: int) -> np.ndarray | None:
+    """Return ``as_of`` as the landmark of every subject, if the landmarks of the training were given by a file.
+
+    Args:
+        settings: settings of the training.
+        as_of: prediction time; None if no time is set.
+        subjects: number of subjects.
+
+    Returns:
+        datetime64[s], shape (subject,); None if the landmarks are computed from the visits, and on the visit clock.
+
+    Raises:
+        ConfigError: ``as_of`` is missing.
+    """
+    if settings.landmark is None or not settings.landmark.is_given:
+        return None
+    if as_of is None:
+        raise ConfigError(
+            "the landmarks of this model's training were given by a file of prediction times, so that the landmark of "
+            "a prediction must be given too. Set as_of to a day or a time"
+        )
+    return np.full(subjects, as_of, dtype="datetime64[s]")
+
+
+def _outside_of_the_cohort(
+    visits: Visits, settings: PreparationSettings, landmark: np.ndarray, reason: np.ndarray
+) -> np.ndarray:
+    """Add the reason of each subject that the rules of the training leave out and that has no other reason."""
+    time = first_visit_time(visits) if settings.landmark is None else landmark
+    found = reason.copy()
+    for why, applies in rule_exclusions(settings.cohort, visits, time, show_dates=False):
+        found[(found == "") & applies] = f"{OUTSIDE} ({why})"
+    return found
 
 
 def _without_later_deaths(events: Events, died_later: np.ndarray) -> Subjects:
@@ -166,14 +213,17 @@ def _not_at_landmark(
     Without ``as_of`` the record is known until its last visit.
     """
     assert settings.landmark is not None, "called on the landmark clock only"
-    place, number = settings.landmark.as_override, visits.visits_per_subject
+    place = "as_of" if settings.landmark.is_given else settings.landmark.as_override
+    number = visits.visits_per_subject
     reason = np.full(len(number), "", dtype=object)
     last = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
     last[number > 0] = visits.visit_time[visits.visit_offsets[1:][number > 0] - 1]
     known_until = last if as_of is None else np.full(len(number), as_of)
     for subject in range(len(number)):
         event = follow_up.event_time[subject]
-        if np.isnat(landmark[subject]):
+        if np.isnat(landmark[subject]) and settings.landmark.first_code is not None:
+            reason[subject] = f"no visit has the code that places the landmark ({place})"
+        elif np.isnat(landmark[subject]):
             reason[subject] = f"the landmark ({place}) is not reached: {number[subject]} visits"
         elif event <= landmark[subject] or visits.subjects.death[subject] <= landmark[subject]:
             reason[subject] = (

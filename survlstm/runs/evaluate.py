@@ -19,7 +19,7 @@ from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.device import choose_device
 from survlstm.training.seeding import seed_everything
-from survlstm.utils.errors import CohortError
+from survlstm.utils.errors import CohortError, ConfigError
 from survlstm.utils.files import write_text
 from survlstm.utils.write_access import report_write_errors
 
@@ -82,8 +82,17 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -
     data = run.config.data.model_copy(update=where)
     if data != config.data:
         log.warning("visits, min_visits, max_visits and max_codes_per_visit are those of the run")
+    clock = run.config.clock
+    if clock.kind == "landmark" and not clock.placed_by and config.cohort.file is None:
+        raise ConfigError(
+            "the landmarks of this run were given by a file of prediction times, so that those of another cohort must "
+            "be given too. Set cohort.file to a file with subject_id and prediction_time of its subjects"
+        )
+    # The rules are those of the run; its file and its sample name subjects of its own cohort.
+    cohort = run.config.cohort.model_copy(update={"file": config.cohort.file, "sample": None})
     other = build_prepared(
-        run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), preprocessing=run.preprocessing
+        run.config.model_copy(update={"data": data, "cohort": cohort, "cache_dir": config.cache_dir}),
+        preprocessing=run.preprocessing,
     )
     # Logged before the run's own subjects are added: these are counts and rates of the other cohort.
     log_preparation(other)

@@ -132,8 +132,10 @@ def _without_places(config: RunConfig) -> RunConfig:
     """Return the config without folders and addresses of the machine that trained the model."""
     path = config.data.path
     data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
+    file = config.cohort.file
+    cohort = config.cohort.model_copy(update={"file": None if file is None else Path(file).name})
     here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
-    return config.model_copy(update={"data": data, "logger": NoLoggerConfig(_target_=None), **here})
+    return config.model_copy(update={"data": data, "cohort": cohort, "logger": NoLoggerConfig(_target_=None), **here})
 
 
 def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:

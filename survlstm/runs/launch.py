@@ -97,14 +97,18 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
         folder: The run folder; it becomes ``output_dir``.
 
     Returns:
-        The same config, with absolute paths of the export and of MLflow's folder, and without ``resume``.
+        The same config, with absolute paths of the export, of the cohort's file and of MLflow's folder, and without
+        ``resume``.
     """
-    data, logger = config.data, config.logger
+    data, cohort, logger = config.data, config.cohort, config.logger
     if data.path is not None:
         data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
+    if cohort.file is not None:
+        cohort = cohort.model_copy(update={"file": str(Path(cohort.file).expanduser().absolute())})
     if isinstance(logger, MLflowConfig):
         logger = logger.model_copy(update={"folder": str(Path(logger.folder).expanduser().absolute())})
-    return config.model_copy(update={"output_dir": str(folder), "data": data, "logger": logger, "resume": None})
+    changed = {"output_dir": str(folder), "data": data, "cohort": cohort, "logger": logger, "resume": None}
+    return config.model_copy(update=changed)
 
 
 def resume(words: list[str]) -> None:

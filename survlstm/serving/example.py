@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from survlstm.config.schema.cohort import CodesRuleConfig
 from survlstm.config.schema.run import RunConfig
 
 if TYPE_CHECKING:
@@ -38,16 +39,21 @@ def example_csv(predictor: Predictor) -> str:
         A CSV table with the columns subject_id, time, code and encounter_id of MEDS. If every record was refused, the
         last one is returned all the same.
     """
-    days = _days(predictor.bundle.config)
+    config = predictor.bundle.config
+    days = _days(config)
+    required = _required_codes(predictor)
+    # Landmarks that were given by a file must be given here too.
+    is_given = config.clock.kind == "landmark" and not config.clock.placed_by
+    as_of = FIRST_DAY + datetime.timedelta(days=days[-4]) if is_given else None
     text = ""
     for attempt in range(ATTEMPTS):
-        text = _format_csv(days, _codes(predictor, attempt))
-        if len(predictor.predict(pd.read_csv(io.StringIO(text), dtype=str)).table):
+        text = _format_csv(days, _codes(predictor, attempt), required)
+        if len(predictor.predict(pd.read_csv(io.StringIO(text), dtype=str), as_of=as_of).table):
             break
     return text
 
 
-def _format_csv(days: Sequence[int], codes: Sequence[str]) -> str:
+def _format_csv(days: Sequence[int], codes: Sequence[str], required: Mapping[int, Sequence[str]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject_id", "time", "code", "encounter_id"])
@@ -59,6 +65,8 @@ def _format_csv(days: Sequence[int], codes: Sequence[str]) -> str:
             writer.writerow([SUBJECT, f"{date}T09:{minute:02d}:00", codes[position % len(codes)], f"visit-{visit}"])
             # Steps of 5, so that codes recur, each time together with others.
             position += 5
+        for code in required.get(visit, ()):
+            writer.writerow([SUBJECT, f"{date}T09:30:00", code, f"visit-{visit}"])
     return text.getvalue()
 
 
@@ -79,7 +87,24 @@ def _codes(predictor: Predictor, attempt: int) -> list[str]:
     bundle = predictor.bundle
     codes = bundle.config.outcome.settings().get("codes", [])
     outcome = {code for code in codes if isinstance(code, str)} if isinstance(codes, list) else set()
-    known = [code for code in bundle.preprocessing.vocabulary.entries[FIRST_CODE:] if code not in outcome]
+    landmark = bundle.config.clock.first_code or () if bundle.config.clock.kind == "landmark" else ()
+    avoided = outcome.union(landmark)
+    known = [code for code in bundle.preprocessing.vocabulary.entries[FIRST_CODE:] if code not in avoided]
     described = [code for code in known if code in bundle.descriptions] or known
     step = max(1, len(described) // DIFFERENT_CODES)
     return described[attempt % step :: step][:DIFFERENT_CODES]
+
+
+def _required_codes(predictor: Predictor) -> dict[int, list[str]]:
+    """Return codes without which no record is scored, by the number of a visit from 1.
+
+    These are a code that places the landmark, in a visit with enough visits before it, and one of each rule of
+    ``cohort.include``, in the first visit.
+    """
+    config, known = predictor.bundle.config, predictor.bundle.preprocessing.vocabulary.entries[FIRST_CODE:]
+    of_rules = [rule for rule in config.cohort.include if isinstance(rule, CodesRuleConfig)]
+    first = [next((code for code in known if code.startswith(rule.codes[0])), rule.codes[0]) for rule in of_rules]
+    required = {1: first} if first else {}
+    if config.clock.kind == "landmark" and config.clock.first_code is not None:
+        required[max(config.data.min_visits, 8)] = [config.clock.first_code[0]]
+    return required

@@ -190,9 +190,9 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["clock.day=30"], "clock.day is not a known key"),
         (
             ["clock=landmark", "clock.day=30"],
-            "one of clock.day and clock.visit must .*; found clock.day=30 and clock.visit=10",
+            "one of clock.day, clock.visit and clock.first_code must .*; found clock.day=30 and clock.visit=10",
         ),
-        (["clock=landmark", "clock.visit=null"], "found clock.day=null and clock.visit=null"),
+        (["clock=landmark", "clock.visit=null"], "found clock.day=null, clock.visit=null, clock.first_code=null"),
         (["clock=landmark", "clock.day=-1", "clock.visit=null"], "clock.day: must be greater than or equal to 0"),
         (["clock=landmark", "clock.visit=-1"], "clock.visit: must be greater than or equal to 0; found -1"),
         (["clock=landmark", "clock.intervals=1"], "clock.intervals: must be greater than or equal to 2; found 1"),

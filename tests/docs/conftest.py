@@ -32,6 +32,8 @@ def named_folders(tmp_path: Path) -> Path:
     """A folder with one of each, empty: enough to compose and validate the config of any command."""
     for name in FOLDERS:
         (tmp_path / name).mkdir()
+    for name in ("subjects.csv", "labels.csv"):
+        (tmp_path / name).touch()
     (tmp_path / "SWEEP").mkdir()
     (tmp_path / "SWEEP" / "sweep.json").write_text(json.dumps({"words": ["data=tiny", "seed=1,2"]}))
     (tmp_path / "STUDY" / "experiment").mkdir()

@@ -38,6 +38,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     other = simulated_cohort(shared_cache, **(COHORT | {"seed": 61}))
     (folder / "DIR").symlink_to(other)
     (folder / "LARGE_DIR").symlink_to(simulated_cohort(shared_cache, **(COHORT | {"patients": 400})))
+    for name, export, times in (
+        ("subjects.csv", "DIR", {}),
+        ("labels.csv", "LARGE_DIR", {"prediction_time": "2019-01-01"}),
+    ):
+        ids = pd.read_csv(folder / export / "patients.csv")["Id"]
+        pd.DataFrame({"subject_id": ids, **times}).to_csv(folder / name, index=False)
     write_events(simulated_cohort(shared_cache, **(COHORT | {"patients": 120})), folder / "FOLDER")
     run_all(
         folder,

@@ -6,12 +6,29 @@ import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from survlstm.config.schema.cohort import check_cohort_file
 from survlstm.config.schema.data import DataConfig, SimulatedConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
 from survlstm.config.schema.training import Device
+
+
+class EvaluatedCohortConfig(Section):
+    """The subjects of another cohort that are evaluated; the rules are those of the run.
+
+    Attributes:
+        file: A .csv or .parquet file with subject_id and, if the run's landmarks came from a file, prediction_time;
+            None means all subjects.
+    """
+
+    file: Text | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _is_a_table(cls, file: str | None, info: ValidationInfo) -> str | None:
+        return file if file is None else check_cohort_file(file, info)
 
 
 class EvaluateConfig(Section):
@@ -20,6 +37,7 @@ class EvaluateConfig(Section):
     Attributes:
         run: The folder of the run.
         data: Another cohort, which is then the test split as a whole; None means the run's own.
+        cohort: The file of the other cohort.
         evaluation: The intervals, landmarks and baselines; None means those of the run.
         split: The split of the run's own cohort that is evaluated.
         device: The device: auto, cpu, cuda or cuda:N.
@@ -31,6 +49,7 @@ class EvaluateConfig(Section):
 
     run: Text
     data: DataConfig | None = None
+    cohort: EvaluatedCohortConfig = Field(default=EvaluatedCohortConfig())
     evaluation: EvaluationConfig | None = None
     split: Literal["train", "val", "test"]
     device: Device
@@ -43,6 +62,8 @@ class EvaluateConfig(Section):
     def _another_cohort_is_test(self) -> EvaluateConfig:
         if self.data is not None and self.split != "test":
             raise ValueError(f"split must be test if data names another cohort; found {self.split}")
+        if self.data is None and self.cohort.file is not None:
+            raise ValueError("cohort.file is the file of another cohort, which data= must name; found data=null")
         return self
 
 

@@ -36,8 +36,10 @@ class LandmarkClockConfig(Section):
 
     Attributes:
         kind: The clock, ``landmark``.
-        day: Days from the first visit to the landmark; None if ``visit`` is given.
-        visit: The number of the visit that is the landmark, counted from 0; None if ``day`` is given.
+        day: Days from the first visit to the landmark; None if another key places it.
+        visit: The number of the visit that is the landmark, counted from 0; None if another key places it.
+        first_code: Codes as SYSTEM/CODE; the first visit with one of them is the landmark. None if another key places
+            it.
         intervals: The number of intervals after the landmark.
         edges: Intervals of equal length, or with equally many training events.
         horizon_days: The end of the last interval, in days after the landmark.
@@ -46,22 +48,42 @@ class LandmarkClockConfig(Section):
     kind: Literal["landmark"]
     day: Annotated[float, Field(ge=0, le=MAX_DAYS)] | None
     visit: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None
+    first_code: Annotated[list[Any], Field(min_length=1)] | None = None
     intervals: Annotated[int, Field(ge=2, le=1000)]
     edges: Literal["equidistant", "quantile"]
     horizon_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
 
+    @field_validator("first_code")
+    @classmethod
+    def _codes_of_systems(cls, codes: list[Any] | None) -> list[str] | None:
+        return None if codes is None else are_codes(codes)
+
+    @property
+    def placed_by(self) -> list[str]:
+        """The overrides that place the landmark, of the keys of this section; none if a file of the cohort does."""
+        numbers = [
+            f"clock.{name}={format_override_value(value)}"
+            for name, value in (("day", self.day), ("visit", self.visit))
+            if value is not None
+        ]
+        return numbers + ([] if self.first_code is None else [f"clock.first_code=[{','.join(self.first_code)}]"])
+
     @model_validator(mode="after")
     def _one_landmark(self) -> LandmarkClockConfig:
-        if (self.day is None) == (self.visit is None):
+        if len(self.placed_by) > 1:
             raise ValueError(
-                "one of clock.day and clock.visit must place the landmark, and the other must be null; found "
-                f"clock.day={format_override_value(self.day)} and clock.visit={format_override_value(self.visit)}"
+                "one of clock.day, clock.visit and clock.first_code must place the landmark, and the others must be "
+                f"null; found {' and '.join(self.placed_by)}"
             )
         return self
 
 
-def _are_codes(codes: list[Any]) -> list[str]:
-    # Not checked by type: the message shows a number in the list as it was found.
+def are_codes(codes: list[Any]) -> list[str]:
+    """Raise ValueError unless every value is a code with its coding system, and return the codes.
+
+    Args:
+        codes: Values of a config. They are not checked by type: the message shows a number as it was found.
+    """
     for code in codes:
         # Codes of MEDS datasets can be any text, as in "Height (Inches)"; a bare number lacks its coding system.
         if not isinstance(code, str) or code != code.strip() or not code or re.fullmatch(r"[\d.]+|[^/\s]+/|/.*", code):
@@ -100,7 +122,7 @@ class SyntheticOutcomeConfig(SwapPoint):
     def _each_planted_once(cls, codes: list[Any]) -> list[str]:
         if len(set(map(str, codes))) < len(codes):
             raise ValueError(f"must name each code once; found {codes}")
-        return _are_codes(codes)
+        return are_codes(codes)
 
     @model_validator(mode="after")
     def _some_weight(self) -> SyntheticOutcomeConfig:
@@ -149,4 +171,4 @@ class FirstCodeOutcomeConfig(SwapPoint):
     @field_validator("codes")
     @classmethod
     def _codes_of_systems(cls, codes: list[Any]) -> list[str]:
-        return _are_codes(codes)
+        return are_codes(codes)

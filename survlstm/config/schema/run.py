@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from survlstm.config.schema.cohort import CohortConfig, HistoryRuleConfig, VisitsRuleConfig
 from survlstm.config.schema.data import DataConfig, SplitConfig, VocabularyConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.foreign import (
@@ -70,6 +71,7 @@ class RunConfig(Section):
         logger: The service to which the training is logged.
         split: The split of the subjects.
         vocabulary: The codes that the model knows.
+        cohort: The subjects that take part.
         seed: The seed of the initial weights, the order of the batches and dropout.
         cache_dir: The folder of prepared cohorts.
         output_dir: The folder of the run.
@@ -115,6 +117,8 @@ class RunConfig(Section):
     ]
     split: SplitConfig
     vocabulary: VocabularyConfig
+    # Configs of earlier versions have no such section.
+    cohort: CohortConfig = Field(default=CohortConfig())
     seed: Seed
     cache_dir: Text
     output_dir: Text
@@ -149,4 +153,34 @@ class RunConfig(Section):
                 "model.whole_record=true needs clock=landmark: on the visit clock a hazard must not depend on later "
                 "visits, which exist only because the event has not happened yet"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_places_the_landmark(self) -> RunConfig:
+        clock = self.clock
+        if clock.kind == "landmark" and not clock.placed_by and self.cohort.file is None:
+            raise ValueError(
+                "clock.day, clock.visit, clock.first_code or the column prediction_time of cohort.file must place the "
+                "landmark; found clock.day=null, clock.visit=null, clock.first_code=null and cohort.file=null"
+            )
+        events = set(self.outcome.codes) if isinstance(self.outcome, FirstCodeOutcomeConfig) else set()
+        if clock.kind == "landmark" and clock.first_code is not None and set(clock.first_code) <= events:
+            raise ValueError(
+                "clock.first_code must hold a code that is not one of outcome.codes, because the event must come after "
+                f"the landmark; found {', '.join(clock.first_code)} in both"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rules_of_the_visit_clock(self) -> RunConfig:
+        if self.clock.kind == "visit":
+            for name, rules in (("include", self.cohort.include), ("exclude", self.cohort.exclude)):
+                for number, rule in enumerate(rules, start=1):
+                    if isinstance(rule, VisitsRuleConfig | HistoryRuleConfig):
+                        kind = next(iter(type(rule).model_fields))
+                        raise ValueError(
+                            f"cohort.{name} {number}: a rule on {kind} needs clock=landmark: on the visit clock the "
+                            "prediction time of a rule is the first visit, at which it is the same for everybody. Set "
+                            "clock=landmark, or data.min_visits for the number of observed visits"
+                        )
         return self

@@ -21,6 +21,8 @@ from survlstm.config.schema.foreign import ForeignOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import Section, Share, Text, Weight, as_yaml
 from survlstm.config.validation import validate_stored
+from survlstm.data.cohort_rules import with_codes
+from survlstm.data.factory import build_settings
 from survlstm.data.features import FEATURES
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.vocabulary import PAD, UNK
@@ -42,7 +44,8 @@ MOST_BYTES = {
     CONFIG: MOST_CONFIG_BYTES,
     CARD: 1 << 22,
     VOCABULARY: 1 << 27,
-    PREPROCESSING: 1 << 20,
+    # It may hold the codes below those of a rule of the cohort.
+    PREPROCESSING: 1 << 26,
     REFERENCE: 1 << 20,
     COHORT: 1 << 22,
     METRICS: 1 << 23,
@@ -148,6 +151,7 @@ class _Preprocessing(Section):
     feature_mean: list[float] = OfFeatures
     feature_spread: list[Weight] = OfFeatures
     edge_days: Rising
+    descendants: dict[str, list[str]] = Field(default={})
 
 
 @dataclass(frozen=True)
@@ -244,6 +248,7 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
         config = validate_stored(parse_yaml(files[CONFIG]), RunConfig, finished=True, allow=allow)
         reference = ReferencePredictions.model_validate_json(files[REFERENCE])
         _check_clock(about, config, preprocessing, reference)
+        with_codes(build_settings(config).cohort, preprocessing.descendants)
         model = build_model_with_weights(
             config.model,
             vocabulary_size=len(preprocessing.vocabulary),

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from survlstm.config.schema.foreign import ForeignOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
+from survlstm.data.factory import build_settings
 from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
 from survlstm.report.task import outcome_banner
 from survlstm.utils.formatting import MISSING
@@ -57,12 +58,29 @@ def describe_landmark(config: RunConfig) -> str:
         config: config of the run.
 
     Returns:
-        The number of the visit, from 0, or the days after the first visit, as text; empty on the visit clock.
+        The number of the visit, from 0, the days after the first visit, the codes of the visit, or the file, as text;
+        empty on the visit clock.
     """
     clock = config.clock
     if clock.kind == "visit":
         return ""
-    return f"visit {clock.visit} (0 = the first)" if clock.day is None else f"{clock.day:g} days after the first visit"
+    if clock.first_code is not None:
+        return f"the first visit with one of the codes {', '.join(clock.first_code)}"
+    if clock.visit is not None:
+        return f"visit {clock.visit} (0 = the first)"
+    return "the times of a file" if clock.day is None else f"{clock.day:g} days after the first visit"
+
+
+def describe_cohort(config: RunConfig) -> str:
+    """Describe the rules of the cohort that predictions apply as well.
+
+    Args:
+        config: config of the run.
+
+    Returns:
+        The rules in words, separated by semicolons; empty without rules.
+    """
+    return "; ".join(f"{name}: {rule.words}" for name, rule in build_settings(config).cohort.named_rules())
 
 
 def describe_model(config: RunConfig) -> str:
@@ -119,6 +137,7 @@ def write_card(
         sizes=describe_model(config),
         banner=outcome_banner(config.outcome),
         landmark=describe_landmark(config),
+        rules=describe_cohort(config),
         reference=reference,
         cohort=cohort,
         metrics=metrics,

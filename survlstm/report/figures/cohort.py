@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 
 from survlstm.data.prepared_data import CohortFlow
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, WIDTH, DrawnFigure
 
 LINE = 15
 GAP = 14
-LEFT, RIGHT = (4, 152), (186, WIDTH - 4)
+LEFT, RIGHT = (4, 146), (166, WIDTH - 4)
+INSET, TEXT_SIZE = 9, 10.5
 
 
 def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigure:
-    """Draw the subjects read, each exclusion with its events, the subjects used and the evaluated split.
+    """Draw the subjects read, the exclusions with their events, the subjects used and the evaluated split.
+
+    Built-in rules that left nobody out are not drawn; the user's own rules always are.
 
     Args:
         flow: Counts of the cohort.
@@ -26,10 +28,11 @@ def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigu
     Returns:
         The figure.
     """
+    drawn = [rule for rule in flow.subjects_excluded if rule.subjects or rule.reason.startswith("cohort.")]
     excluded = [
-        [*textwrap.wrap(rule.reason, 32), f"{rule.subjects:,} left out, {rule.events:,} with the event"]
-        for rule in flow.subjects_excluded
+        [*wrap_to_width(rule.reason), f"{rule.subjects:,} left out, {rule.events:,} with the event"] for rule in drawn
     ]
+    hidden = len(flow.subjects_excluded) - len(drawn)
     split, subjects, events = evaluated
     ends = [
         ["Subjects used", f"{flow.subjects_used:,}"],
@@ -56,9 +59,39 @@ def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigu
         caption=(
             "Rules apply from top to bottom, each to the subjects that the rules above it left. The events that a rule "
             "excludes are shown, because a rule that removes events changes the population of the metrics."
+            + (f" Not drawn: {hidden} rule{'' if hidden == 1 else 's'} that left nobody out." if hidden else "")
         ),
         figure=figure,
     )
+
+
+def wrap_to_width(text: str) -> list[str]:
+    """Break a text into lines that fit into a box beside the flow.
+
+    Args:
+        text: Text with spaces. A word that is wider than a box, such as a code, is broken too.
+
+    Returns:
+        The lines.
+    """
+    # Drawn on a grid of pixels, a line is some percent wider than its outline.
+    most = 0.93 * (RIGHT[1] - RIGHT[0] - 2 * INSET)
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if _width(joined) <= most:
+            lines[-1] = joined
+            continue
+        lines += [word] if lines[-1] else []
+        lines[-1] = word
+        while _width(lines[-1]) > most:
+            fits = max(length for length in range(1, len(lines[-1])) if _width(lines[-1][:length]) <= most)
+            lines[-1:] = [lines[-1][:fits], lines[-1][fits:]]
+    return lines
+
+
+def _width(text: str) -> float:
+    return float(TextPath((0, 0), text, size=TEXT_SIZE).get_extents().width) if text else 0.0
 
 
 def _box_height(lines: list[str]) -> int:
@@ -76,7 +109,8 @@ def _box(axes: Axes, lines: list[str], sides: tuple[int, int], top: float, *, bo
     )
     for number, line in enumerate(lines):
         weight = "bold" if bold and number == 1 else "normal"
-        axes.text(left + 9, top + 6 + LINE * (number + 0.5), line, va="center", size=10.5, weight=weight, zorder=3)
+        middle = top + 6 + LINE * (number + 0.5)
+        axes.text(left + INSET, middle, line, va="center", size=TEXT_SIZE, weight=weight, zorder=3)
     return top + _box_height(lines)
 
 
