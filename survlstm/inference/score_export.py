@@ -15,7 +15,6 @@ from tqdm import tqdm
 from survlstm.data.events import SourceData, TableCount
 from survlstm.data.factory import build_source, cache_folder
 from survlstm.data.source_parts import open_parts
-from survlstm.data.sources import synthea
 from survlstm.data.sources.shards import check_unusable_shares, merge_counts
 from survlstm.data.vocabulary import UNK
 from survlstm.inference.dates import RecordEndDays
@@ -31,7 +30,7 @@ SHOWN_CODES, FEWEST_SUBJECTS = 5, 10
 
 def score_export(
     predictor: Predictor,
-    path: Path,
+    path: Path | str,
     *,
     subjects_at_once: int,
     cache_dir: str,
@@ -48,7 +47,7 @@ def score_export(
 
     Args:
         predictor: the model.
-        path: folder of the export.
+        path: folder of the export, or another place that the bundle's source reads.
         subjects_at_once: largest number of subjects in a part, which bounds the memory.
         cache_dir: folder in which the parts of the export are stored temporarily.
         per_visit: see ``Predictor.predict``.
@@ -67,8 +66,9 @@ def score_export(
     unknown = _UnknownCodes()
     warnings: list[str] = []
     last_days = RecordEndDays() if last_days is None else last_days
-    source = build_source(data.model_copy(update={"path": str(path), "simulated": None}), path)
-    with open_parts(source, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)) as cut:
+    cache = cache_folder(cache_dir)
+    source = build_source(data.model_copy(update={"path": str(path), "simulated": None}), cache)
+    with open_parts(source, subjects_at_once=subjects_at_once, into=cache) as cut:
         counts.append(cut.uncounted)
         with tqdm(total=cut.subjects, desc="Scoring", unit=" subjects", disable=None) as bar:
             for number, part in enumerate(cut.parts, start=1):
@@ -157,10 +157,11 @@ def _warn_of_missing_tables(counts: tuple[TableCount, ...], trained_on: Sequence
 @contextmanager
 def _quiet(*, many: bool) -> Iterator[None]:
     """Silence the counts that the source logs for each of many parts; the sums are logged at the end."""
-    level = synthea.log.level
+    sources = logging.getLogger("survlstm.data.sources")
+    level = sources.level
     if many:
-        synthea.log.setLevel(logging.WARNING)
+        sources.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        synthea.log.setLevel(level)
+        sources.setLevel(level)

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from survlstm.config.instantiate import instantiate
-from survlstm.config.schema.foreign import ForeignModelConfig, ForeignSourceConfig
+from survlstm.config.schema.data import SourceConfig
+from survlstm.config.schema.foreign import ForeignModelConfig
 from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.section import SwapPoint
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
 from survlstm.data.prepared_cache import load_prepared
@@ -25,6 +27,7 @@ from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.models.factory import build_model_with_weights
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import checkpoint_info
+from survlstm.utils.data_location import expand_place, place_exists
 from survlstm.utils.errors import CheckpointError, CohortError, ConfigError, SourceError
 
 log = logging.getLogger(__name__)
@@ -91,7 +94,7 @@ class FinishedRun:
             log.info("The run's own data: as prepared for it (cache), whatever its export holds by now")
             return kept
         path = self.config.data.path
-        if path is not None and not Path(path).exists():
+        if path is not None and not place_exists(path):
             raise CohortError(
                 "a run is evaluated with the baselines of its training subjects, so that their export must still be at "
                 f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
@@ -121,13 +124,13 @@ class FinishedRun:
         """
         data = self.config.data
         if data.path is not None:
-            path = Path(data.path).expanduser()
+            path = expand_place(data.path)
         else:
             assert data.simulated is not None, "validated: one of path and simulated is set"
-            path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
-        if isinstance(data.source, ForeignSourceConfig):
-            return _foreign_descriptions(data.source, path)
-        found = _read_descriptions(path, data.source.tables)
+            path = str(simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump()))
+        if not isinstance(data.source, SourceConfig):
+            return _own_descriptions(data.source, path)
+        found = _read_descriptions(Path(path), data.source.tables)
         if found.missing:
             which = "some codes" if found.texts else "codes"
             log.warning("%s are shown without descriptions: %s", which, found.missing)
@@ -149,12 +152,17 @@ class CodeDescriptions(NamedTuple):
     missing: str
 
 
-def _foreign_descriptions(source: ForeignSourceConfig, path: Path) -> CodeDescriptions:
-    """Ask a source of the user's own for descriptions; it may have none."""
-    describe = getattr(instantiate(source, path=str(path)), "descriptions", None)
+def _own_descriptions(config: SwapPoint, path: str) -> CodeDescriptions:
+    """Ask the source itself for descriptions; one of the user's own may have none."""
+    source = instantiate(config, path=path)
+    describe = getattr(source, "descriptions", None)
     if describe is None:
-        return CodeDescriptions({}, f"{source.target} has no method descriptions")
-    return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")
+        return CodeDescriptions({}, f"{type(source).__name__} has no method descriptions")
+    try:
+        return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")
+    except SourceError as error:
+        log.warning("codes are shown without descriptions: %s", str(error).rstrip("."))
+        return CodeDescriptions({}, str(error).rstrip("."))
 
 
 def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -12,6 +11,7 @@ from survlstm.config.schema.data import DataConfig, SimulatedConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
 from survlstm.config.schema.training import Device
+from survlstm.utils.data_location import place_exists, refuse_password
 
 
 class EvaluateConfig(Section):
@@ -133,8 +133,9 @@ class ScoredDataConfig(Section):
 
     @field_validator("path")
     @classmethod
-    def _is_folder(cls, path: str) -> str:
-        if not Path(path).expanduser().exists():
+    def _exists(cls, path: str) -> str:
+        refuse_password(path)
+        if not place_exists(path):
             raise ValueError(
                 "must be a folder with Synthea CSV tables, or what the bundle's own source reads; found "
                 f"{path!r}, which does not exist"
