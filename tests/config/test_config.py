@@ -21,7 +21,11 @@ GROUPS = sorted(path for path in conf_dir().iterdir() if path.is_dir())
 # Those of conf/tune belong to survlstm tune, which has tests of its own.
 FILES = [(group.name, file.stem) for group in GROUPS if group.name != "tune" for file in sorted(group.glob("*.yaml"))]
 # What a group file leaves to the command line.
-NEEDED = {("data", "synthea"): ["data.path=."], ("outcome", "first_code"): ["outcome.codes=[SNOMED/44054006]"]}
+NEEDED = {
+    ("data", "synthea"): ["data.path=."],
+    ("data", "omop"): ["data.path=."],
+    ("outcome", "first_code"): ["outcome.codes=[SNOMED/44054006]"],
+}
 
 
 def composed(overrides, name="train", schema=RunConfig):
@@ -36,7 +40,7 @@ def refused(*overrides, sentence):
 
 def test_the_groups_are_the_ones_promised():
     promised = {
-        "data": {"cohort_106", "cohort_1000", "synthea", "tiny"},
+        "data": {"cohort_106", "cohort_1000", "omop", "synthea", "tiny"},
         "outcome": {"synthetic", "random", "death", "ckd_progression", "first_code"},
         "clock": {"visit", "landmark"},
         "model": {"lstm_small", "lstm_medium", "lstm_large"},

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from survlstm.data.sources.omop.format import EVENT_TABLES, KNOWN_TABLES, PERSON
+from survlstm.data.sources.omop.format import KNOWN_TABLES, PERSON
 from survlstm.utils.content import list_known_names
 from survlstm.utils.data_location import is_database_url
 from survlstm.utils.errors import SourceError
@@ -43,6 +43,7 @@ class PersonRange(NamedTuple):
         return f"{expression} >= {self.first} AND {expression} < {self.stop}"
 
 
+@runtime_checkable
 class Backend(Protocol):
     """Tables at one place. Names of tables and columns are in lower case here, whatever the place has."""
 
@@ -111,7 +112,8 @@ def open_backend(
         return open_duckdb(place, cdm_schema, vocabulary_schema)
     raise SourceError(
         f"data.path must be a folder of CSV or parquet files, a DuckDB or SQLite database, or "
-        f"postgresql://user@host/database; {place} is a file of another kind. Set data.path to the folder or the database"
+        f"postgresql://user@host/database; {place} is a file of another kind. Set data.path to the folder or to "
+        "the database"
     )
 
 
@@ -130,9 +132,9 @@ def refuse_other_tables(backend: Backend, *, place: str, wanted: Sequence[str]) 
     lacking = f"none of {', '.join(wanted)}" if has_persons else "no person" if has_events else "neither"
     shown = list_known_names(sorted(backend.tables), KNOWN_TABLES)
     raise SourceError(
-        f"{place} must hold the OMOP table person and an event table such as condition_occurrence; found {lacking}, among "
-        f"its tables ({shown}). Set data.path to the place of the OMOP tables, and data.source.cdm_schema to their schema "
-        "in a database"
+        f"{place} must hold the OMOP table person and an event table such as condition_occurrence; found {lacking}, "
+        f"among its tables ({shown}). Set data.path to the place of the OMOP tables, and data.source.cdm_schema to "
+        "their schema in a database"
     )
 
 

@@ -153,7 +153,7 @@ def _stream_concepts(backend: Backend) -> Iterable[pa.RecordBatch]:
     lacking: Sequence[str] = [name for name in CONCEPT_COLUMNS if name not in columns]
     if lacking and any(name in columns for name in CONCEPT_COLUMNS):
         raise SourceError(
-            f"the table {CONCEPT} must have the columns {', '.join(CONCEPT_COLUMNS)}; it lacks {', '.join(lacking)}. Load "
-            "the vocabulary from Athena, or remove the table"
+            f"the table {CONCEPT} must have the columns {', '.join(CONCEPT_COLUMNS)}; it lacks {', '.join(lacking)}. "
+            "Load the vocabulary from Athena, or remove the table"
         )
     return [] if lacking else backend.stream(CONCEPT, CONCEPT_COLUMNS)

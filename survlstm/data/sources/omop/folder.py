@@ -144,8 +144,8 @@ def _csv(database: DuckDb, table: str, files: tuple[Path, ...]) -> _Table:
     headers = {_header_line(file) for file in files}
     if len(headers) > 1:
         raise SourceError(
-            f"the files of one table must have the same columns; those of {table} have {len(headers)} different headers. "
-            f"Export the table again ({files[0].parent})"
+            f"the files of one table must have the same columns; those of {table} have {len(headers)} different "
+            f"headers. Export the table again ({files[0].parent})"
         )
     line = headers.pop()
     separator = "\t" if line.count("\t") > line.count(",") else ","
@@ -166,8 +166,7 @@ def _csv(database: DuckDb, table: str, files: tuple[Path, ...]) -> _Table:
 
 def _header_line(file: Path) -> str:
     try:
-        opened = gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb")
-        with opened as stream:
+        with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as stream:
             return stream.readline().decode("utf-8-sig", errors="replace").rstrip("\r\n")
     except (OSError, EOFError, zlib.error) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else "its gzip data are damaged"

@@ -165,16 +165,25 @@ def _population(
             f"{number} {reason}" for reason, number in (counts[0].unusable | counts[0].left_out).items()
         )
         raise SourceError(
-            f"the table person must hold a usable person; none of {counts[0].rows_read} is ({reasons or 'no row'}). Every "
-            "person needs a whole number as person_id, a year of birth or a birth_datetime, and an observation period if "
-            "that table has rows"
+            f"the table person must hold a usable person; none of {counts[0].rows_read} is ({reasons or 'no row'}). "
+            "Every person needs a whole number as person_id, a year of birth or a birth_datetime, and an observation "
+            "period if that table has rows"
         )
-    return _with_subjects(rows, used, death, periods, tuple(counts), several, _static(rows, used, concepts, backend))
+    return _with_subjects(
+        rows,
+        used,
+        death=death,
+        periods=periods,
+        counts=tuple(counts),
+        several_deaths=several,
+        static=_static(rows, used, concepts, backend),
+    )
 
 
 def _with_subjects(
     rows: PersonRows,
     used: np.ndarray,
+    *,
     death: np.ndarray,
     periods: ObservationPeriods | None,
     counts: tuple[TableCount, ...],
@@ -186,7 +195,7 @@ def _with_subjects(
     used = used[order]
     subject = np.full(len(rows.person_id), -1, dtype=np.int32)
     subject[used] = np.arange(len(used))
-    until = None
+    until = np.full(len(used), np.datetime64("NaT"), dtype="datetime64[s]")
     if periods is not None:
         until = periods.last_day[used].astype("datetime64[D]").astype("datetime64[s]")
         periods = _of_subjects(periods, subject)

@@ -155,7 +155,8 @@ def _with_source_values(
     words, index = encoded.dictionary, encoded.indices.to_numpy()
     is_code, is_empty = are_codes(words), pa.compute.equal(words, "").to_numpy(zero_copy_only=False)
     # A word that is no code is never stored, not even as a number's name.
-    number = [numbers.setdefault(word, len(numbers)) if good else 0 for word, good in zip(words.to_pylist(), is_code)]
+    pairs = zip(words.to_pylist(), is_code, strict=True)
+    number = [numbers.setdefault(word, len(numbers)) if good else 0 for word, good in pairs]
     replaced = concept.copy()
     replaced[unmapped] = -1 - np.array(number, dtype=np.int64)[index]
     no_source[unmapped] = is_empty[index]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class OmopSource:
             concepts = Concepts()
             concepts.look_up(backend, self._concepts_used(backend))
         starts: list[int | None] = [None, *ids[subjects_at_once::subjects_at_once].tolist(), None]
-        ranges = [PersonRange(first, stop) for first, stop in zip(starts[:-1], starts[1:], strict=True)]
+        ranges = [PersonRange(first, stop) for first, stop in pairwise(starts)]
         yield SourceParts(
             [_OmopPart(self, persons, concepts, ignores_periods=not limited) for persons in ranges], len(ids)
         )

@@ -142,8 +142,8 @@ def _header_as_row(
     if len(rows) > 1 or (rows and not set(required).issubset(cell.lower() for cell in rows[0])):
         shown = list_known_names(sorted(names), [*required, *lacking])
         raise SourceError(
-            f"the table {table} must have the columns {', '.join(required)}; it lacks {', '.join(lacking)} and has {shown}. "
-            "Name its columns as in the OMOP common data model"
+            f"the table {table} must have the columns {', '.join(required)}; it lacks {', '.join(lacking)} and has "
+            f"{shown}. Name its columns as in the OMOP common data model"
         )
     # Only the first part counts the row.
     if rows and (persons is None or persons.first is None):

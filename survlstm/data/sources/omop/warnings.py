@@ -68,15 +68,15 @@ def _concept_zero(counts: Mapping[str, TableCount], named: Mapping[str, int]) ->
     if not parts:
         return ""
     return (
-        "Entries with concept 0, first those with the source value as their code, then those without a usable one, which "
-        f"are left out: {', '.join(parts)}."
+        "Entries with concept 0, first those with the source value as their code, then those without a usable one, "
+        f"which are left out: {', '.join(parts)}."
     )
 
 
 def _unknown(entries: int) -> str:
     if not entries:
         return ""
-    return f"{entries} entries have a concept that is not in the table concept; their codes are OMOP/ and the concept's id."
+    return f"{entries} entries have a concept that is not in the table concept; their codes are OMOP/ and its id."
 
 
 def _visits(missing: Mapping[str, tuple[int, int]]) -> str:
@@ -111,7 +111,7 @@ def _selection(counts: Mapping[str, TableCount]) -> str:
         f"{number} {reason}" for reason, number in counts[DEATH].unusable.items() if reason in UNUSABLE.values()
     )
     return (
-        f"SELECTED BY OUTCOME: {lost} of {counts[PERSON].rows_read} persons are left out because their row in death can't "
-        f"be used ({reasons}). Which persons remain depends on who died, so every rate of death and every risk from this "
-        "cohort is biased. Correct the table death."
+        f"SELECTED BY OUTCOME: {lost} of {counts[PERSON].rows_read} persons are left out because their row in death "
+        f"can't be used ({reasons}). Which persons remain depends on who died, so every rate of death and every risk "
+        "from this cohort is biased. Correct the table death."
     )
