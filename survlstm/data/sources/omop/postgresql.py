@@ -214,7 +214,7 @@ class _Server:
             state = getattr(error, "sqlstate", None) or "".join(re.findall(r"SQLSTATE:? (\w{5})", str(error))[:1])
             reason = _STATES.get(state) or _why(str(error), _BREAKS)
             if reason is None:
-                reason = f"can't be read (SQLSTATE {state or 'unknown'}). Try the same table with psql"
+                reason = f"can't be read{f' (SQLSTATE {state})' if state else ''}. Try the same table with psql"
             limit = f"{timeout_seconds:g}" if timeout_seconds else "null"
             raise SourceError(f"{what} of the database {self.name} {reason.format(limit=limit)}") from None
 
