@@ -86,12 +86,12 @@ class DeathOutcome:
         if not died[is_training].any():
             raise OutcomeError(
                 f"outcome=death needs deaths among the training subjects; found 0 in {int(is_training.sum())}"
-                f"{f' ({unobserved} deaths of the cohort lie after the end of observation)' if unobserved else ''}. "
+                f"{f' (and after the end of observation in the whole cohort {unobserved})' if unobserved else ''}. "
                 "Use a larger cohort or another outcome"
             )
         step = visits.visits_per_subject - np.where(died, 1, 2)
         warning = (
-            f"{unobserved} deaths lie after the end of the subject's observation and are no events; these subjects are "
+            f"deaths after the end of the subject's observation, which are no events: {unobserved}. These subjects are "
             "censored at that end"
         )
         return Labels(
