@@ -91,8 +91,8 @@ def test_a_death_after_the_end_of_observation_is_counted_and_no_event():
     events = with_event_elsewhere(VISITS, until="2001-05-04", death="2001-05-05")
     _, labels = labelled(events, DEATH)
     assert labels.warnings == (
-        "deaths after the end of the subject's observation, which are no events: 1. These subjects are censored at that "
-        "end",
+        "deaths after the end of the subject's observation, which are no events: 1. These subjects are censored at "
+        "that end",
     )
     assert labelled(with_event_elsewhere(VISITS, until=None, death="2001-05-05"), DEATH)[1].warnings == ()
     events = observed_events(

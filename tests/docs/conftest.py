@@ -20,6 +20,7 @@ FOLDERS = (
     "BUNDLE.zip",
     "run",
     "bundle",
+    "eunomia.duckdb",
     "planted",
     "new_patients",
     "outputs",
