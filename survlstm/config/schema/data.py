@@ -118,8 +118,9 @@ class OmopConfig(SwapPoint):
     timeout_seconds: Annotated[float, Field(gt=0, le=10**6)] | None = 3600.0
 
     @property
-    def timezone(self) -> None:
-        """None: all times of a source in OMOP are on one clock, which is not converted."""
+    def timezone(self) -> str:
+        """UTC: times and days are on one clock, which is not converted."""
+        return "UTC"
 
 
 class VisitsConfig(Section):
