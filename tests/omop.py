@@ -171,10 +171,14 @@ def running_server() -> Iterator[Server | str]:
     run = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **owner}
     try:
         words = [initdb, "-D", data, "-U", USER, f"--pwfile={secret}", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync"]
-        subprocess.run([*words, "--no-locale"], **run)
-        control = [_program("pg_ctl"), "-D", data, "-w"]
+        control = [_program("pg_ctl") or "pg_ctl", "-D", data, "-w"]
         options = f"-c listen_addresses='' -k {folder} -c fsync=off"
-        subprocess.run([*control, "-o", options, "-l", folder / "log", "start"], **run)
+        try:
+            subprocess.run([*words, "--no-locale"], **run)
+            subprocess.run([*control, "-o", options, "-l", folder / "log", "start"], **run)
+        except (OSError, subprocess.CalledProcessError) as error:
+            yield f"PostgreSQL can't be started here: {error}"
+            return
         try:
             yield Server(folder)
         finally:

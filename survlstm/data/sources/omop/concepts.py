@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from survlstm.data.sources.omop.backend import Backend
@@ -95,7 +96,7 @@ def concept_ids_of(backend: Backend, codes: Collection[str]) -> dict[str, set[in
     wanted = pa.array(sorted({code.partition("/")[2] for code in codes}), pa.string())
     for batch in _stream_concepts(backend):
         code_texts = texts(batch.column("concept_code"))
-        rows = pa.array(np.flatnonzero(pa.compute.is_in(code_texts, value_set=wanted).to_numpy(zero_copy_only=False)))
+        rows = pa.array(np.flatnonzero(pc.is_in(code_texts, value_set=wanted).to_numpy(zero_copy_only=False)))
         chosen = batch.take(rows)
         ids = whole_numbers(chosen.column("concept_id")).value.tolist()
         vocabularies = texts(chosen.column("vocabulary_id")).to_pylist()

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from survlstm.data.sources.omop.backend import PersonRange, literal
 from survlstm.data.sources.omop.duckdb_queries import DuckDb, open_memory
+from survlstm.data.sources.omop.format import KNOWN_TABLES
 from survlstm.utils.errors import SourceError
 
 _FILE = re.compile(r"^(?P<table>[A-Za-z_]+)\.(?P<kind>csv|tsv|parquet)(\.gz)?$", re.IGNORECASE)
@@ -107,11 +108,11 @@ def _find_files(folder: Path) -> dict[str, tuple[Path, ...]]:
     found: dict[str, list[Path]] = {}
     try:
         for path in sorted(folder.iterdir()):
-            if path.is_dir():
+            if path.is_dir() and path.name.lower() in KNOWN_TABLES:
                 inner = [file for file in sorted(path.iterdir()) if _kind(file.name)]
-                if inner and not path.name.startswith("."):
+                if inner:
                     found.setdefault(path.name.lower(), []).extend(inner)
-            elif matched := _FILE.match(path.name):
+            elif path.is_file() and (matched := _FILE.match(path.name)):
                 found.setdefault(matched["table"].lower(), []).append(path)
     except OSError as error:
         raise SourceError(

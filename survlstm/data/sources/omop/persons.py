@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int8, Int64
 
 from survlstm.data.sources.omop.backend import Backend, PersonRange
@@ -204,8 +205,8 @@ def is_header(column: pa.Array) -> np.ndarray:
     """
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         return np.zeros(len(column), bool)
-    lower = pa.compute.utf8_lower(texts(column))
-    return pa.compute.equal(lower, PERSON_ID).to_numpy(zero_copy_only=False)
+    lower = pc.utf8_lower(texts(column))
+    return pc.equal(lower, PERSON_ID).to_numpy(zero_copy_only=False)
 
 
 def first_of(moment: ParsedTimes, date: ParsedTimes) -> ParsedTimes:
@@ -284,5 +285,5 @@ def _twice(
         differs |= column[later] != column[later - 1]
     for texts_of in words:
         one, other = (texts_of.take(pa.array(rows)) for rows in (later, later - 1))
-        differs |= pa.compute.not_equal(one, other).to_numpy(zero_copy_only=False)
+        differs |= pc.not_equal(one, other).to_numpy(zero_copy_only=False)
     return repeated, np.isin(ids, ids[later[differs]])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float32, Int32, Int64
 
 from survlstm.data.events import TableCount
@@ -153,7 +154,7 @@ def _with_source_values(
         return concept, no_source, free_text
     encoded = texts(block.column(table.source_value).take(pa.array(unmapped))).dictionary_encode()
     words, index = encoded.dictionary, encoded.indices.to_numpy()
-    is_code, is_empty = are_codes(words), pa.compute.equal(words, "").to_numpy(zero_copy_only=False)
+    is_code, is_empty = are_codes(words), pc.equal(words, "").to_numpy(zero_copy_only=False)
     # A word that is no code is never stored, not even as a number's name.
     pairs = zip(words.to_pylist(), is_code, strict=True)
     number = [numbers.setdefault(word, len(numbers)) if good else 0 for word, good in pairs]

@@ -53,7 +53,9 @@ def omop_warnings(
             f"{PERSON}: {without} of {by_name[PERSON].rows_read} have no observation period and are left out."
         )
     if several_deaths:
-        sentences.append(f"{DEATH}: {several_deaths} persons have rows with different days; the earliest counts.")
+        sentences.append(
+            f"{DEATH}: persons whose rows have different days, of which the earliest counts: {several_deaths}."
+        )
     sentences.append(_selection(by_name))
     return tuple(sentence for sentence in sentences if sentence)
 
@@ -76,7 +78,7 @@ def _concept_zero(counts: Mapping[str, TableCount], named: Mapping[str, int]) ->
 def _unknown(entries: int) -> str:
     if not entries:
         return ""
-    return f"{entries} entries have a concept that is not in the table concept; their codes are OMOP/ and its id."
+    return f"Entries whose concept is not in the table concept, and whose code is OMOP/ and its id: {entries}."
 
 
 def _visits(missing: Mapping[str, tuple[int, int]]) -> str:
