@@ -28,7 +28,7 @@ def refuse_password(place: str) -> None:
     Raises:
         ValueError: The place holds a password, or is a URL that can't be parsed.
     """
-    if is_database_url(place):
+    if "://" in place:
         try:
             parts = urlsplit(place)
             # A port that is no number raises as well.

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from survlstm.data.sources.omop.format import KNOWN_TABLES, PERSON
 from survlstm.utils.content import list_known_names
-from survlstm.utils.data_location import is_database_url
-from survlstm.utils.errors import SourceError
+from survlstm.utils.data_location import is_database_url, refuse_password
+from survlstm.utils.errors import ConfigError, SourceError
 
 EXTRA = "pip install 'survlstm[omop]'"
 # Rows of a batch; a batch of ten columns then takes a few MiB.
@@ -91,8 +91,13 @@ def open_backend(
         timeout_seconds: Seconds that a query of a server may take; None for any number.
 
     Raises:
-        SourceError: The place is none of these, can't be opened, or holds neither persons nor events.
+        SourceError: The place is none of these, or can't be opened.
+        ConfigError: The place holds a password, or a package is not installed.
     """
+    try:
+        refuse_password(path)
+    except ValueError as error:
+        raise ConfigError(f"data.path {error}") from None
     if is_database_url(path):
         from survlstm.data.sources.omop.postgresql import open_postgresql
 

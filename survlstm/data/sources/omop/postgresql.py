@@ -14,7 +14,7 @@ import pyarrow as pa
 from survlstm.data.sources.omop.backend import EXTRA, PersonRange, literal, quoted
 from survlstm.data.sources.omop.duckdb_file import refuse_missing_schema
 from survlstm.data.sources.omop.format import ANCESTOR, CONCEPT, PERSON, PERSON_ID
-from survlstm.utils.data_location import place_name, refuse_password
+from survlstm.utils.data_location import place_name
 from survlstm.utils.errors import ConfigError, SourceError
 
 _CONNECT_SECONDS = 10
@@ -69,12 +69,8 @@ def open_postgresql(
 
     Raises:
         SourceError: The server can't be reached or refuses the user, or a schema is missing.
-        ConfigError: The driver is not installed, or the URL holds a password.
+        ConfigError: The driver is not installed.
     """
-    try:
-        refuse_password(url)
-    except ValueError as error:
-        raise ConfigError(f"data.path {error}") from None
     server = _Server(url)
     connection = server.connect()
     try:
