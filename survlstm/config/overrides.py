@@ -274,7 +274,7 @@ def _quoted_overrides(flags: argparse.Namespace) -> list[str]:
     for override in flags.overrides:
         if override.lstrip("+").startswith("hydra.mode="):
             raise ConfigError(f"{override} must be left out; survlstm train -m makes a sweep")
-        if override.startswith(DATA_PATH) and "," in override:
+        if override.startswith(DATA_PATH) and "," in override and "://" not in override:
             overrides.append(_read_data_path(override, sweep=flags.multirun))
         elif _is_search_path(override):
             overrides.append(_format_search_path(_search_path_folders(override)))

@@ -39,6 +39,7 @@ from survlstm.data.sources.protocol import Source
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
+from survlstm.utils.data_location import expand_place
 from survlstm.utils.errors import ConfigError
 
 
@@ -166,11 +167,11 @@ def build_source(config: DataConfig, cache: Path) -> Source:
         ConfigError: If a simulated cohort can't be written into the cache.
     """
     if config.path is not None:
-        path = Path(config.path).expanduser()
+        path = expand_place(config.path)
     else:
         assert config.simulated is not None, "validated: one of path and simulated is set"
-        path = simulated_cohort(cache, **config.simulated.model_dump())
-    return instantiate(config.source, path=str(path))
+        path = str(simulated_cohort(cache, **config.simulated.model_dump()))
+    return instantiate(config.source, path=path)
 
 
 def build_outcome(config: SwapPoint) -> Outcome:

@@ -27,6 +27,7 @@ from survlstm.inference.score_export import score_export
 from survlstm.inference.score_subjects import SubjectPredictions, reason_without_dates, reason_without_values
 from survlstm.report.figures.survival import TimeGrid
 from survlstm.report.survival_page import ScoredCohort, write_survival_page
+from survlstm.utils.data_location import expand_place, place_name
 from survlstm.utils.errors import BundleError, CohortError, ConfigError
 from survlstm.utils.files import write_text
 from survlstm.utils.write_access import try_writing
@@ -61,7 +62,7 @@ def plot_survival(config: PlotConfig) -> None:
     with _written(output):
         try_writing(output)
     requested = None if config.subjects is None else tuple(dict.fromkeys(str(name) for name in config.subjects))
-    export = Path(config.data.path).expanduser()
+    export = expand_place(config.data.path)
     if requested is not None:
         _refuse_unknown(requested, export, predictor)
     log_bundle(config.bundle, predictor)
@@ -147,7 +148,7 @@ class _Chosen(NamedTuple):
     reason: str
 
 
-def _refuse_unknown(requested: tuple[str, ...], export: Path, predictor: Predictor) -> None:
+def _refuse_unknown(requested: tuple[str, ...], export: str, predictor: Predictor) -> None:
     """Raise ConfigError if an id is not in the export, before anything is scored; ids are named by their position."""
     known = _known_subjects(export, predictor.bundle.config.data.source)
     unknown = [position for position, name in enumerate(requested, start=1) if name not in known]
@@ -163,13 +164,13 @@ def _refuse_unknown(requested: tuple[str, ...], export: Path, predictor: Predict
     )
 
 
-def _known_subjects(export: Path, config: SwapPoint) -> set[str]:
+def _known_subjects(export: str, config: SwapPoint) -> set[str]:
     """Return the ids of all subjects of an export; a source without a method ``subject_ids`` is read for them."""
     if isinstance(config, SourceConfig):
-        source = SyntheaSource(str(export), config.tables, 1.0)
+        source = SyntheaSource(export, config.tables, 1.0)
         patients = read_csv_table(source.files_by_table()[PATIENTS], PATIENT_FIELDS)
         return set(patients.columns["subject"].values.to_pylist())
-    other = instantiate(config, path=str(export))
+    other = instantiate(config, path=export)
     names = getattr(other, "subject_ids", None)
     return set(other.read().events.subjects.subject_id.tolist() if names is None else names())
 
@@ -255,7 +256,7 @@ def _scored(
         sample=SAMPLE if gathered.spread.is_sampled else None,
         origin={
             "Bundle": f"{about.name}, epoch {about.epoch}, exported {about.created}",
-            "Data": Path(config.data.path).name,
+            "Data": place_name(config.data.path),
             "As of": config.as_of or "all entries of the data",
         },
     )

@@ -21,6 +21,7 @@ from survlstm.inference.score_subjects import (
     check_horizons_reached,
     reason_without_values,
 )
+from survlstm.utils.data_location import place_name
 from survlstm.utils.errors import BundleError, ConfigError
 from survlstm.utils.files import atomic_file, write_json
 
@@ -94,7 +95,7 @@ def _write(
     tally = _Tally()
     parts = score_export(
         predictor,
-        Path(config.data.path).expanduser(),
+        config.data.path,
         subjects_at_once=config.subjects_at_once,
         cache_dir=config.cache_dir,
         per_visit=config.per_visit,
@@ -138,7 +139,7 @@ def _description(predictor: Predictor, config: PredictConfig, tally: _Tally) -> 
     return {
         "bundle": about.model_dump(),
         "banner": predictor.banner,
-        "data": Path(config.data.path).name,
+        "data": place_name(config.data.path),
         "as_of": config.as_of,
         "unit": unit,
         "grid": predictor.grid.tolist(),

@@ -29,7 +29,7 @@ SHOWN_CODES, FEWEST_SUBJECTS = 5, 10
 
 def score_export(
     predictor: Predictor,
-    path: Path,
+    path: Path | str,
     *,
     subjects_at_once: int,
     cache_dir: str,
@@ -46,7 +46,7 @@ def score_export(
 
     Args:
         predictor: the model.
-        path: folder of the export, or what the bundle's source reads.
+        path: folder of the export, or another place that the bundle's source reads.
         subjects_at_once: largest number of subjects in a part, which bounds the memory.
         cache_dir: folder in which the parts of the export are stored temporarily.
         per_visit: see ``Predictor.predict``.
@@ -67,8 +67,9 @@ def score_export(
     unknown = _UnknownCodes()
     warnings: list[str] = []
     last_days = RecordEndDays() if last_days is None else last_days
-    source = build_source(data.model_copy(update={"path": str(path), "simulated": None}), path)
-    with open_parts(source, subjects_at_once=subjects_at_once, into=cache_folder(cache_dir)) as cut:
+    cache = cache_folder(cache_dir)
+    source = build_source(data.model_copy(update={"path": str(path), "simulated": None}), cache)
+    with open_parts(source, subjects_at_once=subjects_at_once, into=cache) as cut:
         counts.append(cut.uncounted)
         with tqdm(total=cut.subjects, desc="Scoring", unit=" subjects", disable=None) as bar:
             for number, part in enumerate(cut.parts, start=1):

@@ -12,7 +12,7 @@ from survlstm.data.cohort_rules import first_visit_time, rule_exclusions
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
-from survlstm.data.outcomes.labels import end_of_death_day
+from survlstm.data.outcomes.labels import end_of_death_day, follow_up_end
 from survlstm.data.outcomes.protocol import ObservedFollowUp, Outcome
 from survlstm.data.prepare import PreparationSettings, group_observed
 from survlstm.data.visits import Visits, take_events
@@ -210,15 +210,13 @@ def _not_at_landmark(
 ) -> np.ndarray:
     """Return why a subject is not at risk at its landmark; "" if it is.
 
-    Without ``as_of`` the record is known until its last visit.
+    Without ``as_of`` the record is known until its last visit, or until the end of observation if that is later.
     """
     assert settings.landmark is not None, "called on the landmark clock only"
     place = "as_of" if settings.landmark.is_given else settings.landmark.as_override
     number = visits.visits_per_subject
     reason = np.full(len(number), "", dtype=object)
-    last = np.full(len(number), np.datetime64("NaT"), dtype="datetime64[s]")
-    last[number > 0] = visits.visit_time[visits.visit_offsets[1:][number > 0] - 1]
-    known_until = last if as_of is None else np.full(len(number), as_of)
+    known_until = follow_up_end(visits) if as_of is None else np.full(len(number), as_of)
     for subject in range(len(number)):
         event = follow_up.event_time[subject]
         if np.isnat(landmark[subject]) and settings.landmark.first_code is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from survlstm.config.schema.data import DataConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
+from survlstm.utils.data_location import place_name
 
 # Shown with all results of an outcome that is not read from the records.
 BANNER = "SYNTHETIC OUTCOME: drawn from the records by a formula; it says nothing about these patients"
@@ -128,6 +128,6 @@ def _class_of(target: str) -> str:
 
 def _data_name(data: DataConfig) -> str:
     if data.path is not None:
-        return f"export {Path(data.path).name}"
+        return f"export {place_name(data.path)}"
     assert data.simulated is not None, "validated: one of path and simulated is set"
     return f"{data.simulated.patients:,} simulated patients"

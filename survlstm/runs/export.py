@@ -20,6 +20,7 @@ from survlstm.inference.bundle.reported_metrics import ReportedMetrics, validate
 from survlstm.report.task import outcome_banner
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.seeding import seed_everything
+from survlstm.utils.data_location import place_name
 from survlstm.utils.errors import BundleError
 from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import read_json
@@ -131,7 +132,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
 def _without_places(config: RunConfig) -> RunConfig:
     """Return the config without folders and addresses of the machine that trained the model."""
     path = config.data.path
-    data = config.data.model_copy(update={"path": None if path is None else Path(path).name})
+    data = config.data.model_copy(update={"path": None if path is None else place_name(path)})
     file = config.cohort.file
     cohort = config.cohort.model_copy(update={"file": None if file is None else Path(file).name})
     here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}

@@ -21,12 +21,13 @@ from survlstm.data.factory import build_prepared, cache_folder
 from survlstm.data.prepared_cache import load_prepared
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.sources.descriptions import read_descriptions
+from survlstm.data.sources.descriptions import descriptions_of, read_descriptions
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.models.factory import build_model_with_weights
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import checkpoint_info
+from survlstm.utils.data_location import expand_place, place_exists
 from survlstm.utils.errors import CheckpointError, CohortError, ConfigError, SourceError
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class FinishedRun:
             log.info("The run's own data: as prepared for it (cache), whatever its export holds by now")
             return kept
         path = self.config.data.path
-        if path is not None and not Path(path).exists():
+        if path is not None and not place_exists(path):
             raise CohortError(
                 "a run is evaluated with the baselines of its training subjects, so that their export must still be at "
                 f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
@@ -123,12 +124,12 @@ class FinishedRun:
         """
         data = self.config.data
         if data.path is not None:
-            path = Path(data.path).expanduser()
+            path = expand_place(data.path)
         else:
             assert data.simulated is not None, "validated: one of path and simulated is set"
-            path = simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump())
+            path = str(simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump()))
         if isinstance(data.source, SourceConfig):
-            found = _read_descriptions(path, data.source.tables)
+            found = _read_descriptions(Path(path), data.source.tables)
         else:
             found = _descriptions_of_source(data.source, path)
         if found.missing:
@@ -152,14 +153,13 @@ class CodeDescriptions(NamedTuple):
     missing: str
 
 
-def _descriptions_of_source(config: SwapPoint, path: Path) -> CodeDescriptions:
+def _descriptions_of_source(config: SwapPoint, path: str) -> CodeDescriptions:
     """Ask a source for descriptions; it may have none."""
-    source = instantiate(config, path=str(path))
-    describe = getattr(source, "descriptions", None)
-    if describe is None:
+    source = instantiate(config, path=path)
+    if not hasattr(source, "descriptions"):
         return CodeDescriptions({}, f"{type(source).__qualname__} has no method descriptions")
     try:
-        return CodeDescriptions({str(code): str(text) for code, text in describe().items()}, "")
+        return CodeDescriptions(descriptions_of(source), "")
     except (SourceError, OSError) as error:
         return CodeDescriptions({}, str(error).rstrip("."))
 

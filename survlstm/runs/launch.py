@@ -23,6 +23,7 @@ from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup, join_pro
 from survlstm.training.factory import build_logger
 from survlstm.training.torchrun import launched_processes, refuse_unrequested_torchrun
 from survlstm.training.trainer import Callback
+from survlstm.utils.data_location import absolute_place
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.logs import logging_errors_only, logging_to
 from survlstm.utils.write_access import report_write_errors
@@ -102,7 +103,7 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     """
     data, cohort, logger = config.data, config.cohort, config.logger
     if data.path is not None:
-        data = data.model_copy(update={"path": str(Path(data.path).expanduser().absolute())})
+        data = data.model_copy(update={"path": absolute_place(data.path)})
     if cohort.file is not None:
         cohort = cohort.model_copy(update={"file": str(Path(cohort.file).expanduser().absolute())})
     if isinstance(logger, MLflowConfig):

@@ -15,6 +15,7 @@ from survlstm.report.task import outcome_name_of_class
 from survlstm.sweeps.columns import COLUMNS
 from survlstm.sweeps.load_runs import RunRow, Value, find_runs, parse_value, read_run
 from survlstm.sweeps.table import format_setting
+from survlstm.utils.data_location import place_name
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.formatting import MISSING, format_dollars, format_duration
 
@@ -120,7 +121,7 @@ def _data(row: RunRow) -> str | None:
     if row.overrides and "data" in row.overrides:
         return format_setting(row.overrides["data"])
     if path not in {None, "null"}:
-        return Path(str(path)).name
+        return place_name(str(path))
     return None if patients is None else f"{format_setting(patients)} simulated"
 
 

@@ -14,6 +14,7 @@ from hydra.core.plugins import Plugins
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.commands import ServeConfig
 from survlstm.config.schema.run import RunConfig
+from survlstm.data.sources.omop.source import OmopSource
 from survlstm.explanation.gradients import refuse_missing_captum
 from survlstm.inference.bundle.onnx_export import write_onnx
 from survlstm.serving import serve
@@ -46,6 +47,10 @@ def write_onnx_model():
     write_onnx(torch.nn.Linear(1, 1), Path("model.onnx"), visit_features=5)
 
 
+def read_omop(path):
+    OmopSource(path, ("condition_occurrence",), 0.01).read()
+
+
 def sweep_with(launcher):
     return lambda: check_overrides("train", ["-m", "seed=1,2", f"hydra/launcher={launcher}"], RunConfig)
 
@@ -60,6 +65,8 @@ USES = [
     ("onnx", "onnxscript", write_onnx_model),
     ("onnx", "onnxruntime", write_onnx_model),
     ("explain", "captum.attr", refuse_missing_captum),
+    ("omop", "duckdb", lambda: read_omop(".")),
+    ("omop", "adbc_driver_postgresql.dbapi", lambda: read_omop("postgresql://me@host/cdm")),
     ("serve", "fastapi", do_serve),
     ("serve", "uvicorn", do_serve),
 ]

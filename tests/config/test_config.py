@@ -24,6 +24,7 @@ FILES = [(group.name, file.stem) for group in GROUPS if group.name != "tune" for
 NEEDED = {
     ("data", "synthea"): ["data.path=."],
     ("data", "meds"): ["data.path=."],
+    ("data", "omop"): ["data.path=."],
     ("outcome", "first_code"): ["outcome.codes=[SNOMED/44054006]"],
 }
 
@@ -40,7 +41,7 @@ def refused(*overrides, sentence):
 
 def test_the_groups_are_the_ones_promised():
     promised = {
-        "data": {"cohort_106", "cohort_1000", "meds", "synthea", "tiny"},
+        "data": {"cohort_106", "cohort_1000", "meds", "omop", "synthea", "tiny"},
         "outcome": {"synthetic", "random", "death", "ckd_progression", "first_code"},
         "clock": {"visit", "landmark"},
         "model": {"lstm_small", "lstm_medium", "lstm_large"},

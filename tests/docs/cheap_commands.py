@@ -15,6 +15,9 @@ NOT_RUN = {
     r"python3 -m venv /opt": "it writes outside of the test's folder",
     r"PIP_CONSTRAINT=\S+ \S+ -m pip install": "it installs packages from a registry",
     r"survlstm train -m hydra/launcher=slurm": "it needs Slurm",
+    r"survlstm train data=omop": "it needs OMOP records; tests/data/sources/test_omop_places.py trains on them",
+    r"survlstm predict bundle=BUNDLE \"data\.path=postgresql": "it needs a database server",
+    r"survlstm predict bundle=BUNDLE data\.path=eunomia": "it needs OMOP records",
     r"survlstm train logger=mlflow logger\.store=http": "it needs a tracking server",
 }
 # Pages that another test runs from top to bottom.

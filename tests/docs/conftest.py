@@ -21,6 +21,7 @@ FOLDERS = (
     "BUNDLE.zip",
     "run",
     "bundle",
+    "eunomia.duckdb",
     "planted",
     "new_patients",
     "outputs",

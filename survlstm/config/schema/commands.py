@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -13,6 +12,7 @@ from survlstm.config.schema.data import DataConfig, SimulatedConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
 from survlstm.config.schema.training import Device
+from survlstm.utils.data_location import place_exists, refuse_password
 
 
 class EvaluatedCohortConfig(Section):
@@ -174,8 +174,9 @@ class ScoredDataConfig(Section):
 
     @field_validator("path")
     @classmethod
-    def _is_folder(cls, path: str) -> str:
-        if not Path(path).expanduser().exists():
+    def _exists(cls, path: str) -> str:
+        refuse_password(path)
+        if not place_exists(path):
             raise ValueError(
                 "must be a folder with Synthea CSV tables or a MEDS dataset, or what else the bundle's source reads; "
                 f"found {path!r}, which does not exist"

@@ -12,6 +12,7 @@ from pydantic import Field, Tag, ValidationInfo, field_validator, model_validato
 
 from survlstm.config.schema.foreign import FOREIGN, ForeignSourceConfig, by_target
 from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Seed, Share, SwapPoint, Text
+from survlstm.utils.data_location import is_database_url, refuse_password
 
 EventTableName = Literal[
     "encounters",
@@ -106,6 +107,50 @@ class MedsConfig(SwapPoint):
         return 0
 
 
+OmopTableName = Literal[
+    "visit_occurrence",
+    "visit_detail",
+    "condition_occurrence",
+    "drug_exposure",
+    "procedure_occurrence",
+    "measurement",
+    "observation",
+    "device_exposure",
+]
+
+
+class OmopConfig(SwapPoint):
+    """How records in the OMOP common data model (CDM 5.3 or 5.4) are read.
+
+    Attributes:
+        target: The class that reads the records.
+        tables: The tables whose codes are read; those that the records lack are ignored.
+        cdm_schema: The schema of a database that holds the tables; None means the one that the database searches.
+        vocabulary_schema: The schema of the vocabulary tables; None means ``cdm_schema``.
+        observation_periods: The part of a record that is used: that within the person's ``last`` observation period, or
+            within ``all`` of them.
+        max_unusable_share: The share of a table's rows that may be unusable before the records are refused.
+        timeout_seconds: The seconds that a query of a PostgreSQL server may take; None means any number.
+    """
+
+    target: Literal["survlstm.data.sources.omop.source.OmopSource"] = Field(alias="_target_")
+    tables: Annotated[list[OmopTableName], Field(min_length=1)]
+    cdm_schema: Text | None = None
+    vocabulary_schema: Text | None = None
+    observation_periods: Literal["last", "all"] = "last"
+    max_unusable_share: Share
+    timeout_seconds: Annotated[float, Field(gt=0, le=10**6)] | None = 3600.0
+
+    @property
+    def timezone(self) -> None:
+        """No zone: the times of the records are read as they are."""
+
+    @property
+    def day_tolerance(self) -> int:
+        """``Events.day_tolerance`` of tables of events: a day and a time follow the same clock."""
+        return 0
+
+
 class VisitsConfig(Section):
     """How events are grouped into visits.
 
@@ -122,8 +167,8 @@ class DataConfig(Section):
     """The source of the records, and the subjects and visits that are used.
 
     Attributes:
-        path: A folder with Synthea CSV tables or a MEDS dataset, or what another source reads; None means the simulated
-            cohort.
+        path: A folder with Synthea CSV tables or a MEDS dataset, or what another source reads, such as
+            postgresql://user@host/database; None means the simulated cohort.
         simulated: The cohort that is simulated if ``path`` is None.
         source: How the records are read.
         visits: How events are grouped into visits.
@@ -137,8 +182,9 @@ class DataConfig(Section):
     source: Annotated[
         Annotated[SourceConfig, Tag("survlstm.data.sources.synthea.SyntheaSource")]
         | Annotated[MedsConfig, Tag("survlstm.data.sources.meds.source.MedsSource")]
+        | Annotated[OmopConfig, Tag("survlstm.data.sources.omop.source.OmopSource")]
         | Annotated[ForeignSourceConfig, Tag(FOREIGN)],
-        by_target(SourceConfig, MedsConfig),
+        by_target(SourceConfig, MedsConfig, OmopConfig),
     ]
     visits: VisitsConfig
     min_visits: PositiveInt
@@ -152,13 +198,17 @@ class DataConfig(Section):
         is_finished = bool(info.context and info.context.get("finished"))
         if self.path is None or is_finished:
             return self
+        refuse_password(self.path)
         path = Path(self.path).expanduser()
         if isinstance(self.source, SourceConfig | MedsConfig):
             if not path.is_dir():
                 held = "Synthea CSV tables" if isinstance(self.source, SourceConfig) else "a MEDS dataset"
                 raise ValueError(f"data.path must be a folder with {held}; found {self.path!r}, not a folder")
+        elif isinstance(self.source, OmopConfig) and is_database_url(self.path):
+            return self
         elif not path.exists():
-            raise ValueError(f"data.path must be a file or a folder; found {self.path!r}, which does not exist")
+            other = ", or postgresql://user@host/database" if isinstance(self.source, OmopConfig) else ""
+            raise ValueError(f"data.path must be a file or a folder{other}; found {self.path!r}, which does not exist")
         return self
 
 

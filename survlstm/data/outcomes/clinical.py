@@ -13,7 +13,13 @@ from jaxtyping import Bool, Int64
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes, RecordLimits
-from survlstm.data.outcomes.labels import limits_at_death, refuse_unknown_codes, step_end_times
+from survlstm.data.outcomes.labels import (
+    dies_observed,
+    follow_up_end,
+    record_limits,
+    refuse_unknown_codes,
+    step_end_times,
+)
 from survlstm.data.outcomes.protocol import Labels, ObservedFollowUp
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
@@ -22,6 +28,8 @@ from survlstm.utils.errors import OutcomeError
 @dataclass(frozen=True)
 class DeathOutcome:
     """Death after the last visit; entries that can have been made on the day of death are not inputs.
+
+    A death after the end of observation is no event: the subject is censored.
 
     The methods are those of ``survlstm.data.outcomes.protocol.Outcome``.
     """
@@ -37,10 +45,10 @@ class DeathOutcome:
             times: Known times of these events.
 
         Returns:
-            True for each entry before the death, in the order of ``events``; true for all entries of the living.
+            True for each entry before the death and within the observation, in the order of ``events``.
         """
         limits = RecordLimits.from_days(events.subjects.death, tolerance=events.day_tolerance)
-        is_before = limits.contain(times, events.subject)
+        is_before = limits.contain(times, events.subject) & record_limits(events).contain(times, events.subject)
         return is_before & ~(times.is_dated & (times.day >= limits.day[events.subject]))
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
@@ -53,12 +61,11 @@ class DeathOutcome:
             Follow-up of every subject; the time of an event is the midnight with which the day of death begins, and no
             subject is prevalent.
         """
-        died = ~np.isnat(visits.subjects.death)
+        died = dies_observed(visits.subjects)
         steps = visits.visits_per_subject - np.where(died, 0, 1)
         never = np.zeros(len(died), dtype=bool)
-        return ObservedFollowUp(
-            visits.visits_per_subject, steps, died, prevalent=never, event_time=visits.subjects.death
-        )
+        death = np.where(died, visits.subjects.death, np.datetime64("NaT"))
+        return ObservedFollowUp(visits.visits_per_subject, steps, died, prevalent=never, event_time=death)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Label subjects with n visits: the dead with the event in step n-1, the living as censored in step n-2.
@@ -68,19 +75,31 @@ class DeathOutcome:
             is_training: Training subjects of the cohort; nothing is fitted, but one of them must have died.
 
         Returns:
-            Labels of the cohort; the end is the day of death (midnight), or the last visit of the living.
+            Labels of the cohort; the end is the day of death (midnight), or the end of follow-up of the others. A
+            warning counts the deaths after the end of observation.
 
         Raises:
             OutcomeError: If no training subject died.
         """
-        died = ~np.isnat(visits.subjects.death)
+        died = dies_observed(visits.subjects)
+        unobserved = int((~np.isnat(visits.subjects.death) & ~died).sum())
         if not died[is_training].any():
             raise OutcomeError(
-                f"outcome=death needs deaths among the training subjects; found 0 in {int(is_training.sum())}. "
+                f"outcome=death needs deaths among the training subjects; found 0 in {int(is_training.sum())}"
+                f"{f' (and after the end of observation in the whole cohort {unobserved})' if unobserved else ''}. "
                 "Use a larger cohort or another outcome"
             )
         step = visits.visits_per_subject - np.where(died, 1, 2)
-        return Labels(step, died, end_time=np.where(died, visits.subjects.death, step_end_times(visits, step)))
+        warning = (
+            f"deaths after the end of the subject's observation, which are no events: {unobserved}. These subjects are "
+            "censored at that end"
+        )
+        return Labels(
+            step,
+            died,
+            end_time=np.where(died, visits.subjects.death, follow_up_end(visits)),
+            warnings=(warning,) if unobserved else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -106,9 +125,10 @@ class FirstCodeOutcome:
             times: Known times of these events.
 
         Returns:
-            True for each of these entries, in the order of ``events``; false for all entries after the day of a death.
+            True for each of these entries, in the order of ``events``; false for all entries after the day of a death
+            and after the end of observation.
         """
-        limits = limits_at_death(events)
+        limits = record_limits(events)
         is_qualifying = np.isin(events.codes, self.codes)[events.code] & limits.contain(times, events.subject)
         limits = limits.lowered(
             times.take(is_qualifying), events.subject[is_qualifying], tolerance=events.day_tolerance
@@ -141,8 +161,8 @@ class FirstCodeOutcome:
             is_training: Training subjects of the cohort; nothing is fitted, but one of them must have the event.
 
         Returns:
-            Labels of the cohort; the end is the time of the last observed visit. A warning names qualifying codes that
-            are absent from the export although it uses their coding system.
+            Labels of the cohort; the end is the time of the visit with the event, else the end of follow-up. A warning
+            names qualifying codes that are absent from the export although it uses their coding system.
 
         Raises:
             OutcomeError: If a code is entered only because a patient has died, if none of the codes occurs in the
@@ -163,7 +183,8 @@ class FirstCodeOutcome:
         warning = f"of the outcome's {len(self.codes)} codes these occur nowhere in the export: {', '.join(absent)}"
         warnings = (warning,) if absent else ()
         step = visits.visits_per_subject - 2
-        return Labels(step, event, end_time=step_end_times(visits, step), warnings=warnings)
+        end_time = np.where(event, step_end_times(visits, step), follow_up_end(visits))
+        return Labels(step, event, end_time=end_time, warnings=warnings)
 
     def _first_qualifying_visit(self, visits: Visits) -> Int64[np.ndarray, " subject"]:
         """Return the number of visits before the first one with a qualifying code, or of all visits without one."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from survlstm.data.events import Events, Subjects
-from survlstm.data.known_times import RecordLimits
+from survlstm.data.known_times import DAY_SECONDS, RecordLimits
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
 
@@ -40,6 +40,54 @@ def limits_at_death(events: Events) -> RecordLimits:
         Limits of the subjects, in the order of ``events.subjects``; ``NEVER`` for the living.
     """
     return RecordLimits.from_days(end_of_death_day(events.subjects), tolerance=-events.day_tolerance)
+
+
+def record_limits(events: Events) -> RecordLimits:
+    """Limit each record to the day of death and to the last day of observation, whichever comes first.
+
+    Args:
+        events: Events of all subjects of the source.
+
+    Returns:
+        Limits of the subjects, in the order of ``events.subjects``; ``NEVER`` without either.
+    """
+    at_death, tolerance = limits_at_death(events), -events.day_tolerance
+    observed = RecordLimits.from_days(events.subjects.observed_until + np.timedelta64(1, "D"), tolerance=tolerance)
+    return RecordLimits(np.minimum(at_death.moment, observed.moment), np.minimum(at_death.day, observed.day))
+
+
+def dies_observed(subjects: Subjects) -> Bool[np.ndarray, " subject"]:
+    """Mark the subjects whose death is observed: on the last day of observation or before.
+
+    Args:
+        subjects: Subjects of a source or a cohort.
+
+    Returns:
+        False for the living, and for a death after the end of observation.
+    """
+    # A comparison with NaT is false, so a record without an end of observation never leaves a death unobserved.
+    return ~np.isnat(subjects.death) & ~(subjects.death > subjects.observed_until)
+
+
+def follow_up_end(visits: Visits) -> np.ndarray:
+    """Return when a subject without the event was last known to be without it.
+
+    This is the end of the last day of observation, or of the day of death if that comes first; and the last visit where
+    the source states no end of observation, or where that visit is later.
+
+    Args:
+        visits: Visits of the cohort.
+
+    Returns:
+        ``datetime64[s]`` [subject]; NaT for a subject with no visit and no end of observation.
+    """
+    last = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
+    some = visits.visits_per_subject > 0
+    last[some] = visits.visit_time[visits.visit_offsets[1:][some] - 1]
+    until = visits.subjects.observed_until
+    # A minimum with NaT is NaT: without an end of observation there is none, whenever the subject died.
+    until = np.where(np.isnat(visits.subjects.death), until, np.minimum(until, visits.subjects.death))
+    return np.fmax(last, until + np.timedelta64(DAY_SECONDS - 1, "s"))
 
 
 def end_of_death_day(subjects: Subjects) -> np.ndarray:

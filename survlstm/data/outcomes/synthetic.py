@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes
-from survlstm.data.outcomes.labels import limits_at_death, refuse_unknown_codes, step_end_times
+from survlstm.data.outcomes.labels import record_limits, refuse_unknown_codes, step_end_times
 from survlstm.data.outcomes.protocol import Labels, ObservedFollowUp
 from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
@@ -30,8 +30,8 @@ class _DrawnOutcome:
     """Observation and follow-up of outcomes that are drawn on the whole record up to the death."""
 
     def observed(self, events: Events, times: KnownTimes) -> Bool[np.ndarray, " event"]:
-        """Mark all entries up to the day of death."""
-        return limits_at_death(events).contain(times, events.subject)
+        """Mark all entries up to the day of death and the end of observation."""
+        return record_limits(events).contain(times, events.subject)
 
     def follow_up(self, visits: Visits) -> ObservedFollowUp:
         """Observe all visits without an event; the outcome is drawn afterwards."""

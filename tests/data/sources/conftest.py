@@ -52,3 +52,15 @@ def export(tmp_path: Path) -> Export:
     made = Export(tmp_path)
     made.patients("bert,1960-05-05,2000-01-01,B", "anna,1950-01-01,,A")
     return made
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server with password authentication, for the session."""
+    from tests.omop import PASSWORD, Server, running_server
+
+    with running_server() as server, pytest.MonkeyPatch.context() as patch:
+        if not isinstance(server, Server):
+            pytest.skip(server)
+        patch.setenv("PGPASSWORD", PASSWORD)
+        yield server
