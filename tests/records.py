@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from survlstm.data.demographics import DemographicSettings
 from survlstm.data.events import Events, SourceData, Subjects, TableCount
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.prepare import PreparationSettings
 
+PREFIXES = {"sex": ("SEX/", "GENDER//"), "race": ("RACE/", "RACE//"), "ethnicity": ("ETHNICITY/",)}
 SETTINGS = PreparationSettings(
     grouping="hybrid",
     window_hours=24.0,
@@ -22,6 +24,7 @@ SETTINGS = PreparationSettings(
     fold=None,
     min_frequency=2,
     landmark=None,
+    demographics=DemographicSettings(PREFIXES, ()),
 )
 LANDMARK_SETTINGS = replace(
     SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)

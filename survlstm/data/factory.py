@@ -13,6 +13,7 @@ from survlstm.config.schema.outcome import LandmarkClockConfig, VisitClockConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.demographics import DemographicSettings
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prepare import PreparationSettings, prepare
@@ -101,7 +102,21 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         fold=None if config.split.fold is None else Fold(config.split.fold, config.split.folds),
         min_frequency=config.vocabulary.min_frequency,
         landmark=_landmark_settings(config.clock),
+        demographics=demographic_settings(config.data),
     )
+
+
+def demographic_settings(config: DataConfig) -> DemographicSettings:
+    """Return which static codes belong to which kind, and which of them are inputs.
+
+    Args:
+        config: Section ``data`` of the config.
+
+    Returns:
+        The same values without the schema.
+    """
+    prefixes = {kind: tuple(names) for kind, names in config.demographics}
+    return DemographicSettings(prefixes, tuple(config.static))
 
 
 def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> LandmarkSettings | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from survlstm.data.cohort import Cohort, select_cohort
 from survlstm.data.death_codes import is_death_code
+from survlstm.data.demographics import DemographicSettings
 from survlstm.data.events import Events, SourceData
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
@@ -46,6 +47,7 @@ class PreparationSettings:
         fold: Fold of a cross-validation; None for one split.
         min_frequency: Fewest entries of a code in the vocabulary.
         landmark: Position of the landmark and its intervals; None on the visit clock.
+        demographics: Kinds of static codes, and which of them are inputs.
     """
 
     grouping: str
@@ -58,6 +60,7 @@ class PreparationSettings:
     fold: Fold | None
     min_frequency: int
     landmark: LandmarkSettings | None
+    demographics: DemographicSettings
 
 
 class GroupedVisits(NamedTuple):
@@ -186,6 +189,8 @@ def prepare_uncached(
         max_codes_per_visit=settings.max_codes_per_visit,
         min_frequency=settings.min_frequency,
         preprocessing=preprocessing,
+        demographics=settings.demographics,
+        landmark=grouped.landmark[cohort.subject],
     )
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
     return PreparedData(built.tensors, built.preprocessing, flow, fingerprint)
@@ -287,7 +292,7 @@ def _flow(
         entries_read=len(reading.events),
         entries_left_out=grouped.entries_left_out
         | {
-            "in visits left out": len(visits.code) - len(used.code) - built.codes_left_out,
+            "in visits left out": len(visits.code) + built.codes_added - len(used.code) - built.codes_left_out,
             "beyond max_codes_per_visit": built.codes_left_out,
         },
         entries_used=len(used.code),
@@ -305,7 +310,8 @@ def _flow(
         outcome_facts={
             name: fact for name, fact in labels.facts.items() if used.clock == "visit" or name != "oracle_c_td"
         },
-        warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels),
+        warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels) + built.warnings,
+        entries_added=built.codes_added,
     )
 
 
