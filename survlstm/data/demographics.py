@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import StaticCodes, Subjects
@@ -32,7 +33,7 @@ class DemographicSettings:
     prefixes: dict[str, tuple[str, ...]]
     inputs: tuple[str, ...]
 
-    def kinds(self, codes: np.ndarray) -> list[tuple[str, str]]:
+    def kinds(self, codes: Iterable[str]) -> list[tuple[str, str]]:
         """Return the kind of each code and the rest of the code after the prefix.
 
         Args:
@@ -215,15 +216,3 @@ def several_codes_warnings(several: dict[str, int]) -> tuple[str, ...]:
         "evaluation; where that kind is an input (data.static), all of their codes are"
         for kind, number in several.items()
     )
-
-
-def check_static_counts(
-    static_codes: Int64[np.ndarray, " subject"], codes_of_visit: Int64[np.ndarray, " visit"], owner: np.ndarray
-) -> None:
-    """Check that every visit has at least the static codes of its subject.
-
-    Raises:
-        ValueError: If a visit has fewer codes, or a number is negative.
-    """
-    if bool((static_codes < 0).any()) or bool((codes_of_visit < static_codes[owner]).any()):
-        raise ValueError("every visit must have the static codes of its subject")

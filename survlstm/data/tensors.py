@@ -12,7 +12,6 @@ from survlstm.data.demographics import (
     KINDS,
     DemographicSettings,
     append_static_codes,
-    check_static_counts,
     completed_years,
     find_groups,
     first_visit_or,
@@ -282,13 +281,18 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
     for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
         if offsets[0] != 0 or offsets[-1] != end or bool((np.diff(offsets) < 0).any()):
             raise ValueError("visit_offsets and code_offsets must rise from 0 to the number of visits and of codes")
-    if tensors.groups.shape != (subjects, len(KINDS)) or tensors.groups.dtype.kind != "U":
-        raise ValueError("groups must be texts with one row per subject and one column per kind")
-    owner = np.repeat(np.arange(subjects), tensors.visits_per_subject)
-    check_static_counts(tensors.static_codes, np.diff(tensors.code_offsets), owner)
+    _check_demographics(tensors)
     numbers = {"code": (tensors.code, len(preprocessing.vocabulary)), "split": (tensors.split, len(Split))}
     for name, (array, bound) in numbers.items():
         if len(array) and not 0 <= array.min() <= array.max() < bound:
             raise ValueError(f"{name} must contain numbers from 0 to {bound - 1}")
     if not np.array_equal(tensors.edge_days, preprocessing.edge_days) or bool((tensors.step < 0).any()):
         raise ValueError("step must be 0 or more, and edge_days must equal those of the preprocessing state")
+
+
+def _check_demographics(tensors: Tensors) -> None:
+    if tensors.groups.shape != (len(tensors.subject_id), len(KINDS)) or tensors.groups.dtype.kind != "U":
+        raise ValueError("groups must be texts with one row per subject and one column per kind")
+    of_visit = np.repeat(tensors.static_codes, tensors.visits_per_subject)
+    if bool((tensors.static_codes < 0).any() or (np.diff(tensors.code_offsets) < of_visit).any()):
+        raise ValueError("every visit must have the static codes of its subject")

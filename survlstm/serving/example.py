@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from survlstm.config.schema.run import RunConfig
+from survlstm.data.demographics import KINDS, OTHER
+from survlstm.data.factory import demographic_settings
 
 if TYPE_CHECKING:
     from survlstm.inference.predictor import Predictor
@@ -39,19 +41,22 @@ def example_csv(predictor: Predictor) -> str:
         last one is returned all the same.
     """
     days = _days(predictor.bundle.config)
+    static = _static_codes(predictor)
     text = ""
     for attempt in range(ATTEMPTS):
-        text = _format_csv(days, _codes(predictor, attempt))
+        text = _format_csv(days, _codes(predictor, attempt), static)
         if len(predictor.predict(pd.read_csv(io.StringIO(text), dtype=str)).table):
             break
     return text
 
 
-def _format_csv(days: Sequence[int], codes: Sequence[str]) -> str:
+def _format_csv(days: Sequence[int], codes: Sequence[str], static: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject_id", "time", "code", "encounter_id"])
     writer.writerow([SUBJECT, BIRTH, "MEDS_BIRTH", ""])
+    for code in static:
+        writer.writerow([SUBJECT, "", code, ""])
     position = 0
     for visit, day in enumerate(days, start=1):
         date = FIRST_DAY + datetime.timedelta(days=day)
@@ -74,12 +79,27 @@ def _days(config: RunConfig) -> list[int]:
     return [gap * number + (17 * number * number) % (1 + gap // 2) for number in range(visits)]
 
 
+def _static_codes(predictor: Predictor) -> list[str]:
+    """Choose the first known code of each kind of static code that the model reads."""
+    bundle = predictor.bundle
+    settings = demographic_settings(bundle.config.data)
+    entries = bundle.preprocessing.vocabulary.entries
+    of_kind = {kind: code for code, (kind, _) in reversed(list(zip(entries, settings.kinds(entries), strict=True)))}
+    return [of_kind[kind] for kind in KINDS if kind in settings.inputs and kind in of_kind]
+
+
 def _codes(predictor: Predictor, attempt: int) -> list[str]:
     """Choose codes spread over the vocabulary, different ones in each attempt."""
     bundle = predictor.bundle
     codes = bundle.config.outcome.settings().get("codes", [])
     outcome = {code for code in codes if isinstance(code, str)} if isinstance(codes, list) else set()
-    known = [code for code in bundle.preprocessing.vocabulary.entries[FIRST_CODE:] if code not in outcome]
+    entries = bundle.preprocessing.vocabulary.entries
+    kinds = demographic_settings(bundle.config.data).kinds(entries)
+    known = [
+        code
+        for code, (kind, _) in list(zip(entries, kinds, strict=True))[FIRST_CODE:]
+        if code not in outcome and kind == OTHER
+    ]
     described = [code for code in known if code in bundle.descriptions] or known
     step = max(1, len(described) // DIFFERENT_CODES)
     return described[attempt % step :: step][:DIFFERENT_CODES]

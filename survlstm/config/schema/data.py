@@ -105,9 +105,9 @@ class DemographicsConfig(Section):
         ethnicity: Prefixes of the codes of the ethnicity.
     """
 
-    sex: list[Text] = ["SEX/", "GENDER//", "Gender/"]
-    race: list[Text] = ["RACE/", "RACE//", "Race/"]
-    ethnicity: list[Text] = ["ETHNICITY/", "ETHNICITY//", "Ethnicity/"]
+    sex: list[Text] = Field(default=["SEX/", "GENDER//", "Gender/"])
+    race: list[Text] = Field(default=["RACE/", "RACE//", "Race/"])
+    ethnicity: list[Text] = Field(default=["ETHNICITY/", "ETHNICITY//", "Ethnicity/"])
 
     @model_validator(mode="after")
     def _distinct(self) -> DemographicsConfig:
@@ -144,7 +144,7 @@ class DataConfig(Section):
     min_visits: PositiveInt
     max_visits: Annotated[int, Field(ge=2, le=LARGEST_INT)] | None
     max_codes_per_visit: PositiveInt | None
-    static: list[Literal["sex", "race", "ethnicity", "other"]] = []
+    static: list[Literal["sex", "race", "ethnicity", "other"]] = Field(default=[])
     demographics: DemographicsConfig = DemographicsConfig()
 
     @field_validator("static")

@@ -58,8 +58,10 @@ class EvaluationConfig(Section):
             Discriminator(lambda one: FOREIGN if isinstance(one, dict | ForeignBaselineConfig) else "shipped.baseline"),
         ]
     ]
-    groups: list[Literal["sex", "race", "ethnicity", "age"]] = ["sex", "race", "ethnicity", "age"]
-    age_groups: Annotated[list[Annotated[int, Field(gt=0, le=150)]], Field(min_length=1)] = [18, 40, 65, 80]
+    groups: list[Literal["sex", "race", "ethnicity", "age"]] = Field(default=["sex", "race", "ethnicity", "age"])
+    age_groups: Annotated[list[Annotated[int, Field(gt=0, le=150)]], Field(min_length=1)] = Field(
+        default=[18, 40, 65, 80]
+    )
 
     @field_validator("groups")
     @classmethod
