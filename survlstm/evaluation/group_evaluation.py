@@ -71,7 +71,7 @@ def evaluate_groups(
     """Evaluate the model in each group of the evaluated subjects.
 
     Groups of fewer than ``FEWEST_SUBJECTS`` subjects are pooled, and only their number is given. A kind that is known
-    of no subject has no row.
+    of no subject, or has only such groups, has no row.
 
     Args:
         predictions: Predictions of the model on the evaluated split.
@@ -83,13 +83,16 @@ def evaluate_groups(
         One row for each group: the C-index within the group, and predicted and observed risk.
     """
     rows: list[GroupRow] = []
-    notes: list[str] = []
+    unknown, small = [], []
     missing: Counter[str] = Counter()
     for kind in settings.groups:
         names = group_names(tensors, kind, settings.age_groups)
         of_evaluated = names[predictions.subject]
         if (of_evaluated == UNKNOWN).all():
-            notes.append(f"no groups by {kind}: it is known of no evaluated subject")
+            unknown.append(kind)
+            continue
+        if max(Counter(of_evaluated.tolist()).values()) < FEWEST_SUBJECTS:
+            small.append(kind)
             continue
         for name, members in _groups(of_evaluated, kind, settings.age_groups):
             if name == POOLED:
@@ -100,6 +103,8 @@ def evaluate_groups(
             if risks is not None:
                 row = _with_risks(row, risks, names[risks.at_risk.subject] == name, settings.confidence, missing)
             rows.append(row)
+    notes = [f"no groups by {', '.join(unknown)}: not known of any evaluated subject"] if unknown else []
+    notes += [f"no groups by {', '.join(small)}: none has {FEWEST_SUBJECTS} subjects"] if small else []
     if risks is None:
         notes.append("no risks: no landmark has a horizon with metrics")
     notes += [f"{why} in {number} group{'' if number == 1 else 's'}" for why, number in missing.items()]
