@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from survlstm.data.demographics import DemographicSettings
-from survlstm.data.events import Events, SourceData, Subjects, TableCount
+from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.prepare import PreparationSettings
 
@@ -68,6 +68,17 @@ def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: 
         ),
         numeric_value=np.full(len(rows), np.nan, dtype=np.float32),
     )
+
+
+def with_static(events: Events, static: dict[str, list[str]]) -> Events:
+    """Return the events with static codes, given by subject id."""
+    rows = [(number, code) for number, name in enumerate(events.subjects.subject_id) for code in static.get(name, [])]
+    codes = StaticCodes.from_rows(
+        np.array([subject for subject, _ in rows], dtype=np.int64),
+        np.array([code for _, code in rows], dtype=object),
+        subjects=len(events.subjects),
+    )
+    return replace(events, subjects=replace(events.subjects, static=codes))
 
 
 @dataclass(frozen=True)

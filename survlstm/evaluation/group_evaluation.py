@@ -70,7 +70,8 @@ def evaluate_groups(
 ) -> GroupEvaluation:
     """Evaluate the model in each group of the evaluated subjects.
 
-    Groups of fewer than ``FEWEST_SUBJECTS`` subjects are pooled, and only their number is given. A kind that is known
+    Groups of fewer than ``FEWEST_SUBJECTS`` subjects are pooled, and only their number is given. If the pooled ones are
+    so few as well, the smallest group is shown without its events. A kind that is known
     of no subject, or has only such groups, has no row.
 
     Args:
@@ -94,15 +95,17 @@ def evaluate_groups(
         if max(Counter(of_evaluated.tolist()).values()) < FEWEST_SUBJECTS:
             small.append(kind)
             continue
+        of_kind = []
         for name, members in _groups(of_evaluated, kind, settings.age_groups):
             if name == POOLED:
-                rows.append(GroupRow(kind, name, int(members.sum())))
+                of_kind.append(GroupRow(kind, name, int(members.sum())))
                 continue
             row = GroupRow(kind, name, int(members.sum()), int(predictions.event[members].sum()))
             row = _with_c_index(row, predictions, members, settings.bootstrap, missing)
             if risks is not None:
                 row = _with_risks(row, risks, names[risks.at_risk.subject] == name, settings.confidence, missing)
-            rows.append(row)
+            of_kind.append(row)
+        rows += _without_differences(of_kind, missing)
     notes = [f"no groups by {', '.join(unknown)}: not known of any evaluated subject"] if unknown else []
     notes += [f"no groups by {', '.join(small)}: none has {FEWEST_SUBJECTS} subjects"] if small else []
     if risks is None:
@@ -163,6 +166,18 @@ def _groups(
     small = ~np.isin(names.astype(np.str_), large)
     if small.any():
         yield POOLED, small
+
+
+def _without_differences(rows: list[GroupRow], missing: Counter[str]) -> list[GroupRow]:
+    """Hide the events of the smallest group where all others would give those of fewer than ten pooled subjects.
+
+    The events of all evaluated subjects are known, so that the missing number of a single row is their difference.
+    """
+    if rows[-1].name != POOLED or rows[-1].subjects >= FEWEST_SUBJECTS:
+        return rows
+    smallest = min(range(len(rows) - 1), key=lambda number: rows[number].subjects)
+    missing["no events, which would give those of the pooled subjects,"] += 1
+    return [replace(row, events=None) if number == smallest else row for number, row in enumerate(rows)]
 
 
 def _with_c_index(

@@ -278,7 +278,7 @@ class GroupRow:
         name: Name of the group; that of the subjects of all groups that are too small for a row of their own is
             ``survlstm.evaluation.group_evaluation.POOLED``, and only their number is shown.
         subjects: Number of evaluated subjects.
-        events: Number of events among them.
+        events: Number of events among them; None also where it would give that of a few pooled subjects.
         c_td: C-index at every step, within the group.
         at_risk: Number of subjects at risk at the landmark of the risks.
         predicted: Mean predicted risk by the horizon, of the subjects at risk.
