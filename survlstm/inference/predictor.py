@@ -325,14 +325,10 @@ class Predictor:
         return table
 
     def notes_on_static(self, subjects: Subjects) -> tuple[str, ...]:
-        """Count the subjects without a static code that the model reads, and those with one that it does not know.
+        """Count the subjects that lack static codes which the model reads, see ``notes_on_missing``.
 
         Args:
             subjects: the subjects of a table or an export, with their static codes.
-
-        Returns:
-            One sentence for each kind of code that subjects lack, and one about unknown codes; empty for a model that
-            reads no static code.
         """
         return notes_on_missing(subjects, self._settings.demographics, self.bundle.preprocessing.vocabulary)
 
