@@ -281,8 +281,7 @@ class Predictor:
         Returns:
             One row per code, the largest absolute effect first: code, description, effect (log-odds with the code minus
             log-odds without it, above 0 if the code raises the risk), entries (number of entries) and last_time (time
-            of the last visit with the code). ``attrs["notes"]`` holds notes about the dates and the static codes, which
-            are codes of every visit.
+            of the last visit with the code). ``attrs["notes"]`` holds notes about dates and static codes.
 
         Raises:
             SourceError: the table cannot be read, or it holds several subjects, a subject that is not scored, or a

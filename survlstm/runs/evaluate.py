@@ -81,7 +81,7 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -
     where = {name: getattr(config.data, name) for name in ("path", "simulated", "source", "demographics")}
     data = run.config.data.model_copy(update=where)
     if data != config.data:
-        log.warning("visits, min_visits, max_visits, max_codes_per_visit and static are those of the run")
+        log.warning("visits, min_visits, max_visits, static and max_codes_per_visit are those of the run")
     other = build_prepared(
         run.config.model_copy(update={"data": data, "cache_dir": config.cache_dir}), preprocessing=run.preprocessing
     )
