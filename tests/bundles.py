@@ -9,6 +9,7 @@ import pandas as pd
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
+from survlstm.data.prepared_data import PreparedData
 from survlstm.inference.bundle.bundle import Bundle, BundleInfo
 from survlstm.inference.bundle.card import STEPS, describe_outcome
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
@@ -69,7 +70,12 @@ def metrics_on(clock: str, parameters: int) -> dict[str, object]:
 @functools.cache
 def bundle_on(clock: str, *overrides: str) -> Bundle:
     """With random weights large enough that subjects differ; no test changes it."""
-    prepared, config = prepared_on(clock), config_on(clock, *overrides)
+    return bundle_of(prepared_on(clock), clock, *overrides)
+
+
+def bundle_of(prepared: PreparedData, clock: str, *overrides: str) -> Bundle:
+    """As ``bundle_on``, of other prepared data."""
+    config = config_on(clock, *overrides)
     model = model_for(prepared).eval()
     for weight in model.embedding.parameters():
         weight.data *= 3

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from survlstm.data.events import Events, SourceData, Subjects, TableCount
+from survlstm.data.cohort_rules import CohortSettings
+from survlstm.data.demographics import DemographicSettings
+from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount
 from survlstm.data.landmark import LandmarkSettings
-from survlstm.data.prepare import PreparationSettings
+from survlstm.data.preparation_settings import PreparationSettings
 
+PREFIXES = {"sex": ("SEX/", "GENDER//"), "race": ("RACE/", "RACE//"), "ethnicity": ("ETHNICITY/",)}
 SETTINGS = PreparationSettings(
     grouping="hybrid",
     window_hours=24.0,
@@ -22,6 +25,9 @@ SETTINGS = PreparationSettings(
     fold=None,
     min_frequency=2,
     landmark=None,
+    split_by_dataset=False,
+    cohort=CohortSettings(),
+    demographics=DemographicSettings(PREFIXES, ()),
 )
 LANDMARK_SETTINGS = replace(
     SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)
@@ -65,6 +71,17 @@ def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: 
         ),
         numeric_value=np.full(len(rows), np.nan, dtype=np.float32),
     )
+
+
+def with_static(events: Events, static: dict[str, list[str]]) -> Events:
+    """Return the events with static codes, given by subject id."""
+    rows = [(number, code) for number, name in enumerate(events.subjects.subject_id) for code in static.get(name, [])]
+    codes = StaticCodes.from_rows(
+        np.array([subject for subject, _ in rows], dtype=np.int64),
+        np.array([code for _, code in rows], dtype=object),
+        subjects=len(events.subjects),
+    )
+    return replace(events, subjects=replace(events.subjects, static=codes))
 
 
 @dataclass(frozen=True)

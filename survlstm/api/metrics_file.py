@@ -20,6 +20,7 @@ from survlstm.utils.stored_files import read_json
 STEP_METRICS = ("c_td", "nll")
 HORIZON_METRICS = ("c_harrell", "c_uno", "auc", "brier", "nbll")
 INTEGRATED_METRICS = ("ibs", "inbll")
+GROUP_COLUMNS = ("kind", "name", "subjects", "events", "c_td", "at_risk", "predicted", "observed")
 LANDMARK_COLUMNS = ("landmark", "unit", "at_risk", "horizon", "name", "role")
 
 
@@ -109,6 +110,31 @@ class StoredMetrics(NamedTuple):
                 for cell in row["cells"]
             ]
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(LANDMARK_COLUMNS))
+
+    def group_table(self) -> pd.DataFrame:
+        """Return one row per group of subjects; no row if the run was not evaluated in groups."""
+        with _as_written(self.folder):
+            groups = self.evaluation.get("groups") or {"rows": []}
+            rows = [
+                {
+                    "kind": str(row["kind"]),
+                    "name": str(row["name"]),
+                    "subjects": int(row["subjects"]),
+                    "events": _number(row["events"]),
+                }
+                | _estimate("c_td", row["c_td"])
+                | {
+                    "landmark": groups["landmark"] and str(groups["landmark"]),
+                    "horizon": _number(groups["horizon"]),
+                    "unit": _unit(groups["unit"]),
+                    "at_risk": _number(row["at_risk"]),
+                    "predicted": _number(row["predicted"]),
+                }
+                | _estimate("observed", row["observed"])
+                for row in groups["rows"]
+            ]
+        table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(GROUP_COLUMNS))
+        return table.astype({"events": "Int64", "at_risk": "Int64"})
 
     def exclusions(self) -> pd.DataFrame:
         """Return the counts of what the preparation left out, see ``survlstm.api.exclusions``."""

@@ -54,6 +54,16 @@ class Results:
         return read_metrics(self.folder).landmark_table()
 
     @property
+    def groups(self) -> pd.DataFrame:
+        """The model in groups of the evaluated subjects: one row per ``kind`` (sex, race, ethnicity, age) and ``name``.
+
+        ``c_td`` is the C-index within the group. ``predicted`` and ``observed`` are the mean predicted and the
+        Kaplan-Meier risk of the ``at_risk`` subjects by ``horizon``, counted from ``landmark`` in ``unit``. Groups of
+        fewer than 10 subjects share a row that holds their number only. Empty with ``evaluation.groups=[]``.
+        """
+        return read_metrics(self.folder).group_table()
+
+    @property
     def predictions(self) -> pd.DataFrame:
         """Hazard and survival of the evaluated subjects: one row per subject and step, with the subjects' ids."""
         return read_predictions(self.folder / "predictions.parquet")

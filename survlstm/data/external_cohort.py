@@ -57,10 +57,13 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
     events = int(before.event.sum()) - int(after.event.sum())
     unknown = cohort.preprocessing.vocabulary.entries.index(UNK)
     reason = "of subjects that the run was trained or tuned on"
+    added = int(after.is_static.sum())
+    left_out = len(before.code) - len(after.code) - (flow.entries_added - added)
     return dataclasses.replace(
         flow,
-        entries_left_out=flow.entries_left_out | {reason: len(before.code) - len(after.code)},
+        entries_left_out=flow.entries_left_out | {reason: left_out},
         entries_used=len(after.code),
+        entries_added=added,
         # The number of distinct unknown codes remains that of the whole cohort: in the tensors all of them are [UNK].
         codes_unknown=flow.codes_unknown | {"entries": int((after.code == unknown).sum())},
         visits_left_out=flow.visits_left_out | {reason: len(before.visit_time) - len(after.visit_time)},
@@ -104,6 +107,9 @@ def select_subjects(
         oracle_hazard=tensors.oracle_hazard[visit],
         code_offsets=offsets_from_sizes(codes),
         code=tensors.code[flat_positions(tensors.code_offsets[visit], codes)],
+        static_codes=tensors.static_codes[subject],
+        groups=tensors.groups[subject],
+        age_years=tensors.age_years[subject],
     )
 
 

@@ -30,9 +30,11 @@ from survlstm.data.cohort_rules import (
     HistoryRule,
     VisitsRule,
 )
+from survlstm.data.demographics import DemographicSettings
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.protocol import Outcome
-from survlstm.data.prepare import PreparationSettings, prepare
+from survlstm.data.preparation_settings import PreparationSettings
+from survlstm.data.prepare import prepare
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.protocol import Source
@@ -121,7 +123,21 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         landmark=_landmark_settings(config.clock),
         split_by_dataset=config.split.by == "dataset",
         cohort=_cohort_settings(config.cohort, config.data.source.timezone),
+        demographics=demographic_settings(config.data),
     )
+
+
+def demographic_settings(config: DataConfig) -> DemographicSettings:
+    """Return which static codes belong to which kind, and which of them are inputs.
+
+    Args:
+        config: Section ``data`` of the config.
+
+    Returns:
+        The same values without the schema.
+    """
+    prefixes = {kind: tuple(names) for kind, names in config.demographics}
+    return DemographicSettings(prefixes, tuple(config.static))
 
 
 def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> LandmarkSettings | None:

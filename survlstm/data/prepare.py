@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int8
@@ -14,78 +13,28 @@ from jaxtyping import Int8
 from survlstm.data.chosen_subjects import choose_subjects, open_cohort_file
 from survlstm.data.cohort import Cohort, select_cohort
 from survlstm.data.cohort_rules import (
-    CohortSettings,
     absent_code_warnings,
     first_visit_time,
     resolve_descendants,
     rule_exclusions,
     with_codes,
 )
-from survlstm.data.death_codes import is_death_code
-from survlstm.data.events import Events, SourceData
-from survlstm.data.known_times import known_times
-from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
+from survlstm.data.events import SourceData
+from survlstm.data.landmark import landmark_targets
+from survlstm.data.observed_visits import GroupedVisits, group_observed
 from survlstm.data.outcomes.protocol import Labels, Outcome
+from survlstm.data.preparation_settings import PreparationSettings
 from survlstm.data.prepared_cache import fingerprint_of, load_entry, store_prepared
 from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.protocol import Source, SourceWithContent
-from survlstm.data.split import Fold, Split, split_subjects
+from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
-from survlstm.data.visits import Visits, group_visits, groupable_events, take_events
 from survlstm.utils.errors import CohortError, ConfigError
 from survlstm.utils.files import file_lock
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PreparationSettings:
-    """Settings that shape the tensors, apart from those of the source and the outcome.
-
-    Attributes:
-        grouping: How entries form visits, see ``group_visits``.
-        window_hours: Longest visit in hours, see ``group_visits``.
-        min_visits: Fewest visits of an eligible subject: observed ones on the visit clock, those on or before the
-            landmark on the landmark clock.
-        max_codes_per_visit: Number of codes of a visit to keep; None keeps all.
-        train: Share of training subjects.
-        val: Share of validation subjects.
-        split_seed: Seed of the split.
-        fold: Fold of a cross-validation; None for one split.
-        min_frequency: Fewest entries of a code in the vocabulary.
-        landmark: Position of the landmark and its intervals; None on the visit clock.
-        split_by_dataset: Whether the split is the one that the source assigns; shares, seed and fold are then not used.
-        cohort: Rules, file and sample that select the subjects.
-    """
-
-    grouping: str
-    window_hours: float
-    min_visits: int
-    max_codes_per_visit: int | None
-    train: float
-    val: float
-    split_seed: int
-    fold: Fold | None
-    min_frequency: int
-    landmark: LandmarkSettings | None
-    split_by_dataset: bool = False
-    cohort: CohortSettings = field(default_factory=CohortSettings)
-
-
-class GroupedVisits(NamedTuple):
-    """Visits of the observed entries.
-
-    Attributes:
-        visits: Visits of all subjects of the source.
-        landmark: ``datetime64[s]`` [subject], the landmark; NaT on the visit clock and for subjects without one.
-        entries_left_out: Number of entries that belong to no visit, by reason.
-    """
-
-    visits: Visits
-    landmark: np.ndarray
-    entries_left_out: dict[str, int]
 
 
 def prepare(
@@ -222,6 +171,8 @@ def prepare_uncached(
         max_codes_per_visit=settings.max_codes_per_visit,
         min_frequency=settings.min_frequency,
         preprocessing=preprocessing,
+        demographics=settings.demographics,
+        landmark=grouped.landmark[cohort.subject],
     )
     fitted = built.preprocessing
     if preprocessing is None:
@@ -257,56 +208,6 @@ def _refuse_other_clock(settings: PreparationSettings, preprocessing: Preprocess
             f"the clock must be that of the trained model, clock={trained}; found clock={configured}. "
             f"Set clock={trained}"
         )
-
-
-def group_observed(
-    events: Events, outcome: Outcome, settings: PreparationSettings, *, given_landmark: np.ndarray | None = None
-) -> GroupedVisits:
-    """Leave out what was known at or after the outcome or the death, and group the rest into visits.
-
-    Codes that are entered only because a patient has died are left out too. On the landmark clock no visit spans the
-    landmark of its subject. See ``docs/conventions.md``, section "Inputs".
-
-    Args:
-        events: All events of the source.
-        outcome: Outcome that decides which entries are observed.
-        settings: Grouping, window and landmark.
-        given_landmark: ``datetime64[s]`` [subject], landmarks that are not computed from the visits; None otherwise.
-
-    Returns:
-        Visits of all subjects, the landmark of each, and the number of entries left out for each reason.
-
-    Raises:
-        SourceError: If ``settings.window_hours`` is too long, see ``group_visits``.
-    """
-    groupable = groupable_events(events, grouping=settings.grouping)
-    times = known_times(groupable)
-    of_death = is_death_code(groupable.codes)[groupable.code]
-    is_observed = outcome.observed(groupable, times)
-    is_kept = is_observed & ~of_death
-    kept, known_by = take_events(groupable, is_kept), times.latest[is_kept]
-    visits, repeated = group_visits(
-        kept, grouping=settings.grouping, window_hours=settings.window_hours, known_by=known_by
-    )
-    landmark = np.full(len(events.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
-    if settings.landmark is not None:
-        # The landmark is the time of a visit or counted from one, so visits are formed once to find it and once more,
-        # split at it.
-        landmark = landmark_time(visits, settings.landmark) if given_landmark is None else given_landmark
-        visits, repeated = group_visits(
-            kept,
-            grouping=settings.grouping,
-            window_hours=settings.window_hours,
-            split_at=landmark,
-            known_by=known_by,
-        )
-    left_out = {
-        "no encounter": len(events) - len(groupable),
-        "code that only a death brings": int(of_death.sum()),
-        "known at or after the event, or after the death": int((~is_observed & ~of_death).sum()),
-        "same visit, time, code and value as another row": repeated,
-    }
-    return GroupedVisits(visits, landmark, left_out)
 
 
 def _targets(
@@ -351,7 +252,7 @@ def _flow(
         entries_read=len(reading.events),
         entries_left_out=grouped.entries_left_out
         | {
-            "in visits left out": len(visits.code) - len(used.code) - built.codes_left_out,
+            "in visits left out": len(visits.code) + built.codes_added - len(used.code) - built.codes_left_out,
             "beyond max_codes_per_visit": built.codes_left_out,
         },
         entries_used=len(used.code),
@@ -369,7 +270,8 @@ def _flow(
         outcome_facts={
             name: fact for name, fact in labels.facts.items() if used.clock == "visit" or name != "oracle_c_td"
         },
-        warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels),
+        warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels) + built.warnings,
+        entries_added=built.codes_added,
     )
 
 

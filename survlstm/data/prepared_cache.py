@@ -119,7 +119,14 @@ def load_entry(entry: Path, fingerprint: str) -> PreparedData | None:
         if fault:
             raise ValueError(fault)
         with (entry / "tensors.npz").open("rb") as stream, np.load(stream) as arrays:
-            tensors = Tensors(**{field.name: arrays[field.name] for field in dataclasses.fields(Tensors)})
+            # Entries of older versions lack the arrays that have a default.
+            tensors = Tensors(
+                **{
+                    field.name: arrays[field.name]
+                    for field in dataclasses.fields(Tensors)
+                    if field.name in arrays or field.default is dataclasses.MISSING
+                }
+            )
         about = read_json(entry / "about.json")
         if about["fingerprint"] != fingerprint:
             raise ValueError("they were prepared from other files, settings or code")
@@ -141,4 +148,5 @@ def _flow_of(plain: dict[str, Any]) -> CohortFlow:
         ),
         "warnings": tuple(plain["warnings"]),
     }
-    return parse_fields(CohortFlow, {**plain, **parts})
+    # Older versions added no entries.
+    return parse_fields(CohortFlow, {"entries_added": 0, **plain, **parts})

@@ -15,7 +15,7 @@ from survlstm.data.vocabulary import Vocabulary
 class CohortFlow:
     """Counts of rows, entries, visits and subjects at each stage, for the log, the report and metrics.json.
 
-    Entries and subjects read, and visits made, equal those left out plus those used.
+    Subjects read and visits made equal those left out plus those used; so do entries read plus entries added.
 
     Attributes:
         tables: Row counts of each table of the source.
@@ -31,7 +31,8 @@ class CohortFlow:
         subjects_excluded: Subjects left out by each rule, in order.
         subjects_used: Subjects in the tensors.
         outcome_facts: Figures of the outcome, see ``Labels.facts``.
-        warnings: Warnings of the source, the outcome and the clock.
+        warnings: Warnings of the source, the outcome, the clock and the static codes.
+        entries_added: Static codes added to visits: one entry for each code of a subject at each of its visits.
     """
 
     tables: tuple[TableCount, ...]
@@ -47,6 +48,7 @@ class CohortFlow:
     subjects_used: int
     outcome_facts: dict[str, float]
     warnings: tuple[str, ...]
+    entries_added: int = 0
 
 
 @dataclass(frozen=True)

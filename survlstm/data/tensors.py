@@ -8,6 +8,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
 
+from survlstm.data.demographics import (
+    KINDS,
+    DemographicSettings,
+    append_static_codes,
+    completed_years,
+    find_groups,
+    first_visit_or,
+    input_codes,
+    several_codes_warnings,
+)
 from survlstm.data.features import standardise, visit_features
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.ragged import flat_positions
@@ -39,7 +49,12 @@ class Tensors:
         features: Standardised features, see ``survlstm.data.features.FEATURES``.
         oracle_hazard: Hazard that drew the outcome; NaN if the outcome was not drawn, and on the landmark clock.
         code_offsets: First code of each visit, and the number of codes at the end.
-        code: Number of each code in the vocabulary, visit after visit.
+        code: Number of each code in the vocabulary, visit after visit. The static codes that are inputs come after the
+            entries of each visit.
+        static_codes: Number of static codes at the end of each visit of a subject, [subject]. None stands for 0.
+        groups: Groups of each subject as texts, one column per name in ``survlstm.data.demographics.KINDS``, "" if
+            unknown. None stands for "" everywhere.
+        age_years: Age at the clock's time zero in completed years; NaN if unknown. None stands for NaN everywhere.
     """
 
     subject_id: np.ndarray
@@ -54,6 +69,20 @@ class Tensors:
     oracle_hazard: Float32[np.ndarray, " visit"]
     code_offsets: Int64[np.ndarray, " visit_offset"]
     code: Int32[np.ndarray, " code"]
+    static_codes: Int64[np.ndarray, " subject"] = None  # type: ignore[assignment]
+    groups: np.ndarray = None  # type: ignore[assignment]
+    age_years: Float64[np.ndarray, " subject"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        subjects = len(self.subject_id)
+        empty = {
+            "static_codes": np.zeros(subjects, dtype=np.int64),
+            "groups": np.full((subjects, len(KINDS)), "", dtype="U1"),
+            "age_years": np.full(subjects, np.nan),
+        }
+        for name, values in empty.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, values)
 
     @property
     def clock(self) -> Literal["visit", "landmark"]:
@@ -69,6 +98,14 @@ class Tensors:
     def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
         """Number of visits of each subject that are stored."""
         return np.diff(self.visit_offsets)
+
+    @property
+    def is_static(self) -> Bool[np.ndarray, " code"]:
+        """Whether each entry of ``code`` is a static code, which no visit of the record holds."""
+        number = np.repeat(self.static_codes, self.visits_per_subject)
+        is_static = np.zeros(len(self.code), dtype=bool)
+        is_static[flat_positions(self.code_offsets[1:] - number, number)] = True
+        return is_static
 
     def members(self, split: Split) -> Int64[np.ndarray, " member"]:
         """Return the indices of the subjects in a split.
@@ -89,13 +126,17 @@ class BuiltTensors(NamedTuple):
         tensors: The arrays.
         preprocessing: Values fitted on the training subjects, or those that were given.
         codes_left_out: Number of entries beyond ``max_codes_per_visit``.
+        codes_added: Number of entries of static codes that were added to the visits.
         codes_unknown: Number of ``entries`` whose code is not in the vocabulary, and of the distinct ``codes`` of them.
+        warnings: Sentences about the static codes.
     """
 
     tensors: Tensors
     preprocessing: PreprocessingState
     codes_left_out: int
+    codes_added: int
     codes_unknown: dict[str, int]
+    warnings: tuple[str, ...]
 
 
 def build_tensors(
@@ -106,11 +147,14 @@ def build_tensors(
     max_codes_per_visit: int | None,
     min_frequency: int,
     preprocessing: PreprocessingState | None = None,
+    demographics: DemographicSettings | None = None,
+    landmark: np.ndarray | None = None,
 ) -> BuiltTensors:
     """Build the arrays of the subjects that take part, and fit vocabulary and feature scales on training subjects.
 
     The visits are first cut to what may be seen. Codes beyond ``max_codes_per_visit`` are left out here, after
-    labelling, so that no visit loses the code of its outcome.
+    labelling, so that no visit loses the code of its outcome. Static codes are added last: they count neither towards
+    ``max_codes_per_visit`` nor in the features.
 
     Args:
         visits: Visits of the cohort.
@@ -119,6 +163,9 @@ def build_tensors(
         max_codes_per_visit: Number of codes of each visit to keep, from the first; None keeps all.
         min_frequency: Fewest entries of a code in the vocabulary.
         preprocessing: Values to use instead of fitting them; None fits them.
+        demographics: Kinds of static codes, and which of them are inputs; None uses no static code.
+        landmark: ``datetime64[s]`` [subject of the cohort], the landmark, at which the age is computed; None, and NaT,
+            stand for the first visit.
 
     Returns:
         Arrays with the subjects in the order of ``targets.subject``, the fitted values, and the numbers of entries that
@@ -129,11 +176,19 @@ def build_tensors(
         oracle = np.full(len(visits.visit_time), np.nan, dtype=np.float32)
     oracle = oracle[flat_positions(visits.visit_offsets[targets.subject], targets.visits_seen)]
     split = split[targets.subject]
+    if landmark is None:
+        landmark = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
+    landmark = landmark[targets.subject]
     visits = cut_visits(visits, targets.subject, stop=targets.visits_seen)
     entries = len(visits.code)
     if max_codes_per_visit is not None:
         visits = _first_codes(visits, max_codes_per_visit)
     features = visit_features(visits)
+    left_out, entries = entries - len(visits.code), len(visits.code)
+    demographics = demographics or DemographicSettings({}, ())
+    static = input_codes(visits.subjects.static, demographics)
+    groups = find_groups(visits.subjects.static, demographics)
+    visits = append_static_codes(visits, static)
     if preprocessing is None:
         preprocessing = _fit(visits, features, split == Split.TRAIN, targets.edge_days, min_frequency)
     code = preprocessing.vocabulary.number(visits.codes)[visits.code]
@@ -151,9 +206,19 @@ def build_tensors(
         oracle_hazard=oracle,
         code_offsets=visits.code_offsets,
         code=code,
+        static_codes=static.per_subject,
+        groups=groups.names,
+        age_years=completed_years(visits.subjects.birth, first_visit_or(landmark, visits)),
     )
     unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
-    return BuiltTensors(tensors, preprocessing, entries - len(visits.code), unknown)
+    return BuiltTensors(
+        tensors,
+        preprocessing,
+        codes_left_out=left_out,
+        codes_added=len(visits.code) - entries,
+        codes_unknown=unknown,
+        warnings=several_codes_warnings(groups.several),
+    )
 
 
 def _first_codes(visits: Visits, max_codes_per_visit: int) -> Visits:
@@ -200,6 +265,8 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
         "code_offsets": (visits + 1, np.int64),
         "code": (len(tensors.code), np.int32),
         "edge_days": (len(preprocessing.edge_days), np.float64),
+        "static_codes": (subjects, np.int64),
+        "age_years": (subjects, np.float64),
     }
     for name, (length, kind) in lengths.items():
         array = getattr(tensors, name)
@@ -214,9 +281,18 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
     for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
         if offsets[0] != 0 or offsets[-1] != end or bool((np.diff(offsets) < 0).any()):
             raise ValueError("visit_offsets and code_offsets must rise from 0 to the number of visits and of codes")
+    _check_demographics(tensors)
     numbers = {"code": (tensors.code, len(preprocessing.vocabulary)), "split": (tensors.split, len(Split))}
     for name, (array, bound) in numbers.items():
         if len(array) and not 0 <= array.min() <= array.max() < bound:
             raise ValueError(f"{name} must contain numbers from 0 to {bound - 1}")
     if not np.array_equal(tensors.edge_days, preprocessing.edge_days) or bool((tensors.step < 0).any()):
         raise ValueError("step must be 0 or more, and edge_days must equal those of the preprocessing state")
+
+
+def _check_demographics(tensors: Tensors) -> None:
+    if tensors.groups.shape != (len(tensors.subject_id), len(KINDS)) or tensors.groups.dtype.kind != "U":
+        raise ValueError("groups must be texts with one row per subject and one column per kind")
+    of_visit = np.repeat(tensors.static_codes, tensors.visits_per_subject)
+    if bool((tensors.static_codes < 0).any() or (np.diff(tensors.code_offsets) < of_visit).any()):
+        raise ValueError("every visit must have the static codes of its subject")

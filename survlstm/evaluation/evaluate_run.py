@@ -17,6 +17,7 @@ from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
 from survlstm.evaluation.baselines.protocol import Baseline, InvalidBaselineError, hazards_of, survival_of
 from survlstm.evaluation.comparators import Comparator, HazardRows, LandmarkComparator, from_landmark
 from survlstm.evaluation.curves import survival_curves
+from survlstm.evaluation.group_evaluation import evaluate_groups, risks_at
 from survlstm.evaluation.landmark_evaluation import evaluate_landmark
 from survlstm.evaluation.landmarks import Landmark, make_landmarks, reference_split
 from survlstm.evaluation.results import Curves, EvaluationSummary, LandmarkResult, StepRow
@@ -27,10 +28,11 @@ from survlstm.training.prediction import Predictions
 
 
 class _LandmarkEvaluation(NamedTuple):
-    """Results of one landmark, and the comparators that were fitted at this landmark only."""
+    """Results of one landmark, the model's curves, and the comparators that were fitted at this landmark only."""
 
     result: LandmarkResult
     curves: Curves | None
+    model: LandmarkComparator
     fitted: list[LandmarkComparator]
 
 
@@ -77,6 +79,14 @@ def evaluate_predictions(
     )
     events, split = int(predictions.event.sum()), evaluated.name.lower()
     results = tuple(one.result for one in at_landmarks)
+    groups = None
+    if settings.groups:
+        risks = (
+            risks_at(landmark, one.model.survival, one.result)
+            for landmark, one in zip(landmarks, at_landmarks, strict=True)
+            if one.result.horizons
+        )
+        groups = evaluate_groups(predictions, tensors, next(risks, None), settings)
     return EvaluationSummary(
         clock=tensors.clock,
         split=split,
@@ -95,7 +105,10 @@ def evaluate_predictions(
             confidence=settings.confidence,
         ),
         notes=(*notes, *failed),
-        conventions=conventions(clock=tensors.clock, reference=reference_split(evaluated).name.lower()),
+        conventions=conventions(
+            clock=tensors.clock, reference=reference_split(evaluated).name.lower(), groups=groups is not None
+        ),
+        groups=groups,
     )
 
 
@@ -176,7 +189,7 @@ def _evaluate_from(
     result = dataclasses.replace(result, notes=landmark.notes + result.notes + tuple(missing))
     free = next(one.survival for one in at_landmark if one.name == COVARIATE_FREE)
     curves = survival_curves(landmark, at_landmark[0].survival, free, settings.confidence)
-    return _LandmarkEvaluation(result, curves, fitted)
+    return _LandmarkEvaluation(result, curves, at_landmark[0], fitted)
 
 
 def _fit(

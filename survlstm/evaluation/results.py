@@ -270,6 +270,51 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class GroupRow:
+    """The model in one group of subjects; None where a figure is not shown or cannot be computed.
+
+    Attributes:
+        kind: What the group is formed by.
+        name: Name of the group; that of the subjects of all groups that are too small for a row of their own is
+            ``survlstm.evaluation.group_evaluation.POOLED``, and only their number is shown.
+        subjects: Number of evaluated subjects.
+        events: Number of events among them; None also where it would give that of a few pooled subjects.
+        c_td: C-index at every step, within the group.
+        at_risk: Number of subjects at risk at the landmark of the risks.
+        predicted: Mean predicted risk by the horizon, of the subjects at risk.
+        observed: Kaplan-Meier risk of these subjects by the horizon, with its interval.
+    """
+
+    kind: str
+    name: str
+    subjects: int
+    events: int | None = None
+    c_td: Estimate | None = None
+    at_risk: int | None = None
+    predicted: float | None = None
+    observed: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class GroupEvaluation:
+    """The model in the groups of the evaluated subjects by sex, race, ethnicity and age.
+
+    Attributes:
+        landmark: Name of the landmark of the risks; None if no landmark has a horizon with metrics.
+        unit: Unit of ``horizon``.
+        horizon: Horizon of the risks; None without a landmark.
+        rows: One row for each group, kind after kind.
+        notes: What is missing, and why.
+    """
+
+    landmark: str | None
+    unit: Literal["steps", "days"]
+    horizon: float | None
+    rows: tuple[GroupRow, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EvaluationSummary:
     """Evaluation of a model on one split.
 
@@ -285,6 +330,7 @@ class EvaluationSummary:
         lines: Sentences that summarise the evaluation, the most important one first.
         notes: What is missing in ``rows``, and why.
         conventions: Definition of every metric, by its name in files.
+        groups: The model in groups of subjects; None if no group was asked for.
     """
 
     clock: Literal["visit", "landmark"]
@@ -298,6 +344,7 @@ class EvaluationSummary:
     lines: tuple[str, ...]
     notes: tuple[str, ...]
     conventions: dict[str, str]
+    groups: GroupEvaluation | None = None
 
     @property
     def model(self) -> StepRow:

@@ -23,6 +23,8 @@ class EvaluationSettings:
         baselines: Names of the baselines, keys of ``HAZARD_BASELINES`` or ``LANDMARK_BASELINES``, and baselines of the
             user's own.
         seed: Seed of the bootstrap, of the fitted baselines and of the sanity checks.
+        groups: Kinds of groups in which the model is evaluated: sex, race, ethnicity, age.
+        age_groups: Ages in years, rising, at which the groups by age are divided.
     """
 
     resamples: int
@@ -33,6 +35,8 @@ class EvaluationSettings:
     horizons: tuple[int, ...]
     baselines: tuple[str | Baseline, ...]
     seed: int
+    groups: tuple[str, ...] = ()
+    age_groups: tuple[int, ...] = ()
 
     @property
     def bootstrap(self) -> Bootstrap:

@@ -52,6 +52,13 @@ _EXTRAPOLATION = (
 )
 
 
+_GROUPS = (
+    "the model in groups of the evaluated subjects by sex, race and ethnicity as recorded and by age at time zero; the "
+    "C-index compares subjects of one group only; the predicted risk is the mean by the horizon, the observed one that "
+    "of the group's Kaplan-Meier curve; groups of fewer than 10 subjects are pooled and only counted"
+)
+
+
 class _AtLandmarks(NamedTuple):
     """Names of landmarks by what they show of the model, with the names of the baselines that it does not beat."""
 
@@ -60,17 +67,22 @@ class _AtLandmarks(NamedTuple):
     undecided: list[str]
 
 
-def conventions(*, clock: str, reference: str) -> dict[str, str]:
+def conventions(*, clock: str, reference: str, groups: bool = False) -> dict[str, str]:
     """Return the definition of every metric.
 
     Args:
         clock: "visit" or "landmark".
         reference: Name of the split to which the extrapolation of hazards is fitted.
+        groups: Whether the model is evaluated in groups of subjects.
 
     Returns:
         Definitions by the name of the metric in files.
     """
-    return _CONVENTIONS | ({"carried hazard": _EXTRAPOLATION.format(reference)} if clock == "visit" else {})
+    return (
+        _CONVENTIONS
+        | ({"carried hazard": _EXTRAPOLATION.format(reference)} if clock == "visit" else {})
+        | ({"groups": _GROUPS} if groups else {})
+    )
 
 
 def summarize_evaluation(

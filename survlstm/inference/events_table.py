@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from survlstm.data.encounters import split_shared_encounters
-from survlstm.data.events import Events, Subjects
+from survlstm.data.events import Events, StaticCodes, Subjects
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.sources.meds.names import BIRTH, DEATH, OBSERVED_UNTIL, is_kind
 from survlstm.data.sources.missing_values import MISSING_WORDS, blank_missing_values
@@ -51,7 +51,7 @@ def read_events_table(
 
             - subject_id: text or whole number;
             - time: datetime64, or a text as in 2020-01-31T12:34:56. A time with a zone is converted to UTC. A day alone
-              is an entry dated to that day. A row without a time is a static fact and is left out with a note;
+              is an entry dated to that day. A row without a time is a static fact of the subject, such as its sex;
             - code: text. A row with MEDS_BIRTH or MEDS_DEATH, also with a suffix as in MEDS_DEATH//HOSPITAL, gives the
               day of birth or of death, one with SURVLSTM_OBSERVED_UNTIL the last day of observation;
             - numeric_value (optional): number or missing;
@@ -61,7 +61,8 @@ def read_events_table(
         day_tolerance: as in ``Events``; None for 0 with a ``timezone`` and 1 without.
 
     Returns:
-        The entries, with births and deaths as days of their subjects, and the notes.
+        The entries, with births and deaths as days of their subjects and static facts as their static codes, and the
+        notes.
 
     Raises:
         SourceError: a column is missing, or a row cannot be read. The message holds the number of the first such row,
@@ -89,8 +90,9 @@ def read_events_table(
     codes, number = code_names[present].astype(np.str_), number.astype(np.int32)
     # An encounter_id is unique only within a subject: the same id in two subjects names two encounters.
     encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
+    static = StaticCodes.from_rows(subject[is_static], code_names[code[is_static]], subjects=len(names))
     events = Events(
-        subjects=Subjects(names.astype(np.str_), born, died, until),
+        subjects=Subjects(names.astype(np.str_), born, died, until, static),
         codes=codes,
         subject=subject[kept].astype(np.int32),
         code=number,
@@ -99,7 +101,7 @@ def read_events_table(
         numeric_value=_numbers(table)[kept],
         day_tolerance=int(timezone is None) if day_tolerance is None else day_tolerance,
     )
-    notes = [*_notes(table, int(is_static.sum())), *warn_of_spreadsheet_codes("events", codes, number)]
+    notes = [*_notes(table), *warn_of_spreadsheet_codes("events", codes, number)]
     return EventsTable(events, tuple(notes))
 
 
@@ -252,13 +254,11 @@ def _numbers(table: pd.DataFrame) -> np.ndarray:
     return values.to_numpy(dtype=np.float32, na_value=np.nan)
 
 
-def _notes(table: pd.DataFrame, static: int) -> list[str]:
+def _notes(table: pd.DataFrame) -> list[str]:
     others = [str(name) for name in table.columns if name not in {*REQUIRED, *OPTIONAL}]
     notes = []
     if others:
         notes.append(f"columns not read: {list_known_names(others, SHOWN_COLUMNS)}")
-    if static:
-        notes.append(f"{static} rows without a time are static facts, which the model does not read")
     if "encounter_id" not in table.columns:
         notes.append("no column encounter_id: entries of one day make one visit")
     return notes

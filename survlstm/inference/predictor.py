@@ -17,10 +17,10 @@ from jaxtyping import Float64
 
 from survlstm.config.schema.data import MedsConfig
 from survlstm.data.cohort_rules import with_codes
-from survlstm.data.events import Events
+from survlstm.data.events import Events, Subjects
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
-from survlstm.data.prepare import PreparationSettings
+from survlstm.data.preparation_settings import PreparationSettings
 from survlstm.data.sources.meds.names import encounter_column
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.occlusion import occlude
@@ -38,6 +38,7 @@ from survlstm.inference.score_subjects import (
     reasons_not_scored,
     score_subjects,
 )
+from survlstm.inference.static_notes import notes_on_missing, notes_on_unread
 from survlstm.inference.subject_record import ScoredRecords, given_landmark, records_of_events, records_of_visits
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
@@ -145,7 +146,8 @@ class Predictor:
         - subject_id; visit (with ``per_visit``): number of the last visit used, from 0;
         - landmark (landmark clock): time of the landmark;
         - history_end: time of the last visit used; visits: number of visits used;
-        - entries: number of entries used; entries_unknown: those of them whose code is not in the vocabulary;
+        - entries: number of entries used, without static codes; entries_unknown: those of them whose code is not in
+          the vocabulary;
         - hazard (visit clock): probability of the event in the step after the last visit;
         - risk: probability of the event by the end of ``grid``;
         - percentile: position of the risk among those of the training subjects, 0 to 100;
@@ -168,7 +170,8 @@ class Predictor:
             BundleError: the model gives values that are not finite.
         """
         table = self._read_table(events)
-        return self.predict_events(table.events, per_visit=per_visit, horizons=horizons, as_of=as_of, notes=table.notes)
+        notes = (*table.notes, *notes_on_unread(table.events.subjects, self._settings.demographics))
+        return self.predict_events(table.events, per_visit=per_visit, horizons=horizons, as_of=as_of, notes=notes)
 
     def predict_events(
         self,
@@ -196,7 +199,7 @@ class Predictor:
             BundleError: the model gives values that are not finite.
         """
         records = self._records(events, as_of)
-        notes = (*notes, *self._notes_on_dates(records, as_of))
+        notes = (*notes, *self.notes_on_static(events.subjects), *self._notes_on_dates(records, as_of))
         return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_visits(
@@ -208,6 +211,9 @@ class Predictor:
         as_of: AsOf = None,
     ) -> SubjectPredictions:
         """Predict from a table of visits, for records that were grouped into visits elsewhere.
+
+        Such a table holds no static code. A model that reads some (``data.static``) predicts without them, which a note
+        says; give it a table of events.
 
         Args:
             visits: one row per visit with the columns subject_id, time (of the visit's last entry), codes (a list of
@@ -231,7 +237,7 @@ class Predictor:
             as_of=self._time_of(as_of),
             reads_age=self._reads_age,
         )
-        notes = self._notes_on_dates(records, as_of)
+        notes = (*self.notes_on_static(records.visits.subjects), *self._notes_on_dates(records, as_of))
         return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_survival(self, events: pd.DataFrame, *, as_of: AsOf = None) -> RecordCurves:
@@ -281,7 +287,7 @@ class Predictor:
         Returns:
             One row per code, the largest absolute effect first: code, description, effect (log-odds with the code minus
             log-odds without it, above 0 if the code raises the risk), entries (number of entries) and last_time (time
-            of the last visit with the code). ``attrs["notes"]`` holds notes about the dates.
+            of the last visit with the code). ``attrs["notes"]`` holds notes about dates and static codes.
 
         Raises:
             SourceError: the table cannot be read, or it holds several subjects, a subject that is not scored, or a
@@ -319,12 +325,21 @@ class Predictor:
         table = table[table["code"] != UNK].sort_values(
             "effect", key=lambda effect: -effect.abs(), kind="stable", ignore_index=True
         )
-        table.attrs["notes"] = self._notes_on_dates(records, as_of)
+        notes = (*self.notes_on_static(records.visits.subjects), *self._notes_on_dates(records, as_of))
+        table.attrs["notes"] = notes
         return table
 
     def check_as_of(self, as_of: AsOf) -> None:
         """Raise ConfigError if ``as_of`` is invalid, or missing although a file gave the landmarks of the training."""
         given_landmark(self._settings, self._time_of(as_of), 0)
+
+    def notes_on_static(self, subjects: Subjects) -> tuple[str, ...]:
+        """Count the subjects that lack static codes which the model reads, see ``notes_on_missing``.
+
+        Args:
+            subjects: the subjects of a table or an export, with their static codes.
+        """
+        return notes_on_missing(subjects, self._settings.demographics, self.bundle.preprocessing.vocabulary)
 
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
         return records_of_events(

@@ -75,7 +75,7 @@ def score_export(
             for number, part in enumerate(cut.parts, start=1):
                 reading = cut.read(part)
                 counts.append(reading.tables)
-                warnings += reading.warnings
+                warnings += [*reading.warnings, *predictor.notes_on_static(reading.events.subjects)]
                 unknown.add(predictor, reading)
                 predictions = predictor.predict_events(
                     reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float64, Int64
 
 from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.factory import demographic_settings
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
@@ -77,6 +78,8 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
         max_codes_per_visit=data.max_codes_per_visit,
         min_frequency=bundle.config.vocabulary.min_frequency,
         preprocessing=bundle.preprocessing,
+        demographics=demographic_settings(data),
+        landmark=records.landmark,
     ).tensors
 
 
@@ -139,7 +142,7 @@ def score_subjects(
     table["history_end"] = tensors.visit_time[visit]
     table["visits"] = rows.number + 1
     table["entries"], table["entries_unknown"] = (
-        _up_to_visit(tensors, counted)[visit] for counted in (np.ones(len(tensors.code)), _is_unknown(tensors, bundle))
+        _up_to_visit(tensors, counted)[visit] for counted in _entries_and_unknown(tensors, bundle)
     )
     _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
     left_out = np.flatnonzero(reason != "")
@@ -161,9 +164,8 @@ def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle,
         The sentences; shape (subject,), with all subjects of ``records``, those without visits to read included.
     """
     reason = records.reason.copy()
-    unknown = _is_unknown(tensors, bundle)
     last = tensors.visit_offsets[1:] - 1
-    entries, strange = (_up_to_visit(tensors, counted)[last] for counted in (np.ones(len(unknown)), unknown))
+    entries, strange = (_up_to_visit(tensors, counted)[last] for counted in _entries_and_unknown(tensors, bundle))
     reason[np.flatnonzero(records.seen)[entries == strange]] = (
         "no code of the record is in the vocabulary of the model: the codes are named differently, or come from "
         "another coding system"
@@ -268,8 +270,10 @@ def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _R
     return _Rows(np.repeat(owner, number), flat_positions(np.full_like(owner, first), number))
 
 
-def _is_unknown(tensors: Tensors, bundle: Bundle) -> np.ndarray:
-    return tensors.code == bundle.preprocessing.vocabulary.entries.index(UNK)
+def _entries_and_unknown(tensors: Tensors, bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the entries of the records, without static codes, and those of them that the vocabulary does not have."""
+    of_record = ~tensors.is_static
+    return of_record, of_record & (tensors.code == bundle.preprocessing.vocabulary.entries.index(UNK))
 
 
 def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " visit"]:

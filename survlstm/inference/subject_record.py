@@ -12,9 +12,10 @@ from survlstm.data.cohort_rules import first_visit_time, rule_exclusions
 from survlstm.data.events import Events, Subjects
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
+from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.labels import end_of_death_day, follow_up_end
 from survlstm.data.outcomes.protocol import ObservedFollowUp, Outcome
-from survlstm.data.prepare import PreparationSettings, group_observed
+from survlstm.data.preparation_settings import PreparationSettings
 from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import LONGEST_RECORD_YEARS, record_end_times, spans_more_than_a_life
 from survlstm.utils.errors import ConfigError

@@ -30,6 +30,8 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
               the end of that day;
             - codes: a list of at least one text. A repeated code counts as often as it is listed;
             - birth (optional): day of birth.
+
+            There is no column for static codes: a model that reads some needs a table of events.
         as_of: prediction time; later visits are left out. None to read every visit.
         timezone: as in ``read_events_table``.
 

@@ -16,7 +16,14 @@ from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.comparison import Comparison
 from survlstm.evaluation.evaluated_run import EvaluatedRun
-from survlstm.evaluation.results import Difference, Estimate, EvaluationSummary, Finding, LandmarkResult
+from survlstm.evaluation.results import (
+    Difference,
+    Estimate,
+    EvaluationSummary,
+    Finding,
+    GroupEvaluation,
+    LandmarkResult,
+)
 from survlstm.report.task import RunTask
 from survlstm.utils.files import write_json
 
@@ -38,12 +45,13 @@ def log_preparation(prepared: PreparedData) -> None:
     """
     flow, tensors = prepared.flow, prepared.tensors
     log.info("%s", reading_table(prepared).to_string(index=False))
+    static = f"; static codes added: {flow.entries_added:,}" if flow.entries_added else ""
     for name, made, counts, used in (
-        ("Entries", flow.entries_read, flow.entries_left_out, flow.entries_used),
-        ("Visits", flow.visits_made, flow.visits_left_out, flow.visits_used),
+        ("Entries", f"{flow.entries_read:,}{static}", flow.entries_left_out, flow.entries_used),
+        ("Visits", f"{flow.visits_made:,}", flow.visits_left_out, flow.visits_used),
     ):
         left_out = "; ".join(f"{reason} {count:,}" for reason, count in counts.items())
-        log.info("%s: %s; left out: %s; used: %s", name, f"{made:,}", left_out, f"{used:,}")
+        log.info("%s: %s; left out: %s; used: %s", name, made, left_out, f"{used:,}")
     rules = "; ".join(
         f"{rule.reason} {rule.subjects}" + (f" ({rule.events} with the event)" if rule.events else "")
         for rule in flow.subjects_excluded
@@ -124,6 +132,8 @@ def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, b
             log.info("Note: %s", note)
     for note in summary.notes:
         log.info("Note: %s", note)
+    if summary.groups is not None:
+        _log_groups(summary.groups)
     for finding in findings:
         if finding.level in {"warning", "failure"}:
             # The formatter of the console puts WARNING before a warning, and nothing before an error.
@@ -133,6 +143,38 @@ def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, b
                 log.info("  try: %s", "  or  ".join(finding.advice))
     log.info("Diagnostics: %s", count_findings(findings))
     log.info("\n%s", "\n".join([*([banner] if banner else []), *summary.lines]))
+
+
+def _log_groups(groups: GroupEvaluation) -> None:
+    if groups.rows:
+        risks = "" if groups.landmark is None else f"; risks by {groups.horizon:g} {groups.unit} from {groups.landmark}"
+        log.info("\nIn groups of the subjects%s", risks)
+        log.info("%s", group_table(groups).to_string(index=False))
+    for note in groups.notes:
+        log.info("Note: %s", note)
+
+
+def group_table(groups: GroupEvaluation) -> pd.DataFrame:
+    """Return the metrics of the model in each group.
+
+    Args:
+        groups: The model in groups of subjects.
+
+    Returns:
+        One row for each group, with metrics and intervals as text; a dash for what is not shown or cannot be computed.
+    """
+    return pd.DataFrame(
+        {
+            "": row.kind,
+            "group": row.name,
+            "subjects": row.subjects,
+            "events": "-" if row.events is None else row.events,
+            "C-index": _estimate(row.c_td, 3),
+            "predicted risk": _p(row.predicted),
+            "observed risk": _estimate(row.observed, 3),
+        }
+        for row in groups.rows
+    )
 
 
 def step_table(summary: EvaluationSummary) -> pd.DataFrame:

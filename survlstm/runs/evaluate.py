@@ -78,10 +78,10 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
 def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -> PreparedData:
     """Prepare the other cohort as the run's data were, beside the run's training and validation subjects."""
     assert config.data is not None, "asked only where another cohort is named"
-    where = {name: getattr(config.data, name) for name in ("path", "simulated", "source")}
+    where = {name: getattr(config.data, name) for name in ("path", "simulated", "source", "demographics")}
     data = run.config.data.model_copy(update=where)
     if data != config.data:
-        log.warning("visits, min_visits, max_visits and max_codes_per_visit are those of the run")
+        log.warning("visits, min_visits, max_visits, static and max_codes_per_visit are those of the run")
     clock = run.config.clock
     if clock.kind == "landmark" and not clock.placed_by and config.cohort.file is None:
         raise ConfigError(

@@ -34,6 +34,8 @@ def evaluation_settings(config: EvaluationConfig, *, seed: int) -> EvaluationSet
         horizons=tuple(config.landmarks.horizons),
         baselines=tuple(_baseline(one) for one in config.baselines),
         seed=seed,
+        groups=tuple(config.groups),
+        age_groups=tuple(config.age_groups),
     )
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 
 from survlstm.config.schema.cohort import CodesRuleConfig
 from survlstm.config.schema.run import RunConfig
+from survlstm.data.demographics import KINDS, OTHER
+from survlstm.data.factory import demographic_settings
 
 if TYPE_CHECKING:
     from survlstm.inference.predictor import Predictor
@@ -40,24 +42,28 @@ def example_csv(predictor: Predictor) -> str:
         last one is returned all the same.
     """
     config = predictor.bundle.config
-    days = _days(config)
+    days, static = _days(config), _static_codes(predictor)
     required = _required_codes(predictor)
     # Landmarks that were given by a file must be given here too.
     is_given = config.clock.kind == "landmark" and not config.clock.placed_by
     as_of = FIRST_DAY + datetime.timedelta(days=days[-4]) if is_given else None
     text = ""
     for attempt in range(ATTEMPTS):
-        text = _format_csv(days, _codes(predictor, attempt), required)
+        text = _format_csv(days, _codes(predictor, attempt), static, required)
         if len(predictor.predict(pd.read_csv(io.StringIO(text), dtype=str), as_of=as_of).table):
             break
     return text
 
 
-def _format_csv(days: Sequence[int], codes: Sequence[str], required: Mapping[int, Sequence[str]]) -> str:
+def _format_csv(
+    days: Sequence[int], codes: Sequence[str], static: Sequence[str], required: Mapping[int, Sequence[str]]
+) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject_id", "time", "code", "encounter_id"])
     writer.writerow([SUBJECT, BIRTH, "MEDS_BIRTH", ""])
+    for code in static:
+        writer.writerow([SUBJECT, "", code, ""])
     position = 0
     for visit, day in enumerate(days, start=1):
         date = FIRST_DAY + datetime.timedelta(days=day)
@@ -82,6 +88,15 @@ def _days(config: RunConfig) -> list[int]:
     return [gap * number + (17 * number * number) % (1 + gap // 2) for number in range(visits)]
 
 
+def _static_codes(predictor: Predictor) -> list[str]:
+    """Choose the first known code of each kind of static code that the model reads."""
+    bundle = predictor.bundle
+    settings = demographic_settings(bundle.config.data)
+    entries = bundle.preprocessing.vocabulary.entries
+    of_kind = {kind: code for code, (kind, _) in reversed(list(zip(entries, settings.kinds(entries), strict=True)))}
+    return [of_kind[kind] for kind in KINDS if kind in settings.inputs and kind in of_kind]
+
+
 def _codes(predictor: Predictor, attempt: int) -> list[str]:
     """Choose codes spread over the vocabulary, different ones in each attempt."""
     bundle = predictor.bundle
@@ -89,7 +104,13 @@ def _codes(predictor: Predictor, attempt: int) -> list[str]:
     outcome = {code for code in codes if isinstance(code, str)} if isinstance(codes, list) else set()
     landmark = bundle.config.clock.first_code or () if bundle.config.clock.kind == "landmark" else ()
     avoided = outcome.union(landmark)
-    known = [code for code in bundle.preprocessing.vocabulary.entries[FIRST_CODE:] if code not in avoided]
+    entries = bundle.preprocessing.vocabulary.entries
+    kinds = demographic_settings(bundle.config.data).kinds(entries)
+    known = [
+        code
+        for code, (kind, _) in list(zip(entries, kinds, strict=True))[FIRST_CODE:]
+        if code not in avoided and kind == OTHER
+    ]
     described = [code for code in known if code in bundle.descriptions] or known
     step = max(1, len(described) // DIFFERENT_CODES)
     return described[attempt % step :: step][:DIFFERENT_CODES]

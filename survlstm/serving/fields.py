@@ -89,7 +89,11 @@ _TIME: dict[str, Any] = {"type": "string", "examples": ["2020-01-31T12:00:00", "
 Time = Annotated[
     datetime.datetime | None,
     BeforeValidator(_optional_time),
-    _schema(_TIME, _NULL, description=f"Time of the event: {TIME_FORMAT}. A zone is converted to UTC. Null: no time."),
+    _schema(
+        _TIME,
+        _NULL,
+        description=f"Time of the event: {TIME_FORMAT}. A zone is converted to UTC. Null: a static fact, as the sex.",
+    ),
 ]
 
 
@@ -97,7 +101,10 @@ Horizons = Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], F
 
 
 class EventRow(BaseModel):
-    """One event, a row of MEDS. A birth has the code MEDS_BIRTH, a death MEDS_DEATH; a suffix //… is allowed."""
+    """One event, a row of MEDS. A birth has the code MEDS_BIRTH, a death MEDS_DEATH; a suffix //… is allowed.
+
+    An event without a time is a static fact, such as the sex; a model that was trained with ``data.static`` reads it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -62,6 +62,30 @@ def test_landmarks_have_one_row_per_horizon_and_model(large):
     assert model["ibs"].unique().tolist() == [0.151]
 
 
+def test_groups_have_one_row_each_and_small_ones_no_figure(large):
+    found = large.groups.set_index(["kind", "name"])
+    row = found.loc[("sex", "F")]
+    assert row[["subjects", "events", "at_risk"]].tolist() == [90, 41, 80]
+    assert row[["c_td", "c_td_low", "c_td_high"]].tolist() == [0.7412, 0.67, 0.81]
+    assert row[["predicted", "observed", "observed_low", "observed_high"]].tolist() == [0.412, 0.431, 0.33, 0.55]
+    assert row[["landmark", "horizon", "unit"]].tolist() == ["visit 3", 20.0, "steps"]
+    pooled = found.loc[("race", "fewer than 10 subjects")]
+    assert pooled["subjects"] == 7
+    assert pooled[["events", "c_td", "at_risk", "predicted", "observed"]].isna().all()
+
+
+@pytest.mark.parametrize("stored", ["nothing", "null"])
+def test_an_evaluation_without_groups_has_an_empty_table(copied, stored):
+    path = copied.folder / "metrics.json"
+    content = json.loads(path.read_text())
+    content["test"]["groups"] = None
+    if stored == "nothing":
+        del content["test"]["groups"]
+    path.write_text(json.dumps(content))
+    assert copied.groups.empty
+    assert {"kind", "name", "c_td", "observed"} <= set(copied.groups.columns)
+
+
 def test_a_run_without_landmarks_and_events_has_tables_too(copied):
     run = with_evaluation(copied, bare_verdict())
     assert run.landmarks.empty

@@ -21,6 +21,7 @@ run = survlstm.load_run("run")
 
 assert_type(run.metrics, pd.DataFrame)
 assert_type(run.landmarks, pd.DataFrame)
+assert_type(run.groups, pd.DataFrame)
 assert_type(run.history, pd.DataFrame)
 assert_type(run.predictions, pd.DataFrame)
 assert_type(run.exclusions, pd.DataFrame)

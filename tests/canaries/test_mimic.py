@@ -10,8 +10,9 @@ import pytest
 from survlstm.data.events import Events, SourceData
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_time
+from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
-from survlstm.data.prepare import group_observed, prepare_uncached
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.sources.meds.source import MedsSource
 from survlstm.data.split import Split
 from tests.canaries.test_canaries import assert_same_tensors, by_subject

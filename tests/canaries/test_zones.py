@@ -7,9 +7,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
-from survlstm.data.prepare import group_observed, prepare_uncached
+from survlstm.data.prepare import prepare_uncached
 from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import EVENT_TABLES
 from survlstm.data.sources.timestamps import to_local

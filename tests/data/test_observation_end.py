@@ -7,9 +7,9 @@ import pytest
 
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
+from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome
-from survlstm.data.prepare import group_observed
 from survlstm.data.visits import group_visits
 from survlstm.inference.subject_record import records_of_events
 from survlstm.utils.errors import OutcomeError

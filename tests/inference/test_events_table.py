@@ -81,15 +81,16 @@ def test_encounters_are_numbered_and_a_row_may_have_none():
     assert notes == ()
 
 
-def test_static_facts_and_other_columns_are_noted():
+def test_static_facts_are_codes_of_their_subject_and_other_columns_are_noted():
     rows = table(encounter_id=None, ward="7")
     rows.loc[0, "time"] = None
     events, notes = read_events_table(rows)
     assert len(events) == 2
-    assert notes == (
-        "columns not read: 1 name not shown here (1 text)",
-        "1 rows without a time are static facts, which the model does not read",
-    )
+    static = events.subjects.static
+    assert static.codes[static.code].tolist() == [rows.loc[0, "code"]]
+    has_one = events.subjects.subject_id == str(rows.loc[0, "subject_id"])
+    assert static.per_subject.tolist() == has_one.astype(int).tolist()
+    assert notes == ("columns not read: 1 name not shown here (1 text)",)
 
 
 def test_a_death_is_a_day_of_the_subject():
@@ -182,7 +183,8 @@ def test_words_for_missing_are_no_times_and_no_encounters():
     rows = table(encounter_id=["NULL", "e1", "nan", " "], time=["NULL", "2020-01-01", "1950-06-07", "NaT"])
     events, notes = read_events_table(rows)
     assert events.encounter.tolist() == [0]
-    assert notes == ("2 rows without a time are static facts, which the model does not read",)
+    assert events.subjects.static.per_subject.sum() == 2
+    assert notes == ()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from survlstm.evaluation.results import (
     Estimate,
     EvaluationSummary,
     Finding,
+    GroupEvaluation,
+    GroupRow,
     Interval,
     LandmarkCell,
     LandmarkResult,
@@ -183,6 +185,44 @@ def curves(name, time, unit="steps"):
     )
 
 
+def groups(**changes):
+    """Groups by two kinds, one of them pooled and one without a C-index and risks."""
+    values = {
+        "landmark": "visit 3",
+        "unit": "steps",
+        "horizon": 20.0,
+        "rows": (
+            GroupRow(
+                "sex",
+                "F",
+                90,
+                41,
+                Estimate(0.7412, Interval(0.67, 0.81)),
+                80,
+                0.412,
+                Estimate(0.431, Interval(0.33, 0.55)),
+            ),
+            GroupRow(
+                "sex",
+                "M",
+                86,
+                33,
+                Estimate(0.7214, Interval(0.64, 0.79)),
+                75,
+                0.352,
+                Estimate(0.399, Interval(0.30, 0.52)),
+            ),
+            GroupRow(
+                "race", "native hawaiian or other pacific islander", 148, 70, Estimate(0.739), 130, 0.4, Estimate(1.0)
+            ),
+            GroupRow("race", "white", 21, 0),
+            GroupRow("race", "fewer than 10 subjects", 7),
+        ),
+        "notes": ("no C-index, because no two subjects can be compared, in 1 group",),
+    }
+    return GroupEvaluation(**{**values, **changes})
+
+
 def visit_verdict(**changes):
     """Three landmarks on the visit clock."""
     values = {
@@ -201,6 +241,7 @@ def visit_verdict(**changes):
         "lines": LINES,
         "notes": ("covariate-free hazard: no interval for a constant.",),
         "conventions": CONVENTIONS,
+        "groups": groups(),
     }
     return EvaluationSummary(**{**values, **changes})
 
@@ -216,6 +257,7 @@ def landmark_verdict():
         events=312,
         landmarks=(found,),
         curves=(curves(name, np.arange(1, 21) * 91.25, "days"),),
+        groups=groups(landmark=name, unit="days", horizon=1825.0),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from survlstm.evaluation.results import Difference, Estimate, Finding, Interval, StepRow
-from survlstm.report.console_summary import count_findings, landmark_table, step_table, to_json
+from survlstm.report.console_summary import count_findings, group_table, landmark_table, step_table, to_json
 from tests.report import sample
 
 
@@ -100,3 +100,10 @@ def test_a_figure_that_cannot_be_computed_is_a_dash():
 def test_findings_are_counted_by_level():
     assert count_findings(sample.FINDINGS) == "1 failure, 1 warning, 1 note, 2 ok"
     assert count_findings(()) == "0 failure, 0 warning, 0 note, 0 ok"
+
+
+def test_the_table_of_groups_has_a_dash_for_what_is_not_shown():
+    table = group_table(sample.groups())
+    assert table["group"].tolist()[-1] == "fewer than 10 subjects"
+    assert table.iloc[0].tolist() == ["sex", "F", 90, 41, "0.741 (0.670 to 0.810)", "0.412", "0.431 (0.330 to 0.550)"]
+    assert table.iloc[-1].tolist() == ["race", "fewer than 10 subjects", 7, "-", "-", "-", "-"]

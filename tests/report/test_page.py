@@ -14,6 +14,7 @@ from survlstm.report.figures.canvas import PALETTE
 from survlstm.report.page import write_report
 from survlstm.report.task import RunDescription, RunTask
 from survlstm.training.history import History
+from survlstm.utils.formatting import MISSING
 from tests.report import sample
 
 VOID = {"meta", "link", "br", "hr", "img", "use", "path", "rect", "circle", "line"}
@@ -314,3 +315,37 @@ def test_a_page_that_can_not_be_written_whole_does_not_say_that_the_run_is_finis
     with pytest.raises(OSError, match="No space left"):
         report(tmp_path, sample.bare_verdict(), history=None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures"]
+
+
+def test_groups_have_their_figures_and_small_ones_a_number_only(tmp_path):
+    path = report(tmp_path, sample.visit_verdict())
+    text = words(path)
+    assert "Risks are those by 20 steps, from visit 3" in text
+    assert "F 90 41 0.741 0.670 to 0.810 80 0.412 0.431 0.330 to 0.550" in text
+    assert (
+        f"white 21 0 {' '.join([MISSING] * 4)} fewer than 10 subjects 7 {' '.join([MISSING] * 5)} C-index and" in text
+    )
+    assert "no C-index, because no two subjects can be compared, in 1 group" in text
+    assert 'href="#groups"' in path.read_text(encoding="utf-8")
+
+
+def test_without_groups_there_is_no_section(tmp_path):
+    page = report(tmp_path, sample.visit_verdict(groups=None)).read_text(encoding="utf-8")
+    assert 'href="#groups"' not in page
+    assert "Groups of subjects" not in page
+
+
+def test_groups_without_a_landmark_have_no_risks_and_those_without_rows_say_why(tmp_path):
+    nothing = {"landmark": None, "horizon": None}
+    text = words(report(tmp_path, sample.visit_verdict(groups=sample.groups(**nothing))))
+    assert "F 90 41 0.741 0.670 to 0.810 M" in text
+    assert "Predicted risk" not in text
+    empty = sample.groups(**nothing, rows=(), notes=("no groups by sex: not known of any evaluated subject",))
+    text = words(report(tmp_path, sample.visit_verdict(groups=empty)))
+    assert "No group is known. no groups by sex: not known of any evaluated subject" in text
+
+
+def test_static_codes_are_entries_that_were_added(tmp_path):
+    text = words(report(tmp_path, sample.visit_verdict(), flow=sample.flow(entries_added=45_890)))
+    assert "read 582,455 added: static codes, at every visit 45,890 left out" in text
+    assert "static codes" not in words(report(tmp_path, sample.visit_verdict()))

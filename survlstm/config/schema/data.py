@@ -163,6 +163,30 @@ class VisitsConfig(Section):
     window_hours: Annotated[float, Field(ge=1, le=24 * 366)]
 
 
+class DemographicsConfig(Section):
+    """Which static codes say the sex, the race and the ethnicity: those that begin with one of the prefixes.
+
+    The rest of a code after its longest prefix is the name of the group.
+
+    Attributes:
+        sex: Prefixes of the codes of the sex.
+        race: Prefixes of the codes of the race.
+        ethnicity: Prefixes of the codes of the ethnicity.
+    """
+
+    sex: list[Text] = Field(default=["SEX/", "GENDER//", "Gender/"])
+    race: list[Text] = Field(default=["RACE/", "RACE//", "Race/"])
+    ethnicity: list[Text] = Field(default=["ETHNICITY/", "ETHNICITY//", "Ethnicity/"])
+
+    @model_validator(mode="after")
+    def _distinct(self) -> DemographicsConfig:
+        kinds = [(prefix, kind) for kind, prefixes in self for prefix in prefixes]
+        twice = sorted({prefix for prefix, kind in kinds for other, of in kinds if prefix == other and kind != of})
+        if twice:
+            raise ValueError(f"each prefix must belong to one of sex, race and ethnicity; found {twice} in several")
+        return self
+
+
 class DataConfig(Section):
     """The source of the records, and the subjects and visits that are used.
 
@@ -175,6 +199,8 @@ class DataConfig(Section):
         min_visits: Subjects with fewer visits are excluded.
         max_visits: The number of visits that a hazard may depend on, its own included; None means all up to its own.
         max_codes_per_visit: The number of codes of a visit that are used; None means all.
+        static: The kinds of static codes that are inputs of every visit; ``other`` means those of no other kind.
+        demographics: Which static codes say the sex, the race and the ethnicity.
     """
 
     path: Text | None
@@ -190,6 +216,15 @@ class DataConfig(Section):
     min_visits: PositiveInt
     max_visits: Annotated[int, Field(ge=2, le=LARGEST_INT)] | None
     max_codes_per_visit: PositiveInt | None
+    static: list[Literal["sex", "race", "ethnicity", "other"]] = Field(default=[])
+    demographics: DemographicsConfig = DemographicsConfig()
+
+    @field_validator("static")
+    @classmethod
+    def _each_kind_once(cls, static: list[str]) -> list[str]:
+        if len(set(static)) != len(static):
+            raise ValueError(f"must name each kind once; found {static}")
+        return static
 
     @model_validator(mode="after")
     def _one_origin(self, info: ValidationInfo) -> DataConfig:

@@ -44,6 +44,8 @@ class EvaluationConfig(Section):
         landmarks: Where and how far ahead the model is evaluated.
         baselines: The baselines that the model is compared with, beside the covariate-free hazard; a name, or a section
             with the ``_target_`` of another class.
+        groups: The demographics by whose groups the model is evaluated; an empty list means none.
+        age_groups: The ages in years, rising, at which the groups by age are divided.
     """
 
     resamples: Annotated[int, Field(ge=100, le=LARGEST_INT)]
@@ -56,6 +58,24 @@ class EvaluationConfig(Section):
             Discriminator(lambda one: FOREIGN if isinstance(one, dict | ForeignBaselineConfig) else "shipped.baseline"),
         ]
     ]
+    groups: list[Literal["sex", "race", "ethnicity", "age"]] = Field(default=["sex", "race", "ethnicity", "age"])
+    age_groups: Annotated[list[Annotated[int, Field(gt=0, le=150)]], Field(min_length=1)] = Field(
+        default=[18, 40, 65, 80]
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _each_kind_once(cls, groups: list[str]) -> list[str]:
+        if len(set(groups)) != len(groups):
+            raise ValueError(f"must name each kind once; found {groups}")
+        return groups
+
+    @field_validator("age_groups")
+    @classmethod
+    def _rising(cls, ages: list[int]) -> list[int]:
+        if sorted(set(ages)) != ages:
+            raise ValueError(f"must rise; found {ages}")
+        return ages
 
     @field_validator("baselines")
     @classmethod

@@ -89,6 +89,8 @@ class SyntheaSource:
         patient_table = read_csv_table(files.pop(PATIENTS), PATIENT_FIELDS)
         _log_notes(patient_table)
         patients = code_patients(patient_table, max_unusable_share=self.max_unusable_share)
+        for note in patients.notes:
+            log.info("%s: %s", patient_table.path.name, note)
 
         def read_table(name: str) -> CodedRows:
             event_table = EVENT_TABLES[name]
@@ -108,7 +110,7 @@ class SyntheaSource:
         """Join the tables, and collect the warnings about the whole export."""
         events, shared = _join(patients.subjects, tables, day_tolerance=1 if self.timezone is None else 0)
         counts = (patients.count, *(table.count for table in tables))
-        warnings = [sentence for table in tables for sentence in table.warnings]
+        warnings = [*patients.warnings, *(sentence for table in tables for sentence in table.warnings)]
         # The span of a history is that of its encounters, or that of all events where no encounter was read.
         visits = [table for table in tables if table.count.table == "encounters" and table.count.rows_used] or tables
         subject = np.concatenate([table.subject for table in visits])

@@ -7,7 +7,16 @@ from typing import NamedTuple
 from survlstm.data.sources.csv_header import Field
 
 PATIENTS = "patients"
-PATIENT_FIELDS = (Field("subject", ("Id", "ID")), Field("birth", ("BIRTHDATE",)), Field("death", ("DEATHDATE",)))
+PATIENT_FIELDS = (
+    Field("subject", ("Id", "ID")),
+    Field("birth", ("BIRTHDATE",)),
+    Field("death", ("DEATHDATE",)),
+    Field("sex", ("GENDER",), required=False),
+    Field("race", ("RACE",), required=False),
+    Field("ethnicity", ("ETHNICITY",), required=False),
+)
+# Code systems of the static codes, by the field that they come from.
+STATIC_SYSTEMS = {"sex": "SEX", "race": "RACE", "ethnicity": "ETHNICITY"}
 
 # Scores of quality of life that the simulator writes as observations. They belong to no encounter and are dated to
 # birthdays.

@@ -20,6 +20,7 @@ from survlstm.data.sources.row_checks import (
     describe_first_unusable_row,
     name_checks,
 )
+from survlstm.data.sources.synthea_demographics import read_demographics
 from survlstm.data.sources.synthea_format import PATIENTS
 from survlstm.data.sources.timestamps import parse_times
 from survlstm.utils.errors import SourceError
@@ -43,12 +44,16 @@ class CodedPatients:
         ids: Their ids in the same order, a pyarrow array of strings.
         left_out: Ids of the patients who can't be used, a pyarrow array of strings.
         count: The rows of the table by what happened to them.
+        notes: Sentences for the log about sex, race and ethnicity.
+        warnings: Sentences for the log and the report about them.
     """
 
     subjects: Subjects
     ids: pa.Array
     left_out: pa.Array
     count: TableCount
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def code_patients(table: CsvTable, *, max_unusable_share: float) -> CodedPatients:
@@ -107,11 +112,14 @@ def code_patients(table: CsvTable, *, max_unusable_share: float) -> CodedPatient
     order = np.argsort(subject_id, kind="stable")
     usable, subject_id = usable[order], subject_id[order]
     unusable = names[ids.index[statuses != RowStatus.USED]]
+    demographics = read_demographics(table, usable)
     return CodedPatients(
-        Subjects(subject_id, birth[usable], death[usable]),
+        Subjects(subject_id, birth[usable], death[usable], static=demographics.static),
         pa.array(subject_id.tolist(), pa.string()),
         pa.array(unusable[unusable != ""].tolist(), pa.string()),
         count,
+        demographics.notes,
+        demographics.warnings,
     )
 
 
