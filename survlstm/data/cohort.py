@@ -47,6 +47,7 @@ def select_cohort(
     follow_up: ObservedFollowUp,
     *,
     min_visits: int,
+    on_visits: bool,
     first: Sequence[ExclusionMask] = (),
     last: Sequence[ExclusionMask] = (),
 ) -> Cohort:
@@ -60,6 +61,7 @@ def select_cohort(
         visits: Visits of all subjects of the source.
         follow_up: Observed follow-up of the same subjects.
         min_visits: Fewest observed visits of an eligible subject.
+        on_visits: Whether the clock is the visit clock, on which follow-up ends with the last visit.
         first: Rules to apply before all others, each a reason and the mask of the subjects to leave out.
         last: Rules to apply after all others.
 
@@ -70,12 +72,15 @@ def select_cohort(
         CohortError: If no subject is eligible.
     """
     observed: Int64[np.ndarray, " subject"] = follow_up.visits
+    is_followed = follow_up.steps >= 1
+    if not on_visits and follow_up.continues is not None:
+        is_followed = is_followed | follow_up.continues
     rules = (
         *first,
         ("no visit", observed == 0),
         ("outcome at the first visit (prevalent)", follow_up.prevalent),
         (f"fewer than {min_visits} observed visits", observed < min_visits),
-        ("no step at risk: no follow-up", follow_up.steps < 1),
+        ("no step at risk: no follow-up", ~is_followed),
         *last,
     )
     eligible, exclusions = apply_exclusions(rules, follow_up.event)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from survlstm.data.cohort import select_cohort
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import LandmarkSettings, landmark_targets, landmark_time
 from survlstm.data.observed_visits import group_observed
@@ -163,3 +164,15 @@ def test_the_dead_are_not_scored_whenever_their_observation_ended():
     records = records_of_events(events, DEATH, SETTINGS, as_of=None, reads_age=False)
     assert records.is_ended.tolist() == [True, True]
     assert records.seen.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("outcome", [FIRST_CODE, DEATH], ids=["first code", "death"])
+@pytest.mark.parametrize(("until", "takes_part"), [(None, False), ("2001-01-01", True), ("2001-06-30", True)])
+def test_one_visit_is_enough_on_the_landmark_clock_if_observation_goes_on(outcome, until, takes_part):
+    events = with_event_elsewhere(VISITS[:1], until=until, death=None)
+    visits = group_observed(events, outcome, SETTINGS).visits
+    follow_up = outcome.follow_up(visits)
+    for on_visits in (True, False):
+        cohort = select_cohort(visits, follow_up, min_visits=1, on_visits=on_visits)
+        left_out = {rule.reason: rule.subjects for rule in cohort.exclusions}["no step at risk: no follow-up"]
+        assert left_out == (0 if takes_part and not on_visits else 1)

@@ -29,7 +29,7 @@ def record(*codes):
 def labelled(events, outcome, *, min_visits=1, grouping="hybrid"):
     """Return (step, event) by subject, and (subjects, events) by reason of exclusion."""
     visits = group_observed(events, outcome, replace(SETTINGS, grouping=grouping)).visits
-    cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits)
+    cohort = select_cohort(visits, outcome.follow_up(visits), min_visits=min_visits, on_visits=True)
     people = cohort.visits.subjects.subject_id
     labels = outcome.label(cohort.visits, is_training=np.ones(len(people), dtype=bool))
     found = {name: (int(s), bool(e)) for name, s, e in zip(people, labels.step, labels.event, strict=True)}

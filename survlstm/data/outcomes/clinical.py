@@ -16,6 +16,7 @@ from survlstm.data.known_times import KnownTimes, RecordLimits
 from survlstm.data.outcomes.labels import (
     dies_observed,
     follow_up_end,
+    is_followed_after_visits,
     record_limits,
     refuse_unknown_codes,
     step_end_times,
@@ -65,7 +66,14 @@ class DeathOutcome:
         steps = visits.visits_per_subject - np.where(died, 0, 1)
         never = np.zeros(len(died), dtype=bool)
         death = np.where(died, visits.subjects.death, np.datetime64("NaT"))
-        return ObservedFollowUp(visits.visits_per_subject, steps, died, prevalent=never, event_time=death)
+        return ObservedFollowUp(
+            visits.visits_per_subject,
+            steps,
+            died,
+            prevalent=never,
+            event_time=death,
+            continues=~died & is_followed_after_visits(visits),
+        )
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Label subjects with n visits: the dead with the event in step n-1, the living as censored in step n-2.
@@ -149,7 +157,14 @@ class FirstCodeOutcome:
         observed = np.where(event, first + 1, visits.visits_per_subject)
         event_time = np.full(len(event), np.datetime64("NaT"), dtype="datetime64[s]")
         event_time[event] = visits.visit_time[(visits.visit_offsets[:-1] + first)[event]]
-        return ObservedFollowUp(observed, observed - 1, event, prevalent=event & (first == 0), event_time=event_time)
+        return ObservedFollowUp(
+            observed,
+            observed - 1,
+            event,
+            prevalent=event & (first == 0),
+            event_time=event_time,
+            continues=~event & is_followed_after_visits(visits),
+        )
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Label subjects with n observed visits; events and censored subjects both end in step n-2.

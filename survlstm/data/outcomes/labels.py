@@ -81,13 +81,30 @@ def follow_up_end(visits: Visits) -> np.ndarray:
     Returns:
         ``datetime64[s]`` [subject]; NaT for a subject with no visit and no end of observation.
     """
-    last = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
-    some = visits.visits_per_subject > 0
-    last[some] = visits.visit_time[visits.visit_offsets[1:][some] - 1]
     until = visits.subjects.observed_until
     # A minimum with NaT is NaT: without an end of observation there is none, whenever the subject died.
     until = np.where(np.isnat(visits.subjects.death), until, np.minimum(until, visits.subjects.death))
-    return np.fmax(last, until + np.timedelta64(DAY_SECONDS - 1, "s"))
+    return np.fmax(_last_visit_time(visits), until + np.timedelta64(DAY_SECONDS - 1, "s"))
+
+
+def is_followed_after_visits(visits: Visits) -> Bool[np.ndarray, " subject"]:
+    """Mark the subjects whose ``follow_up_end`` is after their last visit.
+
+    Args:
+        visits: Visits of all subjects of a source.
+
+    Returns:
+        False for a subject without a visit, and where the source states no end of observation.
+    """
+    # A comparison with NaT is false.
+    return follow_up_end(visits) > _last_visit_time(visits)
+
+
+def _last_visit_time(visits: Visits) -> np.ndarray:
+    last = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
+    some = visits.visits_per_subject > 0
+    last[some] = visits.visit_time[visits.visit_offsets[1:][some] - 1]
+    return last
 
 
 def end_of_death_day(subjects: Subjects) -> np.ndarray:

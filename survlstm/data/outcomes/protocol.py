@@ -23,6 +23,9 @@ class ObservedFollowUp:
         event: Whether the outcome ends the observed visits; false for all before a synthetic outcome is drawn.
         prevalent: Whether the subject had the outcome at visit 0.
         event_time: ``datetime64[s]`` [subject], the time of the event; NaT without one.
+        continues: Whether the subject is known to be without the event after the last visit, because the source states
+            a later end of observation. On the landmark clock such a subject needs no second visit. None stands for
+            nobody.
     """
 
     visits: Int64[np.ndarray, " subject"]
@@ -30,6 +33,7 @@ class ObservedFollowUp:
     event: Bool[np.ndarray, " subject"]
     prevalent: Bool[np.ndarray, " subject"]
     event_time: np.ndarray
+    continues: Bool[np.ndarray, " subject"] | None = None
 
 
 @dataclass(frozen=True)
