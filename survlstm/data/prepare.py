@@ -148,8 +148,11 @@ def prepare_uncached(
         outcome.follow_up(visits),
         min_visits=settings.min_visits if on_visits else 1,
         on_visits=on_visits,
-        first=(*unassigned, *chosen.exclusions),
-        last=rule_exclusions(settings.cohort, visits, first_visit_time(visits)) if on_visits else (),
+        first=chosen.exclusions,
+        last=(
+            *(rule_exclusions(settings.cohort, visits, first_visit_time(visits)) if on_visits else ()),
+            *unassigned,
+        ),
     )
     names = cohort.visits.subjects.subject_id
     if assigned is None:
