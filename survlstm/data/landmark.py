@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Int8, Int64
 from survlstm.data.cohort import apply_exclusions, refuse_empty_cohort
 from survlstm.data.cohort_rules import ExclusionMask
 from survlstm.data.known_times import DAY_SECONDS
+from survlstm.data.outcomes.labels import refuse_unknown_codes
 from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets, days_between
@@ -117,8 +118,10 @@ def landmark_targets(
 
     Raises:
         CohortError: If no subject is at risk at the landmark, or none is observed to the end of the first interval.
-        OutcomeError: If edges can't be fitted, see ``fit_edges``.
+        OutcomeError: If edges can't be fitted, see ``fit_edges``, or no code of ``first_code`` occurs in the records.
     """
+    if settings.first_code is not None:
+        refuse_unknown_codes(settings.first_code, visits.codes, key="clock.first_code", use="the landmark")
     owner = visits.visit_subject
     seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(landmark))
     without = (("no index code (clock.first_code) before the outcome", np.isnat(landmark)),)

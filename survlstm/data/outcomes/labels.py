@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -119,7 +120,7 @@ def end_of_death_day(subjects: Subjects) -> np.ndarray:
     return subjects.death + np.timedelta64(1, "D")
 
 
-def refuse_unknown_codes(requested: list[str], known: np.ndarray, *, key: str) -> None:
+def refuse_unknown_codes(requested: Sequence[str], known: np.ndarray, *, key: str, use: str = "the outcome") -> None:
     """Raise an error if none of the requested codes occurs in the export.
 
     The message suggests a coding system with a similar name. It suggests no code, because codes with similar digits do
@@ -129,6 +130,7 @@ def refuse_unknown_codes(requested: list[str], known: np.ndarray, *, key: str) -
         requested: Codes from the config.
         known: Distinct codes of the export.
         key: Key of the config that holds the requested codes, for the message.
+        use: What the codes are for, for the message.
 
     Raises:
         OutcomeError: If no requested code is in ``known``.
@@ -142,7 +144,7 @@ def refuse_unknown_codes(requested: list[str], known: np.ndarray, *, key: str) -
         f" Write {similar[0][1]}/ for {similar[0][0]}/." if similar else f" Its coding systems: {', '.join(systems)}."
     )
     raise OutcomeError(
-        f"the outcome needs at least one of its {len(requested)} codes in the export; found none of "
+        f"{use} needs at least one of its {len(requested)} codes in the export; found none of "
         f"{', '.join(requested)} among the export's {len(known)} codes.{hint} Set other codes in {key}, or choose "
-        "another outcome"
+        f"another way to define {use}"
     )
