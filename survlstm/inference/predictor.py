@@ -9,25 +9,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from survlstm.config.schema.data import MedsConfig
 from survlstm.data.cohort_rules import with_codes
 from survlstm.data.events import Events, Subjects
 from survlstm.data.factory import build_outcome, build_settings
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.preparation_settings import PreparationSettings
-from survlstm.data.sources.meds.names import encounter_column
 from survlstm.data.vocabulary import UNK
 from survlstm.explanation.occlusion import occlude
 from survlstm.inference.bundle.bundle import Bundle, read_bundle
 from survlstm.inference.dates import RecordEndDays
-from survlstm.inference.events_table import EventsTable, name_encounters, read_events_table
+from survlstm.inference.events_as_trained import read_events_as_trained
 from survlstm.inference.prediction_time import AsOf, parse_as_of
+from survlstm.inference.record_curves import RecordCurves
 from survlstm.inference.score_subjects import (
     CPU,
     SubjectPredictions,
@@ -46,23 +45,6 @@ from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import SourceError
 
 log = logging.getLogger(__name__)
-
-
-class RecordCurves(NamedTuple):
-    """Survival and cumulative hazard along the records of several subjects.
-
-    Column j is step j (``docs/conventions.md``, Steps): on the visit clock the step after visit j, on the landmark
-    clock interval j after the landmark. Values after the end of a record are NaN.
-
-    Attributes:
-        subject_id: ids of the subjects, one per row.
-        survival: probability of no event in steps 0 … j; shape (subject, step).
-        cumulative_hazard: sum of the hazards of steps 0 … j; shape (subject, step).
-    """
-
-    subject_id: tuple[str, ...]
-    survival: Float64[np.ndarray, "subject step"]
-    cumulative_hazard: Float64[np.ndarray, "subject step"]
 
 
 @dataclass(frozen=True)
@@ -169,7 +151,7 @@ class Predictor:
             ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
             BundleError: the model gives values that are not finite.
         """
-        table = self._read_table(events)
+        table = read_events_as_trained(events, self.bundle.config.data.source)
         notes = (*table.notes, *notes_on_unread(table.events.subjects, self._settings.demographics))
         return self.predict_events(table.events, per_visit=per_visit, horizons=horizons, as_of=as_of, notes=notes)
 
@@ -260,7 +242,7 @@ class Predictor:
             ConfigError: ``as_of`` is invalid.
             BundleError: the model gives values that are not finite.
         """
-        records = self._records(self._read_table(events).events, as_of)
+        records = self._records(read_events_as_trained(events, self.bundle.config.data.source).events, as_of)
         tensors = make_tensors(records, self.bundle)
         reason = reasons_not_scored(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
         if not (reason == "").any():
@@ -295,7 +277,7 @@ class Predictor:
             ConfigError: ``as_of`` is invalid.
             BundleError: the model gives values that are not finite.
         """
-        records = self._records(self._read_table(events).events, as_of)
+        records = self._records(read_events_as_trained(events, self.bundle.config.data.source).events, as_of)
         if len(records.seen) != 1:
             raise SourceError(f"the table must hold one subject to be explained; found {len(records.seen)}")
         tensors = make_tensors(records, self.bundle)
@@ -349,18 +331,6 @@ class Predictor:
             as_of=self._time_of(as_of),
             reads_age=self._reads_age,
         )
-
-    def _read_table(self, events: pd.DataFrame) -> EventsTable:
-        source = self.bundle.config.data.source
-        if isinstance(source, MedsConfig) and isinstance(events, pd.DataFrame):
-            events = name_encounters(events, encounter_column(source.encounter_column, events.columns))
-        return read_events_table(events, timezone=self._timezone, day_tolerance=self._day_tolerance)
-
-    @property
-    def _day_tolerance(self) -> int | None:
-        """That of the training where the bundle's source states it; None for the rule of the table's zone."""
-        days = getattr(self.bundle.config.data.source, "day_tolerance", None)
-        return days if isinstance(days, int) else None
 
     @property
     def _timezone(self) -> str | None:

@@ -101,11 +101,6 @@ class MedsConfig(SwapPoint):
     def timezone(self) -> None:
         """No zone: the times of a MEDS dataset are read as they are."""
 
-    @property
-    def day_tolerance(self) -> int:
-        """``Events.day_tolerance`` of tables of events: a day and a time follow the same clock."""
-        return 0
-
 
 OmopTableName = Literal[
     "visit_occurrence",
@@ -144,11 +139,6 @@ class OmopConfig(SwapPoint):
     @property
     def timezone(self) -> None:
         """No zone: the times of the records are read as they are."""
-
-    @property
-    def day_tolerance(self) -> int:
-        """``Events.day_tolerance`` of tables of events: a day and a time follow the same clock."""
-        return 0
 
 
 class VisitsConfig(Section):
