@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from survlstm.data.events import SourceData
 from survlstm.data.source_parts import SourceParts
-from survlstm.data.sources.omop.backend import Backend, PersonRange, open_backend, refuse_other_tables
+from survlstm.data.sources.omop.backend import Backend, PersonRange
 from survlstm.data.sources.omop.columns import whole_numbers
 from survlstm.data.sources.omop.concepts import NO_CONCEPT_PREFIX, Concepts, concept_ids_of, descendants_of
 from survlstm.data.sources.omop.format import (
@@ -29,6 +29,7 @@ from survlstm.data.sources.omop.format import (
     PERSON_COLUMNS,
     VISITS,
 )
+from survlstm.data.sources.omop.places import open_backend, refuse_other_tables
 from survlstm.data.sources.omop.reading import ReadingSettings, person_limits, read_omop
 from survlstm.utils.data_location import place_name
 
