@@ -15,6 +15,7 @@ FOLDERS = (
     "DIR",
     "FOLDER",
     "MEDS_DIR",
+    "PBC2_DIR",
     "EXPORT",
     "NEW",
     "STUDY",

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,6 +28,9 @@ PAGES = sorted({block.page for block in blocks("bash")} - ELSEWHERE.keys())
 OWN_CLASSES = "docs/own_classes.md"
 # Seconds for one line on a busy machine.
 PATIENCE = 300
+# The columns of pbc2 that scripts/pbc2_to_meds.py reads.
+LABORATORY = ("serBilir", "serChol", "albumin", "alkaline", "SGOT", "platelets", "prothrombin", "histologic")
+SIGNS = ("ascites", "hepatomegaly", "spiders", "edema")
 
 pytestmark = pytest.mark.slow
 
@@ -52,12 +56,44 @@ def made(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
         ["export", "run=RUN", "output=BUNDLE.zip"],
         ["predict", "bundle=BUNDLE.zip", "data.path=DIR", "output=scored.csv"],
         ["train", "-m", *BARE, "seed=1,2", "output_dir=SWEEP"],
+        ["convert", "data=synthea", "data.path=LARGE_DIR", "output=MEDS_DIR"],
     )
+    write_splits(folder / "MEDS_DIR")
+    write_pbc2(folder)
     shutil.rmtree(folder / "SWEEP" / "seed=2")
     zipfile.ZipFile(folder / "BUNDLE.zip").extractall(folder / "BUNDLE")
     for name in ("OTHER_RUN", "THIRD_RUN"):
         shutil.copytree(folder / "RUN", folder / name)
     return folder
+
+
+def write_splits(folder: Path) -> None:
+    """Assign the subjects of a MEDS dataset to train, tuning and held_out."""
+    ids = sorted(set(pd.concat(pd.read_parquet(path)["subject_id"] for path in folder.glob("data/*.parquet"))))
+    names = [("train", "train", "tuning", "held_out")[number % 4] for number in range(len(ids))]
+    pd.DataFrame({"subject_id": ids, "split": names}).to_parquet(folder / "metadata" / "subject_splits.parquet")
+
+
+def write_pbc2(folder: Path) -> None:
+    """Write a table of invented patients with the columns of pbc2, and the MEDS dataset that the script makes of it."""
+    patients, visits = 120, 8
+    random = np.random.default_rng(0)
+    subject = np.repeat(np.arange(patients), visits)
+    status = np.repeat(random.choice(["alive", "dead", "transplanted"], patients), visits)
+    columns = {
+        "id": subject + 1,
+        "years": np.repeat(random.uniform(5, 10, patients), visits),
+        "status": status,
+        "drug": "placebo",
+        "age": 50.0,
+        "sex": np.where(subject % 2, "female", "male"),
+        "year": np.tile(np.arange(visits) * 0.6, patients),
+        **{name: random.uniform(1, 9, patients * visits) for name in LABORATORY},
+        **{name: random.choice(["Yes", "No"], patients * visits) for name in SIGNS},
+    }
+    pd.DataFrame(columns).to_csv(folder / "pbc2.csv", index=False)
+    script = [sys.executable, ROOT / "scripts" / "pbc2_to_meds.py", folder / "pbc2.csv", folder / "PBC2_DIR"]
+    subprocess.run(script, check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -60,22 +61,22 @@ def test_a_table_of_events_is_scored_as_the_records_are(survlstm, tmp_path):
     events = OmopSource(str(EUNOMIA), tuple(EVENT_TABLES), 0.01).read().events
     predictor = package.load_bundle("bundle")
     found = predictor.predict_events(events).table
+    people, static = events.subjects, events.subjects.static
+    owner = np.repeat(np.arange(len(people)), static.per_subject)
+    undated = np.full(len(owner), np.datetime64("NaT"), dtype="datetime64[s]")
+    named = [None if number < 0 else str(number) for number in events.encounter]
     table = pd.DataFrame(
         {
-            "subject_id": events.subjects.subject_id[events.subject],
-            "time": events.time,
-            "code": events.codes[events.code],
-            "encounter_id": [None if number < 0 else str(number) for number in events.encounter],
+            "subject_id": people.subject_id[np.concatenate([np.arange(len(people)), owner, events.subject])],
+            "time": np.concatenate([people.birth, undated, events.time]),
+            "code": [
+                *["MEDS_BIRTH"] * len(people),
+                *static.codes[static.code].tolist(),
+                *events.codes[events.code].tolist(),
+            ],
+            "encounter_id": [*[None] * (len(people) + len(owner)), *named],
         }
     )
-    births = pd.DataFrame(
-        {
-            "subject_id": events.subjects.subject_id,
-            "time": events.subjects.birth,
-            "code": "MEDS_BIRTH",
-            "encounter_id": None,
-        }
-    )
-    again = predictor.predict(pd.concat([births, table])).table
+    again = predictor.predict(table).table
     assert len(found) == len(again) == 2215
     pd.testing.assert_series_equal(found["risk"], again["risk"])
