@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 from survlstm.data.cohort_file import TIME, CohortFile, read_cohort_file
-from survlstm.data.cohort_rules import CohortSettings, ExclusionMask, sampled
+from survlstm.data.cohort_rules import CohortSettings, ExclusionMask
 from survlstm.data.landmark import LandmarkSettings
+from survlstm.data.split import subject_key
 from survlstm.utils.errors import ConfigError
 
 
@@ -85,3 +87,23 @@ def choose_subjects(cohort: CohortSettings, file: CohortFile | None, subject_id:
         None if file is None or file.time is None else landmark,
         (*(() if file is None else file.warnings), *warnings),
     )
+
+
+def sampled(subject_id: np.ndarray, among: Bool[np.ndarray, " subject"], size: int) -> Bool[np.ndarray, " subject"]:
+    """Draw a stable sample: the subjects with the lowest hash of their id, whatever the split and its seed.
+
+    A subject that is added to the source takes the place of at most one other.
+
+    Args:
+        subject_id: Identifiers, [subject].
+        among: Subjects to draw from.
+        size: Number of subjects of the sample; all of them if there are fewer.
+
+    Returns:
+        True for the subjects of the sample.
+    """
+    candidates = np.flatnonzero(among)
+    keys = {int(index): subject_key(str(subject_id[index]), seed=0, purpose="cohort.sample") for index in candidates}
+    chosen = np.zeros(len(subject_id), dtype=bool)
+    chosen[sorted(keys, key=keys.__getitem__)[:size]] = True
+    return chosen

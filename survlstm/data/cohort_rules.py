@@ -12,7 +12,6 @@ from jaxtyping import Bool, Int64
 
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.sources.protocol import Source, SourceWithHierarchy
-from survlstm.data.split import subject_key
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import ConfigError
 
@@ -74,6 +73,8 @@ class AgeRule:
 class CodesRule:
     """Visits on or before the prediction time that have one of some codes.
 
+    A static code, which has no time, fulfils the rule as well, unless the rule counts visits or limits their age.
+
     Attributes:
         codes: Codes, or beginnings of codes.
         match: ``exact``, ``prefix`` or ``descendants``.
@@ -127,7 +128,12 @@ class CodesRule:
         if self.within_days is not None:
             earliest = time - np.timedelta64(round(self.within_days * DAY_SECONDS), "s")
             counted &= visits.visit_time >= earliest[visits.visit_subject]
-        return np.bincount(visits.visit_subject[counted], minlength=len(time)) >= self.fewest_visits
+        found: np.ndarray = np.bincount(visits.visit_subject[counted], minlength=len(time)) >= self.fewest_visits
+        if self.within_days is None and self.fewest_visits == 1:
+            static = visits.subjects.static
+            owner = np.repeat(np.arange(len(time)), static.per_subject)
+            found[owner[self.matches(static.codes)[static.code]]] = True
+        return found & ~np.isnat(time)
 
 
 @dataclass(frozen=True)
@@ -332,34 +338,15 @@ def absent_code_warnings(cohort: CohortSettings, visits: Visits) -> tuple[str, .
         cohort: The rules, resolved.
         visits: Observed visits of all subjects of the source.
     """
-    used = visits.codes[np.unique(visits.code)]
+    static = visits.subjects.static
+    used = np.concatenate([visits.codes[np.unique(visits.code)], static.codes[np.unique(static.code)]])
     return tuple(
-        f"{name} ({rule.words}) has none of its codes in the visits that may be read, so that it "
+        f"{name} ({rule.words}) has none of its codes in the records that may be read, so that it "
         + ("keeps nobody" if name.startswith("cohort.include") else "leaves nobody out")
         + "; check the coding system and the codes"
         for name, rule in cohort.named_rules()
         if isinstance(rule, CodesRule) and not rule.matches(used).any()
     )
-
-
-def sampled(subject_id: np.ndarray, among: Bool[np.ndarray, " subject"], size: int) -> Bool[np.ndarray, " subject"]:
-    """Draw a stable sample: the subjects with the lowest hash of their id, whatever the split and its seed.
-
-    A subject that is added to the source takes the place of at most one other.
-
-    Args:
-        subject_id: Identifiers, [subject].
-        among: Subjects to draw from.
-        size: Number of subjects of the sample; all of them if there are fewer.
-
-    Returns:
-        True for the subjects of the sample.
-    """
-    candidates = np.flatnonzero(among)
-    keys = {int(index): subject_key(str(subject_id[index]), seed=0, purpose="cohort.sample") for index in candidates}
-    chosen = np.zeros(len(subject_id), dtype=bool)
-    chosen[sorted(keys, key=keys.__getitem__)[:size]] = True
-    return chosen
 
 
 def first_visit_time(visits: Visits) -> np.ndarray:

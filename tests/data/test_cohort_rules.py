@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from survlstm.data.chosen_subjects import sampled
 from survlstm.data.cohort_rules import (
     AgeRule,
     CodesRule,
@@ -12,11 +13,12 @@ from survlstm.data.cohort_rules import (
     DatesRule,
     HistoryRule,
     VisitsRule,
+    absent_code_warnings,
     resolve_descendants,
     rule_exclusions,
-    sampled,
     with_codes,
 )
+from survlstm.data.events import StaticCodes
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome
@@ -308,7 +310,7 @@ def test_a_rule_whose_codes_occur_nowhere_is_told():
     )
     said = [warning for warning in prepared.flow.warnings if "cohort." in warning]
     assert said == [
-        "cohort.exclude 1 (code Y/1) has none of its codes in the visits that may be read, so that it leaves nobody "
+        "cohort.exclude 1 (code Y/1) has none of its codes in the records that may be read, so that it leaves nobody "
         "out; check the coding system and the codes"
     ]
     nobody = replace(settings, cohort=CohortSettings(include=(codes("Y/1"),)))
@@ -450,3 +452,18 @@ def test_nothing_after_an_index_visit_changes_its_history(grouping):
         codes_read.append(prepared.tensors.code.tolist())
         assert prepared.tensors.visit_time.max() == np.datetime64(at(30, hour=9))
     assert codes_read[0] == codes_read[1]
+
+
+def test_a_static_code_fulfils_a_rule_that_neither_counts_visits_nor_limits_their_age():
+    visits = visits_of({"a": record(0, 1), "b": record(0, 1), "c": record(0, 1)})
+    static = StaticCodes.from_rows(np.array([0, 2]), np.array(["SEX/F", "SEX/M"]), subjects=3)
+    visits = replace(visits, subjects=replace(visits.subjects, static=static))
+    time = visits.visit_time[visits.visit_offsets[1:] - 1].copy()
+    assert codes("SEX/F").holds(visits, time).tolist() == [True, False, False]
+    assert codes("SEX/", match="prefix").holds(visits, time).tolist() == [True, False, True]
+    for counting in (codes("SEX/F", within=30), codes("SEX/F", fewest=2)):
+        assert not counting.holds(visits, time).any()
+    time[0] = np.datetime64("NaT")
+    assert not codes("SEX/F").holds(visits, time).any()
+    rules = CohortSettings(include=(codes("SEX/F"), codes("SEX/X")))
+    assert [warning.split(" (")[0] for warning in absent_code_warnings(rules, visits)] == ["cohort.include 2"]
