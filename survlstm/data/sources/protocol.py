@@ -42,7 +42,7 @@ class Source(Protocol):
         """Read the events and count every row of every table.
 
         Returns:
-            Events: subjects sorted by ``subject_id``; codes as ``SYSTEM/CODE``, sorted; one entry per event, in any
+            Events: subjects sorted by ``subject_id``; codes as texts, such as ``SYSTEM/CODE``, sorted; one entry per event, in any
             order. Tables: one count per table. Warnings: sentences for the log and the report, without values of a
             patient.
 
