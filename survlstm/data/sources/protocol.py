@@ -42,8 +42,8 @@ class Source(Protocol):
         """Read the events and count every row of every table.
 
         Returns:
-            Events: subjects sorted by ``subject_id``; codes as texts, such as ``SYSTEM/CODE``, sorted; one entry per event, in any
-            order. Tables: one count per table. Warnings: sentences for the log and the report, without values of a
+            Events: subjects sorted by ``subject_id``; codes as texts, such as ``SYSTEM/CODE``, sorted; one entry per
+            event, in any order. Tables: one count per table. Warnings: sentences for the log and the report, without values of a
             patient.
 
         Raises:
