@@ -43,8 +43,8 @@ class Source(Protocol):
 
         Returns:
             Events: subjects sorted by ``subject_id``; codes as texts, such as ``SYSTEM/CODE``, sorted; one entry per
-            event, in any order. Tables: one count per table. Warnings: sentences for the log and the report, without values of a
-            patient.
+            event, in any order. Tables: one count per table. Warnings: sentences for the log and the report, without
+            values of a patient.
 
         Raises:
             SourceError: The records can't be read; the message says what must hold, what was found and what to change.
