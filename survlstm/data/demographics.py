@@ -28,10 +28,12 @@ class DemographicSettings:
         prefixes: Prefixes of the codes of each kind, by its name in ``KINDS``. A code belongs to the kind of the
             longest prefix that it begins with, and the rest of the code is the name of the group.
         inputs: Kinds whose codes are inputs of every visit; ``OTHER`` stands for the codes of no kind.
+        outcome_codes: Codes that define the outcome; they are never inputs.
     """
 
     prefixes: dict[str, tuple[str, ...]]
     inputs: tuple[str, ...]
+    outcome_codes: tuple[str, ...] = ()
 
     def kinds(self, codes: Iterable[str]) -> list[tuple[str, str]]:
         """Return the kind of each code and the rest of the code after the prefix.
@@ -55,13 +57,34 @@ class DemographicSettings:
         ]
 
     def is_input(self, codes: np.ndarray) -> Bool[np.ndarray, " code"]:
-        """Mark the static codes that are inputs; a code that is entered only because of a death never is.
+        """Mark the static codes that are inputs; codes of the outcome and of a death never are.
 
         Args:
             codes: Static codes as texts.
         """
         is_chosen = np.array([kind in self.inputs for kind, _ in self.kinds(codes)], dtype=bool)
-        return is_chosen & ~is_death_code(codes)
+        return is_chosen & ~is_death_code(codes) & ~self._is_of_outcome(codes)
+
+    def undated_outcomes(self, static: StaticCodes) -> tuple[str, ...]:
+        """Return a warning that counts the subjects with a code of the outcome that has no time.
+
+        Args:
+            static: Static codes of the subjects.
+
+        Returns:
+            One sentence, or none if there is no such subject.
+        """
+        owner = np.repeat(np.arange(len(static.per_subject)), static.per_subject)
+        subjects = len(np.unique(owner[self._is_of_outcome(static.codes)[static.code]]))
+        if not subjects:
+            return ()
+        return (
+            f"codes of the outcome without a time: {subjects} subjects have one. It is neither an event nor an input, "
+            "and these subjects may have had the outcome before; leave them out with cohort.exclude if they did",
+        )
+
+    def _is_of_outcome(self, codes: np.ndarray) -> Bool[np.ndarray, " code"]:
+        return np.isin(codes.astype(np.str_), np.array(self.outcome_codes, dtype=np.str_))
 
 
 class Groups(NamedTuple):

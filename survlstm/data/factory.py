@@ -17,7 +17,7 @@ from survlstm.config.schema.cohort import (
 )
 from survlstm.config.schema.data import DataConfig
 from survlstm.config.schema.foreign import ForeignConfig
-from survlstm.config.schema.outcome import LandmarkClockConfig, VisitClockConfig
+from survlstm.config.schema.outcome import FirstCodeOutcomeConfig, LandmarkClockConfig, VisitClockConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
@@ -123,21 +123,23 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         landmark=_landmark_settings(config.clock),
         split_by_dataset=config.split.by == "dataset",
         cohort=_cohort_settings(config.cohort, config.data.source.timezone),
-        demographics=demographic_settings(config.data),
+        demographics=demographic_settings(config),
     )
 
 
-def demographic_settings(config: DataConfig) -> DemographicSettings:
+def demographic_settings(config: RunConfig) -> DemographicSettings:
     """Return which static codes belong to which kind, and which of them are inputs.
 
     Args:
-        config: Section ``data`` of the config.
+        config: Validated config of the run.
 
     Returns:
-        The same values without the schema.
+        The same values without the schema, and the codes of the outcome, which are no inputs.
     """
-    prefixes = {kind: tuple(names) for kind, names in config.demographics}
-    return DemographicSettings(prefixes, tuple(config.static))
+    prefixes = {kind: tuple(names) for kind, names in config.data.demographics}
+    outcome = config.outcome
+    codes = tuple(outcome.codes) if isinstance(outcome, FirstCodeOutcomeConfig) else ()
+    return DemographicSettings(prefixes, tuple(config.data.static), outcome_codes=codes)
 
 
 def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> LandmarkSettings | None:

@@ -182,7 +182,8 @@ def prepare_uncached(
     if preprocessing is None:
         fitted = dataclasses.replace(fitted, descendants=settings.cohort.descendants)
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
-    cohort_warnings = (*chosen.warnings, *absent_code_warnings(settings.cohort, visits))
+    undated = settings.demographics.undated_outcomes(cohort.visits.subjects.static)
+    cohort_warnings = (*chosen.warnings, *absent_code_warnings(settings.cohort, visits), *undated)
     flow = dataclasses.replace(flow, warnings=flow.warnings + cohort_warnings)
     return PreparedData(built.tensors, fitted, flow, fingerprint)
 

@@ -78,7 +78,7 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
         max_codes_per_visit=data.max_codes_per_visit,
         min_frequency=bundle.config.vocabulary.min_frequency,
         preprocessing=bundle.preprocessing,
-        demographics=demographic_settings(data),
+        demographics=demographic_settings(bundle.config),
         landmark=records.landmark,
     ).tensors
 

@@ -91,7 +91,7 @@ def _days(config: RunConfig) -> list[int]:
 def _static_codes(predictor: Predictor) -> list[str]:
     """Choose the first known code of each kind of static code that the model reads."""
     bundle = predictor.bundle
-    settings = demographic_settings(bundle.config.data)
+    settings = demographic_settings(bundle.config)
     entries = bundle.preprocessing.vocabulary.entries
     of_kind = {kind: code for code, (kind, _) in reversed(list(zip(entries, settings.kinds(entries), strict=True)))}
     return [of_kind[kind] for kind in KINDS if kind in settings.inputs and kind in of_kind]
@@ -105,7 +105,7 @@ def _codes(predictor: Predictor, attempt: int) -> list[str]:
     landmark = bundle.config.clock.first_code or () if bundle.config.clock.kind == "landmark" else ()
     avoided = outcome.union(landmark)
     entries = bundle.preprocessing.vocabulary.entries
-    kinds = demographic_settings(bundle.config.data).kinds(entries)
+    kinds = demographic_settings(bundle.config).kinds(entries)
     known = [
         code
         for code, (kind, _) in list(zip(entries, kinds, strict=True))[FIRST_CODE:]

@@ -20,6 +20,7 @@ from survlstm.data.demographics import (
 )
 from survlstm.data.events import StaticCodes
 from survlstm.data.external_cohort import combine_with_cohort
+from survlstm.data.factory import build_settings
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
@@ -95,6 +96,26 @@ def test_only_the_chosen_kinds_are_inputs_and_never_a_code_of_a_death(inputs, ex
     found = input_codes(static, DemographicSettings(PREFIXES, inputs))
     assert found.codes[found.code].tolist() == expected
     assert found.per_subject.tolist() == [0, len(expected), 0]
+
+
+def test_a_code_of_the_outcome_is_no_input_and_its_subjects_are_counted():
+    static = {name: ["SEX/F", *(["X/hit"] if number < 5 else [])] for number, name in enumerate(RECORDS)}
+    settings = DemographicSettings(PREFIXES, ("sex", "other"), outcome_codes=("X/hit", "X/other"))
+    prepared = prepare_uncached(
+        RecordsSource(with_static(events_of(RECORDS), static)), OUTCOME, replace(SETTINGS, demographics=settings)
+    )
+    assert "SEX/F" in prepared.vocabulary.entries
+    assert "X/hit" not in prepared.vocabulary.entries
+    without = prepared_with({name: ["SEX/F"] for name in RECORDS}, "sex", "other")
+    assert_same(prepared.tensors, without.tensors)
+    (warning,) = set(prepared.flow.warnings) - set(without.flow.warnings)
+    assert warning.startswith("codes of the outcome without a time: 5 subjects have one")
+
+
+def test_the_codes_of_the_outcome_come_from_the_config():
+    words = ["data=tiny", "outcome=first_code", "outcome.codes=[X/hit]", "data.static=[other]"]
+    (config,) = check_overrides("train", words, RunConfig)
+    assert build_settings(config).demographics.outcome_codes == ("X/hit",)
 
 
 def test_the_rest_after_the_longest_prefix_is_the_group_and_several_groups_are_none():
