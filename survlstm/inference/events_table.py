@@ -250,7 +250,11 @@ def _numbers(table: pd.DataFrame) -> np.ndarray:
     if "numeric_value" not in table.columns:
         return np.full(len(table), np.nan, dtype=np.float32)
     values = pd.to_numeric(table["numeric_value"], errors="coerce")
-    _refuse(values.isna() & table["numeric_value"].notna(), "events must have a number or nothing as numeric_value")
+    is_number = values.notna() & (values.astype(np.float64).abs() <= np.finfo(np.float32).max)
+    _refuse(
+        ~is_number & table["numeric_value"].notna(),
+        "events must have a number of single precision (up to 3.4e38) or nothing as numeric_value",
+    )
     return values.to_numpy(dtype=np.float32, na_value=np.nan)
 
 

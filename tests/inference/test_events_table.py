@@ -118,7 +118,8 @@ def test_a_death_is_a_day_of_the_subject():
         (table(subject_id=["b", None, "b", "b"]), "must have a subject_id in every row; 1 of 4"),
         (table(subject_id=[2.0, 1.5, 2.0, 2.0]), "whole numbers or texts as subject_id; 1 of 4"),
         (table(subject_id=[1e19, 2e19, 3.0, 3.0]), "whole numbers or texts as subject_id; 2 of 4"),
-        (table(numeric_value=[1, "much", None, 2]), "must have a number or nothing as numeric_value; 1 of 4"),
+        (table(numeric_value=[1, "much", None, 2]), r"must have a number of single precision .* numeric_value; 1 of 4"),
+        (table(numeric_value=[1, 1e39, None, -np.inf]), r"a number of single precision .* numeric_value; 2 of 4"),
         (pd.concat([table(), table(code="MEDS_BIRTH")]), "one day of MEDS_BIRTH; 1 subjects have several"),
     ],
 )
