@@ -309,11 +309,15 @@ def test_values_are_numbers_and_a_text_in_their_place_is_a_defect(cdm):
         return {"person_id": 1, **day, "value_as_number": value}
 
     reading = cdm(
-        {"person": [person(1)], "measurement": [measurement(text) for text in ("5.5", " 1e2", "", "high", None)]}
+        {
+            "person": [person(1)],
+            "measurement": [measurement(text) for text in ("5.5", " 1e2", "", "high", None, "1e39")],
+        }
     )
     reading = reading.read()
     assert np.nan_to_num(reading.events.numeric_value, nan=-1).tolist() == [5.5, 100, -1, -1]
-    assert count_of(reading, "measurement").unusable == {"text in place of a number": 1}
+    unusable = {"text in place of a number": 1, "number beyond single precision": 1}
+    assert count_of(reading, "measurement").unusable == unusable
 
 
 def test_too_many_unusable_rows_are_refused(cdm):

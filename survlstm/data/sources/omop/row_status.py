@@ -33,6 +33,7 @@ class OmopRow(IntEnum):
     CONTRADICTORY = 16
     ENDS_BEFORE_START = 17
     DEATH_BEFORE_BIRTH = 18
+    TOO_LARGE = 19
 
 
 LEFT_OUT = {
@@ -56,6 +57,7 @@ UNUSABLE = {
     OmopRow.CONTRADICTORY: "several rows for the person that differ",
     OmopRow.ENDS_BEFORE_START: "ends before it starts",
     OmopRow.DEATH_BEFORE_BIRTH: "death before the birth",
+    OmopRow.TOO_LARGE: "number beyond single precision",
 }
 
 

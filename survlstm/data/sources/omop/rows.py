@@ -112,7 +112,9 @@ def _code_block(
     ids, concepts, visits = (
         whole_numbers(block.column(name)) for name in (PERSON_ID, table.concept, "visit_occurrence_id")
     )
-    value, no_number = real_numbers(block.column(table.number))
+    number, no_number = real_numbers(block.column(table.number))
+    with np.errstate(over="ignore"):
+        value = number.astype(np.float32)
     moment = first_of(moments(block.column(table.moment)), moments(block.column(table.date)))
     person = np.minimum(np.searchsorted(members.person_id, ids.value), len(members.person_id) - 1)
     known = members.person_id[person] == ids.value
@@ -129,6 +131,7 @@ def _code_block(
             (OmopRow.UNKNOWN_PERSON, ~known),
             (OmopRow.PERSON_LEFT_OUT, subject < 0),
             (OmopRow.NOT_A_NUMBER, concepts.bad | visits.bad | no_number),
+            (OmopRow.TOO_LARGE, np.isinf(value)),
             (OmopRow.NO_DATE, moment.missing),
             (OmopRow.UNPARSABLE_DATE, moment.unparsable),
             (OmopRow.IMPOSSIBLE_DATE, moment.impossible | (moment.time < members.earliest_birth[person])),
@@ -138,9 +141,6 @@ def _code_block(
         ],
     )
     visit = np.where(visits.missing, NO_VISIT, visits.value)
-    with np.errstate(over="ignore"):
-        value = value.astype(np.float32)
-    value[np.isinf(value)] = np.nan
     return status, (subject, moment.time, concept, visit, value)
 
 
