@@ -19,7 +19,6 @@ from survlstm.data.cohort_rules import (
     with_codes,
 )
 from survlstm.data.events import StaticCodes
-from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import prepare, prepare_uncached
@@ -28,10 +27,9 @@ from survlstm.data.split import split_subjects
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.errors import CohortError, ConfigError
+from tests.cohorts import HIT, LANDMARK, at, edges_given, excluded, record
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
-LANDMARK = LandmarkSettings(day=100.0, visit=None, intervals=2, edges="equidistant", horizon_days=1000.0)
-START = np.datetime64("2020-01-01T08:00:00")
 RANDOM = RandomOutcome(0.7, 1 / 60, seed=0)
 
 
@@ -45,10 +43,6 @@ def codes(*names, match="exact", within=None, fewest=1, resolved=None):
 
 def history(days):
     return HistoryRule(float(days))
-
-
-def at(day, hour=8):
-    return str(np.datetime64("2020-01-01T00:00:00") + np.timedelta64(day * 24 + hour, "h"))
 
 
 def visits_of(records, *, births=None):
@@ -227,24 +221,6 @@ def test_entries_after_the_prediction_time_change_no_count_of_a_rule(clock):
     assert [rule.reason for rule in counted[0] if not rule.subjects and "age" not in rule.reason] == []
 
 
-def excluded(prepared):
-    return [(rule.reason, rule.subjects, rule.events) for rule in prepared.flow.subjects_excluded if rule.subjects]
-
-
-def edges_given(codes=("X/a",)):
-    return PreprocessingState(
-        Vocabulary(("[PAD]", "[UNK]", *codes)), np.zeros(5), np.ones(5), np.array([0.0, 10.0, 1000.0])
-    )
-
-
-HIT = FirstCodeOutcome(["X/hit"])
-
-
-def record(*days, code="X/a", hit=None):
-    visits = [(at(day), f"e{day}", [code]) for day in days]
-    return visits if hit is None else [*visits, (at(hit), f"e{hit}", ["X/hit"])]
-
-
 def test_rules_are_counted_in_order_after_those_of_the_landmark():
     """Each subject is left out once, by the first rule that applies, and its event is counted there."""
     records = {
@@ -397,61 +373,6 @@ def test_a_sample_is_the_first_rule_and_part_of_the_fingerprint(tmp_path):
     rules = [replace(settings, cohort=CohortSettings(include=(rule,))) for rule in (VisitsRule(2), history(2))]
     prints = {prepare(source, RANDOM, each, described={}, cache=tmp_path).fingerprint for each in rules}
     assert len(prints) == 2
-
-
-INDEX = replace(LANDMARK, day=None, first_code=("X/index", "X/other"))
-
-
-def test_a_landmark_at_the_first_visit_with_an_index_code():
-    records = {
-        "index": [*record(0, 50, 200), (at(100), "i", ["X/index"]), (at(150), "j", ["X/other"])],
-        "twice": [*record(0, 200, hit=300), (at(40), "i", ["X/other", "X/a"]), (at(60), "i2", ["X/index"])],
-        "without": record(0, 50, 200),
-        "index after the outcome": [*record(0, 50, hit=60), (at(100), "i", ["X/index"])],
-        "index with the outcome": [*record(0, 50), (at(100), "i", ["X/index", "X/hit"])],
-        "index at the first visit": [*record(10, 200), (at(0), "i", ["X/index"])],
-        "index at the end": [*record(0, 50), (at(100), "i", ["X/index"])],
-    }
-    settings = replace(SETTINGS, landmark=INDEX, min_visits=2)
-    prepared = prepare_uncached(RecordsSource(events_of(records)), HIT, settings, preprocessing=edges_given())
-    tensors = prepared.tensors
-    assert dict(zip(tensors.subject_id.tolist(), tensors.duration_days.tolist(), strict=True)) == {
-        "index": 100,
-        "twice": 260,
-    }
-    assert tensors.visits_per_subject.tolist() == [3, 2]
-    assert excluded(prepared) == [
-        # The index code of the third is known with the outcome only, so that it is no part of the history.
-        ("no index code (clock.first_code) before the outcome", 3, 2),
-        ("event or end of follow-up at or before the landmark", 1, 0),
-        ("fewer than 2 visits on or before the landmark", 1, 0),
-    ]
-
-
-@pytest.mark.parametrize("grouping", ["hybrid", "encounter", "same_day", "time_window"])
-def test_nothing_after_an_index_visit_changes_its_history(grouping):
-    """No visit spans the landmark: entries after it in an encounter that began before it are not read."""
-
-    # The window of an index visit ends after a day; the landmark is the end of the visit.
-    def late(hours):
-        return at(31, hour=(8 if grouping == "time_window" else 4) + hours)
-
-    stay = [(at(30), "stay", ["X/a"]), (at(30, hour=9), "index", ["X/index"])]
-    records = {"a": [*record(0, 10, 90), *stay]}
-    grown = {"a": [*records["a"], (late(1), "stay", ["X/b"]), (late(2), None, ["X/b"])]}
-    settings = replace(SETTINGS, landmark=INDEX, min_visits=1, grouping=grouping)
-    codes_read = []
-    for kept in (records, grown):
-        prepared = prepare_uncached(
-            RecordsSource(events_of(kept | {"b": record(0, 5, hit=9)})),
-            HIT,
-            settings,
-            preprocessing=edges_given(("X/a", "X/b", "X/index")),
-        )
-        assert prepared.tensors.subject_id.tolist() == ["a"]
-        codes_read.append(prepared.tensors.code.tolist())
-        assert prepared.tensors.visit_time.max() == np.datetime64(at(30, hour=9))
-    assert codes_read[0] == codes_read[1]
 
 
 def test_a_static_code_fulfils_a_rule_that_neither_counts_visits_nor_limits_their_age():
