@@ -248,7 +248,7 @@ def _births(table: ReadTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     years = np.where(in_range, year.value, FIRST_YEAR)
     months = ((years - 1970) * 12 + np.where(in_range & ~month.missing, month.value, 1) - 1).astype("datetime64[M]")
     first_of_month = months.astype("datetime64[D]")
-    # A day without a month says nothing.
+    # Without a month, the day of birth is not used.
     days = np.where(month.missing | day.missing, 1, day.value)
     birth = first_of_month + (days - 1) * _DAY
     in_range &= (days >= 1) & (birth < (months + 1).astype("datetime64[D]"))

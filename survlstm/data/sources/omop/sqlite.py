@@ -103,8 +103,7 @@ class SqliteBackend:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    # A database with a log that lies in a folder which can't be written opens only if SQLite is told that nothing
-    # changes it.
+    # A database with a write-ahead log in a folder that can't be written opens only as immutable.
     error: sqlite3.Error | None = None
     for option in ("mode=ro", "mode=ro&immutable=1"):
         try:
