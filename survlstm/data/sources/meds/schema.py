@@ -113,7 +113,7 @@ def read_schema(files: MedsFiles, path: Path) -> pa.Schema:
 def check_columns(
     files: MedsFiles, path: Path, schema: pa.Schema, types: dict[str, tuple[str, Callable[[pa.DataType], bool]]]
 ) -> None:
-    """Raise SourceError if a file lacks a column, has it twice, or has another type there.
+    """Raise SourceError if a file lacks a column, has it twice, or has it with another type.
 
     Args:
         files: Files of the dataset.

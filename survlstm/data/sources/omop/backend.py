@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -71,6 +71,44 @@ class Backend(Protocol):
 
     def digest(self, table: str, columns: Sequence[str]) -> str:
         """Return a digest of these columns; "" where the files are the content."""
+
+
+class TableColumns(Protocol):
+    """What a place knows of a table: at least its columns.
+
+    Attributes:
+        columns: The place's own name of each column, by its name in lower case.
+    """
+
+    @property
+    def columns(self) -> dict[str, str]: ...
+
+
+TableT = TypeVar("TableT", bound=TableColumns)
+
+
+class NamedTables(Generic[TableT]):
+    """The part of a ``Backend`` that needs the names of tables and columns only, which are found on opening."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, TableT] = {}
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of all tables."""
+        return list(self._tables)
+
+    def columns(self, table: str) -> tuple[str, ...] | None:
+        """Return the columns of a table, or None if there is no such table."""
+        return tuple(self._tables[table].columns) if table in self._tables else None
+
+    def malformed(self, table: str) -> int:
+        """Return 0, because a database has no malformed rows."""
+        return 0
+
+    def digest(self, table: str, columns: Sequence[str]) -> str:
+        """Return "", because the content of the files counts."""
+        return ""
 
 
 def quoted(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from survlstm.data.sources.omop.backend import PersonRange, quoted
+from survlstm.data.sources.omop.backend import NamedTables, PersonRange, quoted
 from survlstm.data.sources.omop.duckdb_queries import DuckDb, open_database_file
 from survlstm.data.sources.omop.format import ANCESTOR, CONCEPT, PERSON
 from survlstm.utils.errors import SourceError
@@ -39,7 +39,7 @@ def open_duckdb(file: Path, cdm_schema: str | None, vocabulary_schema: str | Non
         yield DuckDbBackend(file, database, cdm_schema or "main", vocabulary_schema or cdm_schema or "main")
 
 
-class DuckDbBackend:
+class DuckDbBackend(NamedTables[_Table]):
     """Tables of a DuckDB database; see ``survlstm.data.sources.omop.backend.Backend``.
 
     Args:
@@ -50,9 +50,9 @@ class DuckDbBackend:
     """
 
     def __init__(self, file: Path, database: DuckDb, cdm_schema: str, vocabulary_schema: str) -> None:
+        super().__init__()
         self._file = file
         self._database = database
-        self._tables: dict[str, _Table] = {}
         found = database.rows(
             "SELECT table_schema, table_name, column_name FROM information_schema.columns "
             "WHERE table_catalog = current_database() ORDER BY table_schema, table_name, ordinal_position"
@@ -68,15 +68,6 @@ class DuckDbBackend:
                 relation = f"{quoted(schema)}.{quoted(table)}"
                 self._tables.setdefault(table.lower(), _Table(relation, {})).columns[column.lower()] = column
 
-    @property
-    def tables(self) -> list[str]:
-        """Names of all tables."""
-        return list(self._tables)
-
-    def columns(self, table: str) -> tuple[str, ...] | None:
-        """Return the columns of a table, or None if there is no such table."""
-        return tuple(self._tables[table].columns) if table in self._tables else None
-
     def stream(
         self, table: str, columns: Sequence[str], *, persons: PersonRange | None = None, distinct: bool = False
     ) -> Iterator[pa.RecordBatch]:
@@ -84,18 +75,10 @@ class DuckDbBackend:
         found = self._tables[table]
         yield from self._database.stream(table, found.relation, found.columns, columns, persons, distinct=distinct)
 
-    def malformed(self, table: str) -> int:
-        """Return 0, because a database has no malformed rows."""
-        return 0
-
     def files(self, tables: Sequence[str]) -> list[Path]:
         """Return the file, and the log of changes that are not in it yet."""
         log = self._file.with_name(self._file.name + ".wal")
         return [self._file, *([log] if log.exists() else [])]
-
-    def digest(self, table: str, columns: Sequence[str]) -> str:
-        """Return "", because the file is the content."""
-        return ""
 
 
 def refuse_missing_schema(known: set[str], wanted: dict[str, str], *, with_persons: Sequence[str]) -> None:

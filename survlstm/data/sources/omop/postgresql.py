@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 
-from survlstm.data.sources.omop.backend import EXTRA, PersonRange, literal, quoted
+from survlstm.data.sources.omop.backend import EXTRA, NamedTables, PersonRange, literal, quoted
 from survlstm.data.sources.omop.duckdb_file import refuse_missing_schema
 from survlstm.data.sources.omop.format import ANCESTOR, CONCEPT, PERSON, PERSON_ID
 from survlstm.utils.data_location import place_name
@@ -81,7 +81,7 @@ def open_postgresql(
             connection.close()
 
 
-class PostgreSqlBackend:
+class PostgreSqlBackend(NamedTables[_Table]):
     """Tables of a PostgreSQL database; see ``survlstm.data.sources.omop.backend.Backend``.
 
     Args:
@@ -100,6 +100,7 @@ class PostgreSqlBackend:
         vocabulary_schema: str | None,
         timeout_seconds: float | None,
     ) -> None:
+        super().__init__()
         self._server = server
         self._connection = connection
         with server.sentences("the catalog", timeout_seconds):
@@ -117,7 +118,6 @@ class PostgreSqlBackend:
             {"cdm_schema": cdm_schema, "vocabulary_schema": vocabulary_schema},
             with_persons=sorted({row[0] for row in found if row[1].lower() == PERSON}),
         )
-        self._tables: dict[str, _Table] = {}
         for schema, table, column, kind in found:
             is_vocabulary = table.lower() in (CONCEPT, ANCESTOR)
             if schema == (vocabulary_schema if is_vocabulary else cdm_schema):
@@ -126,15 +126,6 @@ class PostgreSqlBackend:
                 of_table.columns[column.lower()] = column
                 if kind in _NUMBERS:
                     of_table.is_number.add(column.lower())
-
-    @property
-    def tables(self) -> list[str]:
-        """Names of all tables."""
-        return list(self._tables)
-
-    def columns(self, table: str) -> tuple[str, ...] | None:
-        """Return the columns of a table, or None if there is no such table."""
-        return tuple(self._tables[table].columns) if table in self._tables else None
 
     def stream(
         self, table: str, columns: Sequence[str], *, persons: PersonRange | None = None, distinct: bool = False
@@ -147,10 +138,6 @@ class PostgreSqlBackend:
         with self._server.sentences(f"the table {table}", self._timeout), self._connection.cursor() as cursor:
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
-
-    def malformed(self, table: str) -> int:
-        """Return 0, because a database has no malformed rows."""
-        return 0
 
     def files(self, tables: Sequence[str]) -> list[Path]:
         """Return nothing, because the records are in no file."""

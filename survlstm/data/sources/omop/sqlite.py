@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from survlstm.data.sources.omop.backend import BATCH_ROWS, PersonRange, quoted
+from survlstm.data.sources.omop.backend import BATCH_ROWS, NamedTables, PersonRange, quoted
 from survlstm.data.sources.omop.format import PERSON_ID
 from survlstm.utils.errors import SourceError
 
@@ -38,7 +38,7 @@ def open_sqlite(file: Path) -> Iterator[SqliteBackend]:
         yield SqliteBackend(file, connection)
 
 
-class SqliteBackend:
+class SqliteBackend(NamedTables[_Table]):
     """Tables of a SQLite database; see ``survlstm.data.sources.omop.backend.Backend``.
 
     A column of SQLite may hold values of several types, which are then read as texts. OHDSI's tools store days and
@@ -50,22 +50,13 @@ class SqliteBackend:
     """
 
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
+        super().__init__()
         self._file = file
         self._connection = connection
-        self._tables: dict[str, _Table] = {}
         names = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
         for (name,) in names:
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({quoted(name)})")]
             self._tables[name.lower()] = _Table(name, {column.lower(): column for column in columns})
-
-    @property
-    def tables(self) -> list[str]:
-        """Names of all tables."""
-        return list(self._tables)
-
-    def columns(self, table: str) -> tuple[str, ...] | None:
-        """Return the columns of a table, or None if there is no such table."""
-        return tuple(self._tables[table].columns) if table in self._tables else None
 
     def stream(
         self, table: str, columns: Sequence[str], *, persons: PersonRange | None = None, distinct: bool = False
@@ -88,18 +79,10 @@ class SqliteBackend:
                 f"the table {table} must be readable; {self._file.name} {_why(error)} ({self._file})"
             ) from None
 
-    def malformed(self, table: str) -> int:
-        """Return 0, because a database has no malformed rows."""
-        return 0
-
     def files(self, tables: Sequence[str]) -> list[Path]:
         """Return the file, and the log of changes that are not in it yet."""
         log = self._file.with_name(self._file.name + "-wal")
         return [self._file, *([log] if log.exists() and log.stat().st_size else [])]
-
-    def digest(self, table: str, columns: Sequence[str]) -> str:
-        """Return "", because the file is the content."""
-        return ""
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -23,7 +23,7 @@ def static_names(
     known: Mapping[int, str],
     found: Mapping[int, Concept],
 ) -> np.ndarray:
-    """Name a fact of each person.
+    """Return the static code of each person for the gender, the race or the ethnicity.
 
     The name is that of the concept in the vocabulary, such as ``Gender/F``; without the vocabulary that of the model's
     own concepts; else ``Gender/`` and the source value; else ``OMOP/`` and the concept.
