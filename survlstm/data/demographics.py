@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from survlstm.data.added_codes import append_codes
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import StaticCodes, Subjects
 from survlstm.data.ragged import flat_positions
@@ -179,21 +180,10 @@ def append_static_codes(visits: Visits, static: StaticCodes) -> Visits:
     Returns:
         The visits with these codes; ``visits`` itself if there is none.
     """
-    if not len(static.code):
-        return visits
-    codes, number = np.unique(
-        np.concatenate([visits.codes.astype(np.str_), static.codes.astype(np.str_)]), return_inverse=True
-    )
-    of_visits, of_static = (part.astype(np.int32) for part in np.split(number, [len(visits.codes)]))
-    owner, entries = visits.visit_subject, visits.codes_per_visit
+    owner = visits.visit_subject
     added = static.per_subject[owner]
-    offsets = offsets_from_sizes(entries + added)
-    code = np.empty(offsets[-1], dtype=np.int32)
-    code[flat_positions(offsets[:-1], entries)] = of_visits[visits.code]
-    code[flat_positions(offsets[:-1] + entries, added)] = of_static[
-        static.code[flat_positions(static.offsets[owner], added)]
-    ]
-    return replace(visits, codes=codes, code_offsets=offsets, code=code)
+    code = static.code[flat_positions(static.offsets[owner], added)]
+    return append_codes(visits, static.codes, code, per_visit=added)
 
 
 def subjects_without(subjects: Subjects, settings: DemographicSettings) -> dict[str, int]:

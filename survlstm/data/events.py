@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Float32, Int, Int8, Int32, Int64
@@ -112,6 +113,14 @@ class Subjects:
         )
 
 
+class ValueFault(IntEnum):
+    """Why an entry with a value has no number."""
+
+    NONE = 0
+    TEXT = 1
+    INFINITE = 2
+
+
 @dataclass(frozen=True)
 class Events:
     """Coded events in any order: the columns of MEDS (Medical Event Data Standard), dictionary-encoded.
@@ -127,6 +136,10 @@ class Events:
         numeric_value: Value of the event, such as a laboratory result; NaN if it has none.
         day_tolerance: Days by which an entry dated to the day can differ from a timed entry of the same moment: 1 if
             timed entries are in UTC and days are local days of an unknown zone, 0 if both follow the same clock.
+        units: Distinct units of values as texts, such as ``mg/dL``, [unit]; the first is "", which stands for no unit.
+            None stands for "" alone.
+        unit: Index into ``units``. None stands for 0 everywhere.
+        value_fault: ``ValueFault`` of each event. None stands for 0 everywhere.
     """
 
     subjects: Subjects
@@ -137,9 +150,32 @@ class Events:
     encounter: Int32[np.ndarray, " event"]
     numeric_value: Float32[np.ndarray, " event"]
     day_tolerance: int = 1
+    units: np.ndarray = None  # type: ignore[assignment]
+    unit: Int32[np.ndarray, " event"] = None  # type: ignore[assignment]
+    value_fault: Int8[np.ndarray, " event"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        fill_values(self, len(self.subject))
 
     def __len__(self) -> int:
         return len(self.subject)
+
+
+def fill_values(entries: object, number: int) -> None:
+    """Set the fields ``units``, ``unit`` and ``value_fault`` of a frozen dataclass that are None.
+
+    Args:
+        entries: The events, or the visits with their entries.
+        number: Number of entries.
+    """
+    empty = {
+        "units": np.array([""]),
+        "unit": np.zeros(number, dtype=np.int32),
+        "value_fault": np.zeros(number, dtype=np.int8),
+    }
+    for name, values in empty.items():
+        if getattr(entries, name) is None:
+            object.__setattr__(entries, name, values)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
-from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes
+from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes, take_entries
 from survlstm.data.vocabulary import UNK, fit_vocabulary
 
 
@@ -223,8 +223,8 @@ def build_tensors(
 
 def _first_codes(visits: Visits, max_codes_per_visit: int) -> Visits:
     kept = np.minimum(visits.codes_per_visit, max_codes_per_visit)
-    code = visits.code[flat_positions(visits.code_offsets[:-1], kept)]
-    return replace(visits, code=code, code_offsets=offsets_from_sizes(kept))
+    entries = take_entries(visits, flat_positions(visits.code_offsets[:-1], kept))
+    return replace(entries, code_offsets=offsets_from_sizes(kept))
 
 
 def _fit(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, Int64
+from jaxtyping import Bool, Float32, Int, Int8, Int32, Int64
 
-from survlstm.data.events import Events, Subjects
+from survlstm.data.events import Events, Subjects, fill_values
 from survlstm.data.known_times import DAY_SECONDS, known_times
 from survlstm.data.ragged import flat_positions
 from survlstm.utils.errors import SourceError
@@ -27,7 +27,12 @@ class Visits:
         visit_offsets: First visit of each subject, and the number of visits at the end.
         visit_time: ``datetime64[s]`` [visit], the time of the *last* entry of a visit: nothing in it is dated later.
         code_offsets: First code of each visit, and the number of codes at the end.
-        code: Index into ``codes`` of each entry, visit after visit.
+        code: Index into ``codes`` of each entry, visit after visit. Within a visit entries are ordered by time, then by
+            code, then by value (an entry without a number last), then by unit.
+        value: Value of each entry; NaN if it has none. None stands for NaN everywhere.
+        units: Distinct units as texts, [unit]; the first is "". None stands for "" alone.
+        unit: Index into ``units`` of each entry. None stands for 0 everywhere.
+        value_fault: ``survlstm.data.events.ValueFault`` of each entry. None stands for 0 everywhere.
     """
 
     subjects: Subjects
@@ -36,6 +41,15 @@ class Visits:
     visit_time: np.ndarray
     code_offsets: Int64[np.ndarray, " visit_offset"]
     code: Int32[np.ndarray, " code"]
+    value: Float32[np.ndarray, " code"] = None  # type: ignore[assignment]
+    units: np.ndarray = None  # type: ignore[assignment]
+    unit: Int32[np.ndarray, " code"] = None  # type: ignore[assignment]
+    value_fault: Int8[np.ndarray, " code"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.value is None:
+            object.__setattr__(self, "value", np.full(len(self.code), np.nan, dtype=np.float32))
+        fill_values(self, len(self.code))
 
     @property
     def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
@@ -46,6 +60,11 @@ class Visits:
     def codes_per_visit(self) -> Int64[np.ndarray, " visit"]:
         """Number of codes in each visit."""
         return np.diff(self.code_offsets)
+
+    @property
+    def entry_visit(self) -> Int64[np.ndarray, " code"]:
+        """Index of the visit that each entry belongs to."""
+        return np.repeat(np.arange(len(self.visit_time)), self.codes_per_visit)
 
     @property
     def visit_subject(self) -> Int64[np.ndarray, " visit"]:
@@ -99,8 +118,8 @@ def group_visits(
         known_by: ``KnownTimes.latest`` of the events; None computes it from ``events``.
 
     Returns:
-        The visits, and the number of entries left out because they repeat another one (same visit, time, code and
-        value).
+        The visits, and the number of entries left out because they repeat another one (same visit, time, code, value
+        and unit).
 
     Raises:
         SourceError: If ``window_hours`` is too long to sort entries by the second.
@@ -136,13 +155,29 @@ def cut_visits(visits: Visits, subject: Int[np.ndarray, " kept"], *, stop: Int[n
     """
     kept_visits = flat_positions(visits.visit_offsets[subject], stop)
     codes = visits.codes_per_visit[kept_visits]
-    return Visits(
+    kept_entries = flat_positions(visits.code_offsets[:-1][kept_visits], codes)
+    return replace(
+        take_entries(visits, kept_entries),
         subjects=visits.subjects.take(subject),
-        codes=visits.codes,
         visit_offsets=offsets_from_sizes(stop),
         visit_time=visits.visit_time[kept_visits],
         code_offsets=offsets_from_sizes(codes),
-        code=visits.code[flat_positions(visits.code_offsets[:-1][kept_visits], codes)],
+    )
+
+
+def take_entries(visits: Visits, entry: Int[np.ndarray, " kept"]) -> Visits:
+    """Select entries; the caller replaces ``code_offsets``, which stay the same here.
+
+    Args:
+        visits: Visits of some subjects.
+        entry: Indices of the entries, in the order of the result.
+    """
+    return replace(
+        visits,
+        code=visits.code[entry],
+        value=visits.value[entry],
+        unit=visits.unit[entry],
+        value_fault=visits.value_fault[entry],
     )
 
 
@@ -163,6 +198,8 @@ def take_events(events: Events, kept: Bool[np.ndarray, " event"]) -> Events:
         time=events.time[kept],
         encounter=events.encounter[kept],
         numeric_value=events.numeric_value[kept],
+        unit=events.unit[kept],
+        value_fault=events.value_fault[kept],
     )
 
 
@@ -275,25 +312,30 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
     used = np.flatnonzero(size)
     order = used[np.lexsort([size[used], start[used], end[used], owner[used]])]
     entries = (seconds - start[group]) * len(events.codes) + events.code
-    order = _order_ties(order, np.stack([owner, end, start, size]), group, entries)
+    order = _order_ties(order, np.stack([owner, end, start, size]), group, entries, events)
     rank = np.empty(n_groups, dtype=np.int64)
     rank[order] = np.arange(len(order))
 
-    visit, code, repeated = _sort_entries(
-        rank[group], seconds - start[group], events.code, events.numeric_value, len(events.codes)
-    )
-    return Visits(
+    visit, entry = _sort_entries(rank[group], seconds - start[group], events)
+    visits = Visits(
         subjects=events.subjects,
         codes=events.codes,
         visit_offsets=offsets_from_sizes(np.bincount(owner[order], minlength=len(events.subjects))),
         visit_time=end[order].astype("datetime64[s]"),
         code_offsets=offsets_from_sizes(np.bincount(visit, minlength=len(order))),
-        code=code,
-    ), repeated
+        code=events.code[entry],
+        value=events.numeric_value[entry],
+        units=events.units,
+        unit=events.unit[entry],
+        value_fault=events.value_fault[entry],
+    )
+    return visits, len(events) - len(entry)
 
 
-def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """Order visits that are equal in every key by their sorted entries (time in the visit and code).
+def _order_ties(
+    order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries: np.ndarray, events: Events
+) -> np.ndarray:
+    """Order visits that are equal in every key by their sorted entries (time in the visit, code, value and unit).
 
     Nothing else distinguishes such visits except the order of rows and the names of encounters, which must have no
     influence. Codes are numbered in the order of their texts, so the codes of other subjects change no comparison.
@@ -303,6 +345,7 @@ def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries:
         keys: The keys of every group, [key, group].
         group: Group of each event.
         entries: One integer per event for its time in the visit and its code.
+        events: All events, for their values and units.
 
     Returns:
         ``order`` with each run of equal groups reordered.
@@ -315,50 +358,51 @@ def _order_ties(order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries:
     is_tied = np.zeros(int(group.max()) + 1, dtype=bool)
     is_tied[order[tied]] = True
     entry = np.flatnonzero(is_tied[group])
-    entry = entry[np.lexsort([entries[entry], group[entry]])]
+    value = np.nan_to_num(events.numeric_value[entry], nan=np.inf)
+    unit = events.unit[entry]
+    by_content = np.lexsort([unit, value, entries[entry], group[entry]])
+    entry = entry[by_content]
     groups, first = np.unique(group[entry], return_index=True)
-    content = {int(name): tuple(part) for name, part in zip(groups, np.split(entries[entry], first[1:]), strict=True)}
+    parts = [np.split(column, first[1:]) for column in (entries[entry], value[by_content], unit[by_content])]
+    content = {int(name): tuple(map(tuple, part)) for name, *part in zip(groups, *parts, strict=True)}
     ordered = order.copy()
     ordered[tied] = order[sorted(tied, key=lambda position: (run[position], content[int(order[position])]))]
     return ordered
 
 
-def _sort_entries(
-    visit: np.ndarray, second: np.ndarray, code: np.ndarray, value: np.ndarray, n_codes: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Sort entries by visit, time in the visit and code, and leave out repeated ones.
+def _sort_entries(visit: np.ndarray, second: np.ndarray, events: Events) -> tuple[np.ndarray, np.ndarray]:
+    """Sort entries by visit, time in the visit, code, value and unit, and leave out repeated ones.
 
-    The three are combined into one integer, because sorting takes most of the time of ``group_visits``, and one key
-    sorts faster than three.
+    The first three are combined into one integer, because sorting takes most of the time of ``group_visits``, and one
+    key sorts faster than three. Values and units are compared only among entries that share this key.
 
     Args:
         visit: Rank of the visit of each entry.
         second: Seconds between the first entry of the visit and the entry.
-        code: Index of the code of each entry.
-        value: Numeric value of each entry, NaN for none; two NaN are equal.
-        n_codes: Number of distinct codes.
+        events: The entries. Two entries without a number are equal.
 
     Returns:
-        Visit and code of each entry kept, and the number of entries left out.
+        Visit and index of each entry kept, in the new order.
     """
-    n_seconds = int(second.max(initial=0)) + 1
+    n_codes, n_seconds = len(events.codes), int(second.max(initial=0)) + 1
     if (int(visit.max(initial=0)) + 1) * n_seconds * n_codes >= 2**63:
         raise SourceError(
             "data.visits.window_hours must be short enough to sort the entries of a visit by the second; "
             "lower data.visits.window_hours"
         )
-    key = (visit * n_seconds + second) * n_codes + code
+    key = (visit * n_seconds + second) * n_codes + events.code
     order = np.argsort(key)
     key = key[order]
     same = key[1:] == key[:-1]
-    # Only entries that share a key with another one can be repetitions; the values of all others need no look.
     in_run = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
     keep = np.ones(len(key), dtype=bool)
     if len(in_run):
-        run_value = value[order[in_run]]
-        by_value = np.lexsort([run_value, key[in_run]])
-        run_key, run_value = key[in_run][by_value], run_value[by_value]
-        equal_value = (run_value[1:] == run_value[:-1]) | (np.isnan(run_value[1:]) & np.isnan(run_value[:-1]))
-        keep[in_run] = np.concatenate([[True], ~((run_key[1:] == run_key[:-1]) & equal_value)])
-    key = key[keep]
-    return key // (n_seconds * n_codes), (key % n_codes).astype(np.int32), int((~keep).sum())
+        entry = order[in_run]
+        fault, unit, value = events.value_fault[entry], events.unit[entry], events.numeric_value[entry]
+        by_value = np.lexsort([fault, unit, value, key[in_run]])
+        order[in_run] = entry[by_value]
+        run_key, value, unit = key[in_run], value[by_value], unit[by_value]
+        equal_value = (value[1:] == value[:-1]) | (np.isnan(value[1:]) & np.isnan(value[:-1]))
+        is_equal = (run_key[1:] == run_key[:-1]) & equal_value & (unit[1:] == unit[:-1])
+        keep[in_run] = np.concatenate([[True], ~is_equal])
+    return key[keep] // (n_seconds * n_codes), order[keep]
