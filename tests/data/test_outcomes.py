@@ -9,7 +9,8 @@ from scipy.stats import pearsonr
 from survlstm.data.cohort import select_cohort
 from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
-from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome, history_factors
+from survlstm.data.outcomes.history_risk import history_factors
+from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.visits import group_visits
 from survlstm.utils.errors import CohortError, OutcomeError

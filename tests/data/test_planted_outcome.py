@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from survlstm.data.outcomes.synthetic import SyntheticOutcome, distinct_code_counts
+from survlstm.data.outcomes.history_risk import distinct_code_counts
+from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.visits import group_visits
 from survlstm.utils.errors import OutcomeError

@@ -105,6 +105,8 @@ class SyntheticOutcomeConfig(SwapPoint):
         seed: The seed of the draws.
         planted_codes: Codes as SYSTEM/CODE whose number in the history is the risk, instead of the three weighted
             factors; an empty list uses the factors.
+        planted_values: Codes as SYSTEM/CODE whose last value so far is the risk, instead of the three weighted factors;
+            an empty list uses the factors. ``planted_codes`` must then be empty.
     """
 
     target: Literal["survlstm.data.outcomes.synthetic.SyntheticOutcome"] = Field(alias="_target_")
@@ -116,8 +118,9 @@ class SyntheticOutcomeConfig(SwapPoint):
     censoring_chance: Annotated[float, Field(ge=0, lt=1)]
     seed: Seed
     planted_codes: list[Any]
+    planted_values: list[Any] = Field(default_factory=list)
 
-    @field_validator("planted_codes")
+    @field_validator("planted_codes", "planted_values")
     @classmethod
     def _each_planted_once(cls, codes: list[Any]) -> list[str]:
         if len(set(map(str, codes))) < len(codes):
@@ -125,8 +128,14 @@ class SyntheticOutcomeConfig(SwapPoint):
         return are_codes(codes)
 
     @model_validator(mode="after")
-    def _some_weight(self) -> SyntheticOutcomeConfig:
-        if not self.planted_codes and self.comorbidity_weight + self.frequency_weight + self.repetition_weight == 0:
+    def _one_risk(self) -> SyntheticOutcomeConfig:
+        if self.planted_codes and self.planted_values:
+            raise ValueError(
+                "one of outcome.planted_codes and outcome.planted_values must be empty; found "
+                f"{len(self.planted_codes)} and {len(self.planted_values)} codes. Set one of them to []"
+            )
+        is_planted = bool(self.planted_codes or self.planted_values)
+        if not is_planted and self.comorbidity_weight + self.frequency_weight + self.repetition_weight == 0:
             raise ValueError("at least one of comorbidity_weight, frequency_weight, repetition_weight must be above 0")
         return self
 

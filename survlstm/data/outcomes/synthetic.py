@@ -5,13 +5,20 @@ See ``docs/conventions.md``, section "Synthetic outcomes".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
 from survlstm.data.known_times import KnownTimes
+from survlstm.data.outcomes.history_risk import (
+    distinct_code_counts,
+    history_factors,
+    last_value_risk,
+    normal_scores,
+    unranked_entries,
+)
 from survlstm.data.outcomes.labels import record_limits, refuse_unknown_codes, step_end_times
 from survlstm.data.outcomes.protocol import Labels, ObservedFollowUp
 from survlstm.data.split import subject_key
@@ -19,7 +26,6 @@ from survlstm.data.visits import Visits
 from survlstm.survival.concordance import concordance_td
 from survlstm.utils.errors import OutcomeError
 
-YEAR_SECONDS = 365.25 * 86400
 # Largest difference between the event rate drawn and the one requested that gives no warning.
 RATE_TOLERANCE = 0.02
 # A correlation of mean risk with event step above this gives a warning.
@@ -90,7 +96,8 @@ class SyntheticOutcome(_DrawnOutcome):
     frequency (visits per year so far) and repetition (1 - share of distinct codes so far). Each is transformed to
     normal scores by its rank, because the tails of the raw values would dominate the sum. With ``planted_codes``, the
     number of those codes in the history, each counted once, takes their place; what an explanation of a model must find
-    is then known. Ranks, scale and intercept are fitted on the training subjects, and each subject has the same weight.
+    is then known. With ``planted_values``, the mean score of the last values of those codes takes their place. Ranks,
+    scale and intercept are fitted on the training subjects, and each subject has the same weight.
 
     Attributes:
         event_rate: Share of training subjects with the event.
@@ -101,6 +108,7 @@ class SyntheticOutcome(_DrawnOutcome):
         censoring_chance: Probability of censoring in each step without the event.
         seed: Seed of the draws.
         planted_codes: Codes that alone determine the risk; empty to use the three weights.
+        planted_values: Codes whose last values alone determine the risk, instead of ``planted_codes``; empty for none.
     """
 
     event_rate: float
@@ -111,6 +119,7 @@ class SyntheticOutcome(_DrawnOutcome):
     censoring_chance: float
     seed: int
     planted_codes: list[str]
+    planted_values: list[str] = field(default_factory=list)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Draw event and censoring step by step, and check that a model can learn from the outcome.
@@ -123,10 +132,10 @@ class SyntheticOutcome(_DrawnOutcome):
 
         Returns:
             Labels with the hazards drawn from, facts, and warnings if the event rate differs from the requested one, if
-            a planted code is absent, or if there is little to learn.
+            a planted code is absent or a planted value has no rank, or if there is little to learn.
 
         Raises:
-            OutcomeError: If the risk is the same at all training visits, or no planted code occurs in the export.
+            OutcomeError: As for ``risk``.
         """
         risk = self.risk(visits, is_training=is_training)
         labels = draw_labels(
@@ -143,10 +152,7 @@ class SyntheticOutcome(_DrawnOutcome):
             "risk_time_correlation": correlation,
             "oracle_c_td": oracle_concordance(visits, labels),
         }
-        absent = [code for code in self.planted_codes if code not in visits.codes]
-        warnings = _rate_warning(facts)
-        if absent:
-            warnings = (f"outcome.planted_codes: {', '.join(absent)} occur nowhere in the export", *warnings)
+        warnings = self._planting_warnings(visits, is_training) + _rate_warning(facts)
         if not correlation < WEAKEST_CORRELATION:
             warnings += (
                 f"the correlation of mean risk with event step must be below {WEAKEST_CORRELATION}; found "
@@ -167,23 +173,21 @@ class SyntheticOutcome(_DrawnOutcome):
             same total weight for each subject, the mean is 0 and the standard deviation 1.
 
         Raises:
-            OutcomeError: If the risk is the same at all training visits, or no planted code occurs in the export.
+            OutcomeError: If the risk is the same at all training visits, no planted code occurs in the export, or a
+                code of ``planted_values`` has no numbers that differ between training subjects.
         """
         owner = visits.visit_subject
         weight = np.where(is_training[owner], 1.0 / visits.visits_per_subject[owner], 0.0)
-        factors = self._planted(visits) if self.planted_codes else self._burden(visits)
-        risk = sum(share * _normal_scores(factor, weight) for share, factor in factors)
+        if self.planted_values:
+            risk = self._last_values(visits, is_training)
+        else:
+            factors = self._planted(visits) if self.planted_codes else self._burden(visits)
+            risk = np.sum([share * normal_scores(factor, weight) for share, factor in factors], axis=0)
         mean = np.average(risk, weights=weight)
         spread = np.sqrt(np.average(np.square(risk - mean), weights=weight))
         if not spread > 0:
-            advice = (
-                "Set outcome.planted_codes to codes that some histories contain and others do not"
-                if self.planted_codes
-                else "Raise another of outcome.comorbidity_weight, outcome.frequency_weight and "
-                "outcome.repetition_weight"
-            )
             raise OutcomeError(
-                f"the synthetic risk must differ between training visits; found the same everywhere. {advice}"
+                f"the synthetic risk must differ between training visits; found the same everywhere. {self._advice}"
             )
         return (risk - mean) / spread
 
@@ -196,48 +200,35 @@ class SyntheticOutcome(_DrawnOutcome):
         is_planted = np.isin(visits.codes, self.planted_codes)[visits.code]
         return [(1.0, distinct_code_counts(visits, is_planted))]
 
+    def _last_values(self, visits: Visits, is_training: Bool[np.ndarray, " subject"]) -> Float[np.ndarray, " visit"]:
+        refuse_unknown_codes(self.planted_values, visits.codes, key="outcome.planted_values")
+        return last_value_risk(visits, self._known(self.planted_values, visits), is_training=is_training)
 
-def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the three factors of the risk from the history up to each visit.
+    @property
+    def _advice(self) -> str:
+        if self.planted_values:
+            return "Set outcome.planted_values to codes whose last value differs between visits"
+        if self.planted_codes:
+            return "Set outcome.planted_codes to codes that some histories contain and others do not"
+        return "Raise another of outcome.comorbidity_weight, outcome.frequency_weight and outcome.repetition_weight"
 
-    Args:
-        visits: Visits of the cohort.
+    @staticmethod
+    def _known(codes: list[str], visits: Visits) -> list[str]:
+        return [code for code in codes if code in visits.codes]
 
-    Returns:
-        Codes per visit, visits per year, and share of repeated codes, each [visit]. A year is added to the time in the
-        frequency; otherwise it would be infinite at the first visit.
-    """
-    owner = visits.visit_subject
-    first_visit = visits.visit_offsets[:-1][owner]
-    number = np.arange(len(owner)) - first_visit + 1
-    codes_before = visits.code_offsets[:-1][first_visit]
-    codes = visits.code_offsets[1:] - codes_before
-    seconds = visits.visit_time.astype("datetime64[s]").astype(np.int64)
-    years = (seconds - seconds[first_visit]) / YEAR_SECONDS
-    distinct = distinct_code_counts(visits, np.ones(len(visits.code), dtype=bool))
-    return codes / number, number / (1 + years), 1 - distinct / codes
-
-
-def distinct_code_counts(visits: Visits, counted: Bool[np.ndarray, " code"]) -> Float[np.ndarray, " visit"]:
-    """Count the distinct codes in the history up to each visit.
-
-    Args:
-        visits: Visits of the cohort.
-        counted: Entries to count; the others are ignored.
-
-    Returns:
-        Number of different codes among the counted entries of each visit and the visits of its subject before it.
-    """
-    owner = visits.visit_subject
-    entry = np.flatnonzero(counted)
-    code_owner = np.repeat(owner, visits.codes_per_visit)[entry]
-    _, first_seen = np.unique(code_owner * len(visits.codes) + visits.code[entry], return_index=True)
-    # 1 after each entry that has a code for the first time in its subject's record, so that the sum counts them.
-    is_new = np.zeros(len(visits.code) + 1)
-    is_new[entry[first_seen] + 1] = 1
-    new_codes = np.cumsum(is_new)
-    before = visits.code_offsets[:-1][visits.visit_offsets[:-1][owner]]
-    return new_codes[visits.code_offsets[1:]] - new_codes[before]
+    def _planting_warnings(self, visits: Visits, is_training: Bool[np.ndarray, " subject"]) -> tuple[str, ...]:
+        planted = {"outcome.planted_codes": self.planted_codes, "outcome.planted_values": self.planted_values}
+        absent = {key: [code for code in codes if code not in visits.codes] for key, codes in planted.items()}
+        warnings = tuple(
+            f"{key}: {', '.join(codes)} occur nowhere in the export" for key, codes in absent.items() if codes
+        )
+        unranked = unranked_entries(visits, self._known(self.planted_values, visits), is_training=is_training)
+        if unranked:
+            warnings += (
+                f"outcome.planted_values: {unranked} numbers have a unit that no training subject has for that code; "
+                "they add 0 to the risk",
+            )
+        return warnings
 
 
 def draw_labels(
@@ -341,21 +332,6 @@ def _first_step(
     first = otherwise.copy()
     np.minimum.at(first, subject, visit - visits.visit_offsets[:-1][subject])
     return first
-
-
-def _normal_scores(
-    factor: Float[np.ndarray, " visit"], weight: Float[np.ndarray, " visit"]
-) -> Float[np.ndarray, " visit"]:
-    """Transform a factor to normal scores: the normal quantile of its mid-rank among the weighted visits.
-
-    Half a subject added at either end keeps the scores finite.
-    """
-    from scipy.special import ndtri
-
-    _, rank = np.unique(factor, return_inverse=True)
-    tied = np.bincount(rank, weight)
-    below = np.cumsum(tied) - tied
-    return ndtri((below + 0.5 * tied + 0.5) / (tied.sum() + 1))[rank]
 
 
 def _risk_time_correlation(visits: Visits, risk: Float[np.ndarray, " visit"], labels: Labels) -> float:
