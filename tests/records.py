@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,8 +34,10 @@ LANDMARK_SETTINGS = replace(
     SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)
 )
 
+# A code, or a code with a number (NaN for none) and its unit.
+Entry = str | tuple[str, float, str]
 # For each subject id the list of its entries: time, encounter or None, and codes.
-Records = dict[str, list[tuple[str, str | None, list[str]]]]
+Records = dict[str, list[tuple[str, str | None, list[Entry]]]]
 
 
 def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: str = "1960-01-01") -> Events:
@@ -47,13 +50,16 @@ def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: 
     """
     names = sorted(records)
     rows = [
-        (name, time, encounter, code) for name in records for time, encounter, codes in records[name] for code in codes
+        (name, time, encounter, *((entry, np.nan, "") if isinstance(entry, str) else entry))
+        for name in records
+        for time, encounter, codes in records[name]
+        for entry in codes
     ]
-    codes = sorted({row[3] for row in rows})
+    codes, units = sorted({row[3] for row in rows}), sorted({"", *(row[5] for row in rows)})
     encounters = sorted({f"{row[0]}/{row[2]}" for row in rows if row[2] is not None})
     number_of = {
         kind: {text: n for n, text in enumerate(texts)}
-        for kind, texts in (("s", names), ("c", codes), ("e", encounters))
+        for kind, texts in (("s", names), ("c", codes), ("e", encounters), ("u", units))
     }
     deaths = deaths or {}
     return Events(
@@ -69,7 +75,9 @@ def events_of(records: Records, *, deaths: dict[str, str] | None = None, birth: 
         encounter=np.array(
             [-1 if row[2] is None else number_of["e"][f"{row[0]}/{row[2]}"] for row in rows], dtype=np.int32
         ),
-        numeric_value=np.full(len(rows), np.nan, dtype=np.float32),
+        numeric_value=np.array([row[4] for row in rows], dtype=np.float32),
+        units=np.array(units),
+        unit=np.array([number_of["u"][row[5]] for row in rows], dtype=np.int32),
     )
 
 
@@ -119,3 +127,25 @@ def random_records(subjects: int, *, seed: int, mean_visits: int = 12) -> Record
             time = time + np.timedelta64(1 + int(generator.exponential(60 / pace)), "D")
         records[f"s{number:04d}"] = visits
     return records
+
+
+def with_random_values(records: Records, *, seed: int, codes: Sequence[str]) -> Records:
+    """Return the records with a number at most entries of some codes, in one of two units.
+
+    Args:
+        records: Records without values.
+        seed: Seed of numpy's generator.
+        codes: Codes whose entries get numbers; an entry in ten gets none.
+    """
+    generator = np.random.default_rng(seed)
+
+    def valued(code: str) -> Entry:
+        if code not in codes:
+            return code
+        share, number = generator.random(), float(np.float32(generator.normal()))
+        return code if share < 0.1 else (code, number, "mg" if share < 0.8 else "mmol")
+
+    return {
+        name: [(time, encounter, [valued(code) for code in entries]) for time, encounter, entries in visits]
+        for name, visits in records.items()
+    }

@@ -10,6 +10,7 @@ from survlstm.config.compose import check_overrides
 from survlstm.config.conf_dir import conf_dir
 from survlstm.config.schema.commands import SimulateConfig
 from survlstm.config.schema.data import EventTableName, SplitConfig
+from survlstm.config.schema.outcome import SyntheticOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import Feature
 from survlstm.config.validation import validate
@@ -86,6 +87,11 @@ def test_the_rule_of_the_split_is_a_key_with_a_short_form_and_stored_configs_lac
     assert SplitConfig.model_validate(older).by == "hash"
 
 
+def test_stored_outcomes_from_before_planted_values_have_none():
+    older = composed([]).outcome.model_dump(by_alias=True, exclude={"planted_values"})
+    assert SyntheticOutcomeConfig.model_validate(older).planted_values == []
+
+
 FLAGS = [
     ("data.path=.", lambda c: c.data.path == "."),
     ("outcome=death", lambda c: c.outcome.target.endswith("DeathOutcome")),
@@ -149,6 +155,12 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["outcome=first_code"], "outcome.codes has no value and needs one"),
         (["outcome.planted_codes=[44054006]"], "outcome.planted_codes: each must read SYSTEM/CODE, .*; found 44054006"),
         (["outcome.planted_codes=[X/1,X/1]"], "outcome.planted_codes: must name each code once; found"),
+        (["outcome.planted_values=[7]"], "outcome.planted_values: each must read SYSTEM/CODE, .*; found 7"),
+        (["outcome.planted_values=[X/1,X/1]"], "outcome.planted_values: must name each code once; found"),
+        (
+            ["outcome.planted_codes=[X/1,X/2]", "outcome.planted_values=[X/1]"],
+            r"one of outcome.planted_codes and outcome.planted_values must be empty; found 2 and 1 codes\. Set one",
+        ),
         (
             ["outcome=first_code", "outcome.codes=[44054006]"],
             "outcome.codes: each must read SYSTEM/CODE, .*; found 44054006",
