@@ -335,7 +335,7 @@ def _assemble(events: Events, seconds: np.ndarray, group: np.ndarray) -> tuple[V
 def _order_ties(
     order: np.ndarray, keys: np.ndarray, group: np.ndarray, entries: np.ndarray, events: Events
 ) -> np.ndarray:
-    """Order visits that are equal in every key by their sorted entries (time in the visit, code, value and unit).
+    """Order visits that are equal in every key by their sorted entries: time in the visit, code, value, unit and fault.
 
     Nothing else distinguishes such visits except the order of rows and the names of encounters, which must have no
     influence. Codes are numbered in the order of their texts, so the codes of other subjects change no comparison.
@@ -345,7 +345,7 @@ def _order_ties(
         keys: The keys of every group, [key, group].
         group: Group of each event.
         entries: One integer per event for its time in the visit and its code.
-        events: All events, for their values and units.
+        events: All events, for their values, units and faults.
 
     Returns:
         ``order`` with each run of equal groups reordered.
@@ -359,11 +359,13 @@ def _order_ties(
     is_tied[order[tied]] = True
     entry = np.flatnonzero(is_tied[group])
     value = np.nan_to_num(events.numeric_value[entry], nan=np.inf)
-    unit = events.unit[entry]
-    by_content = np.lexsort([unit, value, entries[entry], group[entry]])
+    unit, fault = events.unit[entry], events.value_fault[entry]
+    by_content = np.lexsort([fault, unit, value, entries[entry], group[entry]])
     entry = entry[by_content]
     groups, first = np.unique(group[entry], return_index=True)
-    parts = [np.split(column, first[1:]) for column in (entries[entry], value[by_content], unit[by_content])]
+    parts = [
+        np.split(column, first[1:]) for column in (entries[entry], *(each[by_content] for each in (value, unit, fault)))
+    ]
     content = {int(name): tuple(map(tuple, part)) for name, *part in zip(groups, *parts, strict=True)}
     ordered = order.copy()
     ordered[tied] = order[sorted(tied, key=lambda position: (run[position], content[int(order[position])]))]
