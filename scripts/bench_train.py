@@ -69,6 +69,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
+        value_columns=prepared.preprocessing.value_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     )
@@ -118,7 +119,8 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
 def _ideal_batches(prepared: PreparedData, config: RunConfig, count: int, device: torch.device) -> list[Tensor]:
     steps = prepared.tensors.step[prepared.tensors.members(Split.TRAIN)] + 1
     assert isinstance(config.model, LSTMConfig)
-    width = config.model.embedding_dim + len(config.model.visit_features)
+    features = len(config.model.visit_features) + prepared.preprocessing.value_columns
+    width = config.model.embedding_dim + features
     subjects = -(-len(steps) // count)
     length = round(steps.sum() / (count * subjects))
     return [torch.randn(subjects, length, width, device=device, requires_grad=True) for _ in range(count)]

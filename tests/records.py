@@ -13,6 +13,7 @@ from survlstm.data.demographics import DemographicSettings
 from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.preparation_settings import PreparationSettings
+from survlstm.data.values.settings import ValueSettings
 
 PREFIXES = {"sex": ("SEX/", "GENDER//"), "race": ("RACE/", "RACE//"), "ethnicity": ("ETHNICITY/",)}
 SETTINGS = PreparationSettings(
@@ -29,6 +30,7 @@ SETTINGS = PreparationSettings(
     split_by_dataset=False,
     cohort=CohortSettings(),
     demographics=DemographicSettings(PREFIXES, ()),
+    values=ValueSettings(),
 )
 LANDMARK_SETTINGS = replace(
     SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)

@@ -164,6 +164,7 @@ class PreparedCohort:
         return build_model(
             self.config.model,
             vocabulary_size=len(self.vocabulary),
+            value_columns=self.data.preprocessing.value_columns,
             intervals=self.data.preprocessing.intervals,
             mean_hazard=initial_hazard(self.data.tensors),
         )

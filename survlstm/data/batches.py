@@ -89,7 +89,7 @@ class Batches:
             ``latest_windows``.
 
     Example:
-        >>> batches = Batches(tensors, tensors.members(Split.TRAIN), 64, feature_columns(["age"]))
+        >>> batches = Batches(tensors, tensors.members(Split.TRAIN), 64, feature_columns(["age"], tensors))
         >>> for chosen in batches.shuffled(seed=0, epoch=1):
         ...     batch = batches.collate(chosen)
     """
@@ -271,11 +271,12 @@ def latest_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None
     return Windows(np.arange(len(visits)), visits - length, length, np.zeros_like(visits))
 
 
-def feature_columns(names: Sequence[str]) -> tuple[int, ...]:
-    """Return the columns of ``Tensors.features`` with these names.
+def feature_columns(names: Sequence[str], tensors: Tensors) -> tuple[int, ...]:
+    """Return the columns of ``Tensors.features`` with these names, and after them all columns of values.
 
     Args:
         names: Names from ``survlstm.data.features.FEATURES``.
+        tensors: The tensors.
 
     Returns:
         Index of each column, in the order of ``names``.
@@ -283,4 +284,4 @@ def feature_columns(names: Sequence[str]) -> tuple[int, ...]:
     Raises:
         ValueError: If a name is not in ``FEATURES``.
     """
-    return tuple(FEATURES.index(name) for name in names)
+    return (*(FEATURES.index(name) for name in names), *range(len(FEATURES), tensors.features.shape[1]))

@@ -57,7 +57,7 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
     events = int(before.event.sum()) - int(after.event.sum())
     unknown = cohort.preprocessing.vocabulary.entries.index(UNK)
     reason = "of subjects that the run was trained or tuned on"
-    added = int(after.is_static.sum())
+    added = int(after.added_codes.sum())
     left_out = len(before.code) - len(after.code) - (flow.entries_added - added)
     return dataclasses.replace(
         flow,
@@ -110,6 +110,7 @@ def select_subjects(
         static_codes=tensors.static_codes[subject],
         groups=tensors.groups[subject],
         age_years=tensors.age_years[subject],
+        fused_codes=tensors.fused_codes[visit],
     )
 
 

@@ -41,6 +41,7 @@ from survlstm.data.sources.protocol import Source
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.split import Fold, Split
 from survlstm.data.tensors import Tensors
+from survlstm.data.values.settings import ValueSettings
 from survlstm.utils.data_location import expand_place
 from survlstm.utils.errors import ConfigError
 
@@ -124,6 +125,7 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         split_by_dataset=config.split.by == "dataset",
         cohort=_cohort_settings(config.cohort, config.data.source.timezone),
         demographics=demographic_settings(config),
+        values=ValueSettings(config.data.values, **config.data.value_limits.model_dump()),
     )
 
 
@@ -219,6 +221,6 @@ def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
         tensors,
         tensors.members(part),
         config.trainer.batch_size,
-        feature_columns(config.model.visit_features),
+        feature_columns(config.model.visit_features, tensors),
         config.data.max_visits,
     )

@@ -8,6 +8,7 @@ from survlstm.data.cohort_rules import CohortSettings
 from survlstm.data.demographics import DemographicSettings
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.split import Fold
+from survlstm.data.values.settings import ValueSettings
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class PreparationSettings:
         split_by_dataset: Whether the split is the one that the source assigns; shares, seed and fold are then not used.
         cohort: Rules, file and sample that select the subjects.
         demographics: Kinds of static codes, and which of them are inputs.
+        values: How values become inputs.
     """
 
     grouping: str
@@ -44,3 +46,4 @@ class PreparationSettings:
     split_by_dataset: bool
     cohort: CohortSettings
     demographics: DemographicSettings
+    values: ValueSettings

@@ -177,6 +177,7 @@ def prepare_uncached(
         preprocessing=preprocessing,
         demographics=settings.demographics,
         landmark=grouped.landmark[cohort.subject],
+        values=settings.values,
     )
     fitted = built.preprocessing
     if preprocessing is None:
@@ -277,6 +278,7 @@ def _flow(
         },
         warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels) + built.warnings,
         entries_added=built.codes_added,
+        values=built.values,
     )
 
 

@@ -21,6 +21,7 @@ from survlstm.data.events import TableCount
 from survlstm.data.prepared_data import CohortFlow, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.tensors import Tensors, check_consistent
+from survlstm.data.values.counts import ValueCounts
 from survlstm.utils.errors import ConfigError, SourceError
 from survlstm.utils.files import PRIVATE_FOLDER, atomic_folder, create_private
 from survlstm.utils.stored_files import parse_fields, read_json
@@ -148,5 +149,6 @@ def _flow_of(plain: dict[str, Any]) -> CohortFlow:
         ),
         "warnings": tuple(plain["warnings"]),
     }
-    # Older versions added no entries.
-    return parse_fields(CohortFlow, {"entries_added": 0, **plain, **parts})
+    values = None if plain.get("values") is None else ValueCounts.from_plain(plain["values"])
+    # Older versions added no entries and used no values.
+    return parse_fields(CohortFlow, {"entries_added": 0, **plain, **parts, "values": values})

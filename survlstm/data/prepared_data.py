@@ -8,6 +8,7 @@ from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.tensors import Tensors
+from survlstm.data.values.counts import ValueCounts
 from survlstm.data.vocabulary import Vocabulary
 
 
@@ -32,7 +33,9 @@ class CohortFlow:
         subjects_used: Subjects in the tensors.
         outcome_facts: Figures of the outcome, see ``Labels.facts``.
         warnings: Warnings of the source, the outcome, the clock and the static codes.
-        entries_added: Static codes added to visits: one entry for each code of a subject at each of its visits.
+        entries_added: Codes added to visits: the fused codes of values, and one entry for each static code of a subject
+            at each of its visits.
+        values: Counts of the values; None if values are not used.
     """
 
     tables: tuple[TableCount, ...]
@@ -49,6 +52,7 @@ class CohortFlow:
     outcome_facts: dict[str, float]
     warnings: tuple[str, ...]
     entries_added: int = 0
+    values: ValueCounts | None = None
 
 
 @dataclass(frozen=True)

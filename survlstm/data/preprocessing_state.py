@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from survlstm.data.features import FEATURES
+from survlstm.data.values.apply import COLUMNS_PER_MEASURE
+from survlstm.data.values.measures import FittedValues
 from survlstm.data.vocabulary import PAD, UNK, Vocabulary
 
 # Bounds of stored means and spreads. Features are years, and logarithms of days and counts; within these bounds a
@@ -30,6 +32,7 @@ class PreprocessingState:
         edge_days: Edges of the landmark clock in days after the landmark; empty on the visit clock.
         descendants: Codes of each rule of the cohort that was resolved through the hierarchy of the source, by the name
             of the rule, as in ``cohort.include 1``.
+        values: Bins and normal scores of values; None if values are not used.
     """
 
     vocabulary: Vocabulary
@@ -37,6 +40,12 @@ class PreprocessingState:
     feature_spread: Float64[np.ndarray, " feature"]
     edge_days: Float64[np.ndarray, " edge"]
     descendants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: FittedValues | None = None
+
+    @property
+    def value_columns(self) -> int:
+        """Number of columns of ``Tensors.features`` that hold values, after those of ``FEATURES``."""
+        return 0 if self.values is None else COLUMNS_PER_MEASURE * len(self.values.column_measures)
 
     @property
     def intervals(self) -> int | None:
@@ -52,7 +61,11 @@ class PreprocessingState:
             "edge_days": self.edge_days.tolist(),
         }
         # Left out if empty, so that a state compares equal to one that an earlier version wrote.
-        return plain | ({"descendants": {k: list(v) for k, v in self.descendants.items()}} if self.descendants else {})
+        if self.descendants:
+            plain["descendants"] = {rule: list(codes) for rule, codes in self.descendants.items()}
+        if self.values is not None:
+            plain["values"] = self.values.as_plain()
+        return plain
 
     @classmethod
     def from_plain(cls, plain: Any) -> PreprocessingState:
@@ -68,7 +81,7 @@ class PreprocessingState:
             ValueError: If a part is missing, has the wrong type or is out of range.
         """
         names = ("vocabulary", "feature_mean", "feature_spread", "edge_days")
-        if not isinstance(plain, dict) or plain.keys() - {"descendants"} != set(names):
+        if not isinstance(plain, dict) or plain.keys() - {"descendants", "values"} != set(names):
             raise ValueError(f"the preprocessing state must have exactly the parts {', '.join(names)}")
         entries = plain["vocabulary"]
         if not (isinstance(entries, list) and all(isinstance(code, str) for code in entries)):
@@ -84,7 +97,14 @@ class PreprocessingState:
             )
         if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
             raise ValueError("edge_days must begin at 0 and rise, or be empty")
-        return cls(Vocabulary(tuple(entries)), mean, spread, edges, _code_lists(plain.get("descendants", {})))
+        return cls(
+            Vocabulary(tuple(entries)),
+            mean,
+            spread,
+            edges,
+            _code_lists(plain.get("descendants", {})),
+            FittedValues.from_plain(plain["values"]) if "values" in plain else None,
+        )
 
 
 def _code_lists(plain: Any) -> dict[str, tuple[str, ...]]:

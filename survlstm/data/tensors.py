@@ -23,6 +23,10 @@ from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
+from survlstm.data.values.counts import ValueCounts
+from survlstm.data.values.fit import fit_values
+from survlstm.data.values.settings import ValueSettings
+from survlstm.data.values.valued_visits import use_values
 from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes, take_entries
 from survlstm.data.vocabulary import UNK, fit_vocabulary
 
@@ -46,15 +50,17 @@ class Tensors:
             empty on the visit clock.
         visit_offsets: First visit of each subject, and the number of visits at the end.
         visit_time: ``datetime64[s]`` [visit], the time of the last entry of each visit.
-        features: Standardised features, see ``survlstm.data.features.FEATURES``.
+        features: Standardised features, see ``survlstm.data.features.FEATURES``, and after them the columns of values,
+            see ``survlstm.data.values.apply.value_columns``.
         oracle_hazard: Hazard that drew the outcome; NaN if the outcome was not drawn, and on the landmark clock.
         code_offsets: First code of each visit, and the number of codes at the end.
-        code: Number of each code in the vocabulary, visit after visit. The static codes that are inputs come after the
-            entries of each visit.
+        code: Number of each code in the vocabulary, visit after visit. After the entries of each visit come the fused
+            codes of their values, then the static codes that are inputs.
         static_codes: Number of static codes at the end of each visit of a subject, [subject]. None stands for 0.
         groups: Groups of each subject as texts, one column per name in ``survlstm.data.demographics.KINDS``, "" if
             unknown. None stands for "" everywhere.
         age_years: Age at the clock's time zero in completed years; NaN if unknown. None stands for NaN everywhere.
+        fused_codes: Number of fused codes of each visit, [visit]. None stands for 0.
     """
 
     subject_id: np.ndarray
@@ -72,6 +78,7 @@ class Tensors:
     static_codes: Int64[np.ndarray, " subject"] = None  # type: ignore[assignment]
     groups: np.ndarray = None  # type: ignore[assignment]
     age_years: Float64[np.ndarray, " subject"] = None  # type: ignore[assignment]
+    fused_codes: Int64[np.ndarray, " visit"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         subjects = len(self.subject_id)
@@ -79,6 +86,7 @@ class Tensors:
             "static_codes": np.zeros(subjects, dtype=np.int64),
             "groups": np.full((subjects, len(KINDS)), "", dtype="U1"),
             "age_years": np.full(subjects, np.nan),
+            "fused_codes": np.zeros(len(self.visit_time), dtype=np.int64),
         }
         for name, values in empty.items():
             if getattr(self, name) is None:
@@ -100,12 +108,16 @@ class Tensors:
         return np.diff(self.visit_offsets)
 
     @property
-    def is_static(self) -> Bool[np.ndarray, " code"]:
-        """Whether each entry of ``code`` is a static code, which no visit of the record holds."""
-        number = np.repeat(self.static_codes, self.visits_per_subject)
-        is_static = np.zeros(len(self.code), dtype=bool)
-        is_static[flat_positions(self.code_offsets[1:] - number, number)] = True
-        return is_static
+    def added_codes(self) -> Int64[np.ndarray, " visit"]:
+        """Number of codes at the end of each visit that are no entries of the record: fused and static codes."""
+        return self.fused_codes + np.repeat(self.static_codes, self.visits_per_subject)
+
+    @property
+    def is_entry(self) -> Bool[np.ndarray, " code"]:
+        """Whether each element of ``code`` is an entry of the record, neither a fused nor a static code."""
+        is_entry = np.ones(len(self.code), dtype=bool)
+        is_entry[flat_positions(self.code_offsets[1:] - self.added_codes, self.added_codes)] = False
+        return is_entry
 
     def members(self, split: Split) -> Int64[np.ndarray, " member"]:
         """Return the indices of the subjects in a split.
@@ -126,9 +138,10 @@ class BuiltTensors(NamedTuple):
         tensors: The arrays.
         preprocessing: Values fitted on the training subjects, or those that were given.
         codes_left_out: Number of entries beyond ``max_codes_per_visit``.
-        codes_added: Number of entries of static codes that were added to the visits.
+        codes_added: Number of fused and static codes that were added to the visits.
         codes_unknown: Number of ``entries`` whose code is not in the vocabulary, and of the distinct ``codes`` of them.
         warnings: Sentences about the static codes.
+        values: Counts of the values; None if values are not used.
     """
 
     tensors: Tensors
@@ -137,6 +150,7 @@ class BuiltTensors(NamedTuple):
     codes_added: int
     codes_unknown: dict[str, int]
     warnings: tuple[str, ...]
+    values: ValueCounts | None
 
 
 def build_tensors(
@@ -149,12 +163,13 @@ def build_tensors(
     preprocessing: PreprocessingState | None = None,
     demographics: DemographicSettings | None = None,
     landmark: np.ndarray | None = None,
+    values: ValueSettings | None = None,
 ) -> BuiltTensors:
-    """Build the arrays of the subjects that take part, and fit vocabulary and feature scales on training subjects.
+    """Build the arrays of the subjects that take part, and fit vocabulary, scales and bins on training subjects.
 
     The visits are first cut to what may be seen. Codes beyond ``max_codes_per_visit`` are left out here, after
-    labelling, so that no visit loses the code of its outcome. Static codes are added last: they count neither towards
-    ``max_codes_per_visit`` nor in the features.
+    labelling, so that no visit loses the code of its outcome. Fused codes of values and static codes are added last:
+    they count neither towards ``max_codes_per_visit`` nor in the features.
 
     Args:
         visits: Visits of the cohort.
@@ -166,6 +181,7 @@ def build_tensors(
         demographics: Kinds of static codes, and which of them are inputs; None uses no static code.
         landmark: ``datetime64[s]`` [subject of the cohort], the landmark, at which the age is computed; None, and NaT,
             stand for the first visit.
+        values: How values become inputs, if ``preprocessing`` is None; None does not use them.
 
     Returns:
         Arrays with the subjects in the order of ``targets.subject``, the fitted values, and the numbers of entries that
@@ -188,9 +204,16 @@ def build_tensors(
     demographics = demographics or DemographicSettings({}, ())
     static = input_codes(visits.subjects.static, demographics)
     groups = find_groups(visits.subjects.static, demographics)
-    visits = append_static_codes(visits, static)
+    is_training = split == Split.TRAIN
     if preprocessing is None:
-        preprocessing = _fit(visits, features, split == Split.TRAIN, targets.edge_days, min_frequency)
+        values = values or ValueSettings()
+        fitted = fit_values(visits, values, is_training=is_training, min_frequency=min_frequency)
+    else:
+        fitted = preprocessing.values
+    valued = use_values(visits, fitted)
+    visits = append_static_codes(valued.visits, static)
+    if preprocessing is None:
+        preprocessing = replace(_fit(visits, features, is_training, targets.edge_days, min_frequency), values=fitted)
     code = preprocessing.vocabulary.number(visits.codes)[visits.code]
     is_unknown = code == preprocessing.vocabulary.entries.index(UNK)
     tensors = Tensors(
@@ -202,13 +225,19 @@ def build_tensors(
         edge_days=targets.edge_days,
         visit_offsets=visits.visit_offsets,
         visit_time=visits.visit_time,
-        features=standardise(features, mean=preprocessing.feature_mean, spread=preprocessing.feature_spread),
+        features=np.hstack(
+            [
+                standardise(features, mean=preprocessing.feature_mean, spread=preprocessing.feature_spread),
+                valued.columns,
+            ]
+        ),
         oracle_hazard=oracle,
         code_offsets=visits.code_offsets,
         code=code,
         static_codes=static.per_subject,
         groups=groups.names,
         age_years=completed_years(visits.subjects.birth, first_visit_or(landmark, visits)),
+        fused_codes=valued.fused,
     )
     unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
     return BuiltTensors(
@@ -218,6 +247,7 @@ def build_tensors(
         codes_added=len(visits.code) - entries,
         codes_unknown=unknown,
         warnings=several_codes_warnings(groups.several),
+        values=valued.counts,
     )
 
 
@@ -267,6 +297,7 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
         "edge_days": (len(preprocessing.edge_days), np.float64),
         "static_codes": (subjects, np.int64),
         "age_years": (subjects, np.float64),
+        "fused_codes": (visits, np.int64),
     }
     for name, (length, kind) in lengths.items():
         array = getattr(tensors, name)
@@ -274,8 +305,9 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
             raise ValueError(
                 f"{name} must have shape {(length,)} and type {kind.__name__}; found {array.shape} and {array.dtype}"
             )
-    if tensors.features.shape != (visits, len(preprocessing.feature_mean)) or tensors.features.dtype != np.float32:
-        raise ValueError("features must be float32 with one row per visit and one column per feature")
+    columns = len(preprocessing.feature_mean) + preprocessing.value_columns
+    if tensors.features.shape != (visits, columns) or tensors.features.dtype != np.float32:
+        raise ValueError("features must be float32 with one row per visit and one column per feature and value column")
     if tensors.subject_id.dtype.kind != "U" or tensors.visit_time.dtype.kind != "M":
         raise ValueError("subject_id must contain texts, and visit_time must contain times")
     for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
@@ -293,6 +325,6 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
 def _check_demographics(tensors: Tensors) -> None:
     if tensors.groups.shape != (len(tensors.subject_id), len(KINDS)) or tensors.groups.dtype.kind != "U":
         raise ValueError("groups must be texts with one row per subject and one column per kind")
-    of_visit = np.repeat(tensors.static_codes, tensors.visits_per_subject)
-    if bool((tensors.static_codes < 0).any() or (np.diff(tensors.code_offsets) < of_visit).any()):
-        raise ValueError("every visit must have the static codes of its subject")
+    has_negative = bool((tensors.static_codes < 0).any() or (tensors.fused_codes < 0).any())
+    if has_negative or bool((np.diff(tensors.code_offsets) < tensors.added_codes).any()):
+        raise ValueError("every visit must have its fused codes and the static codes of its subject")

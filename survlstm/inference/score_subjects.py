@@ -97,7 +97,7 @@ def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
         tensors,
         np.arange(len(tensors.step)),
         bundle.config.trainer.batch_size,
-        feature_columns(bundle.config.model.visit_features),
+        feature_columns(bundle.config.model.visit_features, tensors),
         bundle.config.data.max_visits,
     )
 
@@ -271,8 +271,8 @@ def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _R
 
 
 def _entries_and_unknown(tensors: Tensors, bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the entries of the records, without static codes, and those of them that the vocabulary does not have."""
-    of_record = ~tensors.is_static
+    """Mark the entries of the records, without added codes, and those of them that the vocabulary does not have."""
+    of_record = tensors.is_entry
     return of_record, of_record & (tensors.code == bundle.preprocessing.vocabulary.entries.index(UNK))
 
 

@@ -19,13 +19,19 @@ PLACEHOLDER_HAZARD = 0.5
 
 
 def build_model(
-    config: ModelConfig, *, vocabulary_size: int, intervals: int | None, mean_hazard: Sequence[float]
+    config: ModelConfig,
+    *,
+    vocabulary_size: int,
+    value_columns: int,
+    intervals: int | None,
+    mean_hazard: Sequence[float],
 ) -> nn.Module:
     """Build a model with new weights, in the sizes that the data require.
 
     Args:
         config: the settings of the model.
         vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+        value_columns: number of columns of values, which the model reads after the features of ``config``.
         intervals: number of intervals of the landmark clock; None on the visit clock.
         mean_hazard: mean hazard of the training subjects, between 0 and 1: one value on the visit clock, one per
             interval on the landmark clock.
@@ -40,7 +46,7 @@ def build_model(
     model = instantiate(
         config,
         vocabulary_size=vocabulary_size,
-        visit_features=len(config.visit_features),
+        visit_features=len(config.visit_features) + value_columns,
         intervals=intervals,
         mean_hazard=mean_hazard,
     )
@@ -50,7 +56,7 @@ def build_model(
 
 
 def build_model_with_weights(
-    config: ModelConfig, *, vocabulary_size: int, intervals: int | None, weights: Any
+    config: ModelConfig, *, vocabulary_size: int, value_columns: int, intervals: int | None, weights: Any
 ) -> nn.Module:
     """Build the model of a file with the weights of the file.
 
@@ -60,6 +66,7 @@ def build_model_with_weights(
     Args:
         config: the settings of the model, as stored in the file.
         vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+        value_columns: number of columns of values, see ``build_model``.
         intervals: number of intervals of the landmark clock; None on the visit clock.
         weights: what the file holds, of any type; valid are tensors by their name in the model's ``state_dict``.
 
@@ -74,6 +81,7 @@ def build_model_with_weights(
         return build_model(
             config,
             vocabulary_size=vocabulary_size,
+            value_columns=value_columns,
             intervals=intervals,
             mean_hazard=[PLACEHOLDER_HAZARD] * (intervals or 1),
         )

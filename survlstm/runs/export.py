@@ -144,4 +144,4 @@ def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, b
         return {}
     from survlstm.inference.bundle.onnx_export import export_onnx
 
-    return export_onnx(model, visit_features=len(run.config.model.visit_features))
+    return export_onnx(model, visit_features=len(run.config.model.visit_features) + run.preprocessing.value_columns)

@@ -72,6 +72,8 @@ def with_rows(events: Events, rows, subject, time, code="X/late"):
         time=np.concatenate([events.time[rows], time]),
         encounter=np.concatenate([events.encounter[rows], np.full(count, -1)]).astype(np.int32),
         numeric_value=np.concatenate([events.numeric_value[rows], np.full(count, np.nan)]).astype(np.float32),
+        unit=np.append(events.unit[rows], np.zeros(count, dtype=np.int32)),
+        value_fault=np.append(events.value_fault[rows], np.zeros(count, dtype=np.int8)),
     )
 
 

@@ -179,7 +179,7 @@ def test_inputs_leave_labels_splits_and_features_as_they_are():
     for name, visit, own in zip(owner, codes_of(found), codes_of(without), strict=True):
         assert visit == [*own, STATIC[name][0]]
     assert set(found.vocabulary.entries) - set(without.vocabulary.entries) == {"SEX/F", "SEX/M"}
-    assert found.tensors.is_static.sum() == len(found.tensors.visit_time)
+    assert found.tensors.added_codes.sum() == len(found.tensors.visit_time)
 
 
 def test_max_codes_per_visit_neither_cuts_static_codes_nor_counts_them():

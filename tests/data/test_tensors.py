@@ -1,5 +1,6 @@
 """Tensors, vocabulary, features, split, windows and batches."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -167,7 +168,7 @@ def test_batches_hold_every_subject_once_and_its_own_visits(monkeypatch, max_vis
     monkeypatch.setattr(packing, "SLICE_COST", cost)
     _, tensors, _, _ = built()
     members = tensors.members(Split.TRAIN)
-    batches = Batches(tensors, members, 8, feature_columns(["age", "log_codes"]), max_visits)
+    batches = Batches(tensors, members, 8, feature_columns(["age", "log_codes"], tensors), max_visits)
     seen = []
     for chosen in batches.in_order():
         seen += chosen.tolist()
@@ -238,9 +239,11 @@ def test_ranges(rows):
     assert flat_positions(starts, sizes).tolist() == expected
 
 
-@pytest.mark.parametrize("name", ["log_days_since_last", "age"])
-def test_feature_columns(name):
-    assert feature_columns([name, "log_visit_number"])[1] == 4
+def test_columns_of_values_come_after_the_features_that_a_model_names():
+    _, tensors, _, _ = built()
+    assert feature_columns(["age", "log_visit_number"], tensors) == (2, 4)
+    with_values = replace(tensors, features=np.zeros((len(tensors.features), 8), dtype=np.float32))
+    assert feature_columns(["age", "log_visit_number"], with_values) == (2, 4, 5, 6, 7)
 
 
 @settings(max_examples=100, deadline=None)

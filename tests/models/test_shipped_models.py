@@ -38,6 +38,7 @@ def built(name, clock, *more):
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
+        value_columns=0,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     )
@@ -92,7 +93,11 @@ def test_is_exported_to_onnx(name, clock, tmp_path):
 def test_weights_of_a_file_give_the_same_model(name):
     model, batches, prepared = built(name, "visit")
     again = build_model_with_weights(
-        config_of(name).model, vocabulary_size=len(prepared.vocabulary), intervals=None, weights=model.state_dict()
+        config_of(name).model,
+        vocabulary_size=len(prepared.vocabulary),
+        value_columns=0,
+        intervals=None,
+        weights=model.state_dict(),
     )
     batch = batches.collate(batches.members[:5])
     with torch.no_grad():

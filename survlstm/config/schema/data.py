@@ -177,6 +177,20 @@ class DemographicsConfig(Section):
         return self
 
 
+class ValueLimitsConfig(Section):
+    """Limits of what is fitted on values.
+
+    Attributes:
+        most_bins: The greatest number of bins of a code in one unit.
+        min_values_per_bin: The smallest number of training values in a bin; with fewer values a code is used alone.
+        most_columns: The greatest number of codes with feature columns, those that most training subjects have.
+    """
+
+    most_bins: Annotated[int, Field(ge=2, le=100)] = 5
+    min_values_per_bin: Annotated[int, Field(ge=2, le=LARGEST_INT)] = 20
+    most_columns: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
 class DataConfig(Section):
     """The source of the records, and the subjects and visits that are used.
 
@@ -191,6 +205,9 @@ class DataConfig(Section):
         max_codes_per_visit: The number of codes of a visit that are used; None means all.
         static: The kinds of static codes that are inputs of every visit; ``other`` means those of no other kind.
         demographics: Which static codes say the sex, the race and the ethnicity.
+        values: How numerical values are used: ``none``; as ``bins``, which join the code; ``continuous``, as feature
+            columns of the last value of each code; or ``both``.
+        value_limits: Limits of bins and columns.
     """
 
     path: Text | None
@@ -208,6 +225,8 @@ class DataConfig(Section):
     max_codes_per_visit: PositiveInt | None
     static: list[Literal["sex", "race", "ethnicity", "other"]] = Field(default=[])
     demographics: DemographicsConfig = DemographicsConfig()
+    values: Literal["none", "bins", "continuous", "both"] = "none"
+    value_limits: ValueLimitsConfig = ValueLimitsConfig()
 
     @field_validator("static")
     @classmethod

@@ -152,6 +152,7 @@ class _Preprocessing(Section):
     feature_spread: list[Weight] = OfFeatures
     edge_days: Rising
     descendants: dict[str, list[str]] = Field(default={})
+    values: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,7 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
         model = build_model_with_weights(
             config.model,
             vocabulary_size=len(preprocessing.vocabulary),
+            value_columns=preprocessing.value_columns,
             intervals=preprocessing.intervals,
             weights=load_weights(files[WEIGHTS]),
         )
@@ -302,7 +304,7 @@ def _fitted(codes: list[str], preprocessing: bytes) -> PreprocessingState:
     if len(set(codes)) != len(codes):
         raise ValueError("the vocabulary must hold each code once")
     plain = _Preprocessing.model_validate_json(preprocessing)
-    return PreprocessingState.from_plain({"vocabulary": codes, **plain.model_dump()})
+    return PreprocessingState.from_plain({"vocabulary": codes, **plain.model_dump(exclude_none=True)})
 
 
 def _check_clock(

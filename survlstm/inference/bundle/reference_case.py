@@ -120,7 +120,7 @@ def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict
             "subjects": len(members),
             "events": int(tensors.event[members].sum()),
             "visits_seen": _spread(visits),
-            "codes_per_visit": _spread(codes - np.repeat(tensors.static_codes[members], visits)),
+            "codes_per_visit": _spread(codes - tensors.added_codes[rows]),
             "follow_up_days": _spread(tensors.duration_days[members]),
             "years": [int(year) for year in np.quantile(_years(tensors.visit_time[rows]), (0.05, 0.95))],
         },
