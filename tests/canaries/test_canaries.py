@@ -1,6 +1,6 @@
 """The canaries of docs/conventions.md: each dies where a leak or a wrong convention gets in."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,50 +15,45 @@ from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import visit_targets
-from survlstm.data.tensors import Tensors, build_tensors
+from survlstm.data.tensors import build_tensors
+from survlstm.data.values.settings import ValueSettings
 from survlstm.data.visits import group_visits
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.prediction import predict_split
-from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
+from tests.prepared import assert_same_tensors, by_subject, prepared_from
+from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records, with_random_values
 
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
 HIT = "X/7"
 
 
 DAY_200 = LandmarkSettings(day=200.0, visit=None, intervals=4, edges="quantile", horizon_days=900.0)
-CLOCKS = pytest.mark.parametrize("settings", [SETTINGS, LANDMARK_SETTINGS], ids=["visit", "landmark"])
+PER_EVENT = ("subject", "code", "time", "encounter", "numeric_value", "unit", "value_fault")
+# Entries of a subject unlike any other.
+STRANGE = ["A/never seen", "A/never seen", ("A/never seen", 1.0, "a"), ("X/1", 1e6, "mg"), ("X/2", 1.0, "never seen")]
+# Without the values of the records, and with all that is made of them.
+FORMS = [ValueSettings(), ValueSettings("both", min_values_per_bin=5)]
+VALUES = pytest.mark.parametrize("values", FORMS, ids=["codes", "values"])
+CLOCKS = pytest.mark.parametrize(
+    "settings",
+    [replace(settings, values=values) for values in FORMS for settings in (SETTINGS, LANDMARK_SETTINGS)],
+    ids=["visit", "landmark", "visit with values", "landmark with values"],
+)
 
 
-def prepared_from(records, outcome, settings=SETTINGS, *, deaths=None):
-    return prepare_uncached(RecordsSource(events_of(records, deaths=deaths)), outcome, settings)
+def drawn_records(subjects):
+    """Half of the codes have a number at most of their entries, the code of the outcome too."""
+    codes = [f"X/{number}" for number in range(20)]
+    return with_random_values(random_records(subjects, seed=2), seed=0, codes=codes)
 
 
-def by_subject(prepared):
-    """Subject → everything the tensors hold of it, codes as text."""
-    tensors, entries = prepared.tensors, np.array(prepared.vocabulary.entries)
-    found = {}
-    for number, name in enumerate(tensors.subject_id):
-        visits = slice(*tensors.visit_offsets[number : number + 2])
-        codes = slice(tensors.code_offsets[visits.start], tensors.code_offsets[visits.stop])
-        found[str(name)] = (
-            int(tensors.split[number]),
-            int(tensors.step[number]),
-            bool(tensors.event[number]),
-            np.diff(tensors.code_offsets[visits.start : visits.stop + 1]).tolist(),
-            entries[tensors.code[codes]].tolist(),
-            tensors.visit_time[visits].tolist(),
-            tensors.features[visits].tolist(),
-            np.nan_to_num(tensors.oracle_hazard[visits], nan=-1).tolist(),
-            float(tensors.duration_days[number]),
-        )
-    return found
-
-
-def assert_same_tensors(one: Tensors, other: Tensors):
-    for field in fields(Tensors):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+def has_values(prepared):
+    """Whether bins and columns of values are among the inputs."""
+    fused, columns = prepared.tensors.fused_codes.sum(), prepared.preprocessing.value_columns
+    assert (fused > 0) == (columns > 0)
+    return bool(fused)
 
 
 def assert_same_predictions(one, other):
@@ -72,17 +67,18 @@ def assert_same_predictions(one, other):
             hidden_dim=4,
             num_layers=1,
             dropout=0.0,
-            visit_features=5,
+            visit_features=prepared.tensors.features.shape[1],
             intervals=prepared.preprocessing.intervals,
             mean_hazard=initial_hazard(prepared.tensors),
         )
-        batches = Batches(prepared.tensors, np.arange(len(prepared.tensors.step)), 32, tuple(range(5)))
+        columns = tuple(range(prepared.tensors.features.shape[1]))
+        batches = Batches(prepared.tensors, np.arange(len(prepared.tensors.step)), 32, columns)
         found.append(predict_split(model, batches, torch.device("cpu")).hazard)
     np.testing.assert_array_equal(*found)
 
 
-def appended(records, *, start, names=None, codes=("X/late", HIT, "X/1")):
-    """Ten more visits after each record, with codes that were never seen and codes that matter."""
+def appended(records, *, start, names=None, codes=("X/late", HIT, "X/1", ("X/1", 1e6, "mg"), ("X/2", 0.0, "late"))):
+    """Ten more visits after each record, with codes, values and units that were never seen and codes that matter."""
     more = {}
     for name, visits in records.items():
         times = np.datetime64(start) + np.arange(10) * np.timedelta64(3, "D")
@@ -113,28 +109,33 @@ def test_1_equal_true_hazards_give_one_half_whatever_the_follow_up(emitted):
     assert abs(np.mean(naive) - 0.5) > 10 * np.std(naive, ddof=1) / np.sqrt(len(naive))
 
 
-def test_3_entries_after_a_first_code_change_nothing():
-    records, outcome = random_records(120, seed=2), FirstCodeOutcome([HIT])
-    before = prepared_from(records, outcome)
+@VALUES
+def test_3_entries_after_a_first_code_change_nothing(values):
+    records, outcome, settings = drawn_records(120), FirstCodeOutcome([HIT]), replace(SETTINGS, values=values)
+    before = prepared_from(records, outcome, settings)
+    assert has_values(before) == values.with_bins
     with_event = {str(name) for name in before.tensors.subject_id[before.tensors.event]}
-    after = prepared_from(appended(records, start="2300-01-01", names=with_event), outcome)
+    after = prepared_from(appended(records, start="2300-01-01", names=with_event), outcome, settings)
     assert len(with_event) > 50
     assert_same_tensors(before.tensors, after.tensors)
-    assert before.vocabulary == after.vocabulary
+    assert before.preprocessing.as_plain() == after.preprocessing.as_plain()
 
 
-def test_3_entries_from_the_day_of_death_on_change_nothing():
-    records = random_records(120, seed=2)
+@VALUES
+def test_3_entries_from_the_day_of_death_on_change_nothing(values):
+    records, settings = drawn_records(120), replace(SETTINGS, values=values)
     deaths = {name: "2300-01-01" for name in list(records)[::2]}
-    before = prepared_from(records, DeathOutcome(), deaths=deaths)
-    after = prepared_from(appended(records, start="2300-01-01", names=set(deaths)), DeathOutcome(), deaths=deaths)
+    before = prepared_from(records, DeathOutcome(), settings, deaths=deaths)
+    grown = appended(records, start="2300-01-01", names=set(deaths))
+    after = prepared_from(grown, DeathOutcome(), settings, deaths=deaths)
     assert_same_tensors(before.tensors, after.tensors)
-    assert before.vocabulary == after.vocabulary
+    assert before.preprocessing.as_plain() == after.preprocessing.as_plain()
 
 
-def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
+@VALUES
+def test_3_entries_after_a_drawn_event_or_censoring_change_nothing(values):
     """A drawn outcome belongs to the record it was drawn on, so its labels are held while the record grows."""
-    records = random_records(120, seed=2)
+    records = drawn_records(120)
     drawn = prepared_from(records, SYNTHETIC)
     split = drawn.tensors.split
     grown = appended(records, start="2300-01-01")
@@ -144,25 +145,26 @@ def test_3_entries_after_a_drawn_event_or_censoring_change_nothing():
     for kept in (records, grown):
         visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0)
         targets = visit_targets(visits, Labels(step, event, end_time=step_end_times(visits, step)))
-        found.append(build_tensors(visits, targets, split, max_codes_per_visit=None, min_frequency=2))
+        found.append(build_tensors(visits, targets, split, max_codes_per_visit=None, min_frequency=2, values=values))
     assert_same_tensors(found[0].tensors, found[1].tensors)
     assert found[0].preprocessing.as_plain() == found[1].preprocessing.as_plain()
 
 
+@VALUES
 @pytest.mark.parametrize("grouping", ["hybrid", "same_day", "time_window", "encounter"])
 @pytest.mark.parametrize("outcome", [FirstCodeOutcome([HIT]), DeathOutcome()])
-def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(outcome, grouping):
-    records = random_records(150, seed=2)
+def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(outcome, grouping, values):
+    records = drawn_records(150)
     for visits in records.values():
         morning = np.datetime64(visits[0][0]) + np.timedelta64(200 * 24 - 1, "h")
         visits.append((str(morning), "morning", ["X/3"]))
     # Every other one dies, five days after its last visit.
     deaths = {name: str(np.datetime64(records[name][-2][0][:10]) + 5) for name in list(records)[::2]}
     edges = "quantile" if isinstance(outcome, FirstCodeOutcome) else "equidistant"
-    settings = replace(
-        SETTINGS, grouping=grouping, min_visits=2, landmark=replace(DAY_200, edges=edges, horizon_days=2000.0)
-    )
+    landmark = replace(DAY_200, edges=edges, horizon_days=2000.0)
+    settings = replace(SETTINGS, grouping=grouping, min_visits=2, landmark=landmark, values=values)
     before = prepared_from(records, outcome, settings, deaths=deaths)
+    assert has_values(before) == values.with_bins
     assert before.tensors.event.sum() > 20
     assert (~before.tensors.event).sum() > 20
     seconds = (before.tensors.duration_days * 86400).astype("timedelta64[s]")
@@ -170,9 +172,10 @@ def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(
     for name, lasts in zip(before.tensors.subject_id, seconds, strict=True):
         landmark = np.datetime64(records[name][0][0]) + np.timedelta64(200, "D")
         times = [landmark + 1, landmark + 3600, landmark + lasts // 2, landmark + lasts - 1]
-        more = [(str(time), f"late{n}", ["X/late", "X/1"]) for n, time in enumerate(times)]
+        late = ["X/late", "X/1", ("X/1", 1e6, "mg"), ("X/2", 0.0, "late")]
+        more = [(str(time), f"late{n}", late) for n, time in enumerate(times)]
         # On the day of the landmark, in the encounter of that morning too, and in none.
-        more += [(str(landmark + 60), encounter, ["X/late"]) for encounter in ("morning", None)]
+        more += [(str(landmark + 60), encounter, late) for encounter in ("morning", None)]
         grown[str(name)] = records[str(name)] + more
     after = prepared_from(grown, outcome, settings, deaths=deaths)
     assert_same_tensors(before.tensors, after.tensors)
@@ -180,9 +183,10 @@ def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(
     assert_same_predictions(before, after)
 
 
-def test_3_entries_after_the_event_change_nothing_on_the_landmark_clock():
-    records, outcome = random_records(150, seed=2), FirstCodeOutcome([HIT])
-    settings = replace(SETTINGS, landmark=replace(DAY_200, horizon_days=2000.0))
+@VALUES
+def test_3_entries_after_the_event_change_nothing_on_the_landmark_clock(values):
+    records, outcome = drawn_records(150), FirstCodeOutcome([HIT])
+    settings = replace(SETTINGS, landmark=replace(DAY_200, horizon_days=2000.0), values=values)
     before = prepared_from(records, outcome, settings)
     with_event = {str(name) for name in before.tensors.subject_id[before.tensors.event]}
     assert len(with_event) > 30
@@ -194,17 +198,17 @@ def test_3_entries_after_the_event_change_nothing_on_the_landmark_clock():
 @CLOCKS
 @pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])
 def test_4_the_order_of_subjects_and_rows_changes_nothing(outcome, settings):
-    records = random_records(120, seed=2)
+    records = drawn_records(120)
     events = events_of(records)
     order = np.random.default_rng(0).permutation(len(events))
-    parts = {name: getattr(events, name)[order] for name in ("subject", "code", "time", "encounter", "numeric_value")}
+    parts = {name: getattr(events, name)[order] for name in PER_EVENT}
     mixed = prepare_uncached(RecordsSource(replace(events, **parts)), outcome, settings)
     assert_same_tensors(prepared_from(records, outcome, settings).tensors, mixed.tensors)
 
 
 @CLOCKS
 def test_4_the_names_of_subjects_change_nothing_but_their_order(settings):
-    records = random_records(120, seed=2)
+    records = drawn_records(120)
     names = np.array(list(records))
     split = split_subjects(names, train=0.7, val=0.15, seed=0)
     # A new name for each that sorts elsewhere and hashes into the same part.
@@ -225,14 +229,13 @@ def test_4_the_names_of_subjects_change_nothing_but_their_order(settings):
 @CLOCKS
 @pytest.mark.parametrize("outcome", [SYNTHETIC, FirstCodeOutcome([HIT])])
 def test_5_a_new_test_subject_changes_no_training_tensor_and_nothing_that_is_fitted(outcome, settings):
-    records = random_records(120, seed=2)
+    records = drawn_records(120)
     names = np.array([f"new{number}" for number in range(100)])
     newcomer = str(names[split_subjects(names, train=0.7, val=0.15, seed=0) == Split.TEST][0])
     visits = random_records(1, seed=99)["s0000"]
     # Without the outcome, so that it is at risk at any landmark.
     strange = [
-        (time, encounter, ["A/never seen", "A/never seen", *(code for code in codes if code != HIT)])
-        for time, encounter, codes in visits
+        (time, encounter, [*STRANGE, *(code for code in codes if code != HIT)]) for time, encounter, codes in visits
     ]
     before, after = (prepared_from(kept, outcome, settings) for kept in (records, {**records, newcomer: strange}))
     assert newcomer in after.tensors.subject_id
