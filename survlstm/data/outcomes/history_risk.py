@@ -162,9 +162,9 @@ def _refuse_equal_numbers(
             f"{needs}; found {entries} entries of them, none with a number. Name a code that has numbers, such as a "
             "laboratory result"
         )
-    ranges = [np.ptp(values) for rows in numbers.per_unit() if len(values := numbers.value[rows[of_training[rows]]])]
-    if not max(ranges) > 0:
+    of_units = [values for rows in numbers.per_unit() if len(values := numbers.value[rows[of_training[rows]]])]
+    if not any(values.min() < values.max() for values in of_units):
         raise OutcomeError(
-            f"{needs} in the same unit; found {of_training.sum()} entries of them with a number, in {len(ranges)} "
+            f"{needs} in the same unit; found {of_training.sum()} entries of them with a number, in {len(of_units)} "
             "units, and in each unit the same number everywhere. Name a code whose numbers differ"
         )
