@@ -24,17 +24,24 @@ def main(overrides: list[str]) -> None:
     with tempfile.TemporaryDirectory() as cache:
         base = [*DEFAULTS, *overrides]
         _measure("locate", base)  # a simulated cohort is made before anything is timed
-        rows: dict[str, list[tuple[float, float]]] = {"bare": [], "prepare": [], "cached": [], "start": []}
+        rows: dict[str, list[tuple[float, float]]] = {
+            name: [] for name in ("bare", "prepare", "valued", "cached", "start")
+        }
         for _ in range(ROUNDS):
             rows["bare"].append(_measure("bare", base))
             rows["prepare"].append(_measure("make", base))
+            rows["valued"].append(_measure("make", [*base, "data.values=both"]))
             _measure("keep", [*base, f"cache_dir={cache}"])
             rows["cached"].append(_measure("cached", [*base, f"cache_dir={cache}"]))
             rows["start"].append(_measure("start", [*base, f"cache_dir={cache}"]))
-    ratio = statistics.median(made[0] / bare[0] for made, bare in zip(rows["prepare"], rows["bare"], strict=True))
+    ratio, with_values = (
+        statistics.median(one[0] / other[0] for one, other in zip(rows[name], rows[beside], strict=True))
+        for name, beside in (("prepare", "bare"), ("valued", "prepare"))
+    )
     labels = {
         "bare": "bare pyarrow read of the same columns",
         "prepare": "raw tables to tensors",
+        "valued": "the same with data.values=both",
         "cached": "second start: tensors from the cache",
         "start": "the same with Python's start and all imports",
     }
@@ -43,9 +50,12 @@ def main(overrides: list[str]) -> None:
         seconds, memory = [row[0] for row in rows[name]], max(row[1] for row in rows[name])
         print(f"{label:46}{statistics.median(seconds):22.2f}{min(seconds):9.2f}{memory:10.2f}")
     print(f"raw tables to tensors / bare read, median of pairs: {ratio:.2f}")
+    print(f"with values / without values, median of pairs: {with_values:.2f}")
     target = Path("outputs/bench_data.json")
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({"seconds_and_gib": rows, "ratio": ratio}, indent=2) + "\n")
+    target.write_text(
+        json.dumps({"seconds_and_gib": rows, "ratio": ratio, "ratio_with_values": with_values}, indent=2) + "\n"
+    )
     print(f"written to {target}")
 
 

@@ -25,7 +25,12 @@ from survlstm.survival.concordance import concordance_td
 
 OPTIONS = {"forms": "none,bins,continuous,both", "seeds": "0,1,2", "folds": ""}
 # Only the logistic hazard is fitted, and no landmark is judged.
-SHORT = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.groups=[]", "evaluation.resamples=200"]
+SHORT = [
+    "evaluation.baselines=[]",
+    "evaluation.landmarks.visits=[]",
+    "evaluation.groups=[]",
+    "evaluation.resamples=200",
+]
 MODELS = ("LSTM", "logistic hazard")
 
 
@@ -72,10 +77,14 @@ def _logistic(tensors: Tensors, part: Split) -> tuple[float, float]:
 
 
 def _print(found: dict[tuple[str, str], list[np.ndarray]]) -> None:
-    print("| values | model | validation nll | validation C | test nll | test C | oracle C |\n|---|---|---|---|---|---|---|")
+    print(
+        "| values | model | validation nll | validation C | test nll | test C | oracle C |\n|---|---|---|---|---|---|---|"
+    )
     for (form, model), runs in sorted(found.items(), key=lambda item: MODELS.index(item[0][1])):
         mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0)
-        cells = (f"{one:.3f} ({other:.3f})" if np.isfinite(one) else "" for one, other in zip(mean, spread, strict=True))
+        cells = (
+            f"{one:.3f} ({other:.3f})" if np.isfinite(one) else "" for one, other in zip(mean, spread, strict=True)
+        )
         print(f"| {form} | {model} | {' | '.join(cells)} |", flush=True)
 
 
