@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def read_visits_table(table: pd.DataFrame, *, as_of: np.datetime64 | None, timez
 
 
 def _check(table: pd.DataFrame) -> None:
-    """Raise SourceError if a column is missing, or a list is missing, has another length or holds no numbers."""
+    """Raise SourceError if a column or a list is missing, or a list has another length or holds no numbers."""
     if not isinstance(table, pd.DataFrame):
         raise SourceError(f"visits must be a pandas DataFrame; found {type(table).__name__}")
     missing = [name for name in REQUIRED if name not in table.columns]
@@ -95,6 +96,11 @@ def _check(table: pd.DataFrame) -> None:
         raise SourceError("visits must have a list of at least one code each; the table is empty")
     codes = list(table["codes"])
     _refuse([not (_is_list(listed) and len(listed)) for listed in codes], "have a list of at least one code each")
+    _check_values(table, codes)
+
+
+def _check_values(table: pd.DataFrame, codes: list[Any]) -> None:
+    """Raise SourceError if a list of values or units has another length than the codes, or holds anything else."""
     for name in ("values", "units"):
         if name in table.columns:
             _refuse(
