@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
@@ -73,12 +74,13 @@ def bundle_on(clock: str, *overrides: str) -> Bundle:
     return bundle_of(prepared_on(clock), clock, *overrides)
 
 
-def bundle_of(prepared: PreparedData, clock: str, *overrides: str) -> Bundle:
-    """As ``bundle_on``, of other prepared data."""
+def bundle_of(prepared: PreparedData, clock: str, *overrides: str, model: nn.Module | None = None) -> Bundle:
+    """As ``bundle_on``, of other prepared data, and of a model that was trained on them if one is given."""
     config = config_on(clock, *overrides)
-    model = model_for(prepared).eval()
-    for weight in model.embedding.parameters():
-        weight.data *= 3
+    if model is None:
+        model = model_for(prepared).eval()
+        for weight in model.embedding.parameters():
+            weight.data *= 3
     about = BundleInfo(
         name="small",
         created="2026-01-01T00:00:00+00:00",

@@ -50,7 +50,8 @@ def prepared_on(clock: str) -> PreparedData:
 
 
 def batches_of(prepared: PreparedData, part: Split = Split.TRAIN, *, batch_size=32, max_visits=None) -> Batches:
-    return Batches(prepared.tensors, prepared.tensors.members(part), batch_size, FEATURES, max_visits)
+    columns = tuple(range(prepared.tensors.features.shape[1]))
+    return Batches(prepared.tensors, prepared.tensors.members(part), batch_size, columns, max_visits)
 
 
 def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSurvivalLSTM:
@@ -61,7 +62,7 @@ def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSur
         hidden_dim=16,
         num_layers=2,
         dropout=dropout,
-        visit_features=5,
+        visit_features=len(FEATURES) + prepared.preprocessing.value_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     ).train()

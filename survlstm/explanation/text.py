@@ -21,8 +21,8 @@ _CONVENTIONS = {
     "occlusion": "all entries of one code are left out; a visit is then the mean of its other codes, or 0 if it has no "
     "other code. This also gives more weight to the other codes of the visit, so that a code that often occurs "
     "together with a predictive one has an effect for that reason alone",
-    "visit features": "not changed by either method: no code's effect includes the number of codes or the times "
-    "between visits",
+    "visit features": "not changed by either method: no code's effect includes the number of codes, the times "
+    "between visits or the columns of values",
     "interval": "95 % percentile bootstrap interval over the explained subjects; the model is the same in all "
     "resamples",
     "in the first": "share of the resamples in which the code is among the first codes",

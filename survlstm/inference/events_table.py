@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int32, Int64
 
 from survlstm.data.encounters import split_shared_encounters
 from survlstm.data.events import Events, StaticCodes, Subjects
@@ -21,12 +21,12 @@ from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, parse_times,
 from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import SourceError
 
-REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "encounter_id")
+REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "unit", "encounter_id")
 # Column names that a message may show: those of MEDS and of Synthea. Any other may be patient data, for example if the
 # table was read with its first row as the header.
-SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "unit", "codes", "birth", "table"} | SYNTHEA_COLUMNS)
+SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "codes", "values", "units", "birth", "table"} | SYNTHEA_COLUMNS)
 # NumPy stores the texts of an array at the width of the longest one, so that one long text would fill the memory.
-LONGEST = {"subject_id": 200, "code": 1000}
+LONGEST = {"subject_id": 200, "code": 1000, "unit": 64}
 
 
 class EventsTable(NamedTuple):
@@ -55,6 +55,7 @@ def read_events_table(
             - code: text. A row with MEDS_BIRTH or MEDS_DEATH, also with a suffix as in MEDS_DEATH//HOSPITAL, gives the
               day of birth or of death, one with SURVLSTM_OBSERVED_UNTIL the last day of observation;
             - numeric_value (optional): number or missing;
+            - unit (optional): text, the unit of numeric_value; missing for no unit. Without a number it is not read;
             - encounter_id (optional): text, unique within a subject. Without this column the entries of one day make
               one visit.
         timezone: zone to which times are converted from UTC, as in training; None for UTC.
@@ -91,6 +92,8 @@ def read_events_table(
     # An encounter_id is unique only within a subject: the same id in two subjects names two encounters.
     encounter, _ = split_shared_encounters(subject[kept].astype(np.int32), _encounters(table)[kept])
     static = StaticCodes.from_rows(subject[is_static], code_names[code[is_static]], subjects=len(names))
+    value = _numbers(table)
+    units, unit = _units(table, is_number=~np.isnan(value) & kept)
     events = Events(
         subjects=Subjects(names.astype(np.str_), born, died, until, static),
         codes=codes,
@@ -98,8 +101,10 @@ def read_events_table(
         code=number,
         time=time[kept],
         encounter=encounter,
-        numeric_value=_numbers(table)[kept],
+        numeric_value=value[kept],
         day_tolerance=int(timezone is None) if day_tolerance is None else day_tolerance,
+        units=units,
+        unit=unit[kept],
     )
     notes = [*_notes(table), *warn_of_spreadsheet_codes("events", codes, number)]
     return EventsTable(events, tuple(notes))
@@ -154,6 +159,11 @@ def _texts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, Int64[np.ndarray
     column = table[name].astype(object)
     empty = column.isna() | (column.astype(str).str.strip() == "")
     _refuse(empty, f"events must have a {name} in every row")
+    return _printable_texts(column, name)
+
+
+def _printable_texts(column: pd.Series, name: str) -> tuple[np.ndarray, Int64[np.ndarray, " row"]]:
+    """Return what ``_texts`` does, of a column of objects without missing values."""
     # pandas turns whole numbers into floats if another row of the column is empty.
     is_float = column.map(lambda value: isinstance(value, float | np.floating))
     numbers = column.where(is_float, 0).astype(np.float64)
@@ -256,6 +266,21 @@ def _numbers(table: pd.DataFrame) -> np.ndarray:
         "events must have a number of single precision (up to 3.4e38) or nothing as numeric_value",
     )
     return values.to_numpy(dtype=np.float32, na_value=np.nan)
+
+
+def _units(table: pd.DataFrame, *, is_number: Bool[np.ndarray, " row"]) -> tuple[np.ndarray, Int32[np.ndarray, " row"]]:
+    """Return the distinct units as sorted texts, "" first, and the index of each row's unit; 0 without a number."""
+    if "unit" not in table.columns:
+        return np.array([""]), np.zeros(len(table), dtype=np.int32)
+    column = table["unit"].astype(object)
+    missing = column.isna() | column.astype(str).str.strip().str.lower().isin({"", *MISSING_WORDS})
+    is_text = column.map(lambda unit: isinstance(unit, str | int | float | np.integer | np.floating))
+    is_given = ~missing & is_number
+    _refuse(is_given & ~is_text, "events must have a text or nothing as unit")
+    names, number = _printable_texts(column.where(is_given, ""), "unit")
+    if names[0] != "":
+        names, number = np.concatenate([[""], names]), number + 1
+    return names.astype(np.str_), number.astype(np.int32)
 
 
 def _notes(table: pd.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ from survlstm.utils.files import create_private
 # Written to the JSON file beside the predictions.
 MEANING = {
     "history_end": "time of the last visit read, in UTC (in data.source.timezone if that was set in training)",
-    "entries": "number of entries read; static codes (data.static) are not counted",
+    "entries": "number of entries read; static codes (data.static) and fused codes (data.values) are not counted",
     "entries_unknown": "number of the entries read entries whose code is not in the vocabulary of the model",
     "hazard": "probability of the event in the step after the last visit read",
     "risk": "probability of the event by the last time of the grid; higher means an earlier event",

@@ -39,6 +39,7 @@ from survlstm.inference.score_subjects import (
 )
 from survlstm.inference.static_notes import notes_on_missing, notes_on_unread
 from survlstm.inference.subject_record import ScoredRecords, given_landmark, records_of_events, records_of_visits
+from survlstm.inference.value_notes import ReadValues
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
 from survlstm.training.prediction import predict_split
@@ -128,16 +129,16 @@ class Predictor:
         - subject_id; visit (with ``per_visit``): number of the last visit used, from 0;
         - landmark (landmark clock): time of the landmark;
         - history_end: time of the last visit used; visits: number of visits used;
-        - entries: number of entries used, without static codes; entries_unknown: those of them whose code is not in
-          the vocabulary;
+        - entries: number of entries used, without static and fused codes; entries_unknown: those of them whose code is
+          not in the vocabulary;
         - hazard (visit clock): probability of the event in the step after the last visit;
         - risk: probability of the event by the end of ``grid``;
         - percentile: position of the risk among those of the training subjects, 0 to 100;
         - survival_h: probability of no event by horizon h; curve: the same at every time of ``grid``.
 
         Args:
-            events: one row per entry, with the MEDS columns subject_id, time and code, optionally numeric_value and
-                encounter_id. ``survlstm.inference.events_table.read_events_table`` describes them.
+            events: one row per entry, with the MEDS columns subject_id, time and code, optionally numeric_value, unit
+                and encounter_id. ``survlstm.inference.events_table.read_events_table`` describes them.
             per_visit: if True, return one row per visit, predicted from what was known at that visit, from the first
                 visit on that has the ``data.min_visits`` of the training. Visit clock only.
             horizons: see the class; None for those of the bundle.
@@ -199,7 +200,7 @@ class Predictor:
 
         Args:
             visits: one row per visit with the columns subject_id, time (of the visit's last entry), codes (a list of
-                texts) and optionally birth. ``survlstm.inference.visits_table.read_visits_table`` describes them.
+                texts), optionally values and units (lists) and birth, see ``read_visits_table``.
             per_visit: see ``predict``.
             horizons: see ``predict``.
             as_of: see ``predict``.
@@ -243,7 +244,7 @@ class Predictor:
             BundleError: the model gives values that are not finite.
         """
         records = self._records(read_events_as_trained(events, self.bundle.config.data.source).events, as_of)
-        tensors = make_tensors(records, self.bundle)
+        tensors = make_tensors(records, self.bundle).tensors
         reason = reasons_not_scored(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
         if not (reason == "").any():
             empty = np.empty((0, 0))
@@ -257,8 +258,9 @@ class Predictor:
     def explain(self, events: pd.DataFrame, *, as_of: AsOf = None, most_readings: int | None = None) -> pd.DataFrame:
         """Compute the effect of each code of one subject on the log-odds of the event, by occlusion.
 
-        A code is left out of every visit; the other codes and the visit features are not changed. Codes outside the
-        vocabulary are left out of the result. An effect describes the prediction, not a cause of the event.
+        A code is left out of every visit; the other codes and the visit features, columns of values included, are not
+        changed. Fused codes of values are codes of their own; codes outside the vocabulary are left out of the result.
+        An effect describes the prediction, not a cause of the event.
 
         Args:
             events: events of one subject, see ``predict``.
@@ -269,7 +271,7 @@ class Predictor:
         Returns:
             One row per code, the largest absolute effect first: code, description, effect (log-odds with the code minus
             log-odds without it, above 0 if the code raises the risk), entries (number of entries) and last_time (time
-            of the last visit with the code). ``attrs["notes"]`` holds notes about dates and static codes.
+            of the last visit with the code). ``attrs["notes"]`` holds notes about dates, static codes and values.
 
         Raises:
             SourceError: the table cannot be read, or it holds several subjects, a subject that is not scored, or a
@@ -280,7 +282,8 @@ class Predictor:
         records = self._records(read_events_as_trained(events, self.bundle.config.data.source).events, as_of)
         if len(records.seen) != 1:
             raise SourceError(f"the table must hold one subject to be explained; found {len(records.seen)}")
-        tensors = make_tensors(records, self.bundle)
+        built = make_tensors(records, self.bundle)
+        tensors = built.tensors
         (reason,) = reasons_not_scored(records, tensors, self.bundle, looking_back=False)
         if reason:
             raise SourceError(
@@ -308,7 +311,7 @@ class Predictor:
             "effect", key=lambda effect: -effect.abs(), kind="stable", ignore_index=True
         )
         notes = (*self.notes_on_static(records.visits.subjects), *self._notes_on_dates(records, as_of))
-        table.attrs["notes"] = notes
+        table.attrs["notes"] = (*notes, *ReadValues.of(built.values).notes)
         return table
 
     def check_as_of(self, as_of: AsOf) -> None:

@@ -20,6 +20,7 @@ from survlstm.inference.dates import RecordEndDays
 from survlstm.inference.prediction_time import AsOf, parse_as_of
 from survlstm.inference.predictor import Predictor
 from survlstm.inference.score_subjects import SubjectPredictions, reason_without_values
+from survlstm.inference.value_notes import ReadValues
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ def score_export(
 ) -> Iterator[SubjectPredictions]:
     """Yield the predictions for an export in parts, each in the order of the subjects' ids.
 
-    Counts of rows, unknown codes and notes on dates are logged at the end, for all parts together. The yielded parts
-    have no notes.
+    Counts of rows, unknown codes and notes on dates and values are logged at the end, for all parts together. The
+    yielded parts have no notes.
 
     Args:
         predictor: the model.
@@ -66,6 +67,7 @@ def score_export(
     done = 0
     unknown = _UnknownCodes()
     warnings: list[str] = []
+    values = ReadValues()
     last_days = RecordEndDays() if last_days is None else last_days
     cache = cache_folder(cache_dir)
     source = build_source(data.model_copy(update={"path": str(path), "simulated": None}), cache)
@@ -81,6 +83,7 @@ def score_export(
                     reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of
                 )
                 last_days.add(predictions.ends)
+                values = values.plus(predictions.values)
                 yield dataclasses.replace(predictions, notes=())
                 done += len(reading.events.subjects)
                 bar.update(len(reading.events.subjects))
@@ -88,9 +91,8 @@ def score_export(
                     counted = f"{done:,} of {cut.subjects:,} subjects"
                     log.info("Part %d of %d scored (%s)", number, len(cut.parts), counted)
     is_landmark = predictor.bundle.about.clock == "landmark"
-    _log_counts(
-        merge_counts(counts), unknown, [*warnings, *last_days.notes(as_of=parse_as_of(as_of), is_landmark=is_landmark)]
-    )
+    warnings += [*last_days.notes(as_of=parse_as_of(as_of), is_landmark=is_landmark), *values.notes]
+    _log_counts(merge_counts(counts), unknown, warnings)
     _warn_of_missing_tables(merge_counts(counts), predictor.bundle.reference.tables)
     limit = data.source.settings().get("max_unusable_share", 1.0) if max_unusable_share is None else max_unusable_share
     check_unusable_shares(merge_counts(counts), limit=limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,12 @@ from survlstm.data.factory import demographic_settings
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
-from survlstm.data.tensors import Tensors, build_tensors
+from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
 from survlstm.data.vocabulary import UNK
 from survlstm.evaluation.hazard_extrapolation import log_odds
 from survlstm.inference.bundle.bundle import Bundle
 from survlstm.inference.subject_record import OUTSIDE, ScoredRecords
+from survlstm.inference.value_notes import ReadValues
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
 
@@ -39,15 +40,17 @@ class SubjectPredictions:
         notes: sentences about the records as a whole.
         ends: time at which each subject's record ends, scored or not, NaT for an empty record; datetime64[s], shape
             (subject,).
+        values: numbers of the values in the visits that were read.
     """
 
     table: pd.DataFrame
     not_scored: pd.DataFrame
     notes: tuple[str, ...]
     ends: np.ndarray
+    values: ReadValues = field(default_factory=ReadValues)
 
 
-def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
+def make_tensors(records: ScoredRecords, bundle: Bundle) -> BuiltTensors:
     """Make the tensors that the model reads for the subjects that have visits to read.
 
     Args:
@@ -55,7 +58,7 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
         bundle: the bundle whose vocabulary and preprocessing are applied.
 
     Returns:
-        Tensors of the subjects with ``records.seen`` above 0, in their order. The labels are placeholders.
+        Tensors of the subjects with ``records.seen`` above 0, in their order, and counts. The labels are placeholders.
     """
     subject = np.flatnonzero(records.seen)
     seen = records.seen[subject]
@@ -80,14 +83,14 @@ def make_tensors(records: ScoredRecords, bundle: Bundle) -> Tensors:
         preprocessing=bundle.preprocessing,
         demographics=demographic_settings(bundle.config),
         landmark=records.landmark,
-    ).tensors
+    )
 
 
 def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
     """Make batches of all subjects, with the batch size, feature columns and ``max_visits`` of the training.
 
     Args:
-        tensors: result of ``make_tensors`` for the same bundle.
+        tensors: tensors that ``make_tensors`` made for the same bundle.
         bundle: the bundle whose config is used.
 
     Returns:
@@ -115,8 +118,8 @@ def score_subjects(
         notes: sentences to pass on in the result.
 
     Returns:
-        The predictions, the subjects that are not scored with the reason, and ``notes``; ``Predictor.predict``
-        describes the columns.
+        The predictions, the subjects that are not scored with the reason, and ``notes`` followed by those on values;
+        ``Predictor.predict`` describes the columns.
 
     Raises:
         ConfigError: ``horizons`` is invalid, or ``per_visit`` is set on the landmark clock.
@@ -127,7 +130,8 @@ def score_subjects(
         raise ConfigError(
             "per_visit needs a bundle of the visit clock; a bundle of the landmark clock predicts once, at the landmark"
         )
-    tensors = make_tensors(records, bundle)
+    built = make_tensors(records, bundle)
+    tensors = built.tensors
     ids = records.visits.subjects.subject_id.astype(np.str_)
     reason = reasons_not_scored(records, tensors, bundle, looking_back=per_visit)
     subject = np.flatnonzero(records.seen)
@@ -147,7 +151,8 @@ def score_subjects(
     _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
     left_out = np.flatnonzero(reason != "")
     not_scored = pd.DataFrame({"subject_id": ids[left_out], "reason": reason[left_out]}, columns=list(NOT_SCORED))
-    return SubjectPredictions(table, not_scored, tuple(notes), records.ends)
+    values = ReadValues.of(built.values)
+    return SubjectPredictions(table, not_scored, (*notes, *values.notes), records.ends, values)
 
 
 def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle, *, looking_back: bool) -> np.ndarray:
@@ -155,7 +160,7 @@ def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle,
 
     Args:
         records: the visits of all subjects.
-        tensors: result of ``make_tensors`` for these records.
+        tensors: tensors that ``make_tensors`` made for these records.
         bundle: the bundle whose vocabulary is used.
         looking_back: if True, predictions are made at each visit of the past. A subject whose outcome or death happened
             before the prediction time then still has visits to predict from.

@@ -24,6 +24,7 @@ from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.sources.descriptions import descriptions_of, read_descriptions
 from survlstm.data.sources.simulated import simulated_cohort
 from survlstm.data.sources.synthea import SyntheaSource
+from survlstm.data.values.descriptions import with_fused_codes
 from survlstm.models.factory import build_model_with_weights
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import checkpoint_info
@@ -114,7 +115,7 @@ class FinishedRun:
         return prepared
 
     def descriptions(self, cache_dir: str) -> CodeDescriptions:
-        """Read the descriptions of the codes in the run's export.
+        """Read the descriptions of the codes in the run's export, and add those of the fused codes of values.
 
         Args:
             cache_dir: The cache folder, as in a config; a simulated cohort is read from there, and made again if it is
@@ -136,7 +137,7 @@ class FinishedRun:
         if found.missing:
             which = "some codes" if found.texts else "codes"
             log.warning("%s are shown without descriptions: %s", which, found.missing)
-        return found
+        return CodeDescriptions(with_fused_codes(found.texts, self.preprocessing.values), found.missing)
 
 
 class CodeDescriptions(NamedTuple):

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR
 from survlstm.inference.events_table import LONGEST
 
-LONGEST_ID, LONGEST_CODE = LONGEST["subject_id"], LONGEST["code"]
+LONGEST_ID, LONGEST_CODE, LONGEST_UNIT = (LONGEST[name] for name in ("subject_id", "code", "unit"))
 FIRST_TIME, LAST_TIME = datetime.datetime(FIRST_YEAR, 1, 1), datetime.datetime(LAST_YEAR + 1, 1, 1)
 TIME_FORMAT = f"a day or a time of the years {FIRST_YEAR} to {LAST_YEAR}, written 2020-01-31 or 2020-01-31T12:00:00"
 
@@ -38,6 +38,14 @@ def _code(value: object) -> str:
     if isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_CODE and value.strip().isprintable():
         return value.strip()
     raise _invalid(f"text of 1 to {LONGEST_CODE} printable characters, such as SNOMED/44054006")
+
+
+def _unit(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value.strip()) <= LONGEST_UNIT and value.strip().isprintable():
+        return value.strip() or None
+    raise _invalid(f"text of at most {LONGEST_UNIT} printable characters, such as mg/dL, or null")
 
 
 def _time(value: object) -> datetime.datetime:
@@ -121,6 +129,15 @@ class EventRow(BaseModel):
     ]
     numeric_value: Annotated[
         float | None, BeforeValidator(_number), _schema({"type": "number"}, _NULL, description="A measured value.")
+    ] = None
+    unit: Annotated[
+        str | None,
+        BeforeValidator(_unit),
+        _schema(
+            {"type": "string", "maxLength": LONGEST_UNIT, "examples": ["mg/dL"]},
+            _NULL,
+            description="Unit of numeric_value; null or empty: none.",
+        ),
     ] = None
     encounter_id: Annotated[
         str | int | None,

@@ -11,11 +11,11 @@ from survlstm.serving.requests import CSV, JSON
 _EVENTS = [
     {"subject_id": "p1", "time": "1957-03-21", "code": "MEDS_BIRTH"},
     {"subject_id": "p1", "time": "2019-11-04T10:20:00", "code": "SNOMED/44054006", "encounter_id": "e1"},
-    {"subject_id": "p1", "time": "2020-01-31T12:00:00", "code": "LOINC/4548-4", "numeric_value": 7.1},
+    {"subject_id": "p1", "time": "2020-01-31T12:00:00", "code": "LOINC/4548-4", "numeric_value": 7.1, "unit": "%"},
 ]
 _TABLE = (
-    "subject_id,time,code,numeric_value,encounter_id\np1,1957-03-21,MEDS_BIRTH,,\n"
-    "p1,2019-11-04T10:20:00,SNOMED/44054006,,e1\np1,2020-01-31T12:00:00,LOINC/4548-4,7.1,\n"
+    "subject_id,time,code,numeric_value,unit,encounter_id\np1,1957-03-21,MEDS_BIRTH,,,\n"
+    "p1,2019-11-04T10:20:00,SNOMED/44054006,,,e1\np1,2020-01-31T12:00:00,LOINC/4548-4,7.1,%,\n"
 )
 EVENTS_BODY: dict[str, Any] = {
     "requestBody": {

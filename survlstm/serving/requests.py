@@ -196,6 +196,7 @@ def _table(rows: list[EventRow]) -> pd.DataFrame:
             "time": np.array([row.time for row in rows], dtype="datetime64[s]"),
             "code": pd.Series([row.code for row in rows], dtype=object),
             "numeric_value": np.array([row.numeric_value for row in rows], dtype=np.float64),
+            "unit": pd.Series([row.unit for row in rows], dtype=object),
         }
     )
     return table if not any(encounters) else table.assign(encounter_id=pd.Series(encounters, dtype=object))

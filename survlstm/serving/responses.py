@@ -40,7 +40,9 @@ class PredictedRow(BaseModel):
     )
     history_end: datetime.datetime | None = Field(description="Time of the last visit that the prediction uses.")
     visits: int
-    entries: int = Field(description="Entries that the prediction uses; static facts are not counted.")
+    entries: int = Field(
+        description="Entries that the prediction uses; static facts and fused codes of values are not counted."
+    )
     entries_unknown: int = Field(description="Entries whose code is not in the model's vocabulary.")
     risk: float | None = Field(description="Probability of the event by the last time of grid.")
     percentile: float | None = Field(description="Percentile of the risk among the training subjects, 0 to 100.")

@@ -66,6 +66,29 @@ def test_meds_own_types_are_read():
     np.testing.assert_array_equal(events.numeric_value, np.array([1.5, np.nan, 2.0], dtype=np.float32))
 
 
+def test_a_unit_belongs_to_a_number():
+    rows = table(numeric_value=[1.5, 2.0, 7.0, None], unit=[" mg/dL ", "10*3/uL", "kg", "mg/dL"])
+    events = read_events_table(rows).events
+    assert events.units.tolist() == ["", "10*3/uL", "mg/dL"]
+    assert events.units[events.unit].tolist() == ["mg/dL", "10*3/uL", ""]
+    assert not events.value_fault.any()
+
+
+@pytest.mark.parametrize("unit", [None, np.nan, pd.NA, "", " ", "NULL", "n/a", "-"])
+def test_a_missing_unit_is_none(unit):
+    rows = table(numeric_value=1.5, unit=pd.Series([unit, "%", None, unit], dtype=object))
+    events = read_events_table(rows).events
+    assert events.units[events.unit].tolist() == ["", "%", ""]
+    without = read_events_table(table(numeric_value=1.5)).events
+    assert (without.units.tolist(), without.unit.tolist()) == ([""], [0, 0, 0])
+
+
+@pytest.mark.parametrize("units", [[1, 1, None, 1], [1.0, 1.0, None, 1.0], ["1", "1", None, "1"]])
+def test_whole_numbers_as_units_are_texts(units):
+    # UCUM writes the unit of a ratio as 1.
+    assert read_events_table(table(numeric_value=2.0, unit=units)).events.units.tolist() == ["", "1"]
+
+
 def test_ids_that_became_floats_are_whole_numbers_again():
     assert read_events_table(table(subject_id=[2.0, 1.0, 2.0, 2.0])).events.subjects.subject_id.tolist() == ["1", "2"]
 
@@ -120,6 +143,13 @@ def test_a_death_is_a_day_of_the_subject():
         (table(subject_id=[1e19, 2e19, 3.0, 3.0]), "whole numbers or texts as subject_id; 2 of 4"),
         (table(numeric_value=[1, "much", None, 2]), r"must have a number of single precision .* numeric_value; 1 of 4"),
         (table(numeric_value=[1, 1e39, None, -np.inf]), r"a number of single precision .* numeric_value; 2 of 4"),
+        (table(numeric_value=1, unit=[None, 0.5, "%", None]), "whole numbers or texts as unit; 1 of 4 .* is row 2"),
+        (table(numeric_value=1, unit=[None, ["%"], "%", ["%"]]), "a text or nothing as unit; 2 of 4 .* is row 2"),
+        (
+            table(numeric_value=1, unit=[None, None, "%", "m\0"]),
+            "at most 64 characters as unit; 1 of 4 .* row 4",
+        ),
+        (table(numeric_value=1, unit="m" * 65), "printable text of at most 64 .* as unit; 3 of 4 .* is row 1"),
         (pd.concat([table(), table(code="MEDS_BIRTH")]), "one day of MEDS_BIRTH; 1 subjects have several"),
     ],
 )

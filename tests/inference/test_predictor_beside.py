@@ -45,8 +45,8 @@ def test_no_order_of_rows_shows_through_visits_at_one_time():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"codes": ["X/1", "X/2"]}, "a list of at least one code each; 2 of 2 have none, the first is row 1"),
-        ({"codes": [["X/1"], []]}, "1 of 2 have none, the first is row 2"),
+        ({"codes": ["X/1", "X/2"]}, "a list of at least one code each; 2 of 2 do not, the first is row 1"),
+        ({"codes": [["X/1"], []]}, "1 of 2 do not, the first is row 2"),
         ({"time": ["2010-01-01", None]}, "must have a time each"),
         ({"time": ["2010-01-01", "2340-01-01"]}, "of the years 1800 to 2300; 1 of 2 rows"),
         ({"codes": [["X/1"], ["MEDS_DEATH"]]}, "no codes MEDS_BIRTH or MEDS_DEATH"),

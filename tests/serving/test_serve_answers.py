@@ -17,6 +17,7 @@ from survlstm.serving.errors import ErrorResponse
 from survlstm.serving.responses import ExplainResponse, HealthResponse, ModelResponse, PredictResponse
 from tests.bundles import meds, predictor_on
 from tests.serving.asking import app_on, as_csv, as_json, ask, some_events
+from tests.valued_bundle import predictor_with_values
 
 CLOCKS = ("visit", "landmark")
 
@@ -200,6 +201,22 @@ def test_the_example_is_scored_and_all_of_its_codes_are_known(clock):
     found = ask(app, "POST", "/predict", content=example.content, headers={"content-type": "text/csv"}).json()
     assert found["not_scored"] == []
     assert found["predictions"][0]["entries_unknown"] == 0
+
+
+def test_the_example_of_a_model_with_values_has_some():
+    app = app_on(predictor=predictor_with_values())
+    example = ask(app, "GET", "/example")
+    rows = pd.read_csv(io.StringIO(example.text))
+    measures = predictor_with_values().bundle.preprocessing.values.measures
+    assert set(rows.loc[rows["numeric_value"].notna(), "code"]) >= {"X/1", "X/3"}
+    assert not rows["code"].str.contains("value_").any()
+    assert set(rows["unit"].dropna()) <= {measure.unit for measure in measures} - {""}
+    request = {"content": example.content, "headers": {"content-type": "text/csv"}}
+    answer = ask(app, "POST", "/predict", **request).json()
+    assert answer["notes"] == []
+    assert answer["predictions"][0]["entries_unknown"] == 0
+    effects = ask(app, "POST", "/explain", **request).json()["codes"]
+    assert sum("//value_[" in effect["code"] for effect in effects) > 2
 
 
 PATHS = {

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from survlstm.serving.app import RequestLimits
 from tests.serving.asking import app_on, ask
+from tests.valued_bundle import predictor_with_values
 
 PATHS = st.sampled_from(["/predict", "/explain"])
 LEAVES = (
@@ -33,12 +34,13 @@ def fields(names, likely):
 TIMES = st.datetimes().map(lambda at: at.isoformat()) | st.dates().map(str) | st.none()
 NAMES = st.sampled_from(["a", "b", 7, "7", " a "]) | st.text(max_size=6)
 CODES = st.sampled_from([f"X/{number}" for number in range(12)] + ["MEDS_BIRTH", "MEDS_DEATH"]) | st.text(max_size=6)
+UNITS = st.sampled_from(["mg/dL", "", "null", "%"]) | st.text(max_size=80) | st.none()
 RIGHT = st.fixed_dictionaries(
     {"subject_id": NAMES, "time": TIMES, "code": CODES},
-    optional={"numeric_value": st.floats() | st.none(), "encounter_id": NAMES | st.none()},
+    optional={"numeric_value": st.floats() | st.none(), "unit": UNITS, "encounter_id": NAMES | st.none()},
 )
 EVENTS = st.lists(RIGHT, max_size=12) | st.lists(
-    RIGHT | fields(["subject_id", "time", "code", "numeric_value", "encounter_id"], {}) | VALUES, max_size=6
+    RIGHT | fields(["subject_id", "time", "code", "numeric_value", "unit", "encounter_id"], {}) | VALUES, max_size=6
 )
 LIKELY = {
     "events": EVENTS,
@@ -55,8 +57,8 @@ BODIES = (
 
 @pytest.fixture(scope="module")
 def app():
-    """One application for all requests."""
-    return app_on(limits=RequestLimits(max_body_bytes=20_000, max_events=50))
+    """One application for all requests, of a model that uses values."""
+    return app_on(predictor=predictor_with_values(), limits=RequestLimits(max_body_bytes=20_000, max_events=50))
 
 
 def assert_answered(answered):
@@ -73,17 +75,17 @@ def test_any_json_is_answered(app, path, value):
     assert_answered(ask(app, "POST", path, content=text, headers={"content-type": "application/json"}))
 
 
-CELLS = st.text(max_size=6) | NAMES.map(str) | TIMES.map(str) | CODES
+CELLS = st.text(max_size=6) | NAMES.map(str) | TIMES.map(str) | CODES | st.floats().map(str)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     path=PATHS,
-    rows=st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=6),
+    rows=st.lists(st.lists(CELLS, min_size=5, max_size=5), max_size=6),
     query=fields(["top", "as_of", "subject"], {}),
 )
 def test_any_table_is_answered(app, path, rows, query):
-    text = "subject_id,time,code\n" + "".join(",".join(row) + "\n" for row in rows)
+    text = "subject_id,time,code,numeric_value,unit\n" + "".join(",".join(row) + "\n" for row in rows)
     params = {name: str(value) for name, value in query.items()}
     content = text.encode("utf-8", "surrogatepass")
     assert_answered(ask(app, "POST", path, content=content, params=params, headers={"content-type": "text/csv"}))

@@ -62,6 +62,9 @@ BAD = {
         422,
         r"events\[0\]\.numeric_value must be .*; found NaN or an infinity",
     ),
+    "unit a number": (events(unit=5), 422, r"events\[1\]\.unit must be text of at most 64 .*; found a number"),
+    "unit too long": (events(unit="m" * 65), 422, r"events\[1\]\.unit must be text of at most 64 printable"),
+    "unit with NUL": (events(unit="m\0"), 422, r"events\[1\]\.unit must be text of at most 64 printable"),
     "unknown field": (
         events(valeu=MARKER),
         422,
@@ -111,6 +114,7 @@ BAD = {
     "CSV not UTF-8": (body("subject_id,time,code\nä,,X/1\n".encode("latin-1"), CSV), 422, "must be UTF-8 text"),
     "CSV time": (body(f'subject_id,time,code\n"a",,X/1\nb,{MARKER},X/1\n', CSV), 422, "line 3: time must be a day"),
     "CSV value": (body("subject_id,time,code,numeric_value\na,,X/1,high\n", CSV), 422, "line 2: numeric_value must be"),
+    "CSV unit": (body(f"subject_id,time,code,unit\na,,X/1,{'m' * 65}\n", CSV), 422, "line 2: unit must be text of at"),
     "no subject": (body("subject_id,time,code\n,,X/1\n", CSV), 422, "line 2: subject_id must be .*; found null"),
     "another page": ({**rest(), "headers": {"origin": "http://evil.example"}}, 403, "found another origin"),
     "another scheme": ({**rest(), "headers": {"origin": "null"}}, 403, "found another origin"),
