@@ -69,6 +69,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
+        fused_codes=prepared.preprocessing.fused_codes,
         value_columns=prepared.preprocessing.value_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),

@@ -77,9 +77,8 @@ def _logistic(tensors: Tensors, part: Split) -> tuple[float, float]:
 
 
 def _print(found: dict[tuple[str, str], list[np.ndarray]]) -> None:
-    print(
-        "| values | model | validation nll | validation C | test nll | test C | oracle C |\n|---|---|---|---|---|---|---|"
-    )
+    print("| values | model | validation nll | validation C | test nll | test C | oracle C |")
+    print("|---|---|---|---|---|---|---|")
     for (form, model), runs in sorted(found.items(), key=lambda item: MODELS.index(item[0][1])):
         mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0)
         cells = (

@@ -56,7 +56,7 @@ def batches_of(prepared: PreparedData, part: Split = Split.TRAIN, *, batch_size=
 
 def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSurvivalLSTM:
     seed_everything(seed, deterministic=True)
-    return DiscreteTimeSurvivalLSTM(
+    model = DiscreteTimeSurvivalLSTM(
         vocabulary_size=len(prepared.vocabulary),
         embedding_dim=8,
         hidden_dim=16,
@@ -66,6 +66,8 @@ def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSur
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
     ).train()
+    model.embedding.set_fused(prepared.preprocessing.fused_codes)
+    return model
 
 
 def train_step_of(model, *, lr=0.01, fused=False, grad_clip=1.0, **settings) -> TrainStep:

@@ -48,6 +48,14 @@ class PreprocessingState:
         return 0 if self.values is None else COLUMNS_PER_MEASURE * len(self.values.column_measures)
 
     @property
+    def fused_codes(self) -> tuple[int, ...]:
+        """Numbers in the vocabulary of the codes that say in which bin a value lies."""
+        if self.values is None:
+            return ()
+        fused = {code for measure in self.values.measures for code in measure.bin_codes}
+        return tuple(number for number, code in enumerate(self.vocabulary.entries) if code in fused)
+
+    @property
     def intervals(self) -> int | None:
         """Number of steps of the landmark clock; None on the visit clock."""
         return len(self.edge_days) - 1 if len(self.edge_days) else None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.explanation.model_inputs import ModelInput, log_odds, visit_means
+from survlstm.explanation.model_inputs import ModelInput, entry_weights, log_odds, visit_embeddings
 from survlstm.models.layers import embedding_of
 from survlstm.utils.errors import ConfigError
 
@@ -65,9 +65,9 @@ def integrated_gradients(
 ) -> CodeAttribution:
     """Compute integrated gradients on the path from a record of baseline codes to the record itself.
 
-    The visit features are the same along the whole path. A visit is the mean of its n entries, so that everywhere on
-    the path the gradient of an entry is 1/n of the gradient of its visit. Captum therefore integrates over visits,
-    which are fewer than entries, and the attributions of the entries follow without an additional error.
+    The visit features are the same along the whole path. A visit is a weighted sum of its entries, so that everywhere
+    on the path the gradient of an entry is its weight times the gradient of its visit. Captum therefore integrates over
+    visits, which are fewer than entries, and the attributions of the entries follow without an additional error.
 
     Source: Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, ICML.
 
@@ -85,15 +85,14 @@ def integrated_gradients(
     """
     model.eval()
     embedded = embedding_of(model).weight.detach()[record.code]
-    means = visit_means(embedded, record)
-    start = baseline.expand_as(means)
+    means = visit_embeddings(embedded, record, model)
+    start = visit_embeddings(baseline.expand_as(embedded), record, model)
     gradient = _integrated_gradients()(lambda variants: log_odds(model, variants, record), False).attribute(
         means[None], baselines=start[None], n_steps=steps, internal_batch_size=max(1, MOST_VISITS // record.visits)
     )
     # The second argument, multiply_by_inputs=False, makes captum return the mean gradient on the path alone. Each entry
     # multiplies it by its own difference from the baseline, not by that of its visit.
-    entries_per_visit = torch.bincount(record.visit, minlength=record.visits)
-    entry_gradient = gradient[0][record.visit] / entries_per_visit[record.visit][:, None]
+    entry_gradient = gradient[0][record.visit] * entry_weights(record, model)[:, None]
     with torch.no_grad():
         ends = log_odds(model, torch.stack([means, start]), record)
     attribution = ((embedded - baseline) * entry_gradient).double().sum(dim=1)

@@ -13,6 +13,7 @@ from survlstm.data.batches import Batches, latest_windows, make_windows
 from survlstm.data.packing import pack_rows
 from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
+from survlstm.models.layers import embedding_of
 from survlstm.models.protocol import ModelInputs
 
 
@@ -74,19 +75,54 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
     )
 
 
-def visit_means(embedded: Float[Tensor, "entry embedding"], record: ModelInput) -> Float[Tensor, "visit embedding"]:
-    """Average the embeddings of each visit's entries, as the model's own embedding layer does.
+def visit_embeddings(
+    embedded: Float[Tensor, "entry embedding"], record: ModelInput, model: nn.Module
+) -> Float[Tensor, "visit embedding"]:
+    """Combine the embeddings of each visit's entries, as the model's own embedding layer does.
 
     Args:
         embedded: embedding of each entry; shape (entry, embedding).
         record: the record that the entries belong to.
+        model: the model, which knows the fused codes.
 
     Returns:
-        The mean of each visit; 0 for a visit without entries.
+        The embedding of each visit; 0 for a visit without entries.
     """
-    total = embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, embedded)
-    entries = torch.bincount(record.visit, minlength=record.visits)
-    return total / entries.clamp(min=1)[:, None]
+    weighted = embedded * entry_weights(record, model)[:, None]
+    return embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, weighted)
+
+
+def entry_weights(record: ModelInput, model: nn.Module) -> Float[Tensor, " entry"]:
+    """Return the weight of each entry's embedding in that of its visit.
+
+    Args:
+        record: the record.
+        model: the model, which knows the fused codes.
+
+    Returns:
+        1/n for an entry of a visit with n codes that are not fused, 1/sqrt(n) for a fused code of a visit with n of
+        them; see ``survlstm.models.layers.VisitEmbedding``.
+    """
+    is_fused = embedding_of(model).is_fused[record.code].long()
+    group = 2 * record.visit + is_fused
+    number = torch.bincount(group, minlength=2 * record.visits)
+    return group_weight(number[group].float()[:, None], is_fused)[:, 0]
+
+
+def group_weight(
+    number: Float[Tensor, "group visit"], is_fused: Int64[Tensor, " group"]
+) -> Float[Tensor, "group visit"]:
+    """Return the weight of each code in a visit.
+
+    Args:
+        number: number of codes in the visit that are of the group; shape (group, visit).
+        is_fused: 1 for a group of fused codes, 0 for a group of other codes; shape (group,).
+
+    Returns:
+        1/sqrt(n) and 1/n; 0 without codes, so that a rounding error in their sum counts for nothing.
+    """
+    power = 1 - 0.5 * is_fused[:, None].float()
+    return torch.where(number > 0, number.clamp(min=1) ** -power, 0.0)
 
 
 def log_odds(

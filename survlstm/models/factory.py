@@ -11,6 +11,7 @@ from torch import nn
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.foreign import ForeignModelConfig
 from survlstm.config.schema.run import ModelConfig
+from survlstm.models.layers import VisitEmbedding
 from survlstm.models.weights import check_weights
 from survlstm.utils.errors import ConfigError
 
@@ -22,6 +23,7 @@ def build_model(
     config: ModelConfig,
     *,
     vocabulary_size: int,
+    fused_codes: Sequence[int],
     value_columns: int,
     intervals: int | None,
     mean_hazard: Sequence[float],
@@ -31,6 +33,7 @@ def build_model(
     Args:
         config: the settings of the model.
         vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+        fused_codes: numbers in the vocabulary of the codes that say in which bin a value lies.
         value_columns: number of columns of values, which the model reads after the features of ``config``.
         intervals: number of intervals of the landmark clock; None on the visit clock.
         mean_hazard: mean hazard of the training subjects, between 0 and 1: one value on the visit clock, one per
@@ -52,11 +55,20 @@ def build_model(
     )
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model must be a torch.nn.Module; {config.target} made a {type(model).__name__}")
+    for layer in model.modules():
+        if isinstance(layer, VisitEmbedding):
+            layer.set_fused(fused_codes)
     return model
 
 
 def build_model_with_weights(
-    config: ModelConfig, *, vocabulary_size: int, value_columns: int, intervals: int | None, weights: Any
+    config: ModelConfig,
+    *,
+    vocabulary_size: int,
+    fused_codes: Sequence[int],
+    value_columns: int,
+    intervals: int | None,
+    weights: Any,
 ) -> nn.Module:
     """Build the model of a file with the weights of the file.
 
@@ -66,6 +78,7 @@ def build_model_with_weights(
     Args:
         config: the settings of the model, as stored in the file.
         vocabulary_size: number of embeddings, those of padding and of unknown codes included.
+        fused_codes: see ``build_model``.
         value_columns: number of columns of values, see ``build_model``.
         intervals: number of intervals of the landmark clock; None on the visit clock.
         weights: what the file holds, of any type; valid are tensors by their name in the model's ``state_dict``.
@@ -81,6 +94,7 @@ def build_model_with_weights(
         return build_model(
             config,
             vocabulary_size=vocabulary_size,
+            fused_codes=fused_codes,
             value_columns=value_columns,
             intervals=intervals,
             mean_hazard=[PLACEHOLDER_HAZARD] * (intervals or 1),

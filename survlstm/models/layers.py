@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from survlstm.models.protocol import ModelInputs
@@ -16,7 +16,10 @@ from survlstm.utils.errors import ConfigError
 class VisitEmbedding(nn.EmbeddingBag):
     """Embedding of a visit: the mean of the embeddings of its codes, joined with its numbers.
 
-    A visit without codes has the mean 0. A model whose codes pass through one such layer can be explained.
+    Fused codes, which say in which bin a value lies, are averaged on their own, and this is added to the mean of the
+    other codes: ``mean(others) + sum(fused) / sqrt(n of fused)``. In one mean, a visit with many codes would leave
+    little of a single value. The mean of no codes is 0. A model whose codes pass through one such layer can be
+    explained.
 
     Args:
         vocabulary_size: Number of codes, those of padding (0) and of unknown codes (1) included.
@@ -25,11 +28,26 @@ class VisitEmbedding(nn.EmbeddingBag):
 
     Attributes:
         size: Number of values of an embedded visit, ``embedding_dim + visit_features``.
+        is_fused: Whether each number of the vocabulary is a fused code; shape (vocabulary,). It is no weight and in no
+            file: ``survlstm.models.factory.build_model`` sets it.
     """
+
+    is_fused: Bool[Tensor, " vocabulary"]
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, visit_features: int) -> None:
         super().__init__(vocabulary_size, embedding_dim, mode="mean", padding_idx=0)
         self.size = embedding_dim + visit_features
+        self.register_buffer("is_fused", torch.zeros(vocabulary_size, dtype=torch.bool), persistent=False)
+        self._has_fused = False
+
+    def set_fused(self, numbers: Sequence[int]) -> None:
+        """Set which codes are fused.
+
+        Args:
+            numbers: Their numbers in the vocabulary.
+        """
+        self.is_fused[list(numbers)] = True
+        self._has_fused = len(numbers) > 0
 
     def forward(self, inputs: ModelInputs) -> Float[Tensor, "slot unit"]:  # type: ignore[override]
         """Embed the visits of a batch.
@@ -42,8 +60,20 @@ class VisitEmbedding(nn.EmbeddingBag):
         """
         embedded = inputs.embedded
         if embedded is None:
-            embedded = super().forward(inputs.codes, inputs.code_offsets)
+            embedded = self._embed(inputs.codes, inputs.code_offsets)
         return torch.cat([embedded, inputs.visit_features], dim=1)
+
+    def _embed(self, codes: Int[Tensor, " code"], offsets: Int[Tensor, " slot"]) -> Float[Tensor, "slot embedding"]:
+        if not self._has_fused:
+            return super().forward(codes, offsets)
+        # The number 0 is left out of a mean.
+        is_fused = self.is_fused[codes]
+        others = super().forward(codes.masked_fill(is_fused, 0), offsets)
+        fused = super().forward(codes.masked_fill(~is_fused, 0), offsets)
+        before = torch.cat([is_fused.new_zeros(1, dtype=torch.int64), is_fused.cumsum(0)])
+        ends = torch.cat([offsets[1:], offsets.new_full((1,), len(codes))])
+        number = before[ends] - before[offsets]
+        return others + fused * number.sqrt()[:, None].to(fused.dtype)
 
 
 def embedding_of(model: nn.Module) -> VisitEmbedding:

@@ -76,6 +76,7 @@ def dry_run(config: RunConfig) -> EpochEstimate:
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
+        fused_codes=prepared.preprocessing.fused_codes,
         value_columns=prepared.preprocessing.value_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),

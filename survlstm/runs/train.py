@@ -87,6 +87,7 @@ def train(
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
+        fused_codes=prepared.preprocessing.fused_codes,
         value_columns=prepared.preprocessing.value_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=mean_hazard,

@@ -11,9 +11,13 @@ from tests.learning import batches_of, model_for, prepared_on
 
 
 def case(clock, *, max_visits=None):
-    """An untrained model in evaluation mode, and the batches of the test subjects."""
+    """An untrained model in evaluation mode, and the batches of the test subjects.
+
+    On the landmark clock every third code counts as a fused code of a value.
+    """
     prepared = prepared_on(clock)
     model = model_for(prepared).eval().requires_grad_(False)
+    model.embedding.set_fused(range(2, len(prepared.vocabulary), 3) if clock == "landmark" else ())
     # The initial weights are so small that effects would be lost in rounding.
     for weight in model.parameters():
         weight.mul_(3)

@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients
 from survlstm.data.split import Split
 from survlstm.explanation import gradients
 from survlstm.explanation.gradients import average_embedding, integrated_gradients, refuse_missing_captum
-from survlstm.explanation.model_inputs import log_odds, model_input, visit_means
+from survlstm.explanation.model_inputs import log_odds, model_input, visit_embeddings
 from survlstm.utils.errors import ConfigError
 from tests.explanation.rows import case
 from tests.explanation.test_model_inputs import CASES
@@ -24,8 +24,9 @@ def test_attributions_add_up_to_the_difference_from_the_baseline(clock, max_visi
     for subject in batches.members[:5].tolist():
         record = model_input(batches, subject)
         found = integrated_gradients(model, record, baseline=baseline, steps=64)
-        means = visit_means(model.embedding.weight[record.code], record)
-        ends = [float(log_odds(model, one[None], record)) for one in (means, baseline.expand_as(means))]
+        entries = model.embedding.weight[record.code]
+        visits = [visit_embeddings(each, record, model) for each in (entries, baseline.expand_as(entries))]
+        ends = [float(log_odds(model, each[None], record)) for each in visits]
         assert (found.log_odds, found.baseline_log_odds) == pytest.approx(ends, abs=1e-5)
         explained.append(abs(ends[0] - ends[1]))
         # The head's kinks lie on the path; between them the quadrature is exact.
@@ -41,7 +42,7 @@ def test_integrating_over_visits_is_integrating_over_entries(clock):
     record = model_input(batches, int(batches.members[1]))
 
     def of_entries(embedded):
-        means = torch.stack([visit_means(one, record) for one in embedded])
+        means = torch.stack([visit_embeddings(one, record, model) for one in embedded])
         return log_odds(model, means, record)
 
     entries = model.embedding.weight[record.code]

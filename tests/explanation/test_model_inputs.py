@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from survlstm.explanation.model_inputs import log_odds, model_input, score_from_logits, visit_means
+from survlstm.explanation.model_inputs import log_odds, model_input, score_from_logits, visit_embeddings
 from tests.explanation.rows import case, forward
 
 CASES = pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_explained_log_odds_are_those_of_the_prediction(clock, max_visits):
     cut = 0
     for subject in batches.members:
         record = model_input(batches, int(subject))
-        means = visit_means(model.embedding.weight[record.code], record)
+        means = visit_embeddings(model.embedding.weight[record.code], record, model)
         found = float(log_odds(model, means[None], record))
         assert found == pytest.approx(predicted(model, batches, int(subject)), abs=1e-5)
         assert found == pytest.approx(forward(model, record), abs=1e-5)

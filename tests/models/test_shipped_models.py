@@ -21,6 +21,8 @@ from survlstm.training.seeding import seed_everything
 from tests.learning import CPU, prepared_on
 
 MODELS = ("gru", "transformer", "retain", "mlp_bag", "lstm_small")
+# Numbers of codes that count as fused codes of values.
+FUSED = range(2, 40, 3)
 every_model = pytest.mark.parametrize("name", MODELS)
 both_clocks = pytest.mark.parametrize("clock", ["visit", "landmark"])
 
@@ -38,6 +40,7 @@ def built(name, clock, *more):
     model = build_model(
         config.model,
         vocabulary_size=len(prepared.vocabulary),
+        fused_codes=FUSED,
         value_columns=0,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
@@ -95,6 +98,7 @@ def test_weights_of_a_file_give_the_same_model(name):
     again = build_model_with_weights(
         config_of(name).model,
         vocabulary_size=len(prepared.vocabulary),
+        fused_codes=FUSED,
         value_columns=0,
         intervals=None,
         weights=model.state_dict(),

@@ -253,6 +253,7 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
         model = build_model_with_weights(
             config.model,
             vocabulary_size=len(preprocessing.vocabulary),
+            fused_codes=preprocessing.fused_codes,
             value_columns=preprocessing.value_columns,
             intervals=preprocessing.intervals,
             weights=load_weights(files[WEIGHTS]),

@@ -175,7 +175,9 @@ class _PaddedHazards(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.embeddings = embedding_of(model).weight
+        layer = embedding_of(model)
+        self.embeddings = layer.weight
+        self.is_fused = layer.is_fused
 
     def forward(
         self,
@@ -184,15 +186,17 @@ class _PaddedHazards(nn.Module):
         visit_days: Float[Tensor, "row visit"],
         visits_per_row: Int64[Tensor, " row"],
     ) -> Float[Tensor, "row visit"] | Float[Tensor, "row interval"]:
-        is_code = (codes != 0).unsqueeze(3)
-        total = (nn.functional.embedding(codes, self.embeddings) * is_code).sum(dim=2)
-        mean = total / is_code.sum(dim=2).clamp(min=1)
+        is_fused = self.is_fused[codes].unsqueeze(3)
+        is_other = (codes != 0).unsqueeze(3) & ~is_fused
+        embedded_codes = nn.functional.embedding(codes, self.embeddings)
+        others = (embedded_codes * is_other).sum(dim=2) / is_other.sum(dim=2).clamp(min=1)
+        fused = (embedded_codes * is_fused).sum(dim=2) / is_fused.sum(dim=2).clamp(min=1).sqrt()
         rows, visits = codes.shape[0], codes.shape[1]
 
         def in_slots(values: Tensor) -> Tensor:
             return values.transpose(0, 1).reshape(visits * rows, *values.shape[2:])
 
-        embedded = in_slots(mean)
+        embedded = in_slots(others + fused)
         inputs = _Grid(
             codes=codes.flatten(),
             code_offsets=torch.zeros(rows * visits, dtype=torch.int64),
