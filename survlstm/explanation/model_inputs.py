@@ -100,29 +100,11 @@ def entry_weights(record: ModelInput, model: nn.Module) -> Float[Tensor, " entry
         model: the model, which knows the fused codes.
 
     Returns:
-        1/n for an entry of a visit with n codes that are not fused, 1/sqrt(n) for a fused code of a visit with n of
-        them; see ``survlstm.models.layers.VisitEmbedding``.
+        1/n, where n is the number of fused codes in the visit for a fused code, and of other codes for another one; see
+        ``survlstm.models.layers.VisitEmbedding``.
     """
-    is_fused = embedding_of(model).is_fused[record.code].long()
-    group = 2 * record.visit + is_fused
-    number = torch.bincount(group, minlength=2 * record.visits)
-    return group_weight(number[group].float()[:, None], is_fused)[:, 0]
-
-
-def group_weight(
-    number: Float[Tensor, "group visit"], is_fused: Int64[Tensor, " group"]
-) -> Float[Tensor, "group visit"]:
-    """Return the weight of each code in a visit.
-
-    Args:
-        number: number of codes in the visit that are of the group; shape (group, visit).
-        is_fused: 1 for a group of fused codes, 0 for a group of other codes; shape (group,).
-
-    Returns:
-        1/sqrt(n) and 1/n; 0 without codes, so that a rounding error in their sum counts for nothing.
-    """
-    power = 1 - 0.5 * is_fused[:, None].float()
-    return torch.where(number > 0, number.clamp(min=1) ** -power, 0.0)
+    group = 2 * record.visit + embedding_of(model).is_fused[record.code]
+    return 1 / torch.bincount(group, minlength=2 * record.visits)[group]
 
 
 def log_odds(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import nn
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.model_inputs import ModelInput, group_weight, log_odds, model_input, visit_embeddings
+from survlstm.explanation.model_inputs import ModelInput, log_odds, model_input, visit_embeddings
 from survlstm.models.layers import embedding_of
 
 # Visits computed at once: half a gigabyte for the largest of the models in conf.
@@ -74,13 +74,13 @@ def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
     code, code_of_entry, entries = torch.unique(record.code, return_inverse=True, return_counts=True)
     last = torch.zeros(len(code), dtype=torch.int64).scatter_reduce(0, code_of_entry, record.visit, "amax")
     whole = log_odds(model, visit_embeddings(embedded, record, model)[None], record)
-    # A visit is the sum of two parts: that of the fused codes (1) and that of all others (0).
+    # A visit is the sum of two means: that of the fused codes (1) and that of all others (0).
     group_of_code = layer.is_fused[code].long()
     group = 2 * record.visit + layer.is_fused[record.code]
     number = torch.bincount(group, minlength=2 * record.visits).float().unflatten(0, (record.visits, 2)).T
     total = embedded.new_zeros(2 * record.visits, embedded.shape[1]).index_add(0, group, embedded)
     total = total.unflatten(0, (record.visits, 2)).transpose(0, 1)
-    part = total * group_weight(number, torch.tensor([0, 1]))[:, :, None]
+    part = total / number.clamp(min=1)[:, :, None]
     without = []
     for block in torch.arange(len(code)).split(max(1, MOST_VISITS // record.visits)):
         # Number of entries of each code of the block in each visit.
@@ -91,8 +91,9 @@ def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
         )
         own = group_of_code[block]
         left = number[own] - counts
-        rest = total[own] - counts[:, :, None] * weight[code[block]][:, None]
-        rest *= group_weight(left, own)[:, :, None]
+        rest = (total[own] - counts[:, :, None] * weight[code[block]][:, None]) / left.clamp(min=1)[:, :, None]
+        # Without another code of the group in the visit the difference of the sums is a rounding error, not 0.
+        rest[left == 0] = 0
         without.append(log_odds(model, rest + part[1 - own], record))
     return Occlusion(
         code.numpy(),

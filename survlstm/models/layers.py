@@ -16,10 +16,9 @@ from survlstm.utils.errors import ConfigError
 class VisitEmbedding(nn.EmbeddingBag):
     """Embedding of a visit: the mean of the embeddings of its codes, joined with its numbers.
 
-    Fused codes, which say in which bin a value lies, are averaged on their own, and this is added to the mean of the
-    other codes: ``mean(others) + sum(fused) / sqrt(n of fused)``. In one mean, a visit with many codes would leave
-    little of a single value. The mean of no codes is 0. A model whose codes pass through one such layer can be
-    explained.
+    Fused codes, which say in which bin a value lies, have a mean of their own, and the two means are added. In one
+    mean, a visit with many codes would leave little of a single value. The mean of no codes is 0. A model whose codes
+    pass through one such layer can be explained.
 
     Args:
         vocabulary_size: Number of codes, those of padding (0) and of unknown codes (1) included.
@@ -70,10 +69,7 @@ class VisitEmbedding(nn.EmbeddingBag):
         is_fused = self.is_fused[codes]
         others = super().forward(codes.masked_fill(is_fused, 0), offsets)
         fused = super().forward(codes.masked_fill(~is_fused, 0), offsets)
-        before = torch.cat([is_fused.new_zeros(1, dtype=torch.int64), is_fused.cumsum(0)])
-        ends = torch.cat([offsets[1:], offsets.new_full((1,), len(codes))])
-        number = before[ends] - before[offsets]
-        return others + fused * number.sqrt()[:, None].to(fused.dtype)
+        return others + fused
 
 
 def embedding_of(model: nn.Module) -> VisitEmbedding:

@@ -69,7 +69,7 @@ def test_gradients_pass_both_ways():
     assert torch.equal(values.grad[:, 0], 3 * is_visit)
 
 
-def test_fused_codes_are_weighted_apart_from_the_others():
+def test_fused_codes_have_a_mean_of_their_own():
     layer = VisitEmbedding(10, 4, 0)
     codes, offsets = torch.tensor([2, 3, 7, 8, 9, 2, 8]), torch.tensor([0, 5, 5, 6])
     inputs = inputs_of([4]).replace(codes=codes, code_offsets=offsets, visit_features=torch.empty(4, 0))
@@ -77,7 +77,7 @@ def test_fused_codes_are_weighted_apart_from_the_others():
     layer.set_fused([7, 8, 9])
     weight = layer.weight
     expected = [
-        (weight[2] + weight[3]) / 2 + (weight[7] + weight[8] + weight[9]) / 3**0.5,
+        (weight[2] + weight[3]) / 2 + (weight[7] + weight[8] + weight[9]) / 3,
         torch.zeros(4),
         weight[2],
         weight[8],

@@ -190,7 +190,7 @@ class _PaddedHazards(nn.Module):
         is_other = (codes != 0).unsqueeze(3) & ~is_fused
         embedded_codes = nn.functional.embedding(codes, self.embeddings)
         others = (embedded_codes * is_other).sum(dim=2) / is_other.sum(dim=2).clamp(min=1)
-        fused = (embedded_codes * is_fused).sum(dim=2) / is_fused.sum(dim=2).clamp(min=1).sqrt()
+        fused = (embedded_codes * is_fused).sum(dim=2) / is_fused.sum(dim=2).clamp(min=1)
         rows, visits = codes.shape[0], codes.shape[1]
 
         def in_slots(values: Tensor) -> Tensor:
