@@ -126,7 +126,8 @@ class UnitNumbers:
         Args:
             rows: A batch of rows of a shard that names units.
         """
-        assert rows.unit is not None and rows.units is not None, "only named units are numbered"
+        assert rows.unit is not None, "only named units are numbered"
+        assert rows.units is not None, "only named units are numbered"
         # As for codes, whose numbers are found once for each dictionary.
         if self._last is None or not self._last[0].equals(rows.units):
             clean = clean_units(
