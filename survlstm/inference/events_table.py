@@ -18,6 +18,7 @@ from survlstm.data.sources.missing_values import MISSING_WORDS, blank_missing_va
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.data.sources.synthea_columns import SYNTHEA_COLUMNS
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, parse_times, to_local
+from survlstm.data.sources.units import LONGEST_UNIT
 from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import SourceError
 
@@ -26,7 +27,7 @@ REQUIRED, OPTIONAL = ("subject_id", "time", "code"), ("numeric_value", "unit", "
 # table was read with its first row as the header.
 SHOWN_COLUMNS = frozenset({*OPTIONAL, "text_value", "codes", "values", "units", "birth", "table"} | SYNTHEA_COLUMNS)
 # NumPy stores the texts of an array at the width of the longest one, so that one long text would fill the memory.
-LONGEST = {"subject_id": 200, "code": 1000, "unit": 64}
+LONGEST = {"subject_id": 200, "code": 1000, "unit": LONGEST_UNIT}
 
 
 class EventsTable(NamedTuple):

@@ -13,10 +13,12 @@ import pytest
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
-from survlstm.data.factory import build_prepared
+from survlstm.data.factory import build_prepared, build_source
 from survlstm.data.sources.meds.source import MedsSource
 from tests.real_data import shared_data
 
+# Distinct units of the sources, "" among them.
+UNITS_OF_TINY, UNITS_OF_106, UNITS_OF_27 = 37, 43, 25
 CLOCKS = (
     ["outcome=death", "clock=landmark", "clock.visit=4", "clock.horizon_days=3650", "clock.edges=equidistant"],
     ["outcome=synthetic"],
@@ -36,6 +38,19 @@ def check_equal(one, other):
     same = ("entries_read", "entries_left_out", "visits_left_out", "subjects_excluded", "outcome_facts")
     for name in same:
         assert getattr(one.flow, name) == getattr(other.flow, name), name
+
+
+def check_same_values(words, others, *, units):
+    """Every event of two sources has the same subject, code, time, value and unit; return how many have a unit."""
+    (config,), (other,) = (check_overrides("train", some, RunConfig) for some in (words, others))
+    own, read = (build_source(one.data, Path(one.cache_dir)).read().events for one in (config, other))
+    assert own.units.tolist() == read.units.tolist()
+    assert len(own.units) == units
+    columns = ("unit", "numeric_value", "code", "time", "subject")
+    orders = [np.lexsort([getattr(events, column) for column in columns]) for events in (own, read)]
+    for column in columns:
+        np.testing.assert_array_equal(getattr(own, column)[orders[0]], getattr(read, column)[orders[1]], column)
+    return int((own.unit > 0).sum())
 
 
 def check_valid(folder: Path):
@@ -62,8 +77,9 @@ def test_a_converted_cohort_gives_the_same_tensors(survlstm, tmp_path, shared_ca
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     cache = f"cache_dir={shared_cache}"
     own = prepared(["data=tiny", cache, *clock])
-    read = prepared(["data=meds", f"data.path={folder}", "data.static=[]", cache, *clock])
-    check_equal(own, read)
+    dataset = ["data=meds", f"data.path={folder}", "data.static=[]", cache]
+    check_equal(own, prepared([*dataset, *clock]))
+    assert check_same_values(["data=tiny", cache], dataset, units=UNITS_OF_TINY) > 1000
 
 
 @pytest.mark.slow
@@ -74,8 +90,17 @@ def test_the_real_cohort_106_gives_the_same_tensors(survlstm, tmp_path, shared_c
     assert check_valid(tmp_path / "dataset") == 106
     cache = f"cache_dir={shared_cache}"
     own = prepared(["data=synthea", f"data.path={export}", "data.static=[sex]", cache, *clock])
-    read = prepared(["data=meds", f"data.path={tmp_path / 'dataset'}", "data.static=[sex]", cache, *clock])
-    check_equal(own, read)
+    dataset = ["data=meds", f"data.path={tmp_path / 'dataset'}", "data.static=[sex]", cache]
+    check_equal(own, prepared([*dataset, *clock]))
+    assert check_same_values(["data=synthea", f"data.path={export}", cache], dataset, units=UNITS_OF_106) > 100_000
+
+
+def test_units_of_omop_are_those_of_the_dataset(survlstm, tmp_path):
+    source = ["data=omop", f"data.path={shared_data('omop_synthea27nj')}"]
+    assert survlstm("convert", *source, "output=dataset", "subjects_at_once=10") == 0
+    assert check_valid(tmp_path / "dataset") == 28
+    dataset = ["data=meds", f"data.path={tmp_path / 'dataset'}"]
+    assert check_same_values(source, dataset, units=UNITS_OF_27) > 7000
 
 
 @pytest.mark.slow
@@ -102,7 +127,8 @@ def test_a_meds_dataset_keeps_its_splits_descriptions_and_parents(survlstm, tmp_
     read = [MedsSource(str(folder)).read().events for folder in (demo, tmp_path / "dataset")]
     assert [len(events) for events in read] == [915_935, 915_935]
     orders = [np.lexsort([events.numeric_value, events.code, events.time, events.subject]) for events in read]
-    for column in ("subject", "code", "time", "numeric_value"):
+    assert read[1].units.tolist() == [""]
+    for column in ("subject", "code", "time", "numeric_value", "unit"):
         own, copied = (getattr(events, column)[order] for events, order in zip(read, orders, strict=True))
         np.testing.assert_array_equal(own, copied)
 

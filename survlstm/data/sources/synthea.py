@@ -25,6 +25,7 @@ from survlstm.data.sources.synthea_files import ExportFiles, find_tables
 from survlstm.data.sources.synthea_format import EVENT_TABLES, PATIENT_FIELDS, PATIENTS
 from survlstm.data.sources.synthea_patients import CodedPatients, code_patients
 from survlstm.data.sources.synthea_rows import CodedRows, code_rows
+from survlstm.data.sources.units import join_units
 from survlstm.utils.errors import SourceError
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ def _join(subjects: Subjects, tables: list[CodedRows], *, day_tolerance: int) ->
     code = [np.searchsorted(codes, table.code_names).astype(np.int32)[table.code] for table in tables]
     subject = np.concatenate([table.subject for table in tables])
     encounter, shared = split_shared_encounters(subject, _encounter_numbers(tables))
+    units, unit = join_units([table.units for table in tables])
     events = Events(
         subjects=subjects,
         codes=codes,
@@ -147,6 +149,9 @@ def _join(subjects: Subjects, tables: list[CodedRows], *, day_tolerance: int) ->
         encounter=encounter,
         numeric_value=np.concatenate([table.numeric_value for table in tables]),
         day_tolerance=day_tolerance,
+        units=units,
+        unit=unit,
+        value_fault=np.concatenate([table.value_fault for table in tables]),
     )
     return events, shared
 

@@ -47,6 +47,11 @@ _CODE = Field("code", ("CODE",))
 _TIME = Field("time", ("START", "DATE"))
 _SYSTEM = Field("system", ("SYSTEM",), required=False)
 _COMMON = (_TIME, _PATIENT, _ENCOUNTER, _CODE, _SYSTEM)
+_VALUE = (
+    Field("value", ("VALUE",)),
+    Field("type", ("TYPE",), required=False),
+    Field("unit", ("UNITS",), required=False),
+)
 
 
 class EventTable(NamedTuple):
@@ -85,9 +90,7 @@ _TABLES = (
     EventTable("conditions", "SNOMED"),
     EventTable("medications", "RxNorm"),
     EventTable("procedures", "SNOMED"),
-    EventTable(
-        "observations", "LOINC", (*_COMMON, Field("value", ("VALUE",)), Field("type", ("TYPE",), required=False))
-    ),
+    EventTable("observations", "LOINC", (*_COMMON, *_VALUE)),
     EventTable("immunizations", "CVX"),
     EventTable("allergies", "SNOMED", short_system="RxNorm"),
     EventTable("careplans", "SNOMED"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int8, Int32
 
 from survlstm.data.events import TableCount
 from survlstm.data.sources.csv_table import CsvTable
@@ -26,12 +26,13 @@ from survlstm.data.sources.row_checks import (
 from survlstm.data.sources.spreadsheet_codes import warn_of_spreadsheet_codes
 from survlstm.data.sources.synthea_format import BOOK_KEEPING, CODE_SYSTEMS, EventTable, code_system_name
 from survlstm.data.sources.synthea_patients import CodedPatients
+from survlstm.data.sources.synthea_values import read_values
 from survlstm.data.sources.timestamps import ParsedTimes, has_time_of_day, parse_times, to_local
+from survlstm.data.sources.units import TableUnits
 
 # Event times are in UTC and birth dates are local days: east of Greenwich, the first visit of a newborn can be dated to
 # the day before its birth.
 _ZONE_SLACK = np.timedelta64(1, "D")
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?$"
 # What a message describes first: the dates, because their form is what an export most often gets wrong.
 _COLUMNS_AT_FAULT = (
     ("time", (RowStatus.UNPARSABLE_DATE, RowStatus.IMPOSSIBLE_DATE)),
@@ -56,6 +57,8 @@ class CodedRows:
         encounter: Index into ``encounter_names`` [event].
         encounter_names: Different encounter ids of this table, a pyarrow array of strings; "" means no encounter.
         numeric_value: The value of an observation [event], NaN where there is none.
+        units: Units of the values; "" for a row without a number.
+        value_fault: ``survlstm.data.events.ValueFault`` [event].
     """
 
     count: TableCount
@@ -67,6 +70,8 @@ class CodedRows:
     encounter: Int32[np.ndarray, " event"]
     encounter_names: pa.Array
     numeric_value: Float32[np.ndarray, " event"]
+    units: TableUnits
+    value_fault: Int8[np.ndarray, " event"]
 
 
 def code_rows(
@@ -109,7 +114,7 @@ def code_rows(
 
     kept = slice(None) if count.rows_used == table.rows else np.flatnonzero(statuses == RowStatus.USED)
     code, code_names, unknown_systems = number_codes(table, event_table, kept)
-    numeric_value, no_number = _numeric_values(table, kept)
+    values = read_values(table, event_table.name, kept, code)
     warnings = []
     if table.rows + table.malformed == 0:
         warnings.append(f"{table.path.name} has a header and no rows.")
@@ -118,11 +123,7 @@ def code_rows(
             f"{event_table.name}: {unknown_systems} rows have an unknown SYSTEM and were read as {event_table.system}. "
             f"Known systems are {', '.join(CODE_SYSTEMS)}."
         )
-    if no_number:
-        warnings.append(
-            f"{event_table.name}: {no_number} rows of TYPE numeric have no number in VALUE and were read without "
-            "a value."
-        )
+    warnings += values.warnings
     warnings += warn_of_spreadsheet_codes(event_table.name, code_names, code)
     return CodedRows(
         count,
@@ -133,7 +134,9 @@ def code_rows(
         code_names.astype(np.str_),
         encounters.index[kept],
         encounters.values,
-        numeric_value,
+        values.number,
+        values.units,
+        values.fault,
     )
 
 
@@ -199,26 +202,3 @@ def number_codes(
     numbering = (np.cumsum(present) - 1).astype(np.int32)
     # An array of objects: in numpy's own type for texts each takes as much memory as the longest, whatever its length.
     return numbering[pair], np.array(names, dtype=object), unknown
-
-
-def _numeric_values(table: CsvTable, kept: slice | np.ndarray) -> tuple[Float32[np.ndarray, " event"], int]:
-    """Read VALUE as a number in rows of TYPE numeric, or in all rows if there is no TYPE.
-
-    Returns:
-        The numbers of the kept rows, NaN for none, and how many rows of TYPE numeric have none.
-    """
-    if "value" not in table.columns:
-        return np.full(len(table.columns["code"].index[kept]), np.nan, np.float32), 0
-    values = table.columns["value"]
-    is_number = pc.match_substring_regex(values.values, _NUMBER)
-    parsed = pc.cast(pc.if_else(is_number, values.values, None), pa.float64())
-    with np.errstate(over="ignore"):
-        numbers = pc.fill_null(parsed, np.nan).to_numpy(zero_copy_only=False).astype(np.float32)
-    numbers[np.isinf(numbers)] = np.nan
-    numeric_value = numbers[values.index[kept]]
-    if "type" not in table.columns:
-        return numeric_value, 0
-    types = table.columns["type"]
-    is_numeric = _mask(pc.equal(types.values, "numeric"))[types.index[kept]]
-    numeric_value[~is_numeric] = np.nan
-    return numeric_value, int(np.count_nonzero(is_numeric) - np.count_nonzero(~np.isnan(numeric_value)))

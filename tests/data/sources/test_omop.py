@@ -38,6 +38,11 @@ def condition(person_id, concept, date, *, datetime=None, visit=None, source_val
     }
 
 
+def measurement(person_id, value, **more):
+    day = {"measurement_date": "2001-01-01", "visit_occurrence_id": None, "measurement_concept_id": 201826}
+    return {"person_id": person_id, **day, "value_as_number": value, **more}
+
+
 def period(person_id, start, end):
     return {"person_id": person_id, "observation_period_start_date": start, "observation_period_end_date": end}
 
@@ -304,20 +309,17 @@ def test_a_visit_that_is_not_there_is_no_encounter(cdm):
 
 
 def test_values_are_numbers_and_a_text_in_their_place_is_a_defect(cdm):
-    def measurement(value):
-        day = {"measurement_date": "2001-01-01", "visit_occurrence_id": None, "measurement_concept_id": 201826}
-        return {"person_id": 1, **day, "value_as_number": value}
-
     reading = cdm(
         {
             "person": [person(1)],
-            "measurement": [measurement(text) for text in ("5.5", " 1e2", "", "high", None, "1e39")],
+            "measurement": [measurement(1, text) for text in ("5.5", " 1e2", "", "high", None, "1e39", "1e400", "inf")],
         }
     )
     reading = reading.read()
     assert np.nan_to_num(reading.events.numeric_value, nan=-1).tolist() == [5.5, 100, -1, -1]
-    unusable = {"text in place of a number": 1, "number beyond single precision": 1}
+    unusable = {"text in place of a number": 1, "number beyond single precision": 3}
     assert count_of(reading, "measurement").unusable == unusable
+    assert reading.events.units.tolist() == [""]
 
 
 def test_too_many_unusable_rows_are_refused(cdm):

@@ -41,6 +41,9 @@ def test_values_and_texts_of_every_type():
         value, bad = real_numbers(column)
         assert np.nan_to_num(value, nan=-1).tolist() == [48.1, -1, 0]
         assert not bad.any()
+    for column in (pa.array([np.inf, -np.inf, 7.0]), pa.array(["inf", "-Infinity", "7"])):
+        value, bad = real_numbers(column)
+        assert (value.tolist(), bad.any()) == ([np.inf, -np.inf, 7.0], False)
     assert texts(pa.array([123.0, None])).to_pylist() == ["123", ""]
     assert texts(pa.array([123, None])).to_pylist() == ["123", ""]
     assert texts(pa.array([b"x", None])).to_pylist() == ["(not a text)", ""]

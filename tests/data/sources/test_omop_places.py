@@ -109,6 +109,8 @@ def test_values_and_deaths_of_every_kind(kind, request, tmp_path):
     expected = source_of(SYNTHEA27).read()
     assert (~np.isnat(expected.events.subjects.death)).sum() == 3
     assert np.isfinite(expected.events.numeric_value).sum() > 9000
+    assert {"%", "mg/dL", "mm[Hg]", "kU/L"} < set(expected.events.units.tolist())
+    assert (expected.events.unit > 0).sum() > 7000
     if kind == "postgresql":
         found = source_of(
             request.getfixturevalue("postgresql").write(tables, "synthea27", schema="cdm"), cdm_schema="cdm"

@@ -7,7 +7,8 @@ import logging
 import numpy as np
 import pytest
 
-from survlstm.data.events import SourceData
+from survlstm.data.events import SourceData, ValueFault
+from survlstm.data.source_parts import open_parts
 
 ROW = "2001-02-03,,anna,e1,44054006,Diabetes"
 
@@ -145,22 +146,88 @@ def test_encounters_share_one_numbering_and_empty_is_none(export):
     assert export.read().events.encounter.tolist() == [0, 1, 1, -1, 2]
 
 
+def measures(reading: SourceData) -> list[tuple[str, float, str, str]]:
+    """Return code, value, unit and fault of every event."""
+    events = reading.events
+    assert (events.unit.dtype, events.value_fault.dtype) == (np.int32, np.int8)
+    columns = events.codes[events.code], events.numeric_value, events.units[events.unit]
+    faults = [ValueFault(fault).name for fault in events.value_fault]
+    return list(zip(*(column.tolist() for column in columns), faults, strict=True))
+
+
 def test_values_are_numbers_only_where_the_type_says_so(export):
     header = "DATE,PATIENT,ENCOUNTER,CODE,VALUE,UNITS,TYPE"
     values = ["1.5,cm,numeric", "-2e1,cm,numeric", "7,cm,text", "Never smoker,,text", "high,cm,numeric"]
     export.write("observations.csv", header, *(f"2001-01-01,anna,e1,8302-2,{value}" for value in values))
     reading = export.read()
     np.testing.assert_array_equal(reading.events.numeric_value, [1.5, -20, np.nan, np.nan, np.nan])
+    assert [row[2:] for row in measures(reading)] == [("cm", "NONE")] * 2 + [("", "NONE")] * 2 + [("", "TEXT")]
     assert reading.warnings == (
         "observations: 1 rows of TYPE numeric have no number in VALUE and were read without a value.",
     )
 
 
 def test_values_without_a_type_are_numbers_where_they_parse(export):
-    values = ["1.5", "text", "", "1e99"]
-    lines = (f"2001-01-01,anna,e1,8302-2,{value}" for value in values)
+    values = ["1.5", "text", "", "1e99", "null"]
+    lines = [f"2001-01-01,anna,e1,8302-2,{value}" for value in values]
+    # A code that has no number has ordinary texts.
+    lines += [f"2001-01-01,anna,e1,72166-2,{value}" for value in ("Never smoker", "Smoker")]
     export.write("observations.csv", "DATE,PATIENT,ENCOUNTER,CODE,VALUE", *lines)
-    np.testing.assert_array_equal(export.read().events.numeric_value, [1.5, np.nan, np.nan, np.nan])
+    reading = export.read()
+    np.testing.assert_array_equal(reading.events.numeric_value, [1.5, *[np.nan] * 6])
+    faults = ["NONE", "TEXT", "NONE", "INFINITE", "NONE", "NONE", "NONE"]
+    assert [row[2:] for row in measures(reading)] == [("", fault) for fault in faults]
+    assert reading.warnings == (
+        "observations: 1 values are infinite or beyond single precision and were read as missing.",
+    )
+
+
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "+INF", "3.5e38", "1e400", "-1e999999", "1" * 400])
+def test_values_beyond_single_precision_are_missing_and_counted(export, value):
+    header = "DATE,PATIENT,ENCOUNTER,CODE,VALUE,UNITS,TYPE"
+    rows = [f"2001-01-01,anna,e1,8302-2,{one},cm,numeric" for one in (value, "3.4e38", "")]
+    export.write("observations.csv", header, *rows, f"2001-01-01,anna,e1,8302-2,{value},cm,text")
+    reading = export.read()
+    nothing = ("LOINC/8302-2", pytest.approx(np.nan, nan_ok=True), "")
+    assert measures(reading) == [
+        (*nothing, "INFINITE"),
+        ("LOINC/8302-2", pytest.approx(3.4e38), "cm", "NONE"),
+        (*nothing, "NONE"),
+        (*nothing, "NONE"),
+    ]
+    assert reading.warnings == (
+        "observations: 1 rows of TYPE numeric have no number in VALUE and were read without a value.",
+        "observations: 1 values are infinite or beyond single precision and were read as missing.",
+    )
+
+
+def test_units_are_those_of_the_rows_with_a_number(export):
+    units = [" mg/dL ", "mmol/L", "", "n/a", "mg/dL", "2020-01-31", "u" * 65, "{score}"]
+    values = [*"1234567", ""]
+    rows = [f"2001-01-01,anna,e1,2345-7,{pair},numeric" for pair in map(",".join, zip(values, units, strict=True))]
+    rows += ["2001-01-01,carl,e1,2345-7,1,kg,numeric", "2001-01-01,anna,e1,72166-2,9,{nominal},text"]
+    export.write("observations.csv", "DATE,PATIENT,ENCOUNTER,CODE,VALUE,UNITS,TYPE", *rows)
+    export.conditions(ROW)
+    reading = export.read(max_unusable_share=0.5)
+    # Units of rows that are not used, or of no number, are not listed.
+    assert reading.events.units.tolist() == ["", "mg/dL", "mmol/L"]
+    by_code = [row[2] for row in measures(reading) if row[0] == "LOINC/2345-7"]
+    assert by_code == ["mg/dL", "mmol/L", "", "", "mg/dL", "", "", ""]
+    assert (
+        "observations: 2 values have a text in UNITS that can't be a unit (longer than 64 characters, with a control "
+        "character, a UUID or a date) and were read without one."
+    ) in reading.warnings
+
+
+def test_parts_of_an_export_have_its_units(export, tmp_path_factory):
+    rows = [f"2001-01-01,{name},e,1-1,2,{unit},numeric" for name, unit in (("anna", "kg"), ("bert", "g"))]
+    export.write("observations.csv", "DATE,PATIENT,ENCOUNTER,CODE,VALUE,UNITS,TYPE", *rows)
+    into = tmp_path_factory.mktemp("parts")
+    with open_parts(export.source(), subjects_at_once=1, into=into) as cut:
+        assert [measures(cut.read(part)) for part in cut.parts] == [
+            [("LOINC/1-1", 2.0, "kg", "NONE")],
+            [("LOINC/1-1", 2.0, "g", "NONE")],
+        ]
 
 
 def test_book_keeping_is_left_out_by_design(export):

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount
+from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount, ValueFault
 from survlstm.data.sources.meds.files import MedsFiles, read_day_tolerance
 from survlstm.data.sources.meds.metadata import read_names, read_split
-from survlstm.data.sources.meds.names import BIRTH, DATA, DEATH, OBSERVED_UNTIL
+from survlstm.data.sources.meds.names import BIRTH, DATA, DEATH, OBSERVED_UNTIL, UNIT
 from survlstm.data.sources.meds.numbering import CodeKind
 from survlstm.data.sources.meds.read import CollectedShards
 from survlstm.data.sources.meds.rows import UNUSABLE, EventColumns, RowCollector, RowUse, subject_days
+from survlstm.data.sources.units import UNUSABLE_UNIT, sorted_units, unit_numbers
 
 LEFT_OUT = "subject left out (unusable death)"
 _BLOCK = 1 << 20
@@ -130,6 +131,8 @@ def _events(rows: RowCollector, rank: np.ndarray, subjects: Subjects, *, day_tol
     number_of[present[order]] = np.arange(len(present), dtype=np.int32)
     _renumber(columns.subject, rank)
     _renumber(columns.code, number_of)
+    if rows.texts:
+        _forget_ordinary_texts(columns, codes=len(names))
     return Events(
         subjects=subjects,
         codes=names[order],
@@ -139,7 +142,33 @@ def _events(rows: RowCollector, rank: np.ndarray, subjects: Subjects, *, day_tol
         encounter=columns.encounter,
         numeric_value=columns.value,
         day_tolerance=day_tolerance,
+        units=_number_units(rows, columns),
+        unit=columns.unit,
+        value_fault=columns.fault,
     )
+
+
+def _number_units(rows: RowCollector, columns: EventColumns) -> np.ndarray:
+    """Return the units that occur, sorted, and number those of the events so, in place."""
+    names = rows.units.names
+    if len(names) == 1:
+        return sorted_units(names)
+    present = np.flatnonzero(_count_numbers(columns.unit, most=len(names))).tolist()
+    units = sorted_units(names[number] for number in present)
+    _renumber(columns.unit, unit_numbers(units, names))
+    return units
+
+
+def _forget_ordinary_texts(columns: EventColumns, *, codes: int) -> None:
+    """Keep the fault of a text only if another event of its code has a number, in place."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(columns.code), _BLOCK)]
+    has_numbers = np.zeros(codes, dtype=bool)
+    for block in blocks:
+        is_number = ~np.isnan(columns.value[block]) | (columns.fault[block] == ValueFault.INFINITE)
+        has_numbers[columns.code[block][is_number]] = True
+    for block in blocks:
+        is_ordinary = (columns.fault[block] == ValueFault.TEXT) & ~has_numbers[columns.code[block]]
+        columns.fault[block][is_ordinary] = ValueFault.NONE
 
 
 def _count_numbers(numbers: Int32[np.ndarray, " event"], *, most: int) -> Int64[np.ndarray, " number"]:
@@ -189,4 +218,9 @@ def _warnings(collected: CollectedShards) -> list[str]:
             )
     if collected.rows.infinite:
         warnings.append(f"{collected.rows.infinite:,} values are infinite; they are read as missing.")
+    if collected.rows.unusable_units:
+        warnings.append(
+            f"{collected.rows.unusable_units:,} values have a text in {UNIT} that can't be a unit ({UNUSABLE_UNIT}); "
+            "they are read without one."
+        )
     return warnings

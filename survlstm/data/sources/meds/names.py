@@ -16,6 +16,8 @@ FORMAT = 1
 FORMAT_KEY, DAY_TOLERANCE_KEY = "format", "day_tolerance"
 
 SUBJECT, TIME, CODE, VALUE, TEXT = "subject_id", "time", "code", "numeric_value", "text_value"
+# The unit of the value, which MEDS does not define; datasets that have one usually name it so.
+UNIT = "unit"
 SOURCE_SUBJECT = "source_subject_id"
 SPLIT = "split"
 DESCRIPTION, PARENTS = "description", "parent_codes"

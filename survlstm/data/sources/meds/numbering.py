@@ -1,4 +1,4 @@
-"""Number the subjects, codes and encounters of a dataset in the order in which they are read."""
+"""Number the subjects, codes, units and encounters of a dataset in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from survlstm.data.sources.meds.names import BIRTH, DEATH, OBSERVED_UNTIL, is_ki
 from survlstm.data.sources.meds.shard_rows import RawRows, run_starts
 from survlstm.data.sources.missing_values import MISSING_WORDS
 from survlstm.data.sources.row_checks import is_not_a_code
+from survlstm.data.sources.units import clean_units
 from survlstm.utils.errors import SourceError
 
 # In characters; as for tables of events. NumPy stores every code at the width of the longest one.
@@ -108,6 +109,39 @@ class CodeNumbers:
             if number == len(self.names):
                 self.names.append(name)
             self._by_bytes[content] = number
+        return number
+
+
+class UnitNumbers:
+    """Numbers of the units of values; 0 is that of no unit."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = [""]
+        self._number: dict[str, int] = {"": 0}
+        self._last: tuple[pa.Array, Int32[np.ndarray, " unit"]] | None = None
+
+    def number(self, rows: RawRows) -> Int32[np.ndarray, " row"]:
+        """Return the number of each row's unit, -1 for a text that can't be a unit.
+
+        Args:
+            rows: A batch of rows of a shard that names units.
+        """
+        assert rows.unit is not None, "only named units are numbered"
+        assert rows.units is not None, "only named units are numbered"
+        # As for codes, whose numbers are found once for each dictionary.
+        if self._last is None or not self._last[0].equals(rows.units):
+            clean = clean_units(
+                pa.array([(one or b"").decode("utf-8", "replace") for one in rows.units.to_pylist()], pa.string())
+            )
+            numbers = np.array([*map(self._number_one, clean.names), 0], dtype=np.int32)
+            numbers[np.flatnonzero(clean.unusable)] = -1
+            self._last = rows.units, numbers
+        return self._last[1][rows.unit]
+
+    def _number_one(self, name: str) -> int:
+        number = self._number.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
         return number
 
 

@@ -8,8 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int8, Int32, Int64
 
+from survlstm.data.events import ValueFault
 from survlstm.data.known_times import DAY_SECONDS
-from survlstm.data.sources.meds.numbering import LONGEST_CODE, CodeKind, CodeNumbers, EncounterNumbers, SubjectNumbers
+from survlstm.data.sources.meds.numbering import (
+    LONGEST_CODE,
+    CodeKind,
+    CodeNumbers,
+    EncounterNumbers,
+    SubjectNumbers,
+    UnitNumbers,
+)
 from survlstm.data.sources.meds.shard_rows import RawRows
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR
 from survlstm.utils.errors import SourceError
@@ -59,7 +67,7 @@ _BY_KIND = np.array(
 
 
 class EventColumns(NamedTuple):
-    """Columns of the events; subjects, codes and encounters are the numbers that they were given.
+    """Columns of the events; subjects, codes, encounters and units are the numbers that they were given.
 
     Attributes:
         subject: Number of the subject.
@@ -67,6 +75,8 @@ class EventColumns(NamedTuple):
         time: ``datetime64[s]``.
         encounter: Number of the encounter, -1 for none.
         value: Value, NaN for none.
+        unit: Number of the unit, 0 for none.
+        fault: ``ValueFault``; ``TEXT`` for every event with a text and no number.
     """
 
     subject: Int32[np.ndarray, " event"]
@@ -74,9 +84,11 @@ class EventColumns(NamedTuple):
     time: np.ndarray
     encounter: Int32[np.ndarray, " event"]
     value: np.ndarray
+    unit: Int32[np.ndarray, " event"]
+    fault: Int8[np.ndarray, " event"]
 
 
-EVENT_TYPES = (np.int32, np.int32, "datetime64[s]", np.int32, np.float32)
+EVENT_TYPES = (np.int32, np.int32, "datetime64[s]", np.int32, np.float32, np.int32, np.int8)
 
 
 class DayRows(NamedTuple):
@@ -99,8 +111,11 @@ class RowCollector:
     Attributes:
         subjects: Numbers of the subjects.
         codes: Numbers of the codes.
+        units: Numbers of the units.
         uses: Number of rows of each ``RowUse``.
         infinite: Number of events whose value was infinite and became NaN.
+        unusable_units: Number of values whose text in the column of units can't be one.
+        texts: Number of events with a text and no number.
 
     Args:
         most: Greatest number of rows. Memory is reserved for so many events, and used as they come.
@@ -110,7 +125,8 @@ class RowCollector:
         self.subjects = SubjectNumbers()
         self.codes = CodeNumbers()
         self.uses: Int64[np.ndarray, " use"] = np.zeros(len(RowUse), dtype=np.int64)
-        self.infinite = 0
+        self.units = UnitNumbers()
+        self.infinite = self.unusable_units = self.texts = 0
         self._encounters = EncounterNumbers()
         self._length = 0
         self._events = _reserve(most)
@@ -132,20 +148,38 @@ class RowCollector:
         subject = np.full(len(use), -1, dtype=np.int32)
         subject[rows.has_subject] = self.subjects.number(rows.subject_id[rows.has_subject], shard=shard)
         encounter = self._encounters.number(rows, subject)
-        is_infinite = np.isinf(rows.value)
         is_event = use == RowUse.EVENT
-        self.infinite += int(np.count_nonzero(is_infinite & is_event))
-        value = np.where(is_infinite, np.float32(np.nan), rows.value)
         start, stop = self._length, self._length + int(np.count_nonzero(is_event))
         self._length = stop
         time = rows.seconds.astype("datetime64[s]")
-        for column, batch in zip(self._events, (subject, code, time, encounter, value), strict=True):
+        for column, batch in zip(self._events, (subject, code, time, encounter), strict=False):
             column[start:stop] = batch[is_event]
+        self._add_values(rows, is_event, slice(start, stop))
         is_static, is_day = use == RowUse.STATIC, use == RowUse.DAY
         self._static.append((subject[is_static], code[is_static]))
         self._days.append(DayRows(subject[is_day], kind[is_day], rows.seconds[is_day] // DAY_SECONDS))
         is_undatable = (kind == CodeKind.DEATH) & ((use == RowUse.UNDATED_DAY) | (use == RowUse.IMPOSSIBLE_TIME))
         self._undatable.append(subject[is_undatable])
+
+    def _add_values(self, rows: RawRows, is_event: Bool[np.ndarray, " row"], place: slice) -> None:
+        """Add value, unit and fault of the events; units and faults that stay 0 are not written and take no memory."""
+        value = rows.value[is_event]
+        is_infinite = np.isinf(value)
+        value[is_infinite] = np.nan
+        self._events.value[place] = value
+        infinite = int(np.count_nonzero(is_infinite))
+        if infinite:
+            self.infinite += infinite
+            self._events.fault[place][is_infinite] = ValueFault.INFINITE
+        if rows.has_text is not None:
+            is_text = rows.has_text[is_event] & np.isnan(value) & ~is_infinite
+            self.texts += int(np.count_nonzero(is_text))
+            self._events.fault[place][is_text] = ValueFault.TEXT
+        if rows.unit is not None:
+            unit = self.units.number(rows)[is_event]
+            unit[np.isnan(value)] = 0
+            self.unusable_units += int(np.count_nonzero(unit < 0))
+            self._events.unit[place] = np.maximum(unit, 0)
 
     def end_shard(self) -> None:
         """Forget what is needed for the rows of one shard only."""
@@ -175,7 +209,8 @@ class RowCollector:
 
 def _reserve(rows: int) -> EventColumns:
     try:
-        return EventColumns(*(np.empty(rows, dtype=kind) for kind in EVENT_TYPES))
+        # The system gives pages of zeros when they are first written.
+        return EventColumns(*(np.zeros(rows, dtype=kind) for kind in EVENT_TYPES))
     except (MemoryError, ValueError):
         raise SourceError(
             f"the events must fit into memory, which {rows:,} rows do not. Use a computer with more memory, or fewer "

@@ -22,6 +22,7 @@ from survlstm.data.sources.meds.names import (
     SUBJECT,
     TEXT,
     TIME,
+    UNIT,
     VALUE,
 )
 from survlstm.utils.content import list_known_names
@@ -35,7 +36,7 @@ _OWN = (SUBJECT, TIME, CODE, VALUE, TEXT)
 _OLD_SUBJECT = "patient_id"
 SHOWN_COLUMNS = frozenset(
     {*_OWN, *ENCOUNTER_COLUMNS, _OLD_SUBJECT, SPLIT, SOURCE_SUBJECT, DESCRIPTION, PARENTS}
-    | {"table", "unit", "end", "insert_time", "provider_id", "care_site_id", "clinic_id", "note_id", "stay_id"}
+    | {"table", UNIT, "end", "insert_time", "provider_id", "care_site_id", "clinic_id", "note_id", "stay_id"}
     | {"icustay_id", "text", "modifier", "properties", "value", "datetime_value", "visit_detail_id", "order_id"}
 )
 # Nanoseconds, microseconds and the like in a second.
@@ -51,17 +52,22 @@ class ShardColumns(NamedTuple):
         per_second: Units of its times in a second.
         encounter: Name of its column of encounters; None if it has none.
         has_values: Whether it has a column of values.
+        has_units: Whether it has a column of units.
+        has_texts: Whether a row of it has a text as its value.
     """
 
     path: Path
     per_second: int
     encounter: str | None
     has_values: bool
+    has_units: bool
+    has_texts: bool
 
     @property
     def names(self) -> list[str]:
         """The columns to read."""
-        optional = [VALUE] if self.has_values else []
+        there = ((VALUE, self.has_values), (UNIT, self.has_units), (TEXT, self.has_texts))
+        optional = [name for name, is_there in there if is_there]
         return [SUBJECT, TIME, CODE, *optional, *([self.encounter] if self.encounter else [])]
 
 
@@ -169,6 +175,10 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
+def _is_unit(kind: pa.DataType) -> bool:
+    return is_text(kind) or pa.types.is_null(kind)
+
+
 def _is_encounter(kind: pa.DataType) -> bool:
     return is_text(kind) or _is_number(kind)
 
@@ -185,10 +195,44 @@ def _shard_columns(files: MedsFiles, path: Path, schema: pa.Schema, encounter: s
         optional[VALUE] = ("numbers (float32)", _is_number)
     if encounter is not None and encounter in schema.names:
         optional[encounter] = ("numbers or texts", _is_encounter)
+    has_units = reads_units(schema) and encounter != UNIT
+    if has_units:
+        optional[UNIT] = ("texts", _is_unit)
     check_columns(files, path, schema, optional)
     kind = schema.field(TIME).type
     per_second = _PER_SECOND[kind.unit] if pa.types.is_timestamp(kind) else _PER_SECOND[_MEDS_UNIT]
-    return ShardColumns(path, per_second, encounter if encounter in optional else None, VALUE in optional)
+    return ShardColumns(
+        path,
+        per_second,
+        encounter if encounter in optional else None,
+        has_values=VALUE in optional,
+        # A unit belongs to a number.
+        has_units=has_units and VALUE in optional,
+        has_texts=TEXT in schema.names and _has_content(files, path, TEXT),
+    )
+
+
+def reads_units(schema: pa.Schema) -> bool:
+    """Return whether the units of a shard are read: those in a column of texts.
+
+    Args:
+        schema: Columns of the shard.
+    """
+    return UNIT in schema.names and all(_is_unit(field.type) for field in schema if field.name == UNIT)
+
+
+def _has_content(files: MedsFiles, path: Path, column: str) -> bool:
+    """Return False if the statistics of the file say that every value of a column is null."""
+    with read_errors(files, path):
+        metadata = pq.read_metadata(path)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for chunk in (group.column(index) for index in range(group.num_columns)):
+            if chunk.path_in_schema == column:
+                known = chunk.statistics
+                if known is None or not known.has_null_count or known.null_count < group.num_rows:
+                    return True
+    return False
 
 
 def _log_columns(files: MedsFiles, schemas: Sequence[pa.Schema], encounter: str | None) -> None:
@@ -204,10 +248,15 @@ def _log_columns(files: MedsFiles, schemas: Sequence[pa.Schema], encounter: str 
     columns = list(dict.fromkeys(name for schema in schemas for name in schema.names))
     if TEXT in columns:
         log.info("%s: the texts in %s are not read", files.folder, TEXT)
-    others = [name for name in columns if name not in {*_OWN, encounter}]
+    read = {*_OWN, encounter, *({UNIT} if all(map(reads_units, _with_units(schemas))) else ())}
+    others = [name for name in columns if name not in read]
     if others:
         log.info("%s: columns not read: %s", files.folder, list_known_names(others, SHOWN_COLUMNS))
     log.info("%s: encounters are %s", files.folder, f"those of the column {encounter}" if encounter else "not named")
+
+
+def _with_units(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:
+    return [schema for schema in schemas if UNIT in schema.names]
 
 
 def _type_name(kind: pa.DataType) -> str:

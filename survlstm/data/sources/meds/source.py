@@ -28,7 +28,10 @@ class MedsSource:
     """A dataset of MEDS 0.4 (Medical Event Data Standard) in a folder.
 
     - Every row with a time and a code is an event; its subject, code, time and value are those of the row. A time at
-      midnight stands for a day. ``text_value`` and further columns are not read.
+      midnight stands for a day. The unit of a value is the text in the column ``unit``, if there is one. Further
+      columns are not read.
+    - The texts in ``text_value`` are not read, only whether a row has one: a text without a number is a fault of the
+      value (``ValueFault.TEXT``) if another event of its code has a number, among the subjects that are read at once.
     - ``MEDS_BIRTH`` and ``MEDS_DEATH``, alone or with a suffix as in ``MEDS_DEATH//HOSPITAL``, give the days of birth
       and death, ``SURVLSTM_OBSERVED_UNTIL`` the last day of observation. They are no events. Of several days of death
       or of the end of observation the earliest counts, so that nothing from after one of them is used. With several
@@ -37,7 +40,7 @@ class MedsSource:
     - A row without a time is a static code of its subject.
     - Unusable rows are left out and counted: without a subject or a code, with a code that can't be one, with a time
       outside the years that are read, or a birth, a death or an end of observation without a time. An infinite value
-      becomes NaN; the row is kept and counted in a warning.
+      becomes NaN with ``ValueFault.INFINITE``; the row is kept and counted in a warning.
     - A subject whose death has no usable time, or is dated before the birth, is left out with all rows, because it is
       not known when it died; a warning counts these subjects.
     - In the table of counts, rows that give a day of their subject and static rows are used rows, as events are.

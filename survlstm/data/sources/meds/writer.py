@@ -39,6 +39,7 @@ from survlstm.data.sources.meds.names import (
     TIME,
     TRAIN,
     TUNING,
+    UNIT,
     VALUE,
 )
 from survlstm.data.split import Split
@@ -48,7 +49,7 @@ from survlstm.utils.version import __version__
 MEDS_VERSION = "0.4.0"
 ENCOUNTER = "encounter_id"
 SPLIT_NAMES = {Split.TRAIN: TRAIN, Split.VAL: TUNING, Split.TEST: HELD_OUT}
-# The order of the columns is that of the standard; encounter_id is an extension.
+# The order of the columns is that of the standard; encounter_id and unit are extensions.
 SCHEMA = pa.schema(
     [
         pa.field(SUBJECT, pa.int64(), nullable=False),
@@ -56,6 +57,7 @@ SCHEMA = pa.schema(
         pa.field(CODE, pa.string(), nullable=False),
         pa.field(VALUE, pa.float32()),
         pa.field(ENCOUNTER, pa.int64()),
+        pa.field(UNIT, pa.string()),
     ]
 )
 # Whole numbers below this limit are their own ids. Other ids get a number from here to 2**63.
@@ -80,6 +82,9 @@ def meds_subject_id(name: str) -> int:
 @dataclass
 class MedsWriter:
     """Writer of a MEDS dataset; each call of ``add`` writes a shard.
+
+    Values and units are read back as they are. The reason why an event has no number (``Events.value_fault``) has no
+    place in the standard and is not written; such an event is read back as one without a value.
 
     Attributes:
         folder: Folder of the dataset, which exists and is empty.
@@ -183,12 +188,14 @@ def _dataset(name: str) -> dict[str, object]:
         "etl_version": __version__,
         "meds_version": MEDS_VERSION,
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "other_extension_columns": [ENCOUNTER],
+        "other_extension_columns": [ENCOUNTER, UNIT],
     }
 
 
 def _rows(events: Events, ids: Int64[np.ndarray, " subject"], *, first_encounter: int) -> pa.Table:
     """Return the rows of a shard: events, births, deaths, ends of observation and static codes.
+
+    An event without a unit has null as its unit. Faults of values are not written: such a value is null.
 
     Args:
         events: Events of the shard's subjects.
@@ -208,6 +215,7 @@ def _rows(events: Events, ids: Int64[np.ndarray, " subject"], *, first_encounter
     others = len(subject) - len(events)
     value = np.concatenate([events.numeric_value, np.full(others, np.nan, dtype=np.float32)])
     encounter = np.concatenate([events.encounter.astype(np.int64), np.full(others, -1)])
+    unit = np.concatenate([events.unit, np.zeros(others, dtype=np.int32)])
     # NaT sorts last in numpy; as the smallest integer, it comes first.
     order = np.lexsort([code, time.astype(np.int64), ids[subject]])
     names = pa.array([name for part in codes for name in part], pa.string())
@@ -217,6 +225,7 @@ def _rows(events: Events, ids: Int64[np.ndarray, " subject"], *, first_encounter
         names.take(pa.array(code[order])),
         pa.array(value[order], mask=np.isnan(value[order])),
         pa.array(encounter[order] + first_encounter, mask=encounter[order] < 0),
+        pa.array(events.units.tolist(), pa.string()).take(pa.array(unit[order], mask=unit[order] == 0)),
     ]
     return pa.table(columns, schema=SCHEMA)
 

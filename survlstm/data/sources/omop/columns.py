@@ -13,7 +13,8 @@ from survlstm.data.sources.missing_values import blank_missing_values
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, ParsedTimes, parse_times
 
 _WHOLE = r"^[+-]?\d{1,18}(\.0*)?$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+# A word for infinity is a number here, as it is in a column of numbers.
+_NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?|(?i:inf|infinity))$"
 # Beyond it, a double does not hold every whole number.
 _LARGEST_EXACT = 2.0**53
 
@@ -76,18 +77,19 @@ def real_numbers(column: pa.Array) -> tuple[Float64[np.ndarray, " row"], Bool[np
         column: A column of any type.
 
     Returns:
-        The number of each row, NaN where there is none; and the rows with a text that is no number.
+        The number of each row, which may be infinite, NaN where there is none; and the rows with a text that is no
+        number.
     """
     column = _plain(column)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         value = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
-        return np.where(np.isfinite(value), value, np.nan), np.zeros(len(column), bool)
+        return value, np.zeros(len(column), bool)
     words = texts(column)
     matches = pc.match_substring_regex(words, _NUMBER)
     parsed = pc.cast(pc.if_else(matches, words, None), pa.float64())
     value = pc.fill_null(parsed, np.nan).to_numpy(zero_copy_only=False)
     bad = ~_mask(pc.equal(words, "")) & ~_mask(matches)
-    return np.where(np.isfinite(value), value, np.nan), bad
+    return value, bad
 
 
 def moments(column: pa.Array) -> ParsedTimes:

@@ -20,6 +20,12 @@ from survlstm.utils.errors import SourceError
 # A source value may be a text that somebody typed. Only one word of letters, digits and marks, with a digit or all in
 # capitals, is taken for a code.
 _CODE = re.compile(r"(?=.*\d|[^a-z]*$)[A-Za-z0-9][A-Za-z0-9.:_+/-]{0,31}")
+# The rule for codes would leave out "mg/dL". A unit is one word with a letter or a percent sign; it has no long number,
+# which may be an id, and is not a capital with small letters, which may be a name, except for those of temperatures.
+_UNIT = re.compile(
+    r"(?=.*[A-Za-z%\u00b0\u00b5\u03bc\u03a9])(?!.*\d{6})(?!(?!Celsius|Fahrenheit|Kelvin)[A-Z][a-z]{3,}$)"
+    r"[A-Za-z0-9%/.*^+#'(){}\[\]:,_\u00b0\u00b2\u00b3\u00b5\u03bc\u03a9-]{1,32}"
+)
 _DAY = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}.*")
 NO_CONCEPT_PREFIX = "OMOP/"
 
@@ -34,6 +40,11 @@ class Concept(NamedTuple):
 
     code: str
     name: str
+
+    @property
+    def bare_code(self) -> str:
+        """The code without its vocabulary, such as ``mg/dL``."""
+        return self.code.partition("/")[2]
 
 
 class Concepts:
@@ -145,6 +156,19 @@ def are_codes(words: pa.Array) -> np.ndarray:
     """
     code_like = [bool(_CODE.fullmatch(word)) and not _DAY.fullmatch(word) for word in words.to_pylist()]
     return np.array(code_like, dtype=bool) & ~is_not_a_code(words)
+
+
+def are_units(words: pa.Array) -> np.ndarray:
+    """Mark the source values that look like units and not like a text, a day, a name or an id of a patient.
+
+    Args:
+        words: Texts without spaces around them.
+
+    Returns:
+        True for each text that may be a unit; Bool[value].
+    """
+    unit_like = [bool(_UNIT.fullmatch(word)) and not _DAY.fullmatch(word) for word in words.to_pylist()]
+    return np.array(unit_like, dtype=bool) & ~is_not_a_code(words)
 
 
 def _stream_concepts(backend: Backend) -> Iterable[pa.RecordBatch]:

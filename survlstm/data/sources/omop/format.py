@@ -37,6 +37,8 @@ class EventTable(NamedTuple):
         moment: Column of the day and the time of day.
         number: Column of a numeric value; "" if there is none.
         source_system: Coding system of a code that is made from a source value.
+        unit: Column of the concept of the value's unit; a table without a numeric value has none.
+        unit_source: Column of the text that the unit was mapped from.
     """
 
     name: str
@@ -46,12 +48,14 @@ class EventTable(NamedTuple):
     moment: str
     number: str
     source_system: str
+    unit: str = "unit_concept_id"
+    unit_source: str = "unit_source_value"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are read, as far as the table has them."""
         own = (PERSON_ID, self.concept, self.source_value, self.date, self.moment, "visit_occurrence_id")
-        return (*own, self.number) if self.number else own
+        return (*own, self.number, self.unit, self.unit_source) if self.number else own
 
 
 def _table(name: str, stem: str, time: str, *, source: str, number: str = "") -> EventTable:

@@ -20,9 +20,11 @@ from survlstm.data.sources.omop.persons import STATIC, PersonRows, read_deaths, 
 from survlstm.data.sources.omop.row_status import OmopRow, table_count, tally
 from survlstm.data.sources.omop.rows import CodedRows, Members, code_rows
 from survlstm.data.sources.omop.static import static_names
+from survlstm.data.sources.omop.units import unit_names
 from survlstm.data.sources.omop.visits import known_visits, number_visits
 from survlstm.data.sources.omop.warnings import omop_warnings
 from survlstm.data.sources.row_checks import check_unusable_share
+from survlstm.data.sources.units import TableUnits, join_units
 from survlstm.utils.errors import SourceError
 
 log = logging.getLogger(__name__)
@@ -84,14 +86,15 @@ def read_omop(
         SourceError: A table can't be read or lacks a column, too many of its rows are unusable, or no person is usable.
     """
     population = _population(backend, settings, concepts, persons)
-    names = [name for name in EVENT_TABLES if name in settings.tables and backend.columns(name) is not None]
     tables = []
-    for name in names:
+    for name in (name for name in EVENT_TABLES if name in settings.tables and backend.columns(name) is not None):
         tables.append(code_rows(backend, EVENT_TABLES[name], population.members, persons))
         check_unusable_share(tables[-1].count, limit=settings.max_unusable_share)
     visits = known_visits(backend, population.members, persons)
     encounter, missing_visits = number_visits(tables, visits)
     code, codes, unknown = _codes(tables, concepts, backend)
+    named = unit_names([table.unit_keys for table in tables], concepts, backend)
+    units, unit = join_units([TableUnits(table.unit, names) for table, names in zip(tables, named, strict=True)])
     events = Events(
         subjects=population.subjects,
         codes=codes,
@@ -101,6 +104,8 @@ def read_omop(
         encounter=encounter,
         numeric_value=np.concatenate([table.numeric_value for table in tables]),
         day_tolerance=0,
+        units=units,
+        unit=unit,
     )
     events = replace(_sorted(events), subjects=_with_estimated_births(events, population.year_only))
     counts = (*population.counts, *(table.count for table in tables))
@@ -111,6 +116,7 @@ def read_omop(
         missing_visits=missing_visits,
         several_deaths=population.several_deaths,
         unmapped=population.unmapped,
+        unusable_units={table.count.table: table.unusable_units for table in tables},
         has_periods=population.members.periods is not None,
         has_visits=visits is not None,
     )
@@ -267,9 +273,10 @@ def _codes(
 
 
 def _sorted(events: Events) -> Events:
-    """Sort by subject, time, code, visit and value: a server returns rows in no fixed order."""
-    order = np.lexsort((events.numeric_value, events.encounter, events.code, events.time, events.subject))
-    columns = ("subject", "code", "time", "encounter", "numeric_value")
+    """Sort by subject, time, code, visit, value and unit: a server returns rows in no fixed order."""
+    by_value = (events.unit, events.numeric_value) if len(events.units) > 1 else (events.numeric_value,)
+    order = np.lexsort((*by_value, events.encounter, events.code, events.time, events.subject))
+    columns = ("subject", "code", "time", "encounter", "numeric_value", "unit")
     return replace(events, **{name: getattr(events, name)[order] for name in columns})
 
 

@@ -18,6 +18,7 @@ from survlstm.data.sources.omop.periods import ObservationPeriods
 from survlstm.data.sources.omop.persons import first_of, is_header
 from survlstm.data.sources.omop.row_status import OmopRow, status_of_rows, table_count, tally
 from survlstm.data.sources.omop.tables import ReadTable, malformed_rows, stream_table
+from survlstm.data.sources.omop.units import UnitKeys
 
 # The visit of a row that names none.
 NO_VISIT = np.iinfo(np.int64).min
@@ -52,6 +53,9 @@ class CodedRows:
         source_values: Source values of rows without a concept.
         visit: Visit that each row names, ``NO_VISIT`` for none.
         numeric_value: Value of each row, NaN for none.
+        unit: Index into ``unit_keys`` of each row; 0 for a row without a number or a unit.
+        unit_keys: Units: the id of a concept, or a source value; the first is "", which stands for none.
+        unusable_units: Number of values with a unit that can't be read, which they are read without.
     """
 
     count: TableCount
@@ -61,6 +65,9 @@ class CodedRows:
     source_values: list[str]
     visit: Int64[np.ndarray, " event"]
     numeric_value: Float32[np.ndarray, " event"]
+    unit: Int32[np.ndarray, " event"]
+    unit_keys: list[int | str]
+    unusable_units: int
 
     @property
     def without_concept(self) -> int:
@@ -86,6 +93,7 @@ def code_rows(backend: Backend, table: EventTable, members: Members, persons: Pe
     counts = tally(np.empty(0, np.int8))
     parts: list[tuple[np.ndarray, ...]] = []
     numbers: dict[str, int] = {}
+    units = UnitKeys()
     for block in stream_table(
         backend,
         table.name,
@@ -97,12 +105,15 @@ def code_rows(backend: Backend, table: EventTable, members: Members, persons: Pe
         status, columns = _code_block(block, table, members, numbers)
         counts += tally(status)
         used = status == OmopRow.USED
-        parts.append(tuple(column[used] for column in columns))
+        unit = units.number(block, table, np.where(used, columns[-1], np.nan))
+        parts.append(tuple(column[used] for column in (*columns, unit)))
     empty = (np.empty(0, np.int32), np.empty(0, "datetime64[s]"), np.empty(0, np.int64), np.empty(0, np.int64))
-    parts.append((*empty, np.empty(0, np.float32)))
-    subject, time, concept, visit, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts.append((*empty, np.empty(0, np.float32), np.empty(0, np.int32)))
+    subject, time, concept, visit, value, unit = (np.concatenate(column) for column in zip(*parts, strict=True))
     count = table_count(table.name, counts, malformed=malformed_rows(backend, table.name, persons))
-    return CodedRows(count, subject, time, concept, list(numbers), visit, value)
+    return CodedRows(
+        count, subject, time, concept, list(numbers), visit, value, unit, units.keys, unusable_units=units.unusable
+    )
 
 
 def _code_block(

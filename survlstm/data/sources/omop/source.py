@@ -109,7 +109,7 @@ class OmopSource:
                 yield SourceParts([self._whole()], len(ids))
                 return
             concepts = Concepts()
-            concepts.look_up(backend, self._concepts_used(backend))
+            concepts.look_up(backend, [*self._concepts_used(backend), *self._units_used(backend)])
         starts: list[int | None] = [None, *ids[subjects_at_once::subjects_at_once].tolist(), None]
         ranges = [PersonRange(first, stop) for first, stop in pairwise(starts)]
         yield SourceParts(
@@ -173,12 +173,12 @@ class OmopSource:
         """Return the concepts of all entries and persons."""
         wanted = [(EVENT_TABLES[name].name, EVENT_TABLES[name].concept) for name in EVENT_TABLES if name in self.tables]
         wanted += [(PERSON, column) for column in PERSON_COLUMNS if column.endswith("_concept_id")]
-        found: set[int] = set()
-        for table, column in tqdm(wanted, desc="Listing concepts", disable=None, leave=False):
-            if column in (backend.columns(table) or ()):
-                for batch in backend.stream(table, [column], distinct=True):
-                    found.update(np.unique(whole_numbers(batch.column(0)).value).tolist())
-        return sorted(number for number in found if number > 0)
+        return _distinct_concepts(backend, wanted)
+
+    def _units_used(self, backend: Backend) -> list[int]:
+        """Return the concepts of the units of all values."""
+        measured = [EVENT_TABLES[name] for name in EVENT_TABLES if name in self.tables and EVENT_TABLES[name].number]
+        return _distinct_concepts(backend, [(table.name, table.unit) for table in measured])
 
 
 @dataclass(frozen=True)
@@ -220,3 +220,13 @@ def _opened(source: OmopSource) -> Iterator[Backend]:
         wanted = [name for name in EVENT_TABLES if name in source.tables]
         refuse_other_tables(backend, place=place_name(source.path), wanted=wanted)
         yield backend
+
+
+def _distinct_concepts(backend: Backend, wanted: Sequence[tuple[str, str]]) -> list[int]:
+    """Return the distinct concepts of columns, each given with its table, as far as they are there."""
+    found: set[int] = set()
+    for table, column in tqdm(wanted, desc="Listing concepts", disable=None, leave=False):
+        if column in (backend.columns(table) or ()):
+            for batch in backend.stream(table, [column], distinct=True):
+                found.update(np.unique(whole_numbers(batch.column(0)).value).tolist())
+    return sorted(number for number in found if number > 0)

@@ -20,6 +20,7 @@ def omop_warnings(
     missing_visits: Mapping[str, tuple[int, int]],
     several_deaths: int,
     unmapped: Mapping[str, int],
+    unusable_units: Mapping[str, int],
     has_periods: bool,
     has_visits: bool,
 ) -> tuple[str, ...]:
@@ -32,6 +33,7 @@ def omop_warnings(
         missing_visits: Entries whose visit is not there, and entries that name one, by table.
         several_deaths: Persons with several days of death.
         unmapped: Subjects without a concept, by fact.
+        unusable_units: Values that are read without a unit because it can't be read, by table.
         has_periods: Whether observation periods limit the records.
         has_visits: Whether there is a table of visits.
 
@@ -41,6 +43,7 @@ def omop_warnings(
     by_name = {count.table: count for count in counts}
     sentences = [_concept_zero(by_name, without_concept), _unknown(unknown_concepts)]
     sentences += [_visits(missing_visits) if has_visits else "", _header_rows(counts)]
+    sentences.append(_units(unusable_units))
     sentences.append(_static(unmapped, by_name[PERSON].rows_used))
     if not has_periods:
         state = "has no usable row" if PERIODS in by_name else "is not there or has no usable row"
@@ -79,6 +82,16 @@ def _unknown(entries: int) -> str:
     if not entries:
         return ""
     return f"Entries whose concept is not in the table concept, and whose code is OMOP/ and its id: {entries}."
+
+
+def _units(unusable: Mapping[str, int]) -> str:
+    parts = [f"{table} {number}" for table, number in unusable.items() if number]
+    if not parts:
+        return ""
+    return (
+        "Values that are read without a unit, because their unit_source_value is a text, a day or an id, or their "
+        f"unit_concept_id is no number: {', '.join(parts)}."
+    )
 
 
 def _visits(missing: Mapping[str, tuple[int, int]]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from survlstm.data.events import TableCount
+from survlstm.data.events import TableCount, ValueFault
 from survlstm.data.sources.meds import shard_rows
 from survlstm.data.split import Split
 
@@ -116,13 +116,13 @@ def test_columns_that_are_not_read_are_named_but_not_those_that_may_be_data(data
         "0.parquet",
         [(1, "2020-01-01", "A")],
         text_value=pa.array(["note"], pa.large_string()),
-        unit=column,
+        stay_id=column,
         **{"1950-03-04": column},
     )
     dataset.write("1.parquet", [(2, "2020-01-01", "A")], numeric_value=None)
     assert np.isnan(dataset.read().events.numeric_value).all()
     assert "the texts in text_value are not read" in caplog.text
-    assert "columns not read: unit and 1 name not shown here (1 date)" in caplog.text
+    assert "columns not read: stay_id and 1 name not shown here (1 date)" in caplog.text
     assert "1950" not in caplog.text
 
 
@@ -212,6 +212,7 @@ def test_infinite_values_are_counted_and_read_as_missing(dataset):
     )
     data = dataset.read()
     np.testing.assert_array_equal(np.sort(data.events.numeric_value), [1.0, np.nan, np.nan])
+    assert np.sort(data.events.value_fault).tolist() == [0, ValueFault.INFINITE, ValueFault.INFINITE]
     assert data.warnings == ("2 values are infinite; they are read as missing.",)
     assert data.tables[0].rows_used == 3
 

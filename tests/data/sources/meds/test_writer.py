@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from survlstm.data.events import Events, SourceData, StaticCodes, Subjects
+from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, ValueFault
+from survlstm.data.sources.meds.source import MedsSource
 from survlstm.data.sources.meds.writer import FIRST_HASHED, MedsWriter, meds_subject_id
 from survlstm.data.split import Split
 from survlstm.utils.errors import SourceError
@@ -39,6 +40,9 @@ def reading(names: list[str] | None = None, *, day_tolerance: int = 1) -> Source
         encounter=np.array([1, 0, -1, 1], dtype=np.int32),
         numeric_value=np.array([5.5, np.nan, 0.0, np.nan], dtype=np.float32),
         day_tolerance=day_tolerance,
+        units=np.array(["", "mg/dL", "mmol/L"]),
+        unit=np.array([2, 0, 0, 0], dtype=np.int32),
+        value_fault=np.array([0, ValueFault.TEXT, 0, 0], dtype=np.int8),
     )
     return SourceData(events, (), (), split=np.array([Split.VAL, -1], dtype=np.int8))
 
@@ -68,13 +72,25 @@ def test_the_rows_of_a_shard(tmp_path: Path) -> None:
     ]
     assert [row[3] for row in rows] == [None, None, 0.0, None, None, None, 5.5, None]
     assert [row[4] for row in rows] == [None, None, None, 0, None, 1, 1, None]
+    assert [row[5] for row in rows] == [None] * 6 + ["mmol/L", None]
+    assert table.column_names[4:] == ["encounter_id", "unit"]
+
+
+def test_values_and_units_are_read_back_and_faults_are_not(tmp_path: Path) -> None:
+    events = MedsSource(str(written(tmp_path)), max_unusable_share=1.0).read().events
+    order = np.lexsort([events.time, events.subject])
+    values = events.numeric_value[order], events.units[events.unit][order]
+    np.testing.assert_array_equal(values[0], np.array([0, np.nan] * 2 + [np.nan, 5.5] * 2, dtype=np.float32))
+    assert values[1].tolist() == [""] * 5 + ["mmol/L", "", "mmol/L"]
+    assert events.units.tolist() == ["", "mmol/L"]
+    assert not events.value_fault.any()
 
 
 def test_the_metadata(tmp_path: Path) -> None:
     folder = written(tmp_path)
     dataset = json.loads((folder / meds.dataset_metadata_filepath).read_text())
     meds.DatasetMetadataSchema.validate(dataset)
-    assert dataset["dataset_name"] == "two"
+    assert (dataset["dataset_name"], dataset["other_extension_columns"]) == ("two", ["encounter_id", "unit"])
     codes = pq.read_table(folder / meds.code_metadata_filepath)
     meds.CodeMetadataSchema.validate(codes)
     used = pa.concat_tables([pq.read_table(path) for path in folder.glob("data/*.parquet")])["code"].unique()
