@@ -19,8 +19,8 @@ _CONVENTIONS = {
     "with the average code of the training subjects at every entry. The attributions of the entries of a code are "
     "summed; the sum over all codes of a record is its log-odds minus those of the baseline",
     "occlusion": "all entries of one code are left out; a visit is then the mean of its other codes, or 0 if it has no "
-    "other code. This also gives more weight to the other codes of the visit, so that a code that often occurs "
-    "together with a predictive one has an effect for that reason alone",
+    "other code (fused codes of values have a mean of their own). This also gives more weight to the other codes of "
+    "the visit, so that a code that often occurs together with a predictive one has an effect for that reason alone",
     "visit features": "not changed by either method: no code's effect includes the number of codes, the times "
     "between visits or the columns of values",
     "interval": "95 % percentile bootstrap interval over the explained subjects; the model is the same in all "

@@ -12,6 +12,7 @@ from survlstm.config.schema.commands import ExplainConfig
 from survlstm.config.schema.outcome import SyntheticOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
+from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.explanation.effects import METHODS, compute_effects
@@ -74,7 +75,7 @@ def explain(config: ExplainConfig) -> ExplanationResults:
     which = "Some codes" if described.texts else "Codes"
     notes = (f"{which} stand without descriptions: {described.missing}.",) if described.missing else ()
     entries = prepared.vocabulary.entries
-    planted = _planted_codes(run.config)
+    planted = _planted_codes(run.config, run.preprocessing)
     found = ExplanationResults(
         about=ExplanationSettings(
             run=run.folder.name,
@@ -127,8 +128,13 @@ def _subject(tensors: Tensors, members: Int64[np.ndarray, " member"], asked: str
     )
 
 
-def _planted_codes(config: RunConfig) -> tuple[str, ...]:
-    return tuple(config.outcome.planted_codes) if isinstance(config.outcome, SyntheticOutcomeConfig) else ()
+def _planted_codes(config: RunConfig, preprocessing: PreprocessingState) -> tuple[str, ...]:
+    """Return the codes from which the outcome was drawn: planted codes, or the fused codes of planted values."""
+    if not isinstance(config.outcome, SyntheticOutcomeConfig):
+        return ()
+    measures = () if preprocessing.values is None else preprocessing.values.measures
+    fused = [code for each in measures if each.code in config.outcome.planted_values for code in each.bin_codes]
+    return (*config.outcome.planted_codes, *fused)
 
 
 def _tell(found: ExplanationResults) -> None:

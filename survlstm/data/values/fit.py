@@ -13,8 +13,8 @@ from survlstm.data.visits import Visits
 
 # Shares of the training values at which the normal score is known; the first and the last bound all values.
 _SHARES = np.array([0.01, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.99])
-# Bounds and knots are rounded, because more digits would say nothing.
-_DIGITS = 5
+# Digits of a knot, and of a percentile: of few values the percentile is nearly that of one subject.
+_KNOT_DIGITS, _PERCENTILE_DIGITS = 5, 3
 
 
 def fit_values(
@@ -93,7 +93,9 @@ def _fit_measure(
     """
     edges = fit_edges(value, most_bins=most_bins, fewest=fewest)
     inside = np.searchsorted(value, np.array(edges, dtype=np.float32))
-    low, high = (_rounded(float(end)) for end in np.quantile(value.astype(np.float64), [0.01, 0.99]))
+    low, high = (
+        _rounded(float(end), _PERCENTILE_DIGITS) for end in np.quantile(value.astype(np.float64), [0.01, 0.99])
+    )
     knots, scores = _scores(value) if with_scores else ((), ())
     return Measure(code, unit, low, high, edges, tuple(np.diff([0, *inside, len(value)]).tolist()), knots, scores)
 
@@ -158,7 +160,7 @@ def _shortest_between(lower: np.float32, upper: np.float32) -> float:
 
 def _scores(value: Float32[np.ndarray, " value"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return knots and normal scores; none if the values do not differ enough for two knots."""
-    knots = np.array([_rounded(number) for number in np.quantile(value.astype(np.float64), _SHARES)])
+    knots = np.array([_rounded(number, _KNOT_DIGITS) for number in np.quantile(value.astype(np.float64), _SHARES)])
     knots, place = np.unique(knots, return_inverse=True)
     if len(knots) < 2:
         return (), ()
@@ -167,5 +169,5 @@ def _scores(value: Float32[np.ndarray, " value"]) -> tuple[tuple[float, ...], tu
     return tuple(knots.tolist()), tuple(normal_scores_at(share).tolist())
 
 
-def _rounded(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}") + 0.0
+def _rounded(number: float, digits: int) -> float:
+    return float(f"{number:.{digits}g}") + 0.0

@@ -138,7 +138,7 @@ def test_scores_are_normal_quantiles_and_bounded():
     assert abs(scores.mean()) < 0.02
     assert 0.9 < scores.std() < 1
     assert measure.score(np.array([1e30, -1e30], dtype=np.float32)) == pytest.approx(norm.ppf([0.99, 0.01]))
-    assert (measure.low, measure.high) == pytest.approx(np.quantile(values, [0.01, 0.99]), rel=1e-4)
+    assert (measure.low, measure.high) == pytest.approx(np.quantile(values, [0.01, 0.99]), rel=5e-3)
 
 
 def test_the_state_survives_a_file():
