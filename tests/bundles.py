@@ -103,7 +103,7 @@ def bundle_of(prepared: PreparedData, clock: str, *overrides: str, model: nn.Mod
         model,
         make_reference(model, config, prepared),
         descriptions,
-        cohort_summary(prepared, descriptions),
+        cohort_summary(prepared, descriptions, form=config.data.values),
         metrics_on(clock, about.parameters),
         "# Model card: small\n",
     )

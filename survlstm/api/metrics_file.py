@@ -147,6 +147,13 @@ class StoredMetrics(NamedTuple):
                 subjects, visits=_counts(data["visits_left_out"]), entries=_counts(data["entries_left_out"])
             )
 
+    @property
+    def uses_values(self) -> bool:
+        """Whether numerical values are used, so that there is a values.csv."""
+        with _as_written(self.folder):
+            # Older versions used no values.
+            return self.content["data"].get("values") is not None
+
     def curves(self) -> list[Curves]:
         """Return the survival curves from each landmark with enough subjects."""
         with _as_written(self.folder):

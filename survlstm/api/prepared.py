@@ -18,13 +18,14 @@ from survlstm.api.composition import Overrides, PathLike, compose_one, override_
 from survlstm.api.exclusions import exclusion_table
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batch, Batches
-from survlstm.data.factory import build_batches, build_prepared
+from survlstm.data.factory import build_batches, build_prepared, build_settings
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.models.factory import build_model
 from survlstm.report.console_summary import log_preparation
+from survlstm.report.value_table import value_rows, value_table
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.logs import logging_to
@@ -125,6 +126,15 @@ class PreparedCohort:
         flow = self.data.flow
         subjects = [(rule.reason, rule.subjects, rule.events) for rule in flow.subjects_excluded]
         return exclusion_table(subjects, visits=flow.visits_left_out, entries=flow.entries_left_out)
+
+    @property
+    def values(self) -> pd.DataFrame:
+        """The counts of values and the fitted bins: one row per code and unit, the most frequent one first.
+
+        The columns are those of ``survlstm.Run.values``; descriptions are not read. No row with ``data.values=none``.
+        """
+        counts = self.data.flow.values
+        return value_table(() if counts is None else value_rows(counts, {}, build_settings(self.config)))
 
     @property
     def subjects(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from survlstm.api.composition import PathLike
 from survlstm.api.metrics_file import read_metrics
 from survlstm.api.notebook import results_html, results_text
 from survlstm.api.plots import EvaluationPlots
+from survlstm.api.values_file import read_values
 from survlstm.config.schema.commands import EvaluateConfig
 from survlstm.config.schema.section import SectionT, as_yaml
 from survlstm.config.validation import validate_stored
@@ -72,6 +73,18 @@ class Results:
     def exclusions(self) -> pd.DataFrame:
         """What the preparation left out: one row per reason, of subjects, of visits and of coded entries."""
         return read_metrics(self.folder).exclusions()
+
+    @property
+    def values(self) -> pd.DataFrame:
+        """The counts of values and the fitted bins: one row per ``code`` and ``unit``, the most frequent one first.
+
+        ``bins`` and ``training_values_per_bin`` are texts with parts separated by "; ", and ``note`` says why there
+        are no bins. ``values`` counts the values, ``far_outside`` those far outside of the training's, and
+        ``visits_with_several`` the visits with several of them. ``entries_of_code``, ``texts``, ``infinite``,
+        ``without_value`` and ``subjects_with_several_units`` are those of the code, in any unit; a number of one to
+        nine subjects is "fewer than 10". No row with ``data.values=none``.
+        """
+        return read_values(self.folder, is_used=read_metrics(self.folder).uses_values)
 
     @property
     def summary(self) -> tuple[str, ...]:

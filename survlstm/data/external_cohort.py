@@ -64,6 +64,7 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
         entries_left_out=flow.entries_left_out | {reason: left_out},
         entries_used=len(after.code),
         entries_added=added,
+        fused_added=int(after.fused_codes.sum()),
         # The number of distinct unknown codes remains that of the whole cohort: in the tensors all of them are [UNK].
         codes_unknown=flow.codes_unknown | {"entries": int((after.code == unknown).sum())},
         visits_left_out=flow.visits_left_out | {reason: len(before.visit_time) - len(after.visit_time)},

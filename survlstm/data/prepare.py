@@ -31,6 +31,7 @@ from survlstm.data.sources.protocol import Source, SourceWithContent
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
 from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
+from survlstm.data.values.warnings import value_warnings
 from survlstm.utils.errors import CohortError, ConfigError
 from survlstm.utils.files import file_lock
 
@@ -276,8 +277,15 @@ def _flow(
         outcome_facts={
             name: fact for name, fact in labels.facts.items() if used.clock == "visit" or name != "oracle_c_td"
         },
-        warnings=reading.warnings + labels.warnings + _clock_warnings(used, labels) + built.warnings,
+        warnings=(
+            *reading.warnings,
+            *labels.warnings,
+            *_clock_warnings(used, labels),
+            *built.warnings,
+            *value_warnings(built.values),
+        ),
         entries_added=built.codes_added,
+        fused_added=int(used.fused_codes.sum()),
         values=built.values,
     )
 

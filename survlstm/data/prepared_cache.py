@@ -151,4 +151,4 @@ def _flow_of(plain: dict[str, Any]) -> CohortFlow:
     }
     values = None if plain.get("values") is None else ValueCounts.from_plain(plain["values"])
     # Older versions added no entries and used no values.
-    return parse_fields(CohortFlow, {"entries_added": 0, **plain, **parts, "values": values})
+    return parse_fields(CohortFlow, {"entries_added": 0, "fused_added": 0, **plain, **parts, "values": values})

@@ -18,6 +18,8 @@ class CohortFlow:
 
     Subjects read and visits made equal those left out plus those used; so do entries read plus entries added.
 
+    Of another cohort, the subjects that a run was trained or tuned on are left out last: ``values`` counts them too.
+
     Attributes:
         tables: Row counts of each table of the source.
         entries_read: Coded events read.
@@ -32,9 +34,10 @@ class CohortFlow:
         subjects_excluded: Subjects left out by each rule, in order.
         subjects_used: Subjects in the tensors.
         outcome_facts: Figures of the outcome, see ``Labels.facts``.
-        warnings: Warnings of the source, the outcome, the clock and the static codes.
+        warnings: Warnings of the source, the outcome, the clock, the static codes and the values.
         entries_added: Codes added to visits: the fused codes of values, and one entry for each static code of a subject
             at each of its visits.
+        fused_added: Those of them that are fused codes.
         values: Counts of the values; None if values are not used.
     """
 
@@ -52,7 +55,13 @@ class CohortFlow:
     outcome_facts: dict[str, float]
     warnings: tuple[str, ...]
     entries_added: int = 0
+    fused_added: int = 0
     values: ValueCounts | None = None
+
+    @property
+    def static_added(self) -> int:
+        """Number of added entries that are static codes."""
+        return self.entries_added - self.fused_added
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
+from survlstm.data.values.counts import ValueCounts
 from survlstm.evaluation.comparison import Comparison
 from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.results import (
@@ -25,6 +26,7 @@ from survlstm.evaluation.results import (
     LandmarkResult,
 )
 from survlstm.report.task import RunTask
+from survlstm.report.value_table import values_in_words
 from survlstm.utils.files import write_json
 
 log = logging.getLogger(__name__)
@@ -45,13 +47,19 @@ def log_preparation(prepared: PreparedData) -> None:
     """
     flow, tensors = prepared.flow, prepared.tensors
     log.info("%s", reading_table(prepared).to_string(index=False))
-    static = f"; static codes added: {flow.entries_added:,}" if flow.entries_added else ""
+    added = "".join(
+        f"; {what} added: {number:,}"
+        for what, number in (("static codes", flow.static_added), ("fused codes of values", flow.fused_added))
+        if number
+    )
     for name, made, counts, used in (
-        ("Entries", f"{flow.entries_read:,}{static}", flow.entries_left_out, flow.entries_used),
+        ("Entries", f"{flow.entries_read:,}{added}", flow.entries_left_out, flow.entries_used),
         ("Visits", f"{flow.visits_made:,}", flow.visits_left_out, flow.visits_used),
     ):
         left_out = "; ".join(f"{reason} {count:,}" for reason, count in counts.items())
         log.info("%s: %s; left out: %s; used: %s", name, made, left_out, f"{used:,}")
+    if flow.values is not None:
+        log.info("Values: %s", values_in_words(flow.values))
     rules = "; ".join(
         f"{rule.reason} {rule.subjects}" + (f" ({rule.events} with the event)" if rule.events else "")
         for rule in flow.subjects_excluded
@@ -325,8 +333,20 @@ def write_failure(path: Path, prepared: PreparedData, finding: Finding, *, task:
 
 def _data(prepared: PreparedData) -> dict[str, Any]:
     return to_json(prepared.flow) | {
+        "values": _value_totals(prepared.flow.values),
         "fingerprint": prepared.fingerprint,
         "vocabulary_size": len(prepared.vocabulary),
+    }
+
+
+def _value_totals(counts: ValueCounts | None) -> dict[str, int] | None:
+    """Return the counts of values without the table of measures, which is in values.csv."""
+    if counts is None:
+        return None
+    return to_json(counts) | {
+        "measures": len(counts.measures),
+        "with_bins": sum(bool(each.edges) for each in counts.measures),
+        "with_columns": sum(each.has_columns for each in counts.measures),
     }
 
 

@@ -100,17 +100,18 @@ def format_signed(value: float | None) -> str:
     return f"+{written}" if value is not None and value > 0 and written.strip("0.") else written
 
 
-def format_count(count: int, what: str) -> str:
+def format_count(count: int, what: str, plural: str = "") -> str:
     """Format a count with its noun, as in "1 event" and "2 events".
 
     Args:
         count: The number.
-        what: The noun in the singular, whose plural is formed with an s.
+        what: The noun in the singular.
+        plural: Its plural; "" for one that is formed with an s.
 
     Returns:
         The text.
     """
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {what if count == 1 else plural or f'{what}s'}"
 
 
 def format_time(value: float, unit: str) -> str:

@@ -19,6 +19,7 @@ from survlstm.report.figures.learning import draw_learning
 from survlstm.report.figures.ranking import draw_forest, draw_heat_map
 from survlstm.report.task import RunDescription
 from survlstm.report.templates import template_environment
+from survlstm.report.value_table import MeasureRow, why_unfitted
 from survlstm.training.history import History
 from survlstm.utils.files import write_text
 
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # The most severe level comes first on the page.
 LEVELS = ("failure", "warning", "note", "ok")
+# Measures on the page; values.csv holds all.
+MOST_MEASURES = 40
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def write_report(
     *,
     description: RunDescription,
     manifest: dict[str, str],
+    values: tuple[MeasureRow, ...],
 ) -> Path:
     """Write ``report.html`` and ``figures/*.svg`` and ``figures/*.png``.
 
@@ -82,6 +86,7 @@ def write_report(
         findings: Findings of the diagnostics and the sanity checks.
         description: Title, task and configuration.
         manifest: Versions, machine, data and times.
+        values: The measures whose values are used, the most frequent one first; the page shows the first ones.
 
     Returns:
         The path of the page.
@@ -102,6 +107,9 @@ def write_report(
             summary=summary,
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,
+            measures=values,
+            most_measures=MOST_MEASURES,
+            why_unfitted=why_unfitted(flow.values) if flow.values else "",
             history=history,
             best=history.best if history and history.epochs else None,
             config_yaml=description.config_yaml,

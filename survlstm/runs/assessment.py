@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from survlstm.config.schema.run import RunConfig
-from survlstm.data.factory import build_batches
+from survlstm.data.factory import build_batches, build_settings
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics import run_diagnostics
@@ -21,6 +21,7 @@ from survlstm.evaluation.landmarks import reference_split
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.evaluation.sanity_checks import run_sanity_checks
 from survlstm.report.task import RunDescription
+from survlstm.report.value_table import value_rows
 from survlstm.runs.evaluation_settings import evaluation_settings, run_settings
 from survlstm.runs.manifest import facts_for_page
 from survlstm.runs.results import write_results
@@ -43,6 +44,7 @@ class Assessment:
         another_cohort: Whether the test split holds the subjects of another cohort than the run's own.
         origin: Entries of the manifest that name the evaluated run; empty for a model that was just trained.
         started: Start of the command.
+        descriptions: Description of each code whose values are used; codes without one are absent.
     """
 
     description: RunDescription
@@ -55,6 +57,7 @@ class Assessment:
     another_cohort: bool
     origin: dict[str, str]
     started: datetime.datetime
+    descriptions: dict[str, str]
 
 
 def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
@@ -105,5 +108,7 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
         fingerprint=prepared.fingerprint,
         started=assessment.started,
     )
-    write_results(folder, run, findings, description=assessment.description, manifest=manifest)
+    counts = prepared.flow.values
+    values = None if counts is None else value_rows(counts, assessment.descriptions, build_settings(config))
+    write_results(folder, run, findings, description=assessment.description, manifest=manifest, values=values)
     return summary

@@ -16,6 +16,7 @@ from survlstm.evaluation.results import EvaluationSummary
 from survlstm.report.console_summary import log_preparation, log_task
 from survlstm.report.task import RunDescription, describe_task
 from survlstm.runs.assessment import Assessment, assess
+from survlstm.runs.descriptions import describe_measures
 from survlstm.runs.finished import FinishedRun, open_run
 from survlstm.training.device import choose_device
 from survlstm.training.seeding import seed_everything
@@ -69,6 +70,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
         another_cohort=config.data is not None,
         origin={"evaluated run": str(run.folder), "epoch": str(run.best["epoch"])},
         started=started,
+        descriptions=describe_measures(run.config, config.cache_dir, prepared.flow.values),
     )
     summary = assess(assessment, folder)
     log.info("Evaluation complete! Everything is in %s", folder)

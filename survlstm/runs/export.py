@@ -61,7 +61,7 @@ def export(config: ExportConfig) -> None:
     descriptions = run.descriptions(config.cache_dir).texts
     model = run.model()
     reference = make_reference(model, run.config, prepared)
-    cohort = cohort_summary(prepared, descriptions)
+    cohort = cohort_summary(prepared, descriptions, form=run.config.data.values)
     about = _about(run, model, prepared.tensors.clock, descriptions)
     public = _without_places(run.config)
     figures = {file.name: file.read_bytes() for kind in FIGURES for file in sorted(run.folder.glob(f"figures/{kind}"))}

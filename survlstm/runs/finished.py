@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
-from survlstm.config.instantiate import instantiate
-from survlstm.config.schema.data import SourceConfig
 from survlstm.config.schema.foreign import ForeignModelConfig
 from survlstm.config.schema.run import RunConfig
-from survlstm.config.schema.section import SwapPoint
 from survlstm.config.validation import validate_stored
 from survlstm.data.factory import build_prepared, cache_folder
 from survlstm.data.prepared_cache import load_prepared
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.sources.descriptions import descriptions_of, read_descriptions
-from survlstm.data.sources.simulated import simulated_cohort
-from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.values.descriptions import with_fused_codes
 from survlstm.models.factory import build_model_with_weights
+from survlstm.runs.descriptions import CodeDescriptions, read_code_descriptions
 from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import checkpoint_info
-from survlstm.utils.data_location import expand_place, place_exists
-from survlstm.utils.errors import CheckpointError, CohortError, ConfigError, SourceError
+from survlstm.utils.data_location import place_exists
+from survlstm.utils.errors import CheckpointError, CohortError, ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -125,64 +119,8 @@ class FinishedRun:
         Returns:
             The descriptions; ``missing`` names the tables that could not be read, which is logged as a warning.
         """
-        data = self.config.data
-        if data.path is not None:
-            path = expand_place(data.path)
-        else:
-            assert data.simulated is not None, "validated: one of path and simulated is set"
-            path = str(simulated_cohort(cache_folder(cache_dir), **data.simulated.model_dump()))
-        if isinstance(data.source, SourceConfig):
-            found = _read_descriptions(Path(path), data.source.tables)
-        else:
-            found = _descriptions_of_source(data.source, path)
-        if found.missing:
-            which = "some codes" if found.texts else "codes"
-            log.warning("%s are shown without descriptions: %s", which, found.missing)
+        found = read_code_descriptions(self.config, cache_dir)
         return CodeDescriptions(with_fused_codes(found.texts, self.preprocessing.values), found.missing)
-
-
-class CodeDescriptions(NamedTuple):
-    """Descriptions of codes.
-
-    Training reads no descriptions, so an export can be fit for training although its descriptions can't be read, for
-    example because of a byte that is not UTF-8.
-
-    Attributes:
-        texts: Description by code.
-        missing: Why some are missing; empty if none is.
-    """
-
-    texts: dict[str, str]
-    missing: str
-
-
-def _descriptions_of_source(config: SwapPoint, path: str) -> CodeDescriptions:
-    """Ask a source for descriptions; it may have none."""
-    source = instantiate(config, path=path)
-    if not hasattr(source, "descriptions"):
-        return CodeDescriptions({}, f"{type(source).__qualname__} has no method descriptions")
-    try:
-        return CodeDescriptions(descriptions_of(source), "")
-    except (SourceError, OSError) as error:
-        return CodeDescriptions({}, str(error).rstrip("."))
-
-
-def _read_descriptions(path: Path, tables: Sequence[str]) -> CodeDescriptions:
-    try:
-        present = SyntheaSource(str(path), tables, 1.0).files_by_table()
-    except (SourceError, OSError) as error:
-        return CodeDescriptions({}, str(error).rstrip("."))
-    with suppress(SourceError, OSError):
-        return CodeDescriptions(read_descriptions(path, tables), "")
-    texts: dict[str, str] = {}
-    unread: list[str] = []
-    # A table that can't be read does not affect the descriptions of the others.
-    for table in (name for name in present if name in tables):
-        try:
-            texts = read_descriptions(path, [table]) | texts
-        except (SourceError, OSError) as error:
-            unread.append(str(error).rstrip("."))
-    return CodeDescriptions(texts, f"{'; '.join(unread)}. Training has read the codes alone, not the texts beside them")
 
 
 def open_run(folder: Path, *, allow: Sequence[str] = ()) -> FinishedRun:

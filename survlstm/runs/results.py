@@ -1,4 +1,4 @@
-"""Output files of an evaluated run: metrics.json, predictions.parquet, manifest.json, report.html and its figures."""
+"""Output files of an evaluated run: metrics.json, tables, manifest.json, report.html and its figures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from survlstm.evaluation.results import Finding
 from survlstm.report.console_summary import log_evaluation, write_metrics
 from survlstm.report.page import write_report
 from survlstm.report.task import RunDescription
+from survlstm.report.value_table import VALUES, MeasureRow, value_table
 from survlstm.runs.manifest import complete_manifest
 from survlstm.runs.predictions_table import write_predictions
 from survlstm.runs.validation_file import write_validation
 from survlstm.utils.errors import CheckpointError
+from survlstm.utils.files import write_text
 
 
 def write_results(
@@ -24,6 +26,7 @@ def write_results(
     *,
     description: RunDescription,
     manifest: dict[str, str],
+    values: tuple[MeasureRow, ...] | None,
 ) -> None:
     """Log the evaluation and write all its files.
 
@@ -33,13 +36,16 @@ def write_results(
         findings: Findings of the diagnostics and the sanity checks.
         description: Title, task and configuration, as pages show them.
         manifest: Versions, machine, data and times, as pages show them.
+        values: The measures whose values are used; None writes no values.csv.
 
     Raises:
         CheckpointError: If a file cannot be written.
     """
     log_evaluation(run.summary, findings, banner=description.task.banner)
     try:
-        _write(folder, run, findings, description, manifest)
+        if values is not None:
+            write_text(folder / VALUES, value_table(values).to_csv(index=False))
+        _write(folder, run, findings, description, manifest, values=values or ())
     except OSError as error:
         raise CheckpointError(
             f"the results must be written to {folder}; the system reports: {error}. The files there are incomplete. "
@@ -53,6 +59,8 @@ def _write(
     findings: Sequence[Finding],
     description: RunDescription,
     manifest: dict[str, str],
+    *,
+    values: tuple[MeasureRow, ...],
 ) -> None:
     tensors = run.prepared.tensors
     write_predictions(
@@ -71,4 +79,4 @@ def _write(
     write_metrics(folder / "metrics.json", run, untimed, task=description.task)
     complete_manifest(folder, manifest | {one.check: f"{one.level}: {one.evidence}" for one in timed})
     # The page is written last: its presence marks the run as finished.
-    write_report(folder, run, findings, description=description, manifest=manifest)
+    write_report(folder, run, findings, description=description, manifest=manifest, values=values)

@@ -19,6 +19,7 @@ from survlstm.models.factory import build_model
 from survlstm.report.console_summary import log_preparation, write_failure
 from survlstm.report.task import RunDescription, describe_task
 from survlstm.runs.assessment import Assessment, assess
+from survlstm.runs.descriptions import describe_measures
 from survlstm.runs.evaluation_settings import run_settings
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
@@ -81,6 +82,9 @@ def train(
     code = config.training_code()
     _refuse_other_code(code, state)
     log_preparation(prepared)
+    is_judged = process_group.is_main and judged
+    # Read before the training, so that a source of the user's own that can't describe its codes does not end it.
+    descriptions = describe_measures(config, config.cache_dir, prepared.flow.values if is_judged else None)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 
     mean_hazard = initial_hazard(prepared.tensors)
@@ -116,7 +120,7 @@ def train(
             found = non_finite_loss(error, run_settings(config), trainer.history)
             write_failure(folder / "metrics.json", prepared, found, task=describe_task(config))
         raise
-    if not (process_group.is_main and judged):
+    if not is_judged:
         return None
     assessment = Assessment(
         description=RunDescription(f"Run {folder.name}", describe_task(config), as_yaml(config)),
@@ -129,6 +133,7 @@ def train(
         another_cohort=False,
         origin={},
         started=started,
+        descriptions=descriptions,
     )
     summary = assess(assessment, folder)
     cost = budget.cost(budget.seconds)

@@ -1,4 +1,4 @@
-"""Format durations and costs, in logs and in tables alike."""
+"""Format durations, costs and numbers of subjects, in logs and in tables alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 # What a table shows where there is no value: never a 0.
 MISSING = "\N{EN DASH}"
+# Smaller numbers of subjects with a code are not shown, because a rare code could identify a subject.
+FEWEST_SHOWN = 10
 
 
 def format_duration(seconds: float | None) -> str:
@@ -44,3 +46,15 @@ def format_dollars(cost: float | None) -> str:
         return f"${cost:,.2f}"
     decimals = 3 if cost >= 0.001 else 1 - math.floor(math.log10(cost))
     return f"${cost:.{decimals}f}"
+
+
+def format_subjects(subjects: int) -> str:
+    """Format a number of subjects that share something rare.
+
+    Args:
+        subjects: The number.
+
+    Returns:
+        The text, "fewer than 10" for 1 to 9.
+    """
+    return f"{subjects:,}" if subjects >= FEWEST_SHOWN or not subjects else f"fewer than {FEWEST_SHOWN}"

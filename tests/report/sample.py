@@ -7,6 +7,7 @@ import numpy as np
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
 from survlstm.data.prepared_data import CohortFlow
+from survlstm.data.values.counts import MeasureCount, ValueCounts
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.results import (
     Calibration,
@@ -308,8 +309,52 @@ def flow(**changes):
         "subjects_used": 1_172,
         "outcome_facts": {"oracle_c_td": 0.79, "risk_time_correlation": -0.41},
         "warnings": ("Histories are cut on the left: 38 % of the subjects start with an active condition.",),
+        "entries_added": 39_000,
+        "fused_added": 39_000,
+        "values": value_counts(),
     }
     return CohortFlow(**{**values, **changes})
+
+
+def measure(code="LOINC/2160-0", unit="mg/dL", **changes):
+    """Counts of a measure with five bins and columns, in which nothing is irregular."""
+    parts = {
+        "edges": (0.8, 0.95, 1.1, 1.45),
+        "bin_values": (5_602, 5_588, 5_611, 5_590, 5_609),
+        "has_columns": True,
+        "values": 39_000,
+        "entries_of_code": 39_000,
+    }
+    numbers = ("far_outside", "visits_with_several", "texts", "infinite", "without_value")
+    zero = dict.fromkeys((*numbers, "subjects_with_several_units"), 0)
+    return MeasureCount(code, unit, **{**zero, **parts, **changes})
+
+
+def value_counts(**changes):
+    """A measure with everything irregular, one with too few values and one with hardly any other value."""
+    counts = {
+        "numbers": 39_062,
+        "in_bins": 39_000,
+        "in_columns": 39_031,
+        "other_unit": 7,
+        "far_outside": 41,
+        "texts": 12,
+        "infinite": 1,
+        "measures": (
+            measure(
+                far_outside=41,
+                visits_with_several=1,
+                entries_of_code=39_120,
+                texts=12,
+                infinite=1,
+                without_value=100,
+                subjects_with_several_units=4,
+            ),
+            measure("LOINC/<b>", "µmol/L", edges=(), bin_values=(31,), values=31, entries_of_code=31),
+            measure("LOINC/5767-9", "", edges=(), bin_values=(61,), has_columns=False, values=20, entries_of_code=20),
+        ),
+    }
+    return ValueCounts(**{**counts, **changes})
 
 
 def run(summary, *, history, flow):

@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from survlstm.data.cohort import Exclusion
+from survlstm.data.values.settings import ValueSettings
 from survlstm.evaluation.results import Estimate, Finding, LandmarkCell
 from survlstm.report.figures.canvas import PALETTE
 from survlstm.report.page import write_report
 from survlstm.report.task import RunDescription, RunTask
+from survlstm.report.value_table import value_rows
 from survlstm.training.history import History
 from survlstm.utils.formatting import MISSING
+from tests.records import SETTINGS as PREPARATION
 from tests.report import sample
 
+SETTINGS = dataclasses.replace(PREPARATION, values=ValueSettings("both"))
 VOID = {"meta", "link", "br", "hr", "img", "use", "path", "rect", "circle", "line"}
 
 
@@ -24,7 +28,14 @@ def report(folder, summary, **changes):
     """Write the report of a summary with everything else as in the sample."""
     values = {"history": sample.history(), "flow": sample.flow()}
     run = sample.run(summary, **{name: changes.pop(name, value) for name, value in values.items()})
-    others = {"findings": sample.FINDINGS, "description": sample.description(), "manifest": sample.MANIFEST}
+    counts = run.prepared.flow.values
+    rows = () if counts is None else value_rows(counts, {"LOINC/2160-0": "Creatinine"}, SETTINGS)
+    others = {
+        "values": rows,
+        "findings": sample.FINDINGS,
+        "description": sample.description(),
+        "manifest": sample.MANIFEST,
+    }
     return write_report(folder, run, **{**others, **changes})
 
 
@@ -345,7 +356,53 @@ def test_groups_without_a_landmark_have_no_risks_and_those_without_rows_say_why(
     assert "No group is known. no groups by sex: not known of any evaluated subject" in text
 
 
-def test_static_codes_are_entries_that_were_added(tmp_path):
-    text = words(report(tmp_path, sample.visit_verdict(), flow=sample.flow(entries_added=45_890)))
-    assert "read 582,455 added: static codes, at every visit 45,890 left out" in text
-    assert "static codes" not in words(report(tmp_path, sample.visit_verdict()))
+def test_static_and_fused_codes_are_entries_that_were_added(tmp_path, visit_page):
+    only_static = sample.flow(entries_added=45_890, fused_added=0, values=None)
+    page = report(tmp_path, sample.bare_verdict(), flow=only_static)
+    assert "read 582,455 added: static codes, at every visit 45,890 left out" in words(page)
+    assert 'href="#values"' not in page.read_text(encoding="utf-8")
+    assert "read 582,455 added: fused codes of values 39,000 left out" in words(visit_page)
+
+
+def test_values_are_told_in_a_sentence_and_a_table(visit_page):
+    text = words(visit_page)
+    assert (
+        "39,062 entries of the cohort have a number: 39,000 in bins, 39,031 in columns, and 31 read as the code alone "
+        "(too few values or hardly different 24, other unit 7). A number can be in a bin and in a column. 41 lie far "
+        "outside of the training's values and are read as the lowest or the highest of those. 12 entries have a text "
+        "in place of a number, 1 an infinite number."
+    ) in text
+    assert (
+        "LOINC/2160-0 Creatinine mg/dL 39,000 in columns below 0.8 5,602 0.8 to 0.95 5,588 0.95 to 1.1 5,611 "
+        "1.1 to 1.45 5,590 1.45 or more 5,609 41 far outside; 1 visit with several values; 100 of 39,120 entries "
+        "without a value; 12 as text; 1 infinite; fewer than 10 subjects with several units LOINC/<b>"
+    ) in text
+    assert f"µmol/L 31 in columns too few values: 31 in the training, and two bins need 40 {MISSING}" in text
+    why = "hardly any other value: equal ones leave fewer than 20 of 61 for a second bin"
+    assert f"LOINC/5767-9 {MISSING} 20 {why} {MISSING}" in text
+    assert "values.csv holds the same table." in text
+    assert "LOINC/<b>" not in visit_page.read_text(encoding="utf-8")
+
+
+def values_section(folder, **changes):
+    """What the section of the values says."""
+    page = report(folder, sample.bare_verdict(), flow=sample.flow(values=sample.value_counts(**changes)), history=None)
+    text = words(page)[words(page).index("Rows read, by table") :]
+    return text[text.index("Values ") : text.index("Conventions")]
+
+
+def test_the_most_frequent_measures_are_shown_and_the_others_named(tmp_path):
+    measures = tuple(sample.measure(f"LOINC/{number}-0", values=1_000 - number) for number in range(41))
+    text = values_section(tmp_path, measures=measures, texts=0, infinite=0, far_outside=0)
+    assert "The 40 most frequent of 41 are shown; the others are in values.csv" in text
+    assert "LOINC/39-0" in text
+    assert "LOINC/40-0" not in text
+    assert "None lies far outside of the training's values. No entry has a text or an infinite number" in text
+
+
+def test_values_without_numbers_or_measures_say_so(tmp_path):
+    nothing = dict.fromkeys(("numbers", "in_bins", "in_columns", "other_unit", "far_outside", "texts", "infinite"), 0)
+    text = values_section(tmp_path, measures=(), **nothing)
+    assert text == f"Values {MISSING} No entry of the cohort has a number. "
+    text = values_section(tmp_path, measures=())
+    assert text.endswith(f"{MISSING} No code has enough values in one unit for a bin or a column. ")

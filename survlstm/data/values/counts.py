@@ -75,6 +75,20 @@ class ValueCounts:
     infinite: int
     measures: tuple[MeasureCount, ...]
 
+    @property
+    def used(self) -> int:
+        """Number of entries with a number that is in a bin, in columns, or in both."""
+        return sum(each.values for each in self.measures if each.edges or each.has_columns)
+
+    @property
+    def unfitted(self) -> int:
+        """Number of entries with a number that are the code alone, for another reason than their unit.
+
+        The training has too few values of their measure, or values that are hardly different, or, without bins, other
+        measures have the columns.
+        """
+        return self.numbers - self.used - self.other_unit
+
     @classmethod
     def from_plain(cls, plain: Any) -> ValueCounts:
         """Check and convert the plain values of ``dataclasses.asdict``.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from survlstm.data.values.measures import FittedValues, Measure, format_edge
+from survlstm.data.values.measures import FittedValues, format_edge
 
 
 def with_fused_codes(descriptions: Mapping[str, str], fitted: FittedValues | None) -> dict[str, str]:
@@ -26,17 +26,24 @@ def with_fused_codes(descriptions: Mapping[str, str], fitted: FittedValues | Non
     for measure in fitted.measures if fitted else ():
         text = descriptions.get(measure.code)
         if text:
-            described |= dict(
-                zip(measure.bin_codes, (f"{text} ({bounds})" for bounds in _intervals(measure)), strict=True)
-            )
+            intervals = intervals_in_words(measure.edges, measure.unit)
+            described |= dict(zip(measure.bin_codes, (f"{text} ({bounds})" for bounds in intervals), strict=True))
     return described
 
 
-def _intervals(measure: Measure) -> list[str]:
-    """Return the interval of each bin in words; none without bins."""
-    if not measure.edges:
+def intervals_in_words(edges: Sequence[float], unit: str = "") -> list[str]:
+    """Describe the interval of each bin, as in "below 0.8 mg/dL", "0.8 to 1.1 mg/dL" and "1.1 mg/dL or more".
+
+    Args:
+        edges: Edges between the bins, rising.
+        unit: The unit; "" for none.
+
+    Returns:
+        One text per bin; none without edges.
+    """
+    if not edges:
         return []
-    edges = [format_edge(edge) for edge in measure.edges]
-    unit = f" {measure.unit}" if measure.unit else ""
-    inner = [f"{low} to {high}{unit}" for low, high in pairwise(edges)]
-    return [f"below {edges[0]}{unit}", *inner, f"{edges[-1]}{unit} or more"]
+    written = [format_edge(edge) for edge in edges]
+    unit = f" {unit}" if unit else ""
+    inner = [f"{low} to {high}{unit}" for low, high in pairwise(written)]
+    return [f"below {written[0]}{unit}", *inner, f"{written[-1]}{unit} or more"]

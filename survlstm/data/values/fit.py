@@ -38,7 +38,7 @@ def fit_values(
     """
     if settings.form == "none":
         return None
-    fewest = max(settings.min_values_per_bin, min_frequency)
+    fewest = settings.fewest_values(min_frequency)
     owner = np.repeat(visits.visit_subject, visits.codes_per_visit)
     entry = np.flatnonzero(~np.isnan(visits.value) & is_training[owner])
     key = visits.code[entry].astype(np.int64) * len(visits.units) + visits.unit[entry]
@@ -131,6 +131,22 @@ def fit_edges(value: Float32[np.ndarray, " value"], *, most_bins: int, fewest: i
         edges.append(_shortest_between(distinct[last], distinct[last + 1]))
         done = int(total[last])
     return tuple(edges)
+
+
+def why_no_bins(training_values: int, settings: ValueSettings, *, min_frequency: int) -> str:
+    """Say why ``fit_edges`` found no edges for a measure.
+
+    Args:
+        training_values: Number of its training values.
+        settings: Form of the values and limits.
+        min_frequency: Fewest entries of a code in the vocabulary.
+    """
+    fewest = settings.fewest_values(min_frequency)
+    if not settings.with_bins:
+        return f"data.values={settings.form} makes no bins"
+    if training_values < 2 * fewest:
+        return f"too few values: {training_values:,} in the training, and two bins need {2 * fewest:,}"
+    return f"hardly any other value: equal ones leave fewer than {fewest:,} of {training_values:,} for a second bin"
 
 
 def _shortest_between(lower: np.float32, upper: np.float32) -> float:

@@ -49,8 +49,7 @@ class Measure:
         if not self.edges:
             return ()
         stem = f"{self.code}//{self.unit}" if self.unit else self.code
-        ends = ["-inf", *(format_edge(edge) for edge in self.edges), "inf"]
-        return tuple(f"{stem}//value_[{low},{high})" for low, high in pairwise(ends))
+        return tuple(f"{stem}//value_{interval}" for interval in bin_intervals(self.edges))
 
     def score(self, value: Float32[np.ndarray, " value"]) -> Float32[np.ndarray, " value"]:
         """Convert values to normal scores.
@@ -65,6 +64,21 @@ class Measure:
         """Values below the first or above the second are far outside of the training values."""
         width = self.high - self.low
         return self.low - _FAR * width, self.high + _FAR * width
+
+
+def bin_intervals(edges: Sequence[float]) -> tuple[str, ...]:
+    """Write the interval of each bin, such as ``[0.8,1.1)``.
+
+    Args:
+        edges: Edges between the bins, rising.
+
+    Returns:
+        One text per bin, from ``[-inf,…)`` to ``[…,inf)``; none without edges.
+    """
+    if not edges:
+        return ()
+    ends = ["-inf", *(format_edge(edge) for edge in edges), "inf"]
+    return tuple(f"[{low},{high})" for low, high in pairwise(ends))
 
 
 def format_edge(edge: float) -> str:

@@ -24,6 +24,14 @@ class ValueSettings:
     min_values_per_bin: int = 20
     most_columns: int = 20
 
+    def fewest_values(self, min_frequency: int) -> int:
+        """Return the number of training values that a measure needs, and each of its bins.
+
+        Args:
+            min_frequency: Fewest entries of a code in the vocabulary, which a bin must not fall short of.
+        """
+        return max(self.min_values_per_bin, min_frequency)
+
     @property
     def with_bins(self) -> bool:
         """Whether fused codes are added."""

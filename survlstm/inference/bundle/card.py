@@ -98,6 +98,22 @@ def describe_model(config: RunConfig) -> str:
     return ", ".join([name, *(f"{key} {value}" for key, value in settings.items())])
 
 
+def describe_values(values: dict[str, Any] | None) -> str:
+    """Describe how a model uses the numerical values of entries.
+
+    Args:
+        values: the part ``values`` of ``TrainingCohort``; None in the bundle of an older version, which used none.
+
+    Returns:
+        The form of the values and the number of measures, which are pairs of a code and a unit.
+    """
+    if values is None or values["form"] == "none":
+        return "not read"
+    parts = {"bins": ("bins",), "continuous": ("columns",), "both": ("bins", "columns")}[values["form"]]
+    counts = ", ".join(f"{values[f'with_{part}']:,} with {part}" for part in parts)
+    return f"{values['form']}: of {values['measures']:,} pairs of code and unit, {counts}"
+
+
 def write_card(
     about: BundleInfo,
     config: RunConfig,
@@ -138,6 +154,7 @@ def write_card(
         banner=outcome_banner(config.outcome),
         landmark=describe_landmark(config),
         rules=describe_cohort(config),
+        values=describe_values(cohort.get("values")),
         reference=reference,
         cohort=cohort,
         metrics=metrics,

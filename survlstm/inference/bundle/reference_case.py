@@ -14,14 +14,15 @@ from survlstm.data.factory import build_batches
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
+from survlstm.data.values.measures import FittedValues
+from survlstm.data.values.settings import ValueForm
 from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation, fit_hazard_extrapolation, log_odds
 from survlstm.inference.bundle.bundle import ReferencePredictions
 from survlstm.training.prediction import Predictions, predict_split
+from survlstm.utils.formatting import FEWEST_SHOWN, format_subjects
 
 # Percentiles need no finer quantiles; coarse and rounded ones do not disclose the risk of a single subject.
 QUANTILES, DIGITS = 101, 4
-# Smaller counts of subjects are not shown, because a rare code could identify a subject.
-FEWEST_SHOWN = 10
 SHOWN_CODES = 20
 
 
@@ -91,7 +92,7 @@ def _quantiles(risk: Float64[np.ndarray, " row"], weight: Float64[np.ndarray, " 
     return [float(f"{value:.{DIGITS}g}") for value in quantiles]
 
 
-def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict[str, Any]:
+def cohort_summary(prepared: PreparedData, descriptions: dict[str, str], *, form: ValueForm) -> dict[str, Any]:
     """Summarise the training cohort, so that users can compare their own with it.
 
     Counts of fewer than ``FEWEST_SHOWN`` subjects are suppressed.
@@ -99,6 +100,7 @@ def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict
     Args:
         prepared: data of the run, with the splits of the training.
         descriptions: description of a code by its name.
+        form: how numerical values are used.
 
     Returns:
         The content of cohort.json, see ``TrainingCohort``.
@@ -129,6 +131,7 @@ def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict
             ((having < FEWEST_SHOWN) & (np.arange(len(entries)) > 1)).sum()
         ),
         "entries_unknown_to_it": prepared.flow.codes_unknown,
+        "values": _values_summary(prepared.preprocessing.values, form),
         "most_common_codes": [
             {
                 "code": entries[number],
@@ -138,11 +141,21 @@ def cohort_summary(prepared: PreparedData, descriptions: dict[str, str]) -> dict
             for number in common[:SHOWN_CODES]
         ],
         "excluded": [
-            {"reason": rule.reason, "subjects": _coarse(rule.subjects), "events": _coarse(rule.events)}
+            {"reason": rule.reason, "subjects": format_subjects(rule.subjects), "events": format_subjects(rule.events)}
             for rule in prepared.flow.subjects_excluded
             if rule.subjects
         ],
         "warnings": list(prepared.flow.warnings),
+    }
+
+
+def _values_summary(fitted: FittedValues | None, form: ValueForm) -> dict[str, Any]:
+    measures = fitted.measures if fitted else ()
+    return {
+        "form": form,
+        "measures": len(measures),
+        "with_bins": sum(bool(each.edges) for each in measures),
+        "with_columns": sum(bool(each.knots) for each in measures),
     }
 
 
@@ -153,7 +166,3 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 def _years(time: np.ndarray) -> np.ndarray:
     return time.astype("datetime64[Y]").astype(np.int64) + 1970
-
-
-def _coarse(subjects: int) -> str:
-    return f"{subjects:,}" if subjects >= FEWEST_SHOWN or not subjects else f"fewer than {FEWEST_SHOWN}"

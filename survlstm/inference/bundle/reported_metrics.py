@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from survlstm.config.schema.section import Share
+from survlstm.data.values.settings import ValueForm
 
 Count = Annotated[int, Field(ge=0)]
 Role = Literal["model", "oracle", "baseline"]
@@ -155,6 +156,13 @@ class _Excluded(_Reported):
     events: str
 
 
+class _Values(_Reported):
+    form: ValueForm
+    measures: Count
+    with_bins: Count
+    with_columns: Count
+
+
 class TrainingCohort(_Reported):
     """Content of cohort.json: the subjects that trained the model.
 
@@ -164,6 +172,8 @@ class TrainingCohort(_Reported):
         vocabulary: number of entries of the vocabulary.
         codes_of_fewer_than_ten_training_subjects: number of codes in the vocabulary that so few subjects have.
         entries_unknown_to_it: number of entries with codes outside the vocabulary, and of these codes.
+        values: how numerical values are used, and the number of pairs of code and unit in all, with bins and with
+            columns; None in bundles of versions that used no values.
         most_common_codes: codes that most training subjects have.
         excluded: number of excluded subjects by reason, suppressed below ten.
         warnings: warnings about the data.
@@ -174,6 +184,7 @@ class TrainingCohort(_Reported):
     vocabulary: Count
     codes_of_fewer_than_ten_training_subjects: Count
     entries_unknown_to_it: dict[str, Count]
+    values: _Values | None = None
     most_common_codes: list[_CommonCode]
     excluded: list[_Excluded]
     warnings: list[str]

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from survlstm.data.values.fit import fit_edges, fit_values
+from survlstm.data.values.fit import fit_edges, fit_values, why_no_bins
 from survlstm.data.values.measures import FittedValues, bin_numbers, format_edge, padded_edges
 from survlstm.data.values.settings import ValueSettings
 from tests.valued import visits_of
@@ -182,3 +182,18 @@ def test_a_value_on_an_edge_is_in_the_upper_bin():
         padded_edges([replace(measure, edges=(0.7,))]), np.zeros(3, dtype=int), np.float32([0.6, 0.7, 0.8])
     )
     assert found.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "form", "why"),
+    [
+        ([1.0, 2.0, 3.0], "both", "too few values: 3 in the training, and two bins need 4"),
+        ([1.0] * 9 + [2.0], "bins", "hardly any other value: equal ones leave fewer than 2 of 10 for a second bin"),
+        ([1.0, 2.0, 3.0, 4.0], "continuous", "data.values=continuous makes no bins"),
+    ],
+)
+def test_a_measure_without_bins_has_a_reason(numbers, form, why):
+    limits = replace(SETTINGS, form=form)
+    (measure,) = fitted(series("X/a", numbers), limits).measures
+    assert measure.edges == ()
+    assert why_no_bins(len(numbers), limits, min_frequency=2) == why

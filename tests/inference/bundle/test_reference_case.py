@@ -49,7 +49,7 @@ def test_the_visit_clock_counts_visits_up_to_the_longest_horizon():
 
 def test_the_summary_shows_no_code_of_fewer_than_ten_subjects():
     prepared = prepared_on("visit")
-    summary = cohort_summary(prepared, {"X/3": "three"})
+    summary = cohort_summary(prepared, {"X/3": "three"}, form="none")
     members = prepared.tensors.members(Split.TRAIN)
     assert summary["training"]["subjects"] == len(members)
     assert summary["training"]["events"] == int(prepared.tensors.event[members].sum())
@@ -75,7 +75,7 @@ def test_rare_codes_are_not_shown_though_there_is_room():
     }
     prepared = prepare_uncached(RecordsSource(events_of(records)), RandomOutcome(0.5, 0.05, seed=0), SETTINGS)
     assert "X/2" in prepared.vocabulary.entries
-    assert [code["code"] for code in cohort_summary(prepared, {})["most_common_codes"]] == ["X/1"]
+    assert [code["code"] for code in cohort_summary(prepared, {}, form="none")["most_common_codes"]] == ["X/1"]
 
 
 def test_the_drift_is_that_of_every_visit_of_the_validation_subjects():
@@ -98,6 +98,6 @@ def test_quantiles_and_counts_disclose_no_single_subject():
     # Interpolated between subjects and rounded.
     assert len(set(bundle.reference.risk) & set(risks.tolist())) == 0
     assert all(risk == float(f"{risk:.4g}") for risk in bundle.reference.risk)
-    counts = [rule["subjects"] for rule in cohort_summary(prepared, {})["excluded"]]
+    counts = [rule["subjects"] for rule in cohort_summary(prepared, {}, form="none")["excluded"]]
     assert counts
     assert all(count == "fewer than 10" or int(count) >= 10 for count in counts)
