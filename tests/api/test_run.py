@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import survlstm
 from survlstm.report.console_summary import to_json
+from survlstm.report.value_table import COLUMNS
 from tests.report.sample import bare_verdict, visit_verdict
 
 
@@ -72,6 +73,13 @@ def test_groups_have_one_row_each_and_small_ones_no_figure(large):
     pooled = found.loc[("race", "fewer than 10 subjects")]
     assert pooled["subjects"] == 7
     assert pooled[["events", "c_td", "at_risk", "predicted", "observed"]].isna().all()
+
+
+def test_a_run_without_values_has_an_empty_table(page):
+    assert page["run"].values.empty
+    assert list(page["run"].values.columns) == list(COLUMNS)
+    assert page["prepared"].values.empty
+    assert not (page["run"].folder / "values.csv").exists()
 
 
 @pytest.mark.parametrize("stored", ["nothing", "null"])

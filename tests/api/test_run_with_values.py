@@ -64,13 +64,6 @@ def test_a_bundle_says_how_values_are_used(run, tmp_path):
     ) in bundle.card
 
 
-def test_a_run_without_values_has_an_empty_table(page):
-    assert page["run"].values.empty
-    assert list(page["run"].values.columns) == list(COLUMNS)
-    assert page["prepared"].values.empty
-    assert not (page["run"].folder / "values.csv").exists()
-
-
 @pytest.mark.parametrize(
     ("content", "why"),
     [
