@@ -13,6 +13,10 @@ from survlstm.data.visits import Visits
 YEAR_SECONDS = 365.25 * 86400
 # Columns of each measure: the last value, its change since the value before, and how recent it is.
 COLUMNS_PER_MEASURE = 3
+# All columns are multiplied by it. The mean of the embeddings of a visit's codes has about this spread, and columns of
+# spread 1 beside it made the LSTM worse on the validation subjects of three of five comparisons (docs/values.md). The
+# baselines scale their covariates themselves.
+COLUMN_SCALE = 0.3
 
 
 class FusedCodes(NamedTuple):
@@ -65,7 +69,7 @@ def value_columns(
     """Compute the columns of the measures that have some, three for each measure in turn.
 
     At a visit, the last value of a measure is that of its last entry with a number in the record up to and including
-    this visit. The columns are:
+    this visit. The columns are, each times ``COLUMN_SCALE``:
 
     - the normal score of the last value;
     - its change: the normal score of the last value minus that of the value before it, 0 without one;
@@ -102,7 +106,7 @@ def value_columns(
         columns[known, start] = last.score[seen]
         columns[known, start + 1] = last.change[seen]
         columns[known, start + 2] = 1 / (1 + years)
-    return columns
+    return columns * np.float32(COLUMN_SCALE)
 
 
 class _LastValues(NamedTuple):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from survlstm.data.events import ValueFault
-from survlstm.data.values.apply import COLUMNS_PER_MEASURE, value_columns
+from survlstm.data.values.apply import COLUMN_SCALE, COLUMNS_PER_MEASURE, value_columns
 from survlstm.data.values.counts import ValueCounts, count_values
 from survlstm.data.values.fit import fit_values
 from survlstm.data.values.settings import ValueSettings
@@ -75,14 +75,14 @@ def test_another_unit_or_a_fault_is_the_code_alone_and_is_counted():
     assert (measure.subjects_with_several_units, measure.visits_with_several) == (1, 0)
     # A value far outside is the last bin, and its score is bounded.
     assert codes_of(found.visits, 10)[-1] == "X/a//mg//value_[4,inf)"
-    assert found.columns[10, 0] == pytest.approx(2.326, abs=1e-3)
+    assert found.columns[10, 0] == pytest.approx(COLUMN_SCALE * 2.326, abs=1e-3)
 
 
 def test_recency_falls_with_the_years_since_the_last_value():
     _, found = used([(1, 0, "X/b", None, ""), (1, 10, "X/a", 2.0, "mg"), (1, 375, "X/b", None, "")])
     assert found.columns[6].tolist() == [0, 0, 0]
-    assert found.columns[7, 2] == 1
-    assert found.columns[8, 2] == pytest.approx(1 / (1 + 365 / 365.25))
+    assert found.columns[7, 2] == pytest.approx(COLUMN_SCALE)
+    assert found.columns[8, 2] == pytest.approx(COLUMN_SCALE / (1 + 365 / 365.25))
     assert found.columns[8, 0] == found.columns[7, 0]
 
 
@@ -128,7 +128,7 @@ def test_columns_and_fused_codes_are_those_of_a_walk_through_each_record(rows):
                     continue
                 change = 0 if before[key] is None else last[key] - before[key]
                 recency = 1 / (1 + (days[visit] - when[key]) / 365.25)
-                assert cells == pytest.approx([last[key], change, recency], abs=1e-6)
+                assert cells / COLUMN_SCALE == pytest.approx([last[key], change, recency], abs=1e-5)
             assert codes_of(fused.visits, visit)[visits.codes_per_visit[visit] :] == expected
 
 
