@@ -15,6 +15,7 @@ from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.sources.meds.source import MedsSource
 from survlstm.data.split import Split
+from survlstm.data.values.settings import ValueSettings
 from tests.canaries.test_canaries import assert_same_tensors, by_subject
 from tests.records import SETTINGS
 
@@ -24,7 +25,8 @@ LANDMARK = replace(
     min_visits=2,
     landmark=LandmarkSettings(day=None, visit=2, intervals=4, edges="equidistant", horizon_days=365.0),
 )
-CLOCKS = pytest.mark.parametrize("settings", [VISIT, LANDMARK], ids=["visit", "landmark"])
+VALUES = replace(VISIT, values=ValueSettings(form="both"))
+CLOCKS = pytest.mark.parametrize("settings", [VISIT, LANDMARK, VALUES], ids=["visit", "landmark", "values"])
 # Acute kidney failure, which comes after the first visit in a fifth of the patients.
 RENAL_FAILURE = FirstCodeOutcome(["DIAGNOSIS//ICD//9//5849", "DIAGNOSIS//ICD//10//N179"])
 
