@@ -39,8 +39,8 @@ class ModelInputs:
         codes: Number of every code in the vocabulary, slot after slot; shape (code,). 0 is padding, 1 an unknown code.
         code_offsets: Position in ``codes`` at which each slot begins; shape (slot,), dtype of ``codes``. A slot without
             codes begins where the next one begins.
-        visit_features: Standardised numbers of each slot, the columns that ``model.visit_features`` names; float32 of
-            shape (slot, feature), 0 in padding.
+        visit_features: Standardised numbers of each slot: the columns that ``model.visit_features`` names, then those
+            of values (``data.values``); float32 of shape (slot, feature), 0 in padding.
         visit_days: Days from the first visit of the subject's record to the visit in each slot; float32 of shape
             (slot,), 0 in padding.
         slices: (rows, length) of each slice, in order of time.
@@ -186,7 +186,7 @@ class SurvivalModel(Protocol):
 
     - ``vocabulary_size`` (int): number of codes, those of padding (0) and of unknown codes (1) included;
     - ``visit_features`` (int): number of columns of ``ModelInputs.visit_features``. The config's key of that name lists
-      the columns; a section without it has none;
+      the first ones; a section without it has none of these. The columns of values come after them;
     - ``intervals`` (int or None): number K of intervals of the landmark clock; None on the visit clock;
     - ``mean_hazard`` (sequence of floats): mean hazard of the training subjects, between 0 and 1: one value on the
       visit clock, K values on the landmark clock. A model that starts there need not learn it.
