@@ -88,12 +88,12 @@ def test_no_changed_value_of_a_best_checkpoint_gives_a_traceback(trained, tmp_pa
     assert refused > 40 * times
 
 
-def test_no_changed_value_of_a_state_gives_a_traceback_when_a_run_goes_on(trained, tmp_path, times):
+def test_no_changed_value_of_a_state_gives_a_traceback_when_a_run_goes_on(trained, tmp_path, times, caplog):
     folder, config = trained
     dice, refused, gone_on = random.Random(SEED + 3), 0, 0
     state = load_checkpoint(folder / "checkpoints" / "last.pt")
     longer = config.model_copy(update={"trainer": config.trainer.model_copy(update={"epochs": 4})})
-    logging.getLogger("survlstm").setLevel(logging.ERROR)
+    caplog.set_level(logging.ERROR, logger="survlstm")
     for _ in range(15 * times):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         shutil.copytree(folder, tmp_path / "run")

@@ -55,14 +55,14 @@ def changed_journal(content, dice):
     return b"".join(lines)
 
 
-def test_no_changed_journal_gives_a_traceback_or_words_of_others(searched, tmp_path, times, monkeypatch):
+def test_no_changed_journal_gives_a_traceback_or_words_of_others(searched, tmp_path, times, monkeypatch, caplog):
     def not_written(*_, exc_info):
         raise exc_info
 
     monkeypatch.setattr("survlstm.tuning.results.log.warning", not_written)
     whole, words = searched
     content, dice, refused = (whole / "study.journal").read_bytes(), random.Random(SEED), 0
-    logging.getLogger("survlstm").setLevel(logging.ERROR)
+    caplog.set_level(logging.ERROR, logger="survlstm")
     for number in range(30 * times):
         folder = shutil.copytree(whole, tmp_path / str(number))
         (folder / "study.journal").write_bytes(changed_journal(content, dice))

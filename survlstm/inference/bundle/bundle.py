@@ -136,10 +136,13 @@ class ReferencePredictions(Section):
         known = np.asarray(self.risk)
         # Between two quantiles the position is interpolated, from the last position of the lower value to the first
         # position of the upper one.
+        last = len(known) - 1
         between = np.interp(risk, known, np.linspace(0, 100, len(known)), left=0.0, right=100.0)
         # ``first`` and ``end`` enclose the positions at which ``known`` equals the risk.
         first, end = (np.searchsorted(known, risk, side=side) for side in ("left", "right"))
-        return np.where(first < end, 50 * (first + end - 1) / (len(known) - 1), between)
+        # Between quantiles that hardly differ the slope of np.interp overflows.
+        between = np.clip(between, 100 * np.maximum(first - 1, 0) / last, 100 * np.minimum(first, last) / last)
+        return np.where(first < end, 50 * (first + end - 1) / last, between)
 
 
 class _Entry(Section):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 from scipy.stats import rankdata
@@ -417,6 +417,7 @@ def test_a_percentile_is_the_place_among_the_risks_known(known, percentiles):
 SHARES = st.integers(0, 40).map(lambda number: number / 40) | st.floats(0, 1)
 
 
+@example([0.0, 2.2250738585e-313], [5e-324])
 @given(st.lists(SHARES, min_size=2, max_size=30), st.lists(SHARES, min_size=1, max_size=30))
 def test_a_percentile_never_falls_and_is_the_middle_rank_of_a_risk_that_is_known(known, risks):
     known = np.sort(known)
