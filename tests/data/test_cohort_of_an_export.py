@@ -1,18 +1,19 @@
 """The counts of the rules on a real export, beside those that pandas computes from its CSV files alone."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import survlstm
+from tests.real_data import SHARED
 
-EXPORT = Path("/work/shared/data/cohort_1000")
+EXPORT = SHARED / "cohort_1000"
 DIABETES, PREDIABETES, SINUSITIS = 44054006, 15777000, 444814009
 LANDMARK = pd.Timestamp("2019-07-01T12:00:00")
 
-pytestmark = pytest.mark.skipif(not EXPORT.is_dir(), reason=f"{EXPORT} is not there")
+pytestmark = pytest.mark.skipif(
+    not EXPORT.is_dir(), reason="the cohort cohort_1000 is not in the folder shared/data beside the checkout"
+)
 
 
 def _read(table, columns):
