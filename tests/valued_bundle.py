@@ -56,7 +56,7 @@ def bundle_with_values() -> Bundle:
 
 
 def predictor_with_values() -> Predictor:
-    """The predictor of this bundle."""
+    """Return a predictor with the model of ``bundle_with_values``."""
     return Predictor(bundle_with_values())
 
 

@@ -30,7 +30,7 @@ def read_values(folder: Path, *, is_used: bool) -> pd.DataFrame:
         # A code or a unit may be "NA".
         table = pd.read_csv(path, dtype=COLUMNS, keep_default_na=False)
         if list(table.columns) != list(COLUMNS):
-            raise ValueError("it has other columns")
+            raise ValueError("its columns are not those of this version")
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} must be as survlstm writes it; it is not: {first_line(error, with_type=True, at_most=200)}. "

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int64
 from survlstm.data.events import Events
 
 DAY_SECONDS = 86400
+YEAR_SECONDS = 365.25 * DAY_SECONDS
 # The limit of a record without a limit.
 NEVER = np.iinfo(np.int64).max
 

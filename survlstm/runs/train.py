@@ -83,7 +83,7 @@ def train(
     _refuse_other_code(code, state)
     log_preparation(prepared)
     is_judged = process_group.is_main and judged
-    # Read before the training, so that a source of the user's own that can't describe its codes does not end it.
+    # Descriptions are read before the training: an own source that fails here then costs no trained model.
     descriptions = describe_measures(config, config.cache_dir, prepared.flow.values if is_judged else None)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
 

@@ -69,7 +69,7 @@ def test_a_bundle_says_how_values_are_used(run, tmp_path):
     [
         (None, "FileNotFoundError"),
         ("", "EmptyDataError"),
-        ("code,unit\nA,B\n", "it has other columns"),
+        ("code,unit\nA,B\n", "its columns are not those of this version"),
         (",".join(COLUMNS) + "\n" + ",".join("x" for _ in COLUMNS) + "\n", "ValueError"),
         (b"\xff\xfe", "UnicodeDecodeError"),
     ],

@@ -34,7 +34,7 @@ ROUNDING = 1e-6
 
 @pytest.fixture(scope="module")
 def events():
-    """The records of the training."""
+    """The records that the model was trained on."""
     return valued_events(120, seed=0)
 
 

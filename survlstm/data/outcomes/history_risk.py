@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 
+from survlstm.data.known_times import YEAR_SECONDS
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
-
-YEAR_SECONDS = 365.25 * 86400
 
 
 def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

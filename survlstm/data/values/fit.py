@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from survlstm.data.values.measures import FittedValues, Measure, normal_scores_at
+from survlstm.data.values.measures import FittedValues, Measure
 from survlstm.data.values.settings import ValueSettings
 from survlstm.data.visits import Visits
 
@@ -63,19 +64,13 @@ def fit_values(
         )
         subjects.append(len(np.unique(owner[begin:end])))
     chosen = sorted(range(len(measures)), key=lambda number: (-subjects[number], number))
-    chosen = [number for number in chosen if measures[number].knots][: settings.most_columns]
-    kept = [measure if number in set(chosen) else without_scores(measure) for number, measure in enumerate(measures)]
+    chosen = [number for number in chosen if measures[number].knots]
+    with_columns = set(chosen[: settings.most_columns])
+    kept = [
+        measure if number in with_columns else replace(measure, knots=(), scores=())
+        for number, measure in enumerate(measures)
+    ]
     return FittedValues(tuple(sorted(kept, key=lambda measure: (measure.code, measure.unit))))
-
-
-def without_scores(measure: Measure) -> Measure:
-    """Return a measure without knots and scores.
-
-    Args:
-        measure: A measure.
-    """
-    parts = vars(measure) | {"knots": (), "scores": ()}
-    return Measure(**parts)
 
 
 def _fit_measure(
@@ -160,13 +155,15 @@ def _shortest_between(lower: np.float32, upper: np.float32) -> float:
 
 def _scores(value: Float32[np.ndarray, " value"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return knots and normal scores; none if the values do not differ enough for two knots."""
+    from scipy.special import ndtri
+
     knots = np.array([_rounded(number, _KNOT_DIGITS) for number in np.quantile(value.astype(np.float64), _SHARES)])
     knots, place = np.unique(knots, return_inverse=True)
     if len(knots) < 2:
         return (), ()
     # Shares with the same knot: the score of their mean.
     share = np.bincount(place, weights=_SHARES) / np.bincount(place)
-    return tuple(knots.tolist()), tuple(normal_scores_at(share).tolist())
+    return tuple(knots.tolist()), tuple(ndtri(share).tolist())
 
 
 def _rounded(number: float, digits: int) -> float:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int, Int32
+from jaxtyping import Float32, Int, Int32
 
 from survlstm.data.visits import Visits
 
@@ -214,14 +214,3 @@ def bin_numbers(
     for column in edges.T:
         number += value >= column[measure]
     return number
-
-
-def normal_scores_at(share: Float64[np.ndarray, " share"]) -> Float64[np.ndarray, " share"]:
-    """Return the normal quantile of each share.
-
-    Args:
-        share: Shares above 0 and below 1.
-    """
-    from scipy.special import ndtri
-
-    return ndtri(share)

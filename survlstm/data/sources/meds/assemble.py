@@ -149,7 +149,7 @@ def _events(rows: RowCollector, rank: np.ndarray, subjects: Subjects, *, day_tol
 
 
 def _number_units(rows: RowCollector, columns: EventColumns) -> np.ndarray:
-    """Return the units that occur, sorted, and number those of the events so, in place."""
+    """Return the sorted units that occur, and renumber the units of the events by them, in place."""
     names = rows.units.names
     if len(names) == 1:
         return sorted_units(names)

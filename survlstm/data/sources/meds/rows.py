@@ -67,7 +67,7 @@ _BY_KIND = np.array(
 
 
 class EventColumns(NamedTuple):
-    """Columns of the events; subjects, codes, encounters and units are the numbers that they were given.
+    """Columns of the events; subjects, codes, encounters and units are numbered in the order of reading.
 
     Attributes:
         subject: Number of the subject.

@@ -74,7 +74,7 @@ class Backend(Protocol):
 
 
 class TableColumns(Protocol):
-    """What a place knows of a table: at least its columns.
+    """Description of a table in a place: its columns, and more where the place knows more.
 
     Attributes:
         columns: The place's own name of each column, by its name in lower case.
