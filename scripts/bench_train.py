@@ -68,10 +68,7 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
     batches, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
     model = build_model(
         config.model,
-        vocabulary_size=len(prepared.vocabulary),
-        fused_codes=prepared.preprocessing.fused_codes,
-        value_columns=prepared.preprocessing.value_columns,
-        intervals=prepared.preprocessing.intervals,
+        prepared.preprocessing.sizes,
         mean_hazard=initial_hazard(prepared.tensors),
     )
     assert isinstance(model, DiscreteTimeSurvivalLSTM)

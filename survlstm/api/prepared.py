@@ -173,10 +173,7 @@ class PreparedCohort:
         """
         return build_model(
             self.config.model,
-            vocabulary_size=len(self.vocabulary),
-            fused_codes=self.data.preprocessing.fused_codes,
-            value_columns=self.data.preprocessing.value_columns,
-            intervals=self.data.preprocessing.intervals,
+            self.data.preprocessing.sizes,
             mean_hazard=initial_hazard(self.data.tensors),
         )
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
 from survlstm.data.features import FEATURES
 from survlstm.data.packing import PackedLayout, pack_rows
+from survlstm.data.prediction_times import TRAINED
 from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
 from survlstm.data.tensors import Tensors
@@ -28,15 +29,18 @@ class Batch(NamedTuple):
     Attributes:
         inputs: What a model may see.
         at_risk: Whether a hazard counts in the loss: [slot] on the visit clock, in the order of the logits; [row, step]
-            on the landmark clock, where a step is an interval after the landmark.
+            on the landmark clock, where a step is an interval after the landmark; [prediction, step] on the days clock.
         event: Whether the event happened in that step, of the same shape; true only where ``at_risk`` is.
         subjects: Number of subjects that the rows belong to.
+        weight: Weight of each hazard in the loss on the days clock, of the same shape: that of its prediction time,
+            times the share of the interval that was observed. None stands for 1 on the other clocks.
     """
 
     inputs: ModelInputs
     at_risk: Bool[Tensor, "*label"]
     event: Bool[Tensor, "*label"]
     subjects: int
+    weight: Float[Tensor, "prediction step"] | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy the batch to a device; from pinned memory, the copy runs while the host goes on.
@@ -47,12 +51,15 @@ class Batch(NamedTuple):
         Returns:
             The batch with all tensors on ``device``.
         """
-        at_risk, event = (labels.to(device, non_blocking=True) for labels in (self.at_risk, self.event))
-        return Batch(self.inputs.to(device), at_risk, event, self.subjects)
+        return self._each(lambda labels: labels.to(device, non_blocking=True), self.inputs.to(device))
 
     def pinned(self) -> Batch:
         """Copy the batch to page-locked memory, from which a CUDA device copies on its own."""
-        return Batch(self.inputs.pin_memory(), self.at_risk.pin_memory(), self.event.pin_memory(), self.subjects)
+        return self._each(Tensor.pin_memory, self.inputs.pin_memory())
+
+    def _each(self, move: Callable[[Tensor], Tensor], inputs: ModelInputs) -> Batch:
+        weight = None if self.weight is None else move(self.weight)
+        return Batch(inputs, move(self.at_risk), move(self.event), self.subjects, weight)
 
 
 class Windows(NamedTuple):
@@ -87,6 +94,8 @@ class Batches:
         features: Columns of ``Tensors.features`` that the model reads, see ``feature_columns``.
         max_visits: Most visits that a hazard may look back on; None for no limit. See ``make_windows`` and
             ``latest_windows``.
+        all_rows: Whether the batches have the rows of every kind, see ``Tensors.row_kind``; false for those to train
+            on.
 
     Example:
         >>> batches = Batches(tensors, tensors.members(Split.TRAIN), 64, feature_columns(["age"], tensors))
@@ -99,6 +108,7 @@ class Batches:
     batch_size: int
     features: tuple[int, ...]
     max_visits: int | None = None
+    all_rows: bool = False
 
     def __len__(self) -> int:
         return math.ceil(len(self.members) / self.batch_size)
@@ -151,7 +161,8 @@ class Batches:
         dropout_key = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
         days = np.zeros(layout.total, dtype=np.float32)
         days[layout.slot] = self._days(chosen, rows, visit)
-        at_risk, event = self._labels(chosen, rows, layout)
+        at_risk, event, weight = self._labels(chosen, rows, layout)
+        at = self._prediction_slots(chosen, rows, layout) if data.clock == "days" else None
         inputs = ModelInputs(
             codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
@@ -161,8 +172,22 @@ class Batches:
             slot=torch.from_numpy(layout.slot),
             visits_per_row=torch.from_numpy(rows.length),
             dropout_key=torch.from_numpy(dropout_key),
+            prediction_slot=None if at is None else torch.from_numpy(at),
+            prediction_features=None if at is None else torch.from_numpy(data.prediction_features[self.rows(chosen)]),
         )
-        return Batch(inputs, torch.from_numpy(at_risk), torch.from_numpy(event), subjects=len(chosen))
+        weights = None if weight is None else torch.from_numpy(weight)
+        return Batch(inputs, torch.from_numpy(at_risk), torch.from_numpy(event), len(chosen), weights)
+
+    def rows(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " row"]:
+        """Return the rows that have a label, of some subjects.
+
+        Args:
+            subject: Indices of the subjects into the subjects of ``tensors``.
+
+        Returns:
+            Indices into the rows of ``tensors``, subject after subject.
+        """
+        return self.tensors.rows_of(subject, kind=None if self.all_rows else TRAINED)
 
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
         """Return the number of visits of each of these subjects.
@@ -181,19 +206,44 @@ class Batches:
         times = self.tensors.visit_time
         return days_between(times[np.repeat(first, rows.length)], times[visit])
 
-    def _labels(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``at_risk`` and ``event``: [slot] on the visit clock, [row, step] on the landmark clock."""
+    def _labels(
+        self, chosen: np.ndarray, rows: Windows, layout: PackedLayout
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return ``at_risk``, ``event`` and ``weight``, see ``Batch``."""
         data = self.tensors
+        if data.clock == "days":
+            return self._labels_of_rows(self.rows(chosen))
         step, event = data.step[chosen][rows.owner], data.event[chosen][rows.owner]
         if data.clock == "landmark":
             number = np.arange(data.steps)
-            return number <= step[:, None], (number == step[:, None]) & event[:, None]
+            return number <= step[:, None], (number == step[:, None]) & event[:, None], None
         position = flat_positions(np.zeros_like(rows.length), rows.length)
         counted = position >= np.repeat(rows.counted_from, rows.length)
         happened = np.repeat(event, rows.length) & (position == np.repeat(step - rows.start, rows.length))
         labels = np.zeros((2, layout.total), dtype=np.bool_)
         labels[:, layout.slot] = counted, counted & happened
-        return labels[0], labels[1]
+        return labels[0], labels[1], None
+
+    def _labels_of_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        data, number = self.tensors, np.arange(self.tensors.steps)
+        step, event, exposure = (values[rows, None] for values in (data.step, data.event, data.exposure))
+        share = np.where(number == step + 1, exposure, (number <= step).astype(np.float64))
+        weight = share * data.row_weight(rows)[:, None]
+        return share > 0, (number == step) & event, weight.astype(np.float32)
+
+    def _prediction_slots(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> np.ndarray:
+        """Return the slot of the last visit of each prediction time, in the window in which that visit counts."""
+        data, row = self.tensors, self.rows(chosen)
+        place = np.empty(len(data.subject_id), dtype=np.int64)
+        place[chosen] = np.arange(len(chosen))
+        owner, position = place[data.row_subject[row]], data.row_visits[row] - 1
+        # Windows are in the order of their subjects and of time, so that one axis holds them all. A visit counts in the
+        # last window that begins to count at or before it.
+        width = int((rows.start + rows.length).max()) + 1
+        begins = rows.owner * width + rows.start + rows.counted_from
+        window = np.searchsorted(begins, owner * width + position, side="right") - 1
+        first = np.cumsum(rows.length) - rows.length
+        return layout.slot[first[window] + position - rows.start[window]]
 
     def _split(self, by: np.ndarray) -> list[np.ndarray]:
         """Sort the subjects by a key and cut them into batches."""

@@ -1,16 +1,17 @@
-"""Reading of a file that names the subjects of a cohort, with or without a prediction time of each."""
+"""Reading of files that name the subjects of a cohort, or any number of prediction times of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.sources.timestamps import has_time_of_day, parse_times, to_local
@@ -18,6 +19,8 @@ from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import CohortError
 
 SUBJECT, TIME = "subject_id", "prediction_time"
+# The keys of the config that name such a file, for messages.
+COHORT_KEY, TIMES_KEY = "cohort.file", "the file of prediction times"
 # Further columns of MEDS label files and of ACES, whose names can be shown: another name may be a value of a patient.
 LABEL_COLUMNS = ("boolean_value", "integer_value", "float_value", "categorical_value", "label", "trigger")
 
@@ -57,6 +60,65 @@ class CohortFile:
         return is_named, time, (sentence,) if absent else ()
 
 
+class TimesFile(NamedTuple):
+    """The prediction times that a file gives, each row of a subject and a time once.
+
+    Attributes:
+        subject_id: Identifiers as texts, sorted, [row].
+        time: ``datetime64[s]`` [row], rising within a subject.
+        repeated: Number of rows that repeat another one.
+        warnings: Sentences on rows and columns that are not used, without values.
+    """
+
+    subject_id: np.ndarray
+    time: np.ndarray
+    repeated: int
+    warnings: tuple[str, ...]
+
+    def find_rows(self, subject_id: np.ndarray) -> tuple[Int64[np.ndarray, " found"], np.ndarray, int]:
+        """Find the subjects of a source in the file.
+
+        Args:
+            subject_id: Identifiers of the source, [subject].
+
+        Returns:
+            Index into ``subject_id`` and time of each row whose subject is in the source, and the number of other rows.
+        """
+        names = subject_id.astype(np.str_)
+        order = np.argsort(names, kind="stable")
+        place = np.minimum(np.searchsorted(names, self.subject_id, sorter=order), len(names) - 1)
+        is_known = names[order[place]] == self.subject_id
+        return order[place][is_known].astype(np.int64), self.time[is_known], int((~is_known).sum())
+
+
+def read_times_file(path: str, *, timezone: str | None = None) -> TimesFile:
+    """Read a file with the columns ``subject_id`` and ``prediction_time``, any number of rows per subject.
+
+    Args:
+        path: As for ``read_cohort_file``.
+        timezone: As for ``read_cohort_file``.
+
+    Returns:
+        The rows.
+
+    Raises:
+        CohortError: If the file can't be read, lacks one of the columns, or has no usable row.
+    """
+    table = _read(Path(path).expanduser(), TIMES_KEY)
+    if TIME not in table.column_names:
+        raise CohortError(
+            f"{TIMES_KEY} must have the columns {SUBJECT} and {TIME}; found "
+            f"{list_known_names(table.column_names, (SUBJECT, TIME, *LABEL_COLUMNS))}. Add the column {TIME}"
+        )
+    usable = _usable_rows(table, timezone, TIMES_KEY)
+    order = np.lexsort([usable.time, usable.subject])
+    subject, time = usable.subject[order], usable.time[order]
+    is_repeated = np.zeros(len(subject), dtype=bool)
+    is_repeated[1:] = (subject[1:] == subject[:-1]) & (time[1:] == time[:-1])
+    warnings = _warnings(table, usable.left_out, TIMES_KEY)
+    return TimesFile(subject[~is_repeated], time[~is_repeated], int(is_repeated.sum()), warnings)
+
+
 def read_cohort_file(path: str, *, timezone: str | None = None) -> CohortFile:
     """Read a file with the columns ``subject_id`` and, optionally, ``prediction_time``.
 
@@ -75,28 +137,40 @@ def read_cohort_file(path: str, *, timezone: str | None = None) -> CohortFile:
         CohortError: If the file can't be read, lacks ``subject_id``, has no usable row, or has several prediction times
             for a subject.
     """
-    table = _read(Path(path).expanduser())
-    left_out: dict[str, int] = {}
-    names = _texts(table.column(SUBJECT), SUBJECT)
-    is_usable = pc.not_equal(names, "").to_numpy(zero_copy_only=False)
-    left_out["without a subject_id"] = int((~is_usable).sum())
+    table = _read(Path(path).expanduser(), COHORT_KEY)
+    usable = _usable_rows(table, timezone, COHORT_KEY)
+    subject, first, repeats = np.unique(usable.subject, return_index=True, return_counts=True)
     time = None
     if TIME in table.column_names:
-        time, faults = _times(table.column(TIME), timezone)
+        time = _one_time(usable.time, usable.subject, subject)
+    usable.left_out["repeated"] = int(repeats.sum()) - len(first)
+    return CohortFile(subject, time, _warnings(table, usable.left_out, COHORT_KEY))
+
+
+class _UsableRows(NamedTuple):
+    """Rows with an id and, if the file has such a column, a time; ``left_out`` counts the others by reason."""
+
+    subject: np.ndarray
+    time: np.ndarray
+    left_out: dict[str, int]
+
+
+def _usable_rows(table: pa.Table, timezone: str | None, key: str) -> _UsableRows:
+    left_out: dict[str, int] = {}
+    names = _texts(table.column(SUBJECT), SUBJECT, key)
+    is_usable = pc.not_equal(names, "").to_numpy(zero_copy_only=False)
+    left_out["without a subject_id"] = int((~is_usable).sum())
+    time = np.full(len(names), np.datetime64("NaT"), dtype="datetime64[s]")
+    if TIME in table.column_names:
+        time, faults = _times(table.column(TIME), timezone, key)
         for reason, mask in faults.items():
             left_out[reason] = int((mask & is_usable).sum())
         is_usable &= ~np.isnat(time)
     if not is_usable.any():
         raise CohortError(
-            f"cohort.file must name at least one subject; of its {len(names):,} rows none can be used"
-            f"{_listed(left_out)}"
+            f"{key} must name at least one subject; of its {len(names):,} rows none can be used{_listed(left_out)}"
         )
-    subject = np.array(names.to_pylist(), dtype=np.str_)[is_usable]
-    subject, first, repeats = np.unique(subject, return_index=True, return_counts=True)
-    if time is not None:
-        time = _one_time(time[is_usable], np.array(names.to_pylist(), dtype=np.str_)[is_usable], subject)
-    left_out["repeated"] = int(repeats.sum()) - len(first)
-    return CohortFile(subject, time, _warnings(table, left_out))
+    return _UsableRows(np.array(names.to_pylist(), dtype=np.str_)[is_usable], time[is_usable], left_out)
 
 
 def _one_time(time: np.ndarray, owner: np.ndarray, subject: np.ndarray) -> np.ndarray:
@@ -115,13 +189,13 @@ def _one_time(time: np.ndarray, owner: np.ndarray, subject: np.ndarray) -> np.nd
     return earliest
 
 
-def _warnings(table: pa.Table, left_out: dict[str, int]) -> tuple[str, ...]:
+def _warnings(table: pa.Table, left_out: dict[str, int], key: str) -> tuple[str, ...]:
     number = sum(left_out.values())
     others = [name for name in table.column_names if name not in {SUBJECT, TIME}]
-    warnings = [f"{number:,} of {len(table):,} rows of cohort.file are left out{_listed(left_out)}"] if number else []
+    warnings = [f"{number:,} of {len(table):,} rows of {key} are left out{_listed(left_out)}"] if number else []
     if others:
         warnings.append(
-            f"of cohort.file only {SUBJECT} and {TIME} are read; ignored: {list_known_names(others, LABEL_COLUMNS)}. "
+            f"of {key} only {SUBJECT} and {TIME} are read; ignored: {list_known_names(others, LABEL_COLUMNS)}. "
             "The outcome is that of the config"
         )
     return tuple(warnings)
@@ -132,7 +206,7 @@ def _listed(left_out: dict[str, int]) -> str:
     return f": {reasons}" if reasons else ""
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, key: str) -> pa.Table:
     try:
         if path.suffix == ".parquet":
             table = pa.parquet.read_table(path)
@@ -143,24 +217,24 @@ def _read(path: Path) -> pa.Table:
     # Messages of pyarrow quote rows, so that only the kind of the error is shown.
     except pa.ArrowException as error:
         raise CohortError(
-            f"cohort.file must be a table in the format of its ending; {path.name} can't be read "
+            f"{key} must be a table in the format of its ending; {path.name} can't be read "
             f"({type(error).__name__}). Write it as CSV with commas and a header, or as parquet"
         ) from None
     except OSError as error:
-        raise CohortError(f"cohort.file must be readable; the system says of {path}: {error.strerror}") from error
+        raise CohortError(f"{key} must be readable; the system says of {path}: {error.strerror}") from error
     if table.column_names.count(SUBJECT) != 1 or table.column_names.count(TIME) > 1:
         raise CohortError(
-            f"cohort.file must have one column {SUBJECT} and at most one column {TIME}; found "
+            f"{key} must have one column {SUBJECT} and at most one column {TIME}; found "
             f"{list_known_names(table.column_names, (SUBJECT, TIME, *LABEL_COLUMNS))}. Rename its columns"
         )
     return table
 
 
-def _texts(column: pa.ChunkedArray, name: str) -> pa.Array:
+def _texts(column: pa.ChunkedArray, name: str, key: str) -> pa.Array:
     """Return a column of texts or whole numbers as texts; empty for null."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise CohortError(f"{name} of cohort.file must hold texts or whole numbers; found the type {kind}")
+        raise CohortError(f"{name} of {key} must hold texts or whole numbers; found the type {kind}")
     return _whole(pc.fill_null(column.cast(kind).cast(pa.string()), ""))
 
 
@@ -168,7 +242,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _times(column: pa.ChunkedArray, timezone: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _times(column: pa.ChunkedArray, timezone: str | None, key: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the prediction times, NaT where there is none, and the reasons for those."""
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         is_timed = np.full(len(column), pa.types.is_timestamp(column.type))
@@ -177,7 +251,7 @@ def _times(column: pa.ChunkedArray, timezone: str | None) -> tuple[np.ndarray, d
         time = time.astype("datetime64[s]")
         faults = {"without a prediction_time": np.isnat(time)}
     else:
-        texts = _texts(column, TIME)
+        texts = _texts(column, TIME, key)
         parsed = parse_times(texts)
         time, is_timed = parsed.time, has_time_of_day(texts)
         faults = {

@@ -53,8 +53,8 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
         after: Tensors of its remaining subjects.
     """
     flow, before = cohort.flow, cohort.tensors
-    subjects = len(before.step) - len(after.step)
-    events = int(before.event.sum()) - int(after.event.sum())
+    subjects = len(before.subject_id) - len(after.subject_id)
+    events = int(before.has_event.sum()) - int(after.has_event.sum())
     unknown = cohort.preprocessing.vocabulary.entries.index(UNK)
     reason = "of subjects that the run was trained or tuned on"
     added = int(after.added_codes.sum())
@@ -73,7 +73,7 @@ def _flow_of(cohort: PreparedData, after: Tensors) -> CohortFlow:
             *flow.subjects_excluded,
             Exclusion("the run was trained or tuned on them", subjects, events),
         ),
-        subjects_used=len(after.step),
+        subjects_used=len(after.subject_id),
     )
 
 
@@ -82,7 +82,8 @@ def select_subjects(
 ) -> Tensors:
     """Select some subjects and the first visits of each.
 
-    Labels are taken over unchanged, also where ``visits`` is less than the number of visits stored.
+    Labels are taken over unchanged, also where ``visits`` is less than the number of visits stored. On the days clock
+    the rows that see a visit which is not kept are left out with it.
 
     Args:
         tensors: Tensors of all subjects.
@@ -95,13 +96,19 @@ def select_subjects(
     visits = tensors.visits_per_subject[subject] if visits is None else visits
     visit = flat_positions(tensors.visit_offsets[subject], visits)
     codes = np.diff(tensors.code_offsets)[visit]
+    rows = tensors.rows_of(subject, kind=None)
+    owner = np.repeat(np.arange(len(subject)), np.diff(tensors.row_offsets)[subject])
+    seen = tensors.row_visits[rows]
+    if tensors.clock == "days":
+        is_kept = seen <= visits[owner]
+        rows, owner, seen = rows[is_kept], owner[is_kept], seen[is_kept]
     return dataclasses.replace(
         tensors,
         subject_id=tensors.subject_id[subject],
         split=tensors.split[subject],
-        step=tensors.step[subject],
-        event=tensors.event[subject],
-        duration_days=tensors.duration_days[subject],
+        step=tensors.step[rows],
+        event=tensors.event[rows],
+        duration_days=tensors.duration_days[rows],
         visit_offsets=offsets_from_sizes(visits),
         visit_time=tensors.visit_time[visit],
         features=tensors.features[visit],
@@ -112,6 +119,12 @@ def select_subjects(
         groups=tensors.groups[subject],
         age_years=tensors.age_years[subject],
         fused_codes=tensors.fused_codes[visit],
+        row_subject=owner,
+        row_visits=np.minimum(seen, visits[owner]),
+        row_time=tensors.row_time[rows],
+        row_kind=tensors.row_kind[rows],
+        exposure=tensors.exposure[rows],
+        prediction_features=tensors.prediction_features[rows],
     )
 
 
@@ -124,6 +137,8 @@ def _join(first: Tensors, second: Tensors) -> Tensors:
             columns[field.name] = np.concatenate([one, one[-1] + other[1:]])
         elif field.name == "edge_days":
             columns[field.name] = one
+        elif field.name == "row_subject":
+            columns[field.name] = np.concatenate([one, len(first.subject_id) + other])
         else:
             columns[field.name] = np.concatenate([one, other])
     return Tensors(**columns)

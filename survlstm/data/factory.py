@@ -17,9 +17,15 @@ from survlstm.config.schema.cohort import (
 )
 from survlstm.config.schema.data import DataConfig
 from survlstm.config.schema.foreign import ForeignConfig
-from survlstm.config.schema.outcome import FirstCodeOutcomeConfig, LandmarkClockConfig, VisitClockConfig
+from survlstm.config.schema.outcome import (
+    DaysClockConfig,
+    FirstCodeOutcomeConfig,
+    LandmarkClockConfig,
+    VisitClockConfig,
+)
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
+from survlstm.config.schema.times import parse_times
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.cohort_rules import (
     AgeRule,
@@ -33,6 +39,7 @@ from survlstm.data.cohort_rules import (
 from survlstm.data.demographics import DemographicSettings
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.protocol import Outcome
+from survlstm.data.prediction_times import DaysClock
 from survlstm.data.preparation_settings import PreparationSettings
 from survlstm.data.prepare import prepare
 from survlstm.data.prepared_data import PreparedData
@@ -126,6 +133,7 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         cohort=_cohort_settings(config.cohort, config.data.source.timezone),
         demographics=demographic_settings(config),
         values=ValueSettings(config.data.values, **config.data.value_limits.model_dump()),
+        days=_days_clock(config),
     )
 
 
@@ -144,8 +152,23 @@ def demographic_settings(config: RunConfig) -> DemographicSettings:
     return DemographicSettings(prefixes, tuple(config.data.static), outcome_codes=codes)
 
 
-def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig) -> LandmarkSettings | None:
-    if config.kind == "visit":
+def _days_clock(config: RunConfig) -> DaysClock | None:
+    clock = config.clock
+    if clock.kind != "days":
+        return None
+    return DaysClock(
+        times=clock.specs,
+        evaluated=tuple(parse_times(text) for text in config.evaluation.times),
+        intervals=clock.intervals if clock.edges_days is None else len(clock.edges_days),
+        edges=clock.edges,
+        horizon_days=clock.horizon_days if clock.edges_days is None else clock.edges_days[-1],
+        edges_days=None if clock.edges_days is None else tuple(clock.edges_days),
+        timezone=config.data.source.timezone,
+    )
+
+
+def _landmark_settings(config: VisitClockConfig | LandmarkClockConfig | DaysClockConfig) -> LandmarkSettings | None:
+    if config.kind != "landmark":
         return None
     first_code = None if config.first_code is None else tuple(config.first_code)
     return LandmarkSettings(**config.model_dump(exclude={"kind", "first_code"}), first_code=first_code)

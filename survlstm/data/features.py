@@ -9,6 +9,8 @@ from survlstm.data.visits import Visits
 
 DAY_SECONDS = 86400.0
 FEATURES = ("log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number")
+# Columns of each prediction time of the days clock, beside what its last visit holds.
+PREDICTION_FEATURES = ("log_days_since_last_visit",)
 
 
 def visit_features(visits: Visits) -> Float64[np.ndarray, "visit feature"]:
@@ -34,6 +36,21 @@ def visit_features(visits: Visits) -> Float64[np.ndarray, "visit feature"]:
     return np.column_stack(
         [np.log1p(since_last), np.log1p(since_first), age, np.log(visits.codes_per_visit), np.log1p(number)]
     )
+
+
+def prediction_features(time: np.ndarray, last_visit: np.ndarray) -> Float64[np.ndarray, "row feature"]:
+    """Compute the features of each prediction time, before they are standardised.
+
+    Args:
+        time: ``datetime64[s]`` [row], the prediction times.
+        last_visit: ``datetime64[s]`` [row], the time of the last visit on or before each.
+
+    Returns:
+        One row per prediction time and one column per name in ``PREDICTION_FEATURES``: ``log(1 + days since the last
+        visit)``.
+    """
+    days = (time - last_visit) / np.timedelta64(1, "s") / DAY_SECONDS
+    return np.log1p(days)[:, None]
 
 
 def standardise(

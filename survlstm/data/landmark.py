@@ -13,6 +13,7 @@ from survlstm.data.cohort_rules import ExclusionMask
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.outcomes.labels import refuse_unknown_codes
 from survlstm.data.outcomes.protocol import Labels
+from survlstm.data.prediction_times import DaysClock
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets, days_between
 from survlstm.data.visits import Visits
@@ -197,7 +198,9 @@ def interval_labels(
 
 
 def fit_edges(
-    duration_days: Float64[np.ndarray, " training"], event: Bool[np.ndarray, " training"], settings: LandmarkSettings
+    duration_days: Float64[np.ndarray, " training"],
+    event: Bool[np.ndarray, " training"],
+    settings: LandmarkSettings | DaysClock,
 ) -> Float64[np.ndarray, " edge"]:
     """Place the edges of the intervals after the landmark.
 
@@ -206,7 +209,8 @@ def fit_edges(
     the number of intervals is the size of the model's output.
 
     Args:
-        duration_days: Days from the landmark to the event or the end of follow-up, of the training subjects at risk.
+        duration_days: Days from the landmark, or from each prediction time, to the event or the end of follow-up, of
+            the training subjects at risk.
         event: Whether the duration ends with the event.
         settings: Number and placement of the intervals.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from survlstm.data.cohort_rules import CohortSettings
 from survlstm.data.demographics import DemographicSettings
 from survlstm.data.landmark import LandmarkSettings
+from survlstm.data.prediction_times import DaysClock
 from survlstm.data.split import Fold
 from survlstm.data.values.settings import ValueSettings
 
@@ -26,11 +27,12 @@ class PreparationSettings:
         split_seed: Seed of the split.
         fold: Fold of a cross-validation; None for one split.
         min_frequency: Fewest entries of a code in the vocabulary.
-        landmark: Position of the landmark and its intervals; None on the visit clock.
+        landmark: Position of the landmark and its intervals; None on the other clocks.
         split_by_dataset: Whether the split is the one that the source assigns; shares, seed and fold are then not used.
         cohort: Rules, file and sample that select the subjects.
         demographics: Kinds of static codes, and which of them are inputs.
         values: How values become inputs.
+        days: Prediction times and intervals of the days clock; None on the other clocks.
     """
 
     grouping: str
@@ -47,3 +49,16 @@ class PreparationSettings:
     cohort: CohortSettings
     demographics: DemographicSettings
     values: ValueSettings
+    days: DaysClock | None = None
+
+    @property
+    def on_visits(self) -> bool:
+        """Whether the clock is the visit clock, on which follow-up ends with the last visit."""
+        return self.landmark is None and self.days is None
+
+    @property
+    def clock_override(self) -> str:
+        """The prediction times as an override of the config, for messages; empty on the visit clock."""
+        if self.days is not None:
+            return self.days.as_override
+        return "" if self.landmark is None else self.landmark.as_override

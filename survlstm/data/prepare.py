@@ -12,6 +12,7 @@ from jaxtyping import Int8
 
 from survlstm.data.chosen_subjects import choose_subjects, open_cohort_file
 from survlstm.data.cohort import Cohort, select_cohort
+from survlstm.data.cohort_file import read_times_file
 from survlstm.data.cohort_rules import (
     absent_code_warnings,
     first_visit_time,
@@ -25,8 +26,9 @@ from survlstm.data.observed_visits import GroupedVisits, group_observed
 from survlstm.data.outcomes.protocol import Labels, Outcome
 from survlstm.data.preparation_settings import PreparationSettings
 from survlstm.data.prepared_cache import fingerprint_of, load_entry, store_prepared
-from survlstm.data.prepared_data import CohortFlow, PreparedData
+from survlstm.data.prepared_data import CohortFlow, PreparedData, count_rows
 from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.row_targets import row_targets
 from survlstm.data.sources.protocol import Source, SourceWithContent
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import Targets, visit_targets
@@ -75,13 +77,13 @@ def prepare(
         >>> prepared = prepare(source, outcome, settings, described={}, cache=Path("cache"))
     """
     settings = _resolved(settings, source, preprocessing)
-    file = settings.cohort.file
-    named = [] if file is None else [Path(file).expanduser()]
+    file, times_files = settings.cohort.file, () if settings.days is None else settings.days.files
+    named = [Path(path).expanduser() for path in (*(() if file is None else (file,)), *times_files)]
     shaped_by = {
         **described,
         **dataclasses.asdict(settings),
         # The content of the file counts, the folder that it is in does not.
-        "cohort": dataclasses.asdict(settings.cohort) | {"file": [path.name for path in named]},
+        "cohort": dataclasses.asdict(settings.cohort) | {"file": [path.name for path in named[: file is not None]]},
         "fitted": None if preprocessing is None else preprocessing.as_plain(),
         # Records of a database server are in no file.
         "content": source.content() if isinstance(source, SourceWithContent) else None,
@@ -133,16 +135,18 @@ def prepare_uncached(
     _refuse_other_clock(settings, preprocessing)
     settings = _resolved(settings, source, preprocessing)
     file = open_cohort_file(settings.cohort, settings.landmark)
+    days = settings.days
+    times_files = () if days is None else [read_times_file(path, timezone=days.timezone) for path in days.files]
     reading = source.read()
     # Another cohort takes part as a whole, so that no split matters.
     assigned = _assigned_split(reading) if settings.split_by_dataset and preprocessing is None else None
     chosen = choose_subjects(settings.cohort, file, reading.events.subjects.subject_id)
-    grouped = group_observed(reading.events, outcome, settings, given_landmark=chosen.landmark)
+    grouped = group_observed(reading.events, outcome, settings, given_landmark=chosen.landmark, files=times_files)
     visits = grouped.visits
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
-    # On the landmark clock, visits are counted later and only up to the landmark: a visit after it reveals that the
-    # subject lived on.
-    on_visits = settings.landmark is None
+    # On the other clocks, visits are counted later and only up to the prediction time: a visit after it reveals that
+    # the subject lived on.
+    on_visits = settings.on_visits
     unassigned = () if assigned is None else (("not in the dataset's split", assigned < 0),)
     cohort = select_cohort(
         visits,
@@ -166,7 +170,7 @@ def prepare_uncached(
         refuse_empty_split(split, settings)
     is_training = split == Split.TRAIN if preprocessing is None else np.ones(len(names), dtype=bool)
     labels = outcome.label(cohort.visits, is_training=is_training)
-    targets = _targets(cohort, labels, split, landmark=grouped.landmark, settings=settings, preprocessing=preprocessing)
+    targets = _targets(cohort, labels, split, grouped=grouped, settings=settings, preprocessing=preprocessing)
     if preprocessing is None:
         refuse_empty_split(split[targets.subject], settings)
     built = build_tensors(
@@ -185,7 +189,8 @@ def prepare_uncached(
         fitted = dataclasses.replace(fitted, descendants=settings.cohort.descendants)
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
     undated = settings.demographics.undated_outcomes(cohort.visits.subjects.static)
-    cohort_warnings = (*chosen.warnings, *absent_code_warnings(settings.cohort, visits), *undated)
+    of_files = (warning for file in times_files for warning in file.warnings)
+    cohort_warnings = (*chosen.warnings, *of_files, *absent_code_warnings(settings.cohort, visits), *undated)
     flow = dataclasses.replace(flow, warnings=flow.warnings + cohort_warnings)
     return PreparedData(built.tensors, fitted, flow, fingerprint)
 
@@ -209,11 +214,11 @@ def _assigned_split(reading: SourceData) -> Int8[np.ndarray, " subject"]:
 
 
 def _refuse_other_clock(settings: PreparationSettings, preprocessing: PreprocessingState | None) -> None:
-    if preprocessing is not None and (preprocessing.intervals is None) != (settings.landmark is None):
-        trained, configured = ("visit", "landmark") if preprocessing.intervals is None else ("landmark", "visit")
+    configured = "visit" if settings.on_visits else "landmark" if settings.days is None else "days"
+    if preprocessing is not None and preprocessing.clock != configured:
         raise ConfigError(
-            f"the clock must be that of the trained model, clock={trained}; found clock={configured}. "
-            f"Set clock={trained}"
+            f"the clock must be that of the trained model, clock={preprocessing.clock}; found clock={configured}. "
+            f"Set clock={preprocessing.clock}"
         )
 
 
@@ -222,13 +227,26 @@ def _targets(
     labels: Labels,
     split: np.ndarray,
     *,
-    landmark: np.ndarray,
+    grouped: GroupedVisits,
     settings: PreparationSettings,
     preprocessing: PreprocessingState | None,
 ) -> Targets:
+    edge_days = None if preprocessing is None else preprocessing.edge_days
+    if settings.days is not None:
+        assert grouped.times is not None, "grouped on the days clock"
+        return row_targets(
+            cohort,
+            labels,
+            grouped.times,
+            split,
+            settings.days,
+            rules=settings.cohort,
+            min_visits=settings.min_visits,
+            edge_days=edge_days,
+        )
     if settings.landmark is None:
         return visit_targets(cohort.visits, labels)
-    landmark = landmark[cohort.subject]
+    landmark = grouped.landmark[cohort.subject]
     return landmark_targets(
         cohort.visits,
         labels,
@@ -236,7 +254,7 @@ def _targets(
         split,
         settings.landmark,
         min_visits=settings.min_visits,
-        edge_days=None if preprocessing is None else preprocessing.edge_days,
+        edge_days=edge_days,
         last=rule_exclusions(settings.cohort, cohort.visits, landmark),
     )
 
@@ -253,7 +271,11 @@ def _flow(
     visits, used = grouped.visits, built.tensors
     # A visit is left out with its subject, or because it comes after the prediction time of a subject that takes part.
     visits_of_eligible = int(visits.visits_per_subject[cohort.subject[targets.subject]].sum())
-    unseen = "behind the last at-risk step" if used.clock == "visit" else "behind the landmark"
+    unseen = {
+        "visit": "behind the last at-risk step",
+        "landmark": "behind the landmark",
+        "days": "behind the last prediction time",
+    }[used.clock]
     return CohortFlow(
         tables=reading.tables,
         entries_read=len(reading.events),
@@ -272,7 +294,7 @@ def _flow(
         visits_used=len(used.visit_time),
         subjects_read=len(reading.events.subjects),
         subjects_excluded=cohort.exclusions + targets.exclusions,
-        subjects_used=len(used.step),
+        subjects_used=len(used.subject_id),
         # The C-index of the oracle refers to steps of the visit clock.
         outcome_facts={
             name: fact for name, fact in labels.facts.items() if used.clock == "visit" or name != "oracle_c_td"
@@ -280,6 +302,7 @@ def _flow(
         warnings=(
             *reading.warnings,
             *labels.warnings,
+            *(() if targets.rows is None else targets.rows.warnings),
             *_clock_warnings(used, labels),
             *built.warnings,
             *value_warnings(built.values),
@@ -287,6 +310,7 @@ def _flow(
         entries_added=built.codes_added,
         fused_added=int(used.fused_codes.sum()),
         values=built.values,
+        prediction_times=None if targets.rows is None else count_rows(targets.rows),
     )
 
 
@@ -315,7 +339,8 @@ def refuse_empty_split(split: np.ndarray, settings: PreparationSettings) -> None
     sizes = {part.name.lower(): int((split == part).sum()) for part in Split}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
-        landmark = "" if settings.landmark is None else f", another landmark (now {settings.landmark.as_override})"
+        now = settings.clock_override
+        landmark = f", another {'landmark' if settings.days is None else 'prediction time'} (now {now})" if now else ""
         another = f"{_larger(empty[0], settings)} or set another split.seed"
         if settings.split_by_dataset:
             another = "or set split=hash"

@@ -18,9 +18,10 @@ import numpy as np
 from survlstm.data.checksums import find_damage, write_checksums
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
-from survlstm.data.prepared_data import CohortFlow, PreparedData
+from survlstm.data.prepared_data import CohortFlow, PredictionTimeCounts, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.tensors import Tensors, check_consistent
+from survlstm.data.tensor_checks import check_consistent
+from survlstm.data.tensors import Tensors
 from survlstm.data.values.counts import ValueCounts
 from survlstm.utils.errors import ConfigError, SourceError
 from survlstm.utils.files import PRIVATE_FOLDER, atomic_folder, create_private
@@ -141,7 +142,7 @@ def load_entry(entry: Path, fingerprint: str) -> PreparedData | None:
 
 def _flow_of(plain: dict[str, Any]) -> CohortFlow:
     """Check and convert the flow stored in ``about.json``."""
-    parts = {
+    parts: dict[str, Any] = {
         "tables": tuple(parse_fields(TableCount, table) for table in plain["tables"]),
         "subjects_excluded": tuple(
             parse_fields(Exclusion, dict(zip(Exclusion._fields, rule, strict=True)))
@@ -151,4 +152,7 @@ def _flow_of(plain: dict[str, Any]) -> CohortFlow:
     }
     values = None if plain.get("values") is None else ValueCounts.from_plain(plain["values"])
     # Older versions added no entries and used no values.
-    return parse_fields(CohortFlow, {"entries_added": 0, "fused_added": 0, **plain, **parts, "values": values})
+    rows = plain.get("prediction_times")
+    rows = None if rows is None else parse_fields(PredictionTimeCounts, rows)
+    parts |= {"values": values, "prediction_times": rows}
+    return parse_fields(CohortFlow, {"entries_added": 0, "fused_added": 0, **plain, **parts})

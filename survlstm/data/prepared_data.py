@@ -4,12 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
+from survlstm.data.prediction_times import TRAINED
 from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.targets import TargetRows
 from survlstm.data.tensors import Tensors
 from survlstm.data.values.counts import ValueCounts
 from survlstm.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class PredictionTimeCounts:
+    """Counts of the prediction times of the days clock.
+
+    Attributes:
+        made: Number of rows that the rules and files gave.
+        left_out: Number of rows left out, by reason.
+        trained: Number of rows to train on, of all splits.
+        evaluated: Number of rows that are only evaluated.
+        per_subject: Median number of rows to train on of a subject.
+        most_per_subject: Their largest number.
+    """
+
+    made: int
+    left_out: dict[str, int]
+    trained: int
+    evaluated: int
+    per_subject: float
+    most_per_subject: int
+
+
+def count_rows(rows: TargetRows) -> PredictionTimeCounts:
+    """Count the rows of the days clock.
+
+    Args:
+        rows: The rows that take part, with the counts of the others.
+    """
+    is_trained = rows.kind == TRAINED
+    per_subject = np.bincount(rows.subject[is_trained])
+    return PredictionTimeCounts(
+        made=len(rows.kind) + sum(rows.left_out.values()),
+        left_out=dict(rows.left_out),
+        trained=int(is_trained.sum()),
+        evaluated=int((~is_trained).sum()),
+        per_subject=float(np.median(per_subject)),
+        most_per_subject=int(per_subject.max()),
+    )
 
 
 @dataclass(frozen=True)
@@ -39,6 +82,7 @@ class CohortFlow:
             at each of its visits.
         fused_added: Those of them that are fused codes.
         values: Counts of the values; None if values are not used.
+        prediction_times: Counts of the prediction times; None on the other clocks.
     """
 
     tables: tuple[TableCount, ...]
@@ -57,6 +101,7 @@ class CohortFlow:
     entries_added: int = 0
     fused_added: int = 0
     values: ValueCounts | None = None
+    prediction_times: PredictionTimeCounts | None = None
 
     @property
     def static_added(self) -> int:
@@ -83,7 +128,7 @@ class PreparedData:
     def __repr__(self) -> str:
         tensors = self.tensors
         return (
-            f"<PreparedData: {len(tensors.step):,} subjects, {int(tensors.event.sum()):,} with the event, "
+            f"<PreparedData: {len(tensors.subject_id):,} subjects, {int(tensors.has_event.sum()):,} with the event, "
             f"{len(tensors.visit_time):,} visits, {tensors.clock} clock, {len(self.vocabulary):,} codes>"
         )
 

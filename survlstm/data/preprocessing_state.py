@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
 
-from survlstm.data.features import FEATURES
+from survlstm.data.features import FEATURES, PREDICTION_FEATURES
 from survlstm.data.values.apply import COLUMNS_PER_MEASURE
 from survlstm.data.values.measures import FittedValues
 from survlstm.data.vocabulary import PAD, UNK, Vocabulary
+from survlstm.models.protocol import ModelSizes
 
 # Bounds of stored means and spreads. Features are years, and logarithms of days and counts; within these bounds a
 # standardised feature fits into single precision.
 LARGEST, SMALLEST = 1e4, 1e-30
+# Parts of a stored state that may be missing.
+OPTIONAL = {"descendants", "values", "prediction_mean", "prediction_spread"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +32,14 @@ class PreprocessingState:
         vocabulary: Numbering of the codes.
         feature_mean: Mean of each column of ``survlstm.data.features.FEATURES`` among the training visits.
         feature_spread: Standard deviation of each of these columns.
-        edge_days: Edges of the landmark clock in days after the landmark; empty on the visit clock.
+        edge_days: Edges of the landmark clock and of the days clock in days after the landmark or the prediction time;
+            empty on the visit clock.
         descendants: Codes of each rule of the cohort that was resolved through the hierarchy of the source, by the name
             of the rule, as in ``cohort.include 1``.
         values: Bins and normal scores of values; None if values are not used.
+        prediction_mean: On the days clock, mean of each column of ``survlstm.data.features.PREDICTION_FEATURES`` among
+            the training rows; empty on the other clocks.
+        prediction_spread: Standard deviation of each of these columns.
     """
 
     vocabulary: Vocabulary
@@ -41,6 +48,15 @@ class PreprocessingState:
     edge_days: Float64[np.ndarray, " edge"]
     descendants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     values: FittedValues | None = None
+    prediction_mean: Float64[np.ndarray, " prediction_feature"] = field(default_factory=lambda: np.empty(0))
+    prediction_spread: Float64[np.ndarray, " prediction_feature"] = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def clock(self) -> Literal["visit", "landmark", "days"]:
+        """Clock of the labels, see ``survlstm.survival.steps``."""
+        if not len(self.edge_days):
+            return "visit"
+        return "days" if len(self.prediction_mean) else "landmark"
 
     @property
     def value_columns(self) -> int:
@@ -57,8 +73,19 @@ class PreprocessingState:
 
     @property
     def intervals(self) -> int | None:
-        """Number of steps of the landmark clock; None on the visit clock."""
+        """Number of steps of the landmark clock or the days clock; None on the visit clock."""
         return len(self.edge_days) - 1 if len(self.edge_days) else None
+
+    @property
+    def sizes(self) -> ModelSizes:
+        """What the data require of a model."""
+        return ModelSizes(
+            vocabulary_size=len(self.vocabulary),
+            fused_codes=self.fused_codes,
+            value_columns=self.value_columns,
+            intervals=self.intervals,
+            prediction_features=len(self.prediction_mean),
+        )
 
     def as_plain(self) -> dict[str, Any]:
         """Convert to lists of texts and numbers for JSON and checkpoints, without loss of precision."""
@@ -73,6 +100,9 @@ class PreprocessingState:
             plain["descendants"] = {rule: list(codes) for rule, codes in self.descendants.items()}
         if self.values is not None:
             plain["values"] = self.values.as_plain()
+        if len(self.prediction_mean):
+            plain["prediction_mean"] = self.prediction_mean.tolist()
+            plain["prediction_spread"] = self.prediction_spread.tolist()
         return plain
 
     @classmethod
@@ -89,7 +119,7 @@ class PreprocessingState:
             ValueError: If a part is missing, has the wrong type or is out of range.
         """
         names = ("vocabulary", "feature_mean", "feature_spread", "edge_days")
-        if not isinstance(plain, dict) or plain.keys() - {"descendants", "values"} != set(names):
+        if not isinstance(plain, dict) or plain.keys() - OPTIONAL != set(names):
             raise ValueError(f"the preprocessing state must have exactly the parts {', '.join(names)}")
         entries = plain["vocabulary"]
         if not (isinstance(entries, list) and all(isinstance(code, str) for code in entries)):
@@ -97,12 +127,13 @@ class PreprocessingState:
         if entries[:2] != [PAD, UNK] or len(set(entries)) != len(entries):
             raise ValueError("the vocabulary must begin with [PAD] and [UNK] and hold each code once")
         mean, spread, edges = (_numbers(name, plain[name]) for name in names[1:])
+        of_times = [_numbers(name, plain.get(name, [])) for name in ("prediction_mean", "prediction_spread")]
         if len(mean) != len(FEATURES) or len(spread) != len(FEATURES):
             raise ValueError(f"each of the {len(FEATURES)} features must have a mean and a spread")
-        if bool((np.abs(mean) > LARGEST).any() or ((spread != 0) & ((spread < SMALLEST) | (spread > LARGEST))).any()):
-            raise ValueError(
-                f"the features' means must be at most {LARGEST:g}, and their spreads 0 or {SMALLEST:g} to {LARGEST:g}"
-            )
+        if {len(of_times[0]), len(of_times[1])} not in ({0}, {len(PREDICTION_FEATURES)}):
+            raise ValueError("each feature of a prediction time must have a mean and a spread, or none of them")
+        for some_mean, some_spread in ((mean, spread), of_times):
+            _check_scale(some_mean, some_spread)
         if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
             raise ValueError("edge_days must begin at 0 and rise, or be empty")
         return cls(
@@ -112,6 +143,14 @@ class PreprocessingState:
             edges,
             _code_lists(plain.get("descendants", {})),
             FittedValues.from_plain(plain["values"]) if "values" in plain else None,
+            *of_times,
+        )
+
+
+def _check_scale(mean: Float64[np.ndarray, " feature"], spread: Float64[np.ndarray, " feature"]) -> None:
+    if bool((np.abs(mean) > LARGEST).any() or ((spread != 0) & ((spread < SMALLEST) | (spread > LARGEST))).any()):
+        raise ValueError(
+            f"the features' means must be at most {LARGEST:g}, and their spreads 0 or {SMALLEST:g} to {LARGEST:g}"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
@@ -18,11 +18,12 @@ from survlstm.data.demographics import (
     input_codes,
     several_codes_warnings,
 )
-from survlstm.data.features import standardise, visit_features
+from survlstm.data.features import prediction_features, standardise, visit_features
+from survlstm.data.prediction_times import TRAINED
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
-from survlstm.data.targets import Targets
+from survlstm.data.targets import TargetRows, Targets
 from survlstm.data.values.counts import ValueCounts
 from survlstm.data.values.fit import fit_values
 from survlstm.data.values.settings import ValueSettings
@@ -36,18 +37,22 @@ class Tensors:
     """Everything that a model may see, and its labels, with subjects in the order of their ids.
 
     Subject ``s`` has the visits from ``visit_offsets[s]`` to ``visit_offsets[s+1]``: the first ones of its record, on
-    the visit clock visits 0 to ``step``, on the landmark clock those up to the landmark. Visit ``v`` has the codes from
-    ``code_offsets[v]`` to ``code_offsets[v+1]``.
+    the visit clock visits 0 to ``step``, on the landmark clock those up to the landmark, on the days clock those up to
+    its latest prediction time. Visit ``v`` has the codes from ``code_offsets[v]`` to ``code_offsets[v+1]``.
+
+    A *row* has a label. On the days clock it is a subject at a prediction time; on the other clocks it is a subject,
+    with the same index.
 
     Attributes:
         subject_id: Identifiers as texts, [subject].
         split: ``Split`` of each subject.
-        step: Last step at risk, see ``survlstm.survival.steps``.
+        step: Last step at risk of each row, see ``survlstm.survival.steps``; on the days clock -1 for a row censored
+            within the first interval.
         event: Whether the event happened in that step.
-        duration_days: Days from the clock's time zero (the first visit, or the landmark) to the event or the end of
-            follow-up. On the landmark clock it can exceed the last edge; ``event`` is then false.
-        edge_days: Ends of the landmark clock's steps in days after the landmark, beginning with 0, the landmark itself;
-            empty on the visit clock.
+        duration_days: Days from the row's time zero (the first visit, the landmark or the prediction time) to the event
+            or the end of follow-up. It can exceed the last edge; ``event`` is then false.
+        edge_days: Ends of the steps of the landmark clock and the days clock, in days after time zero, beginning with
+            0; empty on the visit clock.
         visit_offsets: First visit of each subject, and the number of visits at the end.
         visit_time: ``datetime64[s]`` [visit], the time of the last entry of each visit.
         features: Standardised features, see ``survlstm.data.features.FEATURES``, and after them the columns of values,
@@ -61,13 +66,21 @@ class Tensors:
             unknown. None stands for "" everywhere.
         age_years: Age at the clock's time zero in completed years; NaN if unknown. None stands for NaN everywhere.
         fused_codes: Number of fused codes of each visit, [visit]. None stands for 0.
+        row_subject: Index of the subject of each row, rising. None stands for one row per subject.
+        row_visits: Number of visits that each row sees, the first ones of the subject. None stands for all of them.
+        row_time: ``datetime64[s]`` [row], the prediction times. None stands for NaT everywhere.
+        row_kind: 0 for a row to train on, n for the n-th rule of ``evaluation.times``. None stands for 0.
+        exposure: Share of the interval after ``step`` that a censored row was observed in, see
+            ``survlstm.data.row_targets.exposure_after``. None stands for 0.
+        prediction_features: Standardised features of each row, see ``survlstm.data.features.PREDICTION_FEATURES``. None
+            stands for no column, on the other clocks.
     """
 
     subject_id: np.ndarray
     split: Int8[np.ndarray, " subject"]
-    step: Int64[np.ndarray, " subject"]
-    event: Bool[np.ndarray, " subject"]
-    duration_days: Float64[np.ndarray, " subject"]
+    step: Int64[np.ndarray, " row"]
+    event: Bool[np.ndarray, " row"]
+    duration_days: Float64[np.ndarray, " row"]
     edge_days: Float64[np.ndarray, " edge"]
     visit_offsets: Int64[np.ndarray, " subject_offset"]
     visit_time: np.ndarray
@@ -79,6 +92,12 @@ class Tensors:
     groups: np.ndarray = None  # type: ignore[assignment]
     age_years: Float64[np.ndarray, " subject"] = None  # type: ignore[assignment]
     fused_codes: Int64[np.ndarray, " visit"] = None  # type: ignore[assignment]
+    row_subject: Int64[np.ndarray, " row"] = None  # type: ignore[assignment]
+    row_visits: Int64[np.ndarray, " row"] = None  # type: ignore[assignment]
+    row_time: np.ndarray = None  # type: ignore[assignment]
+    row_kind: Int8[np.ndarray, " row"] = None  # type: ignore[assignment]
+    exposure: Float64[np.ndarray, " row"] = None  # type: ignore[assignment]
+    prediction_features: Float32[np.ndarray, "row prediction_feature"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         subjects = len(self.subject_id)
@@ -87,20 +106,77 @@ class Tensors:
             "groups": np.full((subjects, len(KINDS)), "", dtype="U1"),
             "age_years": np.full(subjects, np.nan),
             "fused_codes": np.zeros(len(self.visit_time), dtype=np.int64),
+            "row_subject": np.arange(subjects),
+            "row_visits": np.diff(self.visit_offsets),
+            "row_time": np.full(len(self.step), np.datetime64("NaT"), dtype="datetime64[s]"),
+            "row_kind": np.zeros(len(self.step), dtype=np.int8),
+            "exposure": np.zeros(len(self.step)),
+            "prediction_features": np.empty((len(self.step), 0), dtype=np.float32),
         }
         for name, values in empty.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, values)
 
     @property
-    def clock(self) -> Literal["visit", "landmark"]:
+    def clock(self) -> Literal["visit", "landmark", "days"]:
         """Clock of ``step``, see ``survlstm.survival.steps``."""
-        return "landmark" if len(self.edge_days) else "visit"
+        if not len(self.edge_days):
+            return "visit"
+        return "days" if self.prediction_features.shape[1] else "landmark"
+
+    @property
+    def in_days(self) -> bool:
+        """Whether the steps are intervals of days after a time zero, as on the landmark clock and the days clock."""
+        return self.clock != "visit"
 
     @property
     def steps(self) -> int:
-        """Number of steps: the intervals of the landmark clock, or the most steps at risk of any subject."""
-        return len(self.edge_days) - 1 if self.clock == "landmark" else int(self.step.max()) + 1
+        """Number of steps: the intervals of days, or on the visit clock the most steps at risk of any subject."""
+        return len(self.edge_days) - 1 if self.in_days else int(self.step.max()) + 1
+
+    @property
+    def row_offsets(self) -> Int64[np.ndarray, " subject_offset"]:
+        """First row of each subject, and the number of rows at the end."""
+        return np.searchsorted(self.row_subject, np.arange(len(self.subject_id) + 1))
+
+    @property
+    def last_visit(self) -> Int64[np.ndarray, " row"]:
+        """Index of the last visit that each row sees."""
+        return self.visit_offsets[self.row_subject] + self.row_visits - 1
+
+    @property
+    def has_event(self) -> Bool[np.ndarray, " subject"]:
+        """Whether any row of each subject has the event."""
+        has_event = np.zeros(len(self.subject_id), dtype=bool)
+        has_event[self.row_subject[self.event]] = True
+        return has_event
+
+    def rows_of(self, subject: Int64[np.ndarray, " chosen"], *, kind: int | None = 0) -> Int64[np.ndarray, " row"]:
+        """Return the rows of some subjects.
+
+        Args:
+            subject: Indices of the subjects.
+            kind: Kind of the rows, see ``row_kind``; None for all kinds.
+
+        Returns:
+            Indices of the rows, subject after subject in the order of ``subject``.
+        """
+        offsets = self.row_offsets
+        rows = flat_positions(offsets[subject], np.diff(offsets)[subject])
+        return rows if kind is None else rows[self.row_kind[rows] == kind]
+
+    def row_weight(self, rows: Int64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
+        """Return the weight of each row by which a subject weighs one, whatever the number of its rows.
+
+        Args:
+            rows: Indices of the rows.
+
+        Returns:
+            One over the number of rows of the same subject and kind among ``rows``.
+        """
+        pair = self.row_subject[rows] * (int(self.row_kind.max(initial=0)) + 1) + self.row_kind[rows]
+        _, number, count = np.unique(pair, return_inverse=True, return_counts=True)
+        return 1 / count[number]
 
     @property
     def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
@@ -194,7 +270,7 @@ def build_tensors(
     split = split[targets.subject]
     if landmark is None:
         landmark = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
-    landmark = landmark[targets.subject]
+    landmark = landmark[targets.subject] if targets.rows is None else _first_times(targets.rows)
     visits = cut_visits(visits, targets.subject, stop=targets.visits_seen)
     entries = len(visits.code)
     if max_codes_per_visit is not None:
@@ -214,6 +290,8 @@ def build_tensors(
     visits = append_static_codes(valued.visits, static)
     if preprocessing is None:
         preprocessing = replace(_fit(visits, features, is_training, targets.edge_days, min_frequency), values=fitted)
+        if targets.rows is not None:
+            preprocessing = _with_row_scale(preprocessing, visits, targets.rows, is_training)
     code = preprocessing.vocabulary.number(visits.codes)[visits.code]
     is_unknown = code == preprocessing.vocabulary.entries.index(UNK)
     tensors = Tensors(
@@ -238,6 +316,7 @@ def build_tensors(
         groups=groups.names,
         age_years=completed_years(visits.subjects.birth, first_visit_or(landmark, visits)),
         fused_codes=valued.fused,
+        **({} if targets.rows is None else _row_arrays(visits, targets.rows, preprocessing)),
     )
     unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
     return BuiltTensors(
@@ -274,57 +353,32 @@ def _fit(
     )
 
 
-def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> None:
-    """Check that arrays read from a file have the shapes, types and ranges that ``build_tensors`` gives them.
+def _first_times(rows: TargetRows) -> np.ndarray:
+    """Return the first prediction time to train on of each subject."""
+    is_trained = rows.kind == TRAINED
+    _, first = np.unique(rows.subject[is_trained], return_index=True)
+    return rows.time[is_trained][first]
 
-    Args:
-        tensors: Arrays read from a file.
-        preprocessing: Preprocessing state stored with them.
 
-    Raises:
-        ValueError: If an array does not match the others or the preprocessing state.
-    """
-    subjects, visits = len(tensors.subject_id), len(tensors.visit_time)
-    lengths = {
-        "split": (subjects, np.int8),
-        "step": (subjects, np.int64),
-        "event": (subjects, np.bool_),
-        "duration_days": (subjects, np.float64),
-        "visit_offsets": (subjects + 1, np.int64),
-        "oracle_hazard": (visits, np.float32),
-        "code_offsets": (visits + 1, np.int64),
-        "code": (len(tensors.code), np.int32),
-        "edge_days": (len(preprocessing.edge_days), np.float64),
-        "static_codes": (subjects, np.int64),
-        "age_years": (subjects, np.float64),
-        "fused_codes": (visits, np.int64),
+def _row_features(visits: Visits, rows: TargetRows) -> Float64[np.ndarray, "row feature"]:
+    last = visits.visit_offsets[rows.subject] + rows.visits - 1
+    return prediction_features(rows.time, visits.visit_time[last])
+
+
+def _with_row_scale(
+    state: PreprocessingState, visits: Visits, rows: TargetRows, is_training: Bool[np.ndarray, " subject"]
+) -> PreprocessingState:
+    features = _row_features(visits, rows)[is_training[rows.subject] & (rows.kind == TRAINED)]
+    return replace(state, prediction_mean=features.mean(axis=0), prediction_spread=features.std(axis=0))
+
+
+def _row_arrays(visits: Visits, rows: TargetRows, state: PreprocessingState) -> dict[str, Any]:
+    features = standardise(_row_features(visits, rows), mean=state.prediction_mean, spread=state.prediction_spread)
+    return {
+        "row_subject": rows.subject,
+        "row_visits": rows.visits,
+        "row_time": rows.time,
+        "row_kind": rows.kind,
+        "exposure": rows.exposure,
+        "prediction_features": features,
     }
-    for name, (length, kind) in lengths.items():
-        array = getattr(tensors, name)
-        if array.shape != (length,) or array.dtype != kind:
-            raise ValueError(
-                f"{name} must have shape {(length,)} and type {kind.__name__}; found {array.shape} and {array.dtype}"
-            )
-    columns = len(preprocessing.feature_mean) + preprocessing.value_columns
-    if tensors.features.shape != (visits, columns) or tensors.features.dtype != np.float32:
-        raise ValueError("features must be float32 with one row per visit and one column per feature and value column")
-    if tensors.subject_id.dtype.kind != "U" or tensors.visit_time.dtype.kind != "M":
-        raise ValueError("subject_id must contain texts, and visit_time must contain times")
-    for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):
-        if offsets[0] != 0 or offsets[-1] != end or bool((np.diff(offsets) < 0).any()):
-            raise ValueError("visit_offsets and code_offsets must rise from 0 to the number of visits and of codes")
-    _check_demographics(tensors)
-    numbers = {"code": (tensors.code, len(preprocessing.vocabulary)), "split": (tensors.split, len(Split))}
-    for name, (array, bound) in numbers.items():
-        if len(array) and not 0 <= array.min() <= array.max() < bound:
-            raise ValueError(f"{name} must contain numbers from 0 to {bound - 1}")
-    if not np.array_equal(tensors.edge_days, preprocessing.edge_days) or bool((tensors.step < 0).any()):
-        raise ValueError("step must be 0 or more, and edge_days must equal those of the preprocessing state")
-
-
-def _check_demographics(tensors: Tensors) -> None:
-    if tensors.groups.shape != (len(tensors.subject_id), len(KINDS)) or tensors.groups.dtype.kind != "U":
-        raise ValueError("groups must be texts with one row per subject and one column per kind")
-    has_negative = bool((tensors.static_codes < 0).any() or (tensors.fused_codes < 0).any())
-    if has_negative or bool((np.diff(tensors.code_offsets) < tensors.added_codes).any()):
-        raise ValueError("every visit must have its fused codes and the static codes of its subject")

@@ -11,6 +11,7 @@ from survlstm.data.events import Events, Subjects, fill_values
 from survlstm.data.known_times import known_times
 from survlstm.data.ragged import flat_positions
 from survlstm.data.visit_groups import group_by_day, group_by_encounter, group_by_window
+from survlstm.data.visit_splits import SplitTimes, split_groups
 from survlstm.utils.errors import SourceError
 
 
@@ -94,7 +95,7 @@ def group_visits(
     *,
     grouping: str,
     window_hours: float,
-    split_at: np.ndarray | None = None,
+    split_at: SplitTimes | None = None,
     known_by: Int64[np.ndarray, " event"] | None = None,
 ) -> tuple[Visits, int]:
     """Group events into visits.
@@ -114,8 +115,8 @@ def group_visits(
         events: Events to group; with *encounter*, each must have one (see ``groupable_events``).
         grouping: Name of the grouping.
         window_hours: Longest visit in hours for *time_window*, and for encounters with *encounter* and *hybrid*.
-        split_at: ``datetime64[s]`` [subject], NaT for none. A visit that spans this time is split in two. Otherwise an
-            entry after a landmark would move the earlier entries of its visit behind the landmark.
+        split_at: Times at which a visit that spans them is split; None splits no visit. Otherwise an entry after a
+            prediction time would move the earlier entries of its visit behind that time.
         known_by: ``KnownTimes.latest`` of the events; None computes it from ``events``.
 
     Returns:
@@ -138,8 +139,7 @@ def group_visits(
     else:
         group = group_by_encounter(events, known_by, window)
     if split_at is not None:
-        # A comparison with NaT is false, so the visits of a subject without such a time stay whole.
-        group = 2 * group + (known_by.astype("datetime64[s]") > split_at[events.subject])
+        group = split_groups(group, split_at, events.subject, known_by)
     return _assemble(events, known_by, group)
 
 

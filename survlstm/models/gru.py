@@ -22,9 +22,9 @@ class SurvivalGRU(nn.Module):
         num_layers: Number of GRU layers, at least 1.
         dropout: Probability that a unit of a state is dropped; at least 0 and below 1.
         visit_features: Number of numbers beside the codes of a visit.
-        intervals: Number of intervals of the landmark clock; None on the visit clock.
-        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the landmark
-            clock.
+        intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
+        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the others.
+        prediction_features: Number of numbers of a prediction time, on the days clock.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class SurvivalGRU(nn.Module):
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
+        prediction_features: int = 0,
     ) -> None:
         super().__init__()
         self.embedding = VisitEmbedding(vocabulary_size, embedding_dim, visit_features)
@@ -48,9 +49,11 @@ class SurvivalGRU(nn.Module):
         self.dropout = nn.ModuleList(
             KeyedDropout(dropout, units=hidden_dim, index=layer) for layer in range(num_layers)
         )
-        self.head = HazardHead(hidden_dim, intervals=intervals, mean_hazard=mean_hazard)
+        self.head = HazardHead(
+            hidden_dim, intervals=intervals, mean_hazard=mean_hazard, prediction_features=prediction_features
+        )
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
         states, dropout_key = inputs.pad(self.embedding(inputs)), inputs.padded_dropout_key
         for layer, dropout in zip(self.gru, self.dropout, strict=True):

@@ -97,23 +97,27 @@ class HazardHead(nn.Module):
     """Linear layer from the state of a visit to the logit of its hazard, on either clock.
 
     On the visit clock every visit has one logit. On the landmark clock every row has one per interval, all from the
-    state at its last visit. At first every hazard is near the mean hazard.
+    state at its last visit; on the days clock every prediction time has, from the state at its last visit and its own
+    numbers. At first every hazard is near the mean hazard.
 
     Args:
         states: Number of values of a state.
-        intervals: Number of intervals of the landmark clock; None on the visit clock.
+        intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
         mean_hazard: Mean hazards of the training subjects, between 0 and 1: one value on the visit clock, one per
-            interval on the landmark clock.
+            interval on the other clocks.
+        prediction_features: Number of numbers of a prediction time, on the days clock.
     """
 
-    def __init__(self, states: int, *, intervals: int | None, mean_hazard: Sequence[float]) -> None:
+    def __init__(
+        self, states: int, *, intervals: int | None, mean_hazard: Sequence[float], prediction_features: int = 0
+    ) -> None:
         super().__init__()
         self.intervals = intervals
-        self.logit = logit_layer(states, mean_hazard)
+        self.logit = logit_layer(states + prediction_features, mean_hazard)
 
     def forward(
         self, states: Float[Tensor, "row visit state"], inputs: ModelInputs
-    ) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits as ``survlstm.models.protocol.SurvivalModel`` asks for.
 
         Args:
@@ -122,11 +126,12 @@ class HazardHead(nn.Module):
             inputs: The inputs of the model.
 
         Returns:
-            Logits, of shape (slot,) on the visit clock and (row, interval) on the landmark clock.
+            Logits, of shape (slot,) on the visit clock, (row, interval) on the landmark clock and (prediction,
+            interval) on the days clock.
         """
         if self.intervals is None:
             return inputs.flatten(self.logit(states).squeeze(2))
-        logits: Tensor = self.logit(inputs.at_last_visit(states))
+        logits: Tensor = self.logit(inputs.with_prediction_features(inputs.at_last_visit(states)))
         return logits
 
 

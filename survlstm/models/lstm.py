@@ -38,12 +38,14 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         state    one-directional LSTM over the visits of a row, num_layers deep, dropout between layers (hidden_dim)
         logit    Linear, ReLU, dropout, Linear on a state
 
-    The two clocks of ``survlstm.survival.steps`` differ in the states that get a logit:
+    The clocks of ``survlstm.survival.steps`` differ in the states that get a logit:
 
     - Visit clock, ``intervals=None``: every visit has one logit. That of visit j is for step j, the time from visit j
       to visit j+1. It depends on visits 0 … j only, because the LSTM reads in one direction.
     - Landmark clock, ``intervals=K``: every row has K logits, one per interval after the landmark, all from the state
       at the last visit of the row. The caller must end the row at the landmark.
+    - Days clock, ``intervals=K``: every prediction time has K logits, from the state at its last visit, joined with its
+      own numbers. A row has many of them, and is read once.
 
     Hazards are ``sigmoid(logit)``; ``survlstm.survival.loss`` computes the loss from the logits.
 
@@ -60,9 +62,10 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         num_layers: number of LSTM layers, at least 1.
         dropout: probability that a unit is dropped between layers and in the head; at least 0 and below 1.
         visit_features: number of numbers beside the codes of a visit; 0 = codes only.
-        intervals: number K of intervals of the landmark clock; None = visit clock.
+        intervals: number K of intervals of the landmark clock or the days clock; None = visit clock.
         mean_hazard: hazards that the model starts near, between 0 and 1, both excluded, such as the mean of the
-            training subjects: one value on the visit clock, K values on the landmark clock.
+            training subjects: one value on the visit clock, K values on the other clocks.
+        prediction_features: number of numbers of a prediction time, on the days clock.
 
     Example:
         >>> sizes = {"vocabulary_size": 30, "embedding_dim": 8, "hidden_dim": 16, "num_layers": 1, "dropout": 0.3}
@@ -82,6 +85,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
+        prediction_features: int = 0,
     ) -> None:
         super().__init__()
         self.intervals = intervals
@@ -95,10 +99,13 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         )
         logit = logit_layer(hidden_dim, mean_hazard)
         self.head = nn.Sequential(
-            nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), KeyedDropout(dropout, units=hidden_dim, index=0), logit
+            nn.Linear(hidden_dim + prediction_features, hidden_dim),
+            nn.ReLU(),
+            KeyedDropout(dropout, units=hidden_dim, index=0),
+            logit,
         )
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards of a batch.
 
         Args:
@@ -107,7 +114,8 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         Returns:
             Logits of the hazards. On the visit clock shape (slot,): the logit of the step that begins at the slot's
             visit; ``logits[inputs.slot]`` has one entry per visit, row after row. On the landmark clock shape (row,
-            interval). The logit of a slot of padding has no meaning: leave it out by a mask.
+            interval), on the days clock (prediction, interval). The logit of a slot of padding has no meaning: leave it
+            out by a mask.
 
         Raises:
             ValueError: ``inputs.dropout_key`` is None in training mode with a dropout above 0.
@@ -119,7 +127,8 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
             states = _run_layer(layer, states, inputs.slices)
         if self.intervals is not None:
             last = inputs.last_slot
-            states, dropout_key = states[last], None if dropout_key is None else dropout_key[last]
+            states = inputs.with_prediction_features(states[last])
+            dropout_key = None if dropout_key is None else dropout_key[last]
         hidden, _, dropout, logit = self.head
         logits = logit(dropout(relu(hidden(states)), dropout_key))
         return logits.squeeze(1) if self.intervals is None else logits
@@ -133,7 +142,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
 
         Returns:
             Curves on the CPU, of shape (row, step): on the visit clock as many steps as the longest row has visits, on
-            the landmark clock one per interval.
+            the landmark clock one per interval, on the days clock one per interval of each prediction time.
         """
         was_training = self.training
         self.eval()

@@ -22,9 +22,9 @@ class SurvivalMLPBag(nn.Module):
         hidden_dim: Size of the hidden layer.
         dropout: Probability that a hidden unit is dropped; at least 0 and below 1.
         visit_features: Number of numbers beside the codes of a visit.
-        intervals: Number of intervals of the landmark clock; None on the visit clock.
-        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the landmark
-            clock.
+        intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
+        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the others.
+        prediction_features: Number of numbers of a prediction time, on the days clock.
     """
 
     def __init__(
@@ -37,14 +37,17 @@ class SurvivalMLPBag(nn.Module):
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
+        prediction_features: int = 0,
     ) -> None:
         super().__init__()
         self.embedding = VisitEmbedding(vocabulary_size, embedding_dim, visit_features)
         self.hidden = nn.Linear(2 * self.embedding.size, hidden_dim)
         self.dropout = KeyedDropout(dropout, units=hidden_dim, index=0)
-        self.head = HazardHead(hidden_dim, intervals=intervals, mean_hazard=mean_hazard)
+        self.head = HazardHead(
+            hidden_dim, intervals=intervals, mean_hazard=mean_hazard, prediction_features=prediction_features
+        )
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
         visits = inputs.pad(self.embedding(inputs))
         so_far = causal_mask(visits).to(visits.dtype)

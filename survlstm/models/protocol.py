@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Int32, Int64, Shaped
@@ -49,6 +49,10 @@ class ModelInputs:
         dropout_key: Random key of each slot for ``survlstm.models.keyed_dropout``; shape (slot,). None without dropout.
         embedded: Embedding of the codes of each slot, which ``survlstm.models.layers.VisitEmbedding`` returns instead
             of computing it; shape (slot, embedding). None computes it. Explanations set it.
+        prediction_slot: On the days clock, slot of the last visit on or before each prediction time; shape
+            (prediction,). None on the other clocks.
+        prediction_features: On the days clock, standardised numbers of each prediction time, such as the days since
+            that visit; float32 of shape (prediction, feature). None on the other clocks.
 
     Example:
         >>> padded = inputs.pad(inputs.visit_features)      # [row, visit, feature]
@@ -66,6 +70,8 @@ class ModelInputs:
     visits_per_row: Int64[Tensor, " row"]
     dropout_key: Int32[Tensor, " slot"] | None = None
     embedded: Float[Tensor, "slot embedding"] | None = None
+    prediction_slot: Int64[Tensor, " prediction"] | None = None
+    prediction_features: Float[Tensor, "prediction feature"] | None = None
 
     @property
     def rows(self) -> int:
@@ -94,9 +100,24 @@ class ModelInputs:
         return None if self.dropout_key is None else self.pad(self.dropout_key)
 
     @property
-    def last_slot(self) -> Int64[Tensor, " row"]:
-        """Slot of the last visit of each row."""
+    def last_slot(self) -> Int64[Tensor, " prediction"]:
+        """Slot of the last visit of each prediction time on the days clock, and of each row on the other clocks."""
+        if self.prediction_slot is not None:
+            return self.prediction_slot
         return self.slot[self.visits_per_row.cumsum(0) - 1]
+
+    def with_prediction_features(self, states: Float[Tensor, "prediction state"]) -> Float[Tensor, "prediction unit"]:
+        """Join the state at each prediction time with its numbers; the states as they are on the other clocks.
+
+        Args:
+            states: States at ``last_slot``; shape (prediction, state).
+
+        Returns:
+            States and numbers; shape (prediction, state + feature).
+        """
+        if self.prediction_features is None:
+            return states
+        return torch.cat([states, self.prediction_features.to(states.dtype)], dim=1)
 
     def pad(self, values: Shaped[Tensor, "slot ..."]) -> Shaped[Tensor, "row visit ..."]:
         """Convert the flat view to the padded view.
@@ -124,14 +145,14 @@ class ModelInputs:
         values = padded.flatten(0, 1).index_select(0, self._cell)
         return values.new_zeros(self.slots, *values.shape[1:]).index_copy(0, self.slot, values)
 
-    def at_last_visit(self, padded: Shaped[Tensor, "row visit ..."]) -> Shaped[Tensor, "row ..."]:
-        """Select the values of the last visit of each row from the padded view.
+    def at_last_visit(self, padded: Shaped[Tensor, "row visit ..."]) -> Shaped[Tensor, "prediction ..."]:
+        """Select the values at ``last_slot`` from the padded view.
 
         Args:
             padded: Values of each visit; shape (row, visit, …).
 
         Returns:
-            Values of the last visit; shape (row, …).
+            Values of the last visit of each prediction time, or of each row; shape (prediction, …).
         """
         return self.flatten(padded).index_select(0, self.last_slot)
 
@@ -177,6 +198,24 @@ class ModelInputs:
         return self.replace(**{name: move(value) for name, value in fields.items() if isinstance(value, Tensor)})
 
 
+class ModelSizes(NamedTuple):
+    """What the prepared data require of a model.
+
+    Attributes:
+        vocabulary_size: Number of embeddings, those of padding and of unknown codes included.
+        fused_codes: Numbers in the vocabulary of the codes that say in which bin a value lies.
+        value_columns: Number of columns of values, which a model reads after the features that its config names.
+        intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
+        prediction_features: Number of numbers of a prediction time on the days clock; 0 on the other clocks.
+    """
+
+    vocabulary_size: int
+    fused_codes: tuple[int, ...] = ()
+    value_columns: int = 0
+    intervals: int | None = None
+    prediction_features: int = 0
+
+
 @runtime_checkable
 class SurvivalModel(Protocol):
     """Protocol of a model, a swap point: ``model`` of the config names any ``torch.nn.Module`` that fulfils it.
@@ -187,20 +226,25 @@ class SurvivalModel(Protocol):
     - ``vocabulary_size`` (int): number of codes, those of padding (0) and of unknown codes (1) included;
     - ``visit_features`` (int): number of columns of ``ModelInputs.visit_features``. The config's key of that name lists
       the first ones; a section without it has none of these. The columns of values come after them;
-    - ``intervals`` (int or None): number K of intervals of the landmark clock; None on the visit clock;
+    - ``intervals`` (int or None): number K of intervals of the landmark clock or the days clock; None on the visit
+      clock;
     - ``mean_hazard`` (sequence of floats): mean hazard of the training subjects, between 0 and 1: one value on the
-      visit clock, K values on the landmark clock. A model that starts there need not learn it.
+      visit clock, K values on the other clocks. A model that starts there need not learn it.
+
+    On the days clock a fifth one is passed, ``prediction_features`` (int): number of columns of
+    ``ModelInputs.prediction_features``, which join the state at a prediction time.
 
     Hazards are ``sigmoid(logit)``. On the visit clock the logit of a visit is that of the step from this visit to the
     next one, so it may depend on this visit and earlier ones of the same row only. On the landmark clock a row ends at
-    the landmark, and its logits may depend on all of it. Logits must not depend on other rows or on padding. Training
-    checks all of this first (``survlstm.models.checks``).
+    the landmark, and its logits may depend on all of it. On the days clock a row has many prediction times: the logits
+    of each depend on the visits up to ``ModelInputs.last_slot`` and on its numbers. Logits must not depend on other
+    rows or on padding. Training checks all of this first (``survlstm.training.model_checks``).
 
     Two parts are optional. A model whose codes pass through one ``survlstm.models.layers.VisitEmbedding`` can be
     explained. A model that reads its visits by ``pad`` and uses operators that ONNX has can be exported to it.
     """
 
-    def __call__(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    def __call__(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards of a batch.
 
         Args:
@@ -208,9 +252,12 @@ class SurvivalModel(Protocol):
 
         Returns:
             Logits, of any floating type. On the visit clock shape (slot,), such as ``inputs.flatten(logits)`` of padded
-            logits; those in slots of padding are not used. On the landmark clock shape (row, interval).
+            logits; those in slots of padding are not used. On the landmark clock shape (row, interval), on the days
+            clock (prediction, interval).
         """
 
 
 # Names of the constructor's arguments that are known when the data are prepared.
 RUN_TIME_ARGUMENTS = ("vocabulary_size", "visit_features", "intervals", "mean_hazard")
+# One more on the days clock.
+DAYS_ARGUMENT = "prediction_features"

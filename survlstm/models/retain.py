@@ -32,9 +32,9 @@ class SurvivalRetain(nn.Module):
         hidden_dim: Size of a state.
         dropout: Probability that a value of the context is dropped; at least 0 and below 1.
         visit_features: Number of numbers beside the codes of a visit.
-        intervals: Number of intervals of the landmark clock; None on the visit clock.
-        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the landmark
-            clock.
+        intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
+        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the others.
+        prediction_features: Number of numbers of a prediction time, on the days clock.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class SurvivalRetain(nn.Module):
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
+        prediction_features: int = 0,
     ) -> None:
         super().__init__()
         self.embedding = VisitEmbedding(vocabulary_size, embedding_dim, visit_features)
@@ -56,9 +57,11 @@ class SurvivalRetain(nn.Module):
         self.visit_attention = nn.Linear(hidden_dim, 1)
         self.value_attention = nn.Linear(hidden_dim, size)
         self.dropout = KeyedDropout(dropout, units=size, index=0)
-        self.head = HazardHead(size, intervals=intervals, mean_hazard=mean_hazard)
+        self.head = HazardHead(
+            size, intervals=intervals, mean_hazard=mean_hazard, prediction_features=prediction_features
+        )
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
         visits = inputs.pad(self.embedding(inputs))
         states, _ = self.visit_gru(visits)

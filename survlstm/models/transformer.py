@@ -32,9 +32,9 @@ class SurvivalTransformer(nn.Module):
         num_heads: Number of attention heads; ``hidden_dim`` is an even multiple of it.
         dropout: Probability that a unit is dropped after each attention and each perceptron; at least 0 and below 1.
         visit_features: Number of numbers beside the codes of a visit.
-        intervals: Number of intervals of the landmark clock; None on the visit clock.
-        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the landmark
-            clock.
+        intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
+        mean_hazard: Hazards that the model starts near: one value on the visit clock, one per interval on the others.
+        prediction_features: Number of numbers of a prediction time, on the days clock.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class SurvivalTransformer(nn.Module):
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
+        prediction_features: int = 0,
     ) -> None:
         super().__init__()
         self.embedding = VisitEmbedding(vocabulary_size, embedding_dim, visit_features)
@@ -58,9 +59,11 @@ class SurvivalTransformer(nn.Module):
             AttentionLayer(hidden_dim, num_heads=num_heads, dropout=dropout, index=layer) for layer in range(num_layers)
         )
         self.norm = nn.LayerNorm(hidden_dim)
-        self.head = HazardHead(hidden_dim, intervals=intervals, mean_hazard=mean_hazard)
+        self.head = HazardHead(
+            hidden_dim, intervals=intervals, mean_hazard=mean_hazard, prediction_features=prediction_features
+        )
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "row interval"]:
+    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
         states = self.state(inputs.pad(self.embedding(inputs))) + self.time(inputs.pad(inputs.visit_days))
         for layer in self.layers:

@@ -75,10 +75,7 @@ def dry_run(config: RunConfig) -> EpochEstimate:
     train = build_batches(config, prepared.tensors, Split.TRAIN)
     model = build_model(
         config.model,
-        vocabulary_size=len(prepared.vocabulary),
-        fused_codes=prepared.preprocessing.fused_codes,
-        value_columns=prepared.preprocessing.value_columns,
-        intervals=prepared.preprocessing.intervals,
+        prepared.preprocessing.sizes,
         mean_hazard=initial_hazard(prepared.tensors),
     ).to(device)
     if isinstance(config.model, ForeignModelConfig):

@@ -62,10 +62,7 @@ class FinishedRun:
         try:
             return build_model_with_weights(
                 self.config.model,
-                vocabulary_size=len(self.preprocessing.vocabulary),
-                fused_codes=self.preprocessing.fused_codes,
-                value_columns=self.preprocessing.value_columns,
-                intervals=self.preprocessing.intervals,
+                self.preprocessing.sizes,
                 weights=self.best["model"],
             )
         except ValueError as error:

@@ -90,10 +90,7 @@ def train(
     mean_hazard = initial_hazard(prepared.tensors)
     model = build_model(
         config.model,
-        vocabulary_size=len(prepared.vocabulary),
-        fused_codes=prepared.preprocessing.fused_codes,
-        value_columns=prepared.preprocessing.value_columns,
-        intervals=prepared.preprocessing.intervals,
+        prepared.preprocessing.sizes,
         mean_hazard=mean_hazard,
     ).to(device)
     if isinstance(config.model, ForeignModelConfig):

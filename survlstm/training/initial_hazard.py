@@ -12,29 +12,33 @@ from survlstm.utils.errors import OutcomeError
 def initial_hazard(tensors: Tensors) -> tuple[float, ...]:
     """Estimate the mean hazard of the training subjects, for the bias of the model's last layer.
 
-    The estimate is events over at-risk steps. On the landmark clock each step is estimated on its own, with one more
-    at-risk subject that has the mean hazard, so that no step gets a hazard of 0 or 1.
+    The estimate is events over at-risk steps. On the other clocks each step is estimated on its own, with one more
+    at-risk subject that has the mean hazard, so that no step gets a hazard of 0 or 1. On the days clock each subject
+    weighs one, and a step that a row was observed in for a share counts for that share.
 
     Args:
         tensors: All subjects of the run; only the labels of the training split are used.
 
     Returns:
-        One hazard on the visit clock; one for each step on the landmark clock.
+        One hazard on the visit clock; one for each step on the other clocks.
 
     Raises:
         OutcomeError: The training subjects have no event, or an event in every at-risk step.
     """
-    members = tensors.members(Split.TRAIN)
-    step, event = tensors.step[members], tensors.event[members]
-    events, steps = int(event.sum()), int((step + 1).sum())
+    rows = tensors.rows_of(tensors.members(Split.TRAIN))
+    step, event, exposure = tensors.step[rows], tensors.event[rows], tensors.exposure[rows]
+    weight = tensors.row_weight(rows) if tensors.clock == "days" else np.ones(len(rows))
+    events, steps = float(weight[event].sum()), float((weight * (step + 1 + exposure)).sum())
     if not 0 < events < steps:
         raise OutcomeError(
-            f"the training subjects must have events and survived steps; found {events} events in {steps} at-risk "
+            f"the training subjects must have events and survived steps; found {events:g} events in {steps:g} at-risk "
             "steps. Use a larger cohort or another outcome"
         )
     mean = events / steps
-    if tensors.clock == "visit":
+    if not tensors.in_days:
         return (mean,)
-    happened = np.bincount(step[event], minlength=tensors.steps)
-    at_risk = (step[:, None] >= np.arange(tensors.steps)).sum(axis=0)
+    number = np.arange(tensors.steps)
+    happened = np.bincount(step[event], weights=weight[event], minlength=tensors.steps)
+    share = np.where(step[:, None] + 1 == number, exposure[:, None], step[:, None] >= number)
+    at_risk = weight @ share
     return tuple(((happened + mean) / (at_risk + 1)).tolist())

@@ -59,7 +59,7 @@ def check_model(model: nn.Module, batches: Batches, device: torch.device, *, voc
     some = _of(batches, select_subjects(batches.tensors, chosen))
     with _noisy_weights(model), torch.no_grad():
         whole = _logits(model, some, device)
-        if some.tensors.clock == "visit":
+        if some.tensors.clock != "landmark":
             _check_causal(model, some, whole, device, vocabulary_size)
         alone = [_logits(model, replace(some, members=some.members[[row]]), device)[0] for row in range(len(chosen))]
         _compare(model, whole, alone, "depend on one subject only", f"the others were removed from the batch. {MASK}")

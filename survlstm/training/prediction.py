@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 from tqdm import tqdm
 
 from survlstm.data.batches import Batch, Batches
@@ -23,27 +26,58 @@ from survlstm.utils.errors import OutOfMemoryError
 log = logging.getLogger(__name__)
 
 
-class Predictions(NamedTuple):
+@dataclass(frozen=True)
+class Predictions:
     """Labels and predictions of the subjects of a split, in the split's order.
 
+    On the days clock a row is a prediction time of a subject; on the other clocks it is a subject.
+
     On the visit clock hazard and survival are NaN after the last at-risk step, where they would use later visits. On
-    the landmark clock they are known for every step. See ``docs/conventions.md``.
+    the other clocks they are known for every step. See ``docs/conventions.md``.
 
     Attributes:
-        subject: Row of the subject in the tensors.
+        subject: Index of the row's subject in the tensors.
         step: Index of the last at-risk step.
         event: Whether the event happened in that step; otherwise the subject is censored.
         hazard: Probability of the event in each step, given none before.
         survival: Probability of no event up to the end of each step.
         nll: Negative log-likelihood, in nats.
+        row: Index of the row in the tensors. None stands for ``subject``.
+        weight: Weight of each row, by which a subject weighs one in each kind of rows. None stands for 1.
     """
 
-    subject: Int64[np.ndarray, " subject"]
-    step: Int64[np.ndarray, " subject"]
-    event: Bool[np.ndarray, " subject"]
-    hazard: Float[np.ndarray, "subject step"]
-    survival: Float[np.ndarray, "subject step"]
-    nll: Float[np.ndarray, " subject"]
+    subject: Int64[np.ndarray, " row"]
+    step: Int64[np.ndarray, " row"]
+    event: Bool[np.ndarray, " row"]
+    hazard: Float[np.ndarray, "row step"]
+    survival: Float[np.ndarray, "row step"]
+    nll: Float[np.ndarray, " row"]
+    row: Int64[np.ndarray, " row"] = None  # type: ignore[assignment]
+    weight: Float[np.ndarray, " row"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        for name, values in (("row", self.subject), ("weight", np.ones(len(self.subject)))):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, values)
+
+    @property
+    def mean_nll(self) -> float:
+        """Mean negative log-likelihood of a subject, which weighs one, whatever the number of its rows."""
+        return float((self.weight * self.nll).sum() / self.weight.sum())
+
+    @property
+    def has_several_rows(self) -> bool:
+        """Whether a subject has several rows, as on the days clock."""
+        return len(np.unique(self.subject)) < len(self.subject)
+
+    def at(self, chosen: np.ndarray) -> Predictions:
+        """Select rows.
+
+        Args:
+            chosen: Mask or indices of the rows.
+        """
+        values = {field.name: getattr(self, field.name)[chosen] for field in dataclasses.fields(self)}
+        return Predictions(**values)
 
 
 @torch.no_grad()
@@ -61,18 +95,18 @@ def predict_split(
         process_group: Its ranks share the batches; each of them returns all predictions.
 
     Returns:
-        Labels and predictions, one row per subject in the order of ``batches.members``.
+        Labels and predictions, the rows of each subject in the order of ``batches.members``.
 
     Raises:
         OutOfMemoryError: The memory does not suffice for a single subject.
     """
     model.eval()
-    step, event = batches.tensors.step[batches.members], batches.tensors.event[batches.members]
-    row_of = np.empty(len(batches.tensors.step), dtype=np.int64)
-    row_of[batches.members] = np.arange(len(step))
+    data, rows = batches.tensors, batches.rows(batches.members)
+    step, event = data.step[rows], data.event[rows]
+    place = np.empty(len(data.step), dtype=np.int64)
+    place[rows] = np.arange(len(rows))
     label = torch.from_numpy(step)
-    is_landmark = batches.tensors.clock == "landmark"
-    at_risk = at_risk_mask(label, steps=batches.tensors.steps if is_landmark else int(step.max()) + 1)
+    at_risk = at_risk_mask(label, steps=data.steps if data.in_days else int(step.max()) + 1)
     logits = torch.zeros(at_risk.shape, dtype=torch.float64)
     own_batches = batches.in_order()[process_group.rank :: process_group.size]
     parts = [
@@ -82,26 +116,39 @@ def predict_split(
     ]
     # The host waits for the device only here, after all batches have been queued there.
     for chosen, batch, part_logits in parts:
-        if is_landmark:
-            logits[row_of[chosen]] = part_logits.double().cpu()
+        at = place[batches.rows(chosen)]
+        if data.in_days:
+            logits[at] = part_logits.double().cpu()
             continue
         # The at-risk visits of a batch, in the order of its rows, are steps 0..step of each subject in turn.
-        steps = torch.from_numpy(step[row_of[chosen]] + 1)
-        row = torch.repeat_interleave(torch.from_numpy(row_of[chosen]), steps)
+        steps = torch.from_numpy(step[at] + 1)
+        row = torch.repeat_interleave(torch.from_numpy(at), steps)
         number = torch.from_numpy(flat_positions(np.zeros(len(chosen), dtype=np.int64), steps.numpy()))
         logits[row, number] = part_logits.double().cpu()[batch.inputs.slot][batch.at_risk[batch.inputs.slot]]
     # Each logit was computed by one rank and is 0 on the others.
     logits = process_group.all_reduce_sum(logits)
     events = event_mask(label, torch.from_numpy(event), steps=at_risk.shape[1])
-    known = torch.ones_like(at_risk) if is_landmark else at_risk
+    known = torch.ones_like(at_risk) if data.in_days else at_risk
+    nll = nll_per_subject(logits, at_risk=at_risk, event=events)
+    if data.clock == "days":
+        nll = nll + _partial_nll(logits, label, torch.from_numpy(data.exposure[rows]))
     return Predictions(
-        batches.members,
+        data.row_subject[rows],
         step,
         event,
         hazard(logits).where(known, torch.nan).numpy(),
         survival(logits).where(known, torch.nan).numpy(),
-        nll_per_subject(logits, at_risk=at_risk, event=events).numpy(),
+        nll.numpy(),
+        rows,
+        data.row_weight(rows) if data.clock == "days" else np.ones(len(rows)),
     )
+
+
+def _partial_nll(logits: Tensor, step: Tensor, exposure: Tensor) -> Tensor:
+    """Return the negative log-likelihood of the observed share of the interval after ``step``, [row]."""
+    after = (step + 1).clamp(max=logits.shape[1] - 1)
+    # -log(1 - h) = softplus(logit)
+    return exposure * softplus(logits.gather(1, after[:, None])[:, 0])
 
 
 class _Part(NamedTuple):

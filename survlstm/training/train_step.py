@@ -150,7 +150,8 @@ class TrainStep:
                 logits = self.model(on_device.inputs)
             # The loss is computed in float32 also under autocast: bfloat16 keeps only two to three digits.
             nll = nll_per_step(logits.float(), at_risk=on_device.at_risk, event=on_device.event)
-            loss = nll.sum() / inputs.subjects
+            weighted = nll if on_device.weight is None else nll * on_device.weight
+            loss = weighted.sum() / inputs.subjects
             loss.backward()
             total += loss.detach()
         return total

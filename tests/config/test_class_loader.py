@@ -24,6 +24,7 @@ from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.validation import validate_stored
 from survlstm.models.factory import build_model
+from survlstm.models.protocol import ModelSizes
 from survlstm.training.factory import build_optimizer, build_schedule
 from survlstm.utils.errors import ClosedClassError, ConfigError
 
@@ -216,7 +217,7 @@ def test_a_name_of_another_type_is_a_sentence(section, target):
 def test_a_model_must_be_a_module():
     config = config_of("~model", "+model={_target_: tests.config.test_class_loader.NoModule}")
     with pytest.raises(ConfigError, match=r"must be a torch\.nn\.Module; .*NoModule made a NoModule"):
-        build_model(config.model, vocabulary_size=3, fused_codes=(), value_columns=0, intervals=None, mean_hazard=[0.1])
+        build_model(config.model, ModelSizes(vocabulary_size=3), mean_hazard=[0.1])
 
 
 class NoModule:

@@ -22,7 +22,7 @@ from tests.learning import CPU, prepared_on
 
 MODELS = ("gru", "transformer", "retain", "mlp_bag", "lstm_small")
 # Numbers of codes that count as fused codes of values.
-FUSED = range(2, 40, 3)
+FUSED = tuple(range(2, 40, 3))
 every_model = pytest.mark.parametrize("name", MODELS)
 both_clocks = pytest.mark.parametrize("clock", ["visit", "landmark"])
 
@@ -39,10 +39,7 @@ def built(name, clock, *more):
     seed_everything(0, deterministic=True)
     model = build_model(
         config.model,
-        vocabulary_size=len(prepared.vocabulary),
-        fused_codes=FUSED,
-        value_columns=0,
-        intervals=prepared.preprocessing.intervals,
+        prepared.preprocessing.sizes._replace(fused_codes=FUSED),
         mean_hazard=initial_hazard(prepared.tensors),
     )
     return model, build_batches(config, prepared.tensors, Split.TRAIN), prepared
@@ -97,10 +94,7 @@ def test_weights_of_a_file_give_the_same_model(name):
     model, batches, prepared = built(name, "visit")
     again = build_model_with_weights(
         config_of(name).model,
-        vocabulary_size=len(prepared.vocabulary),
-        fused_codes=FUSED,
-        value_columns=0,
-        intervals=None,
+        prepared.preprocessing.sizes._replace(fused_codes=FUSED),
         weights=model.state_dict(),
     )
     batch = batches.collate(batches.members[:5])

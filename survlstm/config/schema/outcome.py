@@ -16,6 +16,7 @@ from survlstm.config.schema.section import (
     Weight,
     format_override_value,
 )
+from survlstm.config.schema.times import TimeSpec, parse_times
 
 # The longest simulated record, history_years=150, in days.
 MAX_DAYS = 150 * 366
@@ -76,6 +77,58 @@ class LandmarkClockConfig(Section):
                 f"null; found {' and '.join(self.placed_by)}"
             )
         return self
+
+
+class DaysClockConfig(Section):
+    """Any number of prediction times per record, and intervals of days after each.
+
+    Attributes:
+        kind: The clock, ``days``.
+        times: Rules that give each subject its prediction times, as texts; one or a list.
+        intervals: The number of intervals after a prediction time.
+        edges: Intervals of equal length, or with equally many training events.
+        horizon_days: The end of the last interval, in days after the prediction time.
+        edges_days: The end of each interval in days after the prediction time, rising; None to place them by the three
+            keys above, which are otherwise not used.
+    """
+
+    kind: Literal["days"]
+    times: Annotated[list[str], Field(min_length=1)]
+    intervals: Annotated[int, Field(ge=2, le=1000)]
+    edges: Literal["equidistant", "quantile"]
+    horizon_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+    edges_days: Annotated[list[Annotated[float, Field(gt=0, le=MAX_DAYS)]], Field(min_length=2)] | None = None
+
+    @field_validator("times", mode="before")
+    @classmethod
+    def _one_or_several(cls, times: Any) -> Any:
+        return [times] if isinstance(times, str) else times
+
+    @field_validator("times")
+    @classmethod
+    def _parsable(cls, times: list[str]) -> list[str]:
+        return are_times(times)
+
+    @field_validator("edges_days")
+    @classmethod
+    def _rising(cls, edges: list[float] | None) -> list[float] | None:
+        if edges is not None and sorted(set(edges)) != edges:
+            raise ValueError(f"must rise; found {edges}")
+        return edges
+
+    @property
+    def specs(self) -> tuple[TimeSpec, ...]:
+        """The rules of ``times``."""
+        return tuple(parse_times(text) for text in self.times)
+
+
+def are_times(times: list[str]) -> list[str]:
+    """Raise ValueError unless every text names prediction times, each once, and return the texts."""
+    for text in times:
+        parse_times(text)
+    if len(set(times)) < len(times):
+        raise ValueError(f"must name each kind of prediction times once; found {times}")
+    return times
 
 
 def are_codes(codes: list[Any]) -> list[str]:

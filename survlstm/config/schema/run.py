@@ -21,6 +21,7 @@ from survlstm.config.schema.foreign import (
 )
 from survlstm.config.schema.model import GRUConfig, LSTMConfig, MLPBagConfig, RetainConfig, TransformerConfig
 from survlstm.config.schema.outcome import (
+    DaysClockConfig,
     DeathOutcomeConfig,
     FirstCodeOutcomeConfig,
     LandmarkClockConfig,
@@ -91,7 +92,9 @@ class RunConfig(Section):
         by_target(SyntheticOutcomeConfig, RandomOutcomeConfig, DeathOutcomeConfig, FirstCodeOutcomeConfig),
     ]
     clock: Annotated[
-        Annotated[VisitClockConfig, Tag("clock.visit")] | Annotated[LandmarkClockConfig, Tag("clock.landmark")],
+        Annotated[VisitClockConfig, Tag("clock.visit")]
+        | Annotated[LandmarkClockConfig, Tag("clock.landmark")]
+        | Annotated[DaysClockConfig, Tag("clock.days")],
         Discriminator(_by_kind),
     ]
     model: ModelConfig
@@ -148,11 +151,23 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _whole_record_needs_a_landmark(self) -> RunConfig:
-        if isinstance(self.model, ForeignModelConfig) and self.model.whole_record and self.clock.kind == "visit":
+        if isinstance(self.model, ForeignModelConfig) and self.model.whole_record and self.clock.kind != "landmark":
             raise ValueError(
-                "model.whole_record=true needs clock=landmark: on the visit clock a hazard must not depend on later "
+                "model.whole_record=true needs clock=landmark: on the other clocks a hazard must not depend on later "
                 "visits, which exist only because the event has not happened yet"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_times_need_days(self) -> RunConfig:
+        if self.evaluation.times and self.clock.kind != "days":
+            raise ValueError(
+                f"evaluation.times needs clock=days, whose prediction times can be chosen freely; found "
+                f"clock={self.clock.kind}. Set clock=days, or evaluation.landmarks on the visit clock"
+            )
+        both = set(self.evaluation.times) & set(self.clock.times if self.clock.kind == "days" else ())
+        if both:
+            raise ValueError(f"evaluation.times must differ from clock.times; found {', '.join(sorted(both))} in both")
         return self
 
     @model_validator(mode="after")

@@ -255,10 +255,7 @@ def read_bundle(path: Path, *, allow: Sequence[str] = ()) -> Bundle:
         with_codes(build_settings(config).cohort, preprocessing.descendants)
         model = build_model_with_weights(
             config.model,
-            vocabulary_size=len(preprocessing.vocabulary),
-            fused_codes=preprocessing.fused_codes,
-            value_columns=preprocessing.value_columns,
-            intervals=preprocessing.intervals,
+            preprocessing.sizes,
             weights=load_weights(files[WEIGHTS]),
         )
         _check_parameters(about, model)
