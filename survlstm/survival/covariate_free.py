@@ -28,8 +28,8 @@ def covariate_free_hazard(
     the Nelson-Aalen estimate.
 
     With exposures the hazard of a step is that of the actuarial life table, events / (at risk at its start - censored
-    within it + sum of their exposures), in which one half is the usual exposure of a censored subject (Kalbfleisch &
-    Prentice 2002, The Statistical Analysis of Failure Time Data, section 1.4).
+    within it + sum of their exposures), in which one half is the usual exposure of a censored subject (Cutler & Ederer
+    1958, Journal of Chronic Diseases 8:699).
 
     Args:
         step: index of the last step at risk (``survlstm.survival.steps``), -1 for a subject censored within the first
@@ -40,7 +40,7 @@ def covariate_free_hazard(
         exposure: share of step ``step + 1`` in which a censored subject was observed, 0 to 1 and 0 for events; shape
             (subject,). None counts none of it.
         weight: weights above 0 of the subjects, or of the rows of a subject; shape (subject,). They count in the ten
-            events as well. None gives each the weight 1.
+            events as well. None gives each the weight 1. Weights that depend on the later follow-up bias the hazard.
 
     Returns:
         Hazards above 0 and at most 1, of shape (steps,).

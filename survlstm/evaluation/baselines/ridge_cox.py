@@ -33,8 +33,9 @@ class CoxRows(NamedTuple):
             scales matter. Among the columns of stacked prediction times is the prediction time itself.
         duration: Time from the prediction time to the event or to the end of follow-up, at least 0.
         event: Whether the event happens at that time.
-        weight: Weights of the rows, above 0; with 1 / (rows of its subject) every subject weighs one. None gives each
-            row weight 1.
+        weight: Weights of the rows, above 0; None gives each row weight 1. A weight should be known at the prediction
+            time. With 1 / (rows of its subject) those who die early, and so have few rows, weigh more in each risk set,
+            and the predicted risk is too high.
     """
 
     design: Design
@@ -83,9 +84,9 @@ def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float]
     Medicine 12:2305), both with the weights of the rows. Where events are rare the validation rows alone are too few
     for a partial likelihood of their own. The penalty is weakened until the likelihood falls.
 
-    One model for the rows of many prediction times, with the prediction time as a covariate, is the super model of
-    van Houwelingen & Putter (2011, Dynamic Prediction in Clinical Survival Analysis, chapter 7). Its weighted
-    likelihood treats the rows of a subject as independent, which leaves the coefficients consistent.
+    One model for the rows of many prediction times, with the prediction time as a covariate, is the stacked landmark
+    model of van Houwelingen (2007, Scandinavian Journal of Statistics 34:70). Its likelihood treats the rows of a
+    subject as independent, which matters for standard errors and not for predictions.
 
     Args:
         train: Training rows.
