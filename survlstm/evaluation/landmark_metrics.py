@@ -107,9 +107,7 @@ def _concordance(
     # One count of pairs serves all models and horizons, as columns of one array.
     models, subjects, _ = risk.shape
     columns = risk.transpose(1, 0, 2).reshape(subjects, -1)
-    pairs = count_pairs(
-        columns, duration=sample.duration, event=sample.event, weight=sample.weight, group=sample.group
-    )
+    pairs = count_pairs(columns, duration=sample.duration, event=sample.event, weight=sample.weight, group=sample.group)
     concordant = (pairs.lower + pairs.equal / 2).reshape(len(pairs.anchor), models, len(horizon))
     anchor_time = sample.duration[pairs.anchor]
     is_anchor = anchor_time[:, None] <= horizon

@@ -146,10 +146,8 @@ def _sums_within_groups(
     """Return the number of pairs of a case and a control of its group at each horizon, and the sums of ``_sums``."""
     pairs, sums = np.zeros(len(horizon), dtype=np.int64), np.zeros((len(horizon), 2))
     anchor = np.flatnonzero(case_weight)
-    for place, other in pairs_within(group, anchor, columns=len(horizon)):
+    for place, other in pairs_within(group, duration, anchor, columns=len(horizon)):
         case = anchor[place]
-        later = duration[other] > duration[case]
-        case, other = case[later], other[later]
         pair_weight = case_weight[case] * (1.0 if weight is None else weight[other])
         is_pair = (duration[case][:, None] <= horizon) & (duration[other][:, None] > horizon)
         concordant = (score[case] > score[other]) + (score[case] == score[other]) / 2

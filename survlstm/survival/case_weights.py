@@ -54,14 +54,15 @@ def check_group(group: np.ndarray | None, *, subjects: int) -> None:
 
 
 def pairs_within(
-    group: np.ndarray, anchor: np.ndarray, *, columns: int = 1
+    group: np.ndarray, exit_time: np.ndarray, anchor: np.ndarray, *, columns: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """List the pairs of each anchor with all members of its group, itself included, in parts that fit into memory.
+    """List the pairs of each anchor with the members of its group that exit later, in parts that fit into memory.
 
-    Their number is the sum of the sizes of the anchors' groups, which is small beside all pairs where groups are.
+    Time is the sum of the sizes of the anchors' groups, which is small beside the number of all pairs where groups are.
 
     Args:
         group: group of each subject, integer; shape (subject,).
+        exit_time: time or rank at which each subject leaves; shape (subject,).
         anchor: indices of the subjects whose pairs are listed; shape (anchor,).
         columns: numbers that the caller computes of each pair; a part has fewer pairs if there are more of them.
 
@@ -69,8 +70,9 @@ def pairs_within(
         Place in ``anchor`` of the first subject of each pair, rising, and index of the second; shape (pair,) each.
 
     Example:
-        >>> [(first.tolist(), second.tolist()) for first, second in pairs_within(np.array([7, 5, 7]), np.array([2]))]
-        [([0, 0], [0, 2])]
+        >>> group, exit_time = np.array([7, 5, 7]), np.array([1, 2, 3])
+        >>> [(place.tolist(), other.tolist()) for place, other in pairs_within(group, exit_time, np.array([0, 1]))]
+        [([0], [2])]
     """
     number = np.unique(group, return_inverse=True)[1]
     members = np.argsort(number, kind="stable")
@@ -81,4 +83,6 @@ def pairs_within(
     for places in np.split(np.arange(len(anchor)), np.flatnonzero(np.diff(part)) + 1):
         sizes = size[places]
         within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        yield np.repeat(places, sizes), members[np.repeat(first_member[places], sizes) + within]
+        place, other = np.repeat(places, sizes), members[np.repeat(first_member[places], sizes) + within]
+        exits_later = exit_time[other] > exit_time[anchor[place]]
+        yield place[exits_later], other[exits_later]

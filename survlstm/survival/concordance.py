@@ -147,34 +147,31 @@ def weighted_pairs(
         concordant += (case_weight * (lowest[:, -1:] - lowest[:, first_higher])).sum(axis=1)
         tied += (case_weight * (lowest[:, first_higher] - lowest[:, first_tied])).sum(axis=1)
     pairs = WeightedPairs(comparable, concordant, tied)
-    return pairs if group is None else _without_groups(pairs, survival, step=step, event=event, weight=weight, group=group)
-
-
-def _without_groups(
-    pairs: WeightedPairs,
-    survival: np.ndarray,
-    *,
-    step: np.ndarray,
-    event: np.ndarray,
-    weight: np.ndarray,
-    group: np.ndarray,
-) -> WeightedPairs:
+    if group is None:
+        return pairs
     check_group(group, subjects=len(step))
-    within = np.zeros((3, len(weight)))
-    anchor = np.flatnonzero(event)
-    for place, other in pairs_within(group, anchor, columns=len(weight)):
-        case = anchor[place]
-        comparable = (step[other] > step[case]) | ((step[other] == step[case]) & ~event[other])
-        case, other = case[comparable], other[comparable]
-        own, others = survival[case, step[case]], survival[other, step[case]]
-        columns = np.stack([np.ones(len(case)), own < others, own == others], axis=1)
-        within += ((weight[:, case] * weight[:, other]) @ columns).T
+    within = _within_groups(survival, step=step, event=event, weight=weight, group=group)
     remaining = np.stack(pairs) - within
-    # A difference of sums of weights is not exactly 0 where no pair remains, unless all weights are 0 or 1. The pairs are
-    # counted with such weights where the difference is nearly 0.
+    # A difference of sums of weights is not exactly 0 where no pair remains, unless all weights are 0 or 1. Where the
+    # difference is nearly 0, the pairs are counted with such weights.
     nearly_none = np.flatnonzero((pairs.comparable > 0) & (remaining[0] < 1e-6 * pairs.comparable))
     present = (weight[nearly_none] > 0).astype(np.float64)
     if (present != weight[nearly_none]).any():
         counted = weighted_pairs(survival, step=step, event=event, weight=present, group=group).comparable
         remaining[:, nearly_none[counted == 0]] = 0.0
     return WeightedPairs(*remaining)
+
+
+def _within_groups(
+    survival: np.ndarray, *, step: np.ndarray, event: np.ndarray, weight: np.ndarray, group: np.ndarray
+) -> Float[np.ndarray, "sum resample"]:
+    """Count pairs as ``weighted_pairs`` does, but only those within a group."""
+    within = np.zeros((3, len(weight)))
+    anchor = np.flatnonzero(event)
+    # A subject censored in a step exits after those with the event in it.
+    for place, other in pairs_within(group, 2 * step + ~event, anchor, columns=len(weight)):
+        case = anchor[place]
+        own, others = survival[case, step[case]], survival[other, step[case]]
+        columns = np.stack([np.ones(len(case)), own < others, own == others], axis=1)
+        within += ((weight[:, case] * weight[:, other]) @ columns).T
+    return within

@@ -81,8 +81,8 @@ def calibration_groups(
 
     Raises:
         ValueError: a prediction is NaN or outside 0 to 1, the follow-up is invalid, lengths differ, a weight is not
-            finite and > 0, there are more groups than subjects, or the follow-up of a group ends before t with a censoring, so that its risk is
-            unknown.
+            finite and > 0, there are more groups than subjects, or the follow-up of a group ends before t with a
+            censoring, so that its risk is unknown.
 
     Example:
         >>> follow_up = {"duration": np.array([1, 3, 2, 3]), "event": np.array([True, False, True, False])}
