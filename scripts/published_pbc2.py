@@ -134,8 +134,8 @@ def _print(found: list[_Repeat], resamples: int) -> None:
     centre = figures.mean(axis=0) - figures.mean(axis=0)[names.index(COX)]
     for number, name in enumerate(names):
         low, high = np.nanquantile(differences[name], [0.025, 0.975], axis=0)
-        cells = zip(centre[number], low, high, strict=True)
-        print(f"| {name} | " + " | ".join(f"{one:+.3f} ({a:+.3f} to {b:+.3f})" for one, a, b in cells) + " |")
+        ends = zip(centre[number], low, high, strict=True)
+        print(f"| {name} | " + " | ".join(f"{one:+.3f} ({a:+.3f} to {b:+.3f})" for one, a, b in ends) + " |")
 
 
 if __name__ == "__main__":
