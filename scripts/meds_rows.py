@@ -20,12 +20,15 @@ def days_after_start(days: pd.Series | np.ndarray) -> np.ndarray:
     """Return the times that many days after time zero.
 
     Args:
-        days: Days, not necessarily whole ones.
+        days: Days, not necessarily whole ones; NaN if unknown.
 
     Returns:
-        ``datetime64[s]``, in the order of ``days``.
+        ``datetime64[s]``, in the order of ``days``; NaT where they are unknown.
     """
-    return START + np.round(np.asarray(days, dtype=float) * DAY_SECONDS).astype("timedelta64[s]")
+    days = np.asarray(days, dtype=float)
+    known = np.isfinite(days)
+    seconds = np.round(np.where(known, days, 0) * DAY_SECONDS).astype("timedelta64[s]")
+    return np.where(known, START + seconds, np.datetime64("NaT", "s"))
 
 
 def as_day(time: np.ndarray) -> np.ndarray:

@@ -64,7 +64,9 @@ def main(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for fold in tqdm(range(folds), disable=None):
             run = Path(folder) / str(fold)
-            survlstm.train([f"split.folds={folds}", f"split.fold={fold}", *_short(overrides), *overrides], output_dir=run)
+            survlstm.train(
+                [f"split.folds={folds}", f"split.fold={fold}", *_short(overrides), *overrides], output_dir=run
+            )
             found.append(json.loads((run / "metrics.json").read_text(encoding="utf-8")))
     print(summary(found, KNOWN.get(name)))
 
@@ -104,11 +106,11 @@ def summary(runs: list[dict[str, Any]], published: Published | None) -> str:
     return "\n\n".join([*parts, *raised[:1]])
 
 
-def _figures(runs: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[float, ...]]]]:
+def _figures(runs: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[float, float, float]]]]:
     """Return c_td, Harrell's C at the last horizon and IBS of each model in each fold, by prediction time."""
     tests = [run["test"] for run in runs]
     # The C-index of all steps is that of the rows that were trained on, which the first landmark holds.
-    tables: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    tables: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     for place in range(max(1, min(len(test["landmarks"]) for test in tests))):
         figures = defaultdict(list)
         for test in tests:

@@ -1,13 +1,15 @@
 """Write a table with one row per subject as a MEDS dataset with one visit each.
 
-    python scripts/table_to_meds.py TABLE OUTPUT time=COLUMN event=COLUMN [code=CODE] [unit=days] [categories=a,b]
-                                    [drop=a,b]
+    python scripts/table_to_meds.py TABLE OUTPUT time=COLUMN event=COLUMN [age=COLUMN] [code=CODE] [unit=days]
+                                    [categories=a,b] [drop=a,b]
 
-TABLE is a file (.csv or .parquet), or ``sksurv:gbsg2`` and the like for ``load_gbsg2`` of scikit-survival, whose columns
-of time and event are known. Time zero of every subject, at which the visit is, is 2000-01-01.
+TABLE is a file (.csv or .parquet), or ``sksurv:gbsg2`` and the like for ``load_gbsg2`` of scikit-survival, whose
+columns of time and event are known. Time zero of every subject, at which the visit is, is 2000-01-01.
 
 - A column of numbers is a code with a value, its name. Another column, or one in ``categories``, gives the code
   ``NAME//value``. A missing value gives no event; the script counts them.
+- ``age`` is in years at the visit. It becomes the birth, from which survlstm computes the age, and no code. Models and
+  baselines need it; without it, ``model.visit_features`` must leave out ``age``.
 - ``time`` is counted in ``unit``: days, months or years. ``event`` is true, or a number other than 0, for an event.
 - Without ``code`` the event is MEDS_DEATH; with it, an event with that code, for ``outcome=first_code``. Observation
   ends on the day of ``time``.
@@ -26,7 +28,7 @@ from runs import read_options
 
 from survlstm.data.events import Events, Subjects
 
-OPTIONS = {"time": "", "event": "", "code": "", "unit": "days", "categories": "", "drop": ""}
+OPTIONS = {"time": "", "event": "", "age": "", "code": "", "unit": "days", "categories": "", "drop": ""}
 UNIT_DAYS = {"days": 1.0, "months": 365.25 / 12, "years": 365.25}
 PACKAGE = "sksurv:"
 
@@ -38,11 +40,13 @@ class Table(NamedTuple):
         covariates: One row per subject, one column per input.
         days: Days to the event or the end of observation.
         event: Whether the event happened then.
+        age: Years at the visit; NaN if unknown.
     """
 
     covariates: pd.DataFrame
     days: np.ndarray
     event: np.ndarray
+    age: np.ndarray
 
 
 def main(words: list[str]) -> None:
@@ -61,6 +65,7 @@ def main(words: list[str]) -> None:
     missing = table.covariates.isna().sum()
     print(f"{writer.subjects} subjects, {int(table.event.sum())} with the event, {writer.events:,} events: {output}")
     counts = ", ".join(f"{name} {count}" for name, count in missing[missing > 0].items())
+    print(f"age unknown: {int(np.isnan(table.age).sum()):,} subjects")
     print(f"missing values, which give no event: {int(missing.sum()):,}" + (f" ({counts})" if counts else ""))
 
 
@@ -81,22 +86,29 @@ def read_table(source: str, options: dict[str, str]) -> Table:
     time, event = options["time"] or time, options["event"] or event
     if not time or not event:
         raise ValueError("time=COLUMN and event=COLUMN must name the columns of the time and of the event")
-    lists = {name: [column for column in options[name].split(",") if column] for name in ("categories", "drop")}
-    absent = sorted({time, event, *lists["categories"], *lists["drop"]} - set(frame.columns))
+    lists = {name: [column for column in options[name].split(",") if column] for name in ("categories", "drop", "age")}
+    chosen = {time, event, *(column for columns in lists.values() for column in columns)}
+    absent = sorted(chosen - set(frame.columns))
     if absent:
         raise ValueError(f"the columns {', '.join(absent)} must be in the table; it has {', '.join(frame.columns)}")
     if options["unit"] not in UNIT_DAYS:
         raise ValueError(f"unit must be {', '.join(UNIT_DAYS)}; found {options['unit']}")
-    days = pd.to_numeric(frame[time], errors="coerce").to_numpy(dtype=float) * UNIT_DAYS[options["unit"]]
-    happened = pd.to_numeric(frame[event], errors="coerce").to_numpy(dtype=float)
+    days, happened = _numbers(frame, time) * UNIT_DAYS[options["unit"]], _numbers(frame, event)
     wrong = int((~np.isfinite(days) | (days < 0)).sum()), int(np.isnan(happened).sum())
     if any(wrong):
         raise ValueError(
             f"{time} must be a number of 0 or more and {event} a number or true or false in each of {len(frame)} rows; "
             f"found {wrong[0]} and {wrong[1]} rows in which it is not. Leave them out or correct them"
         )
-    covariates = frame.drop(columns=[time, event, *lists["drop"]])
-    return Table(covariates.astype(dict.fromkeys(lists["categories"], "object")), days, happened != 0)
+    covariates = frame.drop(columns=[time, event, *lists["drop"], *lists["age"]])
+    covariates = covariates.astype(dict.fromkeys(lists["categories"], "object"))
+    age = _numbers(frame, options["age"]) if options["age"] else np.full(len(frame), np.nan)
+    return Table(covariates, days, happened != 0, age)
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column as numbers, NaN where it is none."""
+    return pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float)
 
 
 def events_of(table: Table, *, code: str) -> Events:
@@ -122,8 +134,9 @@ def events_of(table: Table, *, code: str) -> Events:
     end = as_day(days_after_start(table.days))[order]
     never = np.full(len(order), np.datetime64("NaT"), dtype="datetime64[s]")
     died = table.event[order] & (not code)
+    birth = as_day(days_after_start(-table.age * UNIT_DAYS["years"]))[order]
     subjects = Subjects(
-        number[order].astype(np.str_), birth=never, death=np.where(died, end, never), observed_until=end
+        number[order].astype(np.str_), birth=birth, death=np.where(died, end, never), observed_until=end
     )
     return events_of_rows(pd.concat(rows, ignore_index=True), subjects)
 
@@ -136,7 +149,7 @@ def _of_file(path: str) -> tuple[pd.DataFrame, str, str]:
 
 
 def _of_package(name: str) -> tuple[pd.DataFrame, str, str]:
-    from sksurv import datasets
+    from sksurv import datasets  # type: ignore[import-untyped]
 
     load = getattr(datasets, f"load_{name}", None)
     if load is None:
@@ -151,7 +164,7 @@ def _entries(visit: pd.DataFrame, column: pd.Series) -> pd.DataFrame:
     present = column.notna().to_numpy()
     taken, values = visit[present], column[present]
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return taken.assign(code=column.name, value=values.to_numpy(dtype=float))
+        return taken.assign(code=str(column.name), value=values.to_numpy(dtype=float))
     return taken.assign(code=f"{column.name}//" + values.astype(str).to_numpy(dtype=object), value=np.nan)
 
 
