@@ -88,7 +88,7 @@ def summary(runs: list[dict[str, Any]], published: Published | None) -> str:
         For each prediction time a line with its counts and a table, and at the end the findings on leaks.
     """
     parts: list[str] = []
-    for place, (title, figures) in enumerate(_figures(runs).items()):
+    for place, (title, figures) in enumerate(_figures(runs)):
         lines = [title, "", "| model | c_td | C | IBS |", "|---|---|---|---|"]
         lines += [f"| {name} | {' | '.join(map(_cell, zip(*rows, strict=True)))} |" for name, rows in figures.items()]
         if published and not place:
@@ -106,20 +106,21 @@ def summary(runs: list[dict[str, Any]], published: Published | None) -> str:
     return "\n\n".join([*parts, *raised[:1]])
 
 
-def _figures(runs: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[float, float, float]]]]:
-    """Return c_td, Harrell's C at the last horizon and IBS of each model in each fold, by prediction time."""
+def _figures(runs: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[tuple[float, ...]]]]]:
+    """Return the title of each prediction time, and c_td, Harrell's C and IBS of each model in each fold."""
     tests = [run["test"] for run in runs]
-    # The C-index of all steps is that of the rows that were trained on, which the first landmark holds.
-    tables: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    tables: list[tuple[str, dict[str, list[tuple[float, ...]]]]] = []
     for place in range(max(1, min(len(test["landmarks"]) for test in tests))):
-        figures = defaultdict(list)
+        figures: dict[str, list[tuple[float, ...]]] = defaultdict(list)
         for test in tests:
             landmark = test["landmarks"][place] if test["landmarks"] else {"rows": []}
             at = {row["name"]: row for row in landmark["rows"]}
             for row in test["rows"]:
-                harrell, ibs = _at_last_horizon(at.get(row["name"]))
-                figures[row["name"]].append((_value(row["c_td"]) if not place else np.nan, harrell, ibs))
-        tables[_title(tests, place)] = figures
+                # The C-index of all steps is that of the rows that were trained on, the first table's.
+                figures[row["name"]].append(
+                    (_value(row["c_td"]) if not place else np.nan, *_at_end(at.get(row["name"])))
+                )
+        tables.append((_title(tests, place), figures))
     return tables
 
 
@@ -135,7 +136,7 @@ def _title(tests: list[dict[str, Any]], place: int) -> str:
     return f"From {landmarks[0]['name']}: {events}; {at_risk:,} at risk; {until}."
 
 
-def _at_last_horizon(row: dict[str, Any] | None) -> tuple[float, float]:
+def _at_end(row: dict[str, Any] | None) -> tuple[float, float]:
     if row is None or not row["cells"]:
         return np.nan, np.nan
     return _value(row["cells"][-1]["c_harrell"]), _value(row["ibs"])
