@@ -46,7 +46,9 @@ def times_file(*rows):
     return TimesFile(np.array([name for name, _ in times]), np.array([when for _, when in times]), 0, ())
 
 
-def labelled(records, *times, edges=(0.0, 30.0, 60.0), min_visits=1, deaths=None, outcome=HIT, birth="1960-01-01", **settings):
+def labelled(
+    records, *times, edges=(0.0, 30.0, 60.0), min_visits=1, deaths=None, outcome=HIT, birth="1960-01-01", **settings
+):
     """Prepare records with given edges, so that no split has to have subjects."""
     state = PreprocessingState(
         Vocabulary(("[PAD]", "[UNK]", "X/a")),

@@ -62,7 +62,10 @@ def discrimination_by_code(
 
     For an indicator a pair is concordant if the case has the code and the control does not, and tied if both or neither
     have it. The number of such pairs at a step is a product of counts of cases and controls, so that no pairs need be
-    formed. On the landmark clock the indicator at the landmark holds for every step.
+    formed. On the landmark clock the indicator at the landmark holds for every step. On the days clock every
+    prediction time to train on is a case or a control, with the indicator at that time, and a subject weighs one: a
+    code of the last weeks before an event is seen by the latest prediction times only. Pairs of two prediction times
+    of one subject, about one in the number of subjects, are not left out.
 
     Args:
         tensors: Data of all subjects.
@@ -72,6 +75,8 @@ def discrimination_by_code(
     Returns:
         The C-index and the counts of every entry.
     """
+    if tensors.clock == "days":
+        return _discrimination_at_times(tensors, members, codes=codes)
     step, event = tensors.step[members], tensors.event[members]
     event_steps = np.unique(step[event])
     cases = np.bincount(np.searchsorted(event_steps, step[event]), minlength=len(event_steps))
@@ -130,7 +135,7 @@ def _chunks(tensors: Tensors, codes: int, event_steps: int) -> Iterator[tuple[in
 
 
 def _first_seen(tensors: Tensors, members: Int64[np.ndarray, " member"], first: int, stop: int) -> _FirstSeen:
-    row_of = np.full(len(tensors.step), -1)
+    row_of = np.full(len(tensors.subject_id), -1)
     row_of[members] = np.arange(len(members))
     entry = np.flatnonzero((tensors.code >= first) & (tensors.code < stop))
     visit = np.searchsorted(tensors.code_offsets, entry, side="right") - 1
@@ -164,14 +169,75 @@ def _counts(
 
 
 def _pairs(
-    with_code: Int64[np.ndarray, "code event_step"],
-    cases_with: Int64[np.ndarray, "code event_step"],
-    at_risk: Int64[np.ndarray, " event_step"],
-    cases: Int64[np.ndarray, " event_step"],
-) -> tuple[Int64[np.ndarray, " code"], Int64[np.ndarray, " code"]]:
-    """Count the concordant and the tied pairs of every code."""
+    with_code: np.ndarray, cases_with: np.ndarray, at_risk: np.ndarray, cases: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the concordant and the tied pairs of every code, [code].
+
+    Args:
+        with_code: Number of those at risk that have the code, [code, event_step]; on the days clock their weight.
+        cases_with: The same of the cases.
+        at_risk: Number of those at risk, [event_step]; on the days clock their weight.
+        cases: The same of the cases.
+    """
     controls_with = with_code - cases_with
     controls_without = at_risk - cases - controls_with
     concordant = cases_with * controls_without
     tied = cases_with * controls_with + (cases - cases_with) * controls_without
     return concordant.sum(axis=1), tied.sum(axis=1)
+
+
+def _discrimination_at_times(
+    tensors: Tensors, members: Int64[np.ndarray, " member"], *, codes: int
+) -> CodeDiscrimination:
+    """Compute ``discrimination_by_code`` on the days clock, where a subject has many rows."""
+    rows = tensors.rows_of(members)
+    step, event, weight = tensors.step[rows], tensors.event[rows], tensors.row_weight(rows)
+    event_steps = np.unique(step[event])
+    cases = np.array([weight[event & (step == number)].sum() for number in event_steps])
+    at_risk = np.array([weight[step >= number].sum() for number in event_steps])
+    ranks = CodeDiscrimination(np.full(codes, np.nan), np.zeros(codes, dtype=np.int64), np.zeros(codes, dtype=np.int64))
+    comparable = float((cases * (at_risk - cases)).sum())
+    ends = np.cumsum(tensors.trained_rows[members])
+    events_before = np.concatenate([[0], np.cumsum(event)])
+    has_event = np.diff(events_before[np.concatenate([[0], ends])]) > 0
+    for first, stop in _chunks(tensors, codes, len(event_steps)):
+        seen = _first_seen(tensors, members, first, stop)
+        begin, end = _rows_with_code(tensors, members, seen, ends)
+        has = begin < end
+        ranks.carriers[first:stop] = np.bincount(seen.code[has], minlength=stop - first)
+        has &= has_event[seen.subject]
+        ranks.carrier_events[first:stop] = np.bincount(seen.code[has], minlength=stop - first)
+        if comparable:
+            counted = [
+                [_weight_with_code(seen.code, begin, end, weight * chosen, stop - first) for chosen in (at, is_case)]
+                for at, is_case in ((step >= number, event & (step == number)) for number in event_steps)
+            ]
+            with_code, cases_with = (np.column_stack(columns) for columns in zip(*counted, strict=True))
+            concordant, tied = _pairs(with_code, cases_with, at_risk, cases)
+            ranks.c_td[first:stop] = (concordant + 0.5 * tied) / comparable
+    return ranks
+
+
+def _rows_with_code(
+    tensors: Tensors, members: Int64[np.ndarray, " member"], seen: _FirstSeen, ends: Int64[np.ndarray, " member"]
+) -> tuple[Int64[np.ndarray, " pair"], Int64[np.ndarray, " pair"]]:
+    """Return the first row that sees the code of each pair, and the end of the rows of its subject.
+
+    Args:
+        tensors: Data of all subjects.
+        members: The members; their rows to train on are counted from 0, and rise in time within a member.
+        seen: First visit with each code.
+        ends: End of the rows of each member.
+    """
+    width = len(tensors.visit_time) + 1
+    owner = np.repeat(np.arange(len(members)), tensors.trained_rows[members])
+    axis = owner * width + tensors.row_visits[tensors.rows_of(members)]
+    return np.searchsorted(axis, seen.subject * width + seen.visit, side="right"), ends[seen.subject]
+
+
+def _weight_with_code(
+    code: np.ndarray, begin: np.ndarray, end: np.ndarray, weight: np.ndarray, codes: int
+) -> Float64[np.ndarray, " code"]:
+    """Add up the weights of the rows with each code."""
+    total = np.concatenate([[0.0], np.cumsum(weight)])
+    return np.bincount(code, weights=total[end] - total[begin], minlength=codes)

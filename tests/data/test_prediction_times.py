@@ -262,9 +262,7 @@ def test_intervals_without_an_event_are_counted(settings, how):
     assert said.startswith(f"{intervals - (2 if intervals == 12 else 1)} of {intervals} intervals have no event among")
     assert said.endswith(f"Set {how}")
     # Another cohort has no say in the intervals.
-    again = prepared_from(
-        cohort(), HIT, days_settings("every_visit", **settings), preprocessing=prepared.preprocessing
-    )
+    again = prepared_from(cohort(), HIT, days_settings("every_visit", **settings), preprocessing=prepared.preprocessing)
     assert not [text for text in again.flow.warnings if "no event" in text]
 
 
