@@ -39,6 +39,9 @@ from survlstm.data.values.valued_visits import use_values
 from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes, take_entries
 from survlstm.data.vocabulary import UNK, fit_vocabulary
 
+# Features are years, and logarithms of days and counts. A smaller spread is the rounding error of equal numbers.
+LEAST_SPREAD = 1e-9
+
 
 @dataclass(frozen=True)
 class Tensors:
