@@ -366,9 +366,10 @@ def _fit(
     min_frequency: int,
 ) -> PreprocessingState:
     codes = visits.code[np.repeat(of_training, visits.codes_per_visit)]
+    spread = features[of_training].std(axis=0)
     return PreprocessingState(
         fit_vocabulary(codes, visits.codes, min_frequency=min_frequency),
         features[of_training].mean(axis=0),
-        features[of_training].std(axis=0),
+        np.where(spread < LEAST_SPREAD, 0.0, spread),
         edge_days,
     )
