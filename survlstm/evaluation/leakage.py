@@ -240,4 +240,5 @@ def _weight_with_code(
 ) -> Float64[np.ndarray, " code"]:
     """Add up the weights of the rows with each code."""
     total = np.concatenate([[0.0], np.cumsum(weight)])
-    return np.bincount(code, weights=total[end] - total[begin], minlength=codes)
+    # Of no pair at all the counts are whole numbers.
+    return np.bincount(code, weights=total[end] - total[begin], minlength=codes).astype(np.float64)
