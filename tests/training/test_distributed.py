@@ -19,7 +19,14 @@ from tests.learning import CPU, Tight, batches_of, figures, fit, model_for, prep
 ROOT = Path(__file__).parents[2]
 # With a batch of one subject the second process has nothing to do; 7 can't be halved, and with parts of 2 the first
 # process has two parts and the second two or one.
-CASES = [("visit", 7, None), ("visit", 7, 2), ("visit", 1, None), ("landmark", 7, 2), ("landmark", 1, None)]
+CASES = [
+    ("visit", 7, None),
+    ("visit", 7, 2),
+    ("visit", 1, None),
+    ("landmark", 7, 2),
+    ("landmark", 1, None),
+    ("days", 7, 2),
+]
 # Measured: 1.3e-7.
 RTOL = 1e-5
 
