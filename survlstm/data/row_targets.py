@@ -64,7 +64,7 @@ def row_targets(
         ("at or after the event", is_after & had_event),
         ("at or after the end of follow-up or the death", is_after & ~had_event),
         (f"after fewer than {min_visits} visits", seen < min_visits),
-        *_rules_at_rows(rules, visits, rows),
+        *rules_at_rows(rules, visits, rows.subject, rows.time),
     ]
     kept = np.ones(len(seen), dtype=bool)
     for reason, applies in reasons:
@@ -167,18 +167,35 @@ def _of_cohort(cohort: Cohort, times: PredictionTimes) -> tuple[_Rows, dict[str,
     return rows, {**times.left_out, "of excluded subjects": int((~is_member).sum())}
 
 
-def _rules_at_rows(rules: CohortSettings, visits: Visits, rows: _Rows) -> Iterator[tuple[str, np.ndarray]]:
-    """Evaluate the rules of the cohort at each row; yield reason and mask of the rows to leave out."""
+def rules_at_rows(
+    rules: CohortSettings,
+    visits: Visits,
+    subject: Int64[np.ndarray, " row"],
+    time: np.ndarray,
+    *,
+    show_dates: bool = True,
+) -> Iterator[tuple[str, Bool[np.ndarray, " row"]]]:
+    """Evaluate the rules of the cohort at each row.
+
+    Args:
+        rules: Rules of the cohort.
+        visits: Visits of the subjects; those after a row have no influence on it.
+        subject: Index of the subject of each row, rising.
+        time: ``datetime64[s]`` [row], the prediction times.
+        show_dates: Whether the reason of a rule on dates names them.
+
+    Yields:
+        Reason, and mask of the rows to leave out for it.
+    """
     if not (rules.include or rules.exclude):
         return
     # A rule takes one time per subject: the n-th rows of all subjects are evaluated together.
-    first = np.searchsorted(rows.subject, rows.subject)
-    number = np.arange(len(rows.subject)) - first
+    number = np.arange(len(subject)) - np.searchsorted(subject, subject)
     found: dict[str, np.ndarray] = {}
     for turn in range(int(number.max(initial=-1)) + 1):
         at = np.flatnonzero(number == turn)
-        some = cut_visits(visits, rows.subject[at], stop=visits.visits_per_subject[rows.subject[at]])
-        for reason, applies in rule_exclusions(rules, some, rows.time[at]):
+        some = cut_visits(visits, subject[at], stop=visits.visits_per_subject[subject[at]])
+        for reason, applies in rule_exclusions(rules, some, time[at], show_dates=show_dates):
             found.setdefault(reason, np.zeros(len(number), dtype=bool))[at] = applies
     yield from found.items()
 
