@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +33,8 @@ class Batch(NamedTuple):
             on the landmark clock, where a step is an interval after the landmark; [prediction, step] on the days clock.
         event: Whether the event happened in that step, of the same shape; true only where ``at_risk`` is.
         subjects: Number of subjects that the rows belong to.
-        weight: Weight of each hazard in the loss on the days clock, of the same shape: that of its prediction time,
-            times the share of the interval that was observed. None stands for 1 on the other clocks.
+        weight: Weight of each hazard in the loss on the days clock, of the same shape: the share of the interval that
+            was observed, times ``Batches.row_weight``. None stands for 1 on the other clocks.
     """
 
     inputs: ModelInputs
@@ -189,6 +190,16 @@ class Batches:
         """
         return self.tensors.rows_of(subject, kind=None if self.all_rows else TRAINED)
 
+    @cached_property
+    def row_weight(self) -> float:
+        """Weight of each row in the loss: one over the mean number of rows of a subject.
+
+        With it, the mean loss of the subjects is the mean loss of the rows. Every prediction time counts the same. If
+        instead each subject weighed one, a row would weigh the less, the longer its subject goes on living after it:
+        the weights would know the future, and predicted risks would be too high.
+        """
+        return len(self.members) / len(self.rows(self.members))
+
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
         """Return the number of visits of each of these subjects.
 
@@ -228,8 +239,7 @@ class Batches:
         data, number = self.tensors, np.arange(self.tensors.steps)
         step, event, exposure = (values[rows, None] for values in (data.step, data.event, data.exposure))
         share = np.where(number == step + 1, exposure, (number <= step).astype(np.float64))
-        weight = share * data.row_weight(rows)[:, None]
-        return share > 0, (number == step) & event, weight.astype(np.float32)
+        return share > 0, (number == step) & event, (share * self.row_weight).astype(np.float32)
 
     def _prediction_slots(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> np.ndarray:
         """Return the slot of the last visit of each prediction time, in the window in which that visit counts."""

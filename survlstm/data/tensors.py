@@ -165,19 +165,6 @@ class Tensors:
         rows = flat_positions(offsets[subject], np.diff(offsets)[subject])
         return rows if kind is None else rows[self.row_kind[rows] == kind]
 
-    def row_weight(self, rows: Int64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
-        """Return the weight of each row by which a subject weighs one, whatever the number of its rows.
-
-        Args:
-            rows: Indices of the rows.
-
-        Returns:
-            One over the number of rows of the same subject and kind among ``rows``.
-        """
-        pair = self.row_subject[rows] * (int(self.row_kind.max(initial=0)) + 1) + self.row_kind[rows]
-        _, number, count = np.unique(pair, return_inverse=True, return_counts=True)
-        return 1 / count[number]
-
     @property
     def visits_per_subject(self) -> Int64[np.ndarray, " subject"]:
         """Number of visits of each subject that are stored."""

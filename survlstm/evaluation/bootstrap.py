@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from tqdm import tqdm
 
+from survlstm.data.ragged import flat_positions
 from survlstm.evaluation.results import Difference, Interval
 
 # Number of resamples whose weights are in memory at the same time.
@@ -17,14 +18,14 @@ BLOCK = 100
 
 
 class Resample(NamedTuple):
-    """One resample with replacement.
+    """One resample of subjects with replacement; a subject brings all its rows.
 
     Attributes:
-        evaluated: Rows of the evaluated subjects, as many as there are subjects.
-        training: Rows of the training subjects, as many as there are subjects.
+        evaluated: Rows of the drawn evaluated subjects; as many subjects are drawn as there are.
+        training: Rows of the drawn training subjects.
     """
 
-    evaluated: Int[np.ndarray, " subject"]
+    evaluated: Int[np.ndarray, " row"]
     training: Int[np.ndarray, " train"]
 
 
@@ -51,16 +52,16 @@ class Bootstrap:
         self,
         metrics: Callable[[Resample], np.ndarray],
         *,
-        subjects: int,
-        training: int = 0,
+        subjects: int | Int64[np.ndarray, " row"],
+        training: int | Int64[np.ndarray, " train"] = 0,
         what: str,
     ) -> Float[np.ndarray, "resample ..."]:
         """Compute metrics in every resample.
 
         Args:
             metrics: Function of one resample that returns an array; NaN marks an undefined metric.
-            subjects: Number of evaluated subjects.
-            training: Number of training subjects.
+            subjects: Number of evaluated subjects with one row each, or the subject of each row, any integers.
+            training: The same of the training subjects.
             what: Label of the progress bar.
 
         Returns:
@@ -68,28 +69,25 @@ class Bootstrap:
         """
         generator = np.random.default_rng(self.seed)
         progress = tqdm(range(self.resamples), desc=f"Resampling {what}", disable=None, leave=False)
-        return np.array(
-            [
-                metrics(Resample(*(generator.integers(size, size=size) for size in (subjects, training))))
-                for _ in progress
-            ]
-        )
+        parts = [_Clusters.of(part) for part in (subjects, training)]
+        return np.array([metrics(Resample(*(part.draw(generator) for part in parts))) for _ in progress])
 
-    def weights(self, subjects: int) -> Iterator[Float[np.ndarray, "resample subject"]]:
-        """Count how often each subject occurs in each resample, in blocks of resamples.
+    def weights(self, subjects: int | Int64[np.ndarray, " row"]) -> Iterator[Float[np.ndarray, "resample row"]]:
+        """Count how often each row occurs in each resample, in blocks of resamples.
 
         Without training subjects these are the resamples of ``values``.
 
         Args:
-            subjects: Number of evaluated subjects.
+            subjects: Number of evaluated subjects with one row each, or the subject of each row, any integers.
 
         Yields:
             Counts of the next ``BLOCK`` resamples.
         """
         generator = np.random.default_rng(self.seed)
+        clusters = _Clusters.of(subjects)
         for start in range(0, self.resamples, BLOCK):
-            draws = [generator.integers(subjects, size=subjects) for _ in range(min(BLOCK, self.resamples - start))]
-            yield np.array([np.bincount(rows, minlength=subjects) for rows in draws], dtype=np.float64)
+            draws = [clusters.draw(generator) for _ in range(min(BLOCK, self.resamples - start))]
+            yield np.array([np.bincount(rows, minlength=clusters.rows) for rows in draws], dtype=np.float64)
 
     def interval(self, values: Float[np.ndarray, " resample"]) -> Interval | None:
         """Return the percentile interval of a metric.
@@ -130,3 +128,35 @@ class Bootstrap:
             return None
         above, below = 1 + (values >= 0).sum(), 1 + (values <= 0).sum()
         return Difference(float(observed), interval, float(min(1.0, 2 * min(above, below) / (1 + len(values)))))
+
+
+class _Clusters(NamedTuple):
+    """Rows by the subject they belong to; subjects are drawn.
+
+    Attributes:
+        rows: Number of rows.
+        subjects: Number of subjects.
+        by_subject: Rows in the order of their subjects; None if every subject has one row.
+        size: Number of rows of each subject.
+    """
+
+    rows: int
+    subjects: int
+    by_subject: Int64[np.ndarray, " row"] | None = None
+    size: Int64[np.ndarray, " subject"] | None = None
+
+    @classmethod
+    def of(cls, subjects: int | np.ndarray) -> _Clusters:
+        if isinstance(subjects, int):
+            return cls(subjects, subjects)
+        number = np.unique(subjects, return_inverse=True)[1]
+        size = np.bincount(number)
+        return cls(len(subjects), len(size), np.argsort(number, kind="stable"), size)
+
+    def draw(self, generator: np.random.Generator) -> Int64[np.ndarray, " row"]:
+        """Draw as many subjects as there are, with replacement, and return their rows."""
+        drawn = generator.integers(self.subjects, size=self.subjects)
+        if self.by_subject is None or self.size is None:
+            return drawn
+        first = np.cumsum(self.size) - self.size
+        return self.by_subject[flat_positions(first[drawn], self.size[drawn])]

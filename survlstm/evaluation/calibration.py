@@ -25,7 +25,8 @@ def calibrate(
 
     Args:
         survival: Predicted survival at the horizon.
-        at_risk: The evaluated subjects.
+        at_risk: The evaluated subjects. Of several rows of a subject each counts with its weight, also for the numbers
+            of subjects and events that a group needs.
         horizon: The horizon, in the unit of the durations.
         censoring: Survival curve of the censoring.
         confidence: Confidence level of the observed risks.
@@ -37,7 +38,12 @@ def calibrate(
     line = None
     try:
         line = calibration_line(
-            survival, duration=at_risk.duration, event=at_risk.event, horizon=horizon, censoring=censoring
+            survival,
+            duration=at_risk.duration,
+            event=at_risk.event,
+            horizon=horizon,
+            censoring=censoring,
+            weight=at_risk.case_weight,
         )
     except (ValueError, np.linalg.LinAlgError) as error:
         why_not = f"{why_not}; no calibration line: {error}" if why_not else f"no calibration line: {error}"
@@ -57,21 +63,25 @@ def d_calibration_until(survival: Float[np.ndarray, "subject horizon"], at_risk:
     """
     last = np.minimum(at_risk.step, steps - 1)
     row = np.arange(len(last))
+    # A row censored before the end of its first interval has step -1. It is known to survive time 0 only.
+    own = np.where(last >= 0, survival[row, last], 1.0)
     before = np.where(last > 0, survival[row, last - 1], 1.0)
     event = at_risk.event & (at_risk.step < steps)
     # A censored subject is spread over the bins as its own curve predicts, so that without an event the test cannot
     # reject.
     if not event.any():
         return None
-    return d_calibration(survival[row, last], event=event, survival_before=before).p_value
+    return d_calibration(own, event=event, survival_before=before, weight=at_risk.case_weight).p_value
 
 
 def _groups(
     survival: np.ndarray, at_risk: AtRisk, horizon: float, confidence: float
 ) -> tuple[CalibrationGroups | None, float | None, str | None]:
     """Form as many groups as their follow-up and events allow; return them, the p-value and what is missing."""
-    table, why_not = None, f"there are {len(survival)} subjects, a group needs {SUBJECTS_PER_GROUP}"
-    for number in range(min(MOST_GROUPS, len(survival) // SUBJECTS_PER_GROUP), 1, -1):
+    weight = at_risk.case_weight
+    subjects = len(survival) if weight is None else round(float(weight.sum()))
+    table, why_not = None, f"there are {subjects} subjects, a group needs {SUBJECTS_PER_GROUP}"
+    for number in range(min(MOST_GROUPS, subjects // SUBJECTS_PER_GROUP), 1, -1):
         try:
             fewer = calibration_groups(
                 survival,
@@ -80,6 +90,7 @@ def _groups(
                 horizon=horizon,
                 groups=number,
                 confidence=confidence,
+                weight=weight,
             )
             table = table or fewer
             if (fewer.observed * fewer.subjects >= EVENTS_PER_GROUP).all():
@@ -99,10 +110,11 @@ def _as_values(
 ) -> Calibration:
     columns: dict[str, tuple] = {
         name: tuple(getattr(groups, name).tolist()) if groups else ()
-        for name in ("subjects", "predicted", "observed", "low", "high")
+        for name in ("predicted", "observed", "low", "high")
     }
     return Calibration(
         horizon=horizon,
+        subjects=tuple(round(number) for number in groups.subjects.tolist()) if groups else (),
         **columns,
         p_value=p_value,
         slope=line.slope if line else None,

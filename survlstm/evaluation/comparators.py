@@ -41,14 +41,14 @@ class Comparator:
 
 @dataclass(frozen=True)
 class HazardRows:
-    """Subjects to which the rows of hazards belong.
+    """Rows of the tensors to which the rows of hazards belong; with one row for each subject, its index.
 
     Attributes:
-        evaluated: Indices of the evaluated subjects in the tensors, ascending.
-        reference: Indices of the reference subjects in the tensors, ascending.
+        evaluated: Indices of the evaluated rows in the tensors, ascending.
+        reference: Indices of the reference rows in the tensors, ascending.
     """
 
-    evaluated: Int64[np.ndarray, " subject"]
+    evaluated: Int64[np.ndarray, " row"]
     reference: Int64[np.ndarray, " reference"]
 
 
@@ -110,6 +110,6 @@ def _row_and_step(
     at_risk: AtRisk, landmark: Landmark, tensors: Tensors, members: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the row of hazards of each subject at risk, and its step at the landmark."""
-    row = np.searchsorted(members, at_risk.subject)
+    row = np.searchsorted(members, at_risk.row)
     number = at_risk.visit - tensors.visit_offsets[at_risk.subject]
     return row, number if landmark.unit == "steps" else np.zeros_like(row)

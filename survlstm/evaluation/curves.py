@@ -46,20 +46,26 @@ def survival_curves(
         example_duration=tuple(test.duration[examples].tolist()),
         example_event=tuple(test.event[examples].tolist()),
         group_name=GROUPS,
-        group_survival=np.stack([survival[group].mean(axis=0) for group in groups]),
+        group_survival=np.stack([_mean(survival, test, group) for group in groups]),
         group_observed=np.stack([curve for curve, _, _ in observed]),
         group_low=np.stack([low for _, low, _ in observed]),
         group_high=np.stack([high for _, _, high in observed]),
         group_at_risk=np.stack([(test.duration[group][:, None] >= time).sum(axis=0) for group in groups]),
-        covariate_free=covariate_free.mean(axis=0),
+        covariate_free=_mean(covariate_free, test, np.arange(len(covariate_free))),
     )
+
+
+def _mean(survival: np.ndarray, test: AtRisk, group: np.ndarray) -> np.ndarray:
+    weight = test.case_weight
+    return np.average(survival[group], axis=0, weights=None if weight is None else weight[group])
 
 
 def _observed(
     test: AtRisk, group: np.ndarray, time: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the Kaplan-Meier curve of a group and its band at each time; NaN after the follow-up of the group."""
-    curve = kaplan_meier(test.duration[group], test.event[group])
+    weight = test.case_weight
+    curve = kaplan_meier(test.duration[group], test.event[group], weight=None if weight is None else weight[group])
     band = confidence_band(curve, confidence=confidence)
     known = (time <= curve.times[-1]) | (curve.survival[-1] == 0)
     columns = (curve.survival, 1.0), (band.low, np.nan), (band.high, np.nan)

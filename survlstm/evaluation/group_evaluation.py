@@ -212,6 +212,7 @@ def _with_risks(
     if number < FEWEST_SUBJECTS:
         missing[f"no risks, because fewer than {FEWEST_SUBJECTS} subjects are at risk at the landmark,"] += 1
         return row
+    weight = risks.at_risk.case_weight
     try:
         table = calibration_groups(
             risks.survival[members],
@@ -220,6 +221,7 @@ def _with_risks(
             horizon=risks.horizon,
             groups=1,
             confidence=confidence,
+            weight=None if weight is None else weight[members],
         )
     except ValueError:
         missing["no risks, because the follow-up ends before the horizon,"] += 1

@@ -34,7 +34,7 @@ def evaluate_landmark(
     test, censored = landmark.test, landmark.censoring
     if not len(test.subject) or not len(censored.subject):
         return _without_metrics(landmark, "no subject is at risk at this landmark")
-    censoring = censoring_curve(censored.duration, censored.event)
+    censoring = censoring_curve(censored.duration, censored.event, weight=censored.case_weight)
     grid, shown = (
         supported_horizons(times, duration=test.duration, censoring=censoring)
         for times in (landmark.grid, landmark.horizons)
@@ -43,18 +43,23 @@ def evaluate_landmark(
         return _without_metrics(landmark, "no horizon lies within the follow-up")
     grid = grid[grid <= shown[-1]]
     sample = LandmarkSample(
-        np.stack([comparator.survival[:, : len(grid)] for comparator in comparators]), test.duration, test.event
+        np.stack([comparator.survival[:, : len(grid)] for comparator in comparators]),
+        test.duration,
+        test.event,
+        test.case_weight,
+        test.group,
     )
-    events_by = (test.event[:, None] & (test.duration[:, None] <= shown)).sum(axis=0)
+    happened = test.event[:, None] & (test.duration[:, None] <= shown)
+    events_by = happened.sum(axis=0)
+    # The rows of a subject share its event, so that an interval needs as many subjects with an event.
+    enough = np.array([len(np.unique(test.subject[column])) for column in happened.T]) >= bootstrap.min_events
     table = _Table(
         landmark=landmark,
         grid=grid,
         shown=shown,
         observed=landmark_metrics(sample, censoring=censoring, grid=grid, shown=shown),
-        resampled=_resample(landmark, sample, grid, shown, bootstrap)
-        if events_by[-1] >= bootstrap.min_events
-        else None,
-        has_interval=events_by >= bootstrap.min_events,
+        resampled=_resample(landmark, sample, grid, shown, bootstrap) if enough[-1] else None,
+        has_interval=enough,
         events_by=events_by,
         bootstrap=bootstrap,
     )
@@ -79,13 +84,13 @@ def _resample(
 ) -> LandmarkMetrics:
     """Compute every metric in every resample (axis 0), with the censoring curve estimated again in each."""
     censored, models = landmark.censoring, len(sample.survival)
-    same_subjects = censored is landmark.test
+    same_subjects, censored_weight = censored is landmark.test, censored.case_weight
 
     def metrics(resample: Resample) -> np.ndarray:
-        rows = resample.evaluated
-        censored_rows = rows if same_subjects else resample.training
-        resampled = LandmarkSample(sample.survival[:, rows], sample.duration[rows], sample.event[rows])
-        censoring = censoring_curve(censored.duration[censored_rows], censored.event[censored_rows])
+        resampled = _sample_of(sample, resample.evaluated)
+        rows = resample.evaluated if same_subjects else resample.training
+        weight = None if censored_weight is None else censored_weight[rows]
+        censoring = censoring_curve(censored.duration[rows], censored.event[rows], weight=weight)
         return np.concatenate(
             [
                 part.reshape(models, -1)
@@ -94,12 +99,28 @@ def _resample(
             axis=1,
         )
 
-    values = bootstrap.values(
-        metrics, subjects=len(sample.duration), training=len(censored.subject), what=landmark.name
+    evaluated, training = (
+        len(part.subject) if part.group is None else part.group for part in (landmark.test, censored)
     )
+    values = bootstrap.values(metrics, subjects=evaluated, training=training, what=landmark.name)
     # Five metrics have a value for each horizon shown, the two integrated ones a single value.
     parts = np.split(values, np.cumsum([len(shown)] * 5 + [1]), axis=2)
     return LandmarkMetrics(*parts[:5], *(part[:, :, 0] for part in parts[5:]))
+
+
+def _sample_of(sample: LandmarkSample, rows: np.ndarray) -> LandmarkSample:
+    """Return the sample of a resample; with several rows for a subject its copies are one subject, as its rows are."""
+    if sample.group is None:
+        weight = None if sample.weight is None else sample.weight[rows]
+        return LandmarkSample(sample.survival[:, rows], sample.duration[rows], sample.event[rows], weight)
+    rows, count = np.unique(rows, return_counts=True)
+    return LandmarkSample(
+        sample.survival[:, rows],
+        sample.duration[rows],
+        sample.event[rows],
+        count.astype(np.float64) if sample.weight is None else count * sample.weight[rows],
+        sample.group[rows],
+    )
 
 
 @dataclass(frozen=True)
@@ -136,7 +157,8 @@ class _Table:
             notes.append(f"no metrics by {self._listed(eventless)}: no event until then")
         if len(without):
             needed = self.bootstrap.min_events
-            notes.append(f"no interval by {self._listed(without)}: fewer than {needed} events until then")
+            subjects = "events" if self.landmark.test.group is None else "subjects with the event"
+            notes.append(f"no interval by {self._listed(without)}: fewer than {needed} {subjects} until then")
         if self.resampled is not None:
             parts = [part[..., self.has_interval] for part in self.resampled[:5]]
             if self.has_interval[-1] and len(self.grid) > 1:
@@ -189,6 +211,7 @@ class _Table:
 def _counts_of(landmark: Landmark) -> dict[str, Any]:
     test = landmark.test
     followed = test.step + 1.0 if landmark.unit == "steps" else test.duration
+    several = test.group is not None
     return {
         "name": landmark.name,
         "unit": landmark.unit,
@@ -196,6 +219,8 @@ def _counts_of(landmark: Landmark) -> dict[str, Any]:
         "events": int(test.event.sum()),
         "follow_up": float(np.median(followed)) if len(followed) else 0.0,
         "longest": float(followed.max(initial=0.0)),
+        "subjects": len(np.unique(test.subject)) if several else None,
+        "event_subjects": len(np.unique(test.subject[test.event])) if several else None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from survlstm.survival.auc import cumulative_dynamic_auc
 from survlstm.survival.brier import time_average, weighted_brier, weighted_nbll
@@ -21,11 +21,15 @@ class LandmarkSample(NamedTuple):
         survival: Survival at every time of the grid.
         duration: Time to the event or to the end of follow-up.
         event: Whether the event happens at that time.
+        weight: Case weight, > 0; None = 1 each.
+        group: Subject of each row, if a subject has several: they are not compared. None = every row is a subject.
     """
 
     survival: Float[np.ndarray, "model subject horizon"]
     duration: Float64[np.ndarray, " subject"]
     event: Bool[np.ndarray, " subject"]
+    weight: Float64[np.ndarray, " subject"] | None = None
+    group: Int64[np.ndarray, " subject"] | None = None
 
 
 class LandmarkMetrics(NamedTuple):
@@ -75,7 +79,8 @@ def landmark_metrics(
     models = len(sample.survival)
     within = len(supported_horizons(grid, duration=sample.duration, censoring=censoring))
     outcomes = [
-        outcome_at(at, duration=sample.duration, event=sample.event, censoring=censoring) for at in grid[:within]
+        outcome_at(at, duration=sample.duration, event=sample.event, censoring=censoring, weight=sample.weight)
+        for at in grid[:within]
     ]
     brier, nbll = np.full((2, models, len(grid)), np.nan)
     for step, outcome in enumerate(outcomes):
@@ -102,15 +107,16 @@ def _concordance(
     # One count of pairs serves all models and horizons, as columns of one array.
     models, subjects, _ = risk.shape
     columns = risk.transpose(1, 0, 2).reshape(subjects, -1)
-    pairs = count_pairs(columns, duration=sample.duration, event=sample.event)
+    pairs = count_pairs(columns, duration=sample.duration, event=sample.event, weight=sample.weight, group=sample.group)
     concordant = (pairs.lower + pairs.equal / 2).reshape(len(pairs.anchor), models, len(horizon))
     anchor_time = sample.duration[pairs.anchor]
     is_anchor = anchor_time[:, None] <= horizon
     inverse = np.zeros(len(anchor_time))
     reached = is_anchor[:, -1]
     inverse[reached] = censoring.at(anchor_time[reached]) ** -2.0
+    own = np.ones(len(anchor_time)) if sample.weight is None else sample.weight[pairs.anchor]
     c_indices = []
-    for weight in (np.ones(len(anchor_time)), inverse):
+    for weight in (own, own * inverse):
         counted = np.where(is_anchor, weight[:, None], 0.0)
         with np.errstate(invalid="ignore"):
             c_indices.append(np.einsum("ah,amh->mh", counted, concordant) / (counted.T @ pairs.comparable))
@@ -121,7 +127,13 @@ def _auc(sample: LandmarkSample, risk: np.ndarray, censoring: KaplanMeier, horiz
     return np.stack(
         [
             cumulative_dynamic_auc(
-                risk_of_model, duration=sample.duration, event=sample.event, horizon=horizon, censoring=censoring
+                risk_of_model,
+                duration=sample.duration,
+                event=sample.event,
+                horizon=horizon,
+                censoring=censoring,
+                weight=sample.weight,
+                group=sample.group,
             ).auc
             for risk_of_model in risk
         ]

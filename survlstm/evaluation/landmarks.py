@@ -16,7 +16,9 @@ from survlstm.data.tensors import Tensors
 
 
 class AtRisk(NamedTuple):
-    """The subjects of one split that are at risk at a landmark.
+    """The rows of one split that are at risk at a landmark.
+
+    A row is a subject at one prediction time. Only on the clock of days a subject can have several.
 
     Attributes:
         subject: Index of the subject in the tensors.
@@ -26,13 +28,27 @@ class AtRisk(NamedTuple):
         duration: Time from the landmark to the event or the end of follow-up, in the unit of the landmark. In steps, an
             event in step k has k + 1. A subject censored in step k has k + 1.5: it survived k + 1 steps, so that it is
             known to be event-free at the horizon k + 1 and censored before the next.
+        row: Index of the row in the tensors. With one row for each subject it is the index of the subject.
+        weight: Share of the row in its subject, > 0; the rows of a subject sum to one.
     """
 
-    subject: Int64[np.ndarray, " subject"]
-    visit: Int64[np.ndarray, " subject"]
-    step: Int64[np.ndarray, " subject"]
-    event: Bool[np.ndarray, " subject"]
-    duration: Float64[np.ndarray, " subject"]
+    subject: Int64[np.ndarray, " row"]
+    visit: Int64[np.ndarray, " row"]
+    step: Int64[np.ndarray, " row"]
+    event: Bool[np.ndarray, " row"]
+    duration: Float64[np.ndarray, " row"]
+    row: Int64[np.ndarray, " row"]
+    weight: Float64[np.ndarray, " row"]
+
+    @property
+    def case_weight(self) -> Float64[np.ndarray, " row"] | None:
+        """``weight``; None if every row counts 1."""
+        return None if (self.weight == 1).all() else self.weight
+
+    @property
+    def group(self) -> Int64[np.ndarray, " row"] | None:
+        """``subject``; None if every subject has one row."""
+        return None if len(np.unique(self.subject)) == len(self.subject) else self.subject
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,9 @@ def _at_risk(tensors: Tensors, part: Split, last_known: Callable[[np.ndarray], n
     is_at_risk = (number >= 0) & (tensors.step[subject] >= number)
     subject, number = subject[is_at_risk], number[is_at_risk]
     step, event = tensors.step[subject] - number, tensors.event[subject]
-    return AtRisk(subject, tensors.visit_offsets[subject] + number, step, event, step + np.where(event, 1.0, 1.5))
+    last = tensors.visit_offsets[subject] + number
+    duration = step + np.where(event, 1.0, 1.5)
+    return AtRisk(subject, last, step, event, duration, row=subject, weight=np.ones(len(subject)))
 
 
 def _visits_by_day(tensors: Tensors, subject: np.ndarray, day: float) -> np.ndarray:
@@ -154,4 +172,6 @@ def _on_landmark_clock(tensors: Tensors, part: Split) -> AtRisk:
         tensors.step[subject],
         tensors.event[subject],
         tensors.duration_days[subject],
+        row=subject,
+        weight=np.ones(len(subject)),
     )

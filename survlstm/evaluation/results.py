@@ -103,7 +103,7 @@ class Calibration:
 
     Attributes:
         horizon: The horizon, in the unit of the landmark.
-        subjects: Number of subjects of each group.
+        subjects: Number of subjects of each group; the rounded sum of the weights of its rows if subjects have several.
         predicted: Mean predicted risk of each group.
         observed: Kaplan-Meier risk of each group.
         low: Lower end of the interval of ``observed``; NaN where the risk is 0 or 1.
@@ -183,17 +183,19 @@ class LandmarkResult:
     Attributes:
         name: Name of the landmark.
         unit: Unit of ``horizons``, ``follow_up`` and ``longest``.
-        at_risk: Number of evaluated subjects at risk at the landmark.
-        events: Number of their events after the landmark.
+        at_risk: Number of evaluated subjects at risk at the landmark; of rows if a subject has several.
+        events: Number of these with an event after the landmark.
         follow_up: Median time to the event or the end of follow-up.
         longest: Longest such time.
         horizons: Horizons with metrics.
-        at_risk_after: Number of subjects at risk after each horizon.
-        events_by: Number of events by each horizon.
+        at_risk_after: Number of subjects, or rows, at risk after each horizon.
+        events_by: Number of events by each horizon, of subjects or rows.
         unsupported: Requested horizons that lie after the follow-up.
         rows: One row for each model, the evaluated one first.
         calibration: Calibration of the model at each horizon.
         notes: What is missing, and why.
+        subjects: Number of subjects of the rows; None if every subject has one row.
+        event_subjects: Number of these with an event; None likewise.
     """
 
     name: str
@@ -209,6 +211,8 @@ class LandmarkResult:
     rows: tuple[LandmarkRow, ...]
     calibration: tuple[Calibration, ...]
     notes: tuple[str, ...]
+    subjects: int | None = None
+    event_subjects: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 from tqdm import tqdm
@@ -9,7 +11,7 @@ from tqdm import tqdm
 from survlstm.evaluation.bootstrap import Bootstrap
 from survlstm.evaluation.comparators import Comparator
 from survlstm.evaluation.results import Difference, Estimate, StepRow
-from survlstm.survival.concordance import Concordance, concordance_td, weighted_pairs
+from survlstm.survival.concordance import concordance_td, weighted_pairs
 
 
 def evaluate_steps(
@@ -18,30 +20,46 @@ def evaluate_steps(
     step: Int64[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     bootstrap: Bootstrap,
+    weight: Float[np.ndarray, " subject"] | None = None,
+    group: Int64[np.ndarray, " subject"] | None = None,
 ) -> tuple[tuple[StepRow, ...], list[str]]:
     """Evaluate models on the same subjects and the same resamples.
+
+    Of a subject with several rows, the rows are not compared with each other, and are resampled together.
 
     Args:
         comparators: Hazards of each model; differences are taken from the first one.
         step: Last step at risk.
         event: Whether the event happens in that step.
         bootstrap: Settings of the intervals.
+        weight: Case weight of each row, > 0; None = 1 each.
+        group: Subject of each row, if a subject has several; None = every row is a subject.
 
     Returns:
         One row for each model, in their order, and notes on what is missing.
     """
-    observed = [_concordance_and_nll(comparator, step, event) for comparator in comparators]
+    rows_of = _Rows(step, event, weight, group)
+    losses = [nll_by_subject(comparator.hazard, step, event) for comparator in comparators]
     notes = []
-    events = int(event.sum())
+    subject = np.arange(len(step)) if group is None else group
+    events, subjects = len(np.unique(subject[event])), len(np.unique(subject))
     resampled = None
     if events < bootstrap.min_events:
-        notes.append(f"no interval: {events} events among {len(step)} subjects, {bootstrap.min_events} are needed")
+        notes.append(f"no interval: {events} events among {subjects} subjects, {bootstrap.min_events} are needed")
     else:
-        resampled = _resample(comparators, [nll for _, nll in observed], step, event, bootstrap)
+        resampled = _resample(comparators, losses, rows_of, bootstrap)
         undefined = int(np.isnan(resampled).any(axis=(1, 2)).sum())
         if undefined:
             notes.append(f"no interval: the C-index is undefined in {undefined} of {bootstrap.resamples} resamples")
-    values = np.array([[concordance.c_td, nll.mean()] for concordance, nll in observed])
+    values = np.array(
+        [
+            [
+                concordance_td(comparator.survival, step=step, event=event, weight=weight, group=group).c_td,
+                np.average(loss, weights=weight),
+            ]
+            for comparator, loss in zip(comparators, losses, strict=True)
+        ]
+    )
     rows = []
     for number, comparator in enumerate(comparators):
         c_td, nll = (_estimate(values[number, metric], resampled, (number, metric), bootstrap) for metric in (0, 1))
@@ -50,18 +68,23 @@ def evaluate_steps(
     return tuple(rows), notes
 
 
-def count_comparable_pairs(step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> int:
+def count_comparable_pairs(
+    step: Int64[np.ndarray, " subject"],
+    event: Bool[np.ndarray, " subject"],
+    group: Int64[np.ndarray, " subject"] | None = None,
+) -> int:
     """Count the pairs that the C-index compares; the number depends on the labels only.
 
     Args:
         step: Last step at risk.
         event: Whether the event happens in that step.
+        group: Subject of each row, if a subject has several; None = every row is a subject.
 
     Returns:
-        The number of pairs.
+        The number of pairs, of rows of different subjects.
     """
     constant = np.zeros((len(step), int(step.max()) + 1))
-    return concordance_td(constant, step=step, event=event).comparable
+    return int(concordance_td(constant, step=step, event=event, group=group).comparable)
 
 
 def nll_by_subject(
@@ -86,18 +109,25 @@ def nll_by_subject(
     return -np.where(at_risk, terms, 0.0).sum(axis=1)
 
 
-def _concordance_and_nll(comparator: Comparator, step: np.ndarray, event: np.ndarray) -> tuple[Concordance, np.ndarray]:
-    return concordance_td(comparator.survival, step=step, event=event), nll_by_subject(comparator.hazard, step, event)
+class _Rows(NamedTuple):
+    step: np.ndarray
+    event: np.ndarray
+    weight: np.ndarray | None
+    group: np.ndarray | None
 
 
 def _resample(
-    comparators: list[Comparator], nll: list[np.ndarray], step: np.ndarray, event: np.ndarray, bootstrap: Bootstrap
+    comparators: list[Comparator], nll: list[np.ndarray], rows: _Rows, bootstrap: Bootstrap
 ) -> Float[np.ndarray, "resample model metric"]:
     curves = [comparator.survival for comparator in comparators]
     blocks = []
     progress = tqdm(total=bootstrap.resamples, desc="Resampling all steps", disable=None, leave=False)
-    for weight in bootstrap.weights(len(step)):
-        c_td = [weighted_pairs(curve, step=step, event=event, weight=weight).c_td for curve in curves]
+    for count in bootstrap.weights(len(rows.step) if rows.group is None else rows.group):
+        weight = count if rows.weight is None else count * rows.weight
+        c_td = [
+            weighted_pairs(curve, step=rows.step, event=rows.event, weight=weight, group=rows.group).c_td
+            for curve in curves
+        ]
         blocks.append(np.stack([c_td, [_mean(loss, weight) for loss in nll]], axis=-1).swapaxes(0, 1))
         progress.update(len(weight))
     progress.close()
@@ -107,7 +137,7 @@ def _resample(
 def _mean(loss: Float[np.ndarray, " subject"], weight: Float[np.ndarray, "resample subject"]) -> np.ndarray:
     """Return the weighted mean; infinite if a subject with an infinite loss has a weight."""
     finite = np.isfinite(loss)
-    mean = weight @ np.where(finite, loss, 0.0) / len(loss)
+    mean = weight @ np.where(finite, loss, 0.0) / weight.sum(axis=1)
     return np.where(weight[:, ~finite].any(axis=1), np.inf, mean)
 
 

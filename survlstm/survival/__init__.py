@@ -34,6 +34,8 @@ Conventions that hold throughout:
   score means an earlier event.
 - At equal times an event comes before a censoring. A subject censored at t is at risk of an event at t.
 - ``censoring`` is the curve G of ``kaplan_meier.censoring_curve``. Estimate it on the training subjects.
+- Where ``weight`` can be given, a subject of case weight 2 counts as two equal subjects. Where ``group`` can be given,
+  subjects of one group, such as the predictions of one person at several times, are not compared.
 - Arguments that break a rule raise ``ValueError`` with the number of affected subjects. No value is clamped or imputed.
 
 The examples assume ``import numpy as np``, ``import torch`` and the functions that they call.

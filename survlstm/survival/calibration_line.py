@@ -35,6 +35,7 @@ def calibration_line(
     event: Bool[np.ndarray, " subject"],
     horizon: int | float,
     censoring: KaplanMeier,
+    weight: Float[np.ndarray, " subject"] | None = None,
 ) -> CalibrationLine:
     """Fit logit P(event by t) = intercept + slope · logit(1 - S(t)) at a horizon t.
 
@@ -49,6 +50,7 @@ def calibration_line(
         event: True = event, False = censored at ``duration``; shape (subject,), boolean.
         horizon: t, in the unit of ``duration``; below the longest ``duration``, and G known and above 0 there.
         censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each.
 
     Returns:
         Slope and intercept of the fit, and the intercept with the slope fixed at 1.
@@ -71,8 +73,8 @@ def calibration_line(
         raise ValueError(
             f"survival must be between 0 and 1, both excluded; {int(certain.sum())} of {len(survival)} values are not"
         )
-    happened, weight = outcome_at(horizon, duration=duration, event=event, censoring=censoring)
-    known = weight > 0
+    happened, inverse = outcome_at(horizon, duration=duration, event=event, censoring=censoring, weight=weight)
+    known = inverse > 0
     if happened[known].all() or not happened.any():
         raise ValueError(
             f"both outcomes must occur by {horizon:g}; found {int(happened.sum())} events and "
@@ -84,8 +86,8 @@ def calibration_line(
     if _separated(logit, happened[known]):
         raise ValueError("the predictions separate the outcomes perfectly: no finite slope exists")
     ones = np.ones_like(logit)
-    line = _fit_logistic(np.column_stack([ones, logit]), 0 * logit, happened[known], weight[known])
-    in_the_large = _fit_logistic(ones[:, None], logit, happened[known], weight[known])
+    line = _fit_logistic(np.column_stack([ones, logit]), 0 * logit, happened[known], inverse[known])
+    in_the_large = _fit_logistic(ones[:, None], logit, happened[known], inverse[known])
     return CalibrationLine(float(line[1]), float(line[0]), float(in_the_large[0]))
 
 

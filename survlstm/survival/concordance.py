@@ -7,9 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from survlstm.survival.case_weights import check_group, check_weight, pairs_within
+
 
 class Concordance(NamedTuple):
     """Time-dependent C-index with the numbers of pairs it is made of.
+
+    With case weights, a pair counts with the product of the weights of its two subjects.
 
     Attributes:
         c_td: (concordant + tied / 2) / comparable, 0 to 1; NaN if no pair is comparable.
@@ -19,9 +23,9 @@ class Concordance(NamedTuple):
     """
 
     c_td: float
-    comparable: int
-    concordant: int
-    tied: int
+    comparable: float
+    concordant: float
+    tied: float
 
 
 def concordance_td(
@@ -29,6 +33,8 @@ def concordance_td(
     *,
     step: Int[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
+    weight: Float[np.ndarray, " subject"] | None = None,
+    group: Int[np.ndarray, " subject"] | None = None,
 ) -> Concordance:
     """Compute Antolini's time-dependent concordance (C-index); higher is better.
 
@@ -46,20 +52,28 @@ def concordance_td(
     Args:
         survival: predicted probability of no event in steps 0 … j, in column j; shape (subject, step). A subject's
             entries after its own ``step`` are never read and may be NaN. Values are not checked.
-        step: index of the last step at risk (``survlstm.survival.steps``); shape (subject,), integer.
+        step: index of the last step at risk (``survlstm.survival.steps``); shape (subject,), integer. A subject
+            censored before the end of step 0 has -1 and is in no pair.
         event: True if the event happened in ``step``, False if censored; shape (subject,), boolean.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each.
+        group: an integer per subject; subjects of one group are not compared; shape (subject,). None = all are.
 
     Returns:
-        The C-index and its pairs; the C-index is NaN if no pair is comparable.
+        The C-index and its pairs, which are whole numbers without ``weight``; the C-index is NaN if no pair is
+        comparable.
+
+    Raises:
+        ValueError: a weight is not finite and > 0, or the numbers of subjects differ.
 
     Example:
         >>> step, event = np.array([0, 0, 1]), np.array([True, False, False])
         >>> concordance_td(np.array([[0.6, 0.5], [0.6, 0.4], [0.9, 0.8]]), step=step, event=event)
         Concordance(c_td=0.75, comparable=2, concordant=1, tied=1)
     """
-    equal_weights = np.ones((1, len(step)))
-    counts = weighted_pairs(survival, step=step, event=event, weight=equal_weights)
-    comparable, concordant, tied = (int(count[0]) for count in counts)
+    check_weight(weight, subjects=len(step))
+    weights = np.ones((1, len(step))) if weight is None else weight[None]
+    counts = weighted_pairs(survival, step=step, event=event, weight=weights, group=group)
+    comparable, concordant, tied = (int(count[0]) if weight is None else float(count[0]) for count in counts)
     c_td = (concordant + 0.5 * tied) / comparable if comparable else float("nan")
     return Concordance(c_td, comparable, concordant, tied)
 
@@ -92,6 +106,7 @@ def weighted_pairs(
     step: Int[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     weight: Float[np.ndarray, "resample subject"],
+    group: Int[np.ndarray, " subject"] | None = None,
 ) -> WeightedPairs:
     """Count the pairs of ``concordance_td`` under several weightings of the subjects at once.
 
@@ -104,9 +119,11 @@ def weighted_pairs(
         step: index of the last step at risk; shape (subject,), integer.
         event: True if the event happened in ``step``, False if censored; shape (subject,), boolean.
         weight: weight >= 0 of every subject, such as its count in a resample; shape (resample, subject).
+        group: an integer per subject; subjects of one group are not compared; shape (subject,). None = all are.
 
     Returns:
-        Sums of weights per row of ``weight``; ties and comparability as in ``concordance_td``.
+        Sums of weights per row of ``weight``; ties and comparability as in ``concordance_td``. They are exactly 0 where
+        no pair has a weight.
 
     Example:
         >>> step, event, weight = np.array([0, 0]), np.array([True, False]), np.array([[1.0, 1.0], [2.0, 0.0]])
@@ -129,4 +146,32 @@ def weighted_pairs(
         comparable += case_weight.sum(axis=1) * lowest[:, -1]
         concordant += (case_weight * (lowest[:, -1:] - lowest[:, first_higher])).sum(axis=1)
         tied += (case_weight * (lowest[:, first_higher] - lowest[:, first_tied])).sum(axis=1)
-    return WeightedPairs(comparable, concordant, tied)
+    pairs = WeightedPairs(comparable, concordant, tied)
+    if group is None:
+        return pairs
+    check_group(group, subjects=len(step))
+    within = _within_groups(survival, step=step, event=event, weight=weight, group=group)
+    remaining = np.stack(pairs) - within
+    # A difference of sums of weights is not exactly 0 where no pair remains, unless all weights are 0 or 1. Where the
+    # difference is nearly 0, the pairs are counted with such weights.
+    nearly_none = np.flatnonzero((pairs.comparable > 0) & (remaining[0] < 1e-6 * pairs.comparable))
+    present = (weight[nearly_none] > 0).astype(np.float64)
+    if (present != weight[nearly_none]).any():
+        counted = weighted_pairs(survival, step=step, event=event, weight=present, group=group).comparable
+        remaining[:, nearly_none[counted == 0]] = 0.0
+    return WeightedPairs(*remaining)
+
+
+def _within_groups(
+    survival: np.ndarray, *, step: np.ndarray, event: np.ndarray, weight: np.ndarray, group: np.ndarray
+) -> Float[np.ndarray, "sum resample"]:
+    """Count pairs as ``weighted_pairs`` does, but only those within a group."""
+    within = np.zeros((3, len(weight)))
+    anchor = np.flatnonzero(event)
+    # A subject censored in a step exits after those with the event in it.
+    for place, other in pairs_within(group, 2 * step + ~event, anchor, columns=len(weight)):
+        case = anchor[place]
+        own, others = survival[case, step[case]], survival[other, step[case]]
+        columns = np.stack([np.ones(len(case)), own < others, own == others], axis=1)
+        within += ((weight[:, case] * weight[:, other]) @ columns).T
+    return within

@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from survlstm.survival.follow_up import check_exposure, check_weight
+
 # Fewest events of an interval over which the hazard is held constant.
 EVENTS_PER_INTERVAL = 10
 
 
 def covariate_free_hazard(
-    step: Int[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"], *, steps: int
+    step: Int[np.ndarray, " subject"],
+    event: Bool[np.ndarray, " subject"],
+    *,
+    steps: int,
+    exposure: Float[np.ndarray, " subject"] | None = None,
+    weight: Float[np.ndarray, " subject"] | None = None,
 ) -> Float[np.ndarray, " {steps}"]:
     """Estimate the hazard of each step as events over subjects at risk, pooled over intervals of ten events or more.
 
@@ -20,17 +27,26 @@ def covariate_free_hazard(
     interval is complete, all steps share one hazard. Where every step has ten events, the result is the increment of
     the Nelson-Aalen estimate.
 
+    With exposures the hazard of a step is that of the actuarial life table, events / (at risk at its start - censored
+    within it + sum of their exposures), in which one half is the usual exposure of a censored subject (Cutler & Ederer
+    1958, Journal of Chronic Diseases 8:699).
+
     Args:
-        step: index of the last step at risk (``survlstm.survival.steps``); shape (subject,), integer.
+        step: index of the last step at risk (``survlstm.survival.steps``), -1 for a subject censored within the first
+            step; shape (subject,), integer.
         event: True if the event happened in ``step``, False if censored; shape (subject,), boolean. Use the training
             subjects.
         steps: number of steps to return, at least 1.
+        exposure: share of step ``step + 1`` in which a censored subject was observed, 0 to 1 and 0 for events; shape
+            (subject,). None counts none of it.
+        weight: weights above 0 of the subjects, or of the rows of a subject; shape (subject,). They count in the ten
+            events as well. None gives each the weight 1. Weights that depend on the later follow-up bias the hazard.
 
     Returns:
         Hazards above 0 and at most 1, of shape (steps,).
 
     Raises:
-        ValueError: no subject has the event.
+        ValueError: no subject has the event, or an exposure or a weight is not valid.
 
     Example:
         >>> step, event = np.repeat([0, 1], 20), np.arange(40) % 2 == 0
@@ -41,15 +57,35 @@ def covariate_free_hazard(
         raise ValueError(
             f"at least one event is needed to estimate a hazard; all {len(event)} training subjects are censored"
         )
-    events = np.bincount(step[event], minlength=steps)[:steps]
-    at_risk = len(step) - np.concatenate([[0], np.cumsum(np.bincount(step, minlength=steps))[: steps - 1]])
-    interval = np.zeros(steps, dtype=np.int64)
-    current = events_in_current = 0
+    events, at_risk = _life_table(step, event, steps=steps, exposure=exposure, weight=weight)
+    interval = _pooled_intervals(events)
+    return (np.bincount(interval, events) / np.bincount(interval, at_risk))[interval]
+
+
+def _life_table(
+    step: np.ndarray, event: np.ndarray, *, steps: int, exposure: np.ndarray | None, weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return events and time at risk of each step, in the lengths of a step."""
+    if weight is None:
+        weight = np.ones(len(step))
+    check_weight(weight, subjects=len(step))
+    events = np.bincount(step[event], weight[event], minlength=steps)[:steps]
+    survived = np.bincount(step + 1, weight, minlength=steps + 1)
+    at_risk = survived[::-1].cumsum()[::-1][1 : steps + 1]
+    if exposure is not None:
+        check_exposure(exposure, event)
+        at_risk = at_risk + np.bincount(step + 1, weight * exposure, minlength=steps)[:steps]
+    return events, at_risk
+
+
+def _pooled_intervals(events: np.ndarray) -> np.ndarray:
+    """Return the interval of each step; all but the last hold ``EVENTS_PER_INTERVAL`` events or just above."""
+    interval = np.zeros(len(events), dtype=np.int64)
+    current, events_in_current = 0, 0.0
     for position, events_here in enumerate(events):
         interval[position] = current
-        events_in_current += int(events_here)
-        if events_in_current >= EVENTS_PER_INTERVAL:
-            current, events_in_current = current + 1, 0
-    last_complete = max(current - 1, 0)
-    interval = np.minimum(interval, last_complete)
-    return (np.bincount(interval, events) / np.bincount(interval, at_risk))[interval]
+        events_in_current += float(events_here)
+        # Weights such as 1/3 do not add up to whole numbers exactly.
+        if events_in_current >= EVENTS_PER_INTERVAL - 1e-9:
+            current, events_in_current = current + 1, 0.0
+    return np.minimum(interval, max(current - 1, 0))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import chdtrc
 
+from survlstm.survival.case_weights import check_weight
 from survlstm.survival.follow_up import check_follow_up, check_probability
 
 
@@ -32,6 +33,7 @@ def d_calibration(
     event: Bool[np.ndarray, " subject"],
     bins: int = 10,
     survival_before: Float[np.ndarray, " subject"] | None = None,
+    weight: Float[np.ndarray, " subject"] | None = None,
 ) -> DCalibration:
     """Test whether the survival S(T) predicted at each subject's own duration T is uniform on 0 to 1.
 
@@ -56,13 +58,16 @@ def d_calibration(
         bins: number of bins, at least 2.
         survival_before: predicted S(T-), just before T, at least S(T); shape (subject,). None = continuous time. It is
             used for events only.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each. The test takes the sum of the weights
+            for the number of independent subjects.
 
     Returns:
-        Numbers per bin, which sum to the number of subjects, and the test.
+        Numbers per bin, which sum to the number of subjects or to their weights, and the test.
 
     Raises:
         ValueError: there are fewer than two bins or no subject, a value is NaN or outside 0 to 1,
-            ``survival_before`` is below ``survival``, ``event`` is not boolean, or the lengths differ.
+            ``survival_before`` is below ``survival``, ``event`` is not boolean, a weight is not finite and > 0, or the
+            lengths differ.
 
     Example:
         >>> event = np.array([True, True, False])
@@ -73,6 +78,7 @@ def d_calibration(
         raise ValueError(f"at least two bins are needed; found {bins}")
     check_probability(survival, subjects=len(event))
     check_follow_up(np.zeros(len(event)), event)
+    check_weight(weight, subjects=len(event))
     if survival_before is not None:
         check_probability(survival_before, subjects=len(event))
         below = survival_before < survival
@@ -86,29 +92,35 @@ def d_calibration(
     jumps = event & (survival_before > survival) if survival_before is not None else np.zeros_like(event)
     whole = event & ~jumps
     bin_from_below = np.minimum(np.searchsorted(lower[::-1], survival[whole], "right"), bins) - 1
-    subjects = np.bincount(bin_from_below, minlength=bins)[::-1] + _spread(survival[~event], lower)
+    of_whole, of_censored, of_jumps = (None if weight is None else weight[kept] for kept in (whole, ~event, jumps))
+    subjects = np.bincount(bin_from_below, of_whole, minlength=bins)[::-1]
+    subjects = subjects + _spread(survival[~event], lower, of_censored)
     if survival_before is not None:
-        subjects = subjects + _spread_jump(survival[jumps], survival_before[jumps], lower)
-    expected = len(survival) / bins
+        subjects = subjects + _spread_jump(survival[jumps], survival_before[jumps], lower, of_jumps)
+    expected = (len(survival) if weight is None else weight.sum()) / bins
     statistic = float(((subjects - expected) ** 2 / expected).sum())
     return DCalibration(subjects, statistic, float(chdtrc(bins - 1, statistic)))
 
 
-def _spread(survival: np.ndarray, lower: np.ndarray) -> np.ndarray:
+def _spread(survival: np.ndarray, lower: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Return the share of [0, S(T)] that falls into each bin, summed over the censored subjects."""
     lowest = np.zeros(len(lower))
-    lowest[-1] = (survival == 0).sum()
-    positive = survival[survival > 0]
+    lowest[-1] = _sum(survival == 0, weight)
+    positive, of_positive = survival[survival > 0], None if weight is None else weight[survival > 0]
     width = 1 / len(lower)
-    return lowest + np.array([(np.clip(positive - edge, 0, width) / positive).sum() for edge in lower])
+    return lowest + np.array([_sum(np.clip(positive - edge, 0, width) / positive, of_positive) for edge in lower])
 
 
-def _spread_jump(low: np.ndarray, high: np.ndarray, lower: np.ndarray) -> np.ndarray:
+def _spread_jump(low: np.ndarray, high: np.ndarray, lower: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Return the share of the jump (S(T), S(T-)] that falls into each bin, summed over the events."""
     upper = lower + 1 / len(lower)
     return np.array(
         [
-            (np.maximum(np.minimum(high, top) - np.maximum(low, edge), 0) / (high - low)).sum()
+            _sum(np.maximum(np.minimum(high, top) - np.maximum(low, edge), 0) / (high - low), weight)
             for edge, top in zip(lower, upper, strict=True)
         ]
     )
+
+
+def _sum(share: np.ndarray, weight: np.ndarray | None) -> float:
+    return float(share.sum() if weight is None else weight @ share)

@@ -46,6 +46,46 @@ def check_has_event(event: np.ndarray) -> None:
         raise ValueError(f"at least one event is needed; all {len(event)} subjects are censored")
 
 
+def check_weight(weight: np.ndarray, *, subjects: int) -> None:
+    """Check that every subject has a finite weight above 0.
+
+    Args:
+        weight: shape (subject,).
+        subjects: expected number of weights.
+
+    Raises:
+        ValueError: the number of weights differs, or one is NaN, infinite or not above 0.
+    """
+    if len(weight) != subjects:
+        raise ValueError(f"weight must have one entry per subject; found {len(weight)} for {subjects} subjects")
+    _check_finite("weight", weight)
+    if (weight <= 0).any():
+        raise ValueError(f"weight must be above 0; {int((weight <= 0).sum())} of {len(weight)} are not")
+
+
+def check_exposure(exposure: np.ndarray, event: np.ndarray) -> None:
+    """Check that exposures are shares of an interval, and 0 for events.
+
+    Args:
+        exposure: share of the interval after the last survived one in which a censored subject was observed; shape
+            (subject,).
+        event: True = event, False = censored; shape (subject,).
+
+    Raises:
+        ValueError: the lengths differ, an exposure is NaN or outside 0 to 1, or a subject with the event has one.
+    """
+    if len(exposure) != len(event):
+        raise ValueError(f"exposure must have one entry per subject; found {len(exposure)} for {len(event)} subjects")
+    wrong = ~((exposure >= 0) & (exposure <= 1))
+    if wrong.any():
+        raise ValueError(f"exposure must be within 0..1; {int(wrong.sum())} of {len(exposure)} are not")
+    if exposure[event].any():
+        raise ValueError(
+            f"exposure must be 0 for a subject with the event; {np.count_nonzero(exposure[event])} of "
+            f"{int(event.sum())} have more"
+        )
+
+
 def check_score(score: np.ndarray, *, subjects: int) -> None:
     """Check that every subject has a finite score.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
+from survlstm.survival.case_weights import check_weight
 from survlstm.survival.follow_up import check_follow_up, check_increasing
 from survlstm.survival.kaplan_meier import KaplanMeier
 
@@ -17,7 +18,7 @@ class WeightedOutcome(NamedTuple):
     Attributes:
         happened: True if the event is observed at or before the horizon; shape (subject,).
         weight: inverse probability of being uncensored, >= 1, or 0 if the outcome at the horizon is unknown; shape
-            (subject,).
+            (subject,). With case weights it is multiplied by the subject's own, divided by their mean.
     """
 
     happened: Bool[np.ndarray, " subject"]
@@ -30,6 +31,7 @@ def outcome_at(
     duration: Real[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     censoring: KaplanMeier,
+    weight: Float[np.ndarray, " subject"] | None = None,
 ) -> WeightedOutcome:
     """Determine which subjects have had the event by a horizon t, with inverse probability of censoring weights.
 
@@ -51,12 +53,15 @@ def outcome_at(
         duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,).
         event: True = event, False = censored at ``duration``; shape (subject,), boolean.
         censoring: G, the ``censoring_curve`` of the training subjects, in the unit of ``duration``.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each. The weights are divided by their
+            mean, so that the mean over the subjects of a weighted value is its weighted mean.
 
     Returns:
         Outcome and weight of every subject.
 
     Raises:
-        ValueError: the follow-up is invalid (``check_follow_up``) or the horizon is not supported (``check_horizons``).
+        ValueError: the follow-up is invalid (``check_follow_up``), the horizon is not supported (``check_horizons``),
+            or a case weight is not finite and > 0.
 
     Example:
         >>> follow_up = {"duration": np.array([1, 2, 2, 3]), "event": np.array([True, True, False, False])}
@@ -65,10 +70,11 @@ def outcome_at(
     """
     check_follow_up(duration, event)
     check_horizons(np.array([horizon]), duration=duration, censoring=censoring)
+    check_weight(weight, subjects=len(duration))
     happened = event & (duration <= horizon)
-    weight = np.where(duration > horizon, 1 / censoring.at(np.array([horizon])), 0.0)
-    weight[happened] = 1 / censoring.before(duration[happened])
-    return WeightedOutcome(happened, weight)
+    inverse = np.where(duration > horizon, 1 / censoring.at(np.array([horizon])), 0.0)
+    inverse[happened] = 1 / censoring.before(duration[happened])
+    return WeightedOutcome(happened, inverse if weight is None else inverse * (weight / weight.mean()))
 
 
 def supported_horizons(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Real
 from scipy.special import ndtri
 
+from survlstm.survival.case_weights import check_weight
 from survlstm.survival.follow_up import check_follow_up
 
 
@@ -24,15 +25,15 @@ class KaplanMeier:
             durations; shape (step,).
         survival: value of the curve from each time on, 0 to 1; shape (step,).
         at_risk: number of subjects at risk just before each time; shape (step,). In a curve of the censoring, the
-            subjects with the event at the time are not counted.
-        events: number of subjects with the event at each time; shape (step,). In a curve of the censoring, the number
-            of subjects censored at each time.
+            subjects with the event at the time are not counted. With case weights it is the sum of their weights.
+        events: number of subjects with the event at each time, or the sum of their weights; shape (step,). In a curve
+            of the censoring, the number of subjects censored at each time.
     """
 
     times: Float[np.ndarray, " step"]
     survival: Float[np.ndarray, " step"]
-    at_risk: Int[np.ndarray, " step"]
-    events: Int[np.ndarray, " step"]
+    at_risk: Real[np.ndarray, " step"]
+    events: Real[np.ndarray, " step"]
 
     def at(self, time: Real[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Read S(t), which includes the drop at t.
@@ -98,7 +99,12 @@ class Band(NamedTuple):
     high: Float[np.ndarray, " step"]
 
 
-def kaplan_meier(duration: Real[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> KaplanMeier:
+def kaplan_meier(
+    duration: Real[np.ndarray, " subject"],
+    event: Bool[np.ndarray, " subject"],
+    *,
+    weight: Float[np.ndarray, " subject"] | None = None,
+) -> KaplanMeier:
     """Estimate the survival curve S(t): the probability that the event happens after t.
 
     At each time with d events among n subjects at risk, the curve is multiplied by 1 - d / n. At equal times events
@@ -110,24 +116,30 @@ def kaplan_meier(duration: Real[np.ndarray, " subject"], event: Bool[np.ndarray,
         duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,), integer or floating,
             any unit.
         event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each.
 
     Returns:
         The curve, with one entry per distinct duration.
 
     Raises:
-        ValueError: there is no subject, the lengths differ, ``event`` is not boolean, or a duration is negative, NaN or
-            infinite.
+        ValueError: there is no subject, the lengths differ, ``event`` is not boolean, a duration is negative, NaN or
+            infinite, or a weight is not finite and > 0.
 
     Example:
         >>> curve = kaplan_meier(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
         >>> curve.times.tolist(), curve.survival.tolist()
         ([1.0, 2.0, 3.0], [0.75, 0.5, 0.5])
     """
-    times, at_risk, events, _ = _counts(duration, event)
-    return _product_limit(times, at_risk, events)
+    times, later, events, censored = _counts(duration, event, weight)
+    return _product_limit(times, later + censored, events)
 
 
-def censoring_curve(duration: Real[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]) -> KaplanMeier:
+def censoring_curve(
+    duration: Real[np.ndarray, " subject"],
+    event: Bool[np.ndarray, " subject"],
+    *,
+    weight: Float[np.ndarray, " subject"] | None = None,
+) -> KaplanMeier:
     """Estimate the censoring curve G(t): the probability that the censoring happens after t.
 
     At equal times events come before censorings: a subject with the event at t is not at risk of the censoring at t.
@@ -142,21 +154,22 @@ def censoring_curve(duration: Real[np.ndarray, " subject"], event: Bool[np.ndarr
         duration: time to the event or to the end of follow-up, finite and >= 0; shape (subject,), integer or floating,
             any unit.
         event: True = event, False = censored at ``duration``; shape (subject,), boolean.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each.
 
     Returns:
         The curve, with one entry per distinct duration; its ``events`` are the censorings.
 
     Raises:
-        ValueError: there is no subject, the lengths differ, ``event`` is not boolean, or a duration is negative, NaN or
-            infinite.
+        ValueError: there is no subject, the lengths differ, ``event`` is not boolean, a duration is negative, NaN or
+            infinite, or a weight is not finite and > 0.
 
     Example:
         >>> curve = censoring_curve(np.array([1, 2, 2, 3]), np.array([True, True, False, False]))
         >>> curve.times.tolist(), curve.survival.tolist()
         ([1.0, 2.0, 3.0], [1.0, 0.5, 0.0])
     """
-    times, at_risk, events, censored = _counts(duration, event)
-    return _product_limit(times, at_risk - events, censored)
+    times, later, _, censored = _counts(duration, event, weight)
+    return _product_limit(times, later, censored)
 
 
 def greenwood_variance(curve: KaplanMeier) -> Float[np.ndarray, " step"]:
@@ -233,21 +246,28 @@ def read_steps(
     return np.concatenate([np.full_like(values[:1], first), values])[index]
 
 
-def _counts(duration: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the distinct durations with the numbers at risk, of events and of censorings at each."""
+def _counts(
+    duration: np.ndarray, event: np.ndarray, weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct durations with the numbers, or weights, of later durations, of events and of censorings."""
     check_follow_up(duration, event)
+    check_weight(weight, subjects=len(duration))
     times, position = np.unique(duration, return_inverse=True)
-    leaving = np.bincount(position)
-    events = np.bincount(position[event], minlength=len(times))
-    at_risk = len(duration) - np.cumsum(leaving) + leaving
-    return times.astype(float), at_risk, events, leaving - events
+    events, censored = (
+        np.bincount(position[kept], None if weight is None else weight[kept], minlength=len(times))
+        for kept in (event, ~event)
+    )
+    # Summed from the last time on, so that sums of weights that are not integers are exactly 0 after it.
+    later = np.append(np.cumsum((events + censored)[:0:-1])[::-1], 0)
+    return times.astype(float), later, events, censored
 
 
-def _product_limit(times: np.ndarray, at_risk: np.ndarray, events: np.ndarray) -> KaplanMeier:
+def _product_limit(times: np.ndarray, staying: np.ndarray, events: np.ndarray) -> KaplanMeier:
+    at_risk = staying + events
     # Nobody is at risk of censoring at a time where all remaining subjects have the event. Nobody is censored there
     # either, and 0 / 0 leaves the curve unchanged.
-    staying = np.divide(at_risk - events, at_risk, out=np.ones(len(times)), where=at_risk > 0)
-    return KaplanMeier(times, np.cumprod(staying), at_risk, events)
+    share = np.divide(staying, at_risk, out=np.ones(len(times)), where=at_risk > 0)
+    return KaplanMeier(times, np.cumprod(share), at_risk, events)
 
 
 def _relative_variance(curve: KaplanMeier) -> np.ndarray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Real
 from scipy.special import chdtrc
 
+from survlstm.survival.case_weights import check_weight
 from survlstm.survival.follow_up import check_follow_up, check_increasing, check_probability
 from survlstm.survival.kaplan_meier import confidence_band, greenwood_variance, kaplan_meier, read_steps
 
@@ -18,7 +19,7 @@ class CalibrationGroups(NamedTuple):
     Risk is the probability of the event at or before the horizon.
 
     Attributes:
-        subjects: number of subjects; shape (group,).
+        subjects: number of subjects, or the sum of their case weights; shape (group,).
         predicted: mean predicted risk, 0 to 1; shape (group,).
         observed: 1 minus the Kaplan-Meier survival of the group at the horizon, 0 to 1; shape (group,).
         low: lower limit of the log-log confidence interval of ``observed``; shape (group,). NaN where ``observed`` is 0
@@ -27,7 +28,7 @@ class CalibrationGroups(NamedTuple):
         variance: Greenwood's variance of ``observed``; shape (group,). 0 where ``observed`` is 0, NaN where it is 1.
     """
 
-    subjects: Int[np.ndarray, " group"]
+    subjects: Real[np.ndarray, " group"]
     predicted: Float[np.ndarray, " group"]
     observed: Float[np.ndarray, " group"]
     low: Float[np.ndarray, " group"]
@@ -57,6 +58,7 @@ def calibration_groups(
     horizon: int | float,
     groups: int = 10,
     confidence: float = 0.95,
+    weight: Float[np.ndarray, " subject"] | None = None,
 ) -> CalibrationGroups:
     """Group subjects by predicted risk 1 - S(t) and estimate the observed risk of each group at the horizon t.
 
@@ -71,14 +73,16 @@ def calibration_groups(
         horizon: t, in the unit of ``duration``.
         groups: number of groups, from 1 to the number of subjects.
         confidence: coverage of the interval of the observed risk, between 0 and 1, both excluded.
+        weight: case weight of each subject, > 0; shape (subject,). None = 1 each. Groups are then as equal in weight as
+            possible, and the variance of the observed risk is that of as many subjects as the weights sum to.
 
     Returns:
         One entry per group that is not empty.
 
     Raises:
-        ValueError: a prediction is NaN or outside 0 to 1, the follow-up is invalid, lengths differ, there are more
-            groups than subjects, or the follow-up of a group ends before t with a censoring, so that its risk is
-            unknown.
+        ValueError: a prediction is NaN or outside 0 to 1, the follow-up is invalid, lengths differ, a weight is not
+            finite and > 0, there are more groups than subjects, or the follow-up of a group ends before t with a
+            censoring, so that its risk is unknown.
 
     Example:
         >>> follow_up = {"duration": np.array([1, 3, 2, 3]), "event": np.array([True, False, True, False])}
@@ -91,10 +95,18 @@ def calibration_groups(
     check_increasing(np.array([horizon]))
     if not 1 <= groups <= len(survival):
         raise ValueError(f"groups must be 1..{len(survival)}, the number of subjects; found {groups}")
-    group = _group_of(survival, groups=groups)
+    check_weight(weight, subjects=len(duration))
+    group = _group_of(survival, groups=groups, weight=weight)
     rows = [
-        _row(survival[group == g], duration[group == g], event[group == g], horizon=horizon, confidence=confidence)
-        for g in np.unique(group)
+        _row(
+            survival[members],
+            duration[members],
+            event[members],
+            None if weight is None else weight[members],
+            horizon=horizon,
+            confidence=confidence,
+        )
+        for members in (group == number for number in np.unique(group))
     ]
     return CalibrationGroups(*(np.array(column) for column in zip(*rows, strict=True)))
 
@@ -148,21 +160,34 @@ def one_calibration(
     return OneCalibration(statistic, degrees, float(chdtrc(degrees, statistic)))
 
 
-def _group_of(survival: np.ndarray, *, groups: int) -> np.ndarray:
+def _group_of(survival: np.ndarray, *, groups: int, weight: np.ndarray | None) -> np.ndarray:
     """Return the group of each subject: those of ``np.array_split`` on the sorted predictions.
 
-    The first rank of a prediction decides, so that equal predictions share a group.
+    The first rank of a prediction decides, so that equal predictions share a group. With weights, the rank of a
+    prediction is the weight of the lower ones.
     """
-    sizes = np.full(groups, len(survival) // groups)
-    sizes[: len(survival) % groups] += 1
-    first_rank = np.searchsorted(np.sort(survival), survival, "left")
-    return np.searchsorted(np.cumsum(sizes), first_rank, "right")
+    total = len(survival) if weight is None else round(float(weight.sum()))
+    sizes = np.full(groups, total // groups)
+    sizes[: total % groups] += 1
+    order = np.argsort(survival)
+    first_rank = np.searchsorted(survival[order], survival, "left")
+    if weight is None:
+        return np.searchsorted(np.cumsum(sizes), first_rank, "right")
+    # Rounded, because sums of weights such as 1/3 miss the whole numbers at which groups begin by a little.
+    lower = np.append(0.0, np.cumsum(weight[order])).round(9)[first_rank]
+    return np.minimum(np.searchsorted(np.cumsum(sizes), lower, "right"), groups - 1)
 
 
 def _row(
-    survival: np.ndarray, duration: np.ndarray, event: np.ndarray, *, horizon: int | float, confidence: float
-) -> tuple[int, float, float, float, float, float]:
-    curve = kaplan_meier(duration, event)
+    survival: np.ndarray,
+    duration: np.ndarray,
+    event: np.ndarray,
+    weight: np.ndarray | None,
+    *,
+    horizon: int | float,
+    confidence: float,
+) -> tuple[int | float, float, float, float, float, float]:
+    curve = kaplan_meier(duration, event, weight=weight)
     at = np.array([horizon])
     if curve.survival[-1] > 0 and curve.times[-1] < horizon:
         raise ValueError(
@@ -172,4 +197,6 @@ def _row(
     band = confidence_band(curve, confidence=confidence)
     low, high = (read_steps(1 - side, times=curve.times, time=at, first=np.nan, side="right") for side in band[::-1])
     variance = read_steps(greenwood_variance(curve), times=curve.times, time=at, first=0.0, side="right")
-    return len(survival), float(1 - survival.mean()), 1 - curve.at(at).item(), low.item(), high.item(), variance.item()
+    subjects = len(survival) if weight is None else float(weight.sum())
+    predicted = float(1 - np.average(survival, weights=weight))
+    return subjects, predicted, 1 - curve.at(at).item(), low.item(), high.item(), variance.item()

@@ -13,8 +13,8 @@ def initial_hazard(tensors: Tensors) -> tuple[float, ...]:
     """Estimate the mean hazard of the training subjects, for the bias of the model's last layer.
 
     The estimate is events over at-risk steps. On the other clocks each step is estimated on its own, with one more
-    at-risk subject that has the mean hazard, so that no step gets a hazard of 0 or 1. On the days clock each subject
-    weighs one, and a step that a row was observed in for a share counts for that share.
+    at-risk subject that has the mean hazard, so that no step gets a hazard of 0 or 1. On the days clock a
+    step that a row was observed in for a share counts for that share.
 
     Args:
         tensors: All subjects of the run; only the labels of the training split are used.
@@ -27,18 +27,16 @@ def initial_hazard(tensors: Tensors) -> tuple[float, ...]:
     """
     rows = tensors.rows_of(tensors.members(Split.TRAIN))
     step, event, exposure = tensors.step[rows], tensors.event[rows], tensors.exposure[rows]
-    weight = tensors.row_weight(rows) if tensors.clock == "days" else np.ones(len(rows))
-    events, steps = float(weight[event].sum()), float((weight * (step + 1 + exposure)).sum())
+    events, steps = int(event.sum()), float((step + 1 + exposure).sum())
     if not 0 < events < steps:
         raise OutcomeError(
-            f"the training subjects must have events and survived steps; found {events:g} events in {steps:g} at-risk "
+            f"the training subjects must have events and survived steps; found {events} events in {steps:g} at-risk "
             "steps. Use a larger cohort or another outcome"
         )
     mean = events / steps
     if not tensors.in_days:
         return (mean,)
     number = np.arange(tensors.steps)
-    happened = np.bincount(step[event], weights=weight[event], minlength=tensors.steps)
-    share = np.where(step[:, None] + 1 == number, exposure[:, None], step[:, None] >= number)
-    at_risk = weight @ share
+    happened = np.bincount(step[event], minlength=tensors.steps)
+    at_risk = np.where(step[:, None] + 1 == number, exposure[:, None], step[:, None] >= number).sum(axis=0)
     return tuple(((happened + mean) / (at_risk + 1)).tolist())

@@ -43,7 +43,6 @@ class Predictions:
         survival: Probability of no event up to the end of each step.
         nll: Negative log-likelihood, in nats.
         row: Index of the row in the tensors. None stands for ``subject``.
-        weight: Weight of each row, by which a subject weighs one in each kind of rows. None stands for 1.
     """
 
     subject: Int64[np.ndarray, " row"]
@@ -53,22 +52,15 @@ class Predictions:
     survival: Float[np.ndarray, "row step"]
     nll: Float[np.ndarray, " row"]
     row: Int64[np.ndarray, " row"] = None  # type: ignore[assignment]
-    weight: Float[np.ndarray, " row"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        for name, values in (("row", self.subject), ("weight", np.ones(len(self.subject)))):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, values)
+        if self.row is None:
+            object.__setattr__(self, "row", self.subject)
 
     @property
-    def mean_nll(self) -> float:
-        """Mean negative log-likelihood of a subject, which weighs one, whatever the number of its rows."""
-        return float((self.weight * self.nll).sum() / self.weight.sum())
-
-    @property
-    def has_several_rows(self) -> bool:
-        """Whether a subject has several rows, as on the days clock."""
-        return len(np.unique(self.subject)) < len(self.subject)
+    def group(self) -> Int64[np.ndarray, " row"] | None:
+        """``subject``; None if every subject has one row."""
+        return None if len(np.unique(self.subject)) == len(self.subject) else self.subject
 
     def at(self, chosen: np.ndarray) -> Predictions:
         """Select rows.
@@ -140,7 +132,6 @@ def predict_split(
         survival(logits).where(known, torch.nan).numpy(),
         nll.numpy(),
         rows,
-        data.row_weight(rows) if data.clock == "days" else np.ones(len(rows)),
     )
 
 

@@ -259,10 +259,10 @@ class Trainer:
         predictions = predict_split(
             self.train_step.model, val, self.train_step.device, process_group=self._process_group
         )
-        # A row censored within the first interval is compared with none.
-        compared = predictions.at(predictions.step >= 0)
-        c_td = concordance_td(compared.survival, step=compared.step, event=compared.event).c_td
-        val_loss = predictions.mean_nll
+        c_td = concordance_td(
+            predictions.survival, step=predictions.step, event=predictions.event, group=predictions.group
+        ).c_td
+        val_loss = float(predictions.nll.mean())
         log.info("Val loss: %.4f, C-index (c_td): %.4f", val_loss, c_td)
         if not math.isfinite(val_loss):
             raise NotFiniteError(

@@ -16,7 +16,7 @@ MODULES = [
     *(f"survlstm.survival.{found.name}" for found in pkgutil.iter_modules(survival.__path__)),
 ]
 # Checks of arguments, and parts from which other functions are made.
-INTERNAL = {"PairCounts", "count_pairs", "read_steps"}
+INTERNAL = {"PairCounts", "count_pairs", "pairs_within", "read_steps"}
 
 
 @pytest.mark.parametrize("name", MODULES)

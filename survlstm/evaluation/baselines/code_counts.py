@@ -100,7 +100,7 @@ def rows_at_visits(tensors: Tensors) -> CountRows:
     """
     visit = np.arange(len(tensors.features))
     numbers = np.column_stack([tensors.features, cumulative_counts(tensors)])
-    return CountRows(numbers, _counts(tensors, visit, visit).log1p())
+    return CountRows(numbers, count_codes(tensors, visit, visit).log1p())
 
 
 def rows_at_landmark(
@@ -117,7 +117,7 @@ def rows_at_landmark(
         One row for each subject.
     """
     first = tensors.visit_offsets[subject]
-    counts = _counts(tensors, first, visit)
+    counts = count_codes(tensors, first, visit)
     cumulative = np.column_stack([counts.sum(axis=1), visit - first + 1, counts.count_nonzero(axis=1)])
     return CountRows(np.column_stack([tensors.features[visit], np.log(cumulative)]), counts.log1p())
 
@@ -136,7 +136,7 @@ def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
     codes_before = tensors.code_offsets[tensors.visit_offsets[owner]]
     # A code is new at its first entry in a record; the cumulative sum of these entries counts distinct codes.
     code_owner = np.repeat(owner, np.diff(tensors.code_offsets))
-    _, first_seen = np.unique(code_owner * _entries(tensors) + tensors.code, return_index=True)
+    _, first_seen = np.unique(code_owner * entries_of(tensors) + tensors.code, return_index=True)
     is_new = np.zeros(len(tensors.code) + 1)
     is_new[first_seen + 1] = 1
     new_codes = np.cumsum(is_new)
@@ -145,8 +145,17 @@ def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
     return np.log(np.column_stack([codes, flat_positions(np.ones_like(visits), visits), distinct]))
 
 
-def _counts(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.ndarray, " row"]) -> csr_array:
-    """Count each vocabulary entry in the visits from ``first`` to ``last``; [row, entry]."""
+def count_codes(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.ndarray, " row"]) -> csr_array:
+    """Count each vocabulary entry in some visits of each row.
+
+    Args:
+        tensors: Data of all subjects.
+        first: Index of the first visit of each row.
+        last: Index of its last visit.
+
+    Returns:
+        [row, entry] counts.
+    """
     from scipy.sparse import coo_array
 
     start = tensors.code_offsets[first]
@@ -154,8 +163,9 @@ def _counts(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.n
     row = np.repeat(np.arange(len(first)), codes)
     ones = np.ones(len(row))
     # The conversion from coordinates to rows adds up duplicate entries, which gives the counts.
-    return coo_array((ones, (row, tensors.code[flat_positions(start, codes)])), (len(first), _entries(tensors))).tocsr()
+    return coo_array((ones, (row, tensors.code[flat_positions(start, codes)])), (len(first), entries_of(tensors))).tocsr()
 
 
-def _entries(tensors: Tensors) -> int:
+def entries_of(tensors: Tensors) -> int:
+    """Return the number of columns of counts: the vocabulary entries up to the last one that occurs."""
     return int(tensors.code.max()) + 1

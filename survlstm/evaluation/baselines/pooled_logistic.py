@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
+
+from survlstm.data.ragged import flat_positions
+from survlstm.survival.follow_up import check_exposure, check_weight
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -49,10 +52,71 @@ class LabelledRows(NamedTuple):
     Attributes:
         design: [row, column] covariates of each step at risk.
         event: Whether the event happens in this step.
+        weight: Weights of the rows, at least 0; None gives each row weight 1. The penalty is one of the weighted sum.
     """
 
     design: csr_array
     event: Bool[np.ndarray, " row"]
+    weight: Float64[np.ndarray, " row"] | None = None
+
+
+class PersonPeriods(NamedTuple):
+    """One entry for each interval that a row is at risk in, row by row.
+
+    Attributes:
+        row: Index of the row.
+        interval: Index of the interval.
+        event: Whether the event happens in this interval.
+        weight: Weight of the row, times the exposure in an interval that the row was censored in.
+    """
+
+    row: Int64[np.ndarray, " period"]
+    interval: Int64[np.ndarray, " period"]
+    event: Bool[np.ndarray, " period"]
+    weight: Float64[np.ndarray, " period"]
+
+
+def person_periods(
+    step: Int64[np.ndarray, " row"],
+    event: Bool[np.ndarray, " row"],
+    *,
+    exposure: Float64[np.ndarray, " row"],
+    weight: Float64[np.ndarray, " row"],
+    intervals: int,
+) -> PersonPeriods:
+    """Expand rows to the intervals in which they are at risk.
+
+    A row has an entry with its weight for each of the intervals 0 to ``step``; the event is in the last of them. A
+    censored row has one more, in interval ``step + 1``, with its weight times its exposure and without event, if that
+    is above 0. In a weighted logistic regression this entry contributes -weight · exposure · log(1 - h), which is the
+    loss of a rate that is constant within the interval.
+
+    Args:
+        step: Last interval that the row was at risk in until its end or its event, -1 for a row censored within the
+            first interval; shape (row,).
+        event: Whether the event happens in interval ``step``; shape (row,).
+        exposure: Share of interval ``step + 1`` in which a censored row was observed, 0 to 1 and 0 for events; shape
+            (row,).
+        weight: Weights of the rows, above 0; shape (row,).
+        intervals: Number of intervals; later ones get no entry.
+
+    Returns:
+        The entries, sorted by row and interval.
+
+    Raises:
+        ValueError: If an exposure or a weight is not valid, or an event is in no interval.
+    """
+    check_exposure(exposure, event)
+    check_weight(weight, subjects=len(step))
+    if (step[event] < 0).any():
+        raise ValueError(f"an event must be in an interval; {int((step[event] < 0).sum())} are in interval -1")
+    number = np.minimum(step + 1 + (exposure > 0), intervals)
+    row = np.repeat(np.arange(len(step)), number)
+    interval = flat_positions(np.zeros_like(number), number)
+    partly = interval > step[row]
+    return PersonPeriods(
+        row, interval, event[row] & (interval == step[row]), weight[row] * np.where(partly, exposure[row], 1.0)
+    )
 
 
 def fit_pooled_logistic(train: LabelledRows, val: LabelledRows, *, widths: Sequence[int]) -> PooledLogistic:
@@ -92,24 +156,29 @@ def _ridge_path(train: LabelledRows, val: LabelledRows, width: int) -> tuple[flo
     best = (np.inf, PooledLogistic(np.zeros(width), 0.0))
     design = train.design[:, :width]
     for strength in STRENGTHS:
-        fitted = _fit(model.set_params(C=strength), design, train.event)
-        loss = _mean_loss(fitted.hazard(val.design), val.event)
+        fitted = _fit(model.set_params(C=strength), design, train)
+        loss = _mean_loss(fitted.hazard(val.design), val)
         if loss > best[0]:
             break
         best = (loss, fitted)
     return best
 
 
-def _fit(model: LogisticRegression, design: csr_array, event: Bool[np.ndarray, " row"]) -> PooledLogistic:
+def _fit(model: LogisticRegression, design: csr_array, rows: LabelledRows) -> PooledLogistic:
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         # A fit that stops before convergence is still a valid candidate; the validation loss decides.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(design, event)
+        model.fit(design, rows.event, sample_weight=rows.weight)
     return PooledLogistic(model.coef_[0].copy(), float(model.intercept_[0]))
 
 
-def _mean_loss(hazard: Float64[np.ndarray, " row"], event: Bool[np.ndarray, " row"]) -> float:
+def _mean_loss(hazard: Float64[np.ndarray, " row"], rows: LabelledRows) -> float:
     with np.errstate(divide="ignore"):
-        return float(-np.log(np.where(event, hazard, 1 - hazard)).mean())
+        loss = -np.log(np.where(rows.event, hazard, 1 - hazard))
+    if rows.weight is None:
+        return float(loss.mean())
+    # A row of weight 0 counts nothing, an infinite loss included.
+    counted = rows.weight > 0
+    return float(np.average(loss[counted], weights=rows.weight[counted]))

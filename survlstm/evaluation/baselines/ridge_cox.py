@@ -1,0 +1,282 @@
+"""Ridge Cox regression with case weights, on the stacked rows of one or many prediction times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from survlstm.survival.follow_up import check_follow_up, check_has_event, check_weight
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    Design: TypeAlias = Float64[np.ndarray, "row column"] | csr_array
+
+# Penalties of the mean partial log-likelihood per event, strongest first.
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+# Length of the gradient of the penalised mean per event. A coefficient is then off by at most this over the penalty.
+GRADIENT_TOLERANCE = 1e-8
+NEWTON_STEPS = 100
+CONJUGATE_STEPS = 250
+SHORTEST_STEP = 2.0**-30
+
+
+class CoxRows(NamedTuple):
+    """Rows of a Cox regression; a subject has one row for each of its prediction times.
+
+    Attributes:
+        design: [row, column] covariates, dense or sparse. The penalty is the same for every column, so that their
+            scales matter. Among the columns of stacked prediction times is the prediction time itself.
+        duration: Time from the prediction time to the event or to the end of follow-up, at least 0.
+        event: Whether the event happens at that time.
+        weight: Weights of the rows, above 0; None gives each row weight 1. A weight should be known at the prediction
+            time. With 1 / (rows of its subject) those who die early, and so have few rows, weigh more in each risk set,
+            and the predicted risk is too high.
+    """
+
+    design: Design
+    duration: Float64[np.ndarray, " row"]
+    event: Bool[np.ndarray, " row"]
+    weight: Float64[np.ndarray, " row"] | None = None
+
+
+@dataclass(frozen=True)
+class RidgeCox:
+    """A fitted Cox regression, hazard(t) = baseline hazard(t) · exp(design · coefficient).
+
+    Attributes:
+        coefficient: Coefficients of the columns of a design.
+        penalty: The ridge penalty of the fit.
+        event_time: Times of the training events, strictly increasing.
+        cumulative_hazard: Breslow's cumulative baseline hazard at each of ``event_time``.
+    """
+
+    coefficient: Float64[np.ndarray, " column"]
+    penalty: float
+    event_time: Float64[np.ndarray, " time"]
+    cumulative_hazard: Float64[np.ndarray, " time"]
+
+    def survival(self, design: Design, horizon: Float64[np.ndarray, " horizon"]) -> Float64[np.ndarray, "row horizon"]:
+        """Compute the survival of rows at times after their prediction time.
+
+        Args:
+            design: [row, column] covariates.
+            horizon: Times, in the unit of the training durations. The curve is constant after the last training event.
+
+        Returns:
+            Survival from 0 to 1, one column for each time.
+        """
+        cumulative = np.concatenate([[0.0], self.cumulative_hazard])
+        at_horizon = cumulative[np.searchsorted(self.event_time, horizon, side="right")]
+        # The sum of logarithms avoids the NaN of 0 times infinity.
+        with np.errstate(divide="ignore", over="ignore"):
+            return np.exp(-np.exp(np.log(at_horizon) + (design @ self.coefficient)[:, None]))
+
+
+def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float] = PENALTIES) -> RidgeCox:
+    """Fit ridge Cox regressions and choose the one with the highest cross-validated partial likelihood.
+
+    That is the likelihood of all rows minus that of the training rows (Verweij & Van Houwelingen 1993, Statistics in
+    Medicine 12:2305), both with the weights of the rows. Where events are rare the validation rows alone are too few
+    for a partial likelihood of their own. The penalty is weakened until the likelihood falls.
+
+    One model for the rows of many prediction times, with the prediction time as a covariate, is the stacked landmark
+    model of van Houwelingen (2007, Scandinavian Journal of Statistics 34:70). Its likelihood treats the rows of a
+    subject as independent, which matters for standard errors and not for predictions.
+
+    Args:
+        train: Training rows.
+        val: Validation rows, of other subjects.
+        penalties: Penalties to try, strongest first. They are penalties of the mean partial log-likelihood per event:
+            the penalty of the sum is the penalty times the sum of the weights of the events.
+
+    Returns:
+        The chosen fit.
+
+    Raises:
+        ValueError: If the training rows have no event, a column of a design, a duration or a weight is not valid, or a
+            fit does not converge.
+    """
+    every = _stacked(train, val)
+    best, chosen, start = -np.inf, None, None
+    for penalty in penalties:
+        fitted = fit_ridge_cox(train, penalty=penalty, start=start)
+        likelihood = partial_log_likelihood(every, fitted.coefficient) - partial_log_likelihood(
+            train, fitted.coefficient
+        )
+        if chosen is not None and likelihood < best:
+            break
+        best, chosen, start = likelihood, fitted, fitted.coefficient
+    if chosen is None:
+        raise ValueError("at least one penalty is needed; found none")
+    return chosen
+
+
+def fit_ridge_cox(rows: CoxRows, *, penalty: float, start: Float64[np.ndarray, " column"] | None = None) -> RidgeCox:
+    """Maximise the weighted partial likelihood with a ridge penalty.
+
+    ::
+
+        1/D Σ_k [ Σ_{i: event at t_k} w_i η_i - d_k log Σ_{i: T_i >= t_k} w_i exp(η_i) ] - penalty/2 |β|²
+
+    over the event times t_k, with η = design · β, d_k the weight of the events at t_k and D = Σ d_k. Tied events are
+    treated as by Breslow, so that integer weights give the fit of repeated rows. Columns need no centring.
+
+    Args:
+        rows: Training rows.
+        penalty: Ridge penalty of the mean partial log-likelihood per event, above 0.
+        start: Coefficients to start from, for instance those of another penalty; None starts from 0. They change the
+            number of steps and not the result.
+
+    Returns:
+        The fit.
+
+    Raises:
+        ValueError: If no row has the event, the penalty is not above 0, a column of the design, a duration or a weight
+            is not valid, or the fit does not converge.
+    """
+    if not penalty > 0:
+        raise ValueError(f"a ridge penalty must be above 0; found {penalty}")
+    likelihood = _PartialLikelihood(rows)
+    coefficient = np.zeros(rows.design.shape[1]) if start is None else start
+    coefficient = _minimise(lambda at: likelihood.expand(at, penalty), coefficient)
+    return RidgeCox(
+        coefficient, float(penalty), likelihood.event_time, likelihood.cumulative_hazard(rows.design @ coefficient)
+    )
+
+
+def partial_log_likelihood(rows: CoxRows, coefficient: Float64[np.ndarray, " column"]) -> float:
+    """Compute the weighted partial log-likelihood of rows, a sum over events, without a penalty.
+
+    Args:
+        rows: The rows; at least one has the event.
+        coefficient: Coefficients of the columns of their design.
+
+    Returns:
+        The partial log-likelihood; ties are treated as by Breslow.
+    """
+    return _PartialLikelihood(rows).value(rows.design @ coefficient)
+
+
+class _Expansion(NamedTuple):
+    """Value, gradient and product of the Hessian with a vector, of a function at one point."""
+
+    value: float
+    gradient: Float64[np.ndarray, " column"]
+    times_hessian: Callable[[Float64[np.ndarray, " column"]], Float64[np.ndarray, " column"]]
+
+
+class _PartialLikelihood:
+    """Sums over the risk sets of given rows.
+
+    A row is in the risk sets of all event times up to its own duration, the first ``_sets`` of them. A sum over each
+    risk set is therefore a cumulative sum from the last event time to the first, and a sum over the risk sets of each
+    row one from the first to the last. No matrix of rows by event times or of columns by columns is made.
+    """
+
+    def __init__(self, rows: CoxRows) -> None:
+        _check(rows)
+        self._design = rows.design
+        self._weight = np.ones(len(rows.event)) if rows.weight is None else rows.weight
+        self._event_weight = np.where(rows.event, self._weight, 0.0)
+        self.event_time = np.unique(rows.duration[rows.event])
+        self._sets: Int64[np.ndarray, " row"] = np.searchsorted(self.event_time, rows.duration, side="right")
+        position = self._sets[rows.event] - 1
+        self._events = np.bincount(position, self._weight[rows.event], minlength=len(self.event_time))
+        self._total = self._events.sum()
+
+    def value(self, log_risk: Float64[np.ndarray, " row"]) -> float:
+        log_risk = log_risk - log_risk.max()
+        at_risk = self._over_risk_sets(self._weight * np.exp(log_risk))
+        with np.errstate(divide="ignore"):
+            return float(self._event_weight @ log_risk - self._events @ np.log(at_risk))
+
+    def cumulative_hazard(self, log_risk: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " time"]:
+        at_risk = self._over_risk_sets(self._weight * np.exp(log_risk - log_risk.max()))
+        return np.cumsum(self._events / at_risk) * np.exp(-log_risk.max())
+
+    def expand(self, coefficient: Float64[np.ndarray, " column"], penalty: float) -> _Expansion:
+        """Expand the negative penalised mean partial log-likelihood per event."""
+        log_risk = self._design @ coefficient
+        value = penalty / 2 * coefficient @ coefficient - self.value(log_risk) / self._total
+        if not np.isfinite(value):
+            return _Expansion(np.inf, coefficient, lambda vector: vector)
+        relative = self._weight * np.exp(log_risk - log_risk.max())
+        at_risk = self._over_risk_sets(relative)
+        expected = relative * self._over_times(self._events / at_risk)
+        gradient = penalty * coefficient - self._design.T @ (self._event_weight - expected) / self._total
+
+        def times_hessian(vector: Float64[np.ndarray, " column"]) -> Float64[np.ndarray, " column"]:
+            along = self._design @ vector
+            mean_along = self._over_risk_sets(relative * along) / at_risk
+            centred = expected * along - relative * self._over_times(self._events * mean_along / at_risk)
+            return penalty * vector + self._design.T @ centred / self._total
+
+        return _Expansion(float(value), gradient, times_hessian)
+
+    def _over_risk_sets(self, values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " time"]:
+        return np.bincount(self._sets, values, minlength=len(self.event_time) + 1)[::-1].cumsum()[-2::-1]
+
+    def _over_times(self, values: Float64[np.ndarray, " time"]) -> Float64[np.ndarray, " row"]:
+        return np.concatenate([[0.0], np.cumsum(values)])[self._sets]
+
+
+def _minimise(
+    expand: Callable[[Float64[np.ndarray, " column"]], _Expansion], point: Float64[np.ndarray, " column"]
+) -> Float64[np.ndarray, " column"]:
+    """Minimise a strictly convex function by Newton steps, each solved by conjugate gradients and halved as needed."""
+    here = expand(point)
+    for _ in range(NEWTON_STEPS):
+        length = float(np.linalg.norm(here.gradient))
+        if length <= GRADIENT_TOLERANCE:
+            return point
+        direction = _newton_direction(here, accuracy=min(0.1, length))
+        slope, step, rounding = here.gradient @ direction, 1.0, 1e-13 * (1 + abs(here.value))
+        there = expand(point + direction)
+        while there.value > here.value + 1e-4 * step * slope + rounding and step > SHORTEST_STEP:
+            step /= 2
+            there = expand(point + step * direction)
+        point, here = point + step * direction, there
+    raise ValueError(
+        f"the Cox regression must converge within {NEWTON_STEPS} Newton steps; the gradient still has length "
+        f"{np.linalg.norm(here.gradient):.1e}. Standardise the columns of the design or use a stronger penalty"
+    )
+
+
+def _newton_direction(here: _Expansion, *, accuracy: float) -> Float64[np.ndarray, " column"]:
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    columns = len(here.gradient)
+    hessian = LinearOperator((columns, columns), matvec=here.times_hessian, dtype=np.float64)
+    # A direction that is cut short still descends.
+    return cg(hessian, -here.gradient, rtol=accuracy, atol=0.0, maxiter=CONJUGATE_STEPS)[0]
+
+
+def _stacked(train: CoxRows, val: CoxRows) -> CoxRows:
+    from scipy.sparse import issparse, vstack
+
+    if (train.weight is None) != (val.weight is None):
+        raise ValueError("training and validation rows must both have weights or both none; found weights of one only")
+    designs = train.design, val.design
+    design = vstack(designs, format="csr") if any(map(issparse, designs)) else np.concatenate(designs)
+    duration, event = (np.concatenate(pair) for pair in zip(train[1:3], val[1:3], strict=True))
+    weight = None if train.weight is None or val.weight is None else np.concatenate([train.weight, val.weight])
+    return CoxRows(design, duration, event, weight)
+
+
+def _check(rows: CoxRows) -> None:
+    from scipy.sparse import issparse
+
+    check_follow_up(rows.duration, rows.event)
+    check_has_event(rows.event)
+    if rows.design.shape[0] != len(rows.event):
+        raise ValueError(f"a design must have one row per duration; found {rows.design.shape[0]} and {len(rows.event)}")
+    wrong = ~np.isfinite(rows.design.data if issparse(rows.design) else rows.design)
+    if wrong.any():
+        raise ValueError(f"a design must be finite; {int(wrong.sum())} values are NaN or infinite")
+    if rows.weight is not None:
+        check_weight(rows.weight, subjects=len(rows.event))

@@ -1,0 +1,161 @@
+"""Rows of the days clock that are evaluated, and the landmarks that they form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from survlstm.data.prediction_times import TRAINED
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
+from survlstm.evaluation.landmarks import AtRisk, Landmark
+
+ALL_TIMES = "all prediction times"
+# Rows of a table over all prediction times. More would cost time, and tell little more.
+MOST_EVALUATED = 10_000
+
+
+def sampled_rows(tensors: Tensors, part: Split, most: int) -> Int64[np.ndarray, " row"]:
+    """Draw prediction times to train on of one split.
+
+    The sample is drawn from the rows, whatever subject they belong to. Had each subject the same number of rows in it,
+    whether a row is in the sample would depend on how long its subject goes on living.
+
+    Args:
+        tensors: Data of all subjects, on the days clock.
+        part: The split.
+        most: Size of the sample.
+
+    Returns:
+        Indices of the rows, rising; all of them if there are no more than ``most``.
+    """
+    rows = tensors.rows_of(tensors.members(part), kind=TRAINED)
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
+
+
+def sampling_notes(tensors: Tensors, part: Split) -> tuple[str, ...]:
+    """Return a sentence on the prediction times that are not evaluated; none if all are.
+
+    Args:
+        tensors: Data of all subjects, on the days clock.
+        part: The evaluated split.
+    """
+    rows = len(tensors.rows_of(tensors.members(part), kind=TRAINED))
+    if rows <= MOST_EVALUATED:
+        return ()
+    return (f"{MOST_EVALUATED:,} of {rows:,} prediction times are evaluated, a random sample",)
+
+
+def all_rows(tensors: Tensors, part: Split, visits: Sequence[int]) -> Int64[np.ndarray, " row"]:
+    """Return every row of a split that a table of the evaluation needs.
+
+    Args:
+        tensors: Data of all subjects, on the days clock.
+        part: The split.
+        visits: Visit numbers of the landmarks.
+
+    Returns:
+        Indices of the rows, rising.
+    """
+    chosen = [sampled_rows(tensors, part, MOST_EVALUATED)]
+    chosen += [_rows_at_visit(tensors, part, number) for number in visits]
+    chosen += [_rows_of_kind(tensors, part, kind) for kind in range(1, _kinds(tensors) + 1)]
+    return np.unique(np.concatenate(chosen))
+
+
+def is_main(tensors: Tensors, part: Split, rows: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
+    """Mark the rows of the table over all prediction times.
+
+    Args:
+        tensors: Data of all subjects, on the days clock.
+        part: The split.
+        rows: Result of ``all_rows``.
+    """
+    return np.isin(rows, sampled_rows(tensors, part, MOST_EVALUATED))
+
+
+def row_landmarks(
+    tensors: Tensors,
+    evaluated: Split,
+    *,
+    visits: Sequence[int],
+    rules: Sequence[str],
+    horizons: Float64[np.ndarray, " shown"],
+    notes: tuple[str, ...],
+    another_cohort: bool,
+) -> tuple[Landmark, ...]:
+    """Return the landmarks of the days clock.
+
+    They are all prediction times together, those after each visit number, and those of each rule of
+    ``evaluation.times``.
+
+    Args:
+        tensors: Data of all subjects.
+        evaluated: The evaluated split.
+        visits: Visit numbers; 0 is the first visit.
+        rules: The rules of ``evaluation.times`` as texts, in their order.
+        horizons: Times to show, ends of intervals.
+        notes: Requested horizons that the clock does not reach.
+        another_cohort: Whether the evaluated subjects come from another cohort than the training subjects.
+
+    Returns:
+        The landmarks, without those of rules at which no evaluated subject is at risk.
+    """
+    chosen = [(ALL_TIMES, lambda part: sampled_rows(tensors, part, MOST_EVALUATED))]
+    chosen += [(f"visit {number}", lambda part, n=number: _rows_at_visit(tensors, part, n)) for number in visits]
+    # Data that were prepared with fewer rules have no rows of the others.
+    chosen += [
+        (rule, lambda part, k=kind: _rows_of_kind(tensors, part, k))
+        for kind, rule in enumerate(rules[: _kinds(tensors)], start=1)
+    ]
+    landmarks = []
+    for name, rows in chosen:
+        train, val, test = (_at_risk(tensors, rows(part)) for part in (Split.TRAIN, Split.VAL, evaluated))
+        more = sampling_notes(tensors, evaluated) if name == ALL_TIMES else ()
+        landmarks.append(
+            Landmark(
+                name=name,
+                unit="days",
+                train=train,
+                val=val,
+                reference=val,
+                test=test,
+                censoring=test if another_cohort else train,
+                grid=tensors.edge_days[1:],
+                horizons=horizons,
+                notes=(*notes, *more),
+            )
+        )
+    return tuple(landmarks)
+
+
+def _at_risk(tensors: Tensors, rows: np.ndarray) -> AtRisk:
+    return AtRisk(
+        tensors.row_subject[rows],
+        tensors.last_visit[rows],
+        tensors.step[rows],
+        tensors.event[rows],
+        tensors.duration_days[rows],
+        row=rows,
+        weight=np.ones(len(rows)),
+    )
+
+
+def _kinds(tensors: Tensors) -> int:
+    return int(tensors.row_kind.max(initial=0))
+
+
+def _rows_of_kind(tensors: Tensors, part: Split, kind: int) -> np.ndarray:
+    return tensors.rows_of(tensors.members(part), kind=kind)
+
+
+def _rows_at_visit(tensors: Tensors, part: Split, number: int) -> np.ndarray:
+    """Return the first prediction time of each subject at which visit ``number`` is its last one."""
+    rows = tensors.rows_of(tensors.members(part), kind=TRAINED)
+    rows = rows[tensors.row_visits[rows] == number + 1]
+    _, first = np.unique(tensors.row_subject[rows], return_index=True)
+    return rows[first]
