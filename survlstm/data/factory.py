@@ -229,13 +229,14 @@ def build_outcome(config: SwapPoint) -> Outcome:
     return instantiate(config)
 
 
-def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
+def build_batches(config: RunConfig, tensors: Tensors, part: Split, *, all_rows: bool = False) -> Batches:
     """Build the batches of one split, with the features that the configured model reads.
 
     Args:
         config: Validated config of the run.
         tensors: Tensors of all splits.
         part: The split.
+        all_rows: Whether the batches have the rows of every kind, see ``Batches``.
 
     Returns:
         The batches, of at most ``trainer.batch_size`` subjects each.
@@ -246,4 +247,5 @@ def build_batches(config: RunConfig, tensors: Tensors, part: Split) -> Batches:
         config.trainer.batch_size,
         feature_columns(config.model.visit_features, tensors),
         config.data.max_visits,
+        all_rows=all_rows,
     )

@@ -12,11 +12,13 @@ import numpy as np
 from survlstm.data.outcomes.synthetic import padded_hazard
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
+from survlstm.evaluation.baselines.at_times import fit_at_times, hazards_of_survival
 from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, HazardBaseline, covariate_free
-from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
+from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
 from survlstm.evaluation.baselines.protocol import Baseline, InvalidBaselineError, hazards_of, survival_of
 from survlstm.evaluation.comparators import Comparator, HazardRows, LandmarkComparator, from_landmark
 from survlstm.evaluation.curves import survival_curves
+from survlstm.evaluation.evaluated_rows import all_rows, is_main, row_landmarks, sampling_notes
 from survlstm.evaluation.group_evaluation import evaluate_groups, risks_at
 from survlstm.evaluation.landmark_evaluation import evaluate_landmark
 from survlstm.evaluation.landmarks import Landmark, make_landmarks, reference_split
@@ -60,24 +62,34 @@ def evaluate_predictions(
     Returns:
         Metrics at every step and from every landmark, with the sentences that summarise them.
     """
-    rows_of = HazardRows(predictions.subject, reference.subject)
+    on_days = tensors.clock == "days"
+    if on_days:
+        visits, splits = settings.landmark_visits, (evaluated, reference_split(evaluated))
+        predictions, reference = (
+            part.at(np.isin(part.row, all_rows(tensors, split, visits)))
+            for part, split in zip((predictions, reference), splits, strict=True)
+        )
+    rows_of = HazardRows(predictions.row, reference.row)
     comparators, failed = _comparators(predictions, reference, tensors, settings)
-    landmarks = make_landmarks(
-        tensors,
-        evaluated,
-        visits=settings.landmark_visits,
-        days=settings.landmark_days,
-        horizons=settings.horizons,
-        another_cohort=another_cohort,
-    )
+    landmarks = _landmarks(tensors, evaluated, settings, another_cohort=another_cohort)
     at_landmarks = [_evaluate_from(landmark, comparators, tensors, rows_of, settings) for landmark in landmarks]
     if tensors.clock == "landmark":
         known = {comparator.name for comparator in comparators}
         comparators += [_with_hazards(fitted) for fitted in at_landmarks[0].fitted if fitted.name not in known]
+    if on_days:
+        kept = is_main(tensors, evaluated, predictions.row)
+        predictions = predictions.at(kept)
+        comparators = [dataclasses.replace(one, hazard=one.hazard[kept]) for one in comparators]
+        failed += sampling_notes(tensors, evaluated)
     rows, notes = evaluate_steps(
-        comparators, step=predictions.step, event=predictions.event, bootstrap=settings.bootstrap
+        comparators,
+        step=predictions.step,
+        event=predictions.event,
+        bootstrap=settings.bootstrap,
+        group=predictions.group,
+        exposure=tensors.exposure[predictions.row] if on_days else None,
     )
-    events, split = int(predictions.event.sum()), evaluated.name.lower()
+    events, split = len(np.unique(predictions.subject[predictions.event])), evaluated.name.lower()
     results = tuple(one.result for one in at_landmarks)
     groups = None
     if settings.groups:
@@ -90,9 +102,9 @@ def evaluate_predictions(
     return EvaluationSummary(
         clock=tensors.clock,
         split=split,
-        subjects=len(predictions.step),
+        subjects=len(np.unique(predictions.subject)),
         events=events,
-        comparable_pairs=count_comparable_pairs(predictions.step, predictions.event),
+        comparable_pairs=count_comparable_pairs(predictions.step, predictions.event, predictions.group),
         rows=rows,
         landmarks=results,
         curves=tuple(one.curves for one in at_landmarks if one.curves is not None),
@@ -112,20 +124,56 @@ def evaluate_predictions(
     )
 
 
-def evaluate_model(predictions: Predictions, *, clock: str, settings: EvaluationSettings) -> StepRow:
+def evaluate_model(
+    predictions: Predictions, tensors: Tensors, evaluated: Split, *, settings: EvaluationSettings
+) -> StepRow:
     """Evaluate a model alone at every step, without comparators and landmarks.
 
     Args:
         predictions: Predictions of the model on one split.
-        clock: "visit" or "landmark".
+        tensors: Data of all subjects.
+        evaluated: That split.
         settings: Settings of the intervals.
 
     Returns:
         C-index and negative log-likelihood with their intervals.
     """
-    model = Comparator("model", "model", predictions.hazard, clock == "landmark")
-    (row,), _ = evaluate_steps([model], step=predictions.step, event=predictions.event, bootstrap=settings.bootstrap)
+    exposure = None
+    if tensors.clock == "days":
+        predictions = predictions.at(is_main(tensors, evaluated, predictions.row))
+        exposure = tensors.exposure[predictions.row]
+    model = Comparator("model", "model", predictions.hazard, tensors.in_days)
+    (row,), _ = evaluate_steps(
+        [model],
+        step=predictions.step,
+        event=predictions.event,
+        bootstrap=settings.bootstrap,
+        group=predictions.group,
+        exposure=exposure,
+    )
     return row
+
+
+def _landmarks(
+    tensors: Tensors, evaluated: Split, settings: EvaluationSettings, *, another_cohort: bool
+) -> tuple[Landmark, ...]:
+    if tensors.clock == "days":
+        return row_landmarks(
+            tensors,
+            evaluated,
+            visits=settings.landmark_visits,
+            rules=settings.time_rules,
+            horizons=settings.horizons,
+            another_cohort=another_cohort,
+        )
+    return make_landmarks(
+        tensors,
+        evaluated,
+        visits=settings.landmark_visits,
+        days=settings.landmark_days,
+        horizons=settings.horizons,
+        another_cohort=another_cohort,
+    )
 
 
 def _comparators(
@@ -135,7 +183,7 @@ def _comparators(
 
     The second list holds the reasons why baselines are missing.
     """
-    known_ahead = tensors.clock == "landmark"
+    known_ahead = tensors.in_days
     comparators = [Comparator("model", "model", predictions.hazard, known_ahead, reference.hazard)]
     if not np.isnan(tensors.oracle_hazard).any():
         evaluated_hazard, reference_hazard = (
@@ -147,22 +195,27 @@ def _comparators(
     steps = tensors.steps if known_ahead else tensors.steps + max(settings.horizons)
     failed = []
     # One fit serves both splits: their rows are predicted together and split afterwards.
-    both = np.concatenate([predictions.subject, reference.subject])
+    both = np.concatenate([predictions.row, reference.row])
     for baseline in (COVARIATE_FREE, *settings.baselines):
         try:
             fitted = _fit_hazards(baseline, tensors, both, steps)
         except InvalidBaselineError as error:
             failed.append(f"no {error}")
             continue
+        except BaselineUnavailable as error:
+            failed.append(f"no {baseline}: {error}")
+            continue
         if fitted is None:
             continue
-        evaluated_hazard, reference_hazard = np.split(fitted.hazard, [len(predictions.subject)])
+        evaluated_hazard, reference_hazard = np.split(fitted.hazard, [len(predictions.row)])
         comparators.append(Comparator(fitted.name, "baseline", evaluated_hazard, fitted.known_ahead, reference_hazard))
     return comparators, failed
 
 
 def _fit_hazards(baseline: str | Baseline, tensors: Tensors, subjects: np.ndarray, steps: int) -> HazardBaseline | None:
     """Fit a baseline that has a hazard at every step; return None for one that has not."""
+    if tensors.clock == "days" and isinstance(baseline, str):
+        return fit_at_times(baseline, tensors, subjects)
     if baseline == COVARIATE_FREE:
         return covariate_free(tensors, subjects, steps)
     if isinstance(baseline, str):
@@ -200,6 +253,8 @@ def _fit(
     if not len(landmark.test.subject):
         return [], []
     for baseline in settings.baselines:
+        if tensors.clock == "days" and isinstance(baseline, str):
+            continue
         if isinstance(baseline, str) and baseline in LANDMARK_BASELINES:
             title, fit = LANDMARK_BASELINES[baseline]
         elif not isinstance(baseline, str) and hasattr(baseline, "survival"):
@@ -217,7 +272,5 @@ def _fit(
 
 def _with_hazards(comparator: LandmarkComparator) -> Comparator:
     """Convert a curve of the landmark clock to hazards; its values at the ends of all intervals determine them."""
-    before = np.column_stack([np.ones(len(comparator.survival)), comparator.survival[:, :-1]])
-    # Where the survival before an interval is 0 the hazard is undefined and never used; it is set to 1.
-    hazard = 1 - np.divide(comparator.survival, before, out=np.zeros_like(before), where=before > 0)
+    hazard = hazards_of_survival(comparator.survival)
     return Comparator(comparator.name, comparator.role, hazard, known_ahead=True)

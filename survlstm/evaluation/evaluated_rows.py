@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from survlstm.data.prediction_times import TRAINED
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.landmarks import AtRisk, Landmark
+from survlstm.evaluation.landmarks import AtRisk, Landmark, shown_ends
 
 ALL_TIMES = "all prediction times"
 # Rows of a table over all prediction times. More would cost time, and tell little more.
@@ -62,8 +63,8 @@ def all_rows(tensors: Tensors, part: Split, visits: Sequence[int]) -> Int64[np.n
         Indices of the rows, rising.
     """
     chosen = [sampled_rows(tensors, part, MOST_EVALUATED)]
-    chosen += [_rows_at_visit(tensors, part, number) for number in visits]
-    chosen += [_rows_of_kind(tensors, part, kind) for kind in range(1, _kinds(tensors) + 1)]
+    chosen += [_rows_at_visit(tensors, part, number=number) for number in visits]
+    chosen += [_rows_of_kind(tensors, part, kind=kind) for kind in range(1, _kinds(tensors) + 1)]
     return np.unique(np.concatenate(chosen))
 
 
@@ -84,9 +85,8 @@ def row_landmarks(
     *,
     visits: Sequence[int],
     rules: Sequence[str],
-    horizons: Float64[np.ndarray, " shown"],
-    notes: tuple[str, ...],
-    another_cohort: bool,
+    horizons: Sequence[int],
+    another_cohort: bool = False,
 ) -> tuple[Landmark, ...]:
     """Return the landmarks of the days clock.
 
@@ -98,18 +98,20 @@ def row_landmarks(
         evaluated: The evaluated split.
         visits: Visit numbers; 0 is the first visit.
         rules: The rules of ``evaluation.times`` as texts, in their order.
-        horizons: Times to show, ends of intervals.
-        notes: Requested horizons that the clock does not reach.
+        horizons: Numbers of intervals whose ends are shown.
         another_cohort: Whether the evaluated subjects come from another cohort than the training subjects.
 
     Returns:
         The landmarks, without those of rules at which no evaluated subject is at risk.
     """
-    chosen = [(ALL_TIMES, lambda part: sampled_rows(tensors, part, MOST_EVALUATED))]
-    chosen += [(f"visit {number}", lambda part, n=number: _rows_at_visit(tensors, part, n)) for number in visits]
+    shown, notes = shown_ends(tensors, horizons)
+    chosen: list[tuple[str, Callable[[Split], np.ndarray]]] = [
+        (ALL_TIMES, lambda part: sampled_rows(tensors, part, MOST_EVALUATED))
+    ]
+    chosen += [(f"visit {number}", partial(_rows_at_visit, tensors, number=number)) for number in visits]
     # Data that were prepared with fewer rules have no rows of the others.
     chosen += [
-        (rule, lambda part, k=kind: _rows_of_kind(tensors, part, k))
+        (rule, partial(_rows_of_kind, tensors, kind=kind))
         for kind, rule in enumerate(rules[: _kinds(tensors)], start=1)
     ]
     landmarks = []
@@ -126,7 +128,7 @@ def row_landmarks(
                 test=test,
                 censoring=test if another_cohort else train,
                 grid=tensors.edge_days[1:],
-                horizons=horizons,
+                horizons=shown,
                 notes=(*notes, *more),
             )
         )
@@ -149,11 +151,11 @@ def _kinds(tensors: Tensors) -> int:
     return int(tensors.row_kind.max(initial=0))
 
 
-def _rows_of_kind(tensors: Tensors, part: Split, kind: int) -> np.ndarray:
+def _rows_of_kind(tensors: Tensors, part: Split, *, kind: int) -> np.ndarray:
     return tensors.rows_of(tensors.members(part), kind=kind)
 
 
-def _rows_at_visit(tensors: Tensors, part: Split, number: int) -> np.ndarray:
+def _rows_at_visit(tensors: Tensors, part: Split, *, number: int) -> np.ndarray:
     """Return the first prediction time of each subject at which visit ``number`` is its last one."""
     rows = tensors.rows_of(tensors.members(part), kind=TRAINED)
     rows = rows[tensors.row_visits[rows] == number + 1]

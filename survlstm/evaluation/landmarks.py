@@ -92,7 +92,7 @@ def make_landmarks(
     horizons: Sequence[int],
     another_cohort: bool = False,
 ) -> tuple[Landmark, ...]:
-    """Return the landmarks of an evaluation.
+    """Return the landmarks of an evaluation on the visit clock or the landmark clock.
 
     On the visit clock these are the requested ones, on the landmark clock the one at which the model was trained.
 
@@ -109,13 +109,10 @@ def make_landmarks(
     """
     parts = (Split.TRAIN, Split.VAL, reference_split(evaluated), evaluated)
     if tensors.clock == "landmark":
-        ends = tensors.edge_days[1:]
-        # All horizons after the last interval are shown once, at its end.
-        shown = ends[sorted({min(steps, len(ends)) - 1 for steps in horizons})]
-        later = [steps for steps in sorted(horizons) if steps > len(ends)]
-        notes = (f"horizons of {later} steps lie after the last of {len(ends)} intervals",) if later else ()
+        shown, notes = shown_ends(tensors, horizons)
         train, val, reference, test = (_on_landmark_clock(tensors, part) for part in parts)
         censoring = test if another_cohort else train
+        ends = tensors.edge_days[1:]
         return (Landmark("landmark", "days", train, val, reference, test, censoring, ends, shown, notes),)
     grid, shown = np.arange(1.0, max(horizons) + 1), np.array(sorted(horizons), dtype=np.float64)
     known = [(f"visit {number}", lambda subject, n=number: np.full(len(subject), n)) for number in visits]
@@ -126,6 +123,22 @@ def make_landmarks(
         censoring = test if another_cohort else train
         landmarks.append(Landmark(name, "steps", train, val, reference, test, censoring, grid, shown))
     return tuple(landmarks)
+
+
+def shown_ends(tensors: Tensors, horizons: Sequence[int]) -> tuple[Float64[np.ndarray, " shown"], tuple[str, ...]]:
+    """Return the ends of intervals that the tables show.
+
+    Args:
+        tensors: Data with intervals of days.
+        horizons: Numbers of intervals.
+
+    Returns:
+        The ends in days, all horizons after the last interval once at its end; and a sentence on these horizons.
+    """
+    ends = tensors.edge_days[1:]
+    shown = ends[sorted({min(steps, len(ends)) - 1 for steps in horizons})]
+    later = [steps for steps in sorted(horizons) if steps > len(ends)]
+    return shown, (f"horizons of {later} steps lie after the last of {len(ends)} intervals",) if later else ()
 
 
 def reference_split(evaluated: Split) -> Split:

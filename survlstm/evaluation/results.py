@@ -326,7 +326,7 @@ class EvaluationSummary:
         clock: The clock of the steps.
         split: Name of the evaluated split.
         subjects: Number of evaluated subjects.
-        events: Number of events among them.
+        events: Number of subjects with an event.
         comparable_pairs: Number of pairs that the C-index compares.
         rows: One row for each model, the evaluated one first.
         landmarks: Results from each landmark.
@@ -337,7 +337,7 @@ class EvaluationSummary:
         groups: The model in groups of subjects; None if no group was asked for.
     """
 
-    clock: Literal["visit", "landmark"]
+    clock: Literal["visit", "landmark", "days"]
     split: str
     subjects: int
     events: int

@@ -23,6 +23,7 @@ class EvaluationSettings:
         baselines: Names of the baselines, keys of ``HAZARD_BASELINES`` or ``LANDMARK_BASELINES``, and baselines of the
             user's own.
         seed: Seed of the bootstrap, of the fitted baselines and of the sanity checks.
+        time_rules: On the days clock, the rules of ``evaluation.times`` as texts.
         groups: Kinds of groups in which the model is evaluated: sex, race, ethnicity, age.
         age_groups: Ages in years, rising, at which the groups by age are divided.
     """
@@ -35,6 +36,7 @@ class EvaluationSettings:
     horizons: tuple[int, ...]
     baselines: tuple[str | Baseline, ...]
     seed: int
+    time_rules: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     age_groups: tuple[int, ...] = ()
 

@@ -22,6 +22,7 @@ def evaluate_steps(
     bootstrap: Bootstrap,
     weight: Float[np.ndarray, " subject"] | None = None,
     group: Int64[np.ndarray, " subject"] | None = None,
+    exposure: Float[np.ndarray, " subject"] | None = None,
 ) -> tuple[tuple[StepRow, ...], list[str]]:
     """Evaluate models on the same subjects and the same resamples.
 
@@ -34,12 +35,13 @@ def evaluate_steps(
         bootstrap: Settings of the intervals.
         weight: Case weight of each row, > 0; None = 1 each.
         group: Subject of each row, if a subject has several; None = every row is a subject.
+        exposure: As in ``nll_by_subject``.
 
     Returns:
         One row for each model, in their order, and notes on what is missing.
     """
     rows_of = _Rows(step, event, weight, group)
-    losses = [nll_by_subject(comparator.hazard, step, event) for comparator in comparators]
+    losses = [nll_by_subject(comparator.hazard, step, event, exposure) for comparator in comparators]
     notes = []
     subject = np.arange(len(step)) if group is None else group
     events, subjects = len(np.unique(subject[event])), len(np.unique(subject))
@@ -88,14 +90,20 @@ def count_comparable_pairs(
 
 
 def nll_by_subject(
-    hazard: Float[np.ndarray, "subject step"], step: Int64[np.ndarray, " subject"], event: Bool[np.ndarray, " subject"]
+    hazard: Float[np.ndarray, "subject step"],
+    step: Int64[np.ndarray, " subject"],
+    event: Bool[np.ndarray, " subject"],
+    exposure: Float[np.ndarray, " subject"] | None = None,
 ) -> Float[np.ndarray, " subject"]:
     """Compute the negative log-likelihood of each subject (docs/conventions.md, Loss).
 
     Args:
-        hazard: Hazard at each step; values after the last step at risk are not read.
-        step: Last step at risk.
+        hazard: Hazard at each step; values after the last step at risk and the one with an exposure are not read.
+        step: Last step at risk; -1 if the subject is censored within step 0.
         event: Whether the event happens in that step.
+        exposure: Share of the step after ``step`` that a censored subject was observed in, from 0 to below 1, and 0 for
+            events; None = 0. The rate of the event is taken as constant within a step, so that a share f of it is
+            survived with probability (1 - h)^f.
 
     Returns:
         The negative log-likelihood in nats; infinite where an event had hazard 0.
@@ -106,7 +114,12 @@ def nll_by_subject(
     known = np.where(at_risk, hazard, 0.5)
     with np.errstate(divide="ignore"):
         terms = np.where(is_event, np.log(known), np.log1p(-known))
-    return -np.where(at_risk, terms, 0.0).sum(axis=1)
+    loss = -np.where(at_risk, terms, 0.0).sum(axis=1)
+    if exposure is not None:
+        partly = np.flatnonzero(exposure)
+        with np.errstate(divide="ignore"):
+            loss[partly] -= exposure[partly] * np.log1p(-hazard[partly, step[partly] + 1])
+    return loss
 
 
 class _Rows(NamedTuple):

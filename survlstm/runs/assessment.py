@@ -75,9 +75,10 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
     """
     config, prepared = assessment.config, assessment.prepared
     tensors, settings = prepared.tensors, evaluation_settings(config.evaluation, seed=config.seed)
-    batches = build_batches(config, tensors, assessment.evaluated)
+    batches = build_batches(config, tensors, assessment.evaluated, all_rows=True)
     predictions = predict_split(assessment.model, batches, assessment.device)
-    reference_batches = build_batches(config, tensors, reference_split(assessment.evaluated))
+    of_reference = reference_split(assessment.evaluated)
+    reference_batches = build_batches(config, tensors, of_reference, all_rows=True)
     reference = predict_split(assessment.model, reference_batches, assessment.device)
     summary = evaluate_predictions(
         predictions,
@@ -90,7 +91,7 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
     validation = None
     if assessment.history is not None:
         # Runs are compared and tuned on these subjects, so that no choice among runs is made on the test subjects.
-        validation = evaluate_model(reference, clock=tensors.clock, settings=settings)
+        validation = evaluate_model(reference, tensors, of_reference, settings=settings)
     run = EvaluatedRun(prepared, assessment.history, predictions, reference, summary, validation)
     context = DiagnosticContext(run, run_settings(config), settings)
     sanity_checks = run_sanity_checks(

@@ -8,7 +8,7 @@ from typing import Any
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.foreign import ForeignBaselineConfig
-from survlstm.config.schema.outcome import LandmarkClockConfig, RandomOutcomeConfig
+from survlstm.config.schema.outcome import DaysClockConfig, LandmarkClockConfig, RandomOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.evaluation.baselines.protocol import Baseline
 from survlstm.evaluation.settings import EvaluationSettings, IntervalSettings, RunSettings
@@ -34,6 +34,7 @@ def evaluation_settings(config: EvaluationConfig, *, seed: int) -> EvaluationSet
         horizons=tuple(config.landmarks.horizons),
         baselines=tuple(_baseline(one) for one in config.baselines),
         seed=seed,
+        time_rules=tuple(config.times),
         groups=tuple(config.groups),
         age_groups=tuple(config.age_groups),
     )
@@ -99,6 +100,6 @@ def _number(settings: dict[str, Any], name: str) -> Any:
 
 def _interval_settings(config: RunConfig) -> IntervalSettings | None:
     clock = config.clock
-    if not isinstance(clock, LandmarkClockConfig):
+    if not isinstance(clock, LandmarkClockConfig | DaysClockConfig):
         return None
     return IntervalSettings(count=clock.intervals, edges=clock.edges, horizon_days=clock.horizon_days)

@@ -7,7 +7,8 @@ Dynamic Prediction in Clinical Survival Analysis, chapter 7). Every prediction t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -16,11 +17,20 @@ from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.evaluation.baselines.code_counts import CountRows, CountScale, fit_scale
 from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, INTERVAL_WEIGHT, HazardBaseline
-from survlstm.evaluation.baselines.pooled_logistic import LabelledRows, PersonPeriods, fit_pooled_logistic, person_periods
+from survlstm.evaluation.baselines.landmark import BaselineUnavailable
+from survlstm.evaluation.baselines.pooled_logistic import (
+    LabelledRows,
+    PersonPeriods,
+    fit_pooled_logistic,
+    person_periods,
+)
 from survlstm.evaluation.baselines.ridge_cox import CoxRows, choose_ridge_cox
 from survlstm.evaluation.baselines.row_covariates import rows_with_last_visit, rows_with_record
 from survlstm.evaluation.evaluated_rows import sampled_rows
 from survlstm.survival.covariate_free import covariate_free_hazard
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Rows = Int64[np.ndarray, " row"]
 Covariates = Callable[[Tensors, Rows], CountRows]
@@ -96,11 +106,9 @@ def cox_at_times(tensors: Tensors, rows: Rows) -> HazardBaseline:
     covariates = rows_with_record(tensors, train)
     scale = fit_scale(covariates)
 
-    def cox_rows(of: Rows, design: object) -> CoxRows:
+    def cox_rows(of: Rows, design: csr_array) -> CoxRows:
         # Beyond the last edge nothing is predicted, and the proportion of the hazards need not hold.
-        end = tensors.edge_days[-1]
-        duration = np.minimum(tensors.duration_days[of], end)
-        return CoxRows(design, duration, tensors.event[of])
+        return CoxRows(design, np.minimum(tensors.duration_days[of], tensors.edge_days[-1]), tensors.event[of])
 
     fitted = choose_ridge_cox(
         cox_rows(train, scale.design(covariates)), cox_rows(val, scale.design(rows_with_record(tensors, val)))
@@ -148,7 +156,7 @@ def _logistic(tensors: Tensors, rows: Rows, covariates: Covariates) -> Float[np.
     return np.concatenate(parts)
 
 
-def _labelled(tensors: Tensors, rows: Rows, design: object) -> LabelledRows:
+def _labelled(tensors: Tensors, rows: Rows, design: csr_array) -> LabelledRows:
     periods: PersonPeriods = person_periods(
         tensors.step[rows],
         tensors.event[rows],
@@ -160,7 +168,7 @@ def _labelled(tensors: Tensors, rows: Rows, design: object) -> LabelledRows:
     return LabelledRows(stacked, periods.event, periods.weight)
 
 
-def _with_intervals(design: object, row: np.ndarray, interval: np.ndarray, steps: int) -> object:
+def _with_intervals(design: csr_array, row: np.ndarray, interval: np.ndarray, steps: int) -> csr_array:
     """Return the rows of a design, with an indicator column for each interval before its columns."""
     from scipy.sparse import csr_array, hstack
 
@@ -169,7 +177,7 @@ def _with_intervals(design: object, row: np.ndarray, interval: np.ndarray, steps
     return hstack([indicator, design[row]], format="csr")
 
 
-def _designs(tensors: Tensors, rows: Rows, covariates: Covariates, scale: CountScale):
+def _designs(tensors: Tensors, rows: Rows, covariates: Covariates, scale: CountScale) -> Iterator[csr_array]:
     """Yield the designs of some rows, part by part; one empty design for no rows."""
     for start in range(0, max(len(rows), 1), CHUNK):
         yield scale.design(covariates(tensors, rows[start : start + CHUNK]))
@@ -181,3 +189,25 @@ ROW_BASELINES: dict[str, Callable[[Tensors, Rows], HazardBaseline]] = {
     "logistic_hazard": logistic_hazard_at_times,
     "cox": cox_at_times,
 }
+
+
+def fit_at_times(name: str, tensors: Tensors, rows: Rows) -> HazardBaseline:
+    """Fit a shipped baseline to the training rows of the days clock.
+
+    Args:
+        name: Name of the baseline in ``evaluation.baselines``, or ``COVARIATE_FREE``.
+        tensors: Data of all subjects.
+        rows: Indices of the rows to predict.
+
+    Returns:
+        Hazards of the rows.
+
+    Raises:
+        BaselineUnavailable: If the baseline is one of a single landmark, or can't be fitted.
+    """
+    if name not in ROW_BASELINES:
+        raise BaselineUnavailable("it is fitted at a single landmark, not to many prediction times of a subject")
+    try:
+        return ROW_BASELINES[name](tensors, rows)
+    except ValueError as error:
+        raise BaselineUnavailable(str(error)) from error

@@ -163,7 +163,9 @@ def count_codes(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[
     row = np.repeat(np.arange(len(first)), codes)
     ones = np.ones(len(row))
     # The conversion from coordinates to rows adds up duplicate entries, which gives the counts.
-    return coo_array((ones, (row, tensors.code[flat_positions(start, codes)])), (len(first), entries_of(tensors))).tocsr()
+    return coo_array(
+        (ones, (row, tensors.code[flat_positions(start, codes)])), (len(first), entries_of(tensors))
+    ).tocsr()
 
 
 def entries_of(tensors: Tensors) -> int:
