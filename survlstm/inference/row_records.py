@@ -205,9 +205,7 @@ def _reasons_of_the_future(
     return reason
 
 
-def _past_rows(
-    subject: np.ndarray, time: np.ndarray, reason: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _past_rows(subject: np.ndarray, time: np.ndarray, reason: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Leave out the rows at or after the outcome or the death of subjects that have a row before it."""
     has_past = np.zeros(int(subject.max(initial=-1)) + 1, dtype=bool)
     has_past[subject[reason == ""]] = True

@@ -81,23 +81,26 @@ def make_row_tensors(records: RowRecords, rows: Rows, bundle: Bundle) -> BuiltTe
     )
 
 
-def rows_to_score(records: RowRecords, bundle: Bundle) -> tuple[Rows, np.ndarray]:
-    """Select the rows that are scored, and give the reason for the others.
+def build_scored(records: RowRecords, bundle: Bundle) -> tuple[Rows, np.ndarray, BuiltTensors]:
+    """Select the rows that are scored, give the reason for the others, and make the tensors.
 
     Args:
         records: the visits and the rows.
         bundle: the bundle whose vocabulary is used.
 
     Returns:
-        Indices of the rows that are scored, and the reason of every row, "" for those.
+        Indices of the rows that are scored, the reason of every row, "" for those, and the tensors of those.
     """
     rows, reason = records.scored, records.reason.copy()
-    tensors = make_row_tensors(records, rows, bundle).tensors
+    built = make_row_tensors(records, rows, bundle)
+    tensors = built.tensors
     entries, strange = (
         up_to_visit(tensors, counted)[tensors.last_visit] for counted in entries_and_unknown(tensors, bundle)
     )
-    reason[rows[entries == strange]] = NO_KNOWN_CODE
-    return rows[entries > strange], reason
+    is_known = entries > strange
+    reason[rows[~is_known]] = NO_KNOWN_CODE
+    rows = rows[is_known]
+    return rows, reason, built if is_known.all() else make_row_tensors(records, rows, bundle)
 
 
 def score_rows(
@@ -126,8 +129,7 @@ def score_rows(
         BundleError: the model gives values that are not finite.
     """
     horizons = check_horizons_reached(bundle, horizons)
-    rows, reason = rows_to_score(records, bundle)
-    built = make_row_tensors(records, rows, bundle)
+    rows, reason, built = build_scored(records, bundle)
     tensors = built.tensors
     last = tensors.last_visit
     ids = records.visits.subjects.subject_id.astype(np.str_)

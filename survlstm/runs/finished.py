@@ -150,7 +150,7 @@ def open_run(folder: Path, *, allow: Sequence[str] = ()) -> FinishedRun:
         about = checkpoint_info(checkpoint)
         # Taken from the checkpoint, because config.yaml may have been edited since.
         config = validate_stored(about.config, RunConfig, finished=True, allow=allow)
-        if (config.clock.kind == "landmark") != (about.preprocessing.intervals is not None):
+        if config.clock.kind != about.preprocessing.clock:
             raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
         if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
             raise ValueError("it must hold the weights of an epoch and the epoch's number")
