@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from pathlib import Path
-from typing import Literal, NamedTuple, TypeGuard
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -136,7 +135,7 @@ def parse_one_as_of(as_of: AsOf, *, clock: str, timezone: str | None = None) -> 
     return None
 
 
-def is_table(as_of: AsOf) -> TypeGuard[Table | str]:
+def is_table(as_of: AsOf) -> bool:
     """Return whether ``as_of`` holds several prediction times: a table, or the path of one."""
     if isinstance(as_of, str):
         return as_of.endswith(FILE_ENDINGS)
@@ -147,9 +146,9 @@ def _is_last(as_of: AsOf) -> bool:
     return isinstance(as_of, str) and as_of == LAST
 
 
-def _read_table(as_of: Table | str, timezone: str | None) -> TimesFile:
+def _read_table(as_of: AsOf, timezone: str | None) -> TimesFile:
     if isinstance(as_of, TimesFile):
         return as_of
     if isinstance(as_of, pd.DataFrame):
         return read_times_table(as_of, timezone=timezone)
-    return read_times_file(str(Path(as_of)), timezone=timezone)
+    return read_times_file(str(as_of), timezone=timezone)

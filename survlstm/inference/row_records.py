@@ -127,6 +127,34 @@ def rows_of_visits(
     return _judged(visits, rows, settings, reads_age=reads_age, unknown=unknown, whole=visits)
 
 
+def notes_on_table(records: RowRecords, asked: AskedTimes) -> tuple[str, ...]:
+    """Return sentences on the rows of a table of prediction times.
+
+    Args:
+        records: the rows.
+        asked: the prediction times.
+
+    Returns:
+        What could not be read of the table, and the numbers of repeated rows and of rows of unknown subjects; none if
+        there is no table.
+    """
+    return notes_on_repeated(asked) + notes_on_unknown(len(records.unknown[0]))
+
+
+def notes_on_repeated(asked: AskedTimes) -> tuple[str, ...]:
+    """Return sentences on the rows of a table of prediction times that are not read or that repeat another one."""
+    if asked.table is None:
+        return ()
+    repeated = asked.table.repeated
+    sentence = f"prediction times that repeat another one of the same subject and are predicted once: {repeated:,}"
+    return (*asked.table.warnings, *((sentence,) if repeated else ()))
+
+
+def notes_on_unknown(rows: int) -> tuple[str, ...]:
+    """Return a sentence on the number of prediction times of unknown subjects, if there are any."""
+    return (f"prediction times of subjects that are not among the records: {rows:,}",) if rows else ()
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Rows with the reasons that are known so far."""

@@ -42,8 +42,8 @@ class SubjectPredictions:
 
     Attributes:
         table: one row per subject, per visit, or per prediction time; ``Predictor.predict`` describes the columns.
-        not_scored: one row per subject that is not scored, with the columns subject_id and reason; on the days clock one
-            row per prediction time, with the column prediction_time, NaT for none. A reason may hold dates of the
+        not_scored: one row per subject that is not scored, with the columns subject_id and reason; on the days clock
+            one row per prediction time, with the column prediction_time, NaT for none. A reason may hold dates of the
             subject: use ``reason_without_dates`` before it goes into a log or a message.
         notes: sentences about the records as a whole.
         ends: time at which each subject's record ends, scored or not, NaT for an empty record; datetime64[s], shape

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from survlstm.config.schema.run import RunConfig
 from survlstm.inference.prediction_time import AskedTimes
 
-# For each kind of asked times, the kinds of ``clock.times`` that cover it. ``visit``, ``day`` and ``as_of`` give a subject
-# one time, and ``every_visit`` and ``last`` give times at visits only.
+# For each kind of asked times, the kinds of ``clock.times`` that cover it. ``visit``, ``day`` and ``as_of`` give a
+# subject one time, and ``every_visit`` and ``last`` give times at visits only.
 COVERED_BY = {
     "last": {"last", "every_visit", "every_days", "file"},
     "every_visit": {"every_visit", "every_days", "file"},
@@ -80,8 +80,9 @@ class TimeCounts:
             at_visits = trained <= {"visit", "every_visit", "last"} and self.after_visits
             why = ": it knows no time between two visits, and has not learned what the days since one mean"
             yield (
-                f"the model was trained at other prediction times (clock.times=[{','.join(_texts(config))}]) than asked "
-                f"for here, {asked.words}{why if at_visits else ''}. Read the risks with care, or train it at such times"
+                f"the model was trained at other prediction times (clock.times=[{','.join(_texts(config))}]) than "
+                f"those of these predictions, {asked.words}{why if at_visits else ''}. Read the risks with care, or "
+                "train it at such times"
             )
 
 

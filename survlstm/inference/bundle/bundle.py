@@ -107,8 +107,8 @@ class ReferencePredictions(Section):
         drift: shift, slope and centre of the hazard extrapolation (``docs/conventions.md``, Landmarks and baselines);
             None on the other clocks, where the model predicts every step.
         tables: names of the tables of the training export that had rows.
-        stale_days: on the days clock, days from the newest entry to a prediction time that 19 in 20 training rows do not
-            exceed, or 19 in 20 gaps between two visits if that is more; None on the other clocks.
+        stale_days: on the days clock, days from the newest entry to a prediction time that 19 in 20 training rows do
+            not exceed, or 19 in 20 gaps between two visits if that is more; None on the other clocks.
     """
 
     risk: list[Share] = Field(min_length=2)

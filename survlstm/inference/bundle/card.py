@@ -34,9 +34,9 @@ STEPS = {
         "given no event before it and the visits dated on or before the landmark."
     ),
     "days": (
-        "Step k is an interval of days after a prediction time; its hazard is the probability of the event in the step, "
-        "given no event before it, the visits dated on or before the prediction time and the days since the last of "
-        "them."
+        "Step k is an interval of days after a prediction time; its hazard is the probability of the event in the "
+        "step, given no event before it, the visits dated on or before the prediction time and the days since the last "
+        "of them."
     ),
 }
 

@@ -32,8 +32,8 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) 
     """Compute the predictions to which later predictions are compared.
 
     On the visit clock the reference risks are those after every visit at risk of the training subjects, on the days
-    clock those at every prediction time to train on, with the same total weight for each subject. The hazard extrapolation is fitted on the validation subjects, from each of their
-    visits on.
+    clock those at every prediction time to train on, with the same total weight for each subject. The hazard
+    extrapolation is fitted on the validation subjects, from each of their visits on.
 
     Args:
         model: the trained model.

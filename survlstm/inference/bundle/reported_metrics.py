@@ -185,9 +185,9 @@ class TrainingCohort(_Reported):
     Attributes:
         subjects: number of subjects of each split.
         training: events, numbers of visits and codes, follow-up and years of the training subjects.
-        prediction_times: on the days clock, the rules of the training's prediction times in words, the number of training
-            rows and of their subjects, and the days from the last visit to a row and from visit to visit; None on the
-            other clocks.
+        prediction_times: on the days clock, the rules of the training's prediction times in words, the number of
+            training rows and of their subjects, and the days from the last visit to a row and from visit to visit; None
+            on the other clocks.
         vocabulary: number of entries of the vocabulary.
         codes_of_fewer_than_ten_training_subjects: number of codes in the vocabulary that so few subjects have.
         entries_unknown_to_it: number of entries with codes outside the vocabulary, and of these codes.
