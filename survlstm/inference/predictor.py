@@ -106,7 +106,7 @@ class Predictor:
 
     @property
     def unit(self) -> Literal["visits", "days"]:
-        """Unit of ``grid`` and ``horizons``: visits after the last one read, or days after the landmark or ``as_of``."""
+        """Unit of ``grid`` and ``horizons``: visits after the last one, or days after the landmark or prediction time."""
         return self.bundle.about.unit
 
     @property

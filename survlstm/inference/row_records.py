@@ -279,7 +279,7 @@ def _judged(
         too_short(seen, settings.min_visits, until=" by the prediction time"),
         *(
             np.where(applies, f"{OUTSIDE} ({why})", "")
-            for why, applies in rules_at_rows(settings.cohort, visits, subject, time, show_dates=False)
+            for why, applies in rules_at_rows(settings.cohort, visits, subject, time, reason == "", show_dates=False)
         ),
         np.where(no_birth, NO_BIRTH, ""),
         np.where(spans_more_than_a_life(visits)[subject], TOO_LONG, ""),

@@ -110,7 +110,9 @@ def test_risks_of_a_group_by_hand():
     tensors = dataclasses.replace(tensors, groups=np.array([["F", "", ""]] * 10))
     event = np.array([1, 1, 0, *[0] * 7], dtype=bool)
     duration = np.array([1.0, 2.0, 1.5, *[3.5] * 7])
-    at_risk = AtRisk(np.arange(10), np.arange(10), np.zeros(10, dtype=np.int64), event, duration)
+    at_risk = AtRisk(
+        np.arange(10), np.arange(10), np.zeros(10, dtype=np.int64), event, duration, np.arange(10), np.ones(10)
+    )
     survival = np.linspace(0.5, 0.95, 10)
     found = evaluate_groups(
         predictions_of(tensors, np.full(10, 0.5)),

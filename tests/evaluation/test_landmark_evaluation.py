@@ -25,7 +25,7 @@ BOOTSTRAP = Bootstrap(resamples=200, confidence=0.95, min_events=20, seed=0)
 
 def at_risk(step, event):
     number = np.arange(len(step))
-    return AtRisk(number, number, step, event, step + np.where(event, 1.0, 1.5))
+    return AtRisk(number, number, step, event, step + np.where(event, 1.0, 1.5), number, np.ones(len(step)))
 
 
 def landmark_of(part, *, horizons, censoring=None, unit="steps"):

@@ -34,8 +34,8 @@ SIZES = ((1, 1, 1), (1, 50, 3), (2, 3, 30), (7, 20, 8), (5, 1, 4))
 OPERATORS = 17
 ABOUT = (
     "Discrete-time hazards. codes int64 [row, visit, code]: indices in the vocabulary, 0 for no code. visit_features "
-    "float32 [row, visit, feature]. {days}{times}visits_per_row int64 [row], at least 1 each; visits after the end of a "
-    "row are padding of any content. hazard float32 {output}."
+    "float32 [row, visit, feature]. {days}{times}visits_per_row int64 [row], at least 1 each; visits after the end of "
+    "a row are padding of any content. hazard float32 {output}."
 )
 DAYS = "visit_days float32 [row, visit]: days since the first visit of the record. "
 TIMES = (
