@@ -241,7 +241,7 @@ def _scored(
         outcome=about.outcome,
         banner=predictor.banner,
         steps=about.steps,
-        times=TimeGrid(predictor.grid, predictor.unit),
+        times=TimeGrid(predictor.grid, predictor.unit, "prediction time" if predictor.is_on_days else "landmark"),
         horizons=predictor.horizons,
         subjects=tuple(
             subject_curve(one.row, name=one.name, horizons=predictor.horizons, chosen_as=one.chosen_as)
@@ -256,6 +256,6 @@ def _scored(
         origin={
             "Bundle": f"{about.name}, epoch {about.epoch}, exported {about.created}",
             "Data": place_name(config.data.path),
-            "As of": config.as_of or "all entries of the data",
+            "As of": config.as_of or ("last visit" if predictor.is_on_days else "all entries of the data"),
         },
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -15,16 +13,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from survlstm.data.cohort_rules import with_codes
-from survlstm.data.events import Events, Subjects
-from survlstm.data.factory import build_outcome, build_settings
-from survlstm.data.outcomes.protocol import Outcome
-from survlstm.data.preparation_settings import PreparationSettings
-from survlstm.inference.bundle.bundle import Bundle, read_bundle
-from survlstm.inference.dates import RecordEndDays
+from survlstm.data.events import Events
+from survlstm.inference.bundle.bundle import read_bundle
+from survlstm.inference.bundle_rules import BundleRules
 from survlstm.inference.events_as_trained import read_events_as_trained
 from survlstm.inference.explained_record import code_effects, explained_row
-from survlstm.inference.prediction_time import AskedTimes, AsOf, is_table, parse_asked_times, parse_one_as_of
+from survlstm.inference.prediction_time import AsOf
 from survlstm.inference.record_curves import RecordCurves
 from survlstm.inference.row_records import notes_on_table, rows_of_events, rows_of_visits
 from survlstm.inference.score_rows import score_rows
@@ -38,8 +32,8 @@ from survlstm.inference.score_subjects import (
     reasons_not_scored,
     score_subjects,
 )
-from survlstm.inference.static_notes import notes_on_missing, notes_on_unread
-from survlstm.inference.subject_record import ScoredRecords, given_landmark, records_of_events, records_of_visits
+from survlstm.inference.static_notes import notes_on_unread
+from survlstm.inference.subject_record import ScoredRecords, records_of_events, records_of_visits
 from survlstm.inference.value_notes import ReadValues
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
@@ -50,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Predictor:
+class Predictor(BundleRules):
     """A trained model that predicts from records whose outcome is not known yet.
 
     Use ``survlstm.load_bundle`` to make one. No method reads or returns an outcome. A predicted curve starts at the
@@ -80,8 +74,6 @@ class Predictor:
         >>> found.table[["subject_id", "risk", "percentile"]]
     """
 
-    bundle: Bundle
-
     def __repr__(self) -> str:
         about = self.bundle.about
         return f"<Predictor {about.name!r}: {about.outcome}; curves over {self.grid[-1]:g} {self.unit}>"
@@ -106,7 +98,7 @@ class Predictor:
 
     @property
     def unit(self) -> Literal["visits", "days"]:
-        """Unit of ``grid`` and ``horizons``: visits after the last one, or days after the landmark or prediction time."""
+        """Unit of ``grid`` and ``horizons``: visits after the last one, or days after the landmark or the ``as_of``."""
         return self.bundle.about.unit
 
     @property
@@ -325,45 +317,6 @@ class Predictor:
         table.attrs["notes"] = (*notes, *ReadValues.of(built.values).notes)
         return table
 
-    def check_as_of(self, as_of: AsOf) -> None:
-        """Raise ConfigError if ``as_of`` is invalid, or missing although a file gave the landmarks of the training."""
-        given_landmark(self._settings, self.last_entry(as_of), 0)
-
-    @property
-    def is_on_days(self) -> bool:
-        """Whether the model predicts at any time, in days from it: whether it is of the days clock."""
-        return self.bundle.about.clock == "days"
-
-    def asked_times(self, as_of: AsOf, *, per_visit: bool) -> AskedTimes:
-        """Convert ``as_of`` to the prediction times of a model of the days clock, see ``parse_asked_times``.
-
-        Args:
-            as_of: see ``predict``.
-            per_visit: see ``predict``.
-        """
-        return parse_asked_times(as_of, per_visit=per_visit, timezone=self._timezone)
-
-    def last_entry(self, as_of: AsOf) -> np.datetime64 | None:
-        """Return the time after which entries are ignored for every subject, datetime64[s]; None if there is none.
-
-        Args:
-            as_of: see ``predict``.
-
-        Raises:
-            ConfigError: ``as_of`` is invalid, or the clock of the model does not take it.
-        """
-        if self.is_on_days:
-            return None if is_table(as_of) else self.asked_times(as_of, per_visit=False).until
-        return parse_one_as_of(as_of, clock=self.bundle.about.clock, timezone=self._timezone)
-
-    def notes_on_static(self, subjects: Subjects) -> tuple[str, ...]:
-        """Count the subjects that lack static codes which the model reads, see ``notes_on_missing``.
-
-        Args:
-            subjects: the subjects of a table or an export, with their static codes.
-        """
-        return notes_on_missing(subjects, self._settings.demographics, self.bundle.preprocessing.vocabulary)
-
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
         return records_of_events(
             events,
@@ -372,30 +325,6 @@ class Predictor:
             as_of=self.last_entry(as_of),
             reads_age=self._reads_age,
         )
-
-    @property
-    def _timezone(self) -> str | None:
-        return self.bundle.config.data.source.timezone
-
-    def _notes_on_dates(self, ends: np.ndarray, as_of: AsOf) -> tuple[str, ...]:
-        last_days = RecordEndDays()
-        last_days.add(ends)
-        return last_days.notes(as_of=self.last_entry(as_of), is_landmark=self.bundle.about.clock == "landmark")
-
-    @cached_property
-    def _outcome(self) -> Outcome:
-        return build_outcome(self.bundle.config.outcome)
-
-    @cached_property
-    def _settings(self) -> PreparationSettings:
-        settings = build_settings(self.bundle.config)
-        # The rules apply as in training; the file and the sample chose subjects of the training itself.
-        cohort = dataclasses.replace(settings.cohort, file=None, sample=None)
-        return dataclasses.replace(settings, cohort=with_codes(cohort, self.bundle.preprocessing.descendants))
-
-    @property
-    def _reads_age(self) -> bool:
-        return "age" in self.bundle.config.model.visit_features
 
 
 def load_bundle(path: str | Path, *, allow: Sequence[str] = ()) -> Predictor:
