@@ -138,7 +138,10 @@ def create_app(
 def _add_posts(app: Application, predictor: Predictor, limits: RequestLimits) -> None:
     @app.post("/predict", response_model=PredictResponse, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
-        """Risk, percentile and survival of every subject, or at every prediction time. Options may be given in the body or in the query."""
+        """Risk, percentile and survival of every subject, or at each prediction time.
+
+        Options may be given in the body or in the query.
+        """
 
         def job(parsed: ParsedRequest) -> PredictResponse:
             predictions = predictor.predict(

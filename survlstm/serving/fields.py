@@ -211,7 +211,7 @@ class PredictRequest(PredictOptions):
     """Events and the options of a prediction."""
 
     events: EventRows = Field(description="In any order, of one subject or of several.")
-    prediction_times: Annotated[list[PredictionTime], Field(min_length=1), FailFast()] | None = Field(
+    prediction_times: Annotated[list[PredictionTime], Field(min_length=1)] | None = Field(
         default=None,
         description="For a model of the days clock: times to predict at, any number per subject, in place of as_of. "
         "Events after a time do not change the prediction at it.",

@@ -46,7 +46,7 @@ class PredictedRow(BaseModel):
     )
     is_stale: bool | None = Field(
         default=None,
-        description="On the days clock: whether history_age_days is rare in the training, 1 in 20 or less.",
+        description="On the days clock: whether so old a record is rare in the training, 1 in 20 or less.",
     )
     history_end: datetime.datetime | None = Field(description="Time of the last visit that the prediction uses.")
     visits: int
@@ -79,7 +79,7 @@ class PredictResponse(BaseModel):
 
     model: ModelName
     unit: Literal["visits", "days"] = Field(
-        description="Unit of grid and horizons: visits after the last one, or days after the landmark or prediction time."
+        description="Unit of grid and horizons: visits after the last one, or days after landmark or prediction time."
     )
     grid: list[float]
     horizons: list[float]

@@ -216,9 +216,11 @@ class _ScoringConfig(Section):
         try:
             datetime.datetime.fromisoformat(as_of)
         except ValueError as error:
-            file = ", or a .csv or .parquet file with subject_id and prediction_time" if cls.takes_table else ""
+            others = (
+                "last, or a .csv or .parquet file with subject_id and prediction_time" if cls.takes_table else "last"
+            )
             raise ValueError(
-                f"must be last, or a day or a time, written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS{file}; found {as_of!r}"
+                f"must be a day or a time, written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, or {others}; found {as_of!r}"
             ) from error
         return as_of
 
