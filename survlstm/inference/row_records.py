@@ -7,7 +7,7 @@ after it has no influence, not even on the grouping into visits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -94,13 +94,12 @@ def rows_of_events(
     has_none = whole.visits_per_subject[subject] == 0
     for row in np.flatnonzero(has_none):
         reason[row] = reason_without_visits(int(entries[subject[row]]))
-    if asked.kind == "every_visit":
-        subject, time, reason = _past_rows(subject, time, reason)
     rows = _Rows(subject, time, reason)
     is_open = reason == ""
     cut = _cut_at_last_row(events, subject[is_open], time[is_open])
     visits = group_observed(cut, outcome, settings, given_times=_as_times(subject[is_open], time[is_open])).visits
-    return _judged(visits, rows, settings, reads_age=reads_age, unknown=unknown, whole=whole)
+    found = _judged(visits, rows, settings, reads_age=reads_age, unknown=unknown, whole=whole)
+    return _with_past_alone(found, is_open, settings.min_visits) if asked.kind == "every_visit" else found
 
 
 def rows_of_visits(
@@ -121,10 +120,9 @@ def rows_of_visits(
     subject, time, unknown = _asked_rows(visits, asked)
     reason = _reasons_of_the_future(visits, outcome, subject, time, is_last=asked.kind == "last")
     reason[visits.visits_per_subject[subject] == 0] = reason_without_visits(0)
-    if asked.kind == "every_visit":
-        subject, time, reason = _past_rows(subject, time, reason)
     rows = _Rows(subject, time, reason)
-    return _judged(visits, rows, settings, reads_age=reads_age, unknown=unknown, whole=visits)
+    found = _judged(visits, rows, settings, reads_age=reads_age, unknown=unknown, whole=visits)
+    return _with_past_alone(found, reason == "", settings.min_visits) if asked.kind == "every_visit" else found
 
 
 def notes_on_table(records: RowRecords, asked: AskedTimes) -> tuple[str, ...]:
@@ -233,13 +231,33 @@ def _reasons_of_the_future(
     return reason
 
 
-def _past_rows(subject: np.ndarray, time: np.ndarray, reason: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leave out the rows at or after the outcome or the death of subjects that have a row before it."""
-    has_past = np.zeros(int(subject.max(initial=-1)) + 1, dtype=bool)
-    has_past[subject[reason == ""]] = True
-    first = np.searchsorted(subject, subject) == np.arange(len(subject))
-    kept = (reason == "") | (first & ~has_past[subject])
-    return subject[kept], time[kept], reason[kept]
+def _with_past_alone(records: RowRecords, is_open: np.ndarray, min_visits: int) -> RowRecords:
+    """Leave out the visits after which nobody predicts: those before the ``min_visits``-th, and from the outcome on.
+
+    Of a subject with no other visit, the last one stays and tells the reason.
+
+    Args:
+        records: the rows, one per visit.
+        is_open: whether the outcome and the death are still to come at each row.
+        min_visits: smallest number of visits.
+    """
+    subject = records.subject
+    seen = _visits_seen(records.visits, subject, records.time)
+    is_asked = is_open & (seen >= min_visits)
+    has_asked = np.zeros(len(records.visits.subjects), dtype=bool)
+    has_asked[subject[is_asked]] = True
+    is_last = np.append(subject[1:] != subject[:-1], True)[: len(subject)]
+    kept = is_asked | (is_last & ~has_asked[subject])
+    columns = {name: getattr(records, name)[kept] for name in ("subject", "time", "seen", "reason")}
+    return replace(records, **columns)
+
+
+def _visits_seen(visits: Visits, subject: np.ndarray, time: np.ndarray) -> Int64[np.ndarray, " row"]:
+    """Count the visits on or before each row; 0 for a row without a time."""
+    seen = np.zeros(len(subject), dtype=np.int64)
+    known = ~np.isnat(time)
+    seen[known] = count_earlier(visits.visit_subject, visits.visit_time, subject[known], time[known])
+    return seen
 
 
 def _cut_at_last_row(events: Events, subject: np.ndarray, time: np.ndarray) -> Events:
@@ -270,9 +288,7 @@ def _judged(
         whole: the visits of all that is known, for the ends of the records.
     """
     subject, time, reason = rows.subject, rows.time, rows.reason.copy()
-    seen = np.zeros(len(subject), dtype=np.int64)
-    known = ~np.isnat(time)
-    seen[known] = count_earlier(visits.visit_subject, visits.visit_time, subject[known], time[known])
+    seen = _visits_seen(visits, subject, time)
     no_birth = np.isnat(visits.subjects.birth[subject]) & reads_age
     found = [
         np.where(seen == 0, BEFORE, ""),

@@ -76,7 +76,8 @@ def _day_or_time(value: object) -> str | None:
 def _required_day_or_time(value: object) -> str:
     if value is None or value == LAST:
         raise _invalid(TIME_FORMAT)
-    return str(_day_or_time(value))
+    time = _time(value)
+    return str(value) if len(str(value)) <= len("2020-01-31") else time.isoformat(timespec="seconds")
 
 
 def _number(value: object) -> float | None:
