@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from survlstm.data.cohort_rules import rule_exclusions
 from survlstm.data.events import Events
 from survlstm.data.known_times import known_times
 from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prediction_times import TRAINED, PredictionTimes
 from survlstm.data.preparation_settings import PreparationSettings
-from survlstm.data.row_targets import rules_at_rows
 from survlstm.data.visit_splits import count_earlier
 from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import record_end_times, spans_more_than_a_life
@@ -295,7 +295,7 @@ def _judged(
         too_short(seen, settings.min_visits, until=" by the prediction time"),
         *(
             np.where(applies, f"{OUTSIDE} ({why})", "")
-            for why, applies in rules_at_rows(settings.cohort, visits, subject, time, reason == "", show_dates=False)
+            for why, applies in rule_exclusions(settings.cohort, visits, time, subject=subject, show_dates=False)
         ),
         np.where(no_birth, NO_BIRTH, ""),
         np.where(spans_more_than_a_life(visits)[subject], TOO_LONG, ""),

@@ -325,8 +325,7 @@ def _check_clock(
         f"the unit of the {about.clock} clock must not be {about.unit}": about.unit
         == ("visits" if by_visit else "days"),
         "drift must be set on the visit clock and null on the other clocks": (reference.drift is not None) == by_visit,
-        "edge_days must be empty on the visit clock and begin at 0 on the other clocks": edges[:1]
-        == ([] if by_visit else [0.0]),
+        "edge_days must begin at 0, and be empty on the visit clock": edges[:1] == ([] if by_visit else [0.0]),
         f"preprocessing must be that of the {about.clock} clock": preprocessing.clock == about.clock,
         "stale_days must be set on the days clock and null on the other clocks": (reference.stale_days is not None)
         == (about.clock == "days"),
