@@ -31,6 +31,14 @@ CLOCKS = {
         "clock.edges=equidistant",
         "clock.horizon_days=365",
     ],
+    "days": [
+        "outcome=first_code",
+        "outcome.codes=[X/7]",
+        "clock=days",
+        "clock.intervals=5",
+        "clock.edges=equidistant",
+        "clock.horizon_days=365",
+    ],
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -20,7 +22,7 @@ from survlstm.utils.errors import CohortError
 
 SUBJECT, TIME = "subject_id", "prediction_time"
 # The keys of the config that name such a file, for messages.
-COHORT_KEY, TIMES_KEY = "cohort.file", "the file of prediction times"
+COHORT_KEY, TIMES_KEY, TABLE_KEY = "cohort.file", "the file of prediction times", "the table of prediction times"
 # Further columns of MEDS label files and of ACES, whose names can be shown: another name may be a value of a patient.
 LABEL_COLUMNS = ("boolean_value", "integer_value", "float_value", "categorical_value", "label", "trigger")
 
@@ -85,10 +87,21 @@ class TimesFile(NamedTuple):
             Index into ``subject_id`` and time of each row whose subject is in the source, and the number of other rows.
         """
         names = subject_id.astype(np.str_)
+        if not len(names):
+            return np.empty(0, dtype=np.int64), self.time[:0], len(self.time)
         order = np.argsort(names, kind="stable")
         place = np.minimum(np.searchsorted(names, self.subject_id, sorter=order), len(names) - 1)
         is_known = names[order[place]] == self.subject_id
         return order[place][is_known].astype(np.int64), self.time[is_known], int((~is_known).sum())
+
+    def of_subjects(self, subject_id: np.ndarray) -> TimesFile:
+        """Select the rows of some subjects.
+
+        Args:
+            subject_id: Their identifiers, [subject].
+        """
+        is_named = np.isin(self.subject_id, subject_id.astype(np.str_))
+        return self._replace(subject_id=self.subject_id[is_named], time=self.time[is_named])
 
 
 def read_times_file(path: str, *, timezone: str | None = None) -> TimesFile:
@@ -104,18 +117,49 @@ def read_times_file(path: str, *, timezone: str | None = None) -> TimesFile:
     Raises:
         CohortError: If the file can't be read, lacks one of the columns, or has no usable row.
     """
-    table = _read(Path(path).expanduser(), TIMES_KEY)
+    return _times_of(_read(Path(path).expanduser(), TIMES_KEY), timezone, TIMES_KEY)
+
+
+def read_times_table(table: pd.DataFrame, *, timezone: str | None = None) -> TimesFile:
+    """Read a pandas table with the columns ``subject_id`` and ``prediction_time``, any number of rows per subject.
+
+    Args:
+        table: The table. A datetime is a moment, at midnight too; a text without a time of day, and a date, mean the
+            last second of that day.
+        timezone: As for ``read_cohort_file``.
+
+    Returns:
+        The rows.
+
+    Raises:
+        CohortError: If the table lacks one of the columns, has a column of another type, or has no usable row.
+    """
+    names = [str(name) for name in table.columns]
+    _refuse_columns(names, TABLE_KEY)
+    try:
+        columns = {name: pa.array(table[name], from_pandas=True) for name in (SUBJECT, TIME) if name in names}
+    # Messages of pyarrow quote values, so that only the kind of the error is shown.
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise CohortError(
+            f"{TABLE_KEY} must hold texts or whole numbers as {SUBJECT} and days or times as {TIME}; its columns can't "
+            f"be read ({type(error).__name__}). Give each column one type"
+        ) from None
+    others = {name: pa.nulls(len(table)) for name in names if name not in {SUBJECT, TIME}}
+    return _times_of(pa.table(columns | others), timezone, TABLE_KEY)
+
+
+def _times_of(table: pa.Table, timezone: str | None, key: str) -> TimesFile:
     if TIME not in table.column_names:
         raise CohortError(
-            f"{TIMES_KEY} must have the columns {SUBJECT} and {TIME}; found "
+            f"{key} must have the columns {SUBJECT} and {TIME}; found "
             f"{list_known_names(table.column_names, (SUBJECT, TIME, *LABEL_COLUMNS))}. Add the column {TIME}"
         )
-    usable = _usable_rows(table, timezone, TIMES_KEY)
+    usable = _usable_rows(table, timezone, key)
     order = np.lexsort([usable.time, usable.subject])
     subject, time = usable.subject[order], usable.time[order]
     is_repeated = np.zeros(len(subject), dtype=bool)
     is_repeated[1:] = (subject[1:] == subject[:-1]) & (time[1:] == time[:-1])
-    warnings = _warnings(table, usable.left_out, TIMES_KEY)
+    warnings = _warnings(table, usable.left_out, key)
     return TimesFile(subject[~is_repeated], time[~is_repeated], int(is_repeated.sum()), warnings)
 
 
@@ -222,12 +266,16 @@ def _read(path: Path, key: str) -> pa.Table:
         ) from None
     except OSError as error:
         raise CohortError(f"{key} must be readable; the system says of {path}: {error.strerror}") from error
-    if table.column_names.count(SUBJECT) != 1 or table.column_names.count(TIME) > 1:
+    _refuse_columns(table.column_names, key)
+    return table
+
+
+def _refuse_columns(names: Sequence[str], key: str) -> None:
+    if list(names).count(SUBJECT) != 1 or list(names).count(TIME) > 1:
         raise CohortError(
             f"{key} must have one column {SUBJECT} and at most one column {TIME}; found "
-            f"{list_known_names(table.column_names, (SUBJECT, TIME, *LABEL_COLUMNS))}. Rename its columns"
+            f"{list_known_names(names, (SUBJECT, TIME, *LABEL_COLUMNS))}. Rename its columns"
         )
-    return table
 
 
 def _texts(column: pa.ChunkedArray, name: str, key: str) -> pa.Array:

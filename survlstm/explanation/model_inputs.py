@@ -13,6 +13,7 @@ from survlstm.data.batches import Batches, latest_windows, make_windows
 from survlstm.data.packing import pack_rows
 from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
+from survlstm.data.tensors import Tensors
 from survlstm.models.layers import embedding_of
 from survlstm.models.protocol import ModelInputs
 
@@ -30,6 +31,8 @@ class ModelInput(NamedTuple):
         code: index of each entry's code in the vocabulary; shape (entry,).
         visit: index of each entry's visit among the visits read, from 0; shape (entry,).
         features: standardised visit features, in the columns that the model was trained with; shape (visit, feature).
+        prediction_features: on the days clock, standardised numbers of the subject's last prediction time; shape
+            (feature,). None on the other clocks.
     """
 
     subject: int
@@ -39,6 +42,7 @@ class ModelInput(NamedTuple):
     code: Int64[Tensor, " entry"]
     visit: Int64[Tensor, " entry"]
     features: Float[Tensor, "visit feature"]
+    prediction_features: Float[Tensor, " prediction_feature"] | None = None
 
     @property
     def visits(self) -> int:
@@ -54,8 +58,9 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         subject: index of the subject in ``batches.tensors``.
 
     Returns:
-        All visits of the subject in ``batches.tensors``; with ``max_visits`` the last window of ``make_windows`` on the
-        visit clock, and the last ``max_visits`` visits on the landmark clock.
+        All visits of the subject in ``batches.tensors``, on the days clock up to its last prediction time; with
+        ``max_visits`` the last window of ``make_windows`` on these clocks, and the last ``max_visits`` visits on the
+        landmark clock.
     """
     data = batches.tensors
     divide = latest_windows if data.clock == "landmark" else make_windows
@@ -72,7 +77,16 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         code=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit], codes)].astype(np.int64)),
         visit=torch.from_numpy(np.repeat(np.arange(length), codes)),
         features=torch.from_numpy(data.features[visit][:, batches.features]),
+        prediction_features=_of_last_row(data, subject),
     )
+
+
+def _of_last_row(data: Tensors, subject: int) -> Float[Tensor, " prediction_feature"] | None:
+    if data.clock != "days":
+        return None
+    rows = data.rows_of(np.array([subject]), kind=None)
+    last = rows[np.argmax(data.row_time[rows])]
+    return torch.from_numpy(data.prediction_features[last])
 
 
 def visit_embeddings(
@@ -112,7 +126,7 @@ def log_odds(
 ) -> Float[Tensor, " variant"]:
     """Compute the log-odds of the event after the last visit, for variants of one record that differ in their codes.
 
-    On the visit clock this is the logit of the hazard of the step after the last visit. On the landmark clock it is
+    On the visit clock this is the logit of the hazard of the step after the last visit. On the other clocks it is
     log((1-S)/S), where S is the survival at the end of the last interval. Higher means that the event is likelier.
 
     Args:
@@ -174,6 +188,9 @@ def _scores_at_end(
         slot=slot,
         visits_per_row=torch.from_numpy(lengths),
         embedded=in_slots(embedded),
+        prediction_features=None
+        if record.prediction_features is None
+        else record.prediction_features.expand(len(lengths), -1),
     )
     logits = model(inputs)
     return score_from_logits(logits[inputs.last_slot] if logits.ndim == 1 else logits)

@@ -34,6 +34,9 @@ _CONVENTIONS = {
 _SCORE = {
     "visit": "log-odds of the event in the step after the last visit that the model reads: the logit of its hazard",
     "landmark": "log-odds of the event by the end of the last interval after the landmark: log((1-S)/S)",
+    "days": "log-odds of the event by the end of the last interval after the subject's latest prediction time: "
+    "log((1-S)/S). Log-odds after an earlier visit are those at as many days after it as the latest prediction time is "
+    "after its last visit",
 }
 _PLANTED = (
     "precision at k: share of planted codes among the first k codes, where k is the number of planted codes in the "

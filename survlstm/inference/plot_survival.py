@@ -21,7 +21,6 @@ from survlstm.data.sources.synthea import SyntheaSource
 from survlstm.data.sources.synthea_format import PATIENT_FIELDS, PATIENTS
 from survlstm.inference.dates import RecordEndDays
 from survlstm.inference.model_spread import SAMPLE, ExtremeSubjects, RiskSpread, subject_curve
-from survlstm.inference.prediction_time import parse_as_of
 from survlstm.inference.predictor import Predictor, load_bundle, log_bundle
 from survlstm.inference.score_export import score_export
 from survlstm.inference.score_subjects import SubjectPredictions, reason_without_dates, reason_without_values
@@ -79,7 +78,7 @@ def plot_survival(config: PlotConfig) -> None:
     ):
         gathered.add(part)
     is_landmark = predictor.bundle.about.clock == "landmark"
-    notes = last_days.notes(as_of=parse_as_of(config.as_of), is_landmark=is_landmark)
+    notes = last_days.notes(as_of=predictor.last_entry(config.as_of), is_landmark=is_landmark)
     chosen = _chosen(gathered, requested)
     scored = _scored(gathered, chosen, predictor, config, notes)
     log.info("Scored: %s subjects; not scored: %s", f"{scored.number:,}", f"{gathered.reasons.total():,}")
@@ -242,7 +241,7 @@ def _scored(
         outcome=about.outcome,
         banner=predictor.banner,
         steps=about.steps,
-        times=TimeGrid(predictor.grid, predictor.unit),
+        times=TimeGrid(predictor.grid, predictor.unit, "prediction time" if predictor.is_on_days else "landmark"),
         horizons=predictor.horizons,
         subjects=tuple(
             subject_curve(one.row, name=one.name, horizons=predictor.horizons, chosen_as=one.chosen_as)
@@ -257,6 +256,6 @@ def _scored(
         origin={
             "Bundle": f"{about.name}, epoch {about.epoch}, exported {about.created}",
             "Data": place_name(config.data.path),
-            "As of": config.as_of or "all entries of the data",
+            "As of": config.as_of or ("last visit" if predictor.is_on_days else "all entries of the data"),
         },
     )

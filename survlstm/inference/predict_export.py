@@ -12,11 +12,13 @@ import pandas as pd
 
 from survlstm.config.schema.commands import PredictConfig
 from survlstm.inference.model_spread import CUTS, GROUPS
-from survlstm.inference.predictions_file import MEANING, open_writer, table_schema
+from survlstm.inference.prediction_time import is_table
+from survlstm.inference.predictions_file import column_meanings, open_writer, table_schema
 from survlstm.inference.predictor import Predictor, load_bundle, log_bundle
 from survlstm.inference.score_export import score_export
 from survlstm.inference.score_subjects import (
     NOT_SCORED,
+    ROWS_NOT_SCORED,
     SubjectPredictions,
     check_horizons_reached,
     reason_without_values,
@@ -37,23 +39,28 @@ class _Tally:
 
     Attributes:
         scored: number of scored subjects.
+        rows: number of their predictions.
         groups: number of subjects in each third of the training distribution of risk.
-        reasons: number of subjects not scored, by reason without values.
+        reasons: number of subjects not scored, on the days clock of prediction times, by reason without values.
     """
 
     scored: int = 0
+    rows: int = 0
     groups: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(GROUPS, 0)))
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, part: SubjectPredictions) -> None:
+        self.reasons.update(reason_without_values(reason) for reason in part.not_scored["reason"])
+        if not len(part.table):
+            return
         last = part.table.drop_duplicates("subject_id", keep="last")
+        self.rows += len(part.table)
         self.scored += len(last)
         self.groups.update(GROUPS[number] for number in np.searchsorted(CUTS, last["percentile"], side="right"))
-        self.reasons.update(reason_without_values(reason) for reason in part.not_scored["reason"])
 
 
 def predict(config: PredictConfig) -> None:
-    """Score every subject of an export and write the result.
+    """Score every subject of an export, or every prediction time of a table, and write the result.
 
     Beside ``config.output`` two files are written: ``<stem>.not_scored.csv`` with the reasons, and ``<stem>.json`` with
     the meaning of the columns. The predictions appear at ``config.output`` only when all subjects are scored.
@@ -80,7 +87,7 @@ def predict(config: PredictConfig) -> None:
             write_json(about, _description(predictor, config, tally))
     except OSError as error:
         raise BundleError(f"predictions must be written to {output}; the system says: {error}") from error
-    _log_summary(tally, output, left_out)
+    _log_summary(tally, output, left_out, unit="prediction times" if predictor.is_on_days else "subjects")
 
 
 def _refuse_existing(*files: Path) -> None:
@@ -103,22 +110,25 @@ def _write(
         as_of=config.as_of,
         max_unusable_share=config.data.source.max_unusable_share,
     )
-    pd.DataFrame(columns=list(NOT_SCORED)).to_csv(refused, index=False)
+    columns = list(ROWS_NOT_SCORED if predictor.is_on_days else NOT_SCORED)
+    pd.DataFrame(columns=columns).to_csv(refused, index=False)
     with open_writer(
         predictions, Path(config.output).suffix, table_schema(predictor, horizons, per_visit=config.per_visit)
     ) as writer:
         for part in parts:
-            writer.write(part.table)
-            part.not_scored.to_csv(refused, mode="a", header=False, index=False)
+            if len(part.table.columns):
+                writer.write(part.table)
+            part.not_scored.to_csv(refused, mode="a", header=False, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
             tally.add(part)
     return tally
 
 
-def _log_summary(tally: _Tally, output: Path, left_out: Path) -> None:
-    log.info("Scored: %s subjects; %s", f"{tally.scored:,}", output)
+def _log_summary(tally: _Tally, output: Path, left_out: Path, *, unit: str) -> None:
+    at_times = f" at {tally.rows:,} prediction times" if unit != "subjects" else ""
+    log.info("Scored: %s subjects%s; %s", f"{tally.scored:,}", at_times, output)
     if tally.reasons:
         reasons = "; ".join(f"{reason} {number:,}" for reason, number in tally.reasons.most_common())
-        log.info("Not scored: %s subjects, listed in %s: %s", f"{tally.reasons.total():,}", left_out, reasons)
+        log.info("Not scored: %s %s, listed in %s: %s", f"{tally.reasons.total():,}", unit, left_out, reasons)
     groups = "; ".join(f"{group} {number:,}" for group, number in tally.groups.items())
     log.info("Risk, by thirds of the training distribution: %s", groups)
     (group, number), *_ = tally.groups.most_common(1)
@@ -135,16 +145,22 @@ def _log_summary(tally: _Tally, output: Path, left_out: Path) -> None:
 def _description(predictor: Predictor, config: PredictConfig, tally: _Tally) -> dict[str, object]:
     """Return the content of the JSON file: the model, the meaning of the columns and the counts."""
     about = predictor.bundle.about
-    unit = "visits after the last one that was read" if about.unit == "visits" else "days after the landmark"
+    unit = {
+        "visit": "visits after the last one that was read",
+        "landmark": "days after the landmark",
+        "days": "days after the prediction time",
+    }[about.clock]
+    of_rows = {"rows_scored": tally.rows, "rows_not_scored": dict(tally.reasons)}
+    of_subjects = {"subjects_not_scored": dict(tally.reasons)}
     return {
         "bundle": about.model_dump(),
         "banner": predictor.banner,
         "data": place_name(config.data.path),
-        "as_of": config.as_of,
+        "as_of": place_name(config.as_of) if config.as_of and is_table(config.as_of) else config.as_of,
         "unit": unit,
         "grid": predictor.grid.tolist(),
-        "columns": MEANING,
+        "columns": column_meanings(about.clock),
         "subjects_scored": tally.scored,
-        "subjects_not_scored": dict(tally.reasons),
+        **(of_rows if predictor.is_on_days else of_subjects),
         "subjects_by_third_of_the_training_risk": dict(tally.groups),
     }

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from survlstm.inference.predictor import Predictor
 from survlstm.utils.files import create_private
 
-# Written to the JSON file beside the predictions.
+# Written to the JSON file beside the predictions, with MEANING_ON_DAYS for a model of the days clock.
 MEANING = {
     "history_end": "time of the last visit read, in UTC (in data.source.timezone if that was set in training)",
     "entries": "number of entries read; static codes (data.static) and fused codes (data.values) are not counted",
@@ -25,6 +25,18 @@ MEANING = {
     "survival_<h>": "probability of no event by h",
     "curve": "probability of no event by each time of the grid",
 }
+MEANING_ON_DAYS = {
+    "prediction_time": "time from which the days are counted; nothing known later is read",
+    "history_age_days": "days from history_end to prediction_time",
+    "is_stale": "whether history_age_days is longer than 19 in 20 of the training's, or of its gaps between two visits",
+}
+
+
+def column_meanings(clock: str) -> dict[str, str]:
+    """Return the meaning of each column of the predictions of a clock that has one."""
+    if clock != "days":
+        return MEANING
+    return MEANING_ON_DAYS | {name: meaning for name, meaning in MEANING.items() if name != "hazard"}
 
 
 def table_schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: bool) -> pa.Schema:
@@ -38,13 +50,15 @@ def table_schema(predictor: Predictor, horizons: Sequence[float], *, per_visit: 
     Returns:
         Names and types of the columns; the metadata hold unit, grid and name of the bundle.
     """
-    is_landmark = predictor.bundle.about.clock == "landmark"
+    clock = predictor.bundle.about.clock
     columns = [("subject_id", pa.string())]
     columns += [("visit", pa.int64())] if per_visit else []
-    columns += [("landmark", pa.timestamp("s"))] if is_landmark else []
+    columns += [("landmark", pa.timestamp("s"))] if clock == "landmark" else []
+    columns += [("prediction_time", pa.timestamp("s"))] if clock == "days" else []
     columns += [("history_end", pa.timestamp("s"))]
+    columns += [("history_age_days", pa.float64()), ("is_stale", pa.bool_())] if clock == "days" else []
     columns += [(name, pa.int64()) for name in ("visits", "entries", "entries_unknown")]
-    columns += [] if is_landmark else [("hazard", pa.float64())]
+    columns += [("hazard", pa.float64())] if clock == "visit" else []
     columns += [(name, pa.float64()) for name in ("risk", "percentile", *(f"survival_{h:g}" for h in horizons))]
     columns += [("curve", pa.list_(pa.float64()))]
     metadata = {

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -15,18 +13,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from survlstm.data.cohort_rules import with_codes
-from survlstm.data.events import Events, Subjects
-from survlstm.data.factory import build_outcome, build_settings
-from survlstm.data.outcomes.protocol import Outcome
-from survlstm.data.preparation_settings import PreparationSettings
-from survlstm.data.vocabulary import UNK
-from survlstm.explanation.occlusion import occlude
-from survlstm.inference.bundle.bundle import Bundle, read_bundle
-from survlstm.inference.dates import RecordEndDays
+from survlstm.data.events import Events
+from survlstm.inference.bundle.bundle import read_bundle
+from survlstm.inference.bundle_rules import BundleRules
 from survlstm.inference.events_as_trained import read_events_as_trained
-from survlstm.inference.prediction_time import AsOf, parse_as_of
+from survlstm.inference.explained_record import code_effects, explained_row
+from survlstm.inference.prediction_time import AsOf
 from survlstm.inference.record_curves import RecordCurves
+from survlstm.inference.row_records import notes_on_table, rows_of_events, rows_of_visits
+from survlstm.inference.score_rows import score_rows
 from survlstm.inference.score_subjects import (
     CPU,
     SubjectPredictions,
@@ -37,32 +32,36 @@ from survlstm.inference.score_subjects import (
     reasons_not_scored,
     score_subjects,
 )
-from survlstm.inference.static_notes import notes_on_missing, notes_on_unread
-from survlstm.inference.subject_record import ScoredRecords, given_landmark, records_of_events, records_of_visits
+from survlstm.inference.static_notes import notes_on_unread
+from survlstm.inference.subject_record import ScoredRecords, records_of_events, records_of_visits
 from survlstm.inference.value_notes import ReadValues
 from survlstm.inference.visits_table import read_visits_table
 from survlstm.report.task import outcome_banner
 from survlstm.training.prediction import predict_split
-from survlstm.utils.errors import SourceError
+from survlstm.utils.errors import ConfigError, SourceError
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Predictor:
+class Predictor(BundleRules):
     """A trained model that predicts from records whose outcome is not known yet.
 
     Use ``survlstm.load_bundle`` to make one. No method reads or returns an outcome. A predicted curve starts at the
-    last known visit, or on the landmark clock at the landmark. Higher risk means an earlier event. A subject outside of
-    the cohort that the model was trained on (``cohort.include``, ``cohort.exclude``) is not scored. If the landmarks of
-    the training were given by a file, ``as_of`` is the landmark of every subject and must be set.
+    last known visit, on the landmark clock at the landmark, and on the days clock at the prediction time. Higher risk
+    means an earlier event. A subject outside of the cohort that the model was trained on (``cohort.include``,
+    ``cohort.exclude``) is not scored. If the landmarks of the training were given by a file, ``as_of`` is the landmark
+    of every subject and must be set.
 
     The methods have these arguments in common:
 
     - ``as_of`` is the prediction time: a day, which includes its end, or a time. A time is in UTC unless it states an
       offset; a bundle trained with ``data.source.timezone`` converts it to that zone. Entries that were not known by
       then are ignored. With None every entry is used, whatever its date, because the dates of de-identified records may
-      lie in another century.
+      lie in another century. On the days clock the prediction is made at exactly that time; None and ``"last"`` stand
+      for the last visit of each subject, and a pandas table, or the path of a .csv or .parquet file, with the columns
+      subject_id and prediction_time gives any number of times per subject. On the visit clock ``"last"`` is None; on
+      the landmark clock it is refused, and a table is refused on both.
     - ``horizons`` are the times at which survival is reported, in ``unit``, at most the end of ``grid``. On the visit
       clock they must be whole numbers. None uses those of the bundle.
 
@@ -74,8 +73,6 @@ class Predictor:
         >>> found = predictor.predict(pd.read_csv("events.csv"), as_of="2020-12-31")
         >>> found.table[["subject_id", "risk", "percentile"]]
     """
-
-    bundle: Bundle
 
     def __repr__(self) -> str:
         about = self.bundle.about
@@ -101,7 +98,7 @@ class Predictor:
 
     @property
     def unit(self) -> Literal["visits", "days"]:
-        """Unit of ``grid`` and ``horizons``: visits after the last visit read, or days after the landmark."""
+        """Unit of ``grid`` and ``horizons``: visits after the last one, or days after the landmark or the ``as_of``."""
         return self.bundle.about.unit
 
     @property
@@ -124,10 +121,14 @@ class Predictor:
     ) -> SubjectPredictions:
         """Predict the risk and the survival curve of each subject of a table of events.
 
-        The table of the result has one row per subject, or per visit, with these columns:
+        The table of the result has one row per subject, or per visit, or on the days clock per prediction time, with
+        these columns:
 
         - subject_id; visit (with ``per_visit``): number of the last visit used, from 0;
         - landmark (landmark clock): time of the landmark;
+        - prediction_time (days clock): time from which the days are counted;
+        - history_age_days (days clock): days from history_end to prediction_time; is_stale: whether that is longer than
+          the ``stale_days`` of the bundle, which 19 in 20 of the training do not exceed;
         - history_end: time of the last visit used; visits: number of visits used;
         - entries: number of entries used, without static and fused codes; entries_unknown: those of them whose code is
           not in the vocabulary;
@@ -140,7 +141,8 @@ class Predictor:
             events: one row per entry, with the MEDS columns subject_id, time and code, optionally numeric_value, unit
                 and encounter_id. ``survlstm.inference.events_table.read_events_table`` describes them.
             per_visit: if True, return one row per visit, predicted from what was known at that visit, from the first
-                visit on that has the ``data.min_visits`` of the training. Visit clock only.
+                visit on that has the ``data.min_visits`` of the training. Not on the landmark clock. Visits before the
+                outcome or the death are scored although these happened later.
             horizons: see the class; None for those of the bundle.
             as_of: prediction time, see the class; None to use every entry.
 
@@ -149,7 +151,9 @@ class Predictor:
 
         Raises:
             SourceError: the table cannot be read.
-            ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
+            ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock or with a
+                table of times.
+            CohortError: the table of times cannot be read.
             BundleError: the model gives values that are not finite.
         """
         table = read_events_as_trained(events, self.bundle.config.data.source)
@@ -181,8 +185,14 @@ class Predictor:
             ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
             BundleError: the model gives values that are not finite.
         """
+        notes = (*notes, *self.notes_on_static(events.subjects))
+        if self.is_on_days:
+            asked = self.asked_times(as_of, per_visit=per_visit)
+            rows = rows_of_events(events, self._outcome, self._settings, asked, reads_age=self._reads_age)
+            notes = (*notes, *notes_on_table(rows, asked), *self._notes_on_dates(rows.ends, as_of))
+            return score_rows(rows, self.bundle, asked, horizons=horizons, notes=notes)
         records = self._records(events, as_of)
-        notes = (*notes, *self.notes_on_static(events.subjects), *self._notes_on_dates(records, as_of))
+        notes = (*notes, *self._notes_on_dates(records.ends, as_of))
         return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_visits(
@@ -213,14 +223,16 @@ class Predictor:
             ConfigError: ``horizons`` or ``as_of`` is invalid, or ``per_visit`` is set on the landmark clock.
             BundleError: the model gives values that are not finite.
         """
-        records = records_of_visits(
-            read_visits_table(visits, as_of=self._time_of(as_of), timezone=self._timezone),
-            self._outcome,
-            self._settings,
-            as_of=self._time_of(as_of),
-            reads_age=self._reads_age,
-        )
-        notes = (*self.notes_on_static(records.visits.subjects), *self._notes_on_dates(records, as_of))
+        until = self.last_entry(as_of)
+        table = read_visits_table(visits, as_of=until, timezone=self._timezone)
+        notes = self.notes_on_static(table.subjects)
+        if self.is_on_days:
+            asked = self.asked_times(as_of, per_visit=per_visit)
+            rows = rows_of_visits(table, self._outcome, self._settings, asked, reads_age=self._reads_age)
+            notes = (*notes, *notes_on_table(rows, asked), *self._notes_on_dates(rows.ends, as_of))
+            return score_rows(rows, self.bundle, asked, horizons=horizons, notes=notes)
+        records = records_of_visits(table, self._outcome, self._settings, as_of=until, reads_age=self._reads_age)
+        notes = (*notes, *self._notes_on_dates(records.ends, as_of))
         return score_subjects(records, self.bundle, per_visit=per_visit, horizons=horizons, notes=notes)
 
     def predict_survival(self, events: pd.DataFrame, *, as_of: AsOf = None) -> RecordCurves:
@@ -229,7 +241,8 @@ class Predictor:
         These are the curves of ``docs/training_guide.md``. On the visit clock they describe how the risk accumulated
         over the visits of a record; use ``predict`` for the time after the record. A subject that is not scored has no
         row, unless the only reason is that the outcome or the death happened before the prediction time: such a record
-        still has a past.
+        still has a past. A model of the days clock has no such curve: use ``predict(per_visit=True)``, which gives the
+        risk in days from each visit.
 
         Args:
             events: see ``predict``.
@@ -240,9 +253,14 @@ class Predictor:
 
         Raises:
             SourceError: the table cannot be read.
-            ConfigError: ``as_of`` is invalid.
+            ConfigError: ``as_of`` is invalid, or the model is of the days clock.
             BundleError: the model gives values that are not finite.
         """
+        if self.is_on_days:
+            raise ConfigError(
+                "predict_survival needs a bundle of the visit clock or the landmark clock; this one is of the days "
+                "clock. Use predict(events, per_visit=True), whose rows are the risks in days from each visit"
+            )
         records = self._records(read_events_as_trained(events, self.bundle.config.data.source).events, as_of)
         tensors = make_tensors(records, self.bundle).tensors
         reason = reasons_not_scored(records, tensors, self.bundle, looking_back=True)[np.flatnonzero(records.seen)]
@@ -276,91 +294,37 @@ class Predictor:
         Raises:
             SourceError: the table cannot be read, or it holds several subjects, a subject that is not scored, or a
                 longer record than ``most_readings`` allows.
-            ConfigError: ``as_of`` is invalid.
+            ConfigError: ``as_of`` is invalid, or gives several times.
             BundleError: the model gives values that are not finite.
         """
-        records = self._records(read_events_as_trained(events, self.bundle.config.data.source).events, as_of)
-        if len(records.seen) != 1:
-            raise SourceError(f"the table must hold one subject to be explained; found {len(records.seen)}")
-        built = make_tensors(records, self.bundle)
-        tensors = built.tensors
-        (reason,) = reasons_not_scored(records, tensors, self.bundle, looking_back=False)
+        read = read_events_as_trained(events, self.bundle.config.data.source).events
+        if len(read.subjects) != 1:
+            raise SourceError(f"the table must hold one subject to be explained; found {len(read.subjects)}")
+        if self.is_on_days:
+            asked = self.asked_times(as_of, per_visit=False)
+            rows = rows_of_events(read, self._outcome, self._settings, asked, reads_age=self._reads_age)
+            built, reason, ends = explained_row(rows, self.bundle)
+        else:
+            records = self._records(read, as_of)
+            built, ends = make_tensors(records, self.bundle), records.ends
+            (reason,) = reasons_not_scored(records, built.tensors, self.bundle, looking_back=False)
         if reason:
             raise SourceError(
                 f"only a subject that is scored can be explained; this one is not: {reason_without_dates(reason)}"
             )
-        readings = len(tensors.visit_time) * len(np.unique(tensors.code))
-        if most_readings is not None and readings > most_readings:
-            raise SourceError(
-                f"the record's visits times its codes must be at most {most_readings:,} to be explained here; found "
-                f"{readings:,}. Send the latest years of the record only, or use survlstm explain"
-            )
-        occlusion = occlude(self.bundle.model, make_batches(tensors, self.bundle), 0)
-        check_finite(occlusion.effect)
-        codes = [self.bundle.preprocessing.vocabulary.entries[index] for index in occlusion.code]
-        table = pd.DataFrame(
-            {
-                "code": codes,
-                "description": [self.bundle.descriptions.get(code, "") for code in codes],
-                "effect": occlusion.effect,
-                "entries": occlusion.entries,
-                "last_time": tensors.visit_time[occlusion.last_visit],
-            }
-        )
-        table = table[table["code"] != UNK].sort_values(
-            "effect", key=lambda effect: -effect.abs(), kind="stable", ignore_index=True
-        )
-        notes = (*self.notes_on_static(records.visits.subjects), *self._notes_on_dates(records, as_of))
+        table = code_effects(built.tensors, self.bundle, most_readings=most_readings)
+        notes = (*self.notes_on_static(read.subjects), *self._notes_on_dates(ends, as_of))
         table.attrs["notes"] = (*notes, *ReadValues.of(built.values).notes)
         return table
-
-    def check_as_of(self, as_of: AsOf) -> None:
-        """Raise ConfigError if ``as_of`` is invalid, or missing although a file gave the landmarks of the training."""
-        given_landmark(self._settings, self._time_of(as_of), 0)
-
-    def notes_on_static(self, subjects: Subjects) -> tuple[str, ...]:
-        """Count the subjects that lack static codes which the model reads, see ``notes_on_missing``.
-
-        Args:
-            subjects: the subjects of a table or an export, with their static codes.
-        """
-        return notes_on_missing(subjects, self._settings.demographics, self.bundle.preprocessing.vocabulary)
 
     def _records(self, events: Events, as_of: AsOf) -> ScoredRecords:
         return records_of_events(
             events,
             self._outcome,
             self._settings,
-            as_of=self._time_of(as_of),
+            as_of=self.last_entry(as_of),
             reads_age=self._reads_age,
         )
-
-    @property
-    def _timezone(self) -> str | None:
-        return self.bundle.config.data.source.timezone
-
-    def _time_of(self, as_of: AsOf) -> np.datetime64 | None:
-        return parse_as_of(as_of, timezone=self._timezone)
-
-    def _notes_on_dates(self, records: ScoredRecords, as_of: AsOf) -> tuple[str, ...]:
-        last_days = RecordEndDays()
-        last_days.add(records.ends)
-        return last_days.notes(as_of=self._time_of(as_of), is_landmark=self.bundle.about.clock == "landmark")
-
-    @cached_property
-    def _outcome(self) -> Outcome:
-        return build_outcome(self.bundle.config.outcome)
-
-    @cached_property
-    def _settings(self) -> PreparationSettings:
-        settings = build_settings(self.bundle.config)
-        # The rules apply as in training; the file and the sample chose subjects of the training itself.
-        cohort = dataclasses.replace(settings.cohort, file=None, sample=None)
-        return dataclasses.replace(settings, cohort=with_codes(cohort, self.bundle.preprocessing.descendants))
-
-    @property
-    def _reads_age(self) -> bool:
-        return "age" in self.bundle.config.model.visit_features
 
 
 def load_bundle(path: str | Path, *, allow: Sequence[str] = ()) -> Predictor:

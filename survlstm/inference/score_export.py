@@ -16,8 +16,9 @@ from survlstm.data.factory import build_source, cache_folder
 from survlstm.data.source_parts import open_parts
 from survlstm.data.sources.shards import check_unusable_shares, merge_counts
 from survlstm.data.vocabulary import UNK
+from survlstm.inference.asked_parts import AskedParts
 from survlstm.inference.dates import RecordEndDays
-from survlstm.inference.prediction_time import AsOf, parse_as_of
+from survlstm.inference.prediction_time import AsOf
 from survlstm.inference.predictor import Predictor
 from survlstm.inference.score_subjects import SubjectPredictions, reason_without_values
 from survlstm.inference.value_notes import ReadValues
@@ -43,7 +44,8 @@ def score_export(
     """Yield the predictions for an export in parts, each in the order of the subjects' ids.
 
     Counts of rows, unknown codes and notes on dates and values are logged at the end, for all parts together. The
-    yielded parts have no notes.
+    yielded parts have no notes. If ``as_of`` is a table, a last part without predictions names its rows whose subjects
+    are not in the export.
 
     Args:
         predictor: the model.
@@ -58,10 +60,13 @@ def score_export(
 
     Raises:
         ConfigError: ``as_of`` is invalid or missing, see ``Predictor.check_as_of``.
+        CohortError: ``as_of`` is a table that cannot be read.
         SourceError: the export cannot be read, or, after the last part, a table has too many unusable rows. All parts
             that were yielded are then invalid.
     """
     predictor.check_as_of(as_of)
+    asked = predictor.asked_times(as_of, per_visit=per_visit) if predictor.is_on_days else None
+    times = AskedParts(None if asked is None else asked.table)
     data = predictor.bundle.config.data
     counts: list[tuple[TableCount, ...]] = []
     done = 0
@@ -79,9 +84,11 @@ def score_export(
                 counts.append(reading.tables)
                 warnings += [*reading.warnings, *predictor.notes_on_static(reading.events.subjects)]
                 unknown.add(predictor, reading)
+                known = reading.events.subjects.subject_id
                 predictions = predictor.predict_events(
-                    reading.events, per_visit=per_visit, horizons=horizons, as_of=as_of
+                    reading.events, per_visit=per_visit, horizons=horizons, as_of=times.part(known, as_of)
                 )
+                times.add(predictions)
                 last_days.add(predictions.ends)
                 values = values.plus(predictions.values)
                 yield dataclasses.replace(predictions, notes=())
@@ -90,8 +97,12 @@ def score_export(
                 if len(cut.parts) > 1:
                     counted = f"{done:,} of {cut.subjects:,} subjects"
                     log.info("Part %d of %d scored (%s)", number, len(cut.parts), counted)
+    if times.unknown is not None:
+        yield times.unknown
     is_landmark = predictor.bundle.about.clock == "landmark"
-    warnings += [*last_days.notes(as_of=parse_as_of(as_of), is_landmark=is_landmark), *values.notes]
+    warnings += [*last_days.notes(as_of=predictor.last_entry(as_of), is_landmark=is_landmark), *values.notes]
+    if asked is not None:
+        warnings += times.notes(predictor.bundle, asked)
     _log_counts(merge_counts(counts), unknown, warnings)
     _warn_of_missing_tables(merge_counts(counts), predictor.bundle.reference.tables)
     limit = data.source.settings().get("max_unusable_share", 1.0) if max_unusable_share is None else max_unusable_share

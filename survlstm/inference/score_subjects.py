@@ -21,12 +21,19 @@ from survlstm.data.vocabulary import UNK
 from survlstm.evaluation.hazard_extrapolation import log_odds
 from survlstm.inference.bundle.bundle import Bundle
 from survlstm.inference.subject_record import OUTSIDE, ScoredRecords
+from survlstm.inference.time_notes import TimeCounts
 from survlstm.inference.value_notes import ReadValues
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
 
 CPU = torch.device("cpu")
 NOT_SCORED = ("subject_id", "reason")
+# The same on the days clock, where a row is a prediction time.
+ROWS_NOT_SCORED = ("subject_id", "prediction_time", "reason")
+NO_KNOWN_CODE = (
+    "no code of the record is in the vocabulary of the model: the codes are named differently, or come from another "
+    "coding system"
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,15 @@ class SubjectPredictions:
     """Predictions for a cohort.
 
     Attributes:
-        table: one row per subject, or per visit; ``Predictor.predict`` describes the columns.
-        not_scored: one row per subject that is not scored, with the columns subject_id and reason. A reason may hold
-            dates of the subject: use ``reason_without_dates`` before it goes into a log or a message.
+        table: one row per subject, per visit, or per prediction time; ``Predictor.predict`` describes the columns.
+        not_scored: one row per subject that is not scored, with the columns subject_id and reason; on the days clock
+            one row per prediction time, with the column prediction_time, NaT for none. A reason may hold dates of the
+            subject: use ``reason_without_dates`` before it goes into a log or a message.
         notes: sentences about the records as a whole.
         ends: time at which each subject's record ends, scored or not, NaT for an empty record; datetime64[s], shape
             (subject,).
         values: numbers of the values in the visits that were read.
+        times: on the days clock, counts of the prediction times for notes; None on the other clocks.
     """
 
     table: pd.DataFrame
@@ -48,6 +57,7 @@ class SubjectPredictions:
     notes: tuple[str, ...]
     ends: np.ndarray
     values: ReadValues = field(default_factory=ReadValues)
+    times: TimeCounts | None = None
 
 
 def make_tensors(records: ScoredRecords, bundle: Bundle) -> BuiltTensors:
@@ -98,7 +108,7 @@ def make_batches(tensors: Tensors, bundle: Bundle) -> Batches:
     """
     return Batches(
         tensors,
-        np.arange(len(tensors.step)),
+        np.arange(len(tensors.subject_id)),
         bundle.config.trainer.batch_size,
         feature_columns(bundle.config.model.visit_features, tensors),
         bundle.config.data.max_visits,
@@ -146,9 +156,9 @@ def score_subjects(
     table["history_end"] = tensors.visit_time[visit]
     table["visits"] = rows.number + 1
     table["entries"], table["entries_unknown"] = (
-        _up_to_visit(tensors, counted)[visit] for counted in _entries_and_unknown(tensors, bundle)
+        up_to_visit(tensors, counted)[visit] for counted in entries_and_unknown(tensors, bundle)
     )
-    _add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
+    add_risk(table, _curves(bundle, tensors, rows, table), bundle, horizons)
     left_out = np.flatnonzero(reason != "")
     not_scored = pd.DataFrame({"subject_id": ids[left_out], "reason": reason[left_out]}, columns=list(NOT_SCORED))
     values = ReadValues.of(built.values)
@@ -170,11 +180,8 @@ def reasons_not_scored(records: ScoredRecords, tensors: Tensors, bundle: Bundle,
     """
     reason = records.reason.copy()
     last = tensors.visit_offsets[1:] - 1
-    entries, strange = (_up_to_visit(tensors, counted)[last] for counted in _entries_and_unknown(tensors, bundle))
-    reason[np.flatnonzero(records.seen)[entries == strange]] = (
-        "no code of the record is in the vocabulary of the model: the codes are named differently, or come from "
-        "another coding system"
-    )
+    entries, strange = (up_to_visit(tensors, counted)[last] for counted in entries_and_unknown(tensors, bundle))
+    reason[np.flatnonzero(records.seen)[entries == strange]] = NO_KNOWN_CODE
     return reason if looking_back else np.where(records.is_ended, records.ended_reason, reason)
 
 
@@ -275,14 +282,30 @@ def _rows(visits: np.ndarray, is_scored: np.ndarray, *, first: int | None) -> _R
     return _Rows(np.repeat(owner, number), flat_positions(np.full_like(owner, first), number))
 
 
-def _entries_and_unknown(tensors: Tensors, bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the entries of the records, without added codes, and those of them that the vocabulary does not have."""
+def entries_and_unknown(tensors: Tensors, bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the entries of the records, without added codes, and those of them that the vocabulary does not have.
+
+    Args:
+        tensors: the visits.
+        bundle: the bundle whose vocabulary is used.
+
+    Returns:
+        Two masks; shape (code,).
+    """
     of_record = tensors.is_entry
     return of_record, of_record & (tensors.code == bundle.preprocessing.vocabulary.entries.index(UNK))
 
 
-def _up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " visit"]:
-    """Sum ``values``, one per entry, over the entries of a subject up to and including each visit."""
+def up_to_visit(tensors: Tensors, values: np.ndarray) -> Int64[np.ndarray, " visit"]:
+    """Sum values over the entries of a subject up to and including each visit.
+
+    Args:
+        tensors: the visits.
+        values: one value per entry; shape (code,).
+
+    Returns:
+        Sums; shape (visit,).
+    """
     total = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
     before = total[tensors.code_offsets[tensors.visit_offsets[:-1]]]
     return total[tensors.code_offsets[1:]] - np.repeat(before, tensors.visits_per_subject)
@@ -298,9 +321,20 @@ def _curves(bundle: Bundle, tensors: Tensors, rows: _Rows, table: pd.DataFrame) 
     return np.cumprod(1 - bundle.drift.hazard(log_odds(table["hazard"].to_numpy()), steps=len(grid)), axis=1)
 
 
-def _add_risk(
+def add_risk(
     table: pd.DataFrame, curves: Float64[np.ndarray, "row horizon"], bundle: Bundle, horizons: Sequence[float]
 ) -> None:
+    """Add the columns risk, percentile, survival_h and curve to a table of predictions.
+
+    Args:
+        table: one row per prediction.
+        curves: survival at the bundle's grid; shape (row, horizon).
+        bundle: the bundle with the grid and the reference risks.
+        horizons: times at which survival is reported.
+
+    Raises:
+        BundleError: some of the values are not finite.
+    """
     check_finite(curves)
     table["risk"] = 1 - curves[:, -1]
     table["percentile"] = bundle.reference.percentile(table["risk"].to_numpy())

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from survlstm.data.cohort_rules import first_visit_time, rule_exclusions
-from survlstm.data.events import Events, Subjects
+from survlstm.data.events import Events
 from survlstm.data.known_times import known_times
 from survlstm.data.landmark import landmark_time
 from survlstm.data.observed_visits import group_observed
@@ -22,6 +22,8 @@ from survlstm.utils.errors import ConfigError
 
 # The beginning of the reason for a subject that a rule of the cohort leaves out; it holds nothing of the subject.
 OUTSIDE = "outside of the cohort that the model was trained on"
+NO_BIRTH = "no date of birth (an event with code MEDS_BIRTH), from which the model reads the age"
+TOO_LONG = f"the visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: correct it, or set as_of"
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,7 @@ def records_of_events(
         ConfigError: ``as_of`` is missing although the landmarks of the training were given by a file.
     """
     if as_of is not None:
-        events = take_events(events, known_times(events).latest <= as_of.astype(np.int64))
-        # A death is dated to the day and counts as known at the end of that day.
-        died_later = end_of_death_day(events.subjects) > as_of + np.timedelta64(1, "s")
-        events = dataclasses.replace(events, subjects=_without_later_deaths(events, died_later))
+        events = known_by(events, as_of)
     entries = np.bincount(events.subject, minlength=len(events.subjects))
     grouped = group_observed(
         events, outcome, settings, given_landmark=given_landmark(settings, as_of, len(events.subjects))
@@ -82,6 +81,21 @@ def records_of_events(
         grouped.visits, outcome, settings, as_of=as_of, reads_age=reads_age, landmark=grouped.landmark
     )
     return _with_reasons_of_events(records, entries)
+
+
+def known_by(events: Events, time: np.datetime64) -> Events:
+    """Leave out the entries and the deaths that were not known by a time.
+
+    Args:
+        events: the entries of all subjects.
+        time: the time. A death is dated to the day and counts as known at the end of that day.
+
+    Returns:
+        The entries known by then, with all subjects.
+    """
+    events = take_events(events, known_times(events).latest <= time.astype(np.int64))
+    died_later = end_of_death_day(events.subjects) > time + np.timedelta64(1, "s")
+    return without_deaths(events, died_later)
 
 
 def records_of_visits(
@@ -111,7 +125,7 @@ def records_of_visits(
     if settings.landmark is None:
         seen = np.where(follow_up.event, follow_up.steps, number)
         is_ended, ended_reason = _ended(visits, follow_up)
-        reason = _too_short(follow_up.visits, settings.min_visits)
+        reason = too_short(follow_up.visits, settings.min_visits)
         landmark = np.full(len(seen), np.datetime64("NaT"), dtype="datetime64[s]")
     else:
         landmark = given_landmark(settings, as_of, len(number)) if landmark is None else landmark
@@ -119,20 +133,14 @@ def records_of_visits(
         owner = visits.visit_subject
         seen = np.bincount(owner[visits.visit_time <= landmark[owner]], minlength=len(number))
         reason = _not_at_landmark(visits, follow_up, landmark, settings, as_of=as_of)
-        reason = np.where(reason == "", _too_short(seen, settings.min_visits, until=" by the landmark"), reason)
+        reason = np.where(reason == "", too_short(seen, settings.min_visits, until=" by the landmark"), reason)
         is_ended, ended_reason = np.zeros(len(seen), dtype=bool), np.full(len(seen), "", dtype=object)
     reason = _outside_of_the_cohort(visits, settings, landmark, reason)
     if reads_age:
         no_birth = np.isnat(visits.subjects.birth) & (reason == "")
-        reason = np.where(
-            no_birth, "no date of birth (an event with code MEDS_BIRTH), from which the model reads the age", reason
-        )
+        reason = np.where(no_birth, NO_BIRTH, reason)
     reason = np.where((reason == "") & (seen == 0), ended_reason, reason)
-    reason = np.where(
-        spans_more_than_a_life(visits),
-        f"the visits lie more than {LONGEST_RECORD_YEARS} years apart, so a date is wrong: correct it, or set as_of",
-        reason,
-    )
+    reason = np.where(spans_more_than_a_life(visits), TOO_LONG, reason)
     seen = np.where(reason == "", seen, 0)
     return ScoredRecords(visits, seen, reason, is_ended, ended_reason, landmark, record_end_times(visits))
 
@@ -172,10 +180,16 @@ def _outside_of_the_cohort(
     return found
 
 
-def _without_later_deaths(events: Events, died_later: np.ndarray) -> Subjects:
+def without_deaths(events: Events, unknown: np.ndarray) -> Events:
+    """Leave out the deaths of some subjects.
+
+    Args:
+        events: the entries of all subjects.
+        unknown: True for a subject whose death is left out; shape (subject,).
+    """
     death = events.subjects.death.copy()
-    death[died_later] = np.datetime64("NaT")
-    return dataclasses.replace(events.subjects, death=death)
+    death[unknown] = np.datetime64("NaT")
+    return dataclasses.replace(events, subjects=dataclasses.replace(events.subjects, death=death))
 
 
 def _ended(visits: Visits, follow_up: ObservedFollowUp) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +204,8 @@ def _ended(visits: Visits, follow_up: ObservedFollowUp) -> tuple[np.ndarray, np.
     return died | follow_up.event, why
 
 
-def _too_short(visits: np.ndarray, min_visits: int, *, until: str = "") -> np.ndarray:
+def too_short(visits: np.ndarray, min_visits: int, *, until: str = "") -> np.ndarray:
+    """Return a sentence where there are too few visits, "" elsewhere; ``until`` says by when they are counted."""
     reason = np.full(len(visits), "", dtype=object)
     for subject in np.flatnonzero(visits < min_visits):
         number = int(visits[subject])
@@ -238,9 +253,10 @@ def _with_reasons_of_events(records: ScoredRecords, entries: np.ndarray) -> Scor
     reason = records.reason.copy()
     number = records.visits.visits_per_subject
     for subject in np.flatnonzero(number == 0):
-        reason[subject] = (
-            f"none of {entries[subject]} entries belongs to a visit"
-            if entries[subject]
-            else "no entry that may be read"
-        )
+        reason[subject] = reason_without_visits(int(entries[subject]))
     return dataclasses.replace(records, reason=reason, seen=np.where(reason == "", records.seen, 0))
+
+
+def reason_without_visits(entries: int) -> str:
+    """Return why a subject has no visit, from the number of its entries."""
+    return f"none of {entries} entries belongs to a visit" if entries else "no entry that may be read"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from survlstm.report.figures.canvas import house_style, save
 from survlstm.report.figures.survival import (
-    UNITS,
     GroupCurve,
     SubjectCurve,
     TimeGrid,
@@ -81,8 +80,9 @@ def write_survival_page(folder: Path, scored: ScoredCohort) -> Path:
     text = page.render(
         title="Survival curves",
         scored=scored,
-        unit=UNITS[scored.times.unit],
+        unit=scored.times.words,
         is_landmark=scored.times.unit == "days",
+        zero=scored.times.zero,
         subject_figures=subjects,
         group_figure=groups,
     )

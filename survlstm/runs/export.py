@@ -12,9 +12,10 @@ import torch
 
 from survlstm.config.schema.commands import ExportConfig
 from survlstm.config.schema.run import RunConfig
+from survlstm.config.schema.times import parse_times
 from survlstm.config.schema.training import NoLoggerConfig
 from survlstm.inference.bundle.bundle import Bundle, BundleInfo, content_error, write_bundle
-from survlstm.inference.bundle.card import STEPS, describe_outcome, write_card
+from survlstm.inference.bundle.card import STEPS, describe_outcome, describe_times, write_card
 from survlstm.inference.bundle.reference_case import cohort_summary, make_reference
 from survlstm.inference.bundle.reported_metrics import ReportedMetrics, validate_reported
 from survlstm.report.task import outcome_banner
@@ -61,7 +62,7 @@ def export(config: ExportConfig) -> None:
     descriptions = run.descriptions(config.cache_dir).texts
     model = run.model()
     reference = make_reference(model, run.config, prepared)
-    cohort = cohort_summary(prepared, descriptions, form=run.config.data.values)
+    cohort = cohort_summary(prepared, descriptions, form=run.config.data.values, times=describe_times(run.config))
     about = _about(run, model, prepared.tensors.clock, descriptions)
     public = _without_places(run.config)
     figures = {file.name: file.read_bytes() for kind in FIGURES for file in sorted(run.folder.glob(f"figures/{kind}"))}
@@ -89,7 +90,7 @@ def export(config: ExportConfig) -> None:
 
 
 def _about(
-    run: FinishedRun, model: torch.nn.Module, clock: Literal["visit", "landmark"], descriptions: dict[str, str]
+    run: FinishedRun, model: torch.nn.Module, clock: Literal["visit", "landmark", "days"], descriptions: dict[str, str]
 ) -> BundleInfo:
     return BundleInfo(
         name=_name(run.folder),
@@ -135,8 +136,18 @@ def _without_places(config: RunConfig) -> RunConfig:
     data = config.data.model_copy(update={"path": None if path is None else place_name(path)})
     file = config.cohort.file
     cohort = config.cohort.model_copy(update={"file": None if file is None else Path(file).name})
+    clock, evaluation = config.clock, config.evaluation
+    if clock.kind == "days":
+        clock = clock.model_copy(update={"times": [_without_folder(text) for text in clock.times]})
+    evaluation = evaluation.model_copy(update={"times": [_without_folder(text) for text in evaluation.times]})
+    parts = {"data": data, "cohort": cohort, "clock": clock, "evaluation": evaluation}
     here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
-    return config.model_copy(update={"data": data, "cohort": cohort, "logger": NoLoggerConfig(_target_=None), **here})
+    return config.model_copy(update={**parts, "logger": NoLoggerConfig(_target_=None), **here})
+
+
+def _without_folder(times: str) -> str:
+    """Return a rule of prediction times with the name of a file in place of its path."""
+    return Path(times).name if parse_times(times).kind == "file" else times
 
 
 def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, bytes]:
@@ -144,4 +155,9 @@ def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, b
         return {}
     from survlstm.inference.bundle.onnx_export import export_onnx
 
-    return export_onnx(model, visit_features=len(run.config.model.visit_features) + run.preprocessing.value_columns)
+    sizes = run.preprocessing.sizes
+    return export_onnx(
+        model,
+        visit_features=len(run.config.model.visit_features) + sizes.value_columns,
+        prediction_features=sizes.prediction_features,
+    )

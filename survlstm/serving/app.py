@@ -138,14 +138,17 @@ def create_app(
 def _add_posts(app: Application, predictor: Predictor, limits: RequestLimits) -> None:
     @app.post("/predict", response_model=PredictResponse, responses=WITH_BODY, openapi_extra=EVENTS_BODY)
     async def predict(request: Request, query: Annotated[PredictOptions, Query()]) -> Response:
-        """Risk, percentile and survival of every subject. Options may be given in the body or in the query."""
+        """Risk, percentile and survival of every subject, or at each prediction time.
+
+        Options may be given in the body or in the query.
+        """
 
         def job(parsed: ParsedRequest) -> PredictResponse:
             predictions = predictor.predict(
                 parsed.events,
                 per_visit=parsed.options.per_visit,
                 horizons=parsed.options.horizons,
-                as_of=parsed.options.as_of,
+                as_of=parsed.as_of,
             )
             return predict_response(predictor, predictions, parsed)
 
@@ -155,7 +158,8 @@ def _add_posts(app: Application, predictor: Predictor, limits: RequestLimits) ->
     async def explain(request: Request, query: Annotated[ExplainQuery, Query()]) -> Response:
         """Effect of each code of one subject on its prediction, the largest first.
 
-        The body is the same as for /predict; per_visit and horizons are ignored.
+        The body is the same as for /predict; per_visit, horizons and prediction_times are ignored: one prediction is
+        explained, that as_of says.
         """
 
         def job(parsed: ParsedRequest) -> ExplainResponse:

@@ -103,7 +103,7 @@ def _days(config: RunConfig) -> list[int]:
     if clock.kind == "landmark" and clock.day is not None:
         before = [int(clock.day * number / least) for number in range(least)]
         return [*before, int(clock.day) + 30, int(clock.day) + 75]
-    visits = least + 4 if clock.kind == "visit" or clock.visit is None else max(least, clock.visit + 1) + 4
+    visits = max(least, clock.visit + 1) + 4 if clock.kind == "landmark" and clock.visit is not None else least + 4
     gap = min(LONGEST_GAP, LONGEST_DAYS // visits)
     # Irregular gaps, as in real records.
     return [gap * number + (17 * number * number) % (1 + gap // 2) for number in range(visits)]

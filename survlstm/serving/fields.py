@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR
 from survlstm.inference.events_table import LONGEST
+from survlstm.inference.prediction_time import LAST
 
 LONGEST_ID, LONGEST_CODE, LONGEST_UNIT = (LONGEST[name] for name in ("subject_id", "code", "unit"))
 FIRST_TIME, LAST_TIME = datetime.datetime(FIRST_YEAR, 1, 1), datetime.datetime(LAST_YEAR + 1, 1, 1)
@@ -66,10 +67,17 @@ def _optional_time(value: object) -> datetime.datetime | None:
 
 def _day_or_time(value: object) -> str | None:
     """Return the text as it was sent, because a day without a time means the whole day."""
-    if value is None:
-        return None
+    if value is None or value == LAST:
+        return None if value is None else LAST
     time = _time(value)
     return str(value) if "T" not in str(value) or len(str(value)) <= len("2020-01-31T12:00:00") else time.isoformat()
+
+
+def _required_day_or_time(value: object) -> str:
+    if value is None or value == LAST:
+        raise _invalid(TIME_FORMAT)
+    time = _time(value)
+    return str(value) if len(str(value)) <= len("2020-01-31") else time.isoformat(timespec="seconds")
 
 
 def _number(value: object) -> float | None:
@@ -163,7 +171,13 @@ class PredictOptions(BaseModel):
     as_of: Annotated[
         str | None,
         BeforeValidator(_day_or_time),
-        _schema(_TIME, _NULL, description="Events after this day or time are ignored."),
+        _schema(
+            _TIME,
+            {"const": LAST},
+            _NULL,
+            description="Events after this day or time are ignored. A model of the days clock predicts at exactly this "
+            "time; last, and null, mean the last visit of each subject.",
+        ),
     ] = None
 
 
@@ -179,7 +193,27 @@ class ExplainQuery(PredictOptions):
     )
 
 
+class PredictionTime(BaseModel):
+    """A subject and a time to predict at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject_id: Annotated[
+        str | int, BeforeValidator(_identifier), _schema(*_ID, description="Identifier of the subject, as in events.")
+    ]
+    time: Annotated[
+        str,
+        BeforeValidator(_required_day_or_time),
+        WithJsonSchema({**_TIME, "description": f"{TIME_FORMAT}. A day means its end."}),
+    ]
+
+
 class PredictRequest(PredictOptions):
     """Events and the options of a prediction."""
 
     events: EventRows = Field(description="In any order, of one subject or of several.")
+    prediction_times: Annotated[list[PredictionTime], Field(min_length=1)] | None = Field(
+        default=None,
+        description="For a model of the days clock: times to predict at, any number per subject, in place of as_of. "
+        "Events after a time do not change the prediction at it.",
+    )

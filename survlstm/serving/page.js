@@ -138,7 +138,7 @@
       figures);
     explain(position);
   };
-  const origin = (row) => unit === "visits" ? "the last one" : `the landmark, ${day(row.landmark)}`;
+  const origin = (row) => unit === "visits" ? "the last one" : row.prediction_time ? `the prediction time, ${day(row.prediction_time)}` : `the landmark, ${day(row.landmark)}`;
 
   const explain = async (position) => {
     const request = ++lastRequest;
@@ -215,7 +215,7 @@
     element("figure", {}, picture, element("figcaption", {}, element("strong", {}, title), caption));
 
   const survivalFigure = (response, row) => {
-    const last = response.grid.at(-1), axisLabel = unit === "visits" ? "Visits after the last one" : "Days after the landmark";
+    const last = response.grid.at(-1), axisLabel = unit === "visits" ? "Visits after the last one" : `Days after the ${row.prediction_time ? "prediction time" : "landmark"}`;
     const picture = axes({
       across: ticks(last).map((time) => [rightward(time / last), time.toLocaleString("en")]),
       up: [0, 0.25, 0.5, 0.75, 1].map((share) => [upward(share), `${100 * share} %`]),

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from survlstm.data.cohort_file import SUBJECT, TIME
 from survlstm.serving.errors import Location, RequestError, kind_of_value, message_for_errors
-from survlstm.serving.fields import EventRow, EventRows, PredictOptions, PredictRequest
+from survlstm.serving.fields import EventRow, EventRows, PredictionTime, PredictOptions, PredictRequest
 from survlstm.utils.content import list_known_names
 
 JSON, CSV = "application/json", "text/csv"
@@ -33,12 +34,19 @@ class ParsedRequest:
             order in which the subjects first appear.
         options: Options of the body and of the query together.
         notes: Which columns of a CSV table were ignored.
+        times: A table with the columns subject_id and prediction_time; None without ``prediction_times``.
     """
 
     events: pd.DataFrame
     as_sent: dict[str, str | int]
     options: PredictOptions
     notes: tuple[str, ...]
+    times: pd.DataFrame | None = None
+
+    @property
+    def as_of(self) -> str | pd.DataFrame | None:
+        """The prediction times: ``times``, or the option ``as_of``."""
+        return self.options.as_of if self.times is None else self.times
 
 
 def parse_request(body: bytes, media_type: str, query: PredictOptions, *, max_events: int) -> ParsedRequest:
@@ -57,13 +65,14 @@ def parse_request(body: bytes, media_type: str, query: PredictOptions, *, max_ev
         RequestError: Status 413 for too many events, 422 for an invalid body; the message quotes no value of it.
     """
     notes: tuple[str, ...] = ()
-    options = query
+    options, times = query, None
     if media_type == CSV:
         rows, notes = _read_csv(body, max_events=max_events)
     else:
         request = _read_json(body)
         _refuse_too_many(len(request.events), max_events)
-        rows, options = request.events, _options(request, query)
+        rows, options, times = request.events, _options(request, query), request.prediction_times
+        _check_times(times, options, max_events)
     if not rows:
         raise RequestError(422, "events must hold at least one event; found 0")
     return ParsedRequest(
@@ -71,6 +80,7 @@ def parse_request(body: bytes, media_type: str, query: PredictOptions, *, max_ev
         as_sent=_as_sent(rows),
         options=options,
         notes=notes,
+        times=None if times is None else _times_table(times),
     )
 
 
@@ -93,6 +103,23 @@ def _options(request: PredictRequest, query: PredictOptions) -> PredictOptions:
     if twice:
         raise RequestError(422, f"{twice[0]} must be given in the body or in the query; found it in both")
     return request.model_copy(update=in_query)
+
+
+def _check_times(times: list[PredictionTime] | None, options: PredictOptions, most: int) -> None:
+    if times is None:
+        return
+    if options.as_of is not None:
+        raise RequestError(422, "one of prediction_times and as_of must say when predictions are made; found both")
+    if len(times) > most:
+        raise RequestError(
+            413, f"a request must hold at most {most:,} prediction_times; found {len(times):,}. Send several requests"
+        )
+
+
+def _times_table(times: list[PredictionTime]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {SUBJECT: [str(each.subject_id) for each in times], TIME: [each.time for each in times]}, dtype=object
+    )
 
 
 def _as_sent(rows: list[EventRow]) -> dict[str, str | int]:

@@ -30,13 +30,23 @@ class ModelName(BaseModel):
 
 
 class PredictedRow(BaseModel):
-    """Prediction for a subject, or with per_visit for one of its visits."""
+    """Prediction for a subject, with per_visit for one of its visits, or for one of its prediction times."""
 
     subject_id: str | int
     position: int = Field(description=POSITION)
     visit: int | None = Field(default=None, description="With per_visit: number of the visit, 0 for the first.")
     landmark: datetime.datetime | None = Field(
         default=None, description="On the landmark clock: time zero of the subject's curve."
+    )
+    prediction_time: datetime.datetime | None = Field(
+        default=None, description="On the days clock: time zero of the subject's curve."
+    )
+    history_age_days: float | None = Field(
+        default=None, description="On the days clock: days from history_end to prediction_time."
+    )
+    is_stale: bool | None = Field(
+        default=None,
+        description="On the days clock: whether so old a record is rare in the training, 1 in 20 or less.",
     )
     history_end: datetime.datetime | None = Field(description="Time of the last visit that the prediction uses.")
     visits: int
@@ -54,10 +64,13 @@ class PredictedRow(BaseModel):
 
 
 class NotScored(BaseModel):
-    """A subject without a prediction."""
+    """A subject without a prediction, on the days clock at one of its prediction times."""
 
     subject_id: str | int
-    position: int | None = Field(description=POSITION)
+    position: int | None = Field(description=f"{POSITION} Null for a subject without events.")
+    prediction_time: datetime.datetime | None = Field(
+        default=None, description="On the days clock: the time without a prediction; null if there is none."
+    )
     reason: str
 
 
@@ -66,7 +79,7 @@ class PredictResponse(BaseModel):
 
     model: ModelName
     unit: Literal["visits", "days"] = Field(
-        description="Unit of grid and horizons: visits after the last one, or days after the landmark."
+        description="Unit of grid and horizons: visits after the last one, or days after landmark or prediction time."
     )
     grid: list[float]
     horizons: list[float]
@@ -141,7 +154,7 @@ def predict_response(predictor: Predictor, predictions: SubjectPredictions, pars
         parsed: The request.
 
     Returns:
-        The response. With ``per_visit`` a subject has several rows, in the order of its visits.
+        The response. A subject can have several rows, in the order of its visits or prediction times.
 
     Raises:
         ConfigError: A requested horizon is not above 0, lies after the end of the curves, or is not a whole number of
@@ -161,6 +174,9 @@ def predict_response(predictor: Predictor, predictions: SubjectPredictions, pars
                 position=positions[str(row["subject_id"])],
                 visit=_integer(row.get("visit")),
                 landmark=_time(row.get("landmark")),
+                prediction_time=_time(row.get("prediction_time")),
+                history_age_days=_number(row.get("history_age_days")),
+                is_stale=None if row.get("is_stale") is None else bool(row["is_stale"]),
                 history_end=_time(row["history_end"]),
                 visits=int(row["visits"]),
                 entries=int(row["entries"]),
@@ -178,6 +194,7 @@ def predict_response(predictor: Predictor, predictions: SubjectPredictions, pars
                 NotScored(
                     subject_id=parsed.as_sent.get(str(row["subject_id"]), str(row["subject_id"])),
                     position=positions.get(str(row["subject_id"])),
+                    prediction_time=_time(row.get("prediction_time")),
                     reason=str(row["reason"]),
                 )
                 for row in _rows(predictions.not_scored)

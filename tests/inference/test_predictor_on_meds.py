@@ -80,6 +80,39 @@ def test_the_dataset_and_the_table_have_the_same_predictions(clock, column, sett
         pd.testing.assert_frame_equal(in_order(left_out), in_order(found.not_scored))
 
 
+def test_the_times_of_a_table_are_divided_among_the_parts(tmp_path, caplog):
+    caplog.set_level("INFO")
+    predictor, table = predictor_on_meds("days"), rows_of_subjects("encounter_id")
+    write_dataset(tmp_path / "dataset", table)
+    last = table.groupby("subject_id")["time"].max()
+    days = (-2000, -60, 400)
+    asked = pd.DataFrame([(str(name), time + pd.Timedelta(day, "D")) for name, time in last.items() for day in days])
+    asked.columns = ["subject_id", "prediction_time"]
+    asked = pd.concat([asked, asked[:3], asked[:2].assign(subject_id="nobody")])
+    expected = predictor.predict(table, as_of=asked)
+    assert min(len(expected.table), len(expected.not_scored)) > 10
+    for subjects_at_once in (100, 4):
+        caplog.clear()
+        parts = score_export(
+            predictor,
+            tmp_path / "dataset",
+            subjects_at_once=subjects_at_once,
+            cache_dir=str(tmp_path / "cache"),
+            as_of=asked,
+        )
+        parts = list(parts)
+        whole, left_out = (pd.concat([getattr(part, name) for part in parts]) for name in ("table", "not_scored"))
+        order = ["subject_id", "prediction_time"]
+        for found, own in ((whole, expected.table), (left_out, expected.not_scored)):
+            found, own = (each.sort_values(order, ignore_index=True) for each in (found, own))
+            for name in own.columns.drop("curve", errors="ignore"):
+                pd.testing.assert_series_equal(found[name], own[name], rtol=1e-5, check_dtype=False)
+        said = [note for note in expected.notes if "prediction times" in note]
+        assert len(said) == 4
+        for note in said:
+            assert caplog.text.count(note) == 1
+
+
 def test_a_death_with_a_suffix_ends_a_record(tmp_path):
     table = rows_of_subjects("encounter_id")
     left_out = predictor_on_meds("visit").predict(table).not_scored

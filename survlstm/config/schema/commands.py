@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -11,6 +11,7 @@ from survlstm.config.schema.cohort import check_cohort_file
 from survlstm.config.schema.data import DataConfig, SimulatedConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
+from survlstm.config.schema.times import FILE_ENDINGS
 from survlstm.config.schema.training import Device
 from survlstm.utils.data_location import place_exists, refuse_password
 
@@ -185,12 +186,13 @@ class ScoredDataConfig(Section):
 
 
 class _ScoringConfig(Section):
-    """The keys that ``predict`` and ``plot`` share.
+    """The keys that ``predict`` and ``plot`` share; ``takes_table`` says whether ``as_of`` may be a file.
 
     Attributes:
         bundle: The bundle.
         data: The export.
-        as_of: Later events are not read, a day or a time; None reads every event.
+        as_of: Later events are not read, a day or a time; None reads every event. On the days clock it is the
+            prediction time, and None and ``last`` stand for the last visit.
         subjects_at_once: The number of records held in memory.
         cache_dir: The folder of prepared cohorts.
         allow: Classes that are not part of survlstm and may be imported although only the bundle names them.
@@ -204,16 +206,21 @@ class _ScoringConfig(Section):
     cache_dir: Text
     allow: list[Text]
     verbose: bool
+    takes_table: ClassVar[bool] = False
 
     @field_validator("as_of")
     @classmethod
     def _is_a_time(cls, as_of: str | None) -> str | None:
+        if as_of is None or as_of == "last" or (cls.takes_table and as_of.endswith(FILE_ENDINGS)):
+            return as_of
         try:
-            if as_of is not None:
-                datetime.datetime.fromisoformat(as_of)
+            datetime.datetime.fromisoformat(as_of)
         except ValueError as error:
+            others = (
+                "last, or a .csv or .parquet file with subject_id and prediction_time" if cls.takes_table else "last"
+            )
             raise ValueError(
-                f"must be a day or a time, written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS; found {as_of!r}"
+                f"must be a day or a time, written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, or {others}; found {as_of!r}"
             ) from error
         return as_of
 
@@ -223,6 +230,8 @@ class PredictConfig(_ScoringConfig):
 
     Attributes:
         output: A file that ends in .parquet or .csv.
+        as_of: As for ``plot``; on the days clock also a .csv or .parquet file with subject_id and prediction_time, any
+            number of rows per subject.
         per_visit: Whether every visit gets a prediction from what was known then, not only the last one.
         horizons: The prediction times, in the unit of the bundle's clock; None means those of its evaluation.
     """
@@ -230,6 +239,7 @@ class PredictConfig(_ScoringConfig):
     output: Text
     per_visit: bool
     horizons: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
+    takes_table: ClassVar[bool] = True
 
     @field_validator("output")
     @classmethod

@@ -23,7 +23,7 @@ from survlstm.config.schema.section import Section, Share, Text, Weight, as_yaml
 from survlstm.config.validation import validate_stored
 from survlstm.data.cohort_rules import with_codes
 from survlstm.data.factory import build_settings
-from survlstm.data.features import FEATURES
+from survlstm.data.features import FEATURES, PREDICTION_FEATURES
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.vocabulary import PAD, UNK
 from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation
@@ -62,6 +62,7 @@ Rising = Annotated[list[float], AfterValidator(_check_rises)]
 # Wider than the logits of all hazards that are neither 0 nor 1 in double precision.
 Logit = Annotated[float, Field(ge=-1000, le=1000)]
 OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
+OfTimes = Field(min_length=len(PREDICTION_FEATURES), max_length=len(PREDICTION_FEATURES))
 
 
 class BundleInfo(Section):
@@ -89,7 +90,7 @@ class BundleInfo(Section):
     run: Text
     epoch: int = Field(ge=1)
     fingerprint: Text
-    clock: Literal["visit", "landmark"]
+    clock: Literal["visit", "landmark", "days"]
     unit: Literal["visits", "days"]
     outcome: Text
     steps: Text
@@ -104,8 +105,10 @@ class ReferencePredictions(Section):
         grid: times of a curve in the unit of the bundle, ascending and above 0.
         horizons: times at which survival is reported by default, ascending, at most the end of ``grid``.
         drift: shift, slope and centre of the hazard extrapolation (``docs/conventions.md``, Landmarks and baselines);
-            None on the landmark clock, where the model predicts every step.
+            None on the other clocks, where the model predicts every step.
         tables: names of the tables of the training export that had rows.
+        stale_days: on the days clock, days from the newest entry to a prediction time that 19 in 20 training rows do
+            not exceed, or 19 in 20 gaps between two visits if that is more; None on the other clocks.
     """
 
     risk: list[Share] = Field(min_length=2)
@@ -113,6 +116,7 @@ class ReferencePredictions(Section):
     horizons: Rising = Field(min_length=1)
     drift: tuple[Logit, Logit, Logit] | None
     tables: list[str]
+    stale_days: Annotated[float, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _within_each_other(self) -> ReferencePredictions:
@@ -156,6 +160,8 @@ class _Preprocessing(Section):
     edge_days: Rising
     descendants: dict[str, list[str]] = Field(default={})
     values: list[dict[str, Any]] | None = None
+    prediction_mean: Annotated[list[float], OfTimes] | None = None
+    prediction_spread: Annotated[list[Weight], OfTimes] | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ class Bundle:
 
     @property
     def drift(self) -> HazardExtrapolation | None:
-        """Extrapolation of a hazard of the visit clock to later steps; None on the landmark clock."""
+        """Extrapolation of a hazard of the visit clock to later steps; None on the other clocks."""
         return None if self.reference.drift is None else HazardExtrapolation(*self.reference.drift)
 
 
@@ -218,7 +224,7 @@ def write_bundle(bundle: Bundle, path: Path, *, figures: dict[str, bytes], extra
         CONFIG: as_yaml(bundle.config).encode(),
         VOCABULARY: _json(vocabulary),
         PREPROCESSING: _json(preprocessing),
-        REFERENCE: _json(bundle.reference.model_dump()),
+        REFERENCE: _json(bundle.reference.model_dump(exclude=_unset(bundle.reference))),
         COHORT: _json(bundle.cohort),
         METRICS: _json(bundle.metrics),
         CARD: bundle.card.encode(),
@@ -318,16 +324,22 @@ def _check_clock(
         f"clock.kind must be {about.clock}, as the index says": config.clock.kind == about.clock,
         f"the unit of the {about.clock} clock must not be {about.unit}": about.unit
         == ("visits" if by_visit else "days"),
-        "drift must be set on the visit clock and null on the landmark clock": (reference.drift is not None)
-        == by_visit,
-        "edge_days must begin at 0 on the landmark clock and be empty on the visit clock": edges[:1]
-        == ([] if by_visit else [0.0]),
+        "drift must be set on the visit clock and null on the other clocks": (reference.drift is not None) == by_visit,
+        "edge_days must begin at 0, and be empty on the visit clock": edges[:1] == ([] if by_visit else [0.0]),
+        f"preprocessing must be that of the {about.clock} clock": preprocessing.clock == about.clock,
+        "stale_days must be set on the days clock and null on the other clocks": (reference.stale_days is not None)
+        == (about.clock == "days"),
         "grid must hold the ends of the model's steps": reference.grid == times,
         "horizons must be whole numbers of visits": not by_visit or set(reference.horizons) <= set(times),
     }
     broken = [sentence for sentence, holds in must_hold.items() if not holds]
     if broken:
         raise ValueError("; ".join(broken))
+
+
+def _unset(reference: ReferencePredictions) -> set[str]:
+    """Return the keys that the files of other clocks do not have."""
+    return {"stale_days"} if reference.stale_days is None else set()
 
 
 def _check_parameters(about: BundleInfo, model: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from survlstm.config.schema.foreign import ForeignOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
+from survlstm.config.schema.times import TimeSpec
 from survlstm.data.factory import build_settings
 from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
 from survlstm.report.task import outcome_banner
@@ -30,6 +32,11 @@ STEPS = {
     "landmark": (
         "Step k is an interval of days after the landmark; its hazard is the probability of the event in the step, "
         "given no event before it and the visits dated on or before the landmark."
+    ),
+    "days": (
+        "Step k is an interval of days after a prediction time; its hazard is the probability of the event in the "
+        "step, given no event before it, the visits dated on or before the prediction time and the days since the last "
+        "of them."
     ),
 }
 
@@ -59,16 +66,42 @@ def describe_landmark(config: RunConfig) -> str:
 
     Returns:
         The number of the visit, from 0, the days after the first visit, the codes of the visit, or the file, as text;
-        empty on the visit clock.
+        empty on the other clocks.
     """
     clock = config.clock
-    if clock.kind == "visit":
+    if clock.kind != "landmark":
         return ""
     if clock.first_code is not None:
         return f"the first visit with one of the codes {', '.join(clock.first_code)}"
     if clock.visit is not None:
         return f"visit {clock.visit} (0 = the first)"
     return "the times of a file" if clock.day is None else f"{clock.day:g} days after the first visit"
+
+
+def describe_times(config: RunConfig) -> str:
+    """Describe the prediction times of the training.
+
+    Args:
+        config: config of the run.
+
+    Returns:
+        The rules in words, separated by semicolons; empty on the other clocks.
+    """
+    if config.clock.kind != "days":
+        return ""
+    return "; ".join(_rule_in_words(spec, config.data.min_visits) for spec in config.clock.specs)
+
+
+def _rule_in_words(spec: TimeSpec, min_visits: int) -> str:
+    return {
+        "visit": f"visit {spec.number:g} (0 = the first)",
+        "every_visit": f"every visit, from the visit on with which a subject has {min_visits}",
+        "day": f"{spec.number:g} days after the first visit",
+        "every_days": f"every {spec.number:g} days after the first visit",
+        "as_of": f"the end of {spec.place}",
+        "last": "the last visit",
+        "file": f"the times of the file {PurePath(spec.place).name}",
+    }[spec.kind]
 
 
 def describe_cohort(config: RunConfig) -> str:
@@ -153,6 +186,9 @@ def write_card(
         sizes=describe_model(config),
         banner=outcome_banner(config.outcome),
         landmark=describe_landmark(config),
+        times=describe_times(config),
+        # None in the bundles of other clocks.
+        rows=cohort.get("prediction_times"),
         rules=describe_cohort(config),
         values=describe_values(cohort.get("values")),
         reference=reference,

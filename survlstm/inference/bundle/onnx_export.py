@@ -34,12 +34,17 @@ SIZES = ((1, 1, 1), (1, 50, 3), (2, 3, 30), (7, 20, 8), (5, 1, 4))
 OPERATORS = 17
 ABOUT = (
     "Discrete-time hazards. codes int64 [row, visit, code]: indices in the vocabulary, 0 for no code. visit_features "
-    "float32 [row, visit, feature]. {days}visits_per_row int64 [row], at least 1 each; visits after the end of a row "
-    "are padding of any content. hazard float32 {output}."
+    "float32 [row, visit, feature]. {days}{times}visits_per_row int64 [row], at least 1 each; visits after the end of "
+    "a row are padding of any content. hazard float32 {output}."
 )
 DAYS = "visit_days float32 [row, visit]: days since the first visit of the record. "
+TIMES = (
+    "prediction_features float32 [row, feature]: of one prediction time per row, log(1 + days since its last visit), "
+    "standardised as in preprocessing.json. "
+)
 VISIT_CLOCK = "[row, visit]: of the step that begins at the visit; NaN after the end of a row"
 LANDMARK_CLOCK = "[row, interval]: of each interval after the last visit of a row"
+DAYS_CLOCK = "[row, interval]: of each interval after the prediction time of a row, whose visits are those up to then"
 
 
 class _Padded(NamedTuple):
@@ -50,20 +55,37 @@ class _Padded(NamedTuple):
         visit_features: standardised visit features; shape (row, visit, feature).
         visit_days: days since the first visit of the record; shape (row, visit).
         visits_per_row: number of visits of each row, at least 1; shape (row,).
+        prediction_features: standardised numbers of the prediction time of each row, on the days clock; shape (row,
+            feature). None on the other clocks.
     """
 
     codes: Int64[Tensor, "row visit code"]
     visit_features: Float[Tensor, "row visit feature"]
     visit_days: Float[Tensor, "row visit"]
     visits_per_row: Int64[Tensor, " row"]
+    prediction_features: Float[Tensor, "row prediction_feature"] | None = None
+
+    @property
+    def given(self) -> dict[str, Tensor]:
+        """The inputs of the clock, by name."""
+        return {name: tensor for name, tensor in self._asdict().items() if tensor is not None}
 
 
-def export_onnx(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
+class _Sizes(NamedTuple):
+    """Sizes that a model fixes: its vocabulary, and the features of a visit and of a prediction time."""
+
+    vocabulary: int
+    visit_features: int
+    prediction_features: int
+
+
+def export_onnx(model: nn.Module, *, visit_features: int, prediction_features: int = 0) -> dict[str, bytes]:
     """Export the model to ONNX for a bundle.
 
     Args:
         model: the model to export.
         visit_features: number of visit features that it reads.
+        prediction_features: number of features of a prediction time that it reads, on the days clock.
 
     Returns:
         Content of the file by its name in a bundle.
@@ -74,7 +96,7 @@ def export_onnx(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
-        difference = write_onnx(model, path, visit_features=visit_features)
+        difference = write_onnx(model, path, visit_features=visit_features, prediction_features=prediction_features)
         content = path.read_bytes()
     if not difference <= MOST_DIFFERENCE:
         raise BundleError(
@@ -85,7 +107,7 @@ def export_onnx(model: nn.Module, *, visit_features: int) -> dict[str, bytes]:
     return {FILE: content}
 
 
-def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
+def write_onnx(model: nn.Module, path: Path, *, visit_features: int, prediction_features: int = 0) -> float:
     """Write a model as ONNX and compare its hazards with those of torch on random records.
 
     Numbers of rows, visits and codes per visit are free. The ``doc_string`` of the file describes inputs and output.
@@ -94,6 +116,8 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
         model: the model to export.
         path: file to write.
         visit_features: number of visit features that the model reads.
+        prediction_features: number of features of a prediction time that it reads. On the days clock the file makes one
+            prediction per row, at its last visit or after it.
 
     Returns:
         The largest absolute difference between a hazard of onnxruntime and of torch; NaN if one of them is not finite.
@@ -111,9 +135,9 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
             "pip install 'survlstm[onnx]'"
         ) from error
     model = copy.deepcopy(model).cpu().eval()
-    vocabulary = embedding_of(model).num_embeddings
+    sizes = _Sizes(embedding_of(model).num_embeddings, visit_features, prediction_features)
     generator = torch.Generator().manual_seed(0)
-    example = _random(3, 4, 2, vocabulary, visit_features, generator)
+    example = _random(3, 4, 2, sizes, generator)
     _export(_PaddedHazards(model).eval(), path, example)
     exported = onnx.load(path)
     used = {name for node in exported.graph.node for name in node.input}
@@ -126,9 +150,9 @@ def write_onnx(model: nn.Module, path: Path, *, visit_features: int) -> float:
     names = [value.name for value in session.get_inputs()]
     differences = []
     for rows, visits, codes in SIZES:
-        batch = _random(rows, visits, codes, vocabulary, visit_features, generator)
+        batch = _random(rows, visits, codes, sizes, generator)
         try:
-            [hazards] = session.run([OUTPUT], {name: getattr(batch, name).numpy() for name in names})
+            [hazards] = session.run([OUTPUT], {name: batch.given[name].numpy() for name in names})
         # onnxruntime has many errors; one says that an operator fixed the size of the example.
         except Exception as error:
             raise _not_expressible(model, error) from error
@@ -185,6 +209,7 @@ class _PaddedHazards(nn.Module):
         visit_features: Float[Tensor, "row visit feature"],
         visit_days: Float[Tensor, "row visit"],
         visits_per_row: Int64[Tensor, " row"],
+        prediction_features: Float[Tensor, "row prediction_feature"] | None = None,
     ) -> Float[Tensor, "row visit"] | Float[Tensor, "row interval"]:
         is_fused = self.is_fused[codes].unsqueeze(3)
         is_other = (codes != 0).unsqueeze(3) & ~is_fused
@@ -207,6 +232,7 @@ class _PaddedHazards(nn.Module):
             slot=torch.arange(rows * visits),
             visits_per_row=visits_per_row,
             embedded=embedded,
+            prediction_features=prediction_features,
         )
         logits = self.model(inputs)
         if logits.ndim == 2:
@@ -227,17 +253,18 @@ def _export(padded: _PaddedHazards, path: Path, example: _Padded) -> None:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 padded,
-                tuple(example),
+                tuple(example.given.values()),
                 path,
                 dynamo=False,
                 opset_version=OPERATORS,
-                input_names=list(_Padded._fields),
+                input_names=list(example.given),
                 output_names=[OUTPUT],
                 dynamic_axes={
                     "codes": {**by_visit, 2: "code"},
                     "visit_features": by_visit,
                     "visit_days": by_visit,
                     "visits_per_row": {0: "row"},
+                    **({} if example.prediction_features is None else {"prediction_features": {0: "row"}}),
                     OUTPUT: {0: "row"} if is_by_interval else by_visit,
                 },
             )
@@ -253,19 +280,25 @@ def _describe(exported: onnx.ModelProto) -> None:
         node.ClearField("doc_string")
         del node.metadata_props[:]
     axes = [axis.dim_param for axis in exported.graph.output[0].type.tensor_type.shape.dim]
-    days = DAYS if "visit_days" in {value.name for value in exported.graph.input} else ""
-    exported.doc_string = ABOUT.format(days=days, output=VISIT_CLOCK if "visit" in axes else LANDMARK_CLOCK)
+    inputs = {value.name for value in exported.graph.input}
+    by_interval = DAYS_CLOCK if "prediction_features" in inputs else LANDMARK_CLOCK
+    exported.doc_string = ABOUT.format(
+        days=DAYS if "visit_days" in inputs else "",
+        times=TIMES if "prediction_features" in inputs else "",
+        output=VISIT_CLOCK if "visit" in axes else by_interval,
+    )
 
 
-def _random(  # noqa: PLR0917  (the sizes of a batch, in the order of its axes)
-    rows: int, visits: int, codes: int, vocabulary: int, visit_features: int, generator: torch.Generator
-) -> _Padded:
+def _random(rows: int, visits: int, codes: int, sizes: _Sizes, generator: torch.Generator) -> _Padded:
     """Draw records of random lengths up to ``visits``; a fifth of the codes at random positions are padding."""
-    numbers = torch.randint(vocabulary, (rows, visits, codes), generator=generator)
+    numbers = torch.randint(sizes.vocabulary, (rows, visits, codes), generator=generator)
     numbers[torch.rand(numbers.shape, generator=generator) < 0.2] = 0
-    features = torch.randn(rows, visits, visit_features, generator=generator)
+    features = torch.randn(rows, visits, sizes.visit_features, generator=generator)
     days = 1000 * torch.rand(rows, visits, generator=generator).cumsum(dim=1)
-    return _Padded(numbers, features, days, torch.randint(1, visits + 1, (rows,), generator=generator))
+    batch = _Padded(numbers, features, days, torch.randint(1, visits + 1, (rows,), generator=generator))
+    if not sizes.prediction_features:
+        return batch
+    return batch._replace(prediction_features=torch.randn(rows, sizes.prediction_features, generator=generator))
 
 
 def _as_inputs(batch: _Padded) -> ModelInputs:
@@ -288,6 +321,7 @@ def _as_inputs(batch: _Padded) -> ModelInputs:
         slices=layout.slices,
         slot=slot,
         visits_per_row=lengths,
+        prediction_features=batch.prediction_features,
     )
 
 

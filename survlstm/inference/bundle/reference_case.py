@@ -14,10 +14,12 @@ from survlstm.data.factory import build_batches
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
 from survlstm.data.values.measures import FittedValues
 from survlstm.data.values.settings import ValueForm
 from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation, fit_hazard_extrapolation, log_odds
 from survlstm.inference.bundle.bundle import ReferencePredictions
+from survlstm.inference.bundle.trained_times import prediction_times_summary, spread_of, stale_days
 from survlstm.training.prediction import Predictions, predict_split
 from survlstm.utils.formatting import FEWEST_SHOWN, format_subjects
 
@@ -29,9 +31,9 @@ SHOWN_CODES = 20
 def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) -> ReferencePredictions:
     """Compute the predictions to which later predictions are compared.
 
-    On the visit clock the reference risks are those after every visit at risk of the training subjects, with the same
-    total weight for each subject. The hazard extrapolation is fitted on the validation subjects, from each of their
-    visits on.
+    On the visit clock the reference risks are those after every visit at risk of the training subjects, on the days
+    clock those at every prediction time to train on, with the same total weight for each subject. The hazard
+    extrapolation is fitted on the validation subjects, from each of their visits on.
 
     Args:
         model: the trained model.
@@ -51,11 +53,16 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) 
         predict_split(model, build_batches(config, tensors, part), device) for part in (Split.TRAIN, Split.VAL)
     )
     steps = config.evaluation.landmarks.horizons
-    if tensors.clock == "landmark":
+    if tensors.in_days:
         ends = tensors.edge_days[1:]
         shown = sorted({float(ends[min(step, len(ends)) - 1]) for step in steps})
-        risk = _quantiles(1 - train.survival[:, -1], np.ones(len(train.subject)))
-        return ReferencePredictions(risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables)
+        # A subject weighs one, whatever the number of its rows.
+        _, place, rows = np.unique(train.subject, return_inverse=True, return_counts=True)
+        risk = _quantiles(1 - train.survival[:, -1], 1 / rows[place])
+        stale = stale_days(tensors) if tensors.clock == "days" else None
+        return ReferencePredictions(
+            risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables, stale_days=stale
+        )
     drift = _drift(val, steps=max(steps))
     hazard = train.hazard[np.isfinite(train.hazard)]
     survival = np.cumprod(1 - drift.hazard(log_odds(hazard), steps=max(steps)), axis=1)
@@ -92,7 +99,9 @@ def _quantiles(risk: Float64[np.ndarray, " row"], weight: Float64[np.ndarray, " 
     return [float(f"{value:.{DIGITS}g}") for value in quantiles]
 
 
-def cohort_summary(prepared: PreparedData, descriptions: dict[str, str], *, form: ValueForm) -> dict[str, Any]:
+def cohort_summary(
+    prepared: PreparedData, descriptions: dict[str, str], *, form: ValueForm, times: str = ""
+) -> dict[str, Any]:
     """Summarise the training cohort, so that users can compare their own with it.
 
     Counts of fewer than ``FEWEST_SHOWN`` subjects are suppressed.
@@ -101,6 +110,7 @@ def cohort_summary(prepared: PreparedData, descriptions: dict[str, str], *, form
         prepared: data of the run, with the splits of the training.
         descriptions: description of a code by its name.
         form: how numerical values are used.
+        times: prediction times of the training in words, on the days clock.
 
     Returns:
         The content of cohort.json, see ``TrainingCohort``.
@@ -120,12 +130,13 @@ def cohort_summary(prepared: PreparedData, descriptions: dict[str, str], *, form
         "subjects": {part.name.lower(): len(tensors.members(part)) for part in Split},
         "training": {
             "subjects": len(members),
-            "events": int(tensors.event[members].sum()),
-            "visits_seen": _spread(visits),
-            "codes_per_visit": _spread(codes - tensors.added_codes[rows]),
-            "follow_up_days": _spread(tensors.duration_days[members]),
+            "events": int(tensors.has_event[members].sum()),
+            "visits_seen": spread_of(visits),
+            "codes_per_visit": spread_of(codes - tensors.added_codes[rows]),
+            "follow_up_days": spread_of(tensors.duration_days[_first_row(tensors, members)]),
             "years": [int(year) for year in np.quantile(_years(tensors.visit_time[rows]), (0.05, 0.95))],
         },
+        **({"prediction_times": prediction_times_summary(prepared, times)} if tensors.clock == "days" else {}),
         "vocabulary": len(entries),
         "codes_of_fewer_than_ten_training_subjects": int(
             ((having < FEWEST_SHOWN) & (np.arange(len(entries)) > 1)).sum()
@@ -159,9 +170,10 @@ def _values_summary(fitted: FittedValues | None, form: ValueForm) -> dict[str, A
     }
 
 
-def _spread(values: np.ndarray) -> dict[str, float]:
-    names = ("quartile_1", "median", "quartile_3")
-    return dict(zip(names, np.quantile(values, (0.25, 0.5, 0.75)).tolist(), strict=True))
+def _first_row(tensors: Tensors, members: np.ndarray) -> np.ndarray:
+    """Return the first row to train on of each subject; on the other clocks a row is a subject."""
+    rows = tensors.rows_of(members)
+    return rows[np.unique(tensors.row_subject[rows], return_index=True)[1]]
 
 
 def _years(time: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ class _Landmark(_Reported):
 
 
 class _TestEvaluation(_Reported):
-    clock: Literal["visit", "landmark"]
+    clock: Literal["visit", "landmark", "days"]
     split: str
     subjects: Count
     events: Count
@@ -163,12 +163,31 @@ class _Values(_Reported):
     with_columns: Count
 
 
+class _RowsLeftOut(_Reported):
+    reason: str
+    rows: str
+
+
+class _PredictionTimes(_Reported):
+    times: str
+    rows: Count
+    subjects: Count
+    rows_with_event: Count
+    rows_per_subject: _Spread
+    days_since_last_visit: _Spread
+    days_between_visits: _Spread | None
+    left_out: list[_RowsLeftOut]
+
+
 class TrainingCohort(_Reported):
     """Content of cohort.json: the subjects that trained the model.
 
     Attributes:
         subjects: number of subjects of each split.
         training: events, numbers of visits and codes, follow-up and years of the training subjects.
+        prediction_times: on the days clock, the rules of the training's prediction times in words, the number of
+            training rows and of their subjects, and the days from the last visit to a row and from visit to visit; None
+            on the other clocks.
         vocabulary: number of entries of the vocabulary.
         codes_of_fewer_than_ten_training_subjects: number of codes in the vocabulary that so few subjects have.
         entries_unknown_to_it: number of entries with codes outside the vocabulary, and of these codes.
@@ -181,6 +200,7 @@ class TrainingCohort(_Reported):
 
     subjects: _Subjects
     training: _TrainingSubjects
+    prediction_times: _PredictionTimes | None = None
     vocabulary: Count
     codes_of_fewer_than_ten_training_subjects: Count
     entries_unknown_to_it: dict[str, Count]

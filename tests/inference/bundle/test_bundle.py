@@ -35,7 +35,7 @@ from tests.learning import CPU, batches_of, prepared_on
 from tests.records import random_records
 
 
-@pytest.fixture(params=["visit", "landmark"])
+@pytest.fixture(params=["visit", "landmark", "days"])
 def clock(request):
     return request.param
 
@@ -307,7 +307,7 @@ def put(**changes):
         ),
         (PREPROCESSING, put(feature_spread=[1.0] * 4 + [-1.0]), r"feature_spread\.4: .* greater than or equal to 0"),
         (PREPROCESSING, put(vocabulary=["[PAD]", "[UNK]"]), r"vocabulary: Extra inputs are not permitted"),
-        (PREPROCESSING, put(edge_days=[0.0, 1.0]), "edge_days must begin at 0 on the landmark clock and be empty"),
+        (PREPROCESSING, put(edge_days=[0.0, 1.0]), "edge_days must begin at 0, and be empty"),
         (REFERENCE, put(risk=[0.9, 0.1]), "risk must not fall"),
         (REFERENCE, put(risk=[-0.1, 0.1]), r"risk\.0: .* greater than or equal to 0"),
         (REFERENCE, put(risk=[0.1, 1.1]), r"risk\.1: .* less than or equal to 1"),
@@ -319,7 +319,7 @@ def put(**changes):
         (REFERENCE, put(horizons=[0.0, 1.0]), "horizons must lie above 0 and up to the grid's end"),
         (REFERENCE, put(horizons=[1.0, 1.0]), r"horizons: Value error, must rise"),
         (REFERENCE, put(horizons=[1.5]), "horizons must be whole numbers of visits"),
-        (REFERENCE, put(drift=None), "drift must be set on the visit clock and null on the landmark clock"),
+        (REFERENCE, put(drift=None), "drift must be set on the visit clock and null on the other clocks"),
         (REFERENCE, put(drift=[0.0, np.nan, 0.0]), r"drift\.1: Input should be a finite number"),
     ],
 )
@@ -336,7 +336,7 @@ def test_content_that_makes_no_sense_is_refused(written, name, change, said):
         (PREPROCESSING, put(edge_days=[1.0, 73.0, 146.0, 219.0, 292.0, 365.0]), "edge_days must begin at 0"),
         (PREPROCESSING, put(edge_days=[]), "edge_days must begin at 0"),
         (REFERENCE, put(grid=[73.0, 146.0, 219.0, 300.0, 365.0]), "grid must hold the ends of the model's steps"),
-        (REFERENCE, put(drift=[0.0, 0.0, 0.0]), "drift must be set on the visit clock and null on the landmark clock"),
+        (REFERENCE, put(drift=[0.0, 0.0, 0.0]), "drift must be set on the visit clock and null on the other clocks"),
     ],
 )
 def test_content_that_makes_no_sense_on_the_landmark_clock_is_refused(written, name, change, said):
@@ -344,9 +344,24 @@ def test_content_that_makes_no_sense_on_the_landmark_clock_is_refused(written, n
         read_bundle(changed_plain(written, name, change))
 
 
+@pytest.mark.parametrize("clock", ["days"])
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (PREPROCESSING, put(prediction_mean=[]), "prediction_mean: List should have at least 1 item"),
+        (PREPROCESSING, put(prediction_mean=None, prediction_spread=None), "must be that of the days clock"),
+        (REFERENCE, put(stale_days=None), "stale_days must be set on the days clock and null on the other clocks"),
+        (REFERENCE, put(drift=[0.0, 0.0, 0.0]), "drift must be set on the visit clock and null on the other clocks"),
+    ],
+)
+def test_content_that_makes_no_sense_on_the_days_clock_is_refused(written, name, change, said):
+    with pytest.raises(BundleError, match=rf"must hold a model that this survlstm can build; found .*{said}"):
+        read_bundle(changed_plain(written, name, change))
+
+
 def test_an_index_of_the_other_clock_is_refused(written, tmp_path, clock):
     container = everything_in(written)
-    other, unit = {"visit": ("landmark", "days"), "landmark": ("visit", "visits")}[clock]
+    other, unit = {"visit": ("landmark", "days")}.get(clock, ("visit", "visits"))
     for name, changes, said in (
         ("clock", {"clock": other, "unit": unit}, f"clock.kind must be {other}, as the index says"),
         ("unit", {"unit": unit}, f"the unit of the {clock} clock must not be {unit}"),

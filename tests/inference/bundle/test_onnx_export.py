@@ -16,6 +16,7 @@ from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.protocol import ModelInputs
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
+from tests.days_bundle import prepared_at_times
 from tests.learning import CPU, batches_of, model_for, prepared_on
 
 
@@ -63,6 +64,29 @@ def test_hazards_are_those_of_the_trained_model(clock, tmp_path):
     known = np.isfinite(expected.hazard)
     assert known.any(axis=1).all()
     np.testing.assert_allclose(hazard[:, : known.shape[1]][known], expected.hazard[known], atol=1e-5, rtol=0)
+
+
+def test_on_the_days_clock_a_row_is_predicted_after_its_last_visit(tmp_path):
+    prepared = prepared_at_times()
+    model, tensors = model_for(prepared), prepared.tensors
+    torch.nn.init.normal_(model.head[3].weight, std=0.5)
+    assert write_onnx(model, tmp_path / "model.onnx", visit_features=5, prediction_features=1) < 1e-6
+    expected = predict_split(model, batches_of(prepared, Split.TEST), CPU)
+    # The last row of each subject sees all that is stored of it.
+    last = np.flatnonzero(np.append(np.diff(expected.subject) != 0, True))
+    seen = tensors.row_visits[expected.row[last]] == tensors.visits_per_subject[expected.subject[last]]
+    chosen = last[seen]
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    features = tensors.prediction_features[expected.row[chosen]]
+    inputs = padded(tensors, expected.subject[chosen]) | {"prediction_features": features}
+    [hazard] = session.run(["hazard"], inputs)
+    np.testing.assert_allclose(hazard, expected.hazard[chosen], atol=1e-5, rtol=0)
+    assert len(chosen) > 3
+    [later] = session.run(["hazard"], inputs | {"prediction_features": features + 1})
+    assert np.abs(later - hazard).max() > 1e-4
+    described = onnx.load(tmp_path / "model.onnx").doc_string
+    assert "prediction_features float32 [row, feature]" in described
+    assert "each interval after the prediction time of a row" in described
 
 
 @pytest.mark.parametrize("layers", [1, 2])

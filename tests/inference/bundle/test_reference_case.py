@@ -7,14 +7,16 @@ from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split
 from survlstm.evaluation.hazard_extrapolation import fit_hazard_extrapolation
+from survlstm.inference.bundle.card import describe_times, write_card
 from survlstm.inference.bundle.reference_case import cohort_summary
 from survlstm.training.prediction import predict_split
 from tests.bundles import bundle_on
+from tests.days_bundle import bundle_at_times, prepared_at_times
 from tests.learning import CPU, batches_of, prepared_on
 from tests.records import SETTINGS, RecordsSource, events_of
 
 
-@pytest.mark.parametrize("clock", ["visit", "landmark"])
+@pytest.mark.parametrize("clock", ["visit", "landmark", "days"])
 def test_the_training_subjects_themselves_stand_evenly_among_the_percentiles(clock):
     bundle, prepared = bundle_on(clock), prepared_on(clock)
     found = predict_split(bundle.model, batches_of(prepared), CPU)
@@ -24,7 +26,8 @@ def test_the_training_subjects_themselves_stand_evenly_among_the_percentiles(clo
         risk = 1 - np.prod(1 - bundle.drift.hazard(logit, steps=10), axis=1)
         weight = (at_risk / at_risk.sum(axis=1, keepdims=True))[at_risk]
     else:
-        risk, weight = 1 - found.survival[:, -1], np.ones(len(found.subject))
+        # A subject weighs one, whatever the number of its prediction times.
+        risk, weight = 1 - found.survival[:, -1], 1 / np.bincount(found.subject)[found.subject]
     percentile = bundle.reference.percentile(risk)
     for share in (10, 25, 50, 75, 90):
         assert np.average(percentile <= share, weights=weight) == pytest.approx(
@@ -39,6 +42,44 @@ def test_the_landmark_clock_needs_no_drift_and_counts_in_days():
     np.testing.assert_allclose(bundle.reference.grid, bundle.preprocessing.edge_days[1:])
     assert bundle.reference.grid[-1] == 365
     assert bundle.reference.horizons == [73.0, 365.0]
+
+
+def test_the_days_clock_says_at_which_times_it_was_trained():
+    prepared, bundle = prepared_at_times(), bundle_at_times()
+    tensors = prepared.tensors
+    is_training = tensors.split == Split.TRAIN
+    rows = np.flatnonzero(is_training[tensors.row_subject])
+    day = np.timedelta64(1, "D")
+    since = (tensors.row_time - tensors.visit_time[tensors.last_visit])[rows] / day
+    gaps = np.concatenate(
+        [
+            np.diff(tensors.visit_time[slice(*tensors.visit_offsets[subject : subject + 2])]) / day
+            for subject in np.flatnonzero(is_training)
+        ]
+    )
+    larger = max(np.quantile(since, 0.95), np.quantile(gaps, 0.95))
+    assert bundle.reference.stale_days == pytest.approx(larger, rel=0.006)
+    summary = cohort_summary(prepared, {}, form="none", times=describe_times(bundle.config))["prediction_times"]
+    assert summary["times"] == (
+        "every visit, from the visit on with which a subject has 3; every 90 days after the first visit"
+    )
+    assert (summary["rows"], summary["subjects"]) == (len(rows), int(is_training.sum()))
+    assert summary["rows_with_event"] == int(tensors.event[rows].sum())
+    assert summary["days_since_last_visit"]["median"] == np.median(since)
+    assert summary["days_between_visits"]["quartile_3"] == np.quantile(gaps, 0.75)
+    counts = [each["rows"] for each in summary["left_out"]]
+    assert "fewer than 10" in counts or min(int(count.replace(",", "")) for count in counts) >= 10
+    card = write_card(
+        bundle.about,
+        bundle.config,
+        reference=bundle.reference,
+        cohort=cohort_summary(prepared, {}, form="none", times="every visit"),
+        metrics=bundle.metrics,
+        figures=[],
+        has_onnx=False,
+    )
+    assert f"It was trained at {len(rows):,} prediction times of {int(is_training.sum())} training subjects" in card
+    assert "| days since the last visit |" in card
 
 
 def test_the_visit_clock_counts_visits_up_to_the_longest_horizon():
