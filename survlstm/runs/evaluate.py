@@ -14,7 +14,7 @@ from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.report.console_summary import log_preparation, log_task
-from survlstm.report.task import RunDescription, describe_task
+from survlstm.report.task import RunDescription, describe_task, time_rules
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.descriptions import describe_measures
 from survlstm.runs.finished import FinishedRun, open_run
