@@ -18,13 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from meds_rows import as_day, days_after_start, events_of_rows, write_dataset
 
-from survlstm.data.events import Events, SourceData, StaticCodes, Subjects
-from survlstm.data.sources.meds.writer import MedsWriter
-from survlstm.utils.files import atomic_folder
+from survlstm.data.events import Events, StaticCodes, Subjects
 
-START = np.datetime64("2000-01-01T08:00:00", "s")
-YEAR_SECONDS = 365.25 * 86400
+YEAR_DAYS = 365.25
 LABORATORY = {
     "serBilir": "LAB//serum bilirubin//mg/dL",
     "serChol": "LAB//serum cholesterol//mg/dL",
@@ -47,11 +45,7 @@ def main(csv: Path, output: Path) -> None:
         output: The folder of the dataset, new or empty.
     """
     visits = pd.read_csv(csv)
-    with atomic_folder(output) as folder:
-        folder.mkdir()
-        writer = MedsWriter(folder)
-        writer.add(SourceData(events_of(visits), (), ()))
-        writer.finish(dataset_name="pbc2", descriptions={}, parents={})
+    writer = write_dataset(events_of(visits), output, name="pbc2")
     print(f"{writer.subjects} patients, {len(visits):,} visits, {writer.events:,} events: {output}")
 
 
@@ -70,17 +64,7 @@ def events_of(visits: pd.DataFrame) -> Events:
     number = pd.Series(np.arange(len(patients)), index=patients.index)
     visits = visits.assign(encounter=np.arange(len(visits)), subject=number[visits["id"]].to_numpy())
     rows = pd.concat([*_laboratory(visits), *_signs(visits), _endpoints(patients)], ignore_index=True)
-    codes, code = np.unique(rows["code"].to_numpy(dtype=np.str_), return_inverse=True)
-    return Events(
-        _subjects(patients),
-        codes=codes,
-        subject=rows["subject"].to_numpy(dtype=np.int32),
-        code=code.astype(np.int32),
-        time=_time(rows["year"]),
-        encounter=rows["encounter"].to_numpy(dtype=np.int32),
-        numeric_value=rows["value"].to_numpy(dtype=np.float32),
-        day_tolerance=0,
-    )
+    return events_of_rows(rows.assign(days=rows["year"] * YEAR_DAYS), _subjects(patients))
 
 
 def _laboratory(visits: pd.DataFrame) -> list[pd.DataFrame]:
@@ -106,7 +90,7 @@ def _endpoints(patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def _subjects(patients: pd.DataFrame) -> Subjects:
-    end = _time(patients["years"]).astype("datetime64[D]").astype("datetime64[s]")
+    end = as_day(_time(patients["years"]))
     never = np.datetime64("NaT", "s")
     sex = np.where(patients["sex"] == "female", "GENDER//F", "GENDER//M")
     drug = np.where(patients["drug"] == "placebo", "TREATMENT//placebo", "TREATMENT//D-penicillamine")
@@ -115,7 +99,7 @@ def _subjects(patients: pd.DataFrame) -> Subjects:
     )
     return Subjects(
         patients.index.astype(str).to_numpy(dtype=np.str_),
-        birth=_time(-patients["age"]).astype("datetime64[D]").astype("datetime64[s]"),
+        birth=as_day(_time(-patients["age"])),
         death=np.where(patients["status"] == "dead", end, never),
         observed_until=end,
         static=static,
@@ -124,7 +108,7 @@ def _subjects(patients: pd.DataFrame) -> Subjects:
 
 def _time(years: pd.Series) -> np.ndarray:
     """Return the times that many years after the start."""
-    return START + np.round(years.to_numpy() * YEAR_SECONDS).astype("timedelta64[s]")
+    return days_after_start(years * YEAR_DAYS)
 
 
 if __name__ == "__main__":

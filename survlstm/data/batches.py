@@ -159,11 +159,14 @@ class Batches:
         features = np.zeros((layout.total, len(self.features)), dtype=np.float32)
         features[layout.slot] = data.features[visit][:, self.features]
         # A visit in two windows gets two keys.
-        dropout_key = visit_keys(visit_of, layout.slot, np.repeat(rows.start, rows.length), salt)
+        dropout_key = visit_keys(
+            self._key_numbers(chosen, rows, visit_of, layout), layout.slot, np.repeat(rows.start, rows.length), salt
+        )
         days = np.zeros(layout.total, dtype=np.float32)
         days[layout.slot] = self._days(chosen, rows, visit)
-        at_risk, event, weight = self._labels(chosen, rows, layout)
-        at = self._prediction_slots(chosen, rows, layout) if data.clock == "days" else None
+        times = self.rows(chosen) if data.clock == "days" else None
+        at_risk, event, weight = self._labels(chosen, rows, layout) if times is None else self._labels_of_rows(times)
+        at = None if times is None else self._prediction_slots(chosen, times, rows, layout)
         inputs = ModelInputs(
             codes=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit_of], codes_per_slot)]),
             code_offsets=torch.from_numpy((np.cumsum(codes_per_slot) - codes_per_slot).astype(np.int32)),
@@ -174,7 +177,7 @@ class Batches:
             visits_per_row=torch.from_numpy(rows.length),
             dropout_key=torch.from_numpy(dropout_key),
             prediction_slot=None if at is None else torch.from_numpy(at),
-            prediction_features=None if at is None else torch.from_numpy(data.prediction_features[self.rows(chosen)]),
+            prediction_features=None if at is None else torch.from_numpy(data.prediction_features[times]),
         )
         weights = None if weight is None else torch.from_numpy(weight)
         return Batch(inputs, torch.from_numpy(at_risk), torch.from_numpy(event), len(chosen), weights)
@@ -201,14 +204,17 @@ class Batches:
         return len(self.members) / len(self.rows(self.members))
 
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
-        """Return the number of visits of each of these subjects.
+        """Return the number of visits of each of these subjects that a model reads.
 
         Args:
             subject: Indices of the subjects into the subjects of ``tensors``.
 
         Returns:
-            Number of stored visits of each subject, in the order of ``subject``.
+            Number of stored visits of each subject, in the order of ``subject``; without ``all_rows`` only those that a
+            row to train on sees.
         """
+        if self.tensors.clock == "days" and not self.all_rows:
+            return self.tensors.trained_visits[subject]
         return self.tensors.visit_offsets[subject + 1] - self.tensors.visit_offsets[subject]
 
     def _days(self, chosen: np.ndarray, rows: Windows, visit: np.ndarray) -> np.ndarray:
@@ -217,13 +223,9 @@ class Batches:
         times = self.tensors.visit_time
         return days_between(times[np.repeat(first, rows.length)], times[visit])
 
-    def _labels(
-        self, chosen: np.ndarray, rows: Windows, layout: PackedLayout
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return ``at_risk``, ``event`` and ``weight``, see ``Batch``."""
+    def _labels(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> tuple[np.ndarray, np.ndarray, None]:
+        """Return ``at_risk``, ``event`` and ``weight`` of the clocks on which a row is a subject, see ``Batch``."""
         data = self.tensors
-        if data.clock == "days":
-            return self._labels_of_rows(self.rows(chosen))
         step, event = data.step[chosen][rows.owner], data.event[chosen][rows.owner]
         if data.clock == "landmark":
             number = np.arange(data.steps)
@@ -241,12 +243,13 @@ class Batches:
         share = np.where(number == step + 1, exposure, (number <= step).astype(np.float64))
         return share > 0, (number == step) & event, (share * self.row_weight).astype(np.float32)
 
-    def _prediction_slots(self, chosen: np.ndarray, rows: Windows, layout: PackedLayout) -> np.ndarray:
+    def _prediction_slots(
+        self, chosen: np.ndarray, times: np.ndarray, rows: Windows, layout: PackedLayout
+    ) -> np.ndarray:
         """Return the slot of the last visit of each prediction time, in the window in which that visit counts."""
-        data, row = self.tensors, self.rows(chosen)
-        place = np.empty(len(data.subject_id), dtype=np.int64)
-        place[chosen] = np.arange(len(chosen))
-        owner, position = place[data.row_subject[row]], data.row_visits[row] - 1
+        by_subject = np.argsort(chosen)
+        owner = by_subject[np.searchsorted(chosen, self.tensors.row_subject[times], sorter=by_subject)]
+        position = self.tensors.row_visits[times] - 1
         # Windows are in the order of their subjects and of time, so that one axis holds them all. A visit counts in the
         # last window that begins to count at or before it.
         width = int((rows.start + rows.length).max()) + 1
@@ -254,6 +257,25 @@ class Batches:
         window = np.searchsorted(begins, owner * width + position, side="right") - 1
         first = np.cumsum(rows.length) - rows.length
         return layout.slot[first[window] + position - rows.start[window]]
+
+    def _key_numbers(
+        self, chosen: np.ndarray, rows: Windows, visit_of: np.ndarray, layout: PackedLayout
+    ) -> Int64[np.ndarray, " slot"]:
+        """Return the number from which the dropout key of each slot is made, see ``visit_keys``."""
+        if self.tensors.clock != "days":
+            return visit_of
+        # Counted among the visits that training reads, so that times which are only evaluated change no mask.
+        number = np.zeros_like(visit_of)
+        number[layout.slot] = flat_positions(self._first_numbers[chosen][rows.owner] + rows.start, rows.length)
+        return number
+
+    @cached_property
+    def _first_numbers(self) -> Int64[np.ndarray, " subject"]:
+        """Number of the first visit of each member, counted over the visits of the members; 0 for other subjects."""
+        first = np.zeros(len(self.tensors.subject_id), dtype=np.int64)
+        length = self.visits(self.members)
+        first[self.members] = np.cumsum(length) - length
+        return first
 
     def _split(self, by: np.ndarray) -> list[np.ndarray]:
         """Sort the subjects by a key and cut them into batches."""

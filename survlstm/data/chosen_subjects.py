@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 import numpy as np
@@ -28,12 +29,15 @@ class ChosenSubjects(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def open_cohort_file(cohort: CohortSettings, landmark: LandmarkSettings | None) -> CohortFile | None:
+def open_cohort_file(
+    cohort: CohortSettings, landmark: LandmarkSettings | None, *, on_days: bool = False
+) -> CohortFile | None:
     """Read the file of a cohort and check that it fits the clock.
 
     Args:
         cohort: Settings with the file.
-        landmark: Position of the landmark; None on the visit clock.
+        landmark: Position of the landmark; None on the other clocks.
+        on_days: Whether the clock is the days clock.
 
     Returns:
         The file; None if the cohort has none.
@@ -44,6 +48,12 @@ def open_cohort_file(cohort: CohortSettings, landmark: LandmarkSettings | None) 
     """
     file = None if cohort.file is None else read_cohort_file(cohort.file, timezone=cohort.timezone)
     has_times = file is not None and file.time is not None
+    if has_times and on_days:
+        raise ConfigError(
+            f"the column {TIME} of cohort.file places a landmark, which the days clock does not have; its prediction "
+            f"times are those of clock.times. Set clock.times={shlex.quote(str(cohort.file))} to predict at the times "
+            "of the file, and leave the column out of cohort.file"
+        )
     if has_times and landmark is None:
         raise ConfigError(
             f"the column {TIME} of cohort.file places a landmark, which the visit clock does not have. Set "

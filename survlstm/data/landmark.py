@@ -222,11 +222,12 @@ def fit_edges(
             for *quantile* edges.
     """
     within = duration_days[event & (duration_days <= settings.horizon_days)]
+    zero = "landmark" if isinstance(settings, LandmarkSettings) else "prediction time"
     if not len(within):
         raise OutcomeError(
-            f"the training subjects must have events between the landmark ({settings.as_override}) and "
+            f"the training subjects must have events between the {zero} ({settings.as_override}) and "
             f"clock.horizon_days={settings.horizon_days:g} days after it; found 0 among {len(event)} at risk "
-            f"({int(event.sum())} after the horizon). Set another landmark, or raise clock.horizon_days"
+            f"({int(event.sum())} after the horizon). Set another {zero}, or raise clock.horizon_days"
         )
     if settings.edges == "equidistant":
         return np.linspace(0, 1, settings.intervals + 1) * settings.horizon_days
@@ -240,7 +241,7 @@ def fit_edges(
             f"clock.edges=quantile needs training events on enough different days for clock.intervals="
             f"{settings.intervals}; found {len(within)} events on {_days(np.ceil(within))} up to "
             f"clock.horizon_days={settings.horizon_days:g} and {int(event.sum()) - len(within)} events after it. Set "
-            f"a later landmark (now {settings.as_override}), raise clock.horizon_days, {fewer}, or set "
+            f"a later {zero} (now {settings.as_override}), raise clock.horizon_days, {fewer}, or set "
             "clock.edges=equidistant"
         )
     return edge_days

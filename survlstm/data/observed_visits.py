@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 from survlstm.data.cohort_file import TimesFile
 from survlstm.data.death_codes import is_death_code
@@ -43,11 +44,12 @@ def group_observed(
     given_landmark: np.ndarray | None = None,
     files: Sequence[TimesFile] = (),
     given_times: PredictionTimes | None = None,
+    keeps_training: Bool[np.ndarray, " subject"] | None = None,
 ) -> GroupedVisits:
     """Leave out what was known at or after the outcome or the death, and group the rest into visits.
 
     Codes that are entered only because a patient has died are left out too. No visit spans the landmark or a
-    prediction time of its subject. See ``docs/conventions.md``, section "Inputs".
+    prediction time of its subject, except for ``keeps_training``. See ``docs/conventions.md``, section "Inputs".
 
     Args:
         events: All events of the source.
@@ -56,6 +58,8 @@ def group_observed(
         given_landmark: ``datetime64[s]`` [subject], landmarks that are not computed from the visits; None otherwise.
         files: Content of the files of prediction times, in the order of ``settings.days.files``.
         given_times: Prediction times to use on the days clock in place of those of the settings; None computes them.
+        keeps_training: Subjects whose visits are split only at times to train on, see ``PredictionTimes.split_times``;
+            None for no subject.
 
     Returns:
         Visits of all subjects, the landmark of each, and the number of entries left out for each reason.
@@ -82,7 +86,7 @@ def group_observed(
         split_at = SplitTimes.one_each(landmark)
     if settings.days is not None:
         times = prediction_times(visits, settings.days, files) if given_times is None else given_times
-        split_at = times.split_times()
+        split_at = times.split_times(keeps_training)
     if split_at is not None:
         visits, repeated = group_visits(
             kept,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int8, Int64
+from jaxtyping import Bool, Int8, Int64
 
 from survlstm.config.schema.times import TimeSpec
 from survlstm.data.cohort_file import TimesFile
@@ -66,16 +66,26 @@ class PredictionTimes(NamedTuple):
         time: ``datetime64[s]`` [row].
         kind: 0 for a time to train on, n for the n-th rule of ``DaysClock.evaluated``.
         left_out: Number of rows that are left out so far, by reason.
+        of_rule: For each rule to train on, the rows that it gives; a row can be given by several.
     """
 
     subject: Int64[np.ndarray, " row"]
     time: np.ndarray
     kind: Int8[np.ndarray, " row"]
     left_out: dict[str, int]
+    of_rule: tuple[Int64[np.ndarray, " some_rows"], ...] = ()
 
-    def split_times(self) -> SplitTimes:
-        """Return the times at which visits are split."""
-        return SplitTimes(self.subject, self.time)
+    def split_times(self, keeps_training: Bool[np.ndarray, " subject"] | None = None) -> SplitTimes:
+        """Return the times at which visits are split.
+
+        Args:
+            keeps_training: Subjects whose visits are not split at times that are only evaluated, because training reads
+                their records; None for no subject.
+        """
+        if keeps_training is None:
+            return SplitTimes(self.subject, self.time)
+        splits = (self.kind == TRAINED) | ~keeps_training[self.subject]
+        return SplitTimes(self.subject[splits], self.time[splits])
 
 
 def prediction_times(visits: Visits, clock: DaysClock, files: Sequence[TimesFile]) -> PredictionTimes:
@@ -108,7 +118,12 @@ def prediction_times(visits: Visits, clock: DaysClock, files: Sequence[TimesFile
     is_repeated[1:] = (subject[1:] == subject[:-1]) & (kind[1:] == kind[:-1]) & (time[1:] == time[:-1])
     left_out["repeated"] = int(is_repeated.sum()) + sum(file.repeated for file in files)
     kept = ~is_repeated
-    return PredictionTimes(subject[kept], time[kept], kind[kept], left_out)
+    # The row that each time became, in the order of the rules.
+    row = np.empty(len(order), dtype=np.int64)
+    row[order] = np.cumsum(kept) - 1
+    ends = np.cumsum([len(made[0]) for made in rows])[: len(clock.times)]
+    of_rule = tuple(np.split(row[: ends[-1]], ends[:-1]))
+    return PredictionTimes(subject[kept], time[kept], kind[kept], left_out, of_rule)
 
 
 def _by_rule(visits: Visits, spec: TimeSpec) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +144,9 @@ def _by_rule(visits: Visits, spec: TimeSpec) -> tuple[np.ndarray, np.ndarray]:
     seconds = round(spec.number * DAY_SECONDS)
     if spec.kind == "day":
         return some, origin + np.timedelta64(seconds, "s")
-    span = (follow_up_end(visits)[some] - origin).astype(np.int64)
+    # A subject can die after the end of what is known of its visits, and is at risk until then.
+    death = visits.subjects.death + np.timedelta64(DAY_SECONDS - 1, "s")
+    span = (np.fmax(follow_up_end(visits), death)[some] - origin).astype(np.int64)
     count = np.maximum(span // seconds, 0)
     step = flat_positions(np.ones_like(count), count)
     return np.repeat(some, count), np.repeat(origin, count) + (step * seconds).astype("timedelta64[s]")

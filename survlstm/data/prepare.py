@@ -134,14 +134,23 @@ def prepare_uncached(
     """
     _refuse_other_clock(settings, preprocessing)
     settings = _resolved(settings, source, preprocessing)
-    file = open_cohort_file(settings.cohort, settings.landmark)
+    file = open_cohort_file(settings.cohort, settings.landmark, on_days=settings.days is not None)
     days = settings.days
     times_files = () if days is None else [read_times_file(path, timezone=days.timezone) for path in days.files]
     reading = source.read()
     # Another cohort takes part as a whole, so that no split matters.
     assigned = _assigned_split(reading) if settings.split_by_dataset and preprocessing is None else None
+    split_of_all = _split_of(reading, settings) if assigned is None else assigned
     chosen = choose_subjects(settings.cohort, file, reading.events.subjects.subject_id)
-    grouped = group_observed(reading.events, outcome, settings, given_landmark=chosen.landmark, files=times_files)
+    grouped = group_observed(
+        reading.events,
+        outcome,
+        settings,
+        given_landmark=chosen.landmark,
+        files=times_files,
+        # Validation chooses the epoch, so that its records are part of the training.
+        keeps_training=split_of_all != Split.TEST if preprocessing is None else None,
+    )
     visits = grouped.visits
     log.info("Grouped %d entries into %d visits (%s)", len(visits.code), len(visits.visit_time), settings.grouping)
     # On the other clocks, visits are counted later and only up to the prediction time: a visit after it reveals that
@@ -160,12 +169,7 @@ def prepare_uncached(
         ),
     )
     names = cohort.visits.subjects.subject_id
-    if assigned is None:
-        split = split_subjects(
-            names, train=settings.train, val=settings.val, seed=settings.split_seed, fold=settings.fold
-        )
-    else:
-        split = assigned[cohort.subject]
+    split = split_of_all[cohort.subject]
     if preprocessing is None:
         refuse_empty_split(split, settings)
     is_training = split == Split.TRAIN if preprocessing is None else np.ones(len(names), dtype=bool)
@@ -202,6 +206,16 @@ def _resolved(
     if preprocessing is None:
         return dataclasses.replace(settings, cohort=resolve_descendants(settings.cohort, source))
     return dataclasses.replace(settings, cohort=with_codes(settings.cohort, preprocessing.descendants))
+
+
+def _split_of(reading: SourceData, settings: PreparationSettings) -> Int8[np.ndarray, " subject"]:
+    return split_subjects(
+        reading.events.subjects.subject_id,
+        train=settings.train,
+        val=settings.val,
+        seed=settings.split_seed,
+        fold=settings.fold,
+    )
 
 
 def _assigned_split(reading: SourceData) -> Int8[np.ndarray, " subject"]:
@@ -315,7 +329,7 @@ def _flow(
 
 
 def _clock_warnings(used: Tensors, labels: Labels) -> tuple[str, ...]:
-    """Return a warning if a control outcome, with the same hazard at every visit, is used on the landmark clock."""
+    """Return a warning if a control outcome, with the same hazard at every visit, is used on a clock of days."""
     hazard = labels.oracle_hazard
     if used.clock == "visit" or hazard is None or np.ptp(hazard) > 0:
         return ()

@@ -54,63 +54,41 @@ def row_targets(
         CohortError: If no subject is at risk at a prediction time to train on.
         OutcomeError: If edges can't be fitted, see ``fit_edges``.
     """
-    visits = cohort.visits
-    rows, left_out = _of_cohort(cohort, times)
-    seen = count_earlier(visits.visit_subject, visits.visit_time, rows.subject, rows.time)
-    is_after = rows.time >= labels.end_time[rows.subject]
-    had_event = labels.event[rows.subject]
-    reasons: list[tuple[str, np.ndarray]] = [
-        ("before the first visit", seen == 0),
-        ("at or after the event", is_after & had_event),
-        ("at or after the end of follow-up or the death", is_after & ~had_event),
-        (f"after fewer than {min_visits} visits", seen < min_visits),
-        *_rules_at_rows(rules, visits, rows),
-    ]
-    kept = np.ones(len(seen), dtype=bool)
-    for reason, applies in reasons:
-        left_out[reason] = int((kept & applies).sum())
-        kept &= ~applies
-    takes_part = np.zeros(len(visits.subjects), dtype=bool)
-    takes_part[rows.subject[kept & (rows.kind == TRAINED)]] = True
-    without = kept & ~takes_part[rows.subject]
-    left_out["of subjects without a prediction time to train on"] = int(without.sum())
-    kept &= ~without
-    excluded = Exclusion(
-        "at risk at no prediction time", int((~takes_part).sum()), int((labels.event & ~takes_part).sum())
-    )
-    if not takes_part.any():
-        listed = ", ".join(f"{reason}: {number:,}" for reason, number in left_out.items() if number)
-        raise CohortError(
-            f"at least one subject must be at risk at a prediction time ({clock.as_override}); found none of "
-            f"{len(takes_part):,}. Prediction times left out: {listed or 'none, there is no prediction time'}. Set "
-            "other prediction times, or lower data.min_visits"
-        )
-    subject = np.flatnonzero(takes_part)
-    rows, seen = rows.at(kept), seen[kept]
+    found = _rows_at_risk(cohort, labels, times, rules=rules, min_visits=min_visits)
+    if not found.takes_part.any():
+        raise CohortError(_nobody(found, clock))
+    rows, seen = found.rows, found.seen
     duration = days_between(rows.time, labels.end_time[rows.subject])
     event = labels.event[rows.subject]
+    is_training = (rows.kind == TRAINED) & (split[rows.subject] == Split.TRAIN)
+    edges = _edges(duration, event, is_training, clock) if edge_days is None else edge_days
+    step, in_step = interval_labels(duration, event, edges)
+    warnings = [*_rule_warnings(clock, rows.kind, times.of_rule, found.is_taken), *_last_warning(clock)]
     if edge_days is None:
-        edge_days = _edges(duration, event, (rows.kind == TRAINED) & (split[rows.subject] == Split.TRAIN), clock)
-    step, in_step = interval_labels(duration, event, edge_days)
-    most_seen = np.zeros(len(takes_part), dtype=np.int64)
+        warnings += _interval_warnings(step[is_training & in_step], clock, len(edges) - 1)
+    subject = np.flatnonzero(found.takes_part)
+    most_seen = np.zeros(len(found.takes_part), dtype=np.int64)
     np.maximum.at(most_seen, rows.subject, seen)
+    without = ~found.takes_part
     return Targets(
         subject=subject,
         visits_seen=most_seen[subject],
         step=step,
         event=in_step,
         duration_days=duration,
-        edge_days=edge_days,
+        edge_days=edges,
         oracle_hazard=None,
-        exclusions=(excluded,),
+        exclusions=(
+            Exclusion("at risk at no prediction time", int(without.sum()), int((labels.event & without).sum())),
+        ),
         rows=TargetRows(
             subject=np.searchsorted(subject, rows.subject),
             visits=seen,
             time=rows.time,
             kind=rows.kind,
-            exposure=exposure_after(step, in_step, duration, edge_days),
-            left_out=left_out,
-            warnings=tuple(_warnings(clock, rows, split, step=step, event=in_step, intervals=len(edge_days) - 1)),
+            exposure=exposure_after(step, in_step, duration, edges),
+            left_out=found.left_out,
+            warnings=tuple(warnings),
         ),
     )
 
@@ -156,30 +134,91 @@ class _Rows(NamedTuple):
         return _Rows(*(column[kept] for column in self))
 
 
-def _of_cohort(cohort: Cohort, times: PredictionTimes) -> tuple[_Rows, dict[str, int]]:
-    """Keep the rows of the cohort's subjects, in the order of its subjects; count the others."""
+class _AtRisk(NamedTuple):
+    """The rows that take part.
+
+    Attributes:
+        rows: The rows.
+        seen: Number of visits on or before the time of each.
+        is_taken: Whether each row of ``PredictionTimes`` takes part.
+        takes_part: Subjects of the cohort with a row to train on.
+        left_out: Number of other rows, by reason.
+    """
+
+    rows: _Rows
+    seen: Int64[np.ndarray, " row"]
+    is_taken: Bool[np.ndarray, " made_row"]
+    takes_part: Bool[np.ndarray, " subject"]
+    left_out: dict[str, int]
+
+
+def _rows_at_risk(
+    cohort: Cohort, labels: Labels, times: PredictionTimes, *, rules: CohortSettings, min_visits: int
+) -> _AtRisk:
+    """Leave out the rows at which a subject is not at risk; each is counted under the first reason that applies."""
+    visits = cohort.visits
+    rows, is_member, left_out = _of_cohort(cohort, times)
+    seen = count_earlier(visits.visit_subject, visits.visit_time, rows.subject, rows.time)
+    is_after = rows.time >= labels.end_time[rows.subject]
+    had_event = labels.event[rows.subject]
+    kept = np.ones(len(seen), dtype=bool)
+
+    def leave_out(reason: str, applies: np.ndarray) -> None:
+        left_out[reason] = int((kept & applies).sum())
+        kept[applies] = False
+
+    leave_out("before the first visit", seen == 0)
+    leave_out("at or after the event", is_after & had_event)
+    leave_out("at or after the end of follow-up or the death", is_after & ~had_event)
+    leave_out(f"after fewer than {min_visits} visits", seen < min_visits)
+    for reason, applies in _rules_at_rows(rules, visits, rows, kept.copy()):
+        leave_out(reason, applies)
+    takes_part = np.zeros(len(visits.subjects), dtype=bool)
+    takes_part[rows.subject[kept & (rows.kind == TRAINED)]] = True
+    leave_out("of subjects without a prediction time to train on", ~takes_part[rows.subject])
+    is_taken = is_member.copy()
+    is_taken[is_member] = kept
+    return _AtRisk(rows.at(kept), seen[kept], is_taken, takes_part, left_out)
+
+
+def _nobody(found: _AtRisk, clock: DaysClock) -> str:
+    """Write the message of the error that no subject is at risk."""
+    listed = ", ".join(f"{reason}: {number:,}" for reason, number in found.left_out.items() if number)
+    return (
+        f"at least one subject must be at risk at a prediction time ({clock.as_override}); found none of "
+        f"{len(found.takes_part):,}. Prediction times left out: {listed or 'none, there is no prediction time'}. Set "
+        "other prediction times, or lower data.min_visits"
+    )
+
+
+def _of_cohort(cohort: Cohort, times: PredictionTimes) -> tuple[_Rows, np.ndarray, dict[str, int]]:
+    """Keep the rows of the cohort's subjects, in the order of its subjects; mark them, and count the others."""
     if len(cohort.subject):
         place = np.minimum(np.searchsorted(cohort.subject, times.subject), len(cohort.subject) - 1)
         is_member = cohort.subject[place] == times.subject
     else:
         place = is_member = np.zeros(len(times.subject), dtype=bool)
     rows = _Rows(place, times.time, times.kind).at(is_member)
-    return rows, {**times.left_out, "of excluded subjects": int((~is_member).sum())}
+    return rows, is_member, {**times.left_out, "of excluded subjects": int((~is_member).sum())}
 
 
-def _rules_at_rows(rules: CohortSettings, visits: Visits, rows: _Rows) -> Iterator[tuple[str, np.ndarray]]:
-    """Evaluate the rules of the cohort at each row; yield reason and mask of the rows to leave out."""
+def _rules_at_rows(
+    rules: CohortSettings, visits: Visits, rows: _Rows, asked: Bool[np.ndarray, " row"]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Evaluate the rules of the cohort at each row of ``asked``; yield reason and mask of the rows to leave out."""
     if not (rules.include or rules.exclude):
         return
     # A rule takes one time per subject: the n-th rows of all subjects are evaluated together.
-    first = np.searchsorted(rows.subject, rows.subject)
-    number = np.arange(len(rows.subject)) - first
+    row = np.flatnonzero(asked)
+    subject = rows.subject[row]
+    number = np.arange(len(row)) - np.searchsorted(subject, subject)
+    order = np.argsort(number, kind="stable")
     found: dict[str, np.ndarray] = {}
-    for turn in range(int(number.max(initial=-1)) + 1):
-        at = np.flatnonzero(number == turn)
-        some = cut_visits(visits, rows.subject[at], stop=visits.visits_per_subject[rows.subject[at]])
+    for at in np.split(row[order], np.cumsum(np.bincount(number))[:-1]):
+        owner = rows.subject[at]
+        some = cut_visits(visits, owner, stop=visits.visits_per_subject[owner])
         for reason, applies in rule_exclusions(rules, some, rows.time[at]):
-            found.setdefault(reason, np.zeros(len(number), dtype=bool))[at] = applies
+            found.setdefault(reason, np.zeros(len(asked), dtype=bool))[at] = applies
     yield from found.items()
 
 
@@ -189,22 +228,43 @@ def _edges(duration: np.ndarray, event: np.ndarray, is_training: np.ndarray, clo
     return fit_edges(duration[is_training], event[is_training], clock)
 
 
-def _warnings(
-    clock: DaysClock, rows: _Rows, split: np.ndarray, *, step: np.ndarray, event: np.ndarray, intervals: int
+def _interval_warnings(event_step: Int64[np.ndarray, " event"], clock: DaysClock, intervals: int) -> list[str]:
+    """Return a sentence if intervals have no event among the training rows."""
+    eventless = intervals - len(np.unique(event_step))
+    if not eventless:
+        return []
+    how = "fewer or wider intervals in clock.edges_days"
+    if clock.edges_days is None:
+        how = "clock.edges=quantile, or fewer intervals"
+    return [
+        f"{eventless} of {intervals} intervals have no event among the training rows, so that their hazards are near 0 "
+        f"whatever the record. Set {how}"
+    ]
+
+
+def _rule_warnings(
+    clock: DaysClock, kind: np.ndarray, of_rule: tuple[np.ndarray, ...], taken: Bool[np.ndarray, " made_row"]
 ) -> Iterator[str]:
-    """Yield sentences on rules that reach nobody, on intervals without an event, and on rules that know the future."""
-    is_training = (rows.kind == TRAINED) & (split[rows.subject] == Split.TRAIN)
-    eventless = intervals - len(np.unique(step[is_training & event]))
-    if eventless:
-        yield (
-            f"{eventless} of {intervals} intervals have no event among the training rows, so that their hazards are "
-            "near 0 whatever the record; set fewer intervals, wider ones, or clock.edges=quantile"
-        )
-    if any(spec.kind == "last" for spec in clock.times):
-        yield (
-            "clock.times=last trains on the last visit of each record, which is known only afterwards: no later visit "
-            "follows. Set clock.times=every_visit to train on what was known at the time"
-        )
+    """Yield a sentence for each rule that gives no row.
+
+    Args:
+        clock: The rules.
+        kind: Kind of each row that takes part.
+        of_rule: Rows that each rule to train on gives, see ``PredictionTimes``.
+        taken: Whether each of these rows takes part.
+    """
+    for spec, rows in zip(clock.times, of_rule, strict=False):
+        if not taken[rows].any():
+            yield f"clock.times={spec.text} gives no time at which a subject is at risk; nothing is trained on it"
     for number, spec in enumerate(clock.evaluated, start=1):
-        if not (rows.kind == number).any():
-            yield f"evaluation.times={spec.text} is a time at which no subject is at risk; it is not evaluated"
+        if not (kind == number).any():
+            yield f"evaluation.times={spec.text} gives no time at which a subject is at risk; it is not evaluated"
+
+
+def _last_warning(clock: DaysClock) -> list[str]:
+    if all(spec.kind != "last" for spec in clock.times):
+        return []
+    return [
+        "clock.times=last trains on the last visit of each record, which is known only afterwards: no later visit "
+        "follows. Set clock.times=every_visit to train on what was known at the time"
+    ]

@@ -71,6 +71,11 @@ def _check_rows(tensors: Tensors, preprocessing: PreprocessingState) -> None:
     rows = np.bincount(tensors.row_subject, minlength=len(tensors.subject_id)) if len(tensors.step) else np.zeros(1)
     if bool((np.diff(tensors.row_subject) < 0).any()) or len(rows) != len(tensors.subject_id) or bool((rows < 1).any()):
         raise ValueError("every subject must have a row, and rows must be in the order of the subjects")
+    same_subject = np.diff(tensors.row_subject) == 0
+    if bool((tensors.row_kind < 0).any() or (np.diff(tensors.row_kind)[same_subject] < 0).any()):
+        raise ValueError("row_kind must be 0 or more, and rise within a subject")
+    if bool(((tensors.exposure < 0) | (tensors.exposure >= 1) | np.isnan(tensors.exposure)).any()):
+        raise ValueError("exposure must be from 0 to below 1")
     seen = tensors.row_visits
     if bool((seen < 1).any() or (seen > tensors.visits_per_subject[tensors.row_subject]).any()):
         raise ValueError("every row must see a visit, and none beyond those of its subject")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
@@ -18,12 +19,19 @@ from survlstm.data.demographics import (
     input_codes,
     several_codes_warnings,
 )
-from survlstm.data.features import prediction_features, standardise, visit_features
+from survlstm.data.features import standardise, visit_features
 from survlstm.data.prediction_times import TRAINED
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.ragged import flat_positions
+from survlstm.data.row_arrays import (
+    are_first_visits,
+    first_times,
+    row_arrays,
+    visits_before_training_rows,
+    with_row_scale,
+)
 from survlstm.data.split import Split
-from survlstm.data.targets import TargetRows, Targets
+from survlstm.data.targets import Targets
 from survlstm.data.values.counts import ValueCounts
 from survlstm.data.values.fit import fit_values
 from survlstm.data.values.settings import ValueSettings
@@ -69,7 +77,8 @@ class Tensors:
         row_subject: Index of the subject of each row, rising. None stands for one row per subject.
         row_visits: Number of visits that each row sees, the first ones of the subject. None stands for all of them.
         row_time: ``datetime64[s]`` [row], the prediction times. None stands for NaT everywhere.
-        row_kind: 0 for a row to train on, n for the n-th rule of ``evaluation.times``. None stands for 0.
+        row_kind: 0 for a row to train on, n for the n-th rule of ``evaluation.times``; rising within a subject. None
+            stands for 0.
         exposure: Share of the interval after ``step`` that a censored row was observed in, see
             ``survlstm.data.row_targets.exposure_after``. None stands for 0.
         prediction_features: Standardised features of each row, see ``survlstm.data.features.PREDICTION_FEATURES``. None
@@ -134,10 +143,23 @@ class Tensors:
         """Number of steps: the intervals of days, or on the visit clock the most steps at risk of any subject."""
         return len(self.edge_days) - 1 if self.in_days else int(self.step.max()) + 1
 
-    @property
+    @cached_property
     def row_offsets(self) -> Int64[np.ndarray, " subject_offset"]:
         """First row of each subject, and the number of rows at the end."""
         return np.searchsorted(self.row_subject, np.arange(len(self.subject_id) + 1))
+
+    @cached_property
+    def trained_rows(self) -> Int64[np.ndarray, " subject"]:
+        """Number of rows to train on of each subject, which are its first ones."""
+        return np.bincount(self.row_subject[self.row_kind == TRAINED], minlength=len(self.subject_id))
+
+    @cached_property
+    def trained_visits(self) -> Int64[np.ndarray, " subject"]:
+        """Number of visits that the latest row to train on of each subject sees."""
+        visits = np.zeros(len(self.subject_id), dtype=np.int64)
+        is_trained = self.row_kind == TRAINED
+        np.maximum.at(visits, self.row_subject[is_trained], self.row_visits[is_trained])
+        return visits
 
     @property
     def last_visit(self) -> Int64[np.ndarray, " row"]:
@@ -161,8 +183,10 @@ class Tensors:
         Returns:
             Indices of the rows, subject after subject in the order of ``subject``.
         """
-        offsets = self.row_offsets
-        rows = flat_positions(offsets[subject], np.diff(offsets)[subject])
+        first = self.row_offsets[subject]
+        if kind == TRAINED:
+            return flat_positions(first, self.trained_rows[subject])
+        rows = flat_positions(first, self.row_offsets[subject + 1] - first)
         return rows if kind is None else rows[self.row_kind[rows] == kind]
 
     @property
@@ -257,7 +281,7 @@ def build_tensors(
     split = split[targets.subject]
     if landmark is None:
         landmark = np.full(len(visits.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
-    landmark = landmark[targets.subject] if targets.rows is None else _first_times(targets.rows)
+    landmark = landmark[targets.subject] if targets.rows is None else first_times(targets.rows)
     visits = cut_visits(visits, targets.subject, stop=targets.visits_seen)
     entries = len(visits.code)
     if max_codes_per_visit is not None:
@@ -268,17 +292,25 @@ def build_tensors(
     static = input_codes(visits.subjects.static, demographics)
     groups = find_groups(visits.subjects.static, demographics)
     is_training = split == Split.TRAIN
+    # Visits that only a row of evaluation.times sees are not fitted on.
+    trained_visits = targets.visits_seen if targets.rows is None else visits_before_training_rows(targets.rows)
     if preprocessing is None:
         values = values or ValueSettings()
-        fitted = fit_values(visits, values, is_training=is_training, min_frequency=min_frequency)
+        fitted = fit_values(
+            cut_visits(visits, np.arange(len(split)), stop=trained_visits),
+            values,
+            is_training=is_training,
+            min_frequency=min_frequency,
+        )
     else:
         fitted = preprocessing.values
     valued = use_values(visits, fitted)
     visits = append_static_codes(valued.visits, static)
     if preprocessing is None:
-        preprocessing = replace(_fit(visits, features, is_training, targets.edge_days, min_frequency), values=fitted)
+        of_training = is_training[visits.visit_subject] & are_first_visits(visits, trained_visits)
+        preprocessing = replace(_fit(visits, features, of_training, targets.edge_days, min_frequency), values=fitted)
         if targets.rows is not None:
-            preprocessing = _with_row_scale(preprocessing, visits, targets.rows, is_training)
+            preprocessing = with_row_scale(preprocessing, visits, targets.rows, is_training)
     code = preprocessing.vocabulary.number(visits.codes)[visits.code]
     is_unknown = code == preprocessing.vocabulary.entries.index(UNK)
     tensors = Tensors(
@@ -303,7 +335,7 @@ def build_tensors(
         groups=groups.names,
         age_years=completed_years(visits.subjects.birth, first_visit_or(landmark, visits)),
         fused_codes=valued.fused,
-        **({} if targets.rows is None else _row_arrays(visits, targets.rows, preprocessing)),
+        **({} if targets.rows is None else row_arrays(visits, targets.rows, preprocessing)),
     )
     unknown = {"entries": int(is_unknown.sum()), "codes": len(np.unique(visits.code[is_unknown]))}
     return BuiltTensors(
@@ -326,11 +358,10 @@ def _first_codes(visits: Visits, max_codes_per_visit: int) -> Visits:
 def _fit(
     visits: Visits,
     features: Float64[np.ndarray, "visit feature"],
-    is_training: Bool[np.ndarray, " subject"],
+    of_training: Bool[np.ndarray, " visit"],
     edge_days: Float64[np.ndarray, " edge"],
     min_frequency: int,
 ) -> PreprocessingState:
-    of_training = is_training[visits.visit_subject]
     codes = visits.code[np.repeat(of_training, visits.codes_per_visit)]
     return PreprocessingState(
         fit_vocabulary(codes, visits.codes, min_frequency=min_frequency),
@@ -338,34 +369,3 @@ def _fit(
         features[of_training].std(axis=0),
         edge_days,
     )
-
-
-def _first_times(rows: TargetRows) -> np.ndarray:
-    """Return the first prediction time to train on of each subject."""
-    is_trained = rows.kind == TRAINED
-    _, first = np.unique(rows.subject[is_trained], return_index=True)
-    return rows.time[is_trained][first]
-
-
-def _row_features(visits: Visits, rows: TargetRows) -> Float64[np.ndarray, "row feature"]:
-    last = visits.visit_offsets[rows.subject] + rows.visits - 1
-    return prediction_features(rows.time, visits.visit_time[last])
-
-
-def _with_row_scale(
-    state: PreprocessingState, visits: Visits, rows: TargetRows, is_training: Bool[np.ndarray, " subject"]
-) -> PreprocessingState:
-    features = _row_features(visits, rows)[is_training[rows.subject] & (rows.kind == TRAINED)]
-    return replace(state, prediction_mean=features.mean(axis=0), prediction_spread=features.std(axis=0))
-
-
-def _row_arrays(visits: Visits, rows: TargetRows, state: PreprocessingState) -> dict[str, Any]:
-    features = standardise(_row_features(visits, rows), mean=state.prediction_mean, spread=state.prediction_spread)
-    return {
-        "row_subject": rows.subject,
-        "row_visits": rows.visits,
-        "row_time": rows.time,
-        "row_kind": rows.kind,
-        "exposure": rows.exposure,
-        "prediction_features": features,
-    }

@@ -136,14 +136,18 @@ def row_landmarks(
 
 
 def _at_risk(tensors: Tensors, rows: np.ndarray) -> AtRisk:
+    subject = tensors.row_subject[rows]
+    # The same weight for every row. Tests of calibration take the sum of the weights for the number of independent
+    # observations, which is at most that of the subjects.
+    weight = len(np.unique(subject)) / max(len(rows), 1)
     return AtRisk(
-        tensors.row_subject[rows],
+        subject,
         tensors.last_visit[rows],
         tensors.step[rows],
         tensors.event[rows],
         tensors.duration_days[rows],
         row=rows,
-        weight=np.ones(len(rows)),
+        weight=np.full(len(rows), weight),
     )
 
 

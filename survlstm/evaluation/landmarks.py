@@ -29,7 +29,7 @@ class AtRisk(NamedTuple):
             event in step k has k + 1. A subject censored in step k has k + 1.5: it survived k + 1 steps, so that it is
             known to be event-free at the horizon k + 1 and censored before the next.
         row: Index of the row in the tensors. With one row for each subject it is the index of the subject.
-        weight: Share of the row in its subject, > 0; the rows of a subject sum to one.
+        weight: Weight of the row, > 0; all rows have the same, and their sum is the number of subjects.
     """
 
     subject: Int64[np.ndarray, " row"]

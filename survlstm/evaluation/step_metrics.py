@@ -20,7 +20,6 @@ def evaluate_steps(
     step: Int64[np.ndarray, " subject"],
     event: Bool[np.ndarray, " subject"],
     bootstrap: Bootstrap,
-    weight: Float[np.ndarray, " subject"] | None = None,
     group: Int64[np.ndarray, " subject"] | None = None,
     exposure: Float[np.ndarray, " subject"] | None = None,
 ) -> tuple[tuple[StepRow, ...], list[str]]:
@@ -33,14 +32,13 @@ def evaluate_steps(
         step: Last step at risk.
         event: Whether the event happens in that step.
         bootstrap: Settings of the intervals.
-        weight: Case weight of each row, > 0; None = 1 each.
         group: Subject of each row, if a subject has several; None = every row is a subject.
         exposure: As in ``nll_by_subject``.
 
     Returns:
         One row for each model, in their order, and notes on what is missing.
     """
-    rows_of = _Rows(step, event, weight, group)
+    rows_of = _Rows(step, event, group)
     losses = [nll_by_subject(comparator.hazard, step, event, exposure) for comparator in comparators]
     notes = []
     subject = np.arange(len(step)) if group is None else group
@@ -56,8 +54,8 @@ def evaluate_steps(
     values = np.array(
         [
             [
-                concordance_td(comparator.survival, step=step, event=event, weight=weight, group=group).c_td,
-                np.average(loss, weights=weight),
+                concordance_td(comparator.survival, step=step, event=event, group=group).c_td,
+                loss.mean(),
             ]
             for comparator, loss in zip(comparators, losses, strict=True)
         ]
@@ -125,7 +123,6 @@ def nll_by_subject(
 class _Rows(NamedTuple):
     step: np.ndarray
     event: np.ndarray
-    weight: np.ndarray | None
     group: np.ndarray | None
 
 
@@ -135,8 +132,7 @@ def _resample(
     curves = [comparator.survival for comparator in comparators]
     blocks = []
     progress = tqdm(total=bootstrap.resamples, desc="Resampling all steps", disable=None, leave=False)
-    for count in bootstrap.weights(len(rows.step) if rows.group is None else rows.group):
-        weight = count if rows.weight is None else count * rows.weight
+    for weight in bootstrap.weights(len(rows.step) if rows.group is None else rows.group):
         c_td = [
             weighted_pairs(curve, step=rows.step, event=rows.event, weight=weight, group=rows.group).c_td
             for curve in curves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from survlstm.survival.follow_up import check_exposure, check_weight
+from survlstm.survival.follow_up import check_exposure
 
 # Fewest events of an interval over which the hazard is held constant.
 EVENTS_PER_INTERVAL = 10
@@ -17,7 +17,6 @@ def covariate_free_hazard(
     *,
     steps: int,
     exposure: Float[np.ndarray, " subject"] | None = None,
-    weight: Float[np.ndarray, " subject"] | None = None,
 ) -> Float[np.ndarray, " {steps}"]:
     """Estimate the hazard of each step as events over subjects at risk, pooled over intervals of ten events or more.
 
@@ -39,14 +38,12 @@ def covariate_free_hazard(
         steps: number of steps to return, at least 1.
         exposure: share of step ``step + 1`` in which a censored subject was observed, 0 to 1 and 0 for events; shape
             (subject,). None counts none of it.
-        weight: weights above 0 of the subjects, or of the rows of a subject; shape (subject,). They count in the ten
-            events as well. None gives each the weight 1. Weights that depend on the later follow-up bias the hazard.
 
     Returns:
         Hazards above 0 and at most 1, of shape (steps,).
 
     Raises:
-        ValueError: no subject has the event, or an exposure or a weight is not valid.
+        ValueError: no subject has the event, or an exposure is not valid.
 
     Example:
         >>> step, event = np.repeat([0, 1], 20), np.arange(40) % 2 == 0
@@ -57,24 +54,21 @@ def covariate_free_hazard(
         raise ValueError(
             f"at least one event is needed to estimate a hazard; all {len(event)} training subjects are censored"
         )
-    events, at_risk = _life_table(step, event, steps=steps, exposure=exposure, weight=weight)
+    events, at_risk = _life_table(step, event, steps=steps, exposure=exposure)
     interval = _pooled_intervals(events)
     return (np.bincount(interval, events) / np.bincount(interval, at_risk))[interval]
 
 
 def _life_table(
-    step: np.ndarray, event: np.ndarray, *, steps: int, exposure: np.ndarray | None, weight: np.ndarray | None
+    step: np.ndarray, event: np.ndarray, *, steps: int, exposure: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return events and time at risk of each step, in the lengths of a step."""
-    if weight is None:
-        weight = np.ones(len(step))
-    check_weight(weight, subjects=len(step))
-    events = np.bincount(step[event], weight[event], minlength=steps)[:steps]
-    survived = np.bincount(step + 1, weight, minlength=steps + 1)
+    events = np.bincount(step[event], minlength=steps)[:steps]
+    survived = np.bincount(step + 1, minlength=steps + 1)
     at_risk = survived[::-1].cumsum()[::-1][1 : steps + 1]
     if exposure is not None:
         check_exposure(exposure, event)
-        at_risk = at_risk + np.bincount(step + 1, weight * exposure, minlength=steps)[:steps]
+        at_risk = at_risk + np.bincount(step + 1, exposure, minlength=steps)[:steps]
     return events, at_risk
 
 

@@ -103,14 +103,15 @@ def test_copies_change_nothing_where_the_evaluated_rows_give_the_censoring(once,
     assert expected.rows[0].cells[0].brier.interval is not None
 
 
-def test_copies_of_a_row_change_no_metric_and_no_interval_at_every_step(once, copies):
+def test_equal_copies_of_every_row_change_no_metric_and_no_interval_at_every_step(once):
     _, test, hazards = once
+    three = np.full(80, 3)
     models = [Comparator(f"{n}", "model", hazard, known_ahead=True) for n, hazard in enumerate(hazards)]
     expected, notes = evaluate_steps(models, step=test.step, event=test.event, bootstrap=BOOTSTRAP)
-    rows = copied(test, copies[1])
-    models = [dataclasses.replace(one, hazard=np.repeat(one.hazard, copies[1], axis=0)) for one in models]
+    rows = copied(test, three)
+    models = [dataclasses.replace(one, hazard=np.repeat(one.hazard, 3, axis=0)) for one in models]
     labels = {"step": rows.step, "event": rows.event, "bootstrap": BOOTSTRAP}
-    found, found_notes = evaluate_steps(models, **labels, weight=rows.case_weight, group=rows.group)
+    found, found_notes = evaluate_steps(models, **labels, group=rows.group)
     assert_same(found, expected)
     assert notes == found_notes == []
 
@@ -157,7 +158,6 @@ def test_intervals_need_subjects_with_an_event_not_rows():
         step=rows.step,
         event=rows.event,
         bootstrap=bootstrap,
-        weight=rows.case_weight,
         group=rows.group,
     )
     assert notes == [f"no interval: {events} events among 30 subjects, {events + 1} are needed"]
@@ -234,14 +234,12 @@ def test_the_share_of_an_interval_that_was_observed_counts_in_the_likelihood():
     assert np.isinf(nll_by_subject(np.ones((1, 1)), step[:1], event[:1], exposure=np.array([0.25]))).all()
     assert nll_by_subject(hazard, step, event)[:2] == pytest.approx([0, -log[0]])
     model = [Comparator("model", "model", hazard, known_ahead=True)]
-    weight = np.array([0.5, 0.5, 1, 1])
     (row,), _ = evaluate_steps(
         model,
         step=step,
         event=event,
         bootstrap=BOOTSTRAP,
-        weight=weight,
         group=np.array([0, 0, 1, 2]),
         exposure=np.array([0.25, 0.5, 0.0, 0.0]),
     )
-    assert row.nll.value == pytest.approx(weight @ expected / 3)
+    assert row.nll.value == pytest.approx(np.mean(expected))

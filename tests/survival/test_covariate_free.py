@@ -1,4 +1,4 @@
-"""covariate_free_hazard: agreement with scikit-survival's Nelson-Aalen estimate, pooling, exposures and weights."""
+"""covariate_free_hazard: agreement with scikit-survival's Nelson-Aalen estimate, pooling and exposures."""
 
 import numpy as np
 import pytest
@@ -42,24 +42,6 @@ def test_the_exposure_is_in_the_step_after_the_last_survived_one():
     np.testing.assert_allclose(found, [10 / 40, 10 / (18 + 12 / 4)])
 
 
-def test_weights_of_whole_numbers_are_repeated_subjects():
-    generator = np.random.default_rng(0)
-    step, event, weight = generator.integers(0, 9, 120), generator.random(120) < 0.4, generator.integers(1, 4, 120)
-    exposure = np.where(event, 0, generator.random(120))
-    for given in (exposure, None):
-        repeated = None if given is None else np.repeat(given, weight)
-        expected = covariate_free_hazard(step.repeat(weight), event.repeat(weight), steps=12, exposure=repeated)
-        found = covariate_free_hazard(step, event, steps=12, exposure=given, weight=weight.astype(float))
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-def test_a_subject_of_three_rows_counts_once_in_the_ten_events():
-    # Ten subjects of three rows each have the event in step 0, ten of one row in step 1.
-    step, event = np.repeat([0, 1], [30, 10]), np.ones(40, dtype=bool)
-    found = covariate_free_hazard(step, event, steps=2, weight=np.repeat([1 / 3, 1], [30, 10]))
-    np.testing.assert_allclose(found, [10 / 20, 1])
-
-
 @pytest.mark.parametrize("at_start", [9, 10, 11, 25, 120])
 def test_no_step_has_a_hazard_of_zero_however_many_events_come_at_once(at_start):
     step = np.concatenate([np.zeros(at_start, dtype=int), np.arange(1, 12)])
@@ -77,9 +59,8 @@ def test_no_event_is_refused():
     [
         ({"exposure": np.array([0.0, 1.5])}, "exposure must be within 0..1; 1 of 2"),
         ({"exposure": np.array([0.5, 0.0])}, "exposure must be 0 for a subject with the event; 1 of 1"),
-        ({"weight": np.array([0.0, 1.0])}, "weight must be above 0; 1 of 2"),
     ],
 )
-def test_invalid_exposures_and_weights_are_refused(given, message):
+def test_invalid_exposures_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         covariate_free_hazard(np.array([1, 2]), np.array([True, False]), steps=3, **given)

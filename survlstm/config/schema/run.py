@@ -194,8 +194,8 @@ class RunConfig(Section):
                     if isinstance(rule, VisitsRuleConfig | HistoryRuleConfig):
                         kind = next(iter(type(rule).model_fields))
                         raise ValueError(
-                            f"cohort.{name} {number}: a rule on {kind} needs clock=landmark: on the visit clock the "
-                            "prediction time of a rule is the first visit, at which it is the same for everybody. Set "
-                            "clock=landmark, or data.min_visits for the number of observed visits"
+                            f"cohort.{name} {number}: a rule on {kind} needs clock=landmark or clock=days: on the "
+                            "visit clock the prediction time of a rule is the first visit, at which it is the same for "
+                            "everybody. Set one of these clocks, or data.min_visits for the number of observed visits"
                         )
         return self

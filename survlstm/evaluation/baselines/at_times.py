@@ -161,7 +161,6 @@ def _labelled(tensors: Tensors, rows: Rows, design: csr_array) -> LabelledRows:
         tensors.step[rows],
         tensors.event[rows],
         exposure=tensors.exposure[rows],
-        weight=np.ones(len(rows)),
         intervals=tensors.steps,
     )
     stacked = _with_intervals(design, periods.row, periods.interval, tensors.steps)

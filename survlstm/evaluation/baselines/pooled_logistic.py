@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.data.ragged import flat_positions
-from survlstm.survival.follow_up import check_exposure, check_weight
+from survlstm.survival.follow_up import check_exposure
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -67,7 +67,7 @@ class PersonPeriods(NamedTuple):
         row: Index of the row.
         interval: Index of the interval.
         event: Whether the event happens in this interval.
-        weight: Weight of the row, times the exposure in an interval that the row was censored in.
+        weight: Share of the interval that the row was observed in: 1, or the exposure where it was censored.
     """
 
     row: Int64[np.ndarray, " period"]
@@ -81,15 +81,14 @@ def person_periods(
     event: Bool[np.ndarray, " row"],
     *,
     exposure: Float64[np.ndarray, " row"],
-    weight: Float64[np.ndarray, " row"],
     intervals: int,
 ) -> PersonPeriods:
     """Expand rows to the intervals in which they are at risk.
 
-    A row has an entry with its weight for each of the intervals 0 to ``step``; the event is in the last of them. A
-    censored row has one more, in interval ``step + 1``, with its weight times its exposure and without event, if that
-    is above 0. In a weighted logistic regression this entry contributes -weight · exposure · log(1 - h), which is the
-    loss of a rate that is constant within the interval.
+    A row has an entry for each of the intervals 0 to ``step``; the event is in the last of them. A censored row has one
+    more, in interval ``step + 1``, with its exposure as weight and without event, if that is above 0. In a weighted
+    logistic regression this entry contributes -exposure · log(1 - h), which is the loss of a rate that is constant
+    within the interval.
 
     Args:
         step: Last interval that the row was at risk in until its end or its event, -1 for a row censored within the
@@ -97,26 +96,22 @@ def person_periods(
         event: Whether the event happens in interval ``step``; shape (row,).
         exposure: Share of interval ``step + 1`` in which a censored row was observed, 0 to 1 and 0 for events; shape
             (row,).
-        weight: Weights of the rows, above 0; shape (row,).
         intervals: Number of intervals; later ones get no entry.
 
     Returns:
         The entries, sorted by row and interval.
 
     Raises:
-        ValueError: If an exposure or a weight is not valid, or an event is in no interval.
+        ValueError: If an exposure is not valid, or an event is in no interval.
     """
     check_exposure(exposure, event)
-    check_weight(weight, subjects=len(step))
     if (step[event] < 0).any():
         raise ValueError(f"an event must be in an interval; {int((step[event] < 0).sum())} are in interval -1")
     number = np.minimum(step + 1 + (exposure > 0), intervals)
     row = np.repeat(np.arange(len(step)), number)
     interval = flat_positions(np.zeros_like(number), number)
     partly = interval > step[row]
-    return PersonPeriods(
-        row, interval, event[row] & (interval == step[row]), weight[row] * np.where(partly, exposure[row], 1.0)
-    )
+    return PersonPeriods(row, interval, event[row] & (interval == step[row]), np.where(partly, exposure[row], 1.0))
 
 
 def fit_pooled_logistic(train: LabelledRows, val: LabelledRows, *, widths: Sequence[int]) -> PooledLogistic:

@@ -1,4 +1,4 @@
-"""Ridge Cox regression with case weights, on the stacked rows of one or many prediction times."""
+"""Ridge Cox regression on the stacked rows of one or many prediction times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from survlstm.survival.follow_up import check_follow_up, check_has_event, check_weight
+from survlstm.survival.follow_up import check_follow_up, check_has_event
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -33,15 +33,11 @@ class CoxRows(NamedTuple):
             scales matter. Among the columns of stacked prediction times is the prediction time itself.
         duration: Time from the prediction time to the event or to the end of follow-up, at least 0.
         event: Whether the event happens at that time.
-        weight: Weights of the rows, above 0; None gives each row weight 1. A weight should be known at the prediction
-            time. With 1 / (rows of its subject) those who die early, and so have few rows, weigh more in each risk set,
-            and the predicted risk is too high.
     """
 
     design: Design
     duration: Float64[np.ndarray, " row"]
     event: Bool[np.ndarray, " row"]
-    weight: Float64[np.ndarray, " row"] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float]
     """Fit ridge Cox regressions and choose the one with the highest cross-validated partial likelihood.
 
     That is the likelihood of all rows minus that of the training rows (Verweij & Van Houwelingen 1993, Statistics in
-    Medicine 12:2305), both with the weights of the rows. Where events are rare the validation rows alone are too few
+    Medicine 12:2305). Where events are rare the validation rows alone are too few
     for a partial likelihood of their own. The penalty is weakened until the likelihood falls.
 
     One model for the rows of many prediction times, with the prediction time as a covariate, is the stacked landmark
@@ -92,13 +88,13 @@ def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float]
         train: Training rows.
         val: Validation rows, of other subjects.
         penalties: Penalties to try, strongest first. They are penalties of the mean partial log-likelihood per event:
-            the penalty of the sum is the penalty times the sum of the weights of the events.
+            the penalty of the sum is the penalty times the number of events.
 
     Returns:
         The chosen fit.
 
     Raises:
-        ValueError: If the training rows have no event, a column of a design, a duration or a weight is not valid, or a
+        ValueError: If the training rows have no event, a column of a design, or a duration is not valid, or a
             fit does not converge.
     """
     every = _stacked(train, val)
@@ -117,14 +113,14 @@ def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float]
 
 
 def fit_ridge_cox(rows: CoxRows, *, penalty: float, start: Float64[np.ndarray, " column"] | None = None) -> RidgeCox:
-    """Maximise the weighted partial likelihood with a ridge penalty.
+    """Maximise the partial likelihood with a ridge penalty.
 
     ::
 
-        1/D Σ_k [ Σ_{i: event at t_k} w_i η_i - d_k log Σ_{i: T_i >= t_k} w_i exp(η_i) ] - penalty/2 |β|²
+        1/D Σ_k [ Σ_{i: event at t_k} η_i - d_k log Σ_{i: T_i >= t_k} exp(η_i) ] - penalty/2 |β|²
 
-    over the event times t_k, with η = design · β, d_k the weight of the events at t_k and D = Σ d_k. Tied events are
-    treated as by Breslow, so that integer weights give the fit of repeated rows. Columns need no centring.
+    over the event times t_k, with η = design · β, d_k the number of events at t_k and D = Σ d_k. Tied events are
+    treated as by Breslow. Columns need no centring.
 
     Args:
         rows: Training rows.
@@ -136,8 +132,8 @@ def fit_ridge_cox(rows: CoxRows, *, penalty: float, start: Float64[np.ndarray, "
         The fit.
 
     Raises:
-        ValueError: If no row has the event, the penalty is not above 0, a column of the design, a duration or a weight
-            is not valid, or the fit does not converge.
+        ValueError: If no row has the event, the penalty is not above 0, a column of the design, or a duration is not
+            valid, or the fit does not converge.
     """
     if not penalty > 0:
         raise ValueError(f"a ridge penalty must be above 0; found {penalty}")
@@ -150,7 +146,7 @@ def fit_ridge_cox(rows: CoxRows, *, penalty: float, start: Float64[np.ndarray, "
 
 
 def partial_log_likelihood(rows: CoxRows, coefficient: Float64[np.ndarray, " column"]) -> float:
-    """Compute the weighted partial log-likelihood of rows, a sum over events, without a penalty.
+    """Compute the partial log-likelihood of rows, a sum over events, without a penalty.
 
     Args:
         rows: The rows; at least one has the event.
@@ -181,22 +177,21 @@ class _PartialLikelihood:
     def __init__(self, rows: CoxRows) -> None:
         _check(rows)
         self._design = rows.design
-        self._weight = np.ones(len(rows.event)) if rows.weight is None else rows.weight
-        self._event_weight = np.where(rows.event, self._weight, 0.0)
+        self._event = rows.event.astype(np.float64)
         self.event_time = np.unique(rows.duration[rows.event])
         self._sets: Int64[np.ndarray, " row"] = np.searchsorted(self.event_time, rows.duration, side="right")
         position = self._sets[rows.event] - 1
-        self._events = np.bincount(position, self._weight[rows.event], minlength=len(self.event_time))
+        self._events = np.bincount(position, minlength=len(self.event_time)).astype(np.float64)
         self._total = self._events.sum()
 
     def value(self, log_risk: Float64[np.ndarray, " row"]) -> float:
         log_risk = log_risk - log_risk.max()
-        at_risk = self._over_risk_sets(self._weight * np.exp(log_risk))
+        at_risk = self._over_risk_sets(np.exp(log_risk))
         with np.errstate(divide="ignore"):
-            return float(self._event_weight @ log_risk - self._events @ np.log(at_risk))
+            return float(self._event @ log_risk - self._events @ np.log(at_risk))
 
     def cumulative_hazard(self, log_risk: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " time"]:
-        at_risk = self._over_risk_sets(self._weight * np.exp(log_risk - log_risk.max()))
+        at_risk = self._over_risk_sets(np.exp(log_risk - log_risk.max()))
         return np.cumsum(self._events / at_risk) * np.exp(-log_risk.max())
 
     def expand(self, coefficient: Float64[np.ndarray, " column"], penalty: float) -> _Expansion:
@@ -205,10 +200,10 @@ class _PartialLikelihood:
         value = penalty / 2 * coefficient @ coefficient - self.value(log_risk) / self._total
         if not np.isfinite(value):
             return _Expansion(np.inf, coefficient, lambda vector: vector)
-        relative = self._weight * np.exp(log_risk - log_risk.max())
+        relative = np.exp(log_risk - log_risk.max())
         at_risk = self._over_risk_sets(relative)
         expected = relative * self._over_times(self._events / at_risk)
-        gradient = penalty * coefficient - self._design.T @ (self._event_weight - expected) / self._total
+        gradient = penalty * coefficient - self._design.T @ (self._event - expected) / self._total
 
         def times_hessian(vector: Float64[np.ndarray, " column"]) -> Float64[np.ndarray, " column"]:
             along = self._design @ vector
@@ -259,13 +254,10 @@ def _newton_direction(here: _Expansion, *, accuracy: float) -> Float64[np.ndarra
 def _stacked(train: CoxRows, val: CoxRows) -> CoxRows:
     from scipy.sparse import issparse, vstack
 
-    if (train.weight is None) != (val.weight is None):
-        raise ValueError("training and validation rows must both have weights or both none; found weights of one only")
     designs = train.design, val.design
     design = vstack(designs, format="csr") if any(map(issparse, designs)) else np.concatenate(designs)
     duration, event = (np.concatenate(pair) for pair in zip(train[1:3], val[1:3], strict=True))
-    weight = None if train.weight is None or val.weight is None else np.concatenate([train.weight, val.weight])
-    return CoxRows(design, duration, event, weight)
+    return CoxRows(design, duration, event)
 
 
 def _check(rows: CoxRows) -> None:
@@ -278,5 +270,3 @@ def _check(rows: CoxRows) -> None:
     wrong = ~np.isfinite(rows.design.data if issparse(rows.design) else rows.design)
     if wrong.any():
         raise ValueError(f"a design must be finite; {int(wrong.sum())} values are NaN or infinite")
-    if rows.weight is not None:
-        check_weight(rows.weight, subjects=len(rows.event))

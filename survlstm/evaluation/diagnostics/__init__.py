@@ -17,8 +17,8 @@ from survlstm.evaluation.diagnostics.data_checks import (
     interval_censoring,
     risk_time_correlation,
     source_warnings,
-    suspected_leakage,
 )
+from survlstm.evaluation.diagnostics.leak_checks import suspected_leakage
 from survlstm.evaluation.diagnostics.ranking_checks import (
     best_baseline,
     event_count,

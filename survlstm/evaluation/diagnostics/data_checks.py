@@ -1,4 +1,4 @@
-"""Diagnostic checks of the data: the outcome, the histories and the codes."""
+"""Diagnostic checks of the data: the outcome and the histories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from survlstm.data.outcomes.synthetic import RATE_TOLERANCE, WEAKEST_CORRELATION
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics import advice
 from survlstm.evaluation.diagnostics.context import DiagnosticContext
-from survlstm.evaluation.leakage import LeakageSuspect, discrimination_by_code, find_suspects
 from survlstm.evaluation.results import Finding
 from survlstm.survival.kaplan_meier import kaplan_meier
 
@@ -17,12 +16,6 @@ CUT_HISTORIES = "Histories look cut"
 OUTCOME_FACTS = ("the event rate must lie", "the correlation of mean risk")
 # Two and a half times the tolerance: a shift of this size would show in the intervals of the evaluation.
 RATE_FAR_OFF = 0.05
-# The C-index of an indicator reaches 0.9 only if its share among cases is 0.8 above its share among controls at the
-# same step. On a real cohort of 1,123 patients the best code has 0.72 for the synthetic outcome, 0.66 for death
-# (hospice) and 0.897 for the progression of kidney disease (stage 3, which precedes stage 4).
-SUSPICIOUS = 0.9
-FEWEST_CARRIER_EVENTS = 10
-SHOWN_SUSPECTS = 3
 # On a real cohort the two risks differ by 0.005 with the default settings and by 0.05 with four long intervals.
 FAR_OFF_IN_INTERVALS = 0.02
 
@@ -105,36 +98,3 @@ def source_warnings(context: DiagnosticContext) -> Finding:
     if not warnings:
         return Finding(check, "ok", "Reading and labelling gave no other warning.", "no warning")
     return Finding(check, "warning", f"Reading and labelling gave warnings: {len(warnings)}.", " ".join(warnings))
-
-
-def suspected_leakage(context: DiagnosticContext) -> Finding:
-    """Check whether a single code ranks the training and validation subjects nearly perfectly."""
-    check, tensors = "leak suspects", context.run.prepared.tensors
-    members = np.flatnonzero(tensors.split != Split.TEST)
-    ranks = discrimination_by_code(tensors, members, codes=len(context.run.prepared.vocabulary))
-    suspects = find_suspects(
-        ranks,
-        context.run.prepared.vocabulary.entries,
-        threshold=SUSPICIOUS,
-        min_events=FEWEST_CARRIER_EVENTS,
-        subjects=len(members),
-        events=int(tensors.event[members].sum()),
-    )
-    if suspects:
-        finding = (
-            f"Codes that alone rank the subjects nearly perfectly: {len(suspects)}. Each records the outcome itself or "
-            "a stage that always precedes it, so that a high C-index says little about the model."
-        )
-        remedies = ("an outcome or a source without these codes",)
-        return Finding(check, "warning", finding, "; ".join(map(_describe, suspects[:SHOWN_SUSPECTS])), remedies)
-    best = "no two subjects can be compared"
-    if np.isfinite(ranks.c_td).any():
-        code = int(np.nanargmax(ranks.c_td))
-        values = (float(ranks.c_td[code]), int(ranks.carriers[code]), int(ranks.carrier_events[code]))
-        best = f"best: {_describe(LeakageSuspect(context.run.prepared.vocabulary.entries[code], False, *values))}"
-    return Finding(check, "ok", f"No code alone reaches a C-index of {SUSPICIOUS:g}.", best)
-
-
-def _describe(suspect: LeakageSuspect) -> str:
-    name = f"without {suspect.code}" if suspect.absent else suspect.code
-    return f"{name}: C-index {suspect.c_td:.3f}, {suspect.carriers} subjects, {suspect.events} events among them"

@@ -17,7 +17,6 @@ def test_worked_table_of_four_rows_in_one_interval():
         np.array([0, 0, 0, -1]),
         np.array([True, False, False, False]),
         exposure=np.array([0, 0, 0, 0.5]),
-        weight=np.ones(4),
         intervals=1,
     )
     assert periods.row.tolist() == [0, 1, 2, 3]
@@ -34,17 +33,16 @@ def test_worked_table_of_several_intervals():
         np.array([1, 1, -1, 0, 2]),
         np.array([True, False, False, False, False]),
         exposure=np.array([0, 0.25, 0, 1, 0.5]),
-        weight=np.array([1.0, 0.5, 1, 2, 1]),
         intervals=3,
     )
     assert periods.row.tolist() == [0, 0, 1, 1, 1, 3, 3, 4, 4, 4]
     assert periods.interval.tolist() == [0, 1, 0, 1, 2, 0, 1, 0, 1, 2]
     assert np.flatnonzero(periods.event).tolist() == [1]
-    assert periods.weight.tolist() == [1, 1, 0.5, 0.5, 0.125, 2, 2, 1, 1, 1]
+    assert periods.weight.tolist() == [1, 1, 1, 1, 0.25, 1, 1, 1, 1, 1]
 
 
 def test_an_event_after_the_last_interval_is_survival():
-    both = {"exposure": np.zeros(1), "weight": np.ones(1), "intervals": 2}
+    both = {"exposure": np.zeros(1), "intervals": 2}
     periods = person_periods(np.array([5]), np.array([True]), **both)
     assert periods.interval.tolist() == [0, 1]
     assert not periods.event.any()
@@ -82,11 +80,10 @@ def test_weights_of_one_change_no_bit():
     [
         ({"exposure": np.array([0.0, np.nan])}, "exposure must be within 0..1; 1 of 2"),
         ({"exposure": np.array([0.5, 0.0])}, "exposure must be 0 for a subject with the event"),
-        ({"weight": np.array([-1.0, 1.0])}, "weight must be above 0; 1 of 2"),
         ({"step": np.array([-1, 1])}, "event must be in an interval; 1 are in interval -1"),
     ],
 )
 def test_invalid_rows_are_refused(given, message):
-    valid = {"step": np.array([0, 1]), "event": np.array([True, False]), "exposure": np.zeros(2), "weight": np.ones(2)}
+    valid = {"step": np.array([0, 1]), "event": np.array([True, False]), "exposure": np.zeros(2)}
     with pytest.raises(ValueError, match=message):
         person_periods(**valid | given, intervals=2)

@@ -1,4 +1,4 @@
-"""Ridge Cox regression with weights: agreement with scikit-survival and lifelines, invariants, and the penalty."""
+"""Ridge Cox regression: agreement with scikit-survival and lifelines, invariants, and the penalty."""
 
 import numpy as np
 import pandas as pd
@@ -32,11 +32,7 @@ def gbsg2():
 
 
 def part(rows, chosen):
-    return CoxRows(*(values if values is None else values[chosen] for values in rows))
-
-
-def weighted(rows, seed=0):
-    return rows._replace(weight=np.random.default_rng(seed).integers(1, 4, len(rows.event)).astype(float))
+    return CoxRows(*(values[chosen] for values in rows))
 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.03, 1e-6])
@@ -51,17 +47,14 @@ def test_it_is_the_ridge_regression_of_scikit_survival(gbsg2, penalty):
     np.testing.assert_allclose(found.survival(gbsg2.design, DAYS), expected, atol=1e-7)
 
 
-def test_with_weights_it_is_the_regression_of_lifelines(gbsg2):
+def test_without_ties_it_is_the_regression_of_lifelines(gbsg2):
     """Without ties Efron's likelihood, that of lifelines, is Breslow's. Its penalty counts once for each row."""
     rng = np.random.default_rng(1)
     design = gbsg2.design / gbsg2.design.std(axis=0, ddof=1)
-    weight = rng.uniform(0.2, 3, len(design))
-    rows = CoxRows(design, gbsg2.duration + rng.uniform(0, 0.5, len(design)), gbsg2.event, weight)
-    frame = pd.DataFrame(design).assign(duration=rows.duration, event=rows.event, weight=weight)
-    theirs = CoxPHFitter(penalizer=0.05)
-    with pytest.warns(match="weights are not integers"):
-        theirs.fit(frame, "duration", "event", weights_col="weight", fit_options={"precision": 1e-10})
-    found = fit_ridge_cox(rows, penalty=0.05 * len(design) / weight[rows.event].sum())
+    rows = CoxRows(design, gbsg2.duration + rng.uniform(0, 0.5, len(design)), gbsg2.event)
+    frame = pd.DataFrame(design).assign(duration=rows.duration, event=rows.event)
+    theirs = CoxPHFitter(penalizer=0.05).fit(frame, "duration", "event", fit_options={"precision": 1e-10})
+    found = fit_ridge_cox(rows, penalty=0.05 * len(design) / rows.event.sum())
     np.testing.assert_allclose(found.coefficient, theirs.params_, atol=1e-6)
     # Between two durations lifelines interpolates.
     at_events = np.sort(rows.duration[rows.event])[::60]
@@ -69,30 +62,18 @@ def test_with_weights_it_is_the_regression_of_lifelines(gbsg2):
     np.testing.assert_allclose(found.survival(design, at_events), expected, atol=1e-6)
 
 
-def test_integer_weights_are_repeated_rows(gbsg2):
-    rows = weighted(gbsg2)
-    repeated = part(gbsg2, np.repeat(np.arange(len(rows.event)), rows.weight.astype(int)))
-    by_weight, by_row = (fit_ridge_cox(given, penalty=0.1) for given in (rows, repeated))
-    np.testing.assert_allclose(by_weight.coefficient, by_row.coefficient, atol=1e-7)
-    np.testing.assert_allclose(by_weight.cumulative_hazard, by_row.cumulative_hazard, rtol=1e-7)
-    alone = fit_ridge_cox(gbsg2, penalty=0.1)
-    assert abs(by_weight.coefficient - alone.coefficient).max() > 1e-3
-
-
-def test_a_common_factor_of_the_weights_and_the_order_of_rows_change_nothing(gbsg2):
-    rows = weighted(gbsg2)
-    expected = fit_ridge_cox(rows, penalty=0.1)
-    shuffled = part(rows, np.random.default_rng(2).permutation(len(rows.event)))
-    for given in (rows._replace(weight=rows.weight / 7), shuffled):
-        found = fit_ridge_cox(given, penalty=0.1)
-        np.testing.assert_allclose(found.coefficient, expected.coefficient, atol=1e-7)
-        np.testing.assert_allclose(found.cumulative_hazard, expected.cumulative_hazard, rtol=1e-6)
+def test_the_order_of_rows_changes_nothing(gbsg2):
+    expected = fit_ridge_cox(gbsg2, penalty=0.1)
+    shuffled = part(gbsg2, np.random.default_rng(2).permutation(len(gbsg2.event)))
+    found = fit_ridge_cox(shuffled, penalty=0.1)
+    np.testing.assert_allclose(found.coefficient, expected.coefficient, atol=1e-7)
+    np.testing.assert_allclose(found.cumulative_hazard, expected.cumulative_hazard, rtol=1e-6)
 
 
 def test_a_sparse_design_gives_the_fit_of_the_dense_one(gbsg2):
     rng = np.random.default_rng(3)
     dense = gbsg2.design * (rng.random(gbsg2.design.shape) < 0.3)
-    halves = [part(weighted(gbsg2)._replace(design=dense), slice(first, None, 2)) for first in (0, 1)]
+    halves = [part(gbsg2._replace(design=dense), slice(first, None, 2)) for first in (0, 1)]
     expected = choose_ridge_cox(*halves)
     found = choose_ridge_cox(*(half._replace(design=csr_array(half.design)) for half in halves))
     assert found.penalty == expected.penalty
@@ -101,7 +82,7 @@ def test_a_sparse_design_gives_the_fit_of_the_dense_one(gbsg2):
 
 
 def test_gradient_and_hessian_are_the_derivatives(gbsg2):
-    likelihood, rng = ridge_cox._PartialLikelihood(weighted(gbsg2)), np.random.default_rng(4)
+    likelihood, rng = ridge_cox._PartialLikelihood(gbsg2), np.random.default_rng(4)
     at, along = rng.normal(0, 0.3, (2, gbsg2.design.shape[1]))
     behind, here, ahead = (likelihood.expand(at + shift * along, 0.2) for shift in (-1e-5, 0, 1e-5))
     assert here.gradient @ along == pytest.approx((ahead.value - behind.value) / 2e-5, rel=1e-6)
@@ -110,16 +91,14 @@ def test_gradient_and_hessian_are_the_derivatives(gbsg2):
 
 def test_worked_table_of_a_likelihood_and_a_baseline_hazard():
     """Two events are tied at day 2; at day 3 one is at risk, and the row censored at day 1 is in no risk set."""
-    rows = CoxRows(
-        np.zeros((4, 1)), np.array([1.0, 2, 2, 3]), np.array([False, True, True, True]), np.array([9.0, 1, 2, 1])
-    )
-    assert partial_log_likelihood(rows, np.zeros(1)) == pytest.approx(-3 * np.log(4))
+    rows = CoxRows(np.zeros((4, 1)), np.array([1.0, 2, 2, 3]), np.array([False, True, True, True]))
+    assert partial_log_likelihood(rows, np.zeros(1)) == pytest.approx(-2 * np.log(3))
     fitted = fit_ridge_cox(rows, penalty=1.0)
     assert fitted.coefficient.tolist() == [0]
     assert fitted.event_time.tolist() == [2, 3]
-    np.testing.assert_allclose(fitted.cumulative_hazard, [3 / 4, 3 / 4 + 1])
+    np.testing.assert_allclose(fitted.cumulative_hazard, [2 / 3, 2 / 3 + 1])
     np.testing.assert_allclose(
-        fitted.survival(np.zeros((1, 1)), np.array([1.9, 2.0, 9.0])), [[1, np.exp(-0.75), np.exp(-1.75)]]
+        fitted.survival(np.zeros((1, 1)), np.array([1.9, 2.0, 9.0])), [[1, np.exp(-2 / 3), np.exp(-5 / 3)]]
     )
 
 
@@ -141,7 +120,7 @@ def test_separated_risks_and_huge_columns_converge():
 def test_the_penalty_has_the_highest_cross_validated_likelihood(gbsg2):
     rng = np.random.default_rng(5)
     noise = rng.normal(size=(len(gbsg2.event), 60))
-    rows = weighted(gbsg2)._replace(design=np.column_stack([gbsg2.design, noise]))
+    rows = gbsg2._replace(design=np.column_stack([gbsg2.design, noise]))
     train, val = (part(rows, slice(first, None, 2)) for first in (0, 1))
     likelihood = {}
     for penalty in PENALTIES:
@@ -154,7 +133,7 @@ def test_the_penalty_has_the_highest_cross_validated_likelihood(gbsg2):
     np.testing.assert_allclose(chosen.coefficient, fit_ridge_cox(train, penalty=best).coefficient, atol=1e-5)
 
 
-def test_without_weights_it_agrees_with_the_baseline_of_pycox(gbsg2, monkeypatch):
+def test_it_agrees_with_the_baseline_of_pycox(gbsg2, monkeypatch):
     monkeypatch.setattr(pycox_models, "RIDGE_PENALTIES", (0.3, 0.1))
     parts = [slice(first, None, 3) for first in range(3)]
     train, val, test = (part(gbsg2, chosen) for chosen in parts)
@@ -173,12 +152,8 @@ def test_what_cannot_be_fitted_is_refused(gbsg2):
         fit_ridge_cox(gbsg2._replace(design=gbsg2.design[1:]), penalty=1.0)
     with pytest.raises(ValueError, match="design must be finite; 686 values"):
         fit_ridge_cox(gbsg2._replace(design=np.column_stack([gbsg2.design, np.full(686, np.nan)])), penalty=1.0)
-    with pytest.raises(ValueError, match="weight must be above 0; 686 of 686"):
-        fit_ridge_cox(gbsg2._replace(weight=np.zeros(686)), penalty=1.0)
     with pytest.raises(ValueError, match="penalty must be above 0; found 0"):
         fit_ridge_cox(gbsg2, penalty=0.0)
-    with pytest.raises(ValueError, match="both have weights"):
-        choose_ridge_cox(gbsg2, weighted(gbsg2))
     with pytest.raises(ValueError, match="at least one penalty"):
         choose_ridge_cox(gbsg2, gbsg2, penalties=())
 

@@ -94,7 +94,7 @@ def test_a_code_that_is_the_outcome_is_suspected():
         code[last[event]] = 2
         return code
 
-    assert_finding(found("leak suspects", context_of()), "ok", "No code alone reaches", "best: ")
+    assert_finding(found("leak suspects", context_of()), "ok", "No code or value alone reaches", "best: ")
     context = context_of(tensors=tensors_of(code=leaking))
     finding = found("leak suspects", context)
     assert_finding(
@@ -108,7 +108,7 @@ def test_an_export_without_training_subjects_holds_no_suspects():
     tensors = tensors_of()
     strangers = replace(tensors, split=np.full_like(tensors.split, Split.TEST))
     finding = found("leak suspects", context_of(history=None, tensors=strangers))
-    assert_finding(finding, "ok", "No code alone reaches", "no two subjects can be compared")
+    assert_finding(finding, "ok", "No code or value alone reaches", "no two subjects can be compared")
 
 
 LANDMARK = (*GUIDE_1000, "clock=landmark", "clock.intervals=2", "clock.horizon_days=200")
