@@ -1,7 +1,8 @@
-"""The visits that the model reads for a subject's last hazard, and the log-odds of the event after them."""
+"""The visits that the model reads for a subject's last prediction, and the log-odds of the event after them."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ from survlstm.models.protocol import ModelInputs
 class ModelInput(NamedTuple):
     """A subject's visits as the model reads them for the hazard after the last visit.
 
-    With ``max_visits`` these are the visits of the last window only. An entry is one code of one visit.
+    On the days clock they are read for the last prediction time to train on, and end there. With ``max_visits`` these
+    are the visits of the last window only. An entry is one code of one visit.
 
     Attributes:
         subject: index of the subject in ``batches.tensors``.
@@ -30,6 +32,8 @@ class ModelInput(NamedTuple):
         code: index of each entry's code in the vocabulary; shape (entry,).
         visit: index of each entry's visit among the visits read, from 0; shape (entry,).
         features: standardised visit features, in the columns that the model was trained with; shape (visit, feature).
+        prediction_features: on the days clock, standardised numbers of the prediction time; shape (feature,). None on
+            the other clocks.
     """
 
     subject: int
@@ -39,6 +43,7 @@ class ModelInput(NamedTuple):
     code: Int64[Tensor, " entry"]
     visit: Int64[Tensor, " entry"]
     features: Float[Tensor, "visit feature"]
+    prediction_features: Float[Tensor, " feature"] | None = None
 
     @property
     def visits(self) -> int:
@@ -54,12 +59,16 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         subject: index of the subject in ``batches.tensors``.
 
     Returns:
-        All visits of the subject in ``batches.tensors``; with ``max_visits`` the last window of ``make_windows`` on the
-        visit clock, and the last ``max_visits`` visits on the landmark clock.
+        All visits of the subject in ``batches.tensors``, on the days clock those up to its last prediction time to
+        train on; with ``max_visits`` the last window of ``make_windows`` on the visit clock, the window of that time on
+        the days clock, and the last ``max_visits`` visits on the landmark clock.
     """
     data = batches.tensors
     divide = latest_windows if data.clock == "landmark" else make_windows
-    rows = divide(batches.visits(np.array([subject])), batches.max_visits)
+    row = int(data.rows_of(np.array([subject]))[-1]) if data.clock == "days" else None
+    visits = batches.visits(np.array([subject])) if row is None else data.row_visits[[row]]
+    # Windows begin at fixed visits, so that the last one of the visits so far is the one that the model reads.
+    rows = divide(visits, batches.max_visits)
     first, length = int(rows.start[-1]), int(rows.length[-1])
     begin = int(data.visit_offsets[subject])
     visit = begin + first + np.arange(length)
@@ -72,6 +81,7 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         code=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit], codes)].astype(np.int64)),
         visit=torch.from_numpy(np.repeat(np.arange(length), codes)),
         features=torch.from_numpy(data.features[visit][:, batches.features]),
+        prediction_features=None if row is None else torch.from_numpy(data.prediction_features[row]),
     )
 
 
@@ -112,7 +122,7 @@ def log_odds(
 ) -> Float[Tensor, " variant"]:
     """Compute the log-odds of the event after the last visit, for variants of one record that differ in their codes.
 
-    On the visit clock this is the logit of the hazard of the step after the last visit. On the landmark clock it is
+    On the visit clock this is the logit of the hazard of the step after the last visit. On the other clocks it is
     log((1-S)/S), where S is the survival at the end of the last interval. Higher means that the event is likelier.
 
     Args:
@@ -130,6 +140,8 @@ def log_odds_of_prefixes(
     model: nn.Module, means: Float[Tensor, "visit embedding"], record: ModelInput, lengths: Int64[np.ndarray, " prefix"]
 ) -> Float[Tensor, " prefix"]:
     """Compute the log-odds of the event after the first visits of a record, as if it ended there.
+
+    On the days clock each prediction is made as many days after the last visit of its prefix as that of the record.
 
     Args:
         model: the model, in evaluation mode.
@@ -175,6 +187,12 @@ def _scores_at_end(
         visits_per_row=torch.from_numpy(lengths),
         embedded=in_slots(embedded),
     )
+    if record.prediction_features is not None:
+        inputs = dataclasses.replace(
+            inputs,
+            prediction_slot=inputs.last_slot,
+            prediction_features=record.prediction_features.expand(len(lengths), -1),
+        )
     logits = model(inputs)
     return score_from_logits(logits[inputs.last_slot] if logits.ndim == 1 else logits)
 
@@ -185,11 +203,11 @@ def score_from_logits(
     """Compute the explained log-odds from the logits of one step or of all intervals.
 
     Args:
-        logits: on the visit clock the logit of one step, shape (row,), which is returned as it is; on the landmark
-            clock the logits of all intervals, shape (row, interval).
+        logits: on the visit clock the logit of one step, shape (row,), which is returned as it is; on the other clocks
+            the logits of all intervals, shape (row, interval).
 
     Returns:
-        log((1-S)/S) on the landmark clock. ``expm1`` keeps 1-S above 0 if S rounds to 1; shape (row,).
+        log((1-S)/S) on the other clocks. ``expm1`` keeps 1-S above 0 if S rounds to 1; shape (row,).
     """
     if logits.ndim == 1:
         return logits

@@ -58,7 +58,8 @@ def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigu
         title="From the subjects read to the subjects evaluated",
         alt=f"Flow diagram: {flow.subjects_read:,} subjects read; "
         + "".join(f"{rule.subjects:,} left out ({rule.reason}); " for rule in flow.subjects_excluded)
-        + f"{flow.subjects_used:,} used{''.join(f' {line}' for line in of_times)}; {subjects:,} evaluated ({split}), {events:,} with the event.",
+        + f"{flow.subjects_used:,} used{''.join(f' {line}' for line in of_times)}; {subjects:,} evaluated ({split}), "
+        f"{events:,} with the event.",
         caption=(
             "Rules apply from top to bottom, each to the subjects that the rules above it left. The events that a rule "
             "excludes are shown, because a rule that removes events changes the population of the metrics."

@@ -114,7 +114,8 @@ def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> DrawnFigure | None:
         alt="Heat map of the model's AUC. " + "; ".join(cells) + ".",
         caption=(
             "Large: the AUC at the horizon (C: Harrell's C where there is no AUC). Below it: the number of evaluated "
-            f"{'prediction times' if by_times else 'subjects'} at risk after the horizon, and the number of events by then. Deeper blue ranks better, white is "
+            f"{'prediction times' if by_times else 'subjects'} at risk after the horizon, and the number of events by "
+            "then. Deeper blue ranks better, white is "
             "0.5, orange is worse than random; a dash marks what cannot be computed. With few events the AUC is "
             "uncertain: the tables give its interval."
         ),
