@@ -152,7 +152,7 @@ def _fault_of_steps(frame: pd.DataFrame, clock: str) -> str | None:
     number = subject["step"].transform("size")
     expected = frame["last_step"] + 1 if clock == "visit" else number.max()
     torn = (frame["step"] != subject.cumcount()) | (number != expected) | (frame["last_step"] >= number)
-    several = subject[["last_step", "event", "split"]].nunique().max(axis=None) > 1
+    several = bool((subject[["last_step", "event", "split"]].nunique() > 1).to_numpy().any())
     if torn.any() or several:
         return (
             f"each subject must have steps 0, 1, 2, … and one label; {int(torn.sum())} of {len(frame)} rows do not fit"
