@@ -40,8 +40,9 @@ TASK = [
     "outcome.codes=[PBC2//DEATH_OR_TRANSPLANTATION]",
     "clock=days",
     "data.min_visits=1",
-    "data.values=both",
+    "data.values=continuous",
     "model=lstm_small",
+    "clock.edges_days=[183,365,548,731,913,1096]",
     "trainer=cpu",
 ]
 SHORT = ["evaluation.baselines=[]", "evaluation.groups=[]", "evaluation.resamples=100"]

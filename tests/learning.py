@@ -26,6 +26,7 @@ from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import seed_everything
 from survlstm.training.train_step import TrainStep
 from survlstm.training.trainer import Trainer
+from tests.days import prepared_days
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 CPU = torch.device("cpu")
@@ -37,12 +38,17 @@ SAID_BY_CUDA = (
 
 @functools.cache
 def prepared_on(clock: str) -> PreparedData:
-    """Prepare a cohort once a session; 90 subjects train on the visit clock, 50 on the landmark clock."""
+    """Prepare a cohort once a session; 90 subjects train on the visit clock, 50 on the landmark clock.
+
+    On the days clock they train at every visit from the third.
+    """
     if clock == "visit":
         source = RecordsSource(events_of(random_records(120, seed=0)))
         return prepare_uncached(
             source, SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[]), SETTINGS
         )
+    if clock == "days":
+        return prepared_days("every_visit", subjects=90)
     source = RecordsSource(events_of(random_records(200, seed=0)))
     # At a day, not at a visit: else all rows are equally long.
     landmark = replace(LANDMARK_SETTINGS.landmark, day=200.0, visit=None, edges="equidistant")
@@ -65,6 +71,7 @@ def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSur
         visit_features=len(FEATURES) + prepared.preprocessing.value_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
+        prediction_features=prepared.preprocessing.sizes.prediction_features,
     ).train()
     model.embedding.set_fused(prepared.preprocessing.fused_codes)
     return model

@@ -20,12 +20,15 @@ class OwnGRU(nn.Module):
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
+        prediction_features: int = 0,
         hidden_dim: int = 64,
     ) -> None:
         super().__init__()
         self.embedding = VisitEmbedding(vocabulary_size, hidden_dim, visit_features)
         self.gru = nn.GRU(self.embedding.size, hidden_dim, batch_first=True)
-        self.head = HazardHead(hidden_dim, intervals=intervals, mean_hazard=mean_hazard)
+        self.head = HazardHead(
+            hidden_dim, intervals=intervals, mean_hazard=mean_hazard, prediction_features=prediction_features
+        )
 
     def forward(self, inputs: ModelInputs) -> Tensor:
         states, _ = self.gru(inputs.pad(self.embedding(inputs)))

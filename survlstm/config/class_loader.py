@@ -114,7 +114,13 @@ def check_methods(found: Callable[..., Any], target: str, methods: Sequence[str]
 
 
 def checked_settings(
-    found: Callable[..., Any], settings: Mapping[str, Any], *, section: str, target: str, given: Sequence[str]
+    found: Callable[..., Any],
+    settings: Mapping[str, Any],
+    *,
+    section: str,
+    target: str,
+    given: Sequence[str],
+    sometimes_given: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Check settings against the constructor of a class, and convert them to the types that it asks for.
 
@@ -127,6 +133,7 @@ def checked_settings(
         section: Key of the config's section, for messages.
         target: The name of the class, for messages.
         given: Names of the arguments that survlstm passes itself.
+        sometimes_given: Names of arguments that survlstm passes itself to a constructor that takes them.
 
     Returns:
         The settings to pass to the constructor.
@@ -145,13 +152,13 @@ def checked_settings(
         for name, parameter in parameters.items()
         if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
     }
-    own = [name for name in by_name if name not in given]
+    own = [name for name in by_name if name not in {*given, *sometimes_given}]
     faults = []
     lacking = [name for name in given if name not in by_name and not takes_any]
     if lacking:
         faults.append(f"{section}._target_: {target} must take the keyword argument {', '.join(lacking)}")
     for name in settings:
-        if name in given:
+        if name in {*given, *sometimes_given}:
             faults.append(f"{section}.{name} is passed to {target} by survlstm itself; leave it out")
         elif name not in by_name and not takes_any:
             faults.append(_unknown(name, own, section, target))
@@ -170,6 +177,23 @@ def checked_settings(
     if faults:
         raise ValueError("\n".join(faults))
     return converted
+
+
+def takes_argument(found: Callable[..., Any], name: str) -> bool:
+    """Return whether a class can be called with a keyword argument.
+
+    Args:
+        found: The class.
+        name: The argument.
+
+    Returns:
+        True if the constructor names the argument or takes any; True as well where its arguments can't be read.
+    """
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def class_digest(found: Callable[..., Any]) -> str:

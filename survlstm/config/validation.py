@@ -216,7 +216,7 @@ def _invalid_value(key: str, message: str) -> str:
 def _unknown_choice(key: str, error: dict[str, Any]) -> str:
     value = error["input"]
     if key == "clock":
-        return f"clock.kind must be visit or landmark; found {bounded_repr(_value_of(value, 'kind'))}"
+        return f"clock.kind must be visit, landmark or days; found {bounded_repr(_value_of(value, 'kind'))}"
     own = error["ctx"].get("expected_tags", "").replace(f", '{FOREIGN}'", "")
     found = bounded_repr(_value_of(value, "_target_"))
     return f"{key}._target_ must be one of {own}, or the dotted name of another class; found {found}"

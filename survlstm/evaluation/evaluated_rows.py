@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from survlstm.data.external_cohort import select_subjects
 from survlstm.data.prediction_times import TRAINED
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
@@ -77,6 +79,27 @@ def is_main(tensors: Tensors, part: Split, rows: Int64[np.ndarray, " row"]) -> B
         rows: Result of ``all_rows``.
     """
     return np.isin(rows, sampled_rows(tensors, part, MOST_EVALUATED))
+
+
+def at_latest_times(tensors: Tensors) -> Tensors:
+    """Return the tensors of the landmark clock whose landmark is the latest prediction time of each subject.
+
+    Args:
+        tensors: Data of all subjects, on the days clock.
+
+    Returns:
+        One row per subject: its last one to train on that was observed to the end of an interval, and the visits that
+        it sees. A subject without such a row is left out.
+    """
+    rows = np.flatnonzero((tensors.row_kind == TRAINED) & (tensors.step >= 0))
+    # The rows of a subject rise in time.
+    _, place = np.unique(tensors.row_subject[rows][::-1], return_index=True)
+    row = rows[len(rows) - 1 - place]
+    chosen = select_subjects(tensors, tensors.row_subject[row], visits=tensors.row_visits[row])
+    labels = {name: getattr(tensors, name)[row] for name in ("step", "event", "duration_days")}
+    rows_of_days = ("row_subject", "row_visits", "row_time", "row_kind", "exposure", "prediction_features")
+    columns = {field.name: getattr(chosen, field.name) for field in dataclasses.fields(Tensors)}
+    return Tensors(**{name: values for name, values in columns.items() if name not in rows_of_days} | labels)
 
 
 def row_landmarks(

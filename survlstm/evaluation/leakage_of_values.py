@@ -240,22 +240,17 @@ def _predicted(tensors: Tensors, members: Int64[np.ndarray, " member"], last: _L
     predicted = np.array([value[each].mean() for each in inside])
     weight = sizes[large] / sizes[large].sum()
     spread = float(np.sqrt(weight @ (predicted - weight @ predicted) ** 2))
-    if spread < LEAST_SPREAD:
-        return None
-    # Every group must be followed that long.
+    # Every group must be followed until the times of the comparison.
     longest = min(float(duration[each].max()) for each in inside)
     days = np.unique(np.quantile(duration[event], np.linspace(0.02, 0.98, TIMES)))
     days = days[days <= longest]
-    if not len(days):
+    if spread < LEAST_SPREAD or not len(days):
         return None
     observed = np.array([kaplan_meier(duration[each], event[each]).at(days) for each in inside])
-    errors = {
-        is_risk: np.sqrt(weight @ ((1 - observed if is_risk else observed) - predicted[:, None]) ** 2)
-        for is_risk in (False, True)
-    }
-    is_risk = bool(errors[True].min() < errors[False].min())
-    best = int(errors[is_risk].argmin())
-    error = float(errors[is_risk][best])
+    # One row for the survival, one for the risk.
+    errors = np.sqrt([weight @ (truth - predicted[:, None]) ** 2 for truth in (observed, 1 - observed)])
+    is_risk, best = np.unravel_index(int(errors.argmin()), errors.shape)
+    error = float(errors[is_risk, best])
     if error > LARGEST_ERROR * spread:
         return None
-    return PredictedSurvival(last.name, is_risk, float(days[best]), error, len(value))
+    return PredictedSurvival(last.name, bool(is_risk), float(days[best]), error, len(value))

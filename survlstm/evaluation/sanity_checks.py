@@ -53,8 +53,10 @@ def run_sanity_checks(
     Returns:
         One finding for each check, passed or not.
     """
-    tensors, members = batches.tensors, batches.members
-    step, event = tensors.step[members], tensors.event[members]
+    tensors, rows = batches.tensors, batches.rows(batches.members)
+    # On the days clock, a row censored within the first interval is compared with none.
+    rows = rows[tensors.step[rows] >= 0]
+    step, event = tensors.step[rows], tensors.event[rows]
     return (
         hazards_are_causal(model, batches, device),
         constant_hazards_score_half(step, event),
@@ -67,7 +69,9 @@ def run_sanity_checks(
 def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device) -> Finding:
     """Check that the hazards of the steps 0 to m do not change when the visits after visit m are removed.
 
-    The check takes up to 32 subjects, from the shortest record to the longest, each cut at half of its steps.
+    The check takes up to 32 subjects, from the shortest record to the longest, each cut at half of its steps. On the
+    days clock each is cut after the visits that half of its prediction times see, and the hazards of these must not
+    change.
 
     Args:
         model: The trained model, on ``device``.
@@ -81,6 +85,8 @@ def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device)
     if tensors.clock == "landmark":
         finding = "Does not apply: on the landmark clock the tensors end at the landmark."
         return Finding(check, "ok", finding, "landmark clock")
+    if tensors.clock == "days":
+        return _rows_are_causal(check, model, batches, device)
     longer = batches.members[tensors.step[batches.members] > 0]
     if not len(longer):
         return Finding(check, "note", "Not decidable: no subject has a second step.", "0 subjects with two steps")
@@ -89,11 +95,43 @@ def hazards_are_causal(model: nn.Module, batches: Batches, device: torch.device)
     last = tensors.step[chosen] // 2
     whole = predict_split(model, replace(batches, members=chosen), device).hazard
     short = predict_split(model, _cut(batches, chosen, last), device).hazard
-    differences = np.abs(whole[:, : short.shape[1]] - short)
-    largest = float(np.max(differences[np.arange(short.shape[1]) <= last[:, None]]))
+    differences = np.abs(whole[:, : short.shape[1]] - short)[np.arange(short.shape[1]) <= last[:, None]]
+    return _causality(check, differences, subjects=len(chosen), removed=int((tensors.step[chosen] - last).sum()))
+
+
+def _rows_are_causal(check: str, model: nn.Module, batches: Batches, device: torch.device) -> Finding:
+    """Check that the hazards of prediction times do not change when the visits after them are removed."""
+    tensors, members = batches.tensors, batches.members
+    visits, rows = batches.visits(members), batches.rows(members)
+    number = np.bincount(tensors.row_subject[rows], minlength=len(tensors.subject_id))[members]
+    # The visits that the middle one of the prediction times of each subject sees.
+    seen = tensors.row_visits[rows]
+    seen = seen[np.lexsort([seen, np.repeat(np.arange(len(members)), number)])]
+    seen = seen[np.cumsum(number) - number + (number - 1) // 2]
+    if number.max() == 1:
+        finding = "Does not apply: the tensors end at the only prediction time of each subject."
+        return Finding(check, "ok", finding, "one prediction time per subject")
+    longer = np.flatnonzero(seen < visits)
+    if not len(longer):
+        finding = "Not decidable: no subject has a visit after the middle one of its prediction times."
+        return Finding(check, "note", finding, "0 subjects with such a visit")
+    by_length = longer[np.argsort(visits[longer], kind="stable")]
+    place = np.sort(by_length[np.unique(np.linspace(0, len(longer) - 1, SUBJECTS).astype(np.int64))])
+    chosen, seen = members[place], seen[place]
+    whole = predict_split(model, replace(batches, members=chosen), device)
+    short = select_subjects(tensors, chosen, visits=seen)
+    after = predict_split(model, replace(batches, tensors=short, members=np.arange(len(chosen))), device)
+    left = tensors.row_visits[whole.row] <= seen[np.searchsorted(chosen, whole.subject)]
+    differences = np.abs(whole.hazard[left] - after.hazard)
+    return _causality(check, differences, subjects=len(chosen), removed=int((visits[place] - seen).sum()))
+
+
+def _causality(check: str, differences: np.ndarray, *, subjects: int, removed: int) -> Finding:
+    """Return the finding on the differences of hazards with and without later visits."""
+    largest = float(np.max(differences))
     evidence = (
-        f"{len(chosen)} subjects, {int((last + 1).sum())} hazards, {int((tensors.step[chosen] - last).sum())} visits "
-        f"removed; largest difference {largest:.1e}, tolerance {TOLERANCE:.0e}"
+        f"{subjects} subjects, {differences.size} hazards, {removed} visits removed; largest difference {largest:.1e}, "
+        f"tolerance {TOLERANCE:.0e}"
     )
     # The comparison is false for NaN, so that NaN fails the check.
     if largest <= TOLERANCE:

@@ -71,7 +71,7 @@ class ModelInputs:
     dropout_key: Int32[Tensor, " slot"] | None = None
     embedded: Float[Tensor, "slot embedding"] | None = None
     prediction_slot: Int64[Tensor, " prediction"] | None = None
-    prediction_features: Float[Tensor, "prediction feature"] | None = None
+    prediction_features: Float[Tensor, "prediction prediction_feature"] | None = None
 
     @property
     def rows(self) -> int:

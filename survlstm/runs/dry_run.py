@@ -120,6 +120,8 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
         if isinstance(value, Tensor)
     )
     said = f"{len(largest)} subjects, {len(batch.inputs.slot):,} visits"
+    if train.tensors.clock == "days":
+        said += f", {len(train.rows(largest)):,} prediction times"
     return EpochEstimate(seconds, 2 * weights + moments, kept, said)
 
 

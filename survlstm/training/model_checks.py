@@ -39,8 +39,8 @@ def check_model(model: nn.Module, batches: Batches, device: torch.device, *, voc
 
     The logits of a batch are compared with those of the same batch in which something was changed that must not matter.
     On the visit clock these are the later visits, changed and then removed: a hazard that moves knows the future. On
-    either clock each subject alone must have the logits that it has among others, so that padding and neighbours do
-    not matter.
+    the days clock they are the visits after the prediction times in the first half of each record. On every clock each
+    subject alone must have the logits that it has among others, so that padding and neighbours do not matter.
 
     The comparison uses evaluation mode and weights with noise; the weights of the model are restored.
 
@@ -69,21 +69,39 @@ def _check_causal(
     model: nn.Module, some: Batches, whole: list[Tensor], device: torch.device, vocabulary_size: int
 ) -> None:
     """Check that the hazards of the first half of each record stay if the second half is changed, or removed."""
-    seen = np.maximum(some.visits(some.members) // 2, 1)
+    seen, kept = _first_half(some)
     for other, what in (
         (_changed_later_visits(some.tensors, seen, vocabulary_size), "only later visits were changed"),
         (select_subjects(some.tensors, some.members, visits=seen), "the later visits were removed"),
     ):
         changed = _logits(model, _of(some, other), device)
-        pairs = zip(whole, changed, seen, strict=True)
-        before, after = zip(*((one[:kept], two[:kept]) for one, two, kept in pairs), strict=True)
+        pairs = zip(whole, changed, kept, strict=True)
+        before, after = zip(*((one[:number], two[:number]) for one, two, number in pairs), strict=True)
         _compare(model, before, after, "not depend on later visits", f"{what}. {ADVICE}")
+
+
+def _first_half(some: Batches) -> tuple[Int64[np.ndarray, " subject"], Int64[np.ndarray, " subject"]]:
+    """Return for each subject the visits of the first half of its record, and the number of hazards that see no other.
+
+    On the days clock it is the first half of the prediction times, and the visits that the last of them sees.
+    """
+    data = some.tensors
+    if data.clock != "days":
+        seen = np.maximum(some.visits(some.members) // 2, 1)
+        return seen, seen
+    half = (data.trained_rows[some.members] + 1) // 2
+    first = data.row_offsets[some.members]
+    seen = data.row_visits[first + half - 1]
+    rows = some.rows(some.members)
+    # Further prediction times may see the same visits.
+    owner = np.repeat(np.arange(len(some.members)), data.trained_rows[some.members])
+    return seen, np.bincount(owner[data.row_visits[rows] <= seen[owner]], minlength=len(some.members))
 
 
 def _of(batches: Batches, tensors: Tensors) -> Batches:
     """Return the batches of all subjects of other tensors; their labels are not used."""
     last = np.minimum(tensors.step, tensors.visits_per_subject - 1) if tensors.clock == "visit" else tensors.step
-    return replace(batches, tensors=replace(tensors, step=last), members=np.arange(len(tensors.step)))
+    return replace(batches, tensors=replace(tensors, step=last), members=np.arange(len(tensors.subject_id)))
 
 
 def _changed_later_visits(tensors: Tensors, seen: Int64[np.ndarray, " subject"], vocabulary_size: int) -> Tensors:
@@ -100,7 +118,10 @@ def _changed_later_visits(tensors: Tensors, seen: Int64[np.ndarray, " subject"],
 
 
 def _logits(model: nn.Module, batches: Batches, device: torch.device) -> list[Float[Tensor, "*logit"]]:
-    """Return the logits of each subject: one per visit on the visit clock, one per interval on the landmark clock."""
+    """Return the logits of each subject: one per visit on the visit clock, one per interval on the landmark clock.
+
+    On the days clock they are one per prediction time and interval.
+    """
     batch = batches.collate(batches.members)
     name = type(model).__name__
     try:
@@ -116,11 +137,17 @@ def _logits(model: nn.Module, batches: Batches, device: torch.device) -> list[Fl
     expected = tuple(batch.at_risk.shape)
     if not isinstance(logits, Tensor) or tuple(logits.shape) != expected or not logits.is_floating_point():
         found = f"{tuple(logits.shape)} {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
-        axes = "[slot], such as inputs.flatten of padded logits" if len(expected) == 1 else "[row, interval]"
+        axes = {
+            "visit": "[slot], such as inputs.flatten of padded logits",
+            "landmark": "[row, interval]",
+            "days": "[prediction, interval], from the states at inputs.last_slot",
+        }[batches.tensors.clock]
         raise ConfigError(f"model must return logits of shape {expected}, {axes}; {name} returned {found}")
     logits = logits.double().cpu()
     if batches.tensors.clock == "landmark":
         rows = list(logits)
+    elif batches.tensors.clock == "days":
+        rows = list(logits.split(batches.tensors.trained_rows[batches.members].tolist()))
     else:
         # The counted visits of all windows of a subject are its visits in order.
         counted = logits[batch.inputs.slot][batch.at_risk[batch.inputs.slot]]
@@ -137,7 +164,7 @@ def _compare(
     rule: str,
     change: str,
 ) -> None:
-    one, other = torch.cat(list(before)), torch.cat(list(after))
+    one, other = (torch.cat([part.flatten() for part in parts]) for parts in (before, after))
     moved = (one - other).abs() > ROUNDING * (1 + one.abs())
     if bool(moved.any()):
         largest = float((one.sigmoid() - other.sigmoid()).abs().max())

@@ -53,6 +53,8 @@ def requested_memory(error: BaseException) -> str:
 def describe_batch(batches: Batches, subjects: np.ndarray) -> str:
     """Describe the size of a batch, such as ``2 subjects with 31 visits (the longest record has 20)``.
 
+    On the days clock the number of prediction times is added.
+
     Args:
         batches: Source of the records.
         subjects: Rows of the subjects in ``batches.tensors``; shape (subject,), at least one.
@@ -62,4 +64,7 @@ def describe_batch(batches: Batches, subjects: np.ndarray) -> str:
     """
     visits = batches.visits(subjects)
     count = f"{len(subjects)} subject{'s' if len(subjects) > 1 else ''}"
-    return f"{count} with {visits.sum():,} visits (the longest record has {visits.max():,})"
+    said = f"{count} with {visits.sum():,} visits (the longest record has {visits.max():,})"
+    if batches.tensors.clock != "days":
+        return said
+    return f"{said} and {len(batches.rows(subjects)):,} prediction times"

@@ -98,10 +98,11 @@ def write_pbc2(folder: Path) -> None:
 
 @pytest.fixture
 def place(made: Path, tmp_path: Path) -> Path:
-    """A folder with a copy of all that, and with the examples."""
+    """A folder with a copy of all that, and with the examples and the scripts."""
     folder = tmp_path / "place"
     shutil.copytree(made, folder, symlinks=True)
-    (folder / "examples").symlink_to(ROOT / "examples")
+    for name in ("examples", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
     return folder
 
 

@@ -139,3 +139,16 @@ def test_intervals_of_rows_are_wider_than_those_of_as_many_subjects(judged, summ
         return estimate.interval.high - estimate.interval.low
 
     assert width(summary.rows[0].c_td) > 1.3 * width(row.c_td)
+
+
+def test_at_the_latest_times_every_subject_has_one_row_and_what_it_sees():
+    tensors, _ = telling_days(judged=True)
+    found = evaluated_rows.at_latest_times(tensors)
+    assert found.clock == "landmark"
+    for number in (0, 7, 31):
+        subject = np.flatnonzero(tensors.subject_id == found.subject_id[number])
+        rows = tensors.rows_of(subject)
+        latest = rows[tensors.step[rows] >= 0][-1]
+        assert (found.step[number], found.event[number]) == (tensors.step[latest], tensors.event[latest])
+        assert found.visits_per_subject[number] == tensors.row_visits[latest]
+    assert (found.step >= 0).all()

@@ -25,6 +25,7 @@ MODELS = ("gru", "transformer", "retain", "mlp_bag", "lstm_small")
 FUSED = tuple(range(2, 40, 3))
 every_model = pytest.mark.parametrize("name", MODELS)
 both_clocks = pytest.mark.parametrize("clock", ["visit", "landmark"])
+every_clock = pytest.mark.parametrize("clock", ["visit", "landmark", "days"])
 
 
 @functools.cache
@@ -46,14 +47,14 @@ def built(name, clock, *more):
 
 
 @every_model
-@both_clocks
+@every_clock
 def test_fulfils_the_protocol(name, clock):
     model, batches, prepared = built(name, clock)
     check_model(model, batches, CPU, vocabulary_size=len(prepared.vocabulary))
 
 
 @every_model
-@both_clocks
+@every_clock
 def test_starts_near_the_mean_hazard(name, clock):
     model, batches, prepared = built(name, clock)
     batch = batches.collate(batches.members)
@@ -63,7 +64,7 @@ def test_starts_near_the_mean_hazard(name, clock):
 
 
 @every_model
-@both_clocks
+@every_clock
 def test_parts_of_a_batch_add_up_to_its_gradient(name, clock):
     """In training mode too: dropout masks belong to the visit, so that memory and processes do not change a run."""
     model, batches, _ = built(name, clock, "model.dropout=0.4")
@@ -74,6 +75,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient(name, clock):
         for part in parts:
             batch = batches.collate(part, salt=3)
             nll = nll_per_step(model(batch.inputs), at_risk=batch.at_risk, event=batch.event)
+            nll = nll if batch.weight is None else nll * batch.weight
             (nll.sum() / len(members)).backward()
         return [parameter.grad.clone() for parameter in model.parameters()]
 

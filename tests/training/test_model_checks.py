@@ -25,7 +25,12 @@ class Sound(nn.Module):
         self.embedding = VisitEmbedding(len(prepared.vocabulary), 8, 5)
         self.gru = nn.GRU(self.embedding.size, 8, batch_first=True, bidirectional=self.directions == 2)
         intervals = prepared.preprocessing.intervals
-        self.head = HazardHead(8 * self.directions, intervals=intervals, mean_hazard=initial_hazard(prepared.tensors))
+        self.head = HazardHead(
+            8 * self.directions,
+            intervals=intervals,
+            mean_hazard=initial_hazard(prepared.tensors),
+            prediction_features=prepared.preprocessing.sizes.prediction_features,
+        )
 
     def states(self, inputs):
         return self.gru(inputs.pad(self.embedding(inputs)))[0]
@@ -102,7 +107,7 @@ def check(kind, clock="visit", **options):
     return model
 
 
-@pytest.mark.parametrize("clock", ["visit", "landmark"])
+@pytest.mark.parametrize("clock", ["visit", "landmark", "days"])
 @pytest.mark.parametrize("max_visits", [None, 4])
 @pytest.mark.parametrize("kind", [Sound, model_for])
 def test_a_sound_model_passes_and_is_not_changed(kind, max_visits, clock):
@@ -113,11 +118,12 @@ def test_a_sound_model_passes_and_is_not_changed(kind, max_visits, clock):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("clock", ["visit", "days"])
 @pytest.mark.parametrize("kind", [ReadsBothWays, ReadsBothWaysBehindZeros, KnowsTheLength, KnowsTheLastDay])
-def test_a_model_that_knows_the_future_is_refused(kind):
+def test_a_model_that_knows_the_future_is_refused(kind, clock):
     said = r"must not depend on later visits; \d+ of \d+ hazards of {} moved, by up to [\d.e-]+, when .*clock=landmark"
     with pytest.raises(ConfigError, match=said.format(kind.__name__)):
-        check(kind)
+        check(kind, clock)
 
 
 @pytest.mark.parametrize("kind", [ReadsBothWays, KnowsTheLength])
@@ -126,7 +132,8 @@ def test_on_the_landmark_clock_the_whole_row_may_be_read(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "clock"), [(Normalises, "visit"), (Normalises, "landmark"), (ReadsPadding, "landmark")]
+    ("kind", "clock"),
+    [(Normalises, "visit"), (Normalises, "landmark"), (ReadsPadding, "landmark"), (Normalises, "days")],
 )
 def test_a_model_that_knows_its_neighbours_is_refused(kind, clock):
     said = r"must depend on one subject only; \d+ of \d+ hazards of {} moved, .*leave it out by inputs.is_visit"
@@ -149,6 +156,19 @@ def test_a_model_that_knows_its_neighbours_is_refused(kind, clock):
 def test_a_model_that_breaks_the_protocol_is_refused(kind, said):
     with pytest.raises(ConfigError, match=said):
         check(kind)
+
+
+class OneRowPerSubject(Sound):
+    """Reads the end of each row, as if a row had one prediction time."""
+
+    def forward(self, inputs):
+        return self.head.logit.bias.expand(inputs.rows, -1) + self.states(inputs).sum() * 0
+
+
+def test_on_the_days_clock_every_prediction_time_has_logits():
+    said = r"shape \(\d+, 5\), \[prediction, interval\], from the states at inputs\.last_slot; OneRow.* \(8, 5\)"
+    with pytest.raises(ConfigError, match=said):
+        check(OneRowPerSubject, "days")
 
 
 def test_out_of_memory_is_not_taken_for_a_fault_of_the_model():

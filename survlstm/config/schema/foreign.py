@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from survlstm.config.class_loader import check_methods, checked_settings, class_digest, load_class
+from survlstm.config.class_loader import check_methods, checked_settings, class_digest, load_class, takes_argument
 from survlstm.config.schema.section import Feature, SwapPoint, Text, each_feature_once
 from survlstm.utils.errors import ClosedClassError, ConfigError
 
@@ -30,6 +30,7 @@ class ForeignConfig(SwapPoint):
     Attributes:
         section: Key of the section in the config.
         given: Arguments that survlstm passes to the constructor.
+        sometimes_given: Arguments that survlstm passes to a constructor that takes them.
         methods: Methods that the class must have.
         protocol: Dotted name of the protocol.
         target: Dotted name of the class.
@@ -37,6 +38,7 @@ class ForeignConfig(SwapPoint):
 
     section: ClassVar[str]
     given: ClassVar[tuple[str, ...]] = ()
+    sometimes_given: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = ()
     protocol: ClassVar[str]
 
@@ -92,7 +94,12 @@ class ForeignConfig(SwapPoint):
             raise ValueError(f"must name a class; {self.target} is none")
         check_methods(found, self.target, self.methods, self.protocol)
         settings = checked_settings(
-            found, self.class_settings, section=self.section, target=self.target, given=self.given
+            found,
+            self.class_settings,
+            section=self.section,
+            target=self.target,
+            given=self.given,
+            sometimes_given=self.sometimes_given,
         )
         return found, settings
 
@@ -121,11 +128,27 @@ class ForeignModelConfig(ForeignConfig):
 
     section = "model"
     given = ("vocabulary_size", "visit_features", "intervals", "mean_hazard")
+    sometimes_given = ("prediction_features",)
     methods = ("forward", "state_dict", "load_state_dict")
     protocol = "survlstm.models.protocol.SurvivalModel, a torch.nn.Module"
 
     visit_features: list[Feature] = Field(default=[])
     whole_record: bool = False
+
+    def fault_on_days(self) -> str | None:
+        """Return a sentence if the class can't be built on the days clock, and None otherwise.
+
+        Raises:
+            ClosedClassError: Only a stored file names the class.
+            ConfigError: The class can't be imported, or a setting is not one of its constructor's.
+        """
+        if takes_argument(self.load()[0], "prediction_features"):
+            return None
+        return (
+            "on clock=days a model must take the keyword argument prediction_features, the number of columns of "
+            f"ModelInputs.prediction_features; {self.target} does not. Add prediction_features: int = 0 to its "
+            "constructor and pass it to survlstm.models.layers.HazardHead, or set clock=visit or clock=landmark"
+        )
 
     @model_validator(mode="after")
     def _each_feature_once(self) -> ForeignModelConfig:

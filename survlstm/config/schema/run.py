@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from survlstm.config.schema.cohort import CohortConfig, HistoryRuleConfig, VisitsRuleConfig
 from survlstm.config.schema.data import DataConfig, SplitConfig, VocabularyConfig
@@ -40,6 +40,7 @@ from survlstm.config.schema.training import (
     TensorBoardConfig,
     TrainerConfig,
 )
+from survlstm.utils.errors import ConfigError
 
 
 def _by_kind(section: Any) -> str:
@@ -140,6 +141,10 @@ class RunConfig(Section):
         for section in (*sections, *self.evaluation.baselines):
             if isinstance(section, ForeignConfig):
                 section.load()
+        if isinstance(self.model, ForeignModelConfig) and self.clock.kind == "days":
+            fault = self.model.fault_on_days()
+            if fault is not None:
+                raise ConfigError(fault)
 
     def training_code(self) -> dict[str, str]:
         """Return a digest of the code of each class outside survlstm that training uses, by the name of the class.
@@ -156,6 +161,16 @@ class RunConfig(Section):
                 "model.whole_record=true needs clock=landmark: on the other clocks a hazard must not depend on later "
                 "visits, which exist only because the event has not happened yet"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _model_fits_the_days_clock(self, info: ValidationInfo) -> RunConfig:
+        # What only a stored file names is imported where it is used, by ``load_classes``.
+        is_own = (info.context or {}).get("allow", ()) is None
+        if is_own and isinstance(self.model, ForeignModelConfig) and self.clock.kind == "days":
+            fault = self.model.fault_on_days()
+            if fault is not None:
+                raise ValueError(fault)
         return self
 
     @model_validator(mode="after")

@@ -52,18 +52,23 @@ def event_rate(context: DiagnosticContext) -> Finding:
 
 
 def interval_censoring(context: DiagnosticContext) -> Finding:
-    """Check how far censoring inside the intervals of the landmark clock overstates the risk.
+    """Check how far censoring inside the intervals of days shifts the risk.
 
-    A subject that is censored inside an interval counts as censored at its start. The risk in intervals is therefore
-    compared with the Kaplan-Meier risk in days.
+    On the landmark clock a subject that is censored inside an interval counts as censored at its start, which
+    overstates the risk. On the days clock it counts for the share of the interval that it was observed in, as if the
+    hazard rate were the same within an interval. The risk in intervals is therefore compared with the Kaplan-Meier risk
+    in days; on the days clock both are those of the training rows, of which each counts one.
     """
-    check, tensors = "intervals of the landmark clock", context.run.prepared.tensors
+    tensors = context.run.prepared.tensors
+    check = f"intervals of the {'days' if tensors.clock == 'days' else 'landmark'} clock"
     if tensors.clock == "visit":
         return Finding(check, "ok", "Does not apply: the steps are visits.", "visit clock")
-    train = tensors.members(Split.TRAIN)
+    train = tensors.rows_of(tensors.members(Split.TRAIN))
     step, event, duration = tensors.step[train], tensors.event[train], tensors.duration_days[train]
     last = min(float(tensors.edge_days[-1]), float(duration.max()))
-    at_risk = (np.arange(tensors.steps) <= step[:, None]).sum(axis=0)
+    # The shares are 0 on the landmark clock.
+    partial = np.bincount(step + 1, weights=tensors.exposure[train], minlength=tensors.steps)[: tensors.steps]
+    at_risk = np.bincount(step + 1, minlength=tensors.steps + 1)[::-1].cumsum()[::-1][1:] + partial
     events = np.bincount(step[event], minlength=tensors.steps)
     in_steps = 1 - np.prod(1 - events / np.maximum(at_risk, 1))
     in_days = 1 - kaplan_meier(duration, event).at(np.array([last])).item()

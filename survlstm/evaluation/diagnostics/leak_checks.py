@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int64
 
+from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics.context import DiagnosticContext
+from survlstm.evaluation.evaluated_rows import at_latest_times
 from survlstm.evaluation.leakage import LeakageSuspect, discrimination_by_code, find_suspects
 from survlstm.evaluation.leakage_of_outcomes import DecidingEntry, code_families, deciding_entries
 from survlstm.evaluation.leakage_of_values import (
@@ -40,11 +42,16 @@ def suspected_leakage(context: DiagnosticContext) -> Finding:
     - A value between 0 and 1 agrees with the observed survival at some time, as another model's predictions do.
 
     That one input ranks far better than all others is no sign: serum bilirubin does so in primary biliary cirrhosis.
+
+    On the days clock each subject is judged at its latest prediction time, which sees what is recorded shortly before
+    the event.
     """
     check, prepared = "leak suspects", context.run.prepared
+    if prepared.tensors.clock == "days":
+        prepared = replace(prepared, tensors=at_latest_times(prepared.tensors))
     members = np.flatnonzero(prepared.tensors.split != Split.TEST)
-    ranking, best = _ranking(context, members)
-    deciding = _deciding(context, members)
+    ranking, best = _ranking(prepared, members)
+    deciding = _deciding(prepared, members)
     predicted = predicted_survival(prepared.tensors, members, prepared.preprocessing)
     if not (ranking or deciding or predicted):
         return Finding(check, "ok", f"No code or value alone reaches a C-index of {SUSPICIOUS:g}.", best)
@@ -73,9 +80,8 @@ def suspected_leakage(context: DiagnosticContext) -> Finding:
     return Finding(check, "warning", finding, "; ".join(evidence), ("an outcome or a source without these inputs",))
 
 
-def _ranking(context: DiagnosticContext, members: Int64[np.ndarray, " member"]) -> tuple[list[LeakageSuspect], str]:
+def _ranking(prepared: PreparedData, members: Int64[np.ndarray, " member"]) -> tuple[list[LeakageSuspect], str]:
     """Return the codes and values above the threshold, and a description of the best one."""
-    prepared = context.run.prepared
     tensors, entries = prepared.tensors, prepared.vocabulary.entries
     find = partial(
         find_suspects,
@@ -113,9 +119,8 @@ def _ranking(context: DiagnosticContext, members: Int64[np.ndarray, " member"]) 
     return found, f"best: {_describe(max(best, key=lambda suspect: suspect.c_td))}"
 
 
-def _deciding(context: DiagnosticContext, members: Int64[np.ndarray, " member"]) -> list[DecidingEntry]:
+def _deciding(prepared: PreparedData, members: Int64[np.ndarray, " member"]) -> list[DecidingEntry]:
     """Return the deciding groups of codes, the deciding codes outside of these, and the deciding values."""
-    prepared = context.run.prepared
     tensors, entries = prepared.tensors, prepared.vocabulary.entries
     families = code_families(entries, fused=prepared.preprocessing.fused_codes)
     grouped = replace(tensors, code=families.of_code[tensors.code].astype(np.int32))
