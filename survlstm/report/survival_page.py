@@ -8,7 +8,6 @@ from pathlib import Path
 
 from survlstm.report.figures.canvas import house_style, save
 from survlstm.report.figures.survival import (
-    UNITS,
     GroupCurve,
     SubjectCurve,
     TimeGrid,
@@ -81,8 +80,8 @@ def write_survival_page(folder: Path, scored: ScoredCohort) -> Path:
     text = page.render(
         title="Survival curves",
         scored=scored,
-        unit=UNITS[scored.times.unit],
-        is_landmark=scored.times.unit == "days",
+        unit=scored.times.after_start,
+        in_days=scored.times.unit == "days",
         subject_figures=subjects,
         group_figure=groups,
     )

@@ -30,8 +30,6 @@ MOST_MARKERS = 12
 # Heights of the axis of S below 1. The smallest one that fits is taken, because curves of low risks would otherwise
 # merge into one line at the top; if none fits, the axis begins at 0.
 HEIGHTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
-STARTS = {"visits": "at the last visit read", "days": "at the landmark"}
-UNITS = {"visits": "visits after the last one read", "days": "days after the landmark"}
 
 
 class _Look(NamedTuple):
@@ -108,10 +106,22 @@ class TimeGrid:
     Attributes:
         grid: The times, without 0.
         unit: Unit of the times.
+        start: What time 0 of days is: the landmark, or on the days clock the prediction time.
     """
 
     grid: Float64[np.ndarray, " horizon"]
     unit: Literal["visits", "days"]
+    start: Literal["landmark", "prediction time"] = "landmark"
+
+    @property
+    def at_start(self) -> str:
+        """Time 0, as in "at the landmark"."""
+        return "at the last visit read" if self.unit == "visits" else f"at the {self.start}"
+
+    @property
+    def after_start(self) -> str:
+        """Unit of the times with their start, as in "days after the landmark"."""
+        return "visits after the last one read" if self.unit == "visits" else f"days after the {self.start}"
 
     @property
     def last(self) -> float:
@@ -148,7 +158,7 @@ def _draw_part(subjects: list[SubjectCurve], times: TimeGrid, number: int, parts
         alt=f"Predicted probability of no event by {format_time(times.last, times.unit)}: {values}.",
         caption=(
             "Each curve is predicted from what is known of one subject and starts at 1 "
-            f"{STARTS[times.unit]}. The lowest risk comes first.{_axis_note(lowest)}"
+            f"{times.at_start}. The lowest risk comes first.{_axis_note(lowest)}"
         ),
         figure=figure,
     )
@@ -224,7 +234,7 @@ def _axes(axes: Axes, times: TimeGrid, lowest: float) -> float:
     begins = next((1 - height for height in HEIGHTS if 1 - lowest <= 0.95 * height), 0.0)
     top = 1 + 0.03 * (1 - begins)
     axes.set(xlim=(0, times.last * 1.02), ylim=(begins, top), ylabel="probability of no event")
-    axes.set_xlabel(UNITS[times.unit])
+    axes.set_xlabel(times.after_start)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=times.unit == "visits", steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     return begins
