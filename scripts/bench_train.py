@@ -115,12 +115,12 @@ def _stages(config: RunConfig, prepared: PreparedData, device: torch.device) -> 
 
 
 def _ideal_batches(prepared: PreparedData, config: RunConfig, count: int, device: torch.device) -> list[Tensor]:
-    steps = prepared.tensors.step[prepared.tensors.members(Split.TRAIN)] + 1
+    visits = prepared.tensors.trained_visits[prepared.tensors.members(Split.TRAIN)]
     assert isinstance(config.model, LSTMConfig)
     features = len(config.model.visit_features) + prepared.preprocessing.value_columns
     width = config.model.embedding_dim + features
-    subjects = -(-len(steps) // count)
-    length = round(steps.sum() / (count * subjects))
+    subjects = -(-len(visits) // count)
+    length = round(visits.sum() / (count * subjects))
     return [torch.randn(subjects, length, width, device=device, requires_grad=True) for _ in range(count)]
 
 
@@ -132,15 +132,24 @@ def _pass(lstm: nn.LSTM, ideal: list[Tensor]) -> None:
 
 def _head(model: DiscreteTimeSurvivalLSTM, states: Tensor, batch: Batch) -> None:
     hidden, relu, dropout, logit = model.head
-    logits = logit(dropout(relu(hidden(states)), batch.inputs.dropout_key)).squeeze(1)
-    nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum().backward()
+    inputs, key = batch.inputs, batch.inputs.dropout_key
+    if model.intervals is not None:
+        last = inputs.last_slot
+        states, key = inputs.with_prediction_features(states[last]), None if key is None else key[last]
+    logits = logit(dropout(relu(hidden(states)), key))
+    logits = logits.squeeze(1) if model.intervals is None else logits
+    _nll(logits, batch).backward()
 
 
 def _learn(model: nn.Module, batch: Batch) -> None:
     model.train()
     logits = model(batch.inputs).float()
-    loss = nll_per_step(logits, at_risk=batch.at_risk, event=batch.event).sum() / batch.subjects
-    loss.backward()
+    (_nll(logits, batch) / batch.subjects).backward()
+
+
+def _nll(logits: Tensor, batch: Batch) -> Tensor:
+    nll = nll_per_step(logits, at_risk=batch.at_risk, event=batch.event)
+    return (nll if batch.weight is None else nll * batch.weight).sum()
 
 
 def _update(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -191,7 +200,7 @@ def _report(
     seconds: dict[str, list[float]], prepared: PreparedData, batches: Batches, taken: str, watched: str
 ) -> None:
     subjects = len(batches.members)
-    lengths = prepared.tensors.step[batches.members] + 1
+    lengths = batches.visits(batches.members)
     slots = sum(batches.collate(chosen).inputs.slots for chosen in batches.in_order())
     bound = seconds[BOUND]
     rows = [

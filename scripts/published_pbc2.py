@@ -14,6 +14,7 @@ to the horizon by the trapezoid rule over the edges of the intervals, with the s
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from collections import defaultdict
@@ -52,6 +53,8 @@ MODEL, MEAN, COX, FREE = "LSTM", "LSTM (mean of seeds)", "Cox (ridge, stacked pr
 
 def main(words: list[str]) -> None:
     """Run all repeats, and print a table with the means and spreads over them, and the difference to the Cox."""
+    # The log of fifty runs would hide the tables.
+    logging.disable(logging.WARNING)
     place, *words = words
     options, overrides = read_options(words, OPTIONS)
     repeats, seeds = int(options["repeats"]), int(options["seeds"])

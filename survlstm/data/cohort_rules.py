@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int64
 
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.sources.protocol import Source, SourceWithHierarchy
+from survlstm.data.visit_splits import count_earlier
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import ConfigError
 
@@ -19,8 +20,8 @@ from survlstm.utils.errors import ConfigError
 YEAR_DAYS = 365.25
 # Codes of a rule that its description names; the others are counted.
 SHOWN_CODES = 3
-# Reason, and mask of the subjects that the reason leaves out.
-ExclusionMask = tuple[str, Bool[np.ndarray, " subject"]]
+# Reason, and mask of the subjects, or of the prediction times, that the reason leaves out.
+ExclusionMask = tuple[str, np.ndarray]
 
 
 class Rule(Protocol):
@@ -30,12 +31,13 @@ class Rule(Protocol):
     def words(self) -> str:
         """The rule in words, as in ``age at least 18``."""
 
-    def holds(self, visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " subject"]:
-        """Evaluate the rule for each subject; nothing dated after ``time`` has an influence.
+    def holds(self, visits: Visits, time: np.ndarray, subject: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
+        """Evaluate the rule at each prediction time; nothing dated after it has an influence.
 
         Args:
             visits: Observed visits of the subjects.
-            time: ``datetime64[s]`` [subject], the prediction times; a rule holds for no subject whose time is NaT.
+            time: ``datetime64[s]`` [row], the prediction times; a rule holds at none that is NaT.
+            subject: Subject of each prediction time.
         """
 
 
@@ -58,9 +60,9 @@ class AgeRule:
         upper = "" if self.below_years is None else f"below {self.below_years:g}"
         return f"age {' and '.join(filter(None, (lower, upper)))}"
 
-    def holds(self, visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " subject"]:
+    def holds(self, visits: Visits, time: np.ndarray, subject: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
         """Compare the prediction time with the birthdays of the bounds."""
-        birth = visits.subjects.birth
+        birth = visits.subjects.birth[subject]
         found = ~np.isnat(birth) & ~np.isnat(time)
         if self.at_least_years is not None:
             found &= time >= _birthday(birth, self.at_least_years)
@@ -119,20 +121,23 @@ class CodesRule:
         assert not self.needs_codes, "looked up before the rules are evaluated"
         return np.isin(texts, np.array(self.codes if self.resolved is None else self.resolved, dtype=np.str_))
 
-    def holds(self, visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " subject"]:
+    def holds(self, visits: Visits, time: np.ndarray, subject: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
         """Count the visits up to the prediction time that have one of the codes."""
         visit = np.repeat(np.arange(len(visits.visit_time)), visits.codes_per_visit)
         counted = np.zeros(len(visits.visit_time), dtype=bool)
         counted[visit[self.matches(visits.codes)[visits.code]]] = True
-        counted &= _is_history(visits, time)
+        owner, when = visits.visit_subject[counted], visits.visit_time[counted]
+        number = count_earlier(owner, when, subject, time)
         if self.within_days is not None:
             earliest = time - np.timedelta64(round(self.within_days * DAY_SECONDS), "s")
-            counted &= visits.visit_time >= earliest[visits.visit_subject]
-        found: np.ndarray = np.bincount(visits.visit_subject[counted], minlength=len(time)) >= self.fewest_visits
+            number -= count_earlier(owner, when, subject, earliest, strictly=True)
+        found: np.ndarray = number >= self.fewest_visits
         if self.within_days is None and self.fewest_visits == 1:
             static = visits.subjects.static
-            owner = np.repeat(np.arange(len(time)), static.per_subject)
-            found[owner[self.matches(static.codes)[static.code]]] = True
+            owner = np.repeat(np.arange(len(visits.subjects)), static.per_subject)
+            has_static = np.zeros(len(visits.subjects), dtype=bool)
+            has_static[owner[self.matches(static.codes)[static.code]]] = True
+            found |= has_static[subject]
         return found & ~np.isnat(time)
 
 
@@ -151,9 +156,11 @@ class VisitsRule:
         """The rule in words."""
         return f"at least {self.fewest_visits} visit{'' if self.fewest_visits == 1 else 's'}"
 
-    def holds(self, visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " subject"]:
+    def holds(self, visits: Visits, time: np.ndarray, subject: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
         """Count the visits up to the prediction time."""
-        return _visits_before(visits, time) >= self.fewest_visits
+        number = count_earlier(visits.visit_subject, visits.visit_time, subject, time)
+        found: np.ndarray = number >= self.fewest_visits
+        return found & ~np.isnat(time)
 
 
 @dataclass(frozen=True)
@@ -171,10 +178,10 @@ class HistoryRule:
         """The rule in words."""
         return f"history of at least {self.fewest_days:g} days"
 
-    def holds(self, visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " subject"]:
+    def holds(self, visits: Visits, time: np.ndarray, subject: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
         """Compare the prediction time with the first visit."""
         # A comparison with NaT is false: a subject without a visit, or without a prediction time, has no history.
-        return time - first_visit_time(visits) >= np.timedelta64(round(self.fewest_days * DAY_SECONDS), "s")
+        return time - first_visit_time(visits)[subject] >= np.timedelta64(round(self.fewest_days * DAY_SECONDS), "s")
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,7 @@ class DatesRule:
         upper = "" if self.last_day is None else f" to {self.last_day}"
         return f"dates{lower}{upper}"
 
-    def holds(self, visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " subject"]:
+    def holds(self, visits: Visits, time: np.ndarray, subject: Int64[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
         """Compare the day of the prediction time with the bounds."""
         day = time.astype("datetime64[D]")
         found = ~np.isnat(time)
@@ -303,9 +310,14 @@ def with_codes(cohort: CohortSettings, known: Mapping[str, tuple[str, ...]]) -> 
 
 
 def rule_exclusions(
-    cohort: CohortSettings, visits: Visits, time: np.ndarray, *, show_dates: bool = True
+    cohort: CohortSettings,
+    visits: Visits,
+    time: np.ndarray,
+    *,
+    subject: Int64[np.ndarray, " row"] | None = None,
+    show_dates: bool = True,
 ) -> tuple[ExclusionMask, ...]:
-    """Evaluate the rules at the prediction time of each subject.
+    """Evaluate the rules at prediction times.
 
     A visit belongs to the history if its time is not later than the prediction time. ``visits`` may hold later ones;
     they change nothing.
@@ -313,17 +325,19 @@ def rule_exclusions(
     Args:
         cohort: The rules, resolved.
         visits: Observed visits of the subjects.
-        time: ``datetime64[s]`` [subject], the prediction times; NaT for a subject without one, which no rule keeps.
+        time: ``datetime64[s]`` [row], the prediction times; NaT for a subject without one, which no rule keeps.
+        subject: Subject of each prediction time; None for one per subject.
         show_dates: Whether the reason of a rule on dates names them.
 
     Returns:
-        Reason and mask of the subjects to leave out, for each rule in its order. Subjects of unknown age have a reason
-        of their own before the reason of the rule, if there are any.
+        Reason and mask of the rows to leave out, for each rule in its order. Subjects of unknown age have a reason of
+        their own before the reason of the rule, if there are any.
     """
+    subject = np.arange(len(time)) if subject is None else subject
     exclusions: list[ExclusionMask] = []
     for name, rule in cohort.named_rules():
-        holds = rule.holds(visits, time)
-        is_unknown = np.isnat(visits.subjects.birth)
+        holds = rule.holds(visits, time, subject)
+        is_unknown = np.isnat(visits.subjects.birth)[subject]
         if name.startswith("cohort.include") and isinstance(rule, AgeRule) and is_unknown.any():
             exclusions.append((f"{name}: age unknown", is_unknown))
         words = rule.words if show_dates or not isinstance(rule, DatesRule) else "dates"
@@ -362,15 +376,6 @@ def first_visit_time(visits: Visits) -> np.ndarray:
     has_visits = visits.visits_per_subject > 0
     time[has_visits] = visits.visit_time[visits.visit_offsets[:-1][has_visits]]
     return time
-
-
-def _is_history(visits: Visits, time: np.ndarray) -> Bool[np.ndarray, " visit"]:
-    """Mark the visits that are not later than the prediction time of their subject."""
-    return visits.visit_time <= time[visits.visit_subject]
-
-
-def _visits_before(visits: Visits, time: np.ndarray) -> Int64[np.ndarray, " subject"]:
-    return np.bincount(visits.visit_subject[_is_history(visits, time)], minlength=len(time))
 
 
 def _birthday(birth: np.ndarray, years: float) -> np.ndarray:

@@ -73,8 +73,9 @@ def group_observed(
     is_observed = outcome.observed(groupable, known)
     is_kept = is_observed & ~of_death
     kept, known_by = take_events(groupable, is_kept), known.latest[is_kept]
+    in_turns = settings.days is not None and settings.days.in_turns
     visits, repeated = group_visits(
-        kept, grouping=settings.grouping, window_hours=settings.window_hours, known_by=known_by
+        kept, grouping=settings.grouping, window_hours=settings.window_hours, in_turns=in_turns, known_by=known_by
     )
     landmark = np.full(len(events.subjects), np.datetime64("NaT"), dtype="datetime64[s]")
     times = None
@@ -92,6 +93,7 @@ def group_observed(
             kept,
             grouping=settings.grouping,
             window_hours=settings.window_hours,
+            in_turns=in_turns,
             split_at=split_at,
             known_by=known_by,
         )

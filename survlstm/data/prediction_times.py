@@ -53,6 +53,15 @@ class DaysClock:
         return tuple(spec.place for spec in self.specs if spec.kind == "file")
 
     @property
+    def in_turns(self) -> bool:
+        """Whether visits that overlap in time are split where they take turns, see ``split_in_turns``.
+
+        They are if a subject has prediction times at several visits. The record of a later one is split at the earlier
+        ones, which must not tell whether an encounter went on. One rule for one time is the landmark of that rule.
+        """
+        return len(self.times) > 1 or self.times[0].kind == "every_visit"
+
+    @property
     def as_override(self) -> str:
         """The rules to train on as an override of the config, for messages."""
         return f"clock.times=[{','.join(spec.text for spec in self.times)}]"

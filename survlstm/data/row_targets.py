@@ -16,7 +16,6 @@ from survlstm.data.prediction_times import TRAINED, DaysClock, PredictionTimes
 from survlstm.data.split import Split
 from survlstm.data.targets import TargetRows, Targets, days_between
 from survlstm.data.visit_splits import count_earlier
-from survlstm.data.visits import Visits, cut_visits
 from survlstm.utils.errors import CohortError
 
 
@@ -171,7 +170,7 @@ def _rows_at_risk(
     leave_out("at or after the event", is_after & had_event)
     leave_out("at or after the end of follow-up or the death", is_after & ~had_event)
     leave_out(f"after fewer than {min_visits} visits", seen < min_visits)
-    for reason, applies in _rules_at_rows(rules, visits, rows, kept.copy()):
+    for reason, applies in rule_exclusions(rules, visits, rows.time, subject=rows.subject):
         leave_out(reason, applies)
     takes_part = np.zeros(len(visits.subjects), dtype=bool)
     takes_part[rows.subject[kept & (rows.kind == TRAINED)]] = True
@@ -200,26 +199,6 @@ def _of_cohort(cohort: Cohort, times: PredictionTimes) -> tuple[_Rows, np.ndarra
         place = is_member = np.zeros(len(times.subject), dtype=bool)
     rows = _Rows(place, times.time, times.kind).at(is_member)
     return rows, is_member, {**times.left_out, "of excluded subjects": int((~is_member).sum())}
-
-
-def _rules_at_rows(
-    rules: CohortSettings, visits: Visits, rows: _Rows, asked: Bool[np.ndarray, " row"]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Evaluate the rules of the cohort at each row of ``asked``; yield reason and mask of the rows to leave out."""
-    if not (rules.include or rules.exclude):
-        return
-    # A rule takes one time per subject: the n-th rows of all subjects are evaluated together.
-    row = np.flatnonzero(asked)
-    subject = rows.subject[row]
-    number = np.arange(len(row)) - np.searchsorted(subject, subject)
-    order = np.argsort(number, kind="stable")
-    found: dict[str, np.ndarray] = {}
-    for at in np.split(row[order], np.cumsum(np.bincount(number))[:-1]):
-        owner = rows.subject[at]
-        some = cut_visits(visits, owner, stop=visits.visits_per_subject[owner])
-        for reason, applies in rule_exclusions(rules, some, rows.time[at]):
-            found.setdefault(reason, np.zeros(len(asked), dtype=bool))[at] = applies
-    yield from found.items()
 
 
 def _edges(duration: np.ndarray, event: np.ndarray, is_training: np.ndarray, clock: DaysClock) -> np.ndarray:

@@ -39,6 +39,9 @@ from survlstm.data.values.valued_visits import use_values
 from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes, take_entries
 from survlstm.data.vocabulary import UNK, fit_vocabulary
 
+# Features are years, and logarithms of days and counts. A smaller spread is the rounding error of equal numbers.
+LEAST_SPREAD = 1e-9
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -363,9 +366,10 @@ def _fit(
     min_frequency: int,
 ) -> PreprocessingState:
     codes = visits.code[np.repeat(of_training, visits.codes_per_visit)]
+    spread = features[of_training].std(axis=0)
     return PreprocessingState(
         fit_vocabulary(codes, visits.codes, min_frequency=min_frequency),
         features[of_training].mean(axis=0),
-        features[of_training].std(axis=0),
+        np.where(spread < LEAST_SPREAD, 0.0, spread),
         edge_days,
     )

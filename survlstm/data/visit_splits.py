@@ -49,6 +49,38 @@ def split_groups(group: np.ndarray, split_at: SplitTimes, subject: np.ndarray, s
     return pieces
 
 
+def split_in_turns(group: np.ndarray, subject: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Divide groups of entries that overlap in time where one goes on after an entry of another.
+
+    Two encounters with entries at 1, 3 and at 2 give the visits 1, 2 and 3. Without this, the end of a visit would
+    depend on whether it goes on later, and so would the visits that are split there.
+
+    Args:
+        group: Number of the group of each entry.
+        subject: Subject of each entry.
+        seconds: Time of each entry in seconds since 1970.
+
+    Returns:
+        Numbers of the new groups, consecutive from 0. Those of the entries up to a moment do not depend on later ones.
+    """
+    if not len(group):
+        return group
+    order = np.lexsort([group, seconds, subject])
+    owner, time, of = subject[order], seconds[order], group[order]
+    is_new = np.concatenate([[True], (owner[1:] != owner[:-1]) | (time[1:] != time[:-1])])
+    moment = np.cumsum(is_new) - 1
+    first = np.flatnonzero(is_new)
+    last = np.append(first[1:], len(order)) - 1
+    # A moment goes on with the turn of the one before it if both have entries of the same group only.
+    single = of[first] == of[last]
+    goes_on = single[1:] & single[:-1] & (of[first[1:]] == of[first[:-1]]) & (owner[first[1:]] == owner[first[:-1]])
+    turn = np.cumsum(np.concatenate([[True], ~goes_on]))
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = turn[moment]
+    pieces: np.ndarray = np.unique(number * (int(group.max()) + 1) + group, return_inverse=True)[1]
+    return pieces
+
+
 def count_earlier(
     owner: Int[np.ndarray, " time"],
     time: np.ndarray,

@@ -11,7 +11,7 @@ from survlstm.data.events import Events, Subjects, fill_values
 from survlstm.data.known_times import known_times
 from survlstm.data.ragged import flat_positions
 from survlstm.data.visit_groups import group_by_day, group_by_encounter, group_by_window
-from survlstm.data.visit_splits import SplitTimes, split_groups
+from survlstm.data.visit_splits import SplitTimes, split_groups, split_in_turns
 from survlstm.utils.errors import SourceError
 
 
@@ -95,6 +95,7 @@ def group_visits(
     *,
     grouping: str,
     window_hours: float,
+    in_turns: bool = False,
     split_at: SplitTimes | None = None,
     known_by: Int64[np.ndarray, " event"] | None = None,
 ) -> tuple[Visits, int]:
@@ -115,6 +116,7 @@ def group_visits(
         events: Events to group; with *encounter*, each must have one (see ``groupable_events``).
         grouping: Name of the grouping.
         window_hours: Longest visit in hours for *time_window*, and for encounters with *encounter* and *hybrid*.
+        in_turns: Whether visits that overlap in time are split, see ``split_in_turns``.
         split_at: Times at which a visit that spans them is split; None splits no visit. Otherwise an entry after a
             prediction time would move the earlier entries of its visit behind that time.
         known_by: ``KnownTimes.latest`` of the events; None computes it from ``events``.
@@ -138,6 +140,8 @@ def group_visits(
         group = group_by_window(events.subject, known_by, window)
     else:
         group = group_by_encounter(events, known_by, window)
+    if in_turns:
+        group = split_in_turns(group, events.subject, known_by)
     if split_at is not None:
         group = split_groups(group, split_at, events.subject, known_by)
     return _assemble(events, known_by, group)

@@ -228,3 +228,45 @@ class NoModule:
         pass
 
     state_dict = load_state_dict = forward
+
+
+class WithoutTimes(nn.Module):
+    def __init__(self, *, vocabulary_size, visit_features, intervals, mean_hazard):
+        super().__init__()
+        self.intervals = intervals
+
+
+class WithTimes(WithoutTimes):
+    def __init__(self, *, prediction_features, **sizes):
+        super().__init__(**sizes)
+        self.prediction_features = prediction_features
+
+
+def own_model(name, *words):
+    return config_of("~model", f"+model={{_target_: tests.config.test_class_loader.{name}}}", *words)
+
+
+def test_on_the_days_clock_a_model_takes_the_features_of_a_prediction_time():
+    for words in ((), ("clock=landmark",)):
+        assert own_model("WithoutTimes", *words).model.target.endswith("WithoutTimes")
+    said = r"on clock=days a model must take the keyword argument prediction_features, .*WithoutTimes does not\. Add"
+    with pytest.raises(ConfigError, match=said):
+        own_model("WithoutTimes", "clock=days")
+    config = own_model("WithTimes", "clock=days")
+    built = build_model(
+        config.model, ModelSizes(vocabulary_size=3, intervals=2, prediction_features=1), mean_hazard=[0.1, 0.2]
+    )
+    assert (built.prediction_features, built.intervals) == (1, 2)
+
+
+def test_a_stored_config_of_the_days_clock_is_checked_where_its_model_is_loaded():
+    plain = own_model("WithoutTimes").model_dump(by_alias=True)
+    plain |= {"clock": config_of("clock=days").model_dump(by_alias=True)["clock"]}
+    stored = validate_stored(plain, RunConfig, allow=["tests.config.test_class_loader.WithoutTimes"])
+    with pytest.raises(ConfigError, match=r"must take the keyword argument prediction_features"):
+        stored.load_classes()
+
+
+def test_the_features_of_a_prediction_time_are_no_setting():
+    with pytest.raises(ConfigError, match=r"model\.prediction_features is passed to .*WithTimes by survlstm itself"):
+        own_model("WithTimes", "clock=days", "+model.prediction_features=3")

@@ -58,7 +58,11 @@ def decided(rule, records, *, time, births=None):
     visits = visits_of(records, births=births)
     times = np.full(len(visits.subjects), np.datetime64(time, "s"))
     return [
-        str(name) for name, holds in zip(visits.subjects.subject_id, rule.holds(visits, times), strict=True) if holds
+        str(name)
+        for name, holds in zip(
+            visits.subjects.subject_id, rule.holds(visits, times, np.arange(len(times))), strict=True
+        )
+        if holds
     ]
 
 
@@ -380,11 +384,11 @@ def test_a_static_code_fulfils_a_rule_that_neither_counts_visits_nor_limits_thei
     static = StaticCodes.from_rows(np.array([0, 2]), np.array(["SEX/F", "SEX/M"]), subjects=3)
     visits = replace(visits, subjects=replace(visits.subjects, static=static))
     time = visits.visit_time[visits.visit_offsets[1:] - 1].copy()
-    assert codes("SEX/F").holds(visits, time).tolist() == [True, False, False]
-    assert codes("SEX/", match="prefix").holds(visits, time).tolist() == [True, False, True]
+    assert codes("SEX/F").holds(visits, time, np.arange(len(time))).tolist() == [True, False, False]
+    assert codes("SEX/", match="prefix").holds(visits, time, np.arange(len(time))).tolist() == [True, False, True]
     for counting in (codes("SEX/F", within=30), codes("SEX/F", fewest=2)):
-        assert not counting.holds(visits, time).any()
+        assert not counting.holds(visits, time, np.arange(len(time))).any()
     time[0] = np.datetime64("NaT")
-    assert not codes("SEX/F").holds(visits, time).any()
+    assert not codes("SEX/F").holds(visits, time, np.arange(len(time))).any()
     rules = CohortSettings(include=(codes("SEX/F"), codes("SEX/X")))
     assert [warning.split(" (")[0] for warning in absent_code_warnings(rules, visits)] == ["cohort.include 2"]

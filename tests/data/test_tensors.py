@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from survlstm.data import packing
 from survlstm.data.batches import Batches, feature_columns, latest_windows, make_windows
-from survlstm.data.features import standardise, visit_features
+from survlstm.data.features import FEATURES, standardise, visit_features
 from survlstm.data.outcomes.labels import step_end_times
 from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.outcomes.synthetic import RandomOutcome
@@ -279,3 +279,20 @@ def test_batches_on_the_landmark_clock_hold_the_most_recent_visits_and_every_int
         assert batch.inputs.visit_features[batch.inputs.slot].tolist() == expected
     assert sorted(seen) == members.tolist()
     assert sum(len(chosen) for chosen in batches.shuffled(seed=0, epoch=1)) == len(members)
+
+
+def test_a_feature_that_is_the_same_at_every_training_visit_is_not_divided_by_a_rounding_error():
+    """The standard deviation of equal numbers is not always 0: that of 110 times log(2) is about 1e-16."""
+    records = {
+        f"s{one:02d}": [(f"2020-01-{day:02d}T10:00", None, ["X/1", "X/2"]) for day in (1, 9)] for one in range(55)
+    }
+    visits, _ = group_visits(events_of(records), grouping="same_day", window_hours=24.0)
+    labels = Labels(
+        np.zeros(55, dtype=int), np.arange(55) % 2 == 0, end_time=step_end_times(visits, np.zeros(55, dtype=int))
+    )
+    split = np.zeros(55, dtype=np.int8)
+    found = build_tensors(visits, visit_targets(visits, labels), split, max_codes_per_visit=None, min_frequency=1)
+    log_codes = FEATURES.index("log_codes")
+    assert np.log(visits.codes_per_visit).std() > 0
+    assert found.preprocessing.feature_spread[log_codes] == 0
+    assert (found.tensors.features[:, log_codes] == 0).all()

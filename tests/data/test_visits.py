@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from survlstm.data.visit_splits import split_in_turns
 from survlstm.data.visits import cut_visits, group_visits, groupable_events
 from tests.records import events_of, random_records
 
@@ -169,3 +170,39 @@ def test_cut_visits_keeps_the_first_visits_of_the_named_subjects():
     kept = cut_visits(visits, np.array([1, 3]), stop=np.array([3, 2]))
     whole = shown(visits)
     assert shown(kept) == {"s0001": whole["s0001"][:3], "s0003": whole["s0003"][:2]}
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        # (encounter, hour) of each entry, and the visits as hours.
+        ([("a", 1), ("a", 3), ("b", 2)], [[1], [2], [3]]),
+        ([("a", 1), ("a", 3), ("a", 5), ("b", 2), ("b", 4)], [[1], [2], [3], [4], [5]]),
+        ([("a", 1), ("a", 5), ("b", 2), ("b", 3)], [[1], [2, 3], [5]]),
+        ([("a", 1), ("a", 2), ("b", 3), ("b", 4)], [[1, 2], [3, 4]]),
+        # Two encounters at one moment are two visits, and neither goes on.
+        ([("a", 1), ("a", 2), ("b", 2), ("a", 3)], [[1], [2], [2], [3]]),
+        ([("a", 1), ("a", 1), ("a", 2)], [[1, 1, 2]]),
+    ],
+)
+def test_visits_that_overlap_take_turns(entries, expected):
+    group = np.array([ord(name) for name, _ in entries])
+    hours = np.array([hour for _, hour in entries])
+    for subject in (np.zeros(len(entries), dtype=np.int64), np.arange(len(entries)) * 0 + 7):
+        pieces = split_in_turns(group, subject, hours)
+        found = sorted(sorted(hours[pieces == piece].tolist()) for piece in np.unique(pieces))
+        assert found == sorted(expected)
+        assert set(pieces) == set(range(len(found)))
+
+
+def test_turns_up_to_a_moment_do_not_depend_on_what_follows():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        group, hours = generator.integers(0, 3, 12), generator.integers(0, 10, 12)
+        subject = group // 2
+        whole = split_in_turns(group, subject, hours)
+        for end in range(10):
+            kept = hours <= end
+            part = split_in_turns(group[kept], subject[kept], hours[kept])
+            # The same entries are together.
+            assert ((whole[kept, None] == whole[kept]) == (part[:, None] == part)).all()

@@ -42,9 +42,9 @@ class DiagnosticContext:
 
     @property
     def val_events(self) -> int:
-        """Number of events among the validation subjects."""
+        """Number of validation subjects with the event."""
         tensors = self.run.prepared.tensors
-        return int(tensors.event[tensors.members(Split.VAL)].sum())
+        return int(tensors.has_event[tensors.members(Split.VAL)].sum())
 
     @property
     def is_random(self) -> bool:
