@@ -93,11 +93,16 @@ class StoredMetrics(NamedTuple):
     def landmark_table(self) -> pd.DataFrame:
         """Return one row per landmark, horizon and model; no row if the run has no landmark."""
         with _as_written(self.folder):
+            # On the days clock ``at_risk`` counts prediction times.
+            by_times = self.evaluation["clock"] == "days"
             rows = [
                 {
                     "landmark": str(landmark["name"]),
                     "unit": str(landmark["unit"]),
                     "at_risk": int(landmark["at_risk"]),
+                }
+                | ({"subjects": int(landmark.get("subjects", landmark["at_risk"]))} if by_times else {})
+                | {
                     "horizon": float(cell["horizon"]),
                     "name": str(row["name"]),
                     "role": str(row["role"]),
@@ -143,8 +148,12 @@ class StoredMetrics(NamedTuple):
             subjects = [
                 (str(rule["reason"]), int(rule["subjects"]), int(rule["events"])) for rule in data["subjects_excluded"]
             ]
+            times = data.get("prediction_times")
             return exclusion_table(
-                subjects, visits=_counts(data["visits_left_out"]), entries=_counts(data["entries_left_out"])
+                subjects,
+                visits=_counts(data["visits_left_out"]),
+                entries=_counts(data["entries_left_out"]),
+                prediction_times=_counts(times["left_out"]) if times else None,
             )
 
     @property

@@ -25,6 +25,7 @@ from survlstm.data.tensors import Tensors
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.models.factory import build_model
 from survlstm.report.console_summary import log_preparation
+from survlstm.report.formatting import format_count
 from survlstm.report.value_table import value_rows, value_table
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.utils.errors import ConfigError
@@ -34,12 +35,16 @@ from survlstm.utils.logs import logging_to
 class Subject(NamedTuple):
     """One subject of a dataset; ``PreparedCohort.collate`` makes a batch of several.
 
+    On the days clock an item is a record with all its prediction times to train on; the label is that of the first one.
+
     Attributes:
         row: Row of the subject in ``PreparedCohort.subjects``, and in the tensors of all splits.
         visits: Number of visits that a model may see.
         step: Last step at risk, see ``survlstm.survival.steps``.
         event: Whether the event happened in that step.
         duration_days: Days from time zero to the event or the end of follow-up.
+        prediction_times: On the days clock, rows of the prediction times to train on in
+            ``PreparedCohort.prediction_times``; empty on the other clocks.
     """
 
     row: int
@@ -47,6 +52,7 @@ class Subject(NamedTuple):
     step: int
     event: bool
     duration_days: float
+    prediction_times: tuple[int, ...] = ()
 
 
 class SubjectDataset(Dataset[Subject]):
@@ -68,17 +74,33 @@ class SubjectDataset(Dataset[Subject]):
 
     def __getitem__(self, index: int) -> Subject:
         row, tensors = int(self.members[index]), self.tensors
+        rows = tensors.rows_of(np.array([row]))
+        first = int(rows[0])
         return Subject(
             row=row,
             visits=int(tensors.visit_offsets[row + 1] - tensors.visit_offsets[row]),
-            step=int(tensors.step[row]),
-            event=bool(tensors.event[row]),
-            duration_days=float(tensors.duration_days[row]),
+            step=int(tensors.step[first]),
+            event=bool(tensors.event[first]),
+            duration_days=float(tensors.duration_days[first]),
+            prediction_times=tuple(rows.tolist()) if tensors.clock == "days" else (),
         )
 
     def __repr__(self) -> str:
-        events = int(self.tensors.event[self.members].sum())
-        return f"<SubjectDataset {self.split.name.lower()}: {len(self):,} subjects, {events:,} with the event>"
+        return (
+            f"<SubjectDataset {self.split.name.lower()}: {len(self):,} subjects{self._times}, {self.events:,} with the "
+            "event>"
+        )
+
+    @property
+    def events(self) -> int:
+        """Number of subjects with the event, on the days clock within the intervals after a prediction time."""
+        return int(self.tensors.has_event[self.members].sum())
+
+    @property
+    def _times(self) -> str:
+        if self.tensors.clock != "days":
+            return ""
+        return f" at {format_count(len(self.tensors.rows_of(self.members)), 'prediction time')}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,10 +144,16 @@ class PreparedCohort:
 
     @property
     def exclusions(self) -> pd.DataFrame:
-        """What the preparation left out: one row per reason, of subjects, of visits and of coded entries."""
+        """What the preparation left out: one row per reason, of subjects, of visits and of coded entries.
+
+        On the days clock also of prediction times.
+        """
         flow = self.data.flow
         subjects = [(rule.reason, rule.subjects, rule.events) for rule in flow.subjects_excluded]
-        return exclusion_table(subjects, visits=flow.visits_left_out, entries=flow.entries_left_out)
+        times = flow.prediction_times.left_out if flow.prediction_times else {}
+        return exclusion_table(
+            subjects, visits=flow.visits_left_out, entries=flow.entries_left_out, prediction_times=times
+        )
 
     @property
     def values(self) -> pd.DataFrame:
@@ -138,8 +166,20 @@ class PreparedCohort:
 
     @property
     def subjects(self) -> pd.DataFrame:
-        """The subjects of all splits by their id: split, last step at risk, event, days of follow-up and visits."""
+        """The subjects of all splits by their id: split, last step at risk, event, days of follow-up and visits.
+
+        On the days clock: split, whether any prediction time has the event, visits, and the number of prediction times
+        to train on; ``prediction_times`` has their labels.
+        """
         tensors = self.data.tensors
+        if tensors.clock == "days":
+            of_days = {
+                "split": [Split(number).name.lower() for number in tensors.split],
+                "event": tensors.has_event,
+                "visits": tensors.visits_per_subject,
+                "prediction_times": tensors.trained_rows,
+            }
+            return pd.DataFrame(of_days, index=pd.Index(tensors.subject_id, name="subject_id"))
         columns = {
             "split": [Split(number).name.lower() for number in tensors.split],
             "step": tensors.step,
@@ -148,6 +188,29 @@ class PreparedCohort:
             "visits": tensors.visits_per_subject,
         }
         return pd.DataFrame(columns, index=pd.Index(tensors.subject_id, name="subject_id"))
+
+    @property
+    def prediction_times(self) -> pd.DataFrame:
+        """The prediction times of all subjects on the days clock, in the order of their rows in the tensors.
+
+        ``kind`` is "trained" or the rule of ``evaluation.times``, ``visits`` the number of visits on or before the
+        time, and ``exposure`` the observed share of the interval after ``step``. No row on the other clocks.
+        """
+        tensors = self.data.tensors
+        kinds = np.array(["trained", *self.config.evaluation.times], dtype=object)
+        columns = {
+            "subject_id": tensors.subject_id[tensors.row_subject],
+            "split": [Split(number).name.lower() for number in tensors.split[tensors.row_subject]],
+            "prediction_time": tensors.row_time,
+            "kind": kinds[tensors.row_kind],
+            "visits": tensors.row_visits,
+            "step": tensors.step,
+            "event": tensors.event,
+            "duration_days": tensors.duration_days,
+            "exposure": tensors.exposure,
+        }
+        table = pd.DataFrame(columns)
+        return table if tensors.clock == "days" else table[:0]
 
     def collate(self, subjects: Sequence[Subject]) -> Batch:
         """Make the batch of some subjects, as the ``collate_fn`` of a ``DataLoader``.
@@ -159,7 +222,8 @@ class PreparedCohort:
             subjects: Items of the datasets, at least one.
 
         Returns:
-            The batch, on the CPU: ``inputs`` for the model, ``at_risk`` and ``event`` for the loss.
+            The batch, on the CPU: ``inputs`` for the model, ``at_risk`` and ``event`` for the loss; on the days clock
+            also ``weight``, and all of them have a row for each prediction time, subject after subject.
         """
         salt = int(torch.randint(2**31 - 1, ()))
         return self._batches.collate(np.array([subject.row for subject in subjects], dtype=np.int64), salt=salt)
@@ -184,14 +248,15 @@ class PreparedCohort:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part.split.name.lower()} {len(part):,}" for part in (self.train, self.val, self.test))
         tensors = self.data.tensors
-        subjects = f"{len(tensors.step):,} subjects ({sizes}), {int(tensors.event.sum()):,} with the event"
+        subjects = f"{len(tensors.subject_id):,} subjects ({sizes}), {int(tensors.has_event.sum()):,} with the event"
+        if self.data.flow.prediction_times is not None:
+            subjects += f", {format_count(self.data.flow.prediction_times.trained, 'prediction time')}"
         return f"<PreparedCohort of {subjects}; {tensors.clock} clock, {len(self.vocabulary):,} codes>"
 
     def _repr_html_(self) -> str:
         parts = (self.train, self.val, self.test)
         rows = "".join(
-            f"<tr><th>{part.split.name.lower()}</th><td>{len(part):,}</td>"
-            f"<td>{int(part.tensors.event[part.members].sum()):,}</td></tr>"
+            f"<tr><th>{part.split.name.lower()}</th><td>{len(part):,}</td><td>{part.events:,}</td></tr>"
             for part in parts
         )
         head = "<tr><th>split</th><th>subjects</th><th>with the event</th></tr>"

@@ -50,7 +50,9 @@ class Results:
         """Metrics from each landmark: one row per landmark, horizon and model; empty if the run has no landmark.
 
         ``unit`` is the unit of ``horizon``; ``ibs`` and ``inbll`` are integrated up to the last horizon and repeated in
-        the rows of a model.
+        the rows of a model. On the days clock the landmarks are sets of prediction times: all of them together, those
+        at a visit number, and those of a rule of ``evaluation.times``. ``at_risk`` then counts prediction times, and
+        ``subjects`` their subjects.
         """
         return read_metrics(self.folder).landmark_table()
 
@@ -66,7 +68,11 @@ class Results:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """Hazard and survival of the evaluated subjects: one row per subject and step, with the subjects' ids."""
+        """Hazard and survival of the evaluated subjects: one row per subject and step, with the subjects' ids.
+
+        On the days clock there is one row per subject and prediction time; ``hazard`` and ``survival`` hold one value
+        for each interval, whose ends ``attrs["edge_days"]`` lists after a 0.
+        """
         return read_predictions(self.folder / "predictions.parquet")
 
     @property

@@ -26,7 +26,7 @@ class ExplanationSettings:
         split: split of the explained subjects: train, val or test.
         members: number of subjects in the split.
         subjects: number of explained subjects, at most ``members``.
-        clock: clock of the run: visit or landmark.
+        clock: clock of the run: visit, landmark or days.
         integration_steps: number of points on the path of integrated gradients.
         resamples: number of bootstrap resamples of the subjects.
         top: number of codes on the page.

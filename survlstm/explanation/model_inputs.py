@@ -1,7 +1,8 @@
-"""The visits that the model reads for a subject's last hazard, and the log-odds of the event after them."""
+"""The visits that the model reads for a subject's last prediction, and the log-odds of the event after them."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ from survlstm.data.batches import Batches, latest_windows, make_windows
 from survlstm.data.packing import pack_rows
 from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
-from survlstm.data.tensors import Tensors
 from survlstm.models.layers import embedding_of
 from survlstm.models.protocol import ModelInputs
 
@@ -21,7 +21,8 @@ from survlstm.models.protocol import ModelInputs
 class ModelInput(NamedTuple):
     """A subject's visits as the model reads them for the hazard after the last visit.
 
-    With ``max_visits`` these are the visits of the last window only. An entry is one code of one visit.
+    On the days clock they are read for the last prediction time to train on, and end there. With ``max_visits`` these
+    are the visits of the last window only. An entry is one code of one visit.
 
     Attributes:
         subject: index of the subject in ``batches.tensors``.
@@ -31,8 +32,8 @@ class ModelInput(NamedTuple):
         code: index of each entry's code in the vocabulary; shape (entry,).
         visit: index of each entry's visit among the visits read, from 0; shape (entry,).
         features: standardised visit features, in the columns that the model was trained with; shape (visit, feature).
-        prediction_features: on the days clock, standardised numbers of the subject's last prediction time; shape
-            (feature,). None on the other clocks.
+        prediction_features: on the days clock, standardised numbers of the prediction time; shape (feature,). None on
+            the other clocks.
     """
 
     subject: int
@@ -42,7 +43,7 @@ class ModelInput(NamedTuple):
     code: Int64[Tensor, " entry"]
     visit: Int64[Tensor, " entry"]
     features: Float[Tensor, "visit feature"]
-    prediction_features: Float[Tensor, " prediction_feature"] | None = None
+    prediction_features: Float[Tensor, " feature"] | None = None
 
     @property
     def visits(self) -> int:
@@ -58,13 +59,16 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         subject: index of the subject in ``batches.tensors``.
 
     Returns:
-        All visits of the subject in ``batches.tensors``, on the days clock up to its last prediction time; with
-        ``max_visits`` the last window of ``make_windows`` on these clocks, and the last ``max_visits`` visits on the
-        landmark clock.
+        All visits of the subject in ``batches.tensors``, on the days clock those up to its last prediction time to
+        train on; with ``max_visits`` the last window of ``make_windows`` on the visit clock, the window of that time on
+        the days clock, and the last ``max_visits`` visits on the landmark clock.
     """
     data = batches.tensors
     divide = latest_windows if data.clock == "landmark" else make_windows
-    rows = divide(batches.visits(np.array([subject])), batches.max_visits)
+    row = int(data.rows_of(np.array([subject]))[-1]) if data.clock == "days" else None
+    visits = batches.visits(np.array([subject])) if row is None else data.row_visits[[row]]
+    # Windows begin at fixed visits, so that the last one of the visits so far is the one that the model reads.
+    rows = divide(visits, batches.max_visits)
     first, length = int(rows.start[-1]), int(rows.length[-1])
     begin = int(data.visit_offsets[subject])
     visit = begin + first + np.arange(length)
@@ -77,16 +81,8 @@ def model_input(batches: Batches, subject: int) -> ModelInput:
         code=torch.from_numpy(data.code[flat_positions(data.code_offsets[visit], codes)].astype(np.int64)),
         visit=torch.from_numpy(np.repeat(np.arange(length), codes)),
         features=torch.from_numpy(data.features[visit][:, batches.features]),
-        prediction_features=_of_last_row(data, subject),
+        prediction_features=None if row is None else torch.from_numpy(data.prediction_features[row]),
     )
-
-
-def _of_last_row(data: Tensors, subject: int) -> Float[Tensor, " prediction_feature"] | None:
-    if data.clock != "days":
-        return None
-    rows = data.rows_of(np.array([subject]), kind=None)
-    last = rows[np.argmax(data.row_time[rows])]
-    return torch.from_numpy(data.prediction_features[last])
 
 
 def visit_embeddings(
@@ -145,6 +141,8 @@ def log_odds_of_prefixes(
 ) -> Float[Tensor, " prefix"]:
     """Compute the log-odds of the event after the first visits of a record, as if it ended there.
 
+    On the days clock each prediction is made as many days after the last visit of its prefix as that of the record.
+
     Args:
         model: the model, in evaluation mode.
         means: mean embedding of each visit; shape (visit, embedding).
@@ -188,10 +186,13 @@ def _scores_at_end(
         slot=slot,
         visits_per_row=torch.from_numpy(lengths),
         embedded=in_slots(embedded),
-        prediction_features=None
-        if record.prediction_features is None
-        else record.prediction_features.expand(len(lengths), -1),
     )
+    if record.prediction_features is not None:
+        inputs = dataclasses.replace(
+            inputs,
+            prediction_slot=inputs.last_slot,
+            prediction_features=record.prediction_features.expand(len(lengths), -1),
+        )
     logits = model(inputs)
     return score_from_logits(logits[inputs.last_slot] if logits.ndim == 1 else logits)
 
@@ -202,11 +203,11 @@ def score_from_logits(
     """Compute the explained log-odds from the logits of one step or of all intervals.
 
     Args:
-        logits: on the visit clock the logit of one step, shape (row,), which is returned as it is; on the landmark
-            clock the logits of all intervals, shape (row, interval).
+        logits: on the visit clock the logit of one step, shape (row,), which is returned as it is; on the other clocks
+            the logits of all intervals, shape (row, interval).
 
     Returns:
-        log((1-S)/S) on the landmark clock. ``expm1`` keeps 1-S above 0 if S rounds to 1; shape (row,).
+        log((1-S)/S) on the other clocks. ``expm1`` keeps 1-S above 0 if S rounds to 1; shape (row,).
     """
     if logits.ndim == 1:
         return logits

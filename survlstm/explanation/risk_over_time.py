@@ -80,7 +80,7 @@ def _trajectory(model: nn.Module, batches: Batches, record: ModelInput) -> Float
     """Compute the log-odds after each visit.
 
     On the visit clock these are the logits of the predicted hazards. On the landmark clock they are computed as if each
-    visit were the last one before the landmark.
+    visit were the last one before the landmark, on the days clock as ``log_odds_of_prefixes`` says.
     """
     model.eval()
     if batches.tensors.clock == "visit":

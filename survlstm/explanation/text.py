@@ -34,10 +34,13 @@ _CONVENTIONS = {
 _SCORE = {
     "visit": "log-odds of the event in the step after the last visit that the model reads: the logit of its hazard",
     "landmark": "log-odds of the event by the end of the last interval after the landmark: log((1-S)/S)",
-    "days": "log-odds of the event by the end of the last interval after the subject's latest prediction time: "
-    "log((1-S)/S). Log-odds after an earlier visit are those at as many days after it as the latest prediction time is "
-    "after its last visit",
+    "days": "log-odds of the event by the end of the last interval after the last prediction time of a subject to "
+    "train on: log((1-S)/S). After an earlier visit they are those of a prediction as many days after that visit",
 }
+_LAST_TIME = (
+    "Each subject is explained at its last prediction time to train on, which is nearer to the event or the end of "
+    "follow-up than the others."
+)
 _PLANTED = (
     "precision at k: share of planted codes among the first k codes, where k is the number of planted codes in the "
     "vocabulary; chance is the expected precision of a random order. By effect: ordered by the absolute mean effect, "
@@ -98,6 +101,7 @@ def summary_lines(results: ExplanationResults) -> tuple[str, ...]:
         f"{format_count(len(results.names), 'code')} ranked, the first {about.top} shown.",
         *planted_code_lines(results),
         f"Agreement of the two methods: rank correlation of the importances {format_number(results.agreement, 2)}.",
+        *((_LAST_TIME,) if about.clock == "days" else ()),
         *results.notes,
     )
 

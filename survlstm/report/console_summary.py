@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from survlstm.data.prediction_times import TRAINED
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.data.values.counts import ValueCounts
@@ -25,6 +26,8 @@ from survlstm.evaluation.results import (
     GroupEvaluation,
     LandmarkResult,
 )
+from survlstm.report.days_task import count_in_words
+from survlstm.report.formatting import format_count
 from survlstm.report.task import RunTask
 from survlstm.report.value_table import values_in_words
 from survlstm.utils.files import write_json
@@ -68,9 +71,14 @@ def log_preparation(prepared: PreparedData) -> None:
     unknown = "; ".join(f"{name} {count:,}" for name, count in flow.codes_unknown.items())
     log.info("Vocabulary size: %d; unknown to it: %s", len(prepared.vocabulary), unknown)
     sizes = ", ".join(f"{part.name.lower()} {len(tensors.members(part))}" for part in Split)
-    log.info("Subjects: %d (%s)", len(tensors.step), sizes)
-    log.info("Event rate: %.2f%%", 100 * tensors.event.mean())
-    log.info("Median event/censoring step: %.1f", pd.Series(tensors.step).median())
+    log.info("Subjects: %d (%s)", len(tensors.subject_id), sizes)
+    log.info("Event rate: %.2f%%", 100 * tensors.has_event.mean())
+    if flow.prediction_times is None:
+        log.info("Median event/censoring step: %.1f", pd.Series(tensors.step).median())
+    else:
+        log.info("Prediction times: %s", count_in_words(flow.prediction_times))
+        days = np.median(tensors.duration_days[tensors.row_kind == TRAINED])
+        log.info("Median time from a prediction time to event/censoring: %.0f days", days)
     for name, label in (
         ("risk_time_correlation", "Correlation of mean risk with event step (must be < -0.3)"),
         ("oracle_c_td", "Oracle C-index, all subjects"),
@@ -126,10 +134,9 @@ def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, b
     log.info("%s", step_table(summary).to_string(index=False))
     for landmark in summary.landmarks:
         log.info(
-            "\nFrom %s: %d at risk, %d events; follow-up median %g, longest %g %s",
+            "\nFrom %s: %s; follow-up median %g, longest %g %s",
             landmark.name,
-            landmark.at_risk,
-            landmark.events,
+            _counts_at(landmark),
             landmark.follow_up,
             landmark.longest,
             landmark.unit,
@@ -151,6 +158,15 @@ def log_evaluation(summary: EvaluationSummary, findings: Sequence[Finding], *, b
                 log.info("  try: %s", "  or  ".join(finding.advice))
     log.info("Diagnostics: %s", count_findings(findings))
     log.info("\n%s", "\n".join([*([banner] if banner else []), *summary.lines]))
+
+
+def _counts_at(landmark: LandmarkResult) -> str:
+    if landmark.subjects is None:
+        return f"{landmark.at_risk} at risk, {landmark.events} events"
+    return (
+        f"{landmark.at_risk:,} prediction times of {format_count(landmark.subjects, 'subject')} at risk, "
+        f"{landmark.events:,} of {format_count(landmark.event_subjects or 0, 'subject')} with the event"
+    )
 
 
 def _log_groups(groups: GroupEvaluation) -> None:
@@ -301,7 +317,13 @@ def write_metrics(path: Path, run: EvaluatedRun, findings: Sequence[Finding], *,
         task: Outcome and data of the run.
     """
     summary, history = run.summary, run.history
-    content: dict[str, Any] = {"task": to_json(task), summary.split: to_json(summary), "diagnostics": to_json(findings)}
+    evaluation = to_json(summary)
+    for landmark in evaluation["landmarks"]:
+        # They count subjects with several prediction times, which only the days clock has.
+        for name in ("subjects", "event_subjects"):
+            if landmark[name] is None:
+                del landmark[name]
+    content: dict[str, Any] = {"task": to_json(task), summary.split: evaluation, "diagnostics": to_json(findings)}
     if run.validation is not None:
         content["validation"] = {"c_td": to_json(run.validation.c_td), "nll": to_json(run.validation.nll)}
     if history is not None:
@@ -332,7 +354,12 @@ def write_failure(path: Path, prepared: PreparedData, finding: Finding, *, task:
 
 
 def _data(prepared: PreparedData) -> dict[str, Any]:
-    return to_json(prepared.flow) | {
+    flow = to_json(prepared.flow)
+    if prepared.flow.prediction_times is None:
+        del flow["prediction_times"]
+    else:
+        flow["edge_days"] = prepared.tensors.edge_days.tolist()
+    return flow | {
         "values": _value_totals(prepared.flow.values),
         "fingerprint": prepared.fingerprint,
         "vocabulary_size": len(prepared.vocabulary),

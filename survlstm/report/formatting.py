@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+from survlstm.config.schema.times import parse_times
 from survlstm.evaluation.results import Estimate, Interval
 from survlstm.utils.formatting import MISSING
 
@@ -147,9 +149,39 @@ def format_since(landmark: str) -> str:
     """Format a landmark as a start, as in "from visit 3".
 
     Args:
-        landmark: Name of the landmark; "landmark" on the landmark clock, where it has no name of its own.
+        landmark: Name of the landmark; "landmark" on the landmark clock, where it has no name of its own; a rule of
+            ``evaluation.times`` on the days clock.
 
     Returns:
         The text; "from the landmark" on the landmark clock.
     """
-    return "from the landmark" if landmark == "landmark" else f"from {landmark}"
+    return "from the landmark" if landmark == "landmark" else f"from {format_landmark(landmark)}"
+
+
+def format_landmark(landmark: str) -> str:
+    """Format the name of a landmark, as in "visit 3" and "the times day:365".
+
+    Args:
+        landmark: Name of the landmark; a rule of ``evaluation.times`` on the days clock.
+
+    Returns:
+        The name; "the times" and the rule for a rule, which is the name of the file for a file.
+    """
+    try:
+        spec = parse_times(landmark)
+    except ValueError:
+        return landmark
+    return f"the times {Path(spec.place).name if spec.kind == 'file' else spec.text}"
+
+
+def starts_at_prediction_times(landmark: str, unit: str) -> bool:
+    """Return whether a landmark is a set of prediction times of the days clock.
+
+    Args:
+        landmark: Name of the landmark.
+        unit: Unit of its times.
+
+    Returns:
+        True for the landmarks in days of any name other than that of the landmark clock.
+    """
+    return unit == "days" and landmark != "landmark"

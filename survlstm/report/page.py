@@ -11,6 +11,7 @@ from survlstm.data.prepared_data import CohortFlow
 from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.results import Calibration, EvaluationSummary, Finding, LandmarkResult, best_by_c_index
 from survlstm.report import formatting
+from survlstm.report.days_task import describe_days_task
 from survlstm.report.figures.calibration import draw_calibration
 from survlstm.report.figures.canvas import DrawnFigure, SavedFigure, house_style, save
 from survlstm.report.figures.cohort import draw_flow
@@ -105,6 +106,7 @@ def write_report(
             title=description.title,
             banner=description.task.banner,
             summary=summary,
+            days_task=_days_task(run, description),
             findings=sorted(findings, key=lambda finding: LEVELS.index(finding.level)),
             flow=flow,
             measures=values,
@@ -121,6 +123,15 @@ def write_report(
     )
     log.info("Report: %s", path)
     return path
+
+
+def _days_task(run: EvaluatedRun, description: RunDescription) -> dict[str, str] | None:
+    """Return the task in words on the days clock; None on the other clocks."""
+    counts = run.prepared.flow.prediction_times
+    if counts is None or description.times is None:
+        return None
+    edge_days = run.prepared.tensors.edge_days
+    return describe_days_task(description.times, counts, edge_days, outcome=description.task.outcome)
 
 
 def _draw(folder: Path, summary: EvaluationSummary, flow: CohortFlow, history: History | None) -> ReportFigures:

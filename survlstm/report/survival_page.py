@@ -80,9 +80,8 @@ def write_survival_page(folder: Path, scored: ScoredCohort) -> Path:
     text = page.render(
         title="Survival curves",
         scored=scored,
-        unit=scored.times.words,
-        is_landmark=scored.times.unit == "days",
-        zero=scored.times.zero,
+        unit=scored.times.after_start,
+        in_days=scored.times.unit == "days",
         subject_figures=subjects,
         group_figure=groups,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from survlstm.config.schema.data import DataConfig
+from survlstm.config.schema.outcome import DaysClockConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.utils.data_location import place_name
@@ -34,6 +35,18 @@ class RunTask(NamedTuple):
         return f"outcome {self.outcome}, {self.data}"
 
 
+class TimeRules(NamedTuple):
+    """Rules of the prediction times of a run on the days clock, as texts of the config.
+
+    Attributes:
+        trained: Rules of the prediction times to train on.
+        evaluated: Rules of those that are only evaluated.
+    """
+
+    trained: tuple[str, ...]
+    evaluated: tuple[str, ...]
+
+
 class RunDescription(NamedTuple):
     """Title, task and configuration of a run, as its page shows them.
 
@@ -41,11 +54,13 @@ class RunDescription(NamedTuple):
         name: The run, or the evaluation of a run.
         task: Its outcome and data.
         config_yaml: The composed configuration of the command.
+        times: Rules of the prediction times; None on the other clocks.
     """
 
     name: str
     task: RunTask
     config_yaml: str
+    times: TimeRules | None = None
 
     @property
     def title(self) -> str:
@@ -64,6 +79,20 @@ def describe_task(config: RunConfig, data: DataConfig | None = None) -> RunTask:
         The task.
     """
     return RunTask(outcome_name(config.outcome), _data_name(data or config.data), outcome_banner(config.outcome))
+
+
+def time_rules(config: RunConfig) -> TimeRules | None:
+    """Return the rules of the prediction times of a run.
+
+    Args:
+        config: Configuration of the run, with the evaluation settings that apply.
+
+    Returns:
+        The rules; None on the other clocks.
+    """
+    if not isinstance(config.clock, DaysClockConfig):
+        return None
+    return TimeRules(tuple(config.clock.times), tuple(config.evaluation.times))
 
 
 def outcome_banner(outcome: SwapPoint) -> str:

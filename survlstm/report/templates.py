@@ -37,5 +37,6 @@ def template_environment(templates: Path) -> Environment:
         "time": formatting.format_time,
         "times": formatting.format_times,
         "since": formatting.format_since,
+        "landmark": formatting.format_landmark,
     }
     return environment

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from survlstm.config.schema.commands import EvaluateConfig
+from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import as_yaml
 from survlstm.data.external_cohort import combine_with_cohort
 from survlstm.data.factory import build_prepared
@@ -14,7 +15,7 @@ from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.report.console_summary import log_preparation, log_task
-from survlstm.report.task import RunDescription, describe_task
+from survlstm.report.task import RunDescription, describe_task, time_rules
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.descriptions import describe_measures
 from survlstm.runs.finished import FinishedRun, open_run
@@ -50,18 +51,22 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
     with report_write_errors(folder):
         write_text(folder / "config.yaml", as_yaml(config))
     seed_everything(run.config.seed, deterministic=run.config.trainer.deterministic)
-    prepared = run.own_data(config.cache_dir)
+    evaluation = config.evaluation or run.config.evaluation
+    settings = run.config.model_copy(update={"evaluation": evaluation})
+    prepared = run.data_with_times(config.cache_dir, evaluation.times)
     if config.data is None:
         log_preparation(prepared)
     else:
-        prepared = _other_cohort(run, config, prepared)
+        prepared = _other_cohort(run, config, prepared, settings)
     evaluated = Split[config.split.upper()]
     if not len(prepared.tensors.members(evaluated)):
         raise CohortError(f"the {config.split} split must hold a subject; found none. Choose another split")
     subjects = "another cohort" if config.data else f"its {config.split} split"
     assessment = Assessment(
-        description=RunDescription(f"{run.folder.name}, evaluated on {subjects}", task, as_yaml(config)),
-        config=run.config.model_copy(update={"evaluation": config.evaluation or run.config.evaluation}),
+        description=RunDescription(
+            f"{run.folder.name}, evaluated on {subjects}", task, as_yaml(config), time_rules(settings)
+        ),
+        config=settings,
         prepared=prepared,
         evaluated=evaluated,
         model=run.model().to(device),
@@ -77,7 +82,7 @@ def evaluate(config: EvaluateConfig, folder: Path) -> EvaluationSummary:
     return summary
 
 
-def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -> PreparedData:
+def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData, settings: RunConfig) -> PreparedData:
     """Prepare the other cohort as the run's data were, beside the run's training and validation subjects."""
     assert config.data is not None, "asked only where another cohort is named"
     where = {name: getattr(config.data, name) for name in ("path", "simulated", "source", "demographics")}
@@ -93,7 +98,7 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData) -
     # The rules are those of the run; its file and its sample name subjects of its own cohort.
     cohort = run.config.cohort.model_copy(update={"file": config.cohort.file, "sample": None})
     other = build_prepared(
-        run.config.model_copy(update={"data": data, "cohort": cohort, "cache_dir": config.cache_dir}),
+        settings.model_copy(update={"data": data, "cohort": cohort, "cache_dir": config.cache_dir}),
         preprocessing=run.preprocessing,
     )
     # Logged before the run's own subjects are added: these are counts and rates of the other cohort.

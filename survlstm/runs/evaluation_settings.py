@@ -102,4 +102,7 @@ def _interval_settings(config: RunConfig) -> IntervalSettings | None:
     clock = config.clock
     if not isinstance(clock, LandmarkClockConfig | DaysClockConfig):
         return None
+    if isinstance(clock, DaysClockConfig) and clock.edges_days is not None:
+        edges = clock.edges_days
+        return IntervalSettings(count=len(edges), edges=clock.edges, horizon_days=edges[-1])
     return IntervalSettings(count=clock.intervals, edges=clock.edges, horizon_days=clock.horizon_days)

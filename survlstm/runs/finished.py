@@ -68,6 +68,45 @@ class FinishedRun:
         except ValueError as error:
             raise _broken(self.folder, str(error)) from error
 
+    def data_with_times(self, cache_dir: str, times: list[str]) -> PreparedData:
+        """Return the data that the run was trained on, with other prediction times that are only evaluated.
+
+        Args:
+            cache_dir: The cache folder, as for ``own_data``.
+            times: The rules, as ``evaluation.times`` in a config.
+
+        Returns:
+            The data of ``own_data`` if the run has these rules, or is on another clock; otherwise those that its source
+            gives now.
+
+        Raises:
+            CohortError: If the source is gone, or the data do not give the preprocessing of the run.
+            ConfigError: If the cache folder can't be created or written.
+        """
+        if self.config.clock.kind != "days" or times == self.config.evaluation.times:
+            return self.own_data(cache_dir)
+        log.info("The prediction times to evaluate differ from those of the run: its data are prepared with them")
+        evaluation = self.config.evaluation.model_copy(update={"times": times})
+        changed = self.config.model_copy(update={"evaluation": evaluation, "cache_dir": cache_dir})
+        self._refuse_missing_source(cache_dir)
+        prepared = build_prepared(changed)
+        if prepared.preprocessing.as_plain() != self.best["about"]["fitted"]:
+            raise CohortError(
+                f"the training data of {self.folder} must still give the preprocessing of its model with "
+                f"evaluation.times=[{','.join(times)}]; they give another vocabulary, other feature scales or other "
+                "edges, because the source has changed or these times divide visits. Leave evaluation.times out, or "
+                "train again with them"
+            )
+        return prepared
+
+    def _refuse_missing_source(self, cache_dir: str) -> None:
+        path = self.config.data.path
+        if path is not None and not place_exists(path):
+            raise CohortError(
+                "a run is evaluated with the baselines of its training subjects, so that their export must still be at "
+                f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
+            )
+
     def own_data(self, cache_dir: str) -> PreparedData:
         """Return the data that the run was trained on, from the cache or prepared again from its source.
 
@@ -87,12 +126,7 @@ class FinishedRun:
         if kept is not None:
             log.info("The run's own data: as prepared for it (cache), whatever its export holds by now")
             return kept
-        path = self.config.data.path
-        if path is not None and not place_exists(path):
-            raise CohortError(
-                "a run is evaluated with the baselines of its training subjects, so that their export must still be at "
-                f"{path}, or their prepared data in cache_dir={cache_dir}; found neither. Put the export back there"
-            )
+        self._refuse_missing_source(cache_dir)
         prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
         if prepared.preprocessing.as_plain() != self.best["about"]["fitted"]:
             raise CohortError(

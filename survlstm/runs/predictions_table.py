@@ -1,7 +1,9 @@
-"""Write and read predictions.parquet, with one row per subject and step."""
+"""Write and read predictions.parquet: one row per subject and step, or per prediction time on the days clock."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from survlstm.data.tensors import Tensors
+from survlstm.runs.days_predictions import COLUMNS as DAYS_COLUMNS
+from survlstm.runs.days_predictions import days_table, fault_of_days
 from survlstm.training.prediction import Predictions
 from survlstm.utils.errors import CheckpointError
 from survlstm.utils.files import create_private
@@ -48,7 +53,29 @@ def write_predictions(path: Path, predictions: Predictions, subject_id: np.ndarr
         "last_step": predictions.step[row].astype(np.int32),
         "event": predictions.event[row],
     }
-    table = pa.table(columns).replace_schema_metadata({"survlstm.clock": clock})
+    _write(path, pa.table(columns).replace_schema_metadata({"survlstm.clock": clock}))
+
+
+def write_days_predictions(
+    path: Path, predictions: Predictions, tensors: Tensors, *, split: str, rules: Sequence[str]
+) -> None:
+    """Write the predictions of a split on the days clock; only their owner can read the file.
+
+    Columns are those of ``survlstm.runs.days_predictions``. The file also holds the ends of the intervals.
+
+    Args:
+        path: The file to write, which replaces one that is there.
+        predictions: Labels and predictions of the rows of a split.
+        tensors: Data of all subjects.
+        split: Name of the split, for its column.
+        rules: Rules of ``evaluation.times`` as texts, in their order.
+    """
+    table = days_table(predictions, tensors, split=split, rules=rules)
+    edges = json.dumps(tensors.edge_days.tolist())
+    _write(path, table.replace_schema_metadata({"survlstm.clock": "days", "survlstm.edge_days": edges}))
+
+
+def _write(path: Path, table: pa.Table) -> None:
     create_private(path)
     # Checksums detect a changed byte, which would be read as another hazard.
     pq.write_table(table, path, write_page_checksum=True)
@@ -62,7 +89,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
     Returns:
         A table with ``COLUMNS``, one row per subject and step, in the order of the file. ``attrs["clock"]`` is
-        ``visit`` or ``landmark``.
+        ``visit`` or ``landmark``. If it is ``days``, the columns are those of ``survlstm.runs.days_predictions``, there
+        is one row per subject and prediction time, and ``attrs["edge_days"]`` lists 0 and the end of each interval.
 
     Raises:
         CheckpointError: If the file is missing, damaged, or holds something else.
@@ -71,10 +99,12 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise CheckpointError(f"a finished run must hold {path.name}; found none in {path.parent}. Name a finished run")
     try:
         table = pq.read_table(path, page_checksum_verification=True)
-        clock = (table.schema.metadata or {}).get(b"survlstm.clock", b"").decode(errors="replace")
+        metadata = table.schema.metadata or {}
+        clock = metadata.get(b"survlstm.clock", b"").decode(errors="replace")
+        edge_days = _edges(metadata.get(b"survlstm.edge_days")) if clock == "days" else []
         # Foreign metadata could change how pandas reads the table.
         table = table.replace_schema_metadata(None)
-        wrong = _fault(table, clock)
+        wrong = _fault(table, clock, edge_days)
         frame = table.to_pandas()
     # Errors of Arrow, and of Python for invalid names or texts.
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
@@ -86,20 +116,34 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if wrong:
         raise CheckpointError(f"{path} must hold predictions as survlstm writes them; {wrong}. Judge the run again")
     frame.attrs["clock"] = clock
+    if clock == "days":
+        frame.attrs["edge_days"] = edge_days
     return frame
 
 
-def _fault(table: pa.Table, clock: str) -> str | None:
+def _edges(stored: bytes | None) -> list[float]:
+    edges = json.loads(stored or b"")
+    if not isinstance(edges, list) or not all(type(edge) is float for edge in edges):
+        raise ValueError("the edges must be numbers")
+    return edges
+
+
+def _fault(table: pa.Table, clock: str, edge_days: list[float]) -> str | None:
     """Return what is wrong with a table of predictions; None if it is valid."""
     found = {name: str(table.schema.field(name).type) for name in table.column_names}
-    if found != COLUMNS:
-        return f"the columns must be {COLUMNS}; found {str(found)[:300]}"
-    if clock not in {"visit", "landmark"}:
-        return f"their clock must be visit or landmark; found {clock!r}"
+    expected_columns = DAYS_COLUMNS if clock == "days" else COLUMNS
+    if found != expected_columns:
+        return f"the columns must be {expected_columns}; found {str(found)[:300]}"
+    if clock not in {"visit", "landmark", "days"}:
+        return f"their clock must be visit, landmark or days; found {clock!r}"
     nulls = sum(column.null_count for column in table.columns)
     if nulls or not table.num_rows:
         return f"every row must be whole and there must be some; found {nulls} empty fields in {table.num_rows} rows"
     frame = table.to_pandas()
+    return fault_of_days(frame, edge_days) if clock == "days" else _fault_of_steps(frame, clock)
+
+
+def _fault_of_steps(frame: pd.DataFrame, clock: str) -> str | None:
     for name, figures in (("hazards", frame["hazard"]), ("survival", frame["survival"])):
         outside = int((~figures.between(0, 1)).sum())
         if outside:
@@ -108,7 +152,7 @@ def _fault(table: pa.Table, clock: str) -> str | None:
     number = subject["step"].transform("size")
     expected = frame["last_step"] + 1 if clock == "visit" else number.max()
     torn = (frame["step"] != subject.cumcount()) | (number != expected) | (frame["last_step"] >= number)
-    several = subject[["last_step", "event", "split"]].nunique().max(axis=None) > 1
+    several = bool((subject[["last_step", "event", "split"]].nunique() > 1).to_numpy().any())
     if torn.any() or several:
         return (
             f"each subject must have steps 0, 1, 2, … and one label; {int(torn.sum())} of {len(frame)} rows do not fit"

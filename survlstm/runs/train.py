@@ -17,7 +17,7 @@ from survlstm.evaluation.diagnostics.training_checks import non_finite_loss
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.models.factory import build_model
 from survlstm.report.console_summary import log_preparation, write_failure
-from survlstm.report.task import RunDescription, describe_task
+from survlstm.report.task import RunDescription, describe_task, time_rules
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.descriptions import describe_measures
 from survlstm.runs.evaluation_settings import run_settings
@@ -120,7 +120,7 @@ def train(
     if not is_judged:
         return None
     assessment = Assessment(
-        description=RunDescription(f"Run {folder.name}", describe_task(config), as_yaml(config)),
+        description=RunDescription(f"Run {folder.name}", describe_task(config), as_yaml(config), time_rules(config)),
         config=config,
         prepared=prepared,
         evaluated=Split.TEST,

@@ -78,7 +78,7 @@ def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
         return Tie(None, "not told apart: one run each, and no validation.npz that says how each subject fared")
     if ours.digest != theirs.digest:
         return Tie(None, "not told apart: one run each, on other validation subjects")
-    events = int(ours.event.sum())
+    events = ours.events
     if events < FEWEST_EVENTS:
         return Tie(None, f"not told apart: one run each, {events} validation events, {FEWEST_EVENTS} are needed")
     found = _difference(ours, theirs, figure)
@@ -90,7 +90,7 @@ def _by_subjects(best: RunRow, second: RunRow, figure: str) -> Tie:
     said = (
         f"leads by {format_number(sign * found.value, digits)} (95% {format_number(low, digits)} to "
         f"{format_number(high, digits)}, paired "
-        f"over {len(ours.step)} validation subjects)"
+        f"over {ours.subjects} validation subjects)"
     )
     return Tie(low <= 0 <= high, said)
 
@@ -104,10 +104,17 @@ def _difference(ours: ValidationPredictions, theirs: ValidationPredictions, figu
     bootstrap = Bootstrap(RESAMPLES, CONFIDENCE, FEWEST_EVENTS, seed=0)
     if figure == "nll":
         # The mean of a resample is a weighted sum; a concordance has to be computed anew for each resample.
-        nll = [nll_by_subject(one.hazard, ours.step, ours.event) for one in (ours, theirs)]
-        weights = list(bootstrap.weights(len(ours.step)))
-        first, second = (np.concatenate([weight @ one / len(one) for weight in weights]) for one in nll)
+        nll = [nll_by_subject(one.hazard, ours.step, ours.event, ours.exposure) for one in (ours, theirs)]
+        weights = list(bootstrap.weights(len(ours.step) if ours.group is None else ours.group))
+        first, second = (np.concatenate([weight @ one / weight.sum(axis=1) for weight in weights]) for one in nll)
         return bootstrap.difference(float(nll[0].mean() - nll[1].mean()), first, second)
     contenders = [Comparator("", "model", one.hazard, known_ahead=False) for one in (ours, theirs)]
-    rows, _ = evaluate_steps(contenders, step=ours.step, event=ours.event, bootstrap=bootstrap)
+    rows, _ = evaluate_steps(
+        contenders,
+        step=ours.step,
+        event=ours.event,
+        bootstrap=bootstrap,
+        group=ours.group,
+        exposure=ours.exposure,
+    )
     return rows[1].c_td_difference

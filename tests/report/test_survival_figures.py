@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -210,3 +211,11 @@ def test_both_schemes_are_legible_and_it_prints_light(opened):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator(".scroll").first.evaluate("node => getComputedStyle(node).overflowX") == "visible"
+
+
+def test_the_days_clock_counts_from_the_prediction_time(tmp_path):
+    times = dataclasses.replace(DAYS, start="prediction time")
+    page = write_survival_page(tmp_path, scored(times)).read_text(encoding="utf-8")
+    assert "Days after the prediction time." in page
+    assert "after the landmark" not in page
+    assert "the landmark" in write_survival_page(tmp_path, scored(DAYS)).read_text(encoding="utf-8")

@@ -8,7 +8,13 @@ from matplotlib.ticker import MaxNLocator
 
 from survlstm.evaluation.results import Calibration
 from survlstm.report.figures.canvas import BLUE, INK, PAPER, DrawnFigure, new_figure
-from survlstm.report.formatting import format_number, format_p_value, format_since, format_time
+from survlstm.report.formatting import (
+    format_number,
+    format_p_value,
+    format_since,
+    format_time,
+    starts_at_prediction_times,
+)
 
 
 def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name: str) -> DrawnFigure | None:
@@ -30,6 +36,7 @@ def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name
     figure = new_figure(290, 300)
     draw_calibration_groups(figure.add_subplot(), calibration, unit=unit)
     horizon = format_time(calibration.horizon, unit)
+    what = "prediction times" if starts_at_prediction_times(landmark, unit) else "subjects"
     pairs = ", ".join(
         f"{format_number(x, 2)} and {format_number(y, 2)}" for x, y in zip(predicted, observed, strict=True)
     )
@@ -37,7 +44,7 @@ def draw_calibration(calibration: Calibration, *, landmark: str, unit: str, name
         name=name,
         title=f"Calibration {format_since(landmark)} by {horizon}",
         alt=f"Predicted and observed risk by {horizon} in {len(predicted)} groups: {pairs}.",
-        caption=_caption(calibration, int(np.isnan(calibration.low).sum())),
+        caption=_caption(calibration, int(np.isnan(calibration.low).sum()), what),
         figure=figure,
     )
 
@@ -64,11 +71,11 @@ def draw_calibration_groups(axes: Axes, calibration: Calibration, *, unit: str) 
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
-def _caption(calibration: Calibration, without_bar: int) -> str:
+def _caption(calibration: Calibration, without_bar: int, what: str) -> str:
     sizes = calibration.subjects
     each = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
     text = (
-        f"Circles: {len(sizes)} groups of {each} subjects by predicted risk, with the interval of the observed risk. "
+        f"Circles: {len(sizes)} groups of {each} {what} by predicted risk, with the interval of the observed risk. "
         "On the dashed line both agree; above it more events were observed than predicted. "
     )
     if without_bar:

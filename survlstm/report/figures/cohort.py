@@ -9,6 +9,7 @@ from matplotlib.textpath import TextPath
 
 from survlstm.data.prepared_data import CohortFlow
 from survlstm.report.figures.canvas import BLUE, INK, MUTED, PAPER, WIDTH, DrawnFigure
+from survlstm.report.formatting import format_count
 
 LINE = 15
 GAP = 14
@@ -34,8 +35,10 @@ def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigu
     ]
     hidden = len(flow.subjects_excluded) - len(drawn)
     split, subjects, events = evaluated
+    times = flow.prediction_times
+    of_times = [] if times is None else [f"at {format_count(times.trained, 'prediction time')}"]
     ends = [
-        ["Subjects used", f"{flow.subjects_used:,}"],
+        ["Subjects used", f"{flow.subjects_used:,}", *of_times],
         [f"Evaluated: {split}", f"{subjects:,}", f"{events:,} with the event"],
     ]
     height = sum(_box_height(lines) + GAP for lines in [["", ""], *excluded, *ends]) + GAP
@@ -55,7 +58,8 @@ def draw_flow(flow: CohortFlow, *, evaluated: tuple[str, int, int]) -> DrawnFigu
         title="From the subjects read to the subjects evaluated",
         alt=f"Flow diagram: {flow.subjects_read:,} subjects read; "
         + "".join(f"{rule.subjects:,} left out ({rule.reason}); " for rule in flow.subjects_excluded)
-        + f"{flow.subjects_used:,} used; {subjects:,} evaluated ({split}), {events:,} with the event.",
+        + f"{flow.subjects_used:,} used{''.join(f' {line}' for line in of_times)}; {subjects:,} evaluated ({split}), "
+        f"{events:,} with the event.",
         caption=(
             "Rules apply from top to bottom, each to the subjects that the rules above it left. The events that a rule "
             "excludes are shown, because a rule that removes events changes the population of the metrics."

@@ -20,7 +20,7 @@ from survlstm.report.figures.canvas import (
     new_axes,
     new_figure,
 )
-from survlstm.report.formatting import format_number, format_since, format_time
+from survlstm.report.formatting import format_number, format_since, format_time, starts_at_prediction_times
 
 # Lines differ in colour, dashes and marker.
 LOOKS = ((BLUE, "-", "o"), (PURPLE, (0, (6, 2)), "s"), (ORANGE, (0, (2, 1.5)), "^"))
@@ -72,14 +72,18 @@ def draw_examples(curves: Curves, *, name: str) -> DrawnFigure | None:
         f"{example} {format_number(curve[-1], 2)}"
         for example, curve in zip(curves.example_name, curves.example_survival, strict=True)
     )
+    by_times = starts_at_prediction_times(curves.landmark, curves.unit)
+    three = "Three predictions" if by_times else "Three subjects"
+    known = "at one prediction time of one subject" if by_times else "of one subject at the landmark"
     return DrawnFigure(
         name=name,
-        title=f"Three subjects {format_since(curves.landmark)}",
-        alt=f"Predicted survival of three subjects up to {format_time(last, curves.unit)}: {finals}. {ends}.",
+        title=f"{three} {format_since(curves.landmark)}",
+        alt=f"Predicted survival of {three.lower()} up to {format_time(last, curves.unit)}: {finals}. {ends}.",
         caption=(
-            "Predicted probability of no event; each curve uses what was known of one subject at the landmark. "
+            f"Predicted probability of no event; each curve uses what was known {known}. "
             f"Marks show the observed follow-up ({ends}). The dotted grey line is the covariate-free hazard, the same "
-            "for every subject. A useful model spreads the curves; one subject proves nothing."
+            "for every subject. A useful model spreads the curves; one "
+            f"{'prediction' if by_times else 'subject'} proves nothing."
         ),
         figure=figure,
     )
@@ -144,12 +148,27 @@ def draw_groups(curves: Curves, *, name: str) -> DrawnFigure | None:
         title=f"Risk groups {format_since(curves.landmark)}, predicted and observed",
         alt=f"Survival of {groups} risk groups at {format_time(float(curves.time[-1]), curves.unit)}: {values}.",
         caption=(
-            "Thirds of the subjects by predicted risk: mean predicted survival (solid, filled markers) and observed "
+            f"Thirds of the {_counted(curves)} by predicted risk: mean predicted survival (solid, filled markers) and "
+            "observed "
             "survival (Kaplan-Meier; dashed steps, open markers, confidence band). Groups that lie apart show "
             "discrimination; solid lines within the bands show calibration. A dashed line ends with the follow-up of "
-            "its group. Below: numbers at risk."
+            f"its group. Below: numbers at risk.{_repeated(curves)}"
         ),
         figure=figure,
+    )
+
+
+def _counted(curves: Curves) -> str:
+    return "prediction times" if starts_at_prediction_times(curves.landmark, curves.unit) else "subjects"
+
+
+def _repeated(curves: Curves) -> str:
+    """Return a sentence on the bands of subjects with several prediction times; "" where each subject has one."""
+    if not starts_at_prediction_times(curves.landmark, curves.unit):
+        return ""
+    return (
+        " Where a subject has several prediction times, each of them counts; the bands take them as independent and "
+        "are too narrow."
     )
 
 
@@ -216,6 +235,7 @@ def _covariate_free(axes: Axes, curves: Curves) -> None:
 def _time_axes(axes: Axes, curves: Curves) -> None:
     last = float(curves.time[-1])
     axes.set(xlim=(0, last * 1.02), ylim=(0, 1.03), ylabel="probability of no event")
-    axes.set_xlabel(f"{curves.unit} from the landmark")
+    start = "prediction time" if starts_at_prediction_times(curves.landmark, curves.unit) else "landmark"
+    axes.set_xlabel(f"{curves.unit} from the {start}")
     ticks = [0.0, *(float(curves.time[column]) for column in _spread(curves.time, 5))]
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])

@@ -10,7 +10,14 @@ from matplotlib.patches import Rectangle
 
 from survlstm.evaluation.results import Estimate, LandmarkCell, LandmarkResult, StepRow
 from survlstm.report.figures.canvas import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RULE, WIDTH, DrawnFigure, new_figure
-from survlstm.report.formatting import format_count, format_estimate, format_number, format_time
+from survlstm.report.formatting import (
+    format_count,
+    format_estimate,
+    format_landmark,
+    format_number,
+    format_time,
+    starts_at_prediction_times,
+)
 from survlstm.utils.formatting import MISSING
 
 # Colour, marker and filling by role; none of them carries the meaning alone.
@@ -84,7 +91,8 @@ def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> DrawnFigure | None:
     if not horizons:
         return None
     unit = landmarks[0].unit
-    names = [result.name for result in landmarks]
+    by_times = starts_at_prediction_times(landmarks[0].name, unit)
+    names = [format_landmark(result.name) for result in landmarks]
     times = [format_time(horizon, unit) for horizon in horizons]
     # The shorter list goes across, which keeps the cells legible on a phone; a single line of four also fits.
     is_single = len(names) == 1
@@ -92,21 +100,22 @@ def draw_heat_map(landmarks: tuple[LandmarkResult, ...]) -> DrawnFigure | None:
     columns, lines = (names, times) if turned else (times, names)
     figure = new_figure(62 * len(lines) + 68, max(WIDTH, 88 * len(columns)))
     axes = figure.add_subplot()
-    sides = ("horizon", "" if is_single else "landmark")
+    sides = ("horizon", "" if is_single else "prediction times" if by_times else "landmark")
     _label_grid(axes, columns, lines, sides[::-1] if turned else sides)
     cells = []
     for row, landmark in enumerate(landmarks):
         for column, horizon in enumerate(horizons):
             cell = _cell_text(landmark, horizon)
-            cells.append(f"{landmark.name}, {format_time(horizon, unit)}: {', '.join(cell.lines)}")
+            cells.append(f"{format_landmark(landmark.name)}, {format_time(horizon, unit)}: {', '.join(cell.lines)}")
             _draw_cell(axes, cell, (row, column) if turned else (column, row))
     return DrawnFigure(
         name="discrimination",
-        title="The model's discrimination by landmark and horizon",
+        title=f"The model's discrimination by {'prediction times' if by_times else 'landmark'} and horizon",
         alt="Heat map of the model's AUC. " + "; ".join(cells) + ".",
         caption=(
             "Large: the AUC at the horizon (C: Harrell's C where there is no AUC). Below it: the number of evaluated "
-            "subjects at risk after the horizon, and the number of events by then. Deeper blue ranks better, white is "
+            f"{'prediction times' if by_times else 'subjects'} at risk after the horizon, and the number of events by "
+            "then. Deeper blue ranks better, white is "
             "0.5, orange is worse than random; a dash marks what cannot be computed. With few events the AUC is "
             "uncertain: the tables give its interval."
         ),

@@ -106,22 +106,22 @@ class TimeGrid:
     Attributes:
         grid: The times, without 0.
         unit: Unit of the times.
-        zero: What the days are counted from; without meaning for visits.
+        start: What time 0 of days is: the landmark, or on the days clock the prediction time.
     """
 
     grid: Float64[np.ndarray, " horizon"]
     unit: Literal["visits", "days"]
-    zero: Literal["landmark", "prediction time"] = "landmark"
+    start: Literal["landmark", "prediction time"] = "landmark"
 
     @property
-    def start(self) -> str:
-        """Where the curves start, in words."""
-        return "at the last visit read" if self.unit == "visits" else f"at the {self.zero}"
+    def at_start(self) -> str:
+        """Time 0, as in "at the landmark"."""
+        return "at the last visit read" if self.unit == "visits" else f"at the {self.start}"
 
     @property
-    def words(self) -> str:
-        """The unit and what is counted from, in words."""
-        return "visits after the last one read" if self.unit == "visits" else f"days after the {self.zero}"
+    def after_start(self) -> str:
+        """Unit of the times with their start, as in "days after the landmark"."""
+        return "visits after the last one read" if self.unit == "visits" else f"days after the {self.start}"
 
     @property
     def last(self) -> float:
@@ -158,7 +158,7 @@ def _draw_part(subjects: list[SubjectCurve], times: TimeGrid, number: int, parts
         alt=f"Predicted probability of no event by {format_time(times.last, times.unit)}: {values}.",
         caption=(
             "Each curve is predicted from what is known of one subject and starts at 1 "
-            f"{times.start}. The lowest risk comes first.{_axis_note(lowest)}"
+            f"{times.at_start}. The lowest risk comes first.{_axis_note(lowest)}"
         ),
         figure=figure,
     )
@@ -234,7 +234,7 @@ def _axes(axes: Axes, times: TimeGrid, lowest: float) -> float:
     begins = next((1 - height for height in HEIGHTS if 1 - lowest <= 0.95 * height), 0.0)
     top = 1 + 0.03 * (1 - begins)
     axes.set(xlim=(0, times.last * 1.02), ylim=(begins, top), ylabel="probability of no event")
-    axes.set_xlabel(times.words)
+    axes.set_xlabel(times.after_start)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=times.unit == "visits", steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     return begins
