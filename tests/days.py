@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from survlstm.config.schema.times import parse_times
 from survlstm.data.cohort_file import TimesFile
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.prediction_times import DaysClock
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.vocabulary import Vocabulary
+from survlstm.utils.time_rules import parse_times
 from tests.cohorts import HIT, at
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 

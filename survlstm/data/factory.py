@@ -25,7 +25,6 @@ from survlstm.config.schema.outcome import (
 )
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
-from survlstm.config.schema.times import parse_times
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.cohort_rules import (
     AgeRule,
@@ -51,6 +50,7 @@ from survlstm.data.tensors import Tensors
 from survlstm.data.values.settings import ValueSettings
 from survlstm.utils.data_location import expand_place
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.time_rules import parse_times
 
 
 def build_prepared(config: RunConfig, *, preprocessing: PreprocessingState | None = None) -> PreparedData:

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from survlstm.config.schema.times import FILE_ENDINGS
 from survlstm.data.cohort_file import TimesFile, read_times_file, read_times_table
 from survlstm.data.sources.timestamps import to_local
 from survlstm.utils.errors import ConfigError
+from survlstm.utils.time_rules import FILE_ENDINGS
 
 LAST = "last"
 Moment = str | datetime.date | datetime.datetime | np.datetime64

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from survlstm.config.schema.times import TimeSpec, parse_times
 from survlstm.data.prepared_data import PredictionTimeCounts
 from survlstm.report.formatting import format_short, format_times
 from survlstm.report.task import TimeRules
+from survlstm.utils.time_rules import TimeSpec, parse_times
 
 # With more intervals only the end of the last one is named.
 MOST_EDGES = 12

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from survlstm.config.schema.times import parse_times
 from survlstm.evaluation.results import Estimate, Interval
 from survlstm.utils.formatting import MISSING
+from survlstm.utils.time_rules import parse_times
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -12,7 +12,6 @@ import torch
 
 from survlstm.config.schema.commands import ExportConfig
 from survlstm.config.schema.run import RunConfig
-from survlstm.config.schema.times import parse_times
 from survlstm.config.schema.training import NoLoggerConfig
 from survlstm.inference.bundle.bundle import Bundle, BundleInfo, content_error, write_bundle
 from survlstm.inference.bundle.card import STEPS, describe_outcome, describe_times, write_card
@@ -25,6 +24,7 @@ from survlstm.utils.data_location import place_name
 from survlstm.utils.errors import BundleError
 from survlstm.utils.shell import format_command
 from survlstm.utils.stored_files import read_json
+from survlstm.utils.time_rules import parse_times
 from survlstm.utils.version import __version__
 from survlstm.utils.write_access import try_writing
 

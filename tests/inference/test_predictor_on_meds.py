@@ -104,9 +104,9 @@ def test_the_times_of_a_table_are_divided_among_the_parts(tmp_path, caplog):
         whole, left_out = (pd.concat([getattr(part, name) for part in parts]) for name in ("table", "not_scored"))
         order = ["subject_id", "prediction_time"]
         for found, own in ((whole, expected.table), (left_out, expected.not_scored)):
-            found, own = (each.sort_values(order, ignore_index=True) for each in (found, own))
-            for name in own.columns.drop("curve", errors="ignore"):
-                pd.testing.assert_series_equal(found[name], own[name], rtol=1e-5, check_dtype=False)
+            here, there = (each.sort_values(order, ignore_index=True) for each in (found, own))
+            for name in there.columns.drop("curve", errors="ignore"):
+                pd.testing.assert_series_equal(here[name], there[name], rtol=1e-5, check_dtype=False)
         said = [note for note in expected.notes if "prediction times" in note]
         assert len(said) == 4
         for note in said:

@@ -11,9 +11,9 @@ from survlstm.config.schema.cohort import check_cohort_file
 from survlstm.config.schema.data import DataConfig, SimulatedConfig
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.section import LARGEST_INT, PositiveInt, Section, Seed, Share, Text
-from survlstm.config.schema.times import FILE_ENDINGS
 from survlstm.config.schema.training import Device
 from survlstm.utils.data_location import place_exists, refuse_password
+from survlstm.utils.time_rules import FILE_ENDINGS
 
 
 class EvaluatedCohortConfig(Section):

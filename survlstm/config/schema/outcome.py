@@ -16,7 +16,7 @@ from survlstm.config.schema.section import (
     Weight,
     format_override_value,
 )
-from survlstm.config.schema.times import TimeSpec, parse_times
+from survlstm.utils.time_rules import TimeSpec, parse_times
 
 # The longest simulated record, history_years=150, in days.
 MAX_DAYS = 150 * 366

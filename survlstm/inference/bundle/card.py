@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from survlstm.config.schema.foreign import ForeignOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
-from survlstm.config.schema.times import TimeSpec
 from survlstm.data.factory import build_settings
 from survlstm.inference.bundle.bundle import BundleInfo, ReferencePredictions
 from survlstm.report.task import outcome_banner
 from survlstm.utils.formatting import MISSING
+from survlstm.utils.time_rules import TimeSpec
 
 # Description of an outcome by its class; the codes are inserted.
 OUTCOMES = {
