@@ -224,10 +224,11 @@ def _reasons_of_the_future(
     event, death = outcome.follow_up(visits).event_time[subject], visits.subjects.death[subject]
     reason = np.full(len(subject), "", dtype=object)
     # A comparison with NaT is false. A death is dated to the midnight of its day, as in training.
+    end = ", so that nothing is open after the last visit" if is_last else ", before the prediction time"
     for when, words in ((death, "the subject died on"), (event, "the outcome happened on")):
         has_happened = ~np.isnat(when) if is_last else when <= time
         for row in np.flatnonzero(has_happened):
-            reason[row] = f"{words} {when[row].astype('datetime64[D]')}, before the prediction time"
+            reason[row] = f"{words} {when[row].astype('datetime64[D]')}{end}"
     return reason
 
 

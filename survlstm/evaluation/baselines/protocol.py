@@ -26,9 +26,10 @@ class Baseline(Protocol):
                                             the hazards at the landmark are extrapolated
 
     ``hazards`` gets the data of all subjects (``survlstm.data.tensors.Tensors``), the indices of the subjects to
-    predict and the number of steps. It fits on ``tensors.members(Split.TRAIN)`` and returns the hazards as an array
-    [subject, step]. On the visit clock the hazard of step j may depend on visits 0 … j only, and hazards after the last
-    visit of a subject are NaN; on the landmark clock all are known at the landmark.
+    predict (on the days clock those of the rows) and the number of steps. It fits on ``tensors.members(Split.TRAIN)``
+    and returns the hazards as an array [subject, step]. On the visit clock the hazard of step j may depend on visits
+    0 … j only, and hazards after the last visit of a subject are NaN; on the landmark clock and the days clock all are
+    known at time zero.
 
     ``survival`` gets a landmark (``survlstm.evaluation.landmarks.Landmark``), fits on the subjects of
     ``landmark.train``, chooses on those of ``landmark.val`` and returns the survival of those of ``landmark.test`` at
@@ -63,7 +64,7 @@ def hazards_of(
         InvalidBaselineError: The baseline raised an error, or returned something else than hazards.
     """
     found = _array(baseline, "hazards", tensors, subjects, steps)
-    known_ahead = tensors.clock == "landmark"
+    known_ahead = tensors.in_days
     last = np.full(len(subjects), steps - 1) if known_ahead else np.minimum(tensors.step[subjects], steps - 1)
     known = np.arange(steps) <= last[:, None]
     if found.shape != known.shape:

@@ -175,10 +175,10 @@ def _followed(landmark: LandmarkResult) -> str:
 def _shorter_horizons(context: DiagnosticContext) -> tuple[str, ...]:
     """Propose the horizons past which enough subjects are followed from every landmark.
 
-    On the landmark clock the intervals set the horizons, so that none are proposed.
+    On the other clocks the intervals set the horizons, so that none are proposed.
     """
     landmarks = context.run.summary.landmarks
-    if context.run.summary.clock == "landmark":
+    if context.run.summary.clock != "visit":
         return ()
     supported = sorted(set.intersection(*map(_followed_past, landmarks)))
     if not supported or supported == sorted(context.evaluation.horizons):

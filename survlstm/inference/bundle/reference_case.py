@@ -31,9 +31,9 @@ SHOWN_CODES = 20
 def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) -> ReferencePredictions:
     """Compute the predictions to which later predictions are compared.
 
-    On the visit clock the reference risks are those after every visit at risk of the training subjects, on the days
-    clock those at every prediction time to train on, with the same total weight for each subject. The hazard
-    extrapolation is fitted on the validation subjects, from each of their visits on.
+    On the visit clock the reference risks are those after every visit at risk of the training subjects, with the same
+    total weight for each subject. On the days clock they are those at every prediction time to train on, with the same
+    weight for each. The hazard extrapolation is fitted on the validation subjects, from each of their visits on.
 
     Args:
         model: the trained model.
@@ -56,9 +56,7 @@ def make_reference(model: nn.Module, config: RunConfig, prepared: PreparedData) 
     if tensors.in_days:
         ends = tensors.edge_days[1:]
         shown = sorted({float(ends[min(step, len(ends)) - 1]) for step in steps})
-        # A subject weighs one, whatever the number of its rows.
-        _, place, rows = np.unique(train.subject, return_inverse=True, return_counts=True)
-        risk = _quantiles(1 - train.survival[:, -1], 1 / rows[place])
+        risk = _quantiles(1 - train.survival[:, -1], np.ones(len(train.row)))
         stale = stale_days(tensors) if tensors.clock == "days" else None
         return ReferencePredictions(
             risk=risk, grid=ends.tolist(), horizons=shown, drift=None, tables=tables, stale_days=stale
