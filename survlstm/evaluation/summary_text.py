@@ -45,6 +45,20 @@ _CONVENTIONS = {
 }
 
 
+_ON_DAYS = {
+    "c_td": f"{_CONVENTIONS['c_td']}; a subject counts once for each of its prediction times, which are not compared "
+    "with each other",
+    "nll": "negative log-likelihood in nats per prediction time over the intervals at risk, with the observed share of "
+    "the interval in which follow-up ends; lower = better",
+    "landmark": "a set of prediction times at which the subjects are at risk, each predicted from what was known then; "
+    "time counts from the prediction time, and every prediction time counts the same",
+    "steps": "intervals of days after the prediction time; a censored subject is known to be event-free until the day "
+    "on which its follow-up ends",
+    "interval": "percentile bootstrap over subjects, each with all its prediction times, with G estimated again in "
+    "each resample; a difference is the model minus the comparator on the same resamples, with a two-sided p-value",
+}
+
+
 _EXTRAPOLATION = (
     "a model on the visit clock predicts one step ahead; the later hazards of a landmark are extrapolated by logit "
     "h_k = l + log(1 + k)(a + b(l - mean l)), where l is the logit of the hazard at the landmark and a and b are "
@@ -71,7 +85,7 @@ def conventions(*, clock: str, reference: str, groups: bool = False) -> dict[str
     """Return the definition of every metric.
 
     Args:
-        clock: "visit" or "landmark".
+        clock: "visit", "landmark" or "days".
         reference: Name of the split to which the extrapolation of hazards is fitted.
         groups: Whether the model is evaluated in groups of subjects.
 
@@ -80,6 +94,7 @@ def conventions(*, clock: str, reference: str, groups: bool = False) -> dict[str
     """
     return (
         _CONVENTIONS
+        | (_ON_DAYS if clock == "days" else {})
         | ({"carried hazard": _EXTRAPOLATION.format(reference)} if clock == "visit" else {})
         | ({"groups": _GROUPS} if groups else {})
     )

@@ -159,3 +159,8 @@ def test_conventions_name_what_the_clock_needs():
         "fitted on the subjects of the train split" in conventions(clock="visit", reference="train")["carried hazard"]
     )
     assert "carried hazard" not in conventions(clock="landmark", reference="val")
+    on_landmark, on_days = (conventions(clock=clock, reference="val") for clock in ("landmark", "days"))
+    assert list(on_landmark) == list(on_days)
+    changed = {name for name in on_days if on_days[name] != on_landmark[name]}
+    assert changed == {"c_td", "nll", "landmark", "steps", "interval"}
+    assert "per prediction time" in on_days["nll"]

@@ -163,7 +163,7 @@ def _counted(curves: Curves) -> str:
 
 
 def _repeated(curves: Curves) -> str:
-    """Return a sentence on the bands of subjects with several prediction times; "" where each subject has one."""
+    """Return a sentence on the bands of subjects with several prediction times; "" on the other clocks."""
     if not starts_at_prediction_times(curves.landmark, curves.unit):
         return ""
     return (
