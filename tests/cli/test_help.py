@@ -82,7 +82,7 @@ def test_help_of_train_shows_groups_with_their_choices_and_the_users_own(survlst
         (tmp_path / "own" / group / "mine.yaml").write_text(OWN)
     shown = shown_by(survlstm, capsys, "train", "--help", "--config-dir", "own", "model=lstm_large")
     in_one_line = " ".join(shown.split())
-    assert "clock=visit How time is divided into steps. One of landmark, visit." in in_one_line
+    assert "clock=visit How time is divided into steps. One of days, landmark, visit." in in_one_line
     assert (
         "experiment=null A named recipe: choices and values of several groups. One of guide_1000, guide_106, mine"
         in (in_one_line)

@@ -87,7 +87,7 @@ def test_damaged_predictions_are_refused(written, column, values, sentence):
 def test_predictions_without_their_clock_are_refused(written):
     path = written([[0.1, 0.5], [0.2, np.nan]], "visit")
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
-    with pytest.raises(CheckpointError, match="their clock must be visit or landmark; found ''"):
+    with pytest.raises(CheckpointError, match="their clock must be visit, landmark or days; found ''"):
         read_predictions(path)
 
 
@@ -110,5 +110,5 @@ def test_metadata_of_others_are_no_obstacle(written, metadata):
     if "pandas" in metadata:
         assert read_predictions(path)["step"].tolist() == [0, 1, 0]
     else:
-        with pytest.raises(CheckpointError, match="their clock must be visit or landmark"):
+        with pytest.raises(CheckpointError, match="their clock must be visit, landmark or days"):
             read_predictions(path)

@@ -1,5 +1,7 @@
 """Whether the best two of a sweep are told apart: by differences of repeats, or of the subjects they share."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -104,7 +106,7 @@ def test_what_stands_against_a_pairing_is_said(tmp_path):
         None,
         "not told apart: one run each, on other validation subjects",
     )
-    other_labels = one._replace(event=~one.event)
+    other_labels = dataclasses.replace(one, event=~one.event)
     assert single_runs(tmp_path / "labels", one, other_labels).is_tied is None
     few = predictions(knows=1.0, events=False)
     assert single_runs(tmp_path / "few", few, few) == (
