@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from survlstm.config.schema.foreign import FOREIGN, ForeignBaselineConfig
-from survlstm.config.schema.outcome import are_times
+from survlstm.config.schema.outcome import TimeRules
 from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Weight
 
 BaselineName = Literal["record_length", "logistic_hazard", "cox", "pycox_logistic_hazard", "deephit"]
@@ -61,21 +61,11 @@ class EvaluationConfig(Section):
             Discriminator(lambda one: FOREIGN if isinstance(one, dict | ForeignBaselineConfig) else "shipped.baseline"),
         ]
     ]
-    times: list[str] = Field(default=[])
+    times: TimeRules = Field(default=[])
     groups: list[Literal["sex", "race", "ethnicity", "age"]] = Field(default=["sex", "race", "ethnicity", "age"])
     age_groups: Annotated[list[Annotated[int, Field(gt=0, le=150)]], Field(min_length=1)] = Field(
         default=[18, 40, 65, 80]
     )
-
-    @field_validator("times", mode="before")
-    @classmethod
-    def _one_or_several(cls, times: Any) -> Any:
-        return [times] if isinstance(times, str) else times
-
-    @field_validator("times")
-    @classmethod
-    def _parsable(cls, times: list[str]) -> list[str]:
-        return are_times(times)
 
     @field_validator("groups")
     @classmethod

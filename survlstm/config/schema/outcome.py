@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from survlstm.config.schema.section import (
     LARGEST_INT,
@@ -20,6 +20,23 @@ from survlstm.utils.time_rules import TimeSpec, parse_times
 
 # The longest simulated record, history_years=150, in days.
 MAX_DAYS = 150 * 366
+
+
+def _are_times(times: list[str]) -> list[str]:
+    """Raise ValueError unless every text names prediction times, each once, and return the texts."""
+    for text in times:
+        parse_times(text)
+    if len(set(times)) < len(times):
+        raise ValueError(f"must name each kind of prediction times once; found {times}")
+    return times
+
+
+# Rules of prediction times as texts; a single one may stand for a list of one.
+TimeRules = Annotated[
+    list[str],
+    BeforeValidator(lambda times: [times] if isinstance(times, str) else times),
+    AfterValidator(_are_times),
+]
 
 
 class VisitClockConfig(Section):
@@ -93,21 +110,11 @@ class DaysClockConfig(Section):
     """
 
     kind: Literal["days"]
-    times: Annotated[list[str], Field(min_length=1)]
+    times: Annotated[TimeRules, Field(min_length=1)]
     intervals: Annotated[int, Field(ge=2, le=1000)]
     edges: Literal["equidistant", "quantile"]
     horizon_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
     edges_days: Annotated[list[Annotated[float, Field(gt=0, le=MAX_DAYS)]], Field(min_length=2)] | None = None
-
-    @field_validator("times", mode="before")
-    @classmethod
-    def _one_or_several(cls, times: Any) -> Any:
-        return [times] if isinstance(times, str) else times
-
-    @field_validator("times")
-    @classmethod
-    def _parsable(cls, times: list[str]) -> list[str]:
-        return are_times(times)
 
     @field_validator("edges_days")
     @classmethod
@@ -120,15 +127,6 @@ class DaysClockConfig(Section):
     def specs(self) -> tuple[TimeSpec, ...]:
         """The rules of ``times``."""
         return tuple(parse_times(text) for text in self.times)
-
-
-def are_times(times: list[str]) -> list[str]:
-    """Raise ValueError unless every text names prediction times, each once, and return the texts."""
-    for text in times:
-        parse_times(text)
-    if len(set(times)) < len(times):
-        raise ValueError(f"must name each kind of prediction times once; found {times}")
-    return times
 
 
 def are_codes(codes: list[Any]) -> list[str]:

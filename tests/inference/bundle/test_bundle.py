@@ -164,10 +164,10 @@ def test_other_weights_are_refused(written, change, said):
         read_bundle(changed(written, WEIGHTS, lambda data: save(change(load(data)))))
 
 
-def test_weights_that_give_predictions_that_are_not_finite_are_refused(written):
+def test_weights_that_give_predictions_that_are_not_finite_are_refused(written, clock):
     huge = changed(written, WEIGHTS, lambda data: save({name: one * 1e30 for name, one in load(data).items()}))
     predictor, events = Predictor(read_bundle(huge)), meds(random_records(3, seed=9))
-    for job in (predictor.predict, predictor.predict_survival):
+    for job in (predictor.predict, *([] if clock == "days" else [predictor.predict_survival])):
         with pytest.raises(BundleError, match=r"a model's predictions must be finite; \d+ of \d+ are not"):
             job(events)
 
