@@ -241,9 +241,10 @@ def _rule_warnings(
 
 
 def _last_warning(clock: DaysClock) -> list[str]:
-    if all(spec.kind != "last" for spec in clock.times):
-        return []
+    keys = (("clock.times", clock.times), ("evaluation.times", clock.evaluated))
     return [
-        "clock.times=last trains on the last visit of each record, which is known only afterwards: no later visit "
-        "follows. Set clock.times=every_visit to train on what was known at the time"
+        f"{key}=last is the last visit of each record, which is known only afterwards: no later visit follows, and "
+        "only those with a later event or a later end of observation are at risk at it. Set every_visit, or a day"
+        for key, rules in keys
+        if any(spec.kind == "last" for spec in rules)
     ]

@@ -92,15 +92,17 @@ def evaluate_groups(
         if (of_evaluated == UNKNOWN).all():
             unknown.append(kind)
             continue
-        if max(Counter(of_evaluated.tolist()).values()) < FEWEST_SUBJECTS:
+        sizes = Counter(names[np.unique(predictions.subject)].tolist())
+        if max(sizes.values()) < FEWEST_SUBJECTS:
             small.append(kind)
             continue
         of_kind = []
-        for name, members in _groups(of_evaluated, kind, settings.age_groups):
+        for name, members in _groups(of_evaluated, sizes, kind, settings.age_groups):
+            subjects = len(np.unique(predictions.subject[members]))
             if name == POOLED:
-                of_kind.append(GroupRow(kind, name, int(members.sum())))
+                of_kind.append(GroupRow(kind, name, subjects))
                 continue
-            row = GroupRow(kind, name, int(members.sum()), int(predictions.event[members].sum()))
+            row = GroupRow(kind, name, subjects, len(np.unique(predictions.subject[members & predictions.event])))
             row = _with_c_index(row, predictions, members, settings.bootstrap, missing)
             if risks is not None:
                 row = _with_risks(row, risks, names[risks.at_risk.subject] == name, settings.confidence, missing)
@@ -151,10 +153,16 @@ def age_group_names(age_groups: Sequence[int]) -> tuple[str, ...]:
 
 
 def _groups(
-    names: np.ndarray, kind: str, age_groups: Sequence[int]
-) -> Iterator[tuple[str, Bool[np.ndarray, " subject"]]]:
-    """Yield name and members of each group in the order of the table: named ones, unknown, then the small ones."""
-    sizes = Counter(names.tolist())
+    names: np.ndarray, sizes: Counter[str], kind: str, age_groups: Sequence[int]
+) -> Iterator[tuple[str, Bool[np.ndarray, " row"]]]:
+    """Yield name and rows of each group in the order of the table: named ones, unknown, then the small ones.
+
+    Args:
+        names: Name of the group of each row.
+        sizes: Number of subjects by the name of their group.
+        kind: What the groups are formed by.
+        age_groups: As for ``group_names``.
+    """
     large = sorted(name for name, size in sizes.items() if size >= FEWEST_SUBJECTS)
     if kind == AGE:
         order = [*age_group_names(age_groups), UNKNOWN]
@@ -190,7 +198,8 @@ def _with_c_index(
     step, event = predictions.step[members], predictions.event[members]
     hazard = predictions.hazard[members][:, : int(step.max()) + 1]
     model = Comparator("model", "model", hazard, known_ahead=False)
-    (result,), _ = evaluate_steps([model], step=step, event=event, bootstrap=bootstrap)
+    group = None if predictions.group is None else predictions.subject[members]
+    (result,), _ = evaluate_steps([model], step=step, event=event, bootstrap=bootstrap, group=group)
     if math.isnan(result.c_td.value):
         missing["no C-index, because no two subjects can be compared,"] += 1
         return row
@@ -208,7 +217,7 @@ def _with_risks(
     confidence: float,
     missing: Counter[str],
 ) -> GroupRow:
-    number = int(members.sum())
+    number = len(np.unique(risks.at_risk.subject[members]))
     if number < FEWEST_SUBJECTS:
         missing[f"no risks, because fewer than {FEWEST_SUBJECTS} subjects are at risk at the landmark,"] += 1
         return row

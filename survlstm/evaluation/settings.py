@@ -52,12 +52,12 @@ class IntervalSettings:
 
     Attributes:
         count: Number of intervals.
-        edges: Whether the intervals have equal lengths or hold equal numbers of training events.
+        edges: Whether the intervals have equal lengths, hold equal numbers of training events, or are given.
         horizon_days: End of the last interval, in days after the landmark.
     """
 
     count: int
-    edges: Literal["equidistant", "quantile"]
+    edges: Literal["equidistant", "quantile", "given"]
     horizon_days: float
 
 

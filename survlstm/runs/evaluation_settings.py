@@ -104,5 +104,5 @@ def _interval_settings(config: RunConfig) -> IntervalSettings | None:
         return None
     if isinstance(clock, DaysClockConfig) and clock.edges_days is not None:
         edges = clock.edges_days
-        return IntervalSettings(count=len(edges), edges=clock.edges, horizon_days=edges[-1])
+        return IntervalSettings(count=len(edges), edges="given", horizon_days=edges[-1])
     return IntervalSettings(count=clock.intervals, edges=clock.edges, horizon_days=clock.horizon_days)

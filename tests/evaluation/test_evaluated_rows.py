@@ -9,6 +9,7 @@ from survlstm.data.split import Split
 from survlstm.evaluation import evaluated_rows
 from survlstm.evaluation.evaluate_run import evaluate_model, evaluate_predictions
 from survlstm.evaluation.evaluated_rows import ALL_TIMES, all_rows, is_main, row_landmarks, sampled_rows
+from survlstm.evaluation.group_evaluation import POOLED, evaluate_groups
 from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.evaluation.step_metrics import nll_by_subject
 from survlstm.training.prediction import Predictions
@@ -152,3 +153,23 @@ def test_at_the_latest_times_every_subject_has_one_row_and_what_it_sees():
         assert (found.step[number], found.event[number]) == (tensors.step[latest], tensors.event[latest])
         assert found.visits_per_subject[number] == tensors.row_visits[latest]
     assert (found.step >= 0).all()
+
+
+def test_groups_count_subjects_and_pool_fewer_than_ten_of_them(judged):
+    """Nine subjects with a hundred rows are still nine."""
+    tensors, rate = judged
+    test = tensors.members(Split.TEST)
+    groups = np.full((len(tensors.subject_id), 3), "", dtype="U5")
+    groups[:, 0] = "most"
+    groups[test[:9], 0] = "few"
+    groups[test[9:30], 0] = "some"
+    known = dataclasses.replace(tensors, groups=groups)
+    predictions = predicted(known, rate, Split.TEST)
+    trained = predictions.at(known.row_kind[predictions.row] == 0)
+    settings = dataclasses.replace(SETTINGS, groups=("sex",))
+    (most, some, pooled) = evaluate_groups(trained, known, None, settings).rows
+    assert (most.name, most.subjects, some.name, some.subjects) == ("most", len(test) - 30, "some", 21)
+    assert (pooled.name, pooled.subjects, pooled.events) == (POOLED, 9, None)
+    own = np.isin(trained.subject, test[30:])
+    assert most.events == len(np.unique(trained.subject[own & trained.event]))
+    assert most.c_td.interval is not None

@@ -195,6 +195,8 @@ def shorter_intervals(settings: RunSettings) -> tuple[str, ...]:
     intervals = settings.intervals
     if intervals is None:
         return ()
+    if intervals.edges == "given":
+        return ("more ends in clock.edges_days",)
     finer = f"clock.intervals={2 * intervals.count}"
     return (finer,) if intervals.edges == "equidistant" else (f"{finer} clock.edges=equidistant",)
 
@@ -208,6 +210,8 @@ def later_horizons(settings: RunSettings) -> tuple[str, ...]:
     Returns:
         One override.
     """
+    if settings.intervals is not None and settings.intervals.edges == "given":
+        return ("a later last end in clock.edges_days",)
     if settings.intervals is not None:
         return (f"clock.horizon_days={2 * settings.intervals.horizon_days:g}",)
     return ("evaluation=long_records",)

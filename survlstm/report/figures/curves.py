@@ -167,8 +167,8 @@ def _repeated(curves: Curves) -> str:
     if not starts_at_prediction_times(curves.landmark, curves.unit):
         return ""
     return (
-        " Where a subject has several prediction times, each of them counts; the bands take each as a subject of its "
-        "own and are too narrow."
+        " Where a subject has several prediction times, each of them counts; the bands are as wide as if each subject "
+        "had one."
     )
 
 
