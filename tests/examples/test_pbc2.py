@@ -53,3 +53,30 @@ def test_sex_and_treatment_are_static_codes(dataset):
     assert data.flow.entries_added == 2 * data.flow.visits_used
     sex = data.tensors.groups[:, 0]
     assert set(np.unique(sex)) == {"F", "M"}
+
+
+def test_prediction_times_leave_nobody_out_who_is_at_risk_at_the_landmark(dataset):
+    """On the days clock those censored within the first interval count for the share that was observed."""
+    words = ["clock=days", "evaluation.times=[day:1826,day:2192]", "clock.edges_days=[183,365,548,731,913,1096]"]
+    outcome = ["outcome=first_code", 'outcome.codes=["PBC2//DEATH_OR_TRANSPLANTATION"]', "data.min_visits=1"]
+    (config,) = check_overrides("train", ["data=meds", f"data.path={dataset}", *outcome, *words], RunConfig)
+    source = build_source(config.data, dataset)
+    tensors = prepare_uncached(source, build_outcome(config.outcome), build_settings(config)).tensors
+    for kind, at_risk, horizon, events in ((1, 202, 1096, 40), (2, 166, 731, 25)):
+        rows = tensors.row_kind == kind
+        assert rows.sum() == at_risk
+        assert (tensors.event[rows] & (tensors.duration_days[rows] <= horizon)).sum() == events
+    assert (tensors.row_kind == 0).sum() == 1_945
+
+
+@pytest.mark.slow
+def test_the_repeated_cross_validation_of_the_published_table_ranks_better_than_chance(dataset):
+    script = SCRIPT.with_name("published_pbc2.py")
+    words = ["repeats=1", "resamples=20", "trainer.epochs=15"]
+    done = subprocess.run([sys.executable, str(script), str(dataset), *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "202 at risk, 40 events; 1 repeats of 5 folds" in done.stdout
+    (cells,) = {
+        line.split("|")[2] for line in done.stdout.splitlines() if line.startswith("| LSTM |") and "+" not in line
+    }
+    assert float(cells.split("(")[0]) > 0.7
