@@ -152,7 +152,7 @@ def test_figures_speak_of_prediction_times():
     assert examples.title == f"Three predictions from {ALL}"
     assert "at one prediction time of one subject" in examples.caption
     assert "Thirds of the prediction times" in groups.caption
-    assert "take each as a subject of its own and are too narrow" in groups.caption
+    assert "the bands are as wide as if each subject had one" in groups.caption
     assert groups.figure.axes[0].get_xlabel() == "days from the prediction time"
     calibration = draw_calibration(every.calibration[0], landmark=every.name, unit="days", name="c")
     assert "14 to 15 prediction times" in calibration.caption
