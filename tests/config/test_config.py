@@ -209,7 +209,7 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (["clock=days", "clock.times=as_of:2015-02-30"], "prediction times must .*'as_of:2015-02-30'"),
         (
             ["clock=days", "clock.times=[]"],
-            "clock.times: List should have at least 1 item after validation, not 0; found",
+            "clock.times: Value should have at least 1 item after validation, not 0; found",
         ),
         (["clock=days", "clock.times=[last,last]"], "must name each kind of prediction times once"),
         (["clock=days", "clock.edges_days=[30,30]"], "clock.edges_days: must rise; found"),
