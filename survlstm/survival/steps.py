@@ -5,7 +5,8 @@ not happened in an earlier step and given the history at the start of the step::
 
     h_j = P(event in step j | no event before step j, history at the start of step j)
 
-A step is an interval that excludes its start and includes its end. Steps are counted on one of two clocks:
+A step is an interval that excludes its start and includes its end. Steps are counted on one of three clocks. Two of
+them are:
 
 ===================  ===================================  =============================================================
 property             visit clock                          landmark clock, K intervals
@@ -16,6 +17,11 @@ history              visits 0 … j                         visits dated on or b
 left out             subjects without a step at risk      subjects who are not at risk at the landmark
 unit of a duration   visits                               days
 ===================  ===================================  =============================================================
+
+The third, the days clock, is the landmark clock with any number of prediction times of a subject in the place of its
+landmark. Each of them has a label of its own, and nobody is left out because follow-up ends within the first interval:
+that row has ``step`` = -1, and the share of the interval that was observed counts
+(``survlstm.data.row_targets.exposure_after``).
 
 Every other subject has a label of two values: ``step``, the index of its last step at risk, and ``event``, whether the
 event happened in that step. A censored subject has ``step`` = k if k is the last step that was observed to its end
