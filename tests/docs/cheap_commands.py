@@ -20,7 +20,7 @@ NOT_RUN = {
     r"survlstm predict bundle=BUNDLE data\.path=eunomia": "it needs OMOP records",
     r"python scripts/table_to_meds\.py support2": "its table is in a package that the tests do not have",
     r"python scripts/published(_pbc2)?\.py": "it trains on every fold; tests/examples/test_tables.py runs it",
-    r"survlstm predict .*as_of=times\.csv": "it needs a model of the days clock; tests/examples/test_predict_at_times.py",
+    r"survlstm predict .*as_of=times\.csv": "it needs a days model; tests/examples/test_predict_at_times.py runs it",
     r"survlstm train logger=mlflow logger\.store=http": "it needs a tracking server",
 }
 # Pages that another test runs from top to bottom.
