@@ -74,8 +74,17 @@ def _folds_of(repeat: int, fold: int) -> list[str]:
 class _Repeat:
     """Curves of every model on the same patients, in the order of their ids."""
 
-    def __init__(self, names: np.ndarray, survival: dict[str, np.ndarray], labels: np.ndarray, grid: np.ndarray):
+    def __init__(
+        self,
+        names: np.ndarray,
+        survival: dict[str, np.ndarray],
+        labels: np.ndarray,
+        *,
+        grid: np.ndarray,
+        validation_loss: float,
+    ) -> None:
         order = np.argsort(names)
+        self.validation_loss = validation_loss
         self.survival = {model: curves[order] for model, curves in survival.items()}
         self.names, self.duration, self.event = names[order], labels[order, 0], labels[order, 1] > 0
         self.grid = grid
@@ -85,7 +94,13 @@ class _Repeat:
         """Put the test patients of all folds together."""
         survival = {model: np.concatenate([fold.survival[model] for fold in folds]) for model in folds[0].survival}
         labels = np.concatenate([np.column_stack([fold.duration, fold.event]) for fold in folds])
-        return cls(np.concatenate([fold.names for fold in folds]), survival, labels, folds[0].grid)
+        return cls(
+            np.concatenate([fold.names for fold in folds]),
+            survival,
+            labels,
+            grid=folds[0].grid,
+            validation_loss=float(np.mean([fold.validation_loss for fold in folds])),
+        )
 
     def figures(self, chosen: np.ndarray) -> np.ndarray:
         """Return AUC, Brier score and IBS of each model, [model, figure]."""
@@ -100,12 +115,13 @@ class _Repeat:
 def _fold(words: list[str], seeds: int, bar: tqdm) -> _Repeat:
     tensors = survlstm.prepare(words).data.tensors
     rows = tensors.rows_of(tensors.members(Split.TEST), kind=1)
-    survival = {}
+    survival, losses = {}, []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             run = survlstm.train([*words, *SHORT, f"seed={seed}"], output_dir=Path(folder) / "run")
             batches = build_batches(run.config, tensors, Split.TEST, all_rows=True)
             predictions = predict_split(run.model.cpu(), batches, torch.device("cpu"))
+        losses.append(run.history["val_loss"].min())
         survival[seed] = predictions.survival[np.isin(predictions.row, rows)]
         bar.update()
     curves = {MODEL: survival[0]}
@@ -114,14 +130,22 @@ def _fold(words: list[str], seeds: int, bar: tqdm) -> _Repeat:
     for name, baseline in ((COX, "cox"), (FREE, COVARIATE_FREE)):
         curves[name] = np.cumprod(1 - fit_at_times(baseline, tensors, rows).hazard, axis=1)
     labels = np.column_stack([tensors.duration_days[rows], tensors.event[rows]])
-    return _Repeat(tensors.subject_id[tensors.row_subject[rows]], curves, labels, tensors.edge_days[1:])
+    return _Repeat(
+        tensors.subject_id[tensors.row_subject[rows]],
+        curves,
+        labels,
+        grid=tensors.edge_days[1:],
+        validation_loss=float(np.mean(losses)),
+    )
 
 
 def _print(found: list[_Repeat], resamples: int) -> None:
     first = found[0]
     everybody = np.arange(len(first.names))
     figures = np.stack([repeat.figures(everybody) for repeat in found])
-    print(f"{len(everybody)} at risk, {int(first.event.sum())} events; {len(found)} repeats of {FOLDS} folds\n")
+    loss = np.mean([repeat.validation_loss for repeat in found])
+    print(f"{len(everybody)} at risk, {int(first.event.sum())} events; {len(found)} repeats of {FOLDS} folds")
+    print(f"validation loss, mean over all trainings: {loss:.3f}\n")
     print("| model | AUC | Brier score at the horizon | IBS |\n|---|---|---|---|")
     for number, name in enumerate(first.survival):
         cells = zip(figures[:, number].mean(axis=0), figures[:, number].std(axis=0), strict=True)

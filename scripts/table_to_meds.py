@@ -160,7 +160,7 @@ def _of_package(name: str) -> tuple[pd.DataFrame, str, str]:
 
 
 def _entries(visit: pd.DataFrame, column: pd.Series) -> pd.DataFrame:
-    """Return the rows of the events of one column."""
+    """Return one event for each subject that has a value in the column."""
     present = column.notna().to_numpy()
     taken, values = visit[present], column[present]
     if pd.api.types.is_numeric_dtype(column.dtype):

@@ -197,9 +197,9 @@ class Batches:
     def row_weight(self) -> float:
         """Weight of each row in the loss: one over the mean number of rows of a subject.
 
-        With it, the mean loss of the subjects is the mean loss of the rows. Every prediction time counts the same. If
-        instead each subject weighed one, a row would weigh the less, the longer its subject goes on living after it:
-        the weights would know the future, and predicted risks would be too high.
+        With it, the mean loss per subject is the mean loss per row: every prediction time has the same weight. A total
+        weight of one per subject would be biased. Subjects who survive longer have more rows, so that each of their
+        rows would count less, and predicted risks would be too high.
         """
         return len(self.members) / len(self.rows(self.members))
 

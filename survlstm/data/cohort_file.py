@@ -16,6 +16,7 @@ import pyarrow.parquet
 from jaxtyping import Bool, Int64
 
 from survlstm.data.known_times import DAY_SECONDS
+from survlstm.data.ragged import repeats_previous
 from survlstm.data.sources.timestamps import has_time_of_day, parse_times, to_local
 from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import CohortError
@@ -157,8 +158,7 @@ def _times_of(table: pa.Table, timezone: str | None, key: str) -> TimesFile:
     usable = _usable_rows(table, timezone, key)
     order = np.lexsort([usable.time, usable.subject])
     subject, time = usable.subject[order], usable.time[order]
-    is_repeated = np.zeros(len(subject), dtype=bool)
-    is_repeated[1:] = (subject[1:] == subject[:-1]) & (time[1:] == time[:-1])
+    is_repeated = repeats_previous(subject, time)
     warnings = _warnings(table, usable.left_out, key)
     return TimesFile(subject[~is_repeated], time[~is_repeated], int(is_repeated.sum()), warnings)
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int8, Int64
 from survlstm.data.cohort_file import TimesFile
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.outcomes.labels import follow_up_end
-from survlstm.data.ragged import flat_positions
+from survlstm.data.ragged import flat_positions, repeats_previous
 from survlstm.data.visit_splits import SplitTimes
 from survlstm.data.visits import Visits
 from survlstm.utils.time_rules import TimeSpec
@@ -123,8 +123,7 @@ def prediction_times(visits: Visits, clock: DaysClock, files: Sequence[TimesFile
     subject, time, kind = (np.concatenate([row[column] for row in rows]) for column in range(3))
     order = np.lexsort([time, kind, subject])
     subject, time, kind = subject[order], time[order], kind[order]
-    is_repeated = np.zeros(len(subject), dtype=bool)
-    is_repeated[1:] = (subject[1:] == subject[:-1]) & (kind[1:] == kind[:-1]) & (time[1:] == time[:-1])
+    is_repeated = repeats_previous(subject, kind, time)
     left_out["repeated"] = int(is_repeated.sum()) + sum(file.repeated for file in files)
     kept = ~is_repeated
     # The row that each time became, in the order of the rules.

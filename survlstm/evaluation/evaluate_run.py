@@ -81,14 +81,7 @@ def evaluate_predictions(
         predictions = predictions.at(kept)
         comparators = [dataclasses.replace(one, hazard=one.hazard[kept]) for one in comparators]
         failed += sampling_notes(tensors, evaluated)
-    rows, notes = evaluate_steps(
-        comparators,
-        step=predictions.step,
-        event=predictions.event,
-        bootstrap=settings.bootstrap,
-        group=predictions.group,
-        exposure=tensors.exposure[predictions.row] if on_days else None,
-    )
+    rows, notes = _at_every_step(comparators, predictions, tensors, settings)
     events, split = len(np.unique(predictions.subject[predictions.event])), evaluated.name.lower()
     results = tuple(one.result for one in at_landmarks)
     groups = None
@@ -138,20 +131,25 @@ def evaluate_model(
     Returns:
         C-index and negative log-likelihood with their intervals.
     """
-    exposure = None
     if tensors.clock == "days":
         predictions = predictions.at(is_main(tensors, evaluated, predictions.row))
-        exposure = tensors.exposure[predictions.row]
     model = Comparator("model", "model", predictions.hazard, tensors.in_days)
-    (row,), _ = evaluate_steps(
-        [model],
+    (row,), _ = _at_every_step([model], predictions, tensors, settings)
+    return row
+
+
+def _at_every_step(
+    comparators: list[Comparator], predictions: Predictions, tensors: Tensors, settings: EvaluationSettings
+) -> tuple[tuple[StepRow, ...], list[str]]:
+    return evaluate_steps(
+        comparators,
         step=predictions.step,
         event=predictions.event,
         bootstrap=settings.bootstrap,
         group=predictions.group,
-        exposure=exposure,
+        # Zeros, of no effect on the likelihood, but on the days clock.
+        exposure=tensors.exposure[predictions.row],
     )
-    return row
 
 
 def _landmarks(

@@ -23,8 +23,8 @@ MOST_EVALUATED = 10_000
 def sampled_rows(tensors: Tensors, part: Split, most: int) -> Int64[np.ndarray, " row"]:
     """Draw prediction times to train on of one split.
 
-    The sample is drawn from the rows, whatever subject they belong to. Had each subject the same number of rows in it,
-    whether a row is in the sample would depend on how long its subject goes on living.
+    Every row has the same chance, whatever subject it belongs to. With a fixed number of rows per subject, the chance
+    of a row would depend on how long its subject survives, which would bias the metrics.
 
     Args:
         tensors: Data of all subjects, on the days clock.

@@ -247,7 +247,7 @@ def _predicted(tensors: Tensors, members: Int64[np.ndarray, " member"], last: _L
     if spread < LEAST_SPREAD or not len(days):
         return None
     observed = np.array([kaplan_meier(duration[each], event[each]).at(days) for each in inside])
-    # One row for the survival, one for the risk.
+    # Axis 0: the values as predicted survival, and as predicted risk. Axis 1: the days.
     errors = np.sqrt([weight @ (truth - predicted[:, None]) ** 2 for truth in (observed, 1 - observed)])
     is_risk, best = np.unravel_index(int(errors.argmin()), errors.shape)
     error = float(errors[is_risk, best])

@@ -19,6 +19,7 @@ from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prediction_times import TRAINED, PredictionTimes
 from survlstm.data.preparation_settings import PreparationSettings
+from survlstm.data.ragged import repeats_previous
 from survlstm.data.visit_splits import count_earlier
 from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import record_end_times, spans_more_than_a_life
@@ -204,8 +205,7 @@ def _asked_rows(visits: Visits, asked: AskedTimes) -> tuple[np.ndarray, np.ndarr
     # Visits that end at the same time are one prediction time.
     order = np.lexsort([time, subject])
     subject, time = subject[order], time[order]
-    repeated = np.zeros(len(subject), dtype=bool)
-    repeated[1:] = (subject[1:] == subject[:-1]) & (time[1:] == time[:-1])
+    repeated = repeats_previous(subject, time)
     return subject[~repeated], time[~repeated], nobody
 
 

@@ -1,4 +1,4 @@
-"""Subjects on the days clock whose codes tell their constant rate of the event."""
+"""Simulated subjects on the days clock with a constant event rate, which one of their codes reveals."""
 
 import functools
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from survlstm.cli.main import main
-from survlstm.runs.resume import compare_configs, recorded_config, resumed_config, run_lock, state_to_go_on_from
+from survlstm.runs.resume import compare_configs, recorded_config, resumed_config, state_to_go_on_from
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from survlstm.utils.errors import CheckpointError, ConfigError
 from tests.lives import SAVING, SMALL, Life
@@ -297,27 +297,6 @@ def test_changed_data_are_told(tmp_path, shared_cache):
     assert (folder / "history.json").read_bytes() == before
     (export / "observations.csv").write_text(observations)
     assert "Training ended: all 5 epochs done" in gone_on(folder, "train", "resume=HERE")
-
-
-def test_two_processes_never_train_in_one_folder(survlstm, tmp_path, shared_cache, capsys):
-    folder = tmp_path / "run"
-    words = [*SMALL, "trainer.epochs=200", f"cache_dir={shared_cache}", f"output_dir={folder}"]
-    first = Life(folder, *words).until("Epoch 2/")
-    try:
-        for again in (words, ["train", f"resume={folder}"]):
-            assert survlstm(*again) == 2
-            shown = capsys.readouterr()
-            said = (
-                f"ConfigError: another process is training in {folder}; wait for it, stop it, or set another output_dir"
-            )
-            assert said in shown.out + shown.err
-            assert "Traceback" not in shown.out + shown.err
-        assert first.process.is_alive()
-    finally:
-        said = first.killed()
-    assert "another process" not in said + (folder / "training.log").read_text()
-    with run_lock(folder):
-        pass
 
 
 @pytest.mark.parametrize(

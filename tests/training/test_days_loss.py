@@ -186,7 +186,7 @@ def test_times_that_are_only_evaluated_do_not_touch_training(tmp_path):
         found.append((prepared, model, history))
     (one, model, history), (other, same_model, same_history) = found
     assert other.flow.prediction_times.evaluated > 300
-    # The records of the other one are longer, and the rows to train on are the same.
+    # With evaluation times, longer records are stored; the training rows must be the same.
     assert len(other.tensors.visit_time) > len(one.tensors.visit_time)
     assert one.preprocessing.as_plain() == other.preprocessing.as_plain()
     assert figures(history) == figures(same_history)

@@ -1,7 +1,7 @@
 """Baselines of the days clock: one model for the stacked prediction times of all training subjects.
 
 Every prediction time is a landmark, and the years since the first visit are a covariate (van Houwelingen & Putter 2011,
-Dynamic Prediction in Clinical Survival Analysis, chapter 7). Every prediction time weighs one, see
+Dynamic Prediction in Clinical Survival Analysis, chapter 7). Every prediction time has the same weight, see
 ``survlstm.data.batches.Batches.row_weight``.
 """
 

@@ -37,7 +37,7 @@ def part(rows, chosen):
 
 @pytest.mark.parametrize("penalty", [1.0, 0.03, 1e-6])
 def test_it_is_the_ridge_regression_of_scikit_survival(gbsg2, penalty):
-    """Their penalty is one of the sum: ours times the events."""
+    """scikit-survival penalises the sum over events, this function their mean: its penalty is ours times the events."""
     assert len(np.unique(gbsg2.duration[gbsg2.event])) < gbsg2.event.sum()
     found = fit_ridge_cox(gbsg2, penalty=penalty)
     theirs = CoxPHSurvivalAnalysis(alpha=penalty * gbsg2.event.sum(), ties="breslow", tol=1e-12)

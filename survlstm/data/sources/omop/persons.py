@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int8, Int64
 
+from survlstm.data.ragged import repeats_previous
 from survlstm.data.sources.omop.backend import Backend, PersonRange
 from survlstm.data.sources.omop.columns import WholeNumbers, moments, texts, whole_numbers
 from survlstm.data.sources.omop.format import (
@@ -277,8 +278,7 @@ def _twice(
     ids: Int64[np.ndarray, " row"], numbers: list[np.ndarray], words: tuple[pa.Array, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mark the rows of sorted ids that repeat the row before, and all rows of an id whose rows differ."""
-    repeated = np.zeros(len(ids), dtype=bool)
-    repeated[1:] = ids[1:] == ids[:-1]
+    repeated = repeats_previous(ids)
     later = np.flatnonzero(repeated)
     differs = np.zeros(len(later), dtype=bool)
     for column in numbers:
