@@ -119,9 +119,9 @@ def _fold(words: list[str], seeds: int, bar: tqdm) -> _Repeat:
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             run = survlstm.train([*words, *SHORT, f"seed={seed}"], output_dir=Path(folder) / "run")
+            losses.append(run.history["val_loss"].min())
             batches = build_batches(run.config, tensors, Split.TEST, all_rows=True)
             predictions = predict_split(run.model.cpu(), batches, torch.device("cpu"))
-        losses.append(run.history["val_loss"].min())
         survival[seed] = predictions.survival[np.isin(predictions.row, rows)]
         bar.update()
     curves = {MODEL: survival[0]}
