@@ -12,7 +12,7 @@ The stages in the order in which they run, and the module of each:
 - targets: express the labels on the run's clock (``targets.py``: visit clock; ``landmark.py``: landmark clock)
 - features: compute numbers beside the codes of each visit and standardise them (``features.py``)
 - vocabulary: number the codes that occur in the training subjects (``vocabulary.py``)
-- tensors: store what a model may see, and its labels, as ragged arrays (``tensors.py``, ``ragged.py``)
+- tensors: store what a model may see, and its labels, as ragged arrays (``tensors.py``)
 - batches: group subjects of similar record length and pack their visits (``batches.py``, ``packing.py``)
 
 Around the stages:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int, Int32
 
-from survlstm.data.ragged import flat_positions
 from survlstm.data.visits import Visits, offsets_from_sizes
+from survlstm.utils.ragged import flat_positions
 
 
 def append_codes(

@@ -16,10 +16,10 @@ from torch import Tensor
 from survlstm.data.features import FEATURES
 from survlstm.data.packing import PackedLayout, pack_rows
 from survlstm.data.prediction_times import TRAINED
-from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
 from survlstm.data.tensors import Tensors
 from survlstm.models.protocol import ModelInputs
+from survlstm.utils.ragged import flat_positions
 
 
 class Batch(NamedTuple):

@@ -16,10 +16,10 @@ import pyarrow.parquet
 from jaxtyping import Bool, Int64
 
 from survlstm.data.known_times import DAY_SECONDS
-from survlstm.data.ragged import repeats_previous
 from survlstm.data.sources.timestamps import has_time_of_day, parse_times, to_local
 from survlstm.utils.content import list_known_names
 from survlstm.utils.errors import CohortError
+from survlstm.utils.ragged import repeats_previous
 
 SUBJECT, TIME = "subject_id", "prediction_time"
 # The keys of the config that name such a file, for messages.

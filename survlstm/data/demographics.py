@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float64
 from survlstm.data.added_codes import append_codes
 from survlstm.data.death_codes import is_death_code
 from survlstm.data.events import StaticCodes, Subjects
-from survlstm.data.ragged import flat_positions
 from survlstm.data.visits import Visits, offsets_from_sizes
+from survlstm.utils.ragged import flat_positions
 
 # Columns of ``Groups.names``.
 KINDS = ("sex", "race", "ethnicity")

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float32, Int, Int8, Int32, Int64
 
-from survlstm.data.ragged import flat_positions
+from survlstm.utils.ragged import flat_positions
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from jaxtyping import Int64
 
 from survlstm.data.cohort import Exclusion
 from survlstm.data.prepared_data import CohortFlow, PreparedData
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.data.visits import offsets_from_sizes
 from survlstm.data.vocabulary import UNK
 from survlstm.utils.errors import CohortError
+from survlstm.utils.ragged import flat_positions
 
 
 def combine_with_cohort(own: PreparedData, cohort: PreparedData) -> PreparedData:

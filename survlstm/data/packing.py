@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from survlstm.data.ragged import flat_positions
+from survlstm.utils.ragged import flat_positions
 
 # Cost of one more slice, in visits computed: the fixed work of an LSTM per call (docs/benchmarks.md).
 SLICE_COST = 100

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Int8, Int64
 from survlstm.data.cohort_file import TimesFile
 from survlstm.data.known_times import DAY_SECONDS
 from survlstm.data.outcomes.labels import follow_up_end
-from survlstm.data.ragged import flat_positions, repeats_previous
 from survlstm.data.visit_splits import SplitTimes
 from survlstm.data.visits import Visits
+from survlstm.utils.ragged import flat_positions, repeats_previous
 from survlstm.utils.time_rules import TimeSpec
 
 TRAINED = 0

@@ -22,7 +22,6 @@ from survlstm.data.demographics import (
 from survlstm.data.features import standardise, visit_features
 from survlstm.data.prediction_times import TRAINED
 from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.ragged import flat_positions
 from survlstm.data.row_arrays import (
     are_first_visits,
     first_times,
@@ -38,6 +37,7 @@ from survlstm.data.values.settings import ValueSettings
 from survlstm.data.values.valued_visits import use_values
 from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes, take_entries
 from survlstm.data.vocabulary import UNK, fit_vocabulary
+from survlstm.utils.ragged import flat_positions
 
 # Features are years, and logarithms of days and counts. A smaller spread is the rounding error of equal numbers.
 LEAST_SPREAD = 1e-9

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float32, Int, Int8, Int32, Int64
 
 from survlstm.data.events import Events, Subjects, fill_values
 from survlstm.data.known_times import known_times
-from survlstm.data.ragged import flat_positions
 from survlstm.data.visit_groups import group_by_day, group_by_encounter, group_by_window
 from survlstm.data.visit_splits import SplitTimes, split_groups, split_in_turns
 from survlstm.utils.errors import SourceError
+from survlstm.utils.ragged import flat_positions
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int, Int64
 from tqdm import tqdm
 
-from survlstm.data.ragged import flat_positions
 from survlstm.evaluation.results import Difference, Interval
+from survlstm.utils.ragged import flat_positions
 
 # Number of resamples whose weights are in memory at the same time.
 BLOCK = 100

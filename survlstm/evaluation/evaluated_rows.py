@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64
 
 from survlstm.data.external_cohort import select_subjects
 from survlstm.data.prediction_times import TRAINED
+from survlstm.data.row_sample import sampled_rows
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.evaluation.landmarks import AtRisk, Landmark, shown_ends
@@ -18,26 +19,6 @@ from survlstm.evaluation.landmarks import AtRisk, Landmark, shown_ends
 ALL_TIMES = "all prediction times"
 # Rows of a table over all prediction times. More would cost time, and tell little more.
 MOST_EVALUATED = 10_000
-
-
-def sampled_rows(tensors: Tensors, part: Split, most: int) -> Int64[np.ndarray, " row"]:
-    """Draw prediction times to train on of one split.
-
-    Every row has the same chance, whatever subject it belongs to. With a fixed number of rows per subject, the chance
-    of a row would depend on how long its subject survives, which would bias the metrics.
-
-    Args:
-        tensors: Data of all subjects, on the days clock.
-        part: The split.
-        most: Size of the sample.
-
-    Returns:
-        Indices of the rows, rising; all of them if there are no more than ``most``.
-    """
-    rows = tensors.rows_of(tensors.members(part), kind=TRAINED)
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
 
 
 def sampling_notes(tensors: Tensors, part: Split) -> tuple[str, ...]:

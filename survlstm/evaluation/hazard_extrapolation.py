@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from survlstm.data.ragged import flat_positions
+from survlstm.utils.ragged import flat_positions
 
 # Standard deviation of the normal prior of both coefficients. Without subjects to fit, the hazard stays constant.
 PRIOR = 1.0

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.data.features import DAY_SECONDS
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
+from survlstm.utils.ragged import flat_positions
 
 
 class AtRisk(NamedTuple):

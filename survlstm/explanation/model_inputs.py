@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from survlstm.data.batches import Batches, latest_windows, make_windows
 from survlstm.data.packing import pack_rows
-from survlstm.data.ragged import flat_positions
 from survlstm.data.targets import days_between
 from survlstm.models.layers import embedding_of
 from survlstm.models.protocol import ModelInputs
+from survlstm.utils.ragged import flat_positions
 
 
 class ModelInput(NamedTuple):

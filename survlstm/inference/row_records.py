@@ -19,7 +19,6 @@ from survlstm.data.observed_visits import group_observed
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.prediction_times import TRAINED, PredictionTimes
 from survlstm.data.preparation_settings import PreparationSettings
-from survlstm.data.ragged import repeats_previous
 from survlstm.data.visit_splits import count_earlier
 from survlstm.data.visits import Visits, take_events
 from survlstm.inference.dates import record_end_times, spans_more_than_a_life
@@ -32,6 +31,7 @@ from survlstm.inference.subject_record import (
     too_short,
     without_deaths,
 )
+from survlstm.utils.ragged import repeats_previous
 
 UNKNOWN = "the subject is not among the records"
 BEFORE = "the prediction time is before the first visit"

@@ -13,7 +13,6 @@ from jaxtyping import Float64, Int64
 
 from survlstm.data.batches import Batches, feature_columns
 from survlstm.data.factory import demographic_settings
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import Targets
 from survlstm.data.tensors import BuiltTensors, Tensors, build_tensors
@@ -25,6 +24,7 @@ from survlstm.inference.time_notes import TimeCounts
 from survlstm.inference.value_notes import ReadValues
 from survlstm.training.prediction import predict_split
 from survlstm.utils.errors import BundleError, ConfigError
+from survlstm.utils.ragged import flat_positions
 
 CPU = torch.device("cpu")
 NOT_SCORED = ("subject_id", "reason")

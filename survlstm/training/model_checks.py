@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from survlstm.data.batches import Batches
 from survlstm.data.external_cohort import select_subjects
-from survlstm.data.ragged import flat_positions
 from survlstm.data.tensors import Tensors
 from survlstm.training.out_of_memory import is_out_of_memory
 from survlstm.utils.errors import ConfigError, first_line
+from survlstm.utils.ragged import flat_positions
 
 # Subjects of the checked batch, spread from the shortest to the longest record.
 SUBJECTS = 8

@@ -15,13 +15,13 @@ from torch.nn.functional import softplus
 from tqdm import tqdm
 
 from survlstm.data.batches import Batch, Batches
-from survlstm.data.ragged import flat_positions
 from survlstm.survival.hazard import hazard, survival
 from survlstm.survival.loss import nll_per_subject
 from survlstm.survival.steps import at_risk_mask, event_mask
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.out_of_memory import is_out_of_memory, requested_memory
 from survlstm.utils.errors import OutOfMemoryError
+from survlstm.utils.ragged import flat_positions
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,13 @@ from survlstm.data.outcomes.labels import step_end_times
 from survlstm.data.outcomes.protocol import Labels
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import prepare_uncached
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.targets import visit_targets
 from survlstm.data.tensors import build_tensors
 from survlstm.data.visits import group_visits
 from survlstm.data.vocabulary import Vocabulary, fit_vocabulary
 from survlstm.training.prediction import predict_split
+from survlstm.utils.ragged import flat_positions
 from tests.records import LANDMARK_SETTINGS, RecordsSource, events_of, random_records
 
 RECORDS = random_records(60, seed=0)

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from survlstm.data.row_sample import sampled_rows
 from survlstm.data.split import Split
 from survlstm.evaluation import evaluated_rows
 from survlstm.evaluation.evaluate_run import evaluate_model, evaluate_predictions
-from survlstm.evaluation.evaluated_rows import ALL_TIMES, all_rows, is_main, row_landmarks, sampled_rows
+from survlstm.evaluation.evaluated_rows import ALL_TIMES, all_rows, is_main, row_landmarks
 from survlstm.evaluation.group_evaluation import POOLED, evaluate_groups
 from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.evaluation.step_metrics import nll_by_subject

@@ -12,7 +12,6 @@ from survlstm.config.schema.run import RunConfig
 from survlstm.data.batches import Batches
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.evaluation import sanity_checks
 from survlstm.evaluation.results import (
@@ -35,6 +34,7 @@ from survlstm.evaluation.sanity_checks import (
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.runs.evaluation_settings import evaluation_settings
 from survlstm.survival.concordance import Concordance
+from survlstm.utils.ragged import flat_positions
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 CPU = torch.device("cpu")

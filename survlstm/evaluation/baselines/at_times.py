@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int64
 
+from survlstm.data.code_counts import CountRows, CountScale, fit_scale
+from survlstm.data.row_covariates import rows_with_last_visit, rows_with_record
+from survlstm.data.row_sample import sampled_rows
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.baselines.code_counts import CountRows, CountScale, fit_scale
 from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, INTERVAL_WEIGHT, HazardBaseline
 from survlstm.evaluation.baselines.landmark import BaselineUnavailable
-from survlstm.evaluation.baselines.pooled_logistic import (
+from survlstm.evaluation.baselines.ridge_cox import CoxRows, choose_ridge_cox
+from survlstm.survival.covariate_free import covariate_free_hazard
+from survlstm.survival.pooled_logistic import (
     LabelledRows,
     PersonPeriods,
     fit_pooled_logistic,
     person_periods,
 )
-from survlstm.evaluation.baselines.ridge_cox import CoxRows, choose_ridge_cox
-from survlstm.evaluation.baselines.row_covariates import rows_with_last_visit, rows_with_record
-from survlstm.evaluation.evaluated_rows import sampled_rows
-from survlstm.survival.covariate_free import covariate_free_hazard
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

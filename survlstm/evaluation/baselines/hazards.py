@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from survlstm.data.ragged import flat_positions
+from survlstm.data.code_counts import CountRows, fit_scale, rows_at_visits
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.baselines.code_counts import CountRows, fit_scale, rows_at_visits
-from survlstm.evaluation.baselines.pooled_logistic import LabelledRows, fit_pooled_logistic
 from survlstm.survival.covariate_free import covariate_free_hazard
+from survlstm.survival.pooled_logistic import LabelledRows, fit_pooled_logistic
+from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
+from survlstm.data.code_counts import fit_scale, rows_at_landmark
 from survlstm.data.tensors import Tensors
-from survlstm.evaluation.baselines.code_counts import fit_scale, rows_at_landmark
 from survlstm.evaluation.baselines.pycox_models import (
     DesignMatrices,
     FollowUpTimes,

@@ -12,7 +12,6 @@ from torch import nn
 from survlstm.config.schema.run import RunConfig
 from survlstm.data.factory import build_batches
 from survlstm.data.prepared_data import PreparedData
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.data.values.measures import FittedValues
@@ -22,6 +21,7 @@ from survlstm.inference.bundle.bundle import ReferencePredictions
 from survlstm.inference.bundle.trained_times import prediction_times_summary, spread_of, stale_days
 from survlstm.training.prediction import Predictions, predict_split
 from survlstm.utils.formatting import FEWEST_SHOWN, format_subjects
+from survlstm.utils.ragged import flat_positions
 
 # Percentiles need no finer quantiles; coarse and rounded ones do not disclose the risk of a single subject.
 QUANTILES, DIGITS = 101, 4

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from survlstm.data.prepared_data import PreparedData
-from survlstm.data.ragged import flat_positions
 from survlstm.data.split import Split
 from survlstm.data.targets import days_between
 from survlstm.data.tensors import Tensors
 from survlstm.utils.formatting import format_subjects
+from survlstm.utils.ragged import flat_positions
 
 # Share of the training rows, or of the gaps between visits, with a fresher record than a stale one.
 FRESH = 0.95

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from survlstm.data.code_counts import rows_at_landmark
+from survlstm.data.row_covariates import rows_with_last_visit, rows_with_record
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines.at_times import ROW_BASELINES, fit_at_times
-from survlstm.evaluation.baselines.code_counts import rows_at_landmark
 from survlstm.evaluation.baselines.hazards import COVARIATE_FREE
 from survlstm.evaluation.baselines.landmark import BaselineUnavailable
-from survlstm.evaluation.baselines.row_covariates import rows_with_last_visit, rows_with_record
 from survlstm.evaluation.step_metrics import nll_by_subject
 from tests.evaluation.telling_days import HIGH, LOW, telling_days, true_hazard
 

@@ -8,9 +8,9 @@ from scipy.sparse import csr_array
 
 from survlstm.data.split import Split
 from survlstm.evaluation.baselines.hazards import HAZARD_BASELINES, covariate_free, logistic_hazard, record_length
-from survlstm.evaluation.baselines.pooled_logistic import LabelledRows, fit_pooled_logistic
 from survlstm.survival.concordance import concordance_td
 from survlstm.survival.covariate_free import covariate_free_hazard
+from survlstm.survival.pooled_logistic import LabelledRows, fit_pooled_logistic
 from tests.evaluation.baselines.coded_cohorts import cohort, with_other_test_subjects
 from tests.tensors import tensors_from
 

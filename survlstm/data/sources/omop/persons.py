@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int8, Int64
 
-from survlstm.data.ragged import repeats_previous
 from survlstm.data.sources.omop.backend import Backend, PersonRange
 from survlstm.data.sources.omop.columns import WholeNumbers, moments, texts, whole_numbers
 from survlstm.data.sources.omop.format import (
@@ -25,6 +24,7 @@ from survlstm.data.sources.omop.periods import ObservationPeriods
 from survlstm.data.sources.omop.row_status import OmopRow, status_of_rows
 from survlstm.data.sources.omop.tables import ReadTable, read_table
 from survlstm.data.sources.timestamps import FIRST_YEAR, LAST_YEAR, ParsedTimes
+from survlstm.utils.ragged import repeats_previous
 
 _DAY = np.timedelta64(1, "D")
 _NO_ID = np.iinfo(np.int64).max

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from survlstm.data.ragged import flat_positions
 from survlstm.data.tensors import Tensors
+from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -166,6 +166,42 @@ def count_codes(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[
     return coo_array(
         (ones, (row, tensors.code[flat_positions(start, codes)])), (len(first), entries_of(tensors))
     ).tocsr()
+
+
+def count_codes_so_far(tensors: Tensors, visit: Int64[np.ndarray, " row"]) -> csr_array:
+    """Count each vocabulary entry in the record of a subject up to and including a visit.
+
+    The cost is that of the result: an entry of a record is looked up for those rows only that come after it.
+
+    Args:
+        tensors: Data of all subjects.
+        visit: Index of a visit for each row, in any order; a visit may repeat.
+
+    Returns:
+        [row, entry] counts.
+    """
+    from scipy.sparse import coo_array
+
+    entries = entries_of(tensors)
+    visit_of_code = np.repeat(np.arange(len(tensors.visit_time)), np.diff(tensors.code_offsets))
+    owner = np.repeat(np.arange(len(tensors.subject_id)), tensors.visits_per_subject)
+    # Occurrences ordered by subject, code and visit; a pair of subject and code is a block of them.
+    order = np.lexsort([visit_of_code, tensors.code, owner[visit_of_code]])
+    pair = owner[visit_of_code][order] * entries + tensors.code[order]
+    pairs, first = np.unique(pair, return_index=True)
+    by_time = np.argsort(visit, kind="stable")
+    last = visit[by_time]
+    # Indices of visits rise from subject to subject, so that one axis holds the rows of all.
+    ends = np.searchsorted(last, tensors.visit_offsets[pairs // entries + 1])
+    begins = np.searchsorted(last, visit_of_code[order][first])
+    number = ends - begins
+    row = flat_positions(begins, number)
+    which = np.repeat(np.arange(len(pairs)), number)
+    # The occurrences of the pair up to the visit of the row.
+    width = len(tensors.visit_time) + 1
+    axis = np.repeat(np.arange(len(pairs)), np.diff(np.append(first, len(order)))) * width + visit_of_code[order]
+    count = np.searchsorted(axis, which * width + last[row], side="right") - first[which]
+    return coo_array((count.astype(np.float64), (by_time[row], pairs[which] % entries)), (len(visit), entries)).tocsr()
 
 
 def entries_of(tensors: Tensors) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from survlstm.evaluation.baselines.pooled_logistic import LabelledRows, fit_pooled_logistic, person_periods
+from survlstm.survival.pooled_logistic import LabelledRows, fit_pooled_logistic, person_periods
 
 
 def intercept_only(periods):

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from survlstm.data.split import Split
-from survlstm.evaluation.baselines import code_counts
-from survlstm.evaluation.baselines.code_counts import (
+from survlstm.data.code_counts import (
     CountRows,
     cumulative_counts,
     fit_scale,
     rows_at_landmark,
     rows_at_visits,
 )
+from survlstm.data.split import Split
+from survlstm.evaluation.baselines import code_counts
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.tensors import tensors_from
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from survlstm.data.ragged import flat_positions
 from survlstm.survival.follow_up import check_exposure
+from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
