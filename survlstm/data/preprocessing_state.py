@@ -18,6 +18,8 @@ from survlstm.models.protocol import ModelSizes
 # Bounds of stored means and spreads. Features are years, and logarithms of days and counts; within these bounds a
 # standardised feature fits into single precision.
 LARGEST, SMALLEST = 1e4, 1e-30
+# Number of features in the state of an earlier survlstm, which had only the first ones.
+FIRST_FEATURES = 5
 # Parts of a stored state that may be missing.
 OPTIONAL = {"descendants", "values", "prediction_mean", "prediction_spread"}
 
@@ -127,6 +129,9 @@ class PreprocessingState:
         if entries[:2] != [PAD, UNK] or len(set(entries)) != len(entries):
             raise ValueError("the vocabulary must begin with [PAD] and [UNK] and hold each code once")
         mean, spread, edges = (_numbers(name, plain[name]) for name in names[1:])
+        if len(mean) == len(spread) == FIRST_FEATURES:
+            # A spread of 0 makes the columns 0; no model of such a state reads them.
+            mean, spread = (np.pad(numbers, (0, len(FEATURES) - FIRST_FEATURES)) for numbers in (mean, spread))
         of_times = [_numbers(name, plain.get(name, [])) for name in ("prediction_mean", "prediction_spread")]
         if len(mean) != len(FEATURES) or len(spread) != len(FEATURES):
             raise ValueError(f"each of the {len(FEATURES)} features must have a mean and a spread")

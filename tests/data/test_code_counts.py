@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from survlstm.data import code_counts
 from survlstm.data.code_counts import (
     CountRows,
     cumulative_counts,
@@ -11,7 +12,6 @@ from survlstm.data.code_counts import (
     rows_at_visits,
 )
 from survlstm.data.split import Split
-from survlstm.evaluation.baselines import code_counts
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.tensors import tensors_from
 

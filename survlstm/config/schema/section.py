@@ -17,7 +17,18 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 # The numeric features of a visit, see survlstm.data.features.
-Feature = Literal["log_days_since_last", "log_days_since_first", "age", "log_codes", "log_visit_number"]
+Feature = Literal[
+    "log_days_since_last",
+    "log_days_since_first",
+    "age",
+    "log_codes",
+    "log_visit_number",
+    "log_codes_so_far",
+    "log_distinct_codes_so_far",
+    "log_codes_per_visit",
+    "log_visits_per_year",
+    "share_distinct_codes",
+]
 
 
 class Section(BaseModel):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 
+from survlstm.data.features import distinct_code_counts
 from survlstm.data.known_times import YEAR_SECONDS
 from survlstm.data.visits import Visits
 from survlstm.utils.errors import OutcomeError
@@ -35,28 +36,6 @@ def history_factors(visits: Visits) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     years = (seconds - seconds[first_visit]) / YEAR_SECONDS
     distinct = distinct_code_counts(visits, np.ones(len(visits.code), dtype=bool))
     return codes / number, number / (1 + years), 1 - distinct / codes
-
-
-def distinct_code_counts(visits: Visits, counted: Bool[np.ndarray, " code"]) -> Float[np.ndarray, " visit"]:
-    """Count the distinct codes in the history up to each visit.
-
-    Args:
-        visits: Visits of the cohort.
-        counted: Entries to count; the others are ignored.
-
-    Returns:
-        Number of different codes among the counted entries of each visit and the visits of its subject before it.
-    """
-    owner = visits.visit_subject
-    entry = np.flatnonzero(counted)
-    code_owner = np.repeat(owner, visits.codes_per_visit)[entry]
-    _, first_seen = np.unique(code_owner * len(visits.codes) + visits.code[entry], return_index=True)
-    # 1 after each entry that has a code for the first time in its subject's record, so that the sum counts them.
-    is_new = np.zeros(len(visits.code) + 1)
-    is_new[entry[first_seen] + 1] = 1
-    new_codes = np.cumsum(is_new)
-    before = visits.code_offsets[:-1][visits.visit_offsets[:-1][owner]]
-    return new_codes[visits.code_offsets[1:]] - new_codes[before]
 
 
 def normal_scores(factor: Float[np.ndarray, " row"], weight: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from survlstm.data.events import Events
+from survlstm.data.features import distinct_code_counts
 from survlstm.data.known_times import KnownTimes
 from survlstm.data.outcomes.history_risk import (
-    distinct_code_counts,
     history_factors,
     last_value_risk,
     normal_scores,

@@ -24,7 +24,7 @@ from survlstm.config.validation import validate_stored
 from survlstm.data.cohort_rules import with_codes
 from survlstm.data.factory import build_settings
 from survlstm.data.features import FEATURES, PREDICTION_FEATURES
-from survlstm.data.preprocessing_state import PreprocessingState
+from survlstm.data.preprocessing_state import FIRST_FEATURES, PreprocessingState
 from survlstm.data.vocabulary import PAD, UNK
 from survlstm.evaluation.hazard_extrapolation import HazardExtrapolation
 from survlstm.inference.bundle.container import read_container, write_container
@@ -61,7 +61,7 @@ def _check_rises(values: list[float]) -> list[float]:
 Rising = Annotated[list[float], AfterValidator(_check_rises)]
 # Wider than the logits of all hazards that are neither 0 nor 1 in double precision.
 Logit = Annotated[float, Field(ge=-1000, le=1000)]
-OfFeatures = Field(min_length=len(FEATURES), max_length=len(FEATURES))
+OfFeatures = Field(min_length=FIRST_FEATURES, max_length=len(FEATURES))
 OfTimes = Field(min_length=len(PREDICTION_FEATURES), max_length=len(PREDICTION_FEATURES))
 
 

@@ -1,0 +1,350 @@
+"""Logistic regression of the hazard on everything that a model may see: the numbers and the codes of the history.
+
+It is a baseline of every evaluation, and the start of the linear part of a model (``survlstm.models.nested_lstm``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+
+from survlstm.data.code_counts import (
+    MIN_ROWS,
+    NUMBER_WEIGHT,
+    count_codes,
+    count_codes_so_far,
+    entries_of,
+)
+from survlstm.data.split import Split
+from survlstm.data.tensors import Tensors
+from survlstm.survival.pooled_logistic import STRENGTHS, PersonPeriods, person_periods
+from survlstm.utils.ragged import flat_positions
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Codes = Literal["none", "visit", "record", "both"]
+# Which counts of codes are covariates: none, those of the last visit, those of the record so far, or both.
+CODES: tuple[Codes, ...] = ("none", "visit", "record", "both")
+# Rows of a fit, and rows whose designs are in memory together in a prediction.
+MOST_FITTED = 100_000
+CHUNK = 20_000
+# Largest element of the gradient of the mean loss at which a fit has converged.
+GRADIENT_TOLERANCE = 1e-6
+MOST_ITERATIONS = 500
+
+
+class HistoryRows(NamedTuple):
+    """Rows of a tensor that get hazards: a visit on the visit clock, otherwise a row of the labels.
+
+    Attributes:
+        visit: Index of the last visit that is known; shape (row,).
+        prediction_features: Standardised numbers of the prediction time on the days clock; no column on the other
+            clocks; shape (row, feature).
+    """
+
+    visit: Int64[np.ndarray, " row"]
+    prediction_features: Float[np.ndarray, "row feature"]
+
+    def at(self, row: np.ndarray | slice) -> HistoryRows:
+        """Select rows by their indices or a slice."""
+        return HistoryRows(self.visit[row], self.prediction_features[row])
+
+
+def rows_of_visits(visit: Int64[np.ndarray, " row"]) -> HistoryRows:
+    """Return the rows of visits on the visit clock.
+
+    Args:
+        visit: Indices of the visits.
+    """
+    return HistoryRows(visit, np.empty((len(visit), 0)))
+
+
+def rows_of_labels(tensors: Tensors, row: Int64[np.ndarray, " row"]) -> HistoryRows:
+    """Return the rows of labels on the landmark clock and the days clock.
+
+    Args:
+        tensors: Data of all subjects.
+        row: Indices of the rows of the tensors.
+    """
+    return HistoryRows(tensors.last_visit[row], tensors.prediction_features[row])
+
+
+@dataclass(frozen=True)
+class HistoryRegression:
+    """A fitted regression::
+
+        logit h = bias of the interval + u · numbers + Σ v[c] log(1 + n) + Σ z[c] log(1 + m)
+
+    where n is the count of code c in the last visit and m its count in the record so far.
+
+    Attributes:
+        bias: One value on the visit clock, one per interval on the other clocks.
+        columns: Columns of ``Tensors.features`` among the numbers.
+        visit_features: Coefficients of these columns.
+        prediction_features: Coefficients of the columns of ``Tensors.prediction_features``.
+        visit_codes: v of each vocabulary entry.
+        record_codes: z of each vocabulary entry.
+        codes: Which counts were chosen.
+        strength: Prior variance of a coefficient that was chosen, which is 1 / penalty.
+        val_loss: Mean negative log-likelihood of the validation periods, in nats.
+    """
+
+    bias: Float64[np.ndarray, " interval"]
+    columns: tuple[int, ...]
+    visit_features: Float64[np.ndarray, " feature"]
+    prediction_features: Float64[np.ndarray, " prediction_feature"]
+    visit_codes: Float64[np.ndarray, " vocabulary"]
+    record_codes: Float64[np.ndarray, " vocabulary"]
+    codes: Codes
+    strength: float
+    val_loss: float
+
+    def hazard(self, tensors: Tensors, rows: HistoryRows) -> Float64[np.ndarray, "row interval"]:
+        """Compute the hazards of rows.
+
+        Args:
+            tensors: Data of all subjects.
+            rows: The rows.
+
+        Returns:
+            Hazards between 0 and 1; shape (row, interval), with one interval on the visit clock.
+        """
+        from scipy.special import expit
+
+        parts = [np.empty((0, len(self.bias)))]
+        for start in range(0, len(rows.visit), CHUNK):
+            part = rows.at(slice(start, start + CHUNK))
+            score = tensors.features[part.visit][:, self.columns] @ self.visit_features
+            score = score + part.prediction_features @ self.prediction_features
+            if self.visit_codes.any():
+                counts = count_codes(tensors, part.visit, part.visit).log1p()
+                score = score + counts @ self.visit_codes[: counts.shape[1]]
+            if self.record_codes.any():
+                counts = count_codes_so_far(tensors, part.visit).log1p()
+                score = score + counts @ self.record_codes[: counts.shape[1]]
+            parts.append(expit(score[:, None] + self.bias))
+        return np.concatenate(parts)
+
+
+def fit_history_regression(
+    tensors: Tensors, columns: Sequence[int] | None = None, *, choices: Sequence[Codes] = CODES
+) -> HistoryRegression:
+    """Fit ridge regressions to the training subjects, and choose one by the likelihood of the validation subjects.
+
+    The choice is among ``choices`` and the penalties 1 / ``STRENGTHS``. The bias is not penalised. Numbers are scaled
+    to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if its count is above 0 in at least ``MIN_ROWS``
+    training rows. Above ``MOST_FITTED`` rows a random sample is fitted to.
+
+    Args:
+        tensors: Data of all subjects; test subjects are not used.
+        columns: Columns of ``Tensors.features`` among the numbers; None for all.
+        choices: Which counts of codes are tried.
+
+    Returns:
+        The chosen regression.
+
+    Raises:
+        ValueError: If the training rows do not hold both events and survived periods.
+    """
+    columns = tuple(range(tensors.features.shape[1])) if columns is None else tuple(columns)
+    train, val = (_labelled(tensors, part) for part in (Split.TRAIN, Split.VAL))
+    events = int(train.periods.event.sum())
+    if not 0 < events < len(train.periods.event):
+        raise ValueError(
+            f"a logistic hazard needs training steps with and without the event; found {events} events in "
+            f"{len(train.periods.event)} steps at risk"
+        )
+    design = _Design.fit(tensors, train.rows, columns)
+    of_train, of_val = (design.of(tensors, part.rows) for part in (train, val))
+    best: HistoryRegression | None = None
+    for codes in choices:
+        chosen = design.columns_of(codes)
+        found = _penalty_path(
+            _Fit(of_train[:, chosen], train.periods, design.intervals),
+            _Fit(of_val[:, chosen], val.periods, design.intervals),
+        )
+        if best is None or found.val_loss < best.val_loss:
+            best = design.regression(codes, chosen, found)
+    assert best is not None, "at least one choice is tried"
+    return best
+
+
+class _Labelled(NamedTuple):
+    rows: HistoryRows
+    periods: PersonPeriods
+
+
+def _labelled(tensors: Tensors, part: Split) -> _Labelled:
+    """Return the rows of a split with an entry for each interval at risk; a sample above ``MOST_FITTED`` rows."""
+    members = tensors.members(part)
+    if tensors.clock == "visit":
+        number = tensors.step[members] + 1
+        visit = _sample(flat_positions(tensors.visit_offsets[members], number))
+        owner = np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
+        event = tensors.event[owner] & (visit - tensors.visit_offsets[owner] == tensors.step[owner])
+        zeros = np.zeros(len(visit), dtype=np.int64)
+        return _Labelled(rows_of_visits(visit), PersonPeriods(np.arange(len(visit)), zeros, event, np.ones(len(visit))))
+    row = _sample(tensors.rows_of(members))
+    periods = person_periods(
+        tensors.step[row], tensors.event[row], exposure=tensors.exposure[row], intervals=tensors.steps
+    )
+    return _Labelled(rows_of_labels(tensors, row), periods)
+
+
+def _sample(row: np.ndarray) -> np.ndarray:
+    if len(row) <= MOST_FITTED:
+        return row
+    return np.sort(np.random.default_rng(0).permutation(row)[:MOST_FITTED])
+
+
+class _Fitted(NamedTuple):
+    bias: np.ndarray
+    coefficient: np.ndarray
+    strength: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Columns of a design: the numbers, the codes of the visit, and those of the record so far.
+
+    Attributes:
+        columns: Columns of ``Tensors.features``.
+        mean: Mean of each number among the training rows.
+        spread: Standard deviation of each number over ``NUMBER_WEIGHT``; infinite for a number that does not vary.
+        visit_codes: Vocabulary entries that get a column of their count in the visit.
+        record_codes: Vocabulary entries that get a column of their count in the record so far.
+        vocabulary: Number of vocabulary entries that occur.
+        intervals: Number of biases.
+    """
+
+    columns: tuple[int, ...]
+    mean: np.ndarray
+    spread: np.ndarray
+    visit_codes: np.ndarray
+    record_codes: np.ndarray
+    vocabulary: int
+    intervals: int
+
+    @classmethod
+    def fit(cls, tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> _Design:
+        numbers = _numbers(tensors, rows, columns)
+        varies = np.ptp(numbers, axis=0) > 0
+        in_visit, in_record = (
+            np.flatnonzero(counts.count_nonzero(axis=0) >= MIN_ROWS) for counts in _counts(tensors, rows)
+        )
+        return cls(
+            columns,
+            numbers.mean(axis=0),
+            np.where(varies, numbers.std(axis=0) / NUMBER_WEIGHT, np.inf),
+            in_visit,
+            in_record,
+            entries_of(tensors),
+            1 if tensors.clock == "visit" else tensors.steps,
+        )
+
+    def of(self, tensors: Tensors, rows: HistoryRows) -> csr_array:
+        from scipy.sparse import csr_array, hstack
+
+        numbers = (_numbers(tensors, rows, self.columns) - self.mean) / self.spread
+        in_visit, in_record = _counts(tensors, rows)
+        parts = [csr_array(numbers), in_visit[:, self.visit_codes].log1p(), in_record[:, self.record_codes].log1p()]
+        return hstack(parts, format="csr")
+
+    def columns_of(self, codes: Codes) -> np.ndarray:
+        """Return the columns of the design that one choice uses."""
+        sizes = [len(self.mean), len(self.visit_codes), len(self.record_codes)]
+        used = np.repeat([True, codes in {"visit", "both"}, codes in {"record", "both"}], sizes)
+        return np.flatnonzero(used)
+
+    def regression(self, codes: Codes, chosen: np.ndarray, found: _Fitted) -> HistoryRegression:
+        """Express fitted coefficients in the scale of the tensors."""
+        numbers, in_visit = len(self.mean), len(self.visit_codes)
+        coefficient = np.zeros(numbers + in_visit + len(self.record_codes))
+        coefficient[chosen] = found.coefficient
+        of_numbers = coefficient[:numbers] / self.spread
+        of_codes = np.zeros((2, self.vocabulary))
+        of_codes[0, self.visit_codes] = coefficient[numbers : numbers + in_visit]
+        of_codes[1, self.record_codes] = coefficient[numbers + in_visit :]
+        return HistoryRegression(
+            bias=found.bias - of_numbers @ self.mean,
+            columns=self.columns,
+            visit_features=of_numbers[: len(self.columns)],
+            prediction_features=of_numbers[len(self.columns) :],
+            visit_codes=of_codes[0],
+            record_codes=of_codes[1],
+            codes=codes,
+            strength=found.strength,
+            val_loss=found.val_loss,
+        )
+
+
+def _numbers(tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> Float64[np.ndarray, "row number"]:
+    return np.column_stack([tensors.features[rows.visit][:, columns], rows.prediction_features]).astype(np.float64)
+
+
+def _counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
+    yield count_codes(tensors, rows.visit, rows.visit)
+    yield count_codes_so_far(tensors, rows.visit)
+
+
+class _Fit:
+    """The loss of a regression on some rows, with its gradient.
+
+    The design has a row for each prediction and not for each interval, because the intervals of a prediction differ in
+    the bias only.
+    """
+
+    def __init__(self, design: csr_array, periods: PersonPeriods, intervals: int) -> None:
+        self.design, self.intervals, self.columns = design, intervals, design.shape[1]
+        self.periods, self.total = periods, float(periods.weight.sum())
+        self.transposed = design.T.tocsr()
+
+    def loss(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the mean negative log-likelihood of the periods and its gradient."""
+        from scipy.special import expit
+
+        bias, coefficient = np.split(parameters, [self.intervals])
+        row, interval, event, weight = self.periods
+        logit = (self.design @ coefficient)[row] + bias[interval]
+        loss = np.logaddexp(0.0, logit) - event * logit
+        slope = weight * (expit(logit) - event) / self.total
+        of_rows = np.bincount(row, slope, minlength=self.design.shape[0])
+        of_bias = np.bincount(interval, slope, minlength=self.intervals)
+        return float(weight @ loss) / self.total, np.concatenate([of_bias, self.transposed @ of_rows])
+
+    def minimise(self, start: np.ndarray, penalty: float) -> np.ndarray:
+        """Return the parameters of the smallest mean loss with a ridge penalty of the coefficients."""
+        from scipy.optimize import minimize
+
+        def penalised(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, gradient = self.loss(parameters)
+            coefficient = parameters[self.intervals :]
+            gradient[self.intervals :] += penalty / self.total * coefficient
+            return loss + penalty / 2 / self.total * float(coefficient @ coefficient), gradient
+
+        options = {"maxiter": MOST_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxcor": 20}
+        fitted: np.ndarray = minimize(penalised, start, jac=True, method="L-BFGS-B", options=options).x
+        return fitted
+
+
+def _penalty_path(train: _Fit, val: _Fit) -> _Fitted:
+    """Weaken the penalty until the validation loss rises, and return the fit with the smallest one."""
+    event_share = np.average(train.periods.event, weights=train.periods.weight)
+    parameters = np.zeros(train.intervals + train.columns)
+    parameters[: train.intervals] = np.log(event_share / (1 - event_share))
+    best: _Fitted | None = None
+    for strength in STRENGTHS:
+        # Each fit starts from the previous one.
+        parameters = train.minimise(parameters, 1 / strength)
+        loss, _ = val.loss(parameters)
+        if best is not None and loss > best.val_loss:
+            break
+        best = _Fitted(parameters[: train.intervals], parameters[train.intervals :], strength, loss)
+    assert best is not None, "at least one penalty is tried"
+    return best
