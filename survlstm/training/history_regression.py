@@ -5,7 +5,7 @@ It is a baseline of every evaluation, and the start of the linear part of a mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from survlstm.data.code_counts import (
 )
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.survival.pooled_logistic import STRENGTHS, PersonPeriods, person_periods
+from survlstm.survival.pooled_logistic import PersonPeriods, person_periods
 from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 Codes = Literal["none", "visit", "record", "both"]
 # Which counts of codes are covariates: none, those of the last visit, those of the record so far, or both.
 CODES: tuple[Codes, ...] = ("none", "visit", "record", "both")
+# Blocks of coefficients, and the one that each choice adds.
+BLOCKS = ("numbers", "visit", "record")
+BLOCK_ADDED: dict[Codes, str] = {"none": "numbers", "visit": "visit", "record": "record", "both": "record"}
+# Prior variances of a coefficient, strongest penalty first.
+STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 # Rows of a fit, and rows whose designs are in memory together in a prediction.
 MOST_FITTED = 100_000
 CHUNK = 20_000
@@ -90,7 +95,7 @@ class HistoryRegression:
         visit_codes: v of each vocabulary entry.
         record_codes: z of each vocabulary entry.
         codes: Which counts were chosen.
-        strength: Prior variance of a coefficient that was chosen, which is 1 / penalty.
+        strengths: Prior variances of the coefficients that were chosen, by the name of the block; 1 / penalty.
         val_loss: Mean negative log-likelihood of the validation periods, in nats.
     """
 
@@ -101,7 +106,7 @@ class HistoryRegression:
     visit_codes: Float64[np.ndarray, " vocabulary"]
     record_codes: Float64[np.ndarray, " vocabulary"]
     codes: Codes
-    strength: float
+    strengths: Mapping[str, float]
     val_loss: float
 
     def hazard(self, tensors: Tensors, rows: HistoryRows) -> Float64[np.ndarray, "row interval"]:
@@ -136,9 +141,13 @@ def fit_history_regression(
 ) -> HistoryRegression:
     """Fit ridge regressions to the training subjects, and choose one by the likelihood of the validation subjects.
 
-    The choice is among ``choices`` and the penalties 1 / ``STRENGTHS``. The bias is not penalised. Numbers are scaled
-    to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if its count is above 0 in at least ``MIN_ROWS``
-    training rows. Above ``MOST_FITTED`` rows a random sample is fitted to.
+    The coefficients are in three blocks: the numbers, the counts of the visit, and those of the record so far. Each has
+    a penalty of its own. Counts of the record need a far stronger one, because those of the rows of one subject hardly
+    differ. The blocks are added one after the other. The penalty of the new block is weakened from the strongest one
+    until the validation loss rises, with the penalties of the other blocks as they were chosen.
+
+    The bias is not penalised. Numbers are scaled to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if
+    its count is above 0 in at least ``MIN_ROWS`` training rows. The fit is to a random sample above ``MOST_FITTED`` rows.
 
     Args:
         tensors: Data of all subjects; test subjects are not used.
@@ -160,18 +169,16 @@ def fit_history_regression(
             f"{len(train.periods.event)} steps at risk"
         )
     design = _Design.fit(tensors, train.rows, columns)
-    of_train, of_val = (design.of(tensors, part.rows) for part in (train, val))
-    best: HistoryRegression | None = None
-    for codes in choices:
-        chosen = design.columns_of(codes)
-        found = _penalty_path(
-            _Fit(of_train[:, chosen], train.periods, design.intervals),
-            _Fit(of_val[:, chosen], val.periods, design.intervals),
-        )
-        if best is None or found.val_loss < best.val_loss:
-            best = design.regression(codes, chosen, found)
-    assert best is not None, "at least one choice is tried"
-    return best
+    loss_of_train, loss_of_val = (
+        _Loss(design.of(tensors, part.rows), part.periods, design.intervals) for part in (train, val)
+    )
+    fitted: dict[Codes, _Fitted] = {}
+    for codes in CODES:
+        # Of both, the block of the visit comes first.
+        before = fitted.get("visit" if codes == "both" else "none")
+        fitted[codes] = _add_block(design, loss_of_train, loss_of_val, BLOCK_ADDED[codes], before)
+    best = min(choices, key=lambda codes: fitted[codes].val_loss)
+    return design.regression(best, fitted[best])
 
 
 class _Labelled(NamedTuple):
@@ -203,9 +210,10 @@ def _sample(row: np.ndarray) -> np.ndarray:
 
 
 class _Fitted(NamedTuple):
-    bias: np.ndarray
-    coefficient: np.ndarray
-    strength: float
+    """Fitted parameters, the biases first, with the strength of each block that is not 0."""
+
+    parameters: np.ndarray
+    strengths: dict[str, float]
     val_loss: float
 
 
@@ -256,30 +264,28 @@ class _Design:
         parts = [csr_array(numbers), in_visit[:, self.visit_codes].log1p(), in_record[:, self.record_codes].log1p()]
         return hstack(parts, format="csr")
 
-    def columns_of(self, codes: Codes) -> np.ndarray:
-        """Return the columns of the design that one choice uses."""
-        sizes = [len(self.mean), len(self.visit_codes), len(self.record_codes)]
-        used = np.repeat([True, codes in {"visit", "both"}, codes in {"record", "both"}], sizes)
-        return np.flatnonzero(used)
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Position of the coefficients of each block among the columns."""
+        ends = np.cumsum([len(self.mean), len(self.visit_codes), len(self.record_codes)])
+        return {name: slice(start, end) for name, start, end in zip(BLOCKS, (0, *ends), ends, strict=False)}
 
-    def regression(self, codes: Codes, chosen: np.ndarray, found: _Fitted) -> HistoryRegression:
+    def regression(self, codes: Codes, found: _Fitted) -> HistoryRegression:
         """Express fitted coefficients in the scale of the tensors."""
-        numbers, in_visit = len(self.mean), len(self.visit_codes)
-        coefficient = np.zeros(numbers + in_visit + len(self.record_codes))
-        coefficient[chosen] = found.coefficient
-        of_numbers = coefficient[:numbers] / self.spread
+        bias, coefficient = np.split(found.parameters, [self.intervals])
+        of_numbers = coefficient[self.blocks["numbers"]] / self.spread
         of_codes = np.zeros((2, self.vocabulary))
-        of_codes[0, self.visit_codes] = coefficient[numbers : numbers + in_visit]
-        of_codes[1, self.record_codes] = coefficient[numbers + in_visit :]
+        of_codes[0, self.visit_codes] = coefficient[self.blocks["visit"]]
+        of_codes[1, self.record_codes] = coefficient[self.blocks["record"]]
         return HistoryRegression(
-            bias=found.bias - of_numbers @ self.mean,
+            bias=bias - of_numbers @ self.mean,
             columns=self.columns,
             visit_features=of_numbers[: len(self.columns)],
             prediction_features=of_numbers[len(self.columns) :],
             visit_codes=of_codes[0],
             record_codes=of_codes[1],
             codes=codes,
-            strength=found.strength,
+            strengths=found.strengths,
             val_loss=found.val_loss,
         )
 
@@ -293,7 +299,7 @@ def _counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
     yield count_codes_so_far(tensors, rows.visit)
 
 
-class _Fit:
+class _Loss:
     """The loss of a regression on some rows, with its gradient.
 
     The design has a row for each prediction and not for each interval, because the intervals of a prediction differ in
@@ -301,7 +307,7 @@ class _Fit:
     """
 
     def __init__(self, design: csr_array, periods: PersonPeriods, intervals: int) -> None:
-        self.design, self.intervals, self.columns = design, intervals, design.shape[1]
+        self.design, self.intervals = design, intervals
         self.periods, self.total = periods, float(periods.weight.sum())
         self.transposed = design.T.tocsr()
 
@@ -318,33 +324,52 @@ class _Fit:
         of_bias = np.bincount(interval, slope, minlength=self.intervals)
         return float(weight @ loss) / self.total, np.concatenate([of_bias, self.transposed @ of_rows])
 
-    def minimise(self, start: np.ndarray, penalty: float) -> np.ndarray:
-        """Return the parameters of the smallest mean loss with a ridge penalty of the coefficients."""
+    def minimise(self, start: np.ndarray, strength: np.ndarray) -> np.ndarray:
+        """Return the parameters of the smallest mean loss with a ridge penalty.
+
+        Args:
+            start: Where to start.
+            strength: Prior variance of each coefficient; 0 keeps it at 0, infinity does not penalise it.
+        """
         from scipy.optimize import minimize
 
-        def penalised(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        free = np.flatnonzero(strength)
+        penalty = 1 / strength[free] / self.total
+
+        def penalised(values: np.ndarray) -> tuple[float, np.ndarray]:
+            parameters = np.zeros_like(start)
+            parameters[free] = values
             loss, gradient = self.loss(parameters)
-            coefficient = parameters[self.intervals :]
-            gradient[self.intervals :] += penalty / self.total * coefficient
-            return loss + penalty / 2 / self.total * float(coefficient @ coefficient), gradient
+            return loss + float(penalty @ values**2) / 2, gradient[free] + penalty * values
 
         options = {"maxiter": MOST_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxcor": 20}
-        fitted: np.ndarray = minimize(penalised, start, jac=True, method="L-BFGS-B", options=options).x
+        fitted = np.zeros_like(start)
+        fitted[free] = minimize(penalised, start[free], jac=True, method="L-BFGS-B", options=options).x
         return fitted
 
 
-def _penalty_path(train: _Fit, val: _Fit) -> _Fitted:
-    """Weaken the penalty until the validation loss rises, and return the fit with the smallest one."""
-    event_share = np.average(train.periods.event, weights=train.periods.weight)
-    parameters = np.zeros(train.intervals + train.columns)
-    parameters[: train.intervals] = np.log(event_share / (1 - event_share))
-    best: _Fitted | None = None
+def _add_block(design: _Design, train: _Loss, val: _Loss, block: str, before: _Fitted | None) -> _Fitted:
+    """Weaken the penalty of one block until the validation loss rises, and return the fit with the smallest one."""
+    if before is None:
+        event_share = np.average(train.periods.event, weights=train.periods.weight)
+        start = np.zeros(train.intervals + train.design.shape[1])
+        start[: train.intervals] = np.log(event_share / (1 - event_share))
+        before = _Fitted(start, {}, np.inf)
+    best, parameters = before._replace(val_loss=np.inf), before.parameters
     for strength in STRENGTHS:
+        strengths = before.strengths | {block: strength}
         # Each fit starts from the previous one.
-        parameters = train.minimise(parameters, 1 / strength)
+        parameters = train.minimise(parameters, _of_parameters(design, strengths))
         loss, _ = val.loss(parameters)
-        if best is not None and loss > best.val_loss:
+        if loss > best.val_loss:
             break
-        best = _Fitted(parameters[: train.intervals], parameters[train.intervals :], strength, loss)
-    assert best is not None, "at least one penalty is tried"
+        best = _Fitted(parameters, strengths, loss)
     return best
+
+
+def _of_parameters(design: _Design, strengths: Mapping[str, float]) -> np.ndarray:
+    """Return the prior variance of each parameter, which is infinite for the biases."""
+    of_columns = np.zeros(design.blocks["record"].stop)
+    for block, strength in strengths.items():
+        of_columns[design.blocks[block]] = strength
+    return np.concatenate([np.full(design.intervals, np.inf), of_columns])
