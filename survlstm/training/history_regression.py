@@ -147,7 +147,8 @@ def fit_history_regression(
     until the validation loss rises, with the penalties of the other blocks as they were chosen.
 
     The bias is not penalised. Numbers are scaled to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if
-    its count is above 0 in at least ``MIN_ROWS`` training rows. The fit is to a random sample above ``MOST_FITTED`` rows.
+    its count is above 0 in at least ``MIN_ROWS`` training rows. Above ``MOST_FITTED``
+    rows a random sample is fitted to.
 
     Args:
         tensors: Data of all subjects; test subjects are not used.
