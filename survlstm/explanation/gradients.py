@@ -55,7 +55,7 @@ def average_embedding(model: nn.Module, tensors: Tensors) -> Float[Tensor, " emb
     """
     is_training_visit = np.repeat(tensors.split == Split.TRAIN, tensors.visits_per_subject)
     codes = tensors.code[np.repeat(is_training_visit, np.diff(tensors.code_offsets))]
-    weight = embedding_of(model).weight.detach()
+    weight = embedding_of(model).rows.detach()
     counts = np.bincount(codes, minlength=len(weight))
     return (torch.from_numpy(counts / counts.sum()) @ weight.double()).to(weight.dtype)
 
@@ -84,7 +84,7 @@ def integrated_gradients(
         ConfigError: captum is not installed.
     """
     model.eval()
-    embedded = embedding_of(model).weight.detach()[record.code]
+    embedded = embedding_of(model).rows.detach()[record.code]
     means = visit_embeddings(embedded, record, model)
     start = visit_embeddings(baseline.expand_as(embedded), record, model)
     gradient = _integrated_gradients()(lambda variants: log_odds(model, variants, record), False).attribute(
@@ -92,7 +92,7 @@ def integrated_gradients(
     )
     # The second argument, multiply_by_inputs=False, makes captum return the mean gradient on the path alone. Each entry
     # multiplies it by its own difference from the baseline, not by that of its visit.
-    entry_gradient = gradient[0][record.visit] * entry_weights(record, model)[:, None]
+    entry_gradient = gradient[0][record.visit] * entry_weights(record, model)
     with torch.no_grad():
         ends = log_odds(model, torch.stack([means, start]), record)
     attribution = ((embedded - baseline) * entry_gradient).double().sum(dim=1)

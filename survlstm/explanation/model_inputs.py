@@ -98,23 +98,21 @@ def visit_embeddings(
     Returns:
         The embedding of each visit; 0 for a visit without entries.
     """
-    weighted = embedded * entry_weights(record, model)[:, None]
+    weighted = embedded * entry_weights(record, model)
     return embedded.new_zeros(record.visits, embedded.shape[1]).index_add(0, record.visit, weighted)
 
 
-def entry_weights(record: ModelInput, model: nn.Module) -> Float[Tensor, " entry"]:
-    """Return the weight of each entry's embedding in that of its visit.
+def entry_weights(record: ModelInput, model: nn.Module) -> Float[Tensor, "entry column"]:
+    """Return the weights of each entry's embedding in that of its visit.
 
     Args:
         record: the record.
-        model: the model, which knows the fused codes.
+        model: the model, whose embedding layer defines them.
 
     Returns:
-        1/n, where n is the number of fused codes in the visit for a fused code, and of other codes for another one; see
-        ``survlstm.models.layers.VisitEmbedding``.
+        See ``survlstm.models.layers.VisitEmbedding.entry_weights``.
     """
-    group = 2 * record.visit + embedding_of(model).is_fused[record.code]
-    return 1 / torch.bincount(group, minlength=2 * record.visits)[group]
+    return embedding_of(model).entry_weights(record.code, record.visit)
 
 
 def log_odds(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import nn
 
 from survlstm.data.batches import Batches
-from survlstm.explanation.model_inputs import ModelInput, log_odds, model_input, visit_embeddings
+from survlstm.explanation.model_inputs import ModelInput, entry_weights, log_odds, model_input, visit_embeddings
 from survlstm.models.layers import embedding_of
 
 # Visits computed at once: half a gigabyte for the largest of the models in conf.
@@ -70,10 +70,14 @@ def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
     model.eval()
     layer = embedding_of(model)
     weight = layer.weight
-    embedded = weight[record.code]
+    rows = layer.rows[record.code]
+    embedded = rows[:, : layer.embedding_dim]
     code, code_of_entry, entries = torch.unique(record.code, return_inverse=True, return_counts=True)
     last = torch.zeros(len(code), dtype=torch.int64).scatter_reduce(0, code_of_entry, record.visit, "amax")
-    whole = log_odds(model, visit_embeddings(embedded, record, model)[None], record)
+    in_visits = visit_embeddings(rows, record, model)
+    whole = log_odds(model, in_visits[None], record)
+    # Columns after the means are sums, from which the entries of a code are subtracted.
+    summed = (rows * entry_weights(record, model))[:, layer.embedding_dim :]
     # A visit is the sum of two means: that of the fused codes (1) and that of all others (0).
     group_of_code = layer.is_fused[code].long()
     group = 2 * record.visit + layer.is_fused[record.code]
@@ -85,16 +89,18 @@ def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
     for block in torch.arange(len(code)).split(max(1, MOST_VISITS // record.visits)):
         # Number of entries of each code of the block in each visit.
         here = (code_of_entry >= block[0]) & (code_of_entry <= block[-1])
+        place = (code_of_entry[here] - block[0], record.visit[here])
         counts = torch.zeros(len(block), record.visits)
-        counts.index_put_(
-            (code_of_entry[here] - block[0], record.visit[here]), torch.ones(int(here.sum())), accumulate=True
-        )
+        counts.index_put_(place, torch.ones(int(here.sum())), accumulate=True)
+        sums = summed.new_zeros(len(block), record.visits, summed.shape[1])
+        sums.index_put_(place, summed[here], accumulate=True)
         own = group_of_code[block]
         left = number[own] - counts
         rest = (total[own] - counts[:, :, None] * weight[code[block]][:, None]) / left.clamp(min=1)[:, :, None]
         # Without another code of the group in the visit the difference of the sums is a rounding error, not 0.
         rest[left == 0] = 0
-        without.append(log_odds(model, rest + part[1 - own], record))
+        others = in_visits[:, layer.embedding_dim :] - sums
+        without.append(log_odds(model, torch.cat([rest + part[1 - own], others], dim=2), record))
     return Occlusion(
         code.numpy(),
         (whole - torch.cat(without)).double().numpy(),

@@ -88,7 +88,7 @@ def _trajectory(model: nn.Module, batches: Batches, record: ModelInput) -> Float
         slot = batch.inputs.slot
         # With max_visits every visit's hazard counts in exactly one window, and the windows are in order.
         return model(batch.inputs)[slot][batch.at_risk[slot]][record.first_visit :].double().numpy()
-    means = visit_embeddings(embedding_of(model).weight[record.code], record, model)
+    means = visit_embeddings(embedding_of(model).rows[record.code], record, model)
     lengths = np.arange(1, record.visits + 1)
     parts = np.split(lengths, np.flatnonzero(np.diff(np.cumsum(lengths) // MOST_VISITS)) + 1)
     return torch.cat([log_odds_of_prefixes(model, means, record, part) for part in parts]).double().numpy()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from survlstm.models.protocol import ModelInputs
@@ -47,6 +47,45 @@ class VisitEmbedding(nn.EmbeddingBag):
         """
         self.is_fused[list(numbers)] = True
         self._has_fused = len(numbers) > 0
+
+    @property
+    def rows(self) -> Float[Tensor, "vocabulary column"]:
+        """The values of each code of which those of a visit are weighted sums; see ``entry_weights``."""
+        return self.weight
+
+    def entry_weights(
+        self, codes: Int64[Tensor, " entry"], visit: Int64[Tensor, " entry"]
+    ) -> Float[Tensor, "entry column"]:
+        """Return the weights of the entries of one record in the sum of their visit.
+
+        Args:
+            codes: Code of each entry.
+            visit: Index of the visit of each entry, from 0, rising.
+
+        Returns:
+            1/n, where n is the number of fused codes in the visit for a fused code, and of other codes for another one;
+            one column for all columns of ``rows``, or one for each.
+        """
+        group = 2 * visit + self.is_fused[codes]
+        return (1 / torch.bincount(group)[group])[:, None]
+
+    def embed_grid(self, codes: Int64[Tensor, "row visit code"]) -> Float[Tensor, "row visit column"]:
+        """Embed visits whose codes lie in a padded grid, with operators that ONNX has.
+
+        ONNX has no EmbeddingBag that leaves padding out of a mean.
+
+        Args:
+            codes: Numbers of the codes in the vocabulary, 0 for no code.
+
+        Returns:
+            What ``ModelInputs.embedded`` holds of each visit.
+        """
+        is_fused = self.is_fused[codes].unsqueeze(3)
+        is_other = (codes != 0).unsqueeze(3) & ~is_fused
+        embedded = nn.functional.embedding(codes, self.weight)
+        others = (embedded * is_other).sum(dim=2) / is_other.sum(dim=2).clamp(min=1)
+        fused = (embedded * is_fused).sum(dim=2) / is_fused.sum(dim=2).clamp(min=1)
+        return others + fused
 
     def forward(self, inputs: ModelInputs) -> Float[Tensor, "slot unit"]:  # type: ignore[override]
         """Embed the visits of a batch.

@@ -95,6 +95,12 @@ class ModelInputs:
         return torch.arange(self.longest, device=self.slot.device) < self.visits_per_row[:, None]
 
     @cached_property
+    def slot_row(self) -> Int64[Tensor, " slot"]:
+        """A number of the row of each slot, the same for all slots of a row and another one for every row."""
+        rows = [torch.arange(rows, device=self.slot.device).repeat(length) for rows, length in self.slices]
+        return torch.cat(rows)
+
+    @cached_property
     def padded_dropout_key(self) -> Int32[Tensor, "row visit"] | None:
         """``dropout_key`` in the padded view; None if it is None."""
         return None if self.dropout_key is None else self.pad(self.dropout_key)
@@ -240,8 +246,9 @@ class SurvivalModel(Protocol):
     of each depend on the visits up to ``ModelInputs.last_slot`` and on its numbers. Logits must not depend on other
     rows or on padding. Training checks all of this first (``survlstm.training.model_checks``).
 
-    Two parts are optional. A model whose codes pass through one ``survlstm.models.layers.VisitEmbedding`` can be
-    explained. A model that reads its visits by ``pad`` and uses operators that ONNX has can be exported to it.
+    Three parts are optional. A model with a linear part can start from a regression (``LinearStart``). A model whose
+    codes pass through one ``survlstm.models.layers.VisitEmbedding`` can be explained. A model that reads its visits by
+    ``pad`` and uses operators that ONNX has can be exported to it.
     """
 
     def __call__(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
@@ -255,6 +262,57 @@ class SurvivalModel(Protocol):
             logits; those in slots of padding are not used. On the landmark clock shape (row, interval), on the days
             clock (prediction, interval).
         """
+
+
+class LinearPart(NamedTuple):
+    """Coefficients of a regression of the log-odds of the hazard::
+
+        logit h = bias of the interval + u · numbers + Σ v[c] log(1 + n) + Σ z[c] log(1 + m)
+
+    where n is the count of code c in the visit and m its count in the record up to the visit.
+
+    Attributes:
+        bias: One value on the visit clock, one per interval on the other clocks.
+        visit_features: u of ``ModelInputs.visit_features``.
+        prediction_features: u of ``ModelInputs.prediction_features``; empty on the other clocks.
+        visit_codes: v of each vocabulary entry.
+        record_codes: z of each vocabulary entry.
+    """
+
+    bias: Float[Tensor, " interval"]
+    visit_features: Float[Tensor, " feature"]
+    prediction_features: Float[Tensor, " prediction_feature"]
+    visit_codes: Float[Tensor, " vocabulary"]
+    record_codes: Float[Tensor, " vocabulary"]
+
+
+@runtime_checkable
+class LinearStart(Protocol):
+    """Protocol of a model with a linear part, which training starts at a regression on the training subjects.
+
+    The model before its first epoch is then a candidate as any epoch is. The report shows how much of the likelihood
+    each part gives.
+    """
+
+    def set_linear_part(self, part: LinearPart) -> None:
+        """Set the linear part.
+
+        Args:
+            part: The coefficients.
+        """
+
+    def linear_logits(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
+        """Compute the logits of the linear part alone.
+
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            Logits of the shape that the model returns.
+        """
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the groups of parameters for the optimizer, each with the settings that differ from its own."""
 
 
 # Names of the constructor's arguments that are known when the data are prepared.

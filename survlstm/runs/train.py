@@ -16,6 +16,7 @@ from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics.training_checks import non_finite_loss
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.models.factory import build_model
+from survlstm.models.protocol import LinearStart
 from survlstm.report.console_summary import log_preparation, write_failure
 from survlstm.report.task import RunDescription, describe_task, time_rules
 from survlstm.runs.assessment import Assessment, assess
@@ -27,6 +28,7 @@ from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.factory import build_train_step, build_trainer
 from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.linear_start import start_linear_part
 from survlstm.training.model_checks import check_model
 from survlstm.training.seeding import seed_everything
 from survlstm.training.trainer import Callback
@@ -96,6 +98,8 @@ def train(
     if isinstance(config.model, ForeignModelConfig):
         check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
         log.info("Checked: no hazard of %s depends on later visits or on other subjects", config.model.target)
+    if isinstance(model, LinearStart) and state is None:
+        start_linear_part(model, train, vocabulary_size=len(prepared.vocabulary))
     checkpointer = Checkpointer(
         folder,
         config.trainer.checkpoint.every_epochs,

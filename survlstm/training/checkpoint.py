@@ -66,7 +66,7 @@ class Checkpointer:
 
         Args:
             model: State of the model, as ``state_dict`` returns it.
-            epoch: The epoch after which the model has these weights, counted from 1.
+            epoch: The epoch after which the model has these weights, counted from 1; 0 before the first one.
 
         Raises:
             CheckpointError: The file can't be written; what was there before is unchanged.

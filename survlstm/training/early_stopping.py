@@ -17,7 +17,7 @@ class EarlyStopping:
         patience: Epochs without improvement before training stops; None never stops.
         min_delta: Decrease of the loss, in nats per subject, that an improvement must exceed.
         best_loss: Lowest loss so far.
-        best_epoch: The epoch with that loss, counted from 1; 0 before the first one.
+        best_epoch: The epoch with that loss, counted from 1; 0 before the first one, or for a fitted start.
         reference: Loss of the last epoch that counted as an improvement.
         waited: Epochs since then.
     """
@@ -34,7 +34,7 @@ class EarlyStopping:
 
         Args:
             loss: Validation loss, in nats per subject.
-            epoch: Number of the epoch, counted from 1.
+            epoch: Number of the epoch, counted from 1; 0 for a model that starts from a fit, before it is trained.
 
         Returns:
             Whether this epoch is the best so far.

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
+from survlstm.models.protocol import LinearStart
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.distributed import ProcessGroup
@@ -28,9 +29,10 @@ def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
         model: The model, already on the device on which it is trained.
 
     Returns:
-        The optimizer that the config names, with one parameter group.
+        The optimizer that the config names, with one parameter group, or with those of a model that has a linear part.
     """
-    return instantiate(config, params=list(model.parameters()))
+    groups = model.parameter_groups() if isinstance(model, LinearStart) else list(model.parameters())
+    return instantiate(config, params=groups)
 
 
 def build_train_step(

@@ -18,7 +18,7 @@ class Epoch:
     """The figures of one epoch.
 
     Attributes:
-        epoch: Number of the epoch, counted from 1.
+        epoch: Number of the epoch, counted from 1; 0 for a model that starts from a fit, before it is trained.
         train_loss: Mean negative log-likelihood of the training subjects, in nats per subject.
         val_loss: The same of the validation subjects, after the epoch.
         val_c_td: Time-dependent C-index (Antolini) of the validation subjects.
@@ -88,10 +88,12 @@ class History:
         parameters: Number of the model's parameters.
         parameters_per_subject: The same over the number of training subjects.
         epochs: The epochs, in order.
-        best_epoch: Number of the epoch with the lowest validation loss; 0 before the first has ended.
+        best_epoch: Number of the epoch with the lowest validation loss; 0 before the first has ended, or if none is
+            better than ``start``.
         stopped: Why training ended; empty while it runs.
         usage: Time, memory and cost.
         events: What happened during training, such as a resumption, another machine or a smaller micro-batch.
+        start: Figures of a model that starts from a fit, before its first epoch; None for other models.
     """
 
     parameters: int
@@ -101,15 +103,20 @@ class History:
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
     events: list[str] = field(default_factory=list)
+    start: Epoch | None = None
 
     @property
     def best(self) -> Epoch:
         """The epoch whose weights are kept; raises IndexError before the first epoch has ended."""
+        if self.best_epoch == 0 and self.start is not None:
+            return self.start
         return self.epochs[self.best_epoch - 1]
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain values, as a checkpoint and ``history.json`` hold them."""
-        return dataclasses.asdict(self)
+        plain = dataclasses.asdict(self)
+        # Left out where there is none, so that the files of other models stay as they were.
+        return {name: value for name, value in plain.items() if not (name == "start" and value is None)}
 
     @classmethod
     def from_plain(cls, plain: Any) -> History:
@@ -127,7 +134,9 @@ class History:
         if not (isinstance(plain, dict) and isinstance(plain.get("epochs"), list)):
             raise ValueError("a history must hold a list of epochs")
         epochs = [parse_fields(Epoch, epoch) for epoch in plain["epochs"]]
-        return parse_fields(cls, {**plain, "epochs": epochs, "usage": parse_fields(Usage, plain.get("usage"))})
+        start = parse_fields(Epoch, plain["start"]) if "start" in plain else None
+        usage = parse_fields(Usage, plain.get("usage"))
+        return parse_fields(cls, {**plain, "epochs": epochs, "usage": usage, "start": start})
 
     def write(self, path: Path) -> None:
         """Write the history as JSON, replacing the file atomically.
@@ -152,7 +161,7 @@ def read_history(folder: Path) -> History:
     """
     try:
         plain = read_json(folder / "history.json")
-        for epoch in plain["epochs"]:
+        for epoch in [*plain["epochs"], *([plain["start"]] if "start" in plain else [])]:
             epoch.update({key: math.nan for key, value in epoch.items() if value is None})
         history = History.from_plain(plain)
         if not 0 <= history.best_epoch <= len(history.epochs):

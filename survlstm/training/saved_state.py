@@ -123,7 +123,8 @@ def _check_state(state: Any) -> None:
     progress, done = parse_fields(Progress, state["progress"]), len(history.epochs)
     if [epoch.epoch for epoch in history.epochs] != list(range(1, done + 1)):
         raise ValueError("its epochs must be numbered from 1 on")
-    if not (min(done, 1) <= history.best_epoch <= done and stopping.best_epoch == history.best_epoch):
+    first = 0 if history.start is not None else min(done, 1)
+    if not (first <= history.best_epoch <= done and stopping.best_epoch == history.best_epoch):
         raise ValueError("its best epoch must be one of its epochs")
     if stopping.waited < 0:
         raise ValueError("the epochs waited for an improvement must be 0 or more")

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from survlstm.data.batches import Batches
+from survlstm.models.protocol import LinearStart
 from survlstm.models.weights import check_weights
 from survlstm.survival.concordance import concordance_td
 from survlstm.training.budget import BudgetMeter
@@ -117,6 +118,8 @@ class Trainer:
             self.checkpointer.open()
         if state is not None:
             self._restore(state)
+        elif isinstance(self.train_step.model, LinearStart):
+            self._validate_start(train, val)
         log.info("Model parameters: %s", f"{self.history.parameters:,}")
         log.info("Parameters per training subject: %.1f", self.history.parameters_per_subject)
         with self.signal_handler.listening():
@@ -174,6 +177,19 @@ class Trainer:
         weights = self._best_weights() if self._is_main else None
         self.train_step.model.load_state_dict(self._process_group.broadcast(weights))
         return history
+
+    def _validate_start(self, train: Batches, val: Batches) -> None:
+        """Record the model before its first epoch, which may stay the best one."""
+        predictions = predict_split(
+            self.train_step.model, train, self.train_step.device, process_group=self._process_group
+        )
+        train_loss = float(predictions.nll.mean())
+        log.info("\nBefore the first epoch\nTrain loss: %.4f", train_loss)
+        val_loss, c_td = self._validate(val)
+        self.history.start = Epoch(0, train_loss, val_loss, c_td, 0.0, 0.0, 0.0, 0.0)
+        self.early_stopping.update(val_loss, 0)
+        if self._is_main:
+            self.checkpointer.save_best(self.train_step.model.state_dict(), epoch=0)
 
     def _best_weights(self) -> dict[str, Any]:
         with state_errors("best.pt"):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from survlstm.config.schema.section import Feature, Size, SwapPoint, each_feature_once
+from survlstm.config.schema.section import Feature, Size, SwapPoint, Weight, each_feature_once
 
 Layers = Annotated[int, Field(gt=0, le=64)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -40,6 +40,18 @@ class LSTMConfig(VisitModelConfig):
 
     target: Literal["survlstm.models.lstm.DiscreteTimeSurvivalLSTM"] = Field(alias="_target_")
     num_layers: Layers
+
+
+class NestedLSTMConfig(LSTMConfig):
+    """The sum of a regression on the history and an LSTM over visits.
+
+    Attributes:
+        target: The class of the model.
+        linear_weight_decay: The weight decay of the regression, in place of the optimizer's.
+    """
+
+    target: Literal["survlstm.models.nested_lstm.NestedSurvivalLSTM"] = Field(alias="_target_")  # type: ignore[assignment]
+    linear_weight_decay: Weight
 
 
 class GRUConfig(VisitModelConfig):

@@ -19,7 +19,14 @@ from survlstm.config.schema.foreign import (
     ForeignSchedulerConfig,
     by_target,
 )
-from survlstm.config.schema.model import GRUConfig, LSTMConfig, MLPBagConfig, RetainConfig, TransformerConfig
+from survlstm.config.schema.model import (
+    GRUConfig,
+    LSTMConfig,
+    MLPBagConfig,
+    NestedLSTMConfig,
+    RetainConfig,
+    TransformerConfig,
+)
 from survlstm.config.schema.outcome import (
     DaysClockConfig,
     DeathOutcomeConfig,
@@ -49,12 +56,13 @@ def _by_kind(section: Any) -> str:
 
 ModelConfig = Annotated[
     Annotated[LSTMConfig, Tag("survlstm.models.lstm.DiscreteTimeSurvivalLSTM")]
+    | Annotated[NestedLSTMConfig, Tag("survlstm.models.nested_lstm.NestedSurvivalLSTM")]
     | Annotated[GRUConfig, Tag("survlstm.models.gru.SurvivalGRU")]
     | Annotated[TransformerConfig, Tag("survlstm.models.transformer.SurvivalTransformer")]
     | Annotated[RetainConfig, Tag("survlstm.models.retain.SurvivalRetain")]
     | Annotated[MLPBagConfig, Tag("survlstm.models.mlp_bag.SurvivalMLPBag")]
     | Annotated[ForeignModelConfig, Tag(FOREIGN)],
-    by_target(LSTMConfig, GRUConfig, TransformerConfig, RetainConfig, MLPBagConfig),
+    by_target(LSTMConfig, NestedLSTMConfig, GRUConfig, TransformerConfig, RetainConfig, MLPBagConfig),
 ]
 
 

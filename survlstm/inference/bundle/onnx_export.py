@@ -194,14 +194,11 @@ class _Grid(ModelInputs):
 
 
 class _PaddedHazards(nn.Module):
-    """A model on padded rows of codes, because ONNX has no EmbeddingBag that excludes padding from a mean."""
+    """A model on padded rows of codes, see ``survlstm.models.layers.VisitEmbedding.embed_grid``."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        layer = embedding_of(model)
-        self.embeddings = layer.weight
-        self.is_fused = layer.is_fused
 
     def forward(
         self,
@@ -211,17 +208,12 @@ class _PaddedHazards(nn.Module):
         visits_per_row: Int64[Tensor, " row"],
         prediction_features: Float[Tensor, "row prediction_feature"] | None = None,
     ) -> Float[Tensor, "row visit"] | Float[Tensor, "row interval"]:
-        is_fused = self.is_fused[codes].unsqueeze(3)
-        is_other = (codes != 0).unsqueeze(3) & ~is_fused
-        embedded_codes = nn.functional.embedding(codes, self.embeddings)
-        others = (embedded_codes * is_other).sum(dim=2) / is_other.sum(dim=2).clamp(min=1)
-        fused = (embedded_codes * is_fused).sum(dim=2) / is_fused.sum(dim=2).clamp(min=1)
         rows, visits = codes.shape[0], codes.shape[1]
 
         def in_slots(values: Tensor) -> Tensor:
             return values.transpose(0, 1).reshape(visits * rows, *values.shape[2:])
 
-        embedded = in_slots(others + fused)
+        embedded = in_slots(embedding_of(self.model).embed_grid(codes))
         inputs = _Grid(
             codes=codes.flatten(),
             code_offsets=torch.zeros(rows * visits, dtype=torch.int64),

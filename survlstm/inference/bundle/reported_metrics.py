@@ -101,7 +101,7 @@ class _Finding(_Reported):
 
 
 class _Training(_Reported):
-    best_epoch: int = Field(ge=1)
+    best_epoch: int = Field(ge=0)
     val_loss: float | None
     val_c_td: float | None
     parameters: int = Field(ge=1)
