@@ -162,7 +162,10 @@ def _shares_in_grid(codes: Int64[Tensor, "group entry"], vocabulary_size: int) -
     The entries of a row are ordered by their codes. The place of an entry minus the number of entries with smaller
     codes is its number among those of its code.
     """
-    ordered, order = torch.sort(codes, dim=1, stable=True)
+    # ONNX has no stable sort; keys that hold the place as well are all different.
+    entries = codes.shape[1]
+    order = torch.sort(codes * entries + torch.arange(entries), dim=1).indices
+    ordered = codes.gather(1, order)
     counts = torch.zeros(codes.shape[0], vocabulary_size, dtype=torch.int64).scatter_add(
         1, codes, torch.ones_like(codes)
     )
