@@ -318,6 +318,20 @@ class GroupEvaluation:
     notes: tuple[str, ...]
 
 
+class LikelihoodParts(NamedTuple):
+    """Gain in log-likelihood over the covariate-free hazard, by the parts of a model with a linear part.
+
+    Attributes:
+        linear: Gain of the linear part alone, in nats per row; above 0 = better.
+        network: What the whole model gains beyond that.
+        interval: Interval of ``network``; None with too few events.
+    """
+
+    linear: float
+    network: float
+    interval: Interval | None
+
+
 @dataclass(frozen=True)
 class EvaluationSummary:
     """Evaluation of a model on one split.
@@ -335,6 +349,7 @@ class EvaluationSummary:
         notes: What is missing in ``rows``, and why.
         conventions: Definition of every metric, by its name in files.
         groups: The model in groups of subjects; None if no group was asked for.
+        parts: Shares of the parts of a model that has a linear part; None for other models.
     """
 
     clock: Literal["visit", "landmark", "days"]
@@ -349,6 +364,7 @@ class EvaluationSummary:
     notes: tuple[str, ...]
     conventions: dict[str, str]
     groups: GroupEvaluation | None = None
+    parts: LikelihoodParts | None = None
 
     @property
     def model(self) -> StepRow:

@@ -318,6 +318,8 @@ def write_metrics(path: Path, run: EvaluatedRun, findings: Sequence[Finding], *,
     """
     summary, history = run.summary, run.history
     evaluation = to_json(summary)
+    if summary.parts is None:
+        del evaluation["parts"]
     for landmark in evaluation["landmarks"]:
         # They count subjects with several prediction times, which only the days clock has.
         for name in ("subjects", "event_subjects"):

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from survlstm.config.schema.run import RunConfig
+from survlstm.data.batches import Batches
 from survlstm.data.factory import build_batches, build_settings
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.split import Split
 from survlstm.evaluation.diagnostics import run_diagnostics
 from survlstm.evaluation.diagnostics.context import DiagnosticContext
 from survlstm.evaluation.evaluate_run import evaluate_model, evaluate_predictions
+from survlstm.evaluation.evaluated_rows import is_main
 from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.evaluation.landmarks import reference_split
+from survlstm.evaluation.likelihood_parts import describe_parts, likelihood_parts
 from survlstm.evaluation.results import EvaluationSummary
 from survlstm.evaluation.sanity_checks import run_sanity_checks
+from survlstm.evaluation.settings import EvaluationSettings
+from survlstm.models.protocol import LinearStart, ModelInputs
 from survlstm.report.task import RunDescription
 from survlstm.report.value_table import value_rows
 from survlstm.runs.evaluation_settings import evaluation_settings, run_settings
 from survlstm.runs.manifest import facts_for_page
 from survlstm.runs.results import write_results
 from survlstm.training.history import History
-from survlstm.training.prediction import predict_split
+from survlstm.training.prediction import Predictions, predict_split
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
         settings=settings,
         another_cohort=assessment.another_cohort,
     )
+    summary = _with_parts(assessment, batches, predictions, summary, settings)
     validation = None
     if assessment.history is not None:
         # Runs are compared and tuned on these subjects, so that no choice among runs is made on the test subjects.
@@ -113,3 +120,40 @@ def assess(assessment: Assessment, folder: Path) -> EvaluationSummary:
     values = None if counts is None else value_rows(counts, assessment.descriptions, build_settings(config))
     write_results(folder, run, findings, description=assessment.description, manifest=manifest, values=values)
     return summary
+
+
+class _LinearPart(nn.Module):
+    """The linear part of a model, as a model of its own."""
+
+    def __init__(self, model: LinearStart) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: ModelInputs) -> Tensor:
+        return self.model.linear_logits(inputs)
+
+
+def _with_parts(
+    assessment: Assessment,
+    batches: Batches,
+    predictions: Predictions,
+    summary: EvaluationSummary,
+    settings: EvaluationSettings,
+) -> EvaluationSummary:
+    """Add the shares of the parts of a model with a linear part, as values and as a sentence."""
+    if not isinstance(assessment.model, LinearStart):
+        return summary
+    linear = predict_split(_LinearPart(assessment.model), batches, assessment.device)
+    if summary.clock == "days":
+        kept = is_main(batches.tensors, assessment.evaluated, predictions.row)
+        predictions, linear = predictions.at(kept), linear.at(kept)
+    parts = likelihood_parts(
+        predictions.nll,
+        linear.nll,
+        predictions.subject,
+        rows=summary.rows,
+        events=summary.events,
+        bootstrap=settings.bootstrap,
+    )
+    line = describe_parts(parts, unit="prediction time" if summary.clock == "days" else "subject")
+    return dataclasses.replace(summary, parts=parts, lines=(*summary.lines, line))
