@@ -21,7 +21,13 @@ from survlstm.data.code_counts import (
 )
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.survival.pooled_logistic import STRENGTHS, PersonPeriods, person_periods
+from survlstm.survival.pooled_logistic import (
+    LabelledRows,
+    PersonPeriods,
+    PooledLogistic,
+    choose_pooled_logistic,
+    person_periods,
+)
 from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
@@ -31,11 +37,8 @@ Codes = Literal["none", "visit", "record", "both"]
 # Which counts of codes are covariates: none, those of the last visit, those of the record so far, or both.
 CODES: tuple[Codes, ...] = ("none", "visit", "record", "both")
 # Rows of a fit, and rows whose designs are in memory together in a prediction.
-MOST_FITTED = 100_000
+MOST_FITTED = 50_000
 CHUNK = 20_000
-# Largest element of the gradient of the mean loss at which a fit has converged.
-GRADIENT_TOLERANCE = 1e-6
-MOST_ITERATIONS = 500
 
 
 class HistoryRows(NamedTuple):
@@ -136,9 +139,9 @@ def fit_history_regression(
 ) -> HistoryRegression:
     """Fit ridge regressions to the training subjects, and choose one by the likelihood of the validation subjects.
 
-    The choice is among ``choices`` and the penalties 1 / ``STRENGTHS``. The bias is not penalised. Numbers are scaled
-    to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if its count is above 0 in at least ``MIN_ROWS``
-    training rows. Above ``MOST_FITTED`` rows a random sample is fitted to.
+    The choice is among ``choices`` and the penalties of ``survlstm.survival.pooled_logistic``. The bias is not
+    penalised. Numbers are scaled to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if its count is
+    above 0 in at least ``MIN_ROWS`` training rows. Above ``MOST_FITTED`` rows a random sample is fitted to.
 
     Args:
         tensors: Data of all subjects; test subjects are not used.
@@ -152,21 +155,16 @@ def fit_history_regression(
         ValueError: If the training rows do not hold both events and survived periods.
     """
     columns = tuple(range(tensors.features.shape[1])) if columns is None else tuple(columns)
-    train, val = (_labelled(tensors, part) for part in (Split.TRAIN, Split.VAL))
-    events = int(train.periods.event.sum())
-    if not 0 < events < len(train.periods.event):
-        raise ValueError(
-            f"a logistic hazard needs training steps with and without the event; found {events} events in "
-            f"{len(train.periods.event)} steps at risk"
-        )
+    train, val = (rows_at_risk(tensors, part, MOST_FITTED) for part in (Split.TRAIN, Split.VAL))
     design = _Design.fit(tensors, train.rows, columns)
     of_train, of_val = (design.of(tensors, part.rows) for part in (train, val))
     best: HistoryRegression | None = None
     for codes in choices:
         chosen = design.columns_of(codes)
-        found = _penalty_path(
-            _Fit(of_train[:, chosen], train.periods, design.intervals),
-            _Fit(of_val[:, chosen], val.periods, design.intervals),
+        found = choose_pooled_logistic(
+            LabelledRows(of_train[:, chosen], train.periods),
+            LabelledRows(of_val[:, chosen], val.periods),
+            intervals=intervals_of(tensors),
         )
         if best is None or found.val_loss < best.val_loss:
             best = design.regression(codes, chosen, found)
@@ -174,39 +172,59 @@ def fit_history_regression(
     return best
 
 
-class _Labelled(NamedTuple):
+def intervals_of(tensors: Tensors) -> int:
+    """Return the number of intervals that a row has a hazard for: 1 on the visit clock."""
+    return tensors.steps if tensors.in_days else 1
+
+
+class RowsAtRisk(NamedTuple):
+    """Rows with their intervals at risk.
+
+    Attributes:
+        rows: The rows.
+        periods: Entries of their intervals; on the visit clock one for each row.
+    """
+
     rows: HistoryRows
     periods: PersonPeriods
 
 
-def _labelled(tensors: Tensors, part: Split) -> _Labelled:
-    """Return the rows of a split with an entry for each interval at risk; a sample above ``MOST_FITTED`` rows."""
+def rows_at_risk(tensors: Tensors, part: Split, most: int) -> RowsAtRisk:
+    """Return the rows of a split at which its subjects are at risk.
+
+    Args:
+        tensors: Data of all subjects.
+        part: The split.
+        most: Number of rows above which a random sample of this size is drawn; every row has the same chance.
+
+    Returns:
+        On the visit clock the visits up to the last step at risk, otherwise the rows of the labels to train on.
+    """
     members = tensors.members(part)
-    if tensors.clock == "visit":
-        number = tensors.step[members] + 1
-        visit = _sample(flat_positions(tensors.visit_offsets[members], number))
-        owner = np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
+    if not tensors.in_days:
+        visit = _sample(flat_positions(tensors.visit_offsets[members], tensors.step[members] + 1), most)
+        owner = subject_of_visit(tensors, visit)
         event = tensors.event[owner] & (visit - tensors.visit_offsets[owner] == tensors.step[owner])
-        zeros = np.zeros(len(visit), dtype=np.int64)
-        return _Labelled(rows_of_visits(visit), PersonPeriods(np.arange(len(visit)), zeros, event, np.ones(len(visit))))
-    row = _sample(tensors.rows_of(members))
+        number = np.arange(len(visit))
+        return RowsAtRisk(
+            rows_of_visits(visit), PersonPeriods(number, np.zeros_like(number), event, np.ones(len(visit)))
+        )
+    row = _sample(tensors.rows_of(members), most)
     periods = person_periods(
         tensors.step[row], tensors.event[row], exposure=tensors.exposure[row], intervals=tensors.steps
     )
-    return _Labelled(rows_of_labels(tensors, row), periods)
+    return RowsAtRisk(rows_of_labels(tensors, row), periods)
 
 
-def _sample(row: np.ndarray) -> np.ndarray:
-    if len(row) <= MOST_FITTED:
+def subject_of_visit(tensors: Tensors, visit: Int64[np.ndarray, " row"]) -> Int64[np.ndarray, " row"]:
+    """Return the index of the subject of each visit."""
+    return np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
+
+
+def _sample(row: np.ndarray, most: int) -> np.ndarray:
+    if len(row) <= most:
         return row
-    return np.sort(np.random.default_rng(0).permutation(row)[:MOST_FITTED])
-
-
-class _Fitted(NamedTuple):
-    bias: np.ndarray
-    coefficient: np.ndarray
-    strength: float
-    val_loss: float
+    return np.sort(np.random.default_rng(0).permutation(row)[:most])
 
 
 @dataclass(frozen=True)
@@ -220,7 +238,6 @@ class _Design:
         visit_codes: Vocabulary entries that get a column of their count in the visit.
         record_codes: Vocabulary entries that get a column of their count in the record so far.
         vocabulary: Number of vocabulary entries that occur.
-        intervals: Number of biases.
     """
 
     columns: tuple[int, ...]
@@ -229,7 +246,6 @@ class _Design:
     visit_codes: np.ndarray
     record_codes: np.ndarray
     vocabulary: int
-    intervals: int
 
     @classmethod
     def fit(cls, tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> _Design:
@@ -245,7 +261,6 @@ class _Design:
             in_visit,
             in_record,
             entries_of(tensors),
-            1 if tensors.clock == "visit" else tensors.steps,
         )
 
     def of(self, tensors: Tensors, rows: HistoryRows) -> csr_array:
@@ -262,7 +277,7 @@ class _Design:
         used = np.repeat([True, codes in {"visit", "both"}, codes in {"record", "both"}], sizes)
         return np.flatnonzero(used)
 
-    def regression(self, codes: Codes, chosen: np.ndarray, found: _Fitted) -> HistoryRegression:
+    def regression(self, codes: Codes, chosen: np.ndarray, found: PooledLogistic) -> HistoryRegression:
         """Express fitted coefficients in the scale of the tensors."""
         numbers, in_visit = len(self.mean), len(self.visit_codes)
         coefficient = np.zeros(numbers + in_visit + len(self.record_codes))
@@ -291,60 +306,3 @@ def _numbers(tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> F
 def _counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
     yield count_codes(tensors, rows.visit, rows.visit)
     yield count_codes_so_far(tensors, rows.visit)
-
-
-class _Fit:
-    """The loss of a regression on some rows, with its gradient.
-
-    The design has a row for each prediction and not for each interval, because the intervals of a prediction differ in
-    the bias only.
-    """
-
-    def __init__(self, design: csr_array, periods: PersonPeriods, intervals: int) -> None:
-        self.design, self.intervals, self.columns = design, intervals, design.shape[1]
-        self.periods, self.total = periods, float(periods.weight.sum())
-        self.transposed = design.T.tocsr()
-
-    def loss(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the mean negative log-likelihood of the periods and its gradient."""
-        from scipy.special import expit
-
-        bias, coefficient = np.split(parameters, [self.intervals])
-        row, interval, event, weight = self.periods
-        logit = (self.design @ coefficient)[row] + bias[interval]
-        loss = np.logaddexp(0.0, logit) - event * logit
-        slope = weight * (expit(logit) - event) / self.total
-        of_rows = np.bincount(row, slope, minlength=self.design.shape[0])
-        of_bias = np.bincount(interval, slope, minlength=self.intervals)
-        return float(weight @ loss) / self.total, np.concatenate([of_bias, self.transposed @ of_rows])
-
-    def minimise(self, start: np.ndarray, penalty: float) -> np.ndarray:
-        """Return the parameters of the smallest mean loss with a ridge penalty of the coefficients."""
-        from scipy.optimize import minimize
-
-        def penalised(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, gradient = self.loss(parameters)
-            coefficient = parameters[self.intervals :]
-            gradient[self.intervals :] += penalty / self.total * coefficient
-            return loss + penalty / 2 / self.total * float(coefficient @ coefficient), gradient
-
-        options = {"maxiter": MOST_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxcor": 20}
-        fitted: np.ndarray = minimize(penalised, start, jac=True, method="L-BFGS-B", options=options).x
-        return fitted
-
-
-def _penalty_path(train: _Fit, val: _Fit) -> _Fitted:
-    """Weaken the penalty until the validation loss rises, and return the fit with the smallest one."""
-    event_share = np.average(train.periods.event, weights=train.periods.weight)
-    parameters = np.zeros(train.intervals + train.columns)
-    parameters[: train.intervals] = np.log(event_share / (1 - event_share))
-    best: _Fitted | None = None
-    for strength in STRENGTHS:
-        # Each fit starts from the previous one.
-        parameters = train.minimise(parameters, 1 / strength)
-        loss, _ = val.loss(parameters)
-        if best is not None and loss > best.val_loss:
-            break
-        best = _Fitted(parameters[: train.intervals], parameters[train.intervals :], strength, loss)
-    assert best is not None, "at least one penalty is tried"
-    return best
