@@ -167,6 +167,28 @@ def test_a_baseline_that_cannot_be_fitted_is_noted_and_left_out(drawn):
     assert landmark.notes[-1].startswith("no Cox (elastic net): it needs events of training subjects for the fit")
 
 
+def test_a_baseline_of_every_step_that_cannot_be_fitted_is_noted_and_left_out(drawn, monkeypatch):
+    def refuses(*_):
+        raise ValueError("a regression must converge")
+
+    monkeypatch.setitem(HAZARD_BASELINES, "logistic_hazard", refuses)
+    summary = judged(*drawn, baselines=["logistic_hazard", "record_length"])
+    assert names(summary.rows) == ["model", "oracle", FREE, LENGTH]
+    assert summary.notes[-1] == "no logistic_hazard: a regression must converge"
+
+
+def test_the_log_names_each_baseline_when_its_fit_begins(drawn, caplog):
+    caplog.set_level("INFO", logger="survlstm.evaluation.evaluate_run")
+    judged(*drawn, visits=[1], baselines=["cox", "record_length", Constant()])
+    assert [record.getMessage() for record in caplog.records] == [
+        "Fitting the baseline covariate-free hazard",
+        "Fitting the baseline record_length",
+        "Fitting the baseline constant",
+        "Fitting the baseline Cox (elastic net) from visit 1",
+        "Fitting the baseline constant from visit 1",
+    ]
+
+
 def test_on_the_landmark_clock_what_is_fitted_there_joins_the_main_table():
     tensors, hazard = cohort(500, clock="landmark")
     summary = judged(tensors, hazard, horizons=[2, 10], baselines=["pycox_logistic_hazard", "record_length", "cox"])
