@@ -100,11 +100,14 @@ def fit_boosted_hazard(tensors: Tensors) -> BoostedHazard:
         The chosen trees.
 
     Raises:
-        ValueError: If the training rows do not hold both events and survived periods.
+        ValueError: If the training rows do not hold both events and survived periods, or no validation subject is at
+            risk.
     """
     intervals = intervals_of(tensors)
     train, val = (rows_at_risk(tensors, part, MOST_PERIODS // intervals) for part in (Split.TRAIN, Split.VAL))
     check_both_outcomes(train.periods)
+    if not len(val.periods.row):
+        raise ValueError("boosted trees need validation subjects at risk to choose their number; found none")
     codes = _Codes(*(_most_telling(counts, train.periods, intervals) for counts in _counts(tensors, train.rows)))
     of_train, of_val = (
         _with_interval(_covariates(tensors, part.rows, codes)[part.periods.row], part.periods.interval)

@@ -151,3 +151,21 @@ def test_rows_are_predicted_in_parts_and_none_at_all(monkeypatch):
     monkeypatch.setattr(boosting, "CHUNK", 30)
     np.testing.assert_array_equal(boosted_hazard(tensors, rows, tensors.steps).hazard, expected)
     assert boosted_hazard(tensors, rows[:0], tensors.steps).hazard.shape == (0, tensors.steps)
+
+
+def test_a_period_counts_by_its_weight_in_the_fit_and_in_the_choice():
+    """Without covariates the hazard is the weighted share of events: 100 of 100 + 300/4."""
+    row, event = np.arange(400), np.arange(400) < 100
+    periods = PersonPeriods(row, np.zeros_like(row), event, np.where(event, 1.0, 0.25))
+    blank = np.zeros((400, 1), dtype=np.float32)
+    classifier, losses = boosting._boost(blank, periods, blank, periods, leaves=2)
+    share = 100 / 175
+    np.testing.assert_allclose(classifier.predict_proba(blank[:1])[0, 1], share, rtol=1e-6)
+    assert losses[0] == pytest.approx(-(share * np.log(share) + (1 - share) * np.log(1 - share)))
+
+
+def test_without_validation_subjects_the_number_of_trees_cannot_be_chosen(interacting):
+    tensors, _ = interacting
+    split = np.where(tensors.split == Split.VAL, Split.TEST, tensors.split).astype(np.int8)
+    with pytest.raises(ValueError, match="need validation subjects at risk to choose their number; found none"):
+        fit_boosted_hazard(dataclasses.replace(tensors, split=split))
