@@ -30,7 +30,7 @@ def main(words: list[str]) -> None:
     options, overrides = read_options(words, OPTIONS)
     models, seeds = options["models"].split(","), options["seeds"].split(",")
     print("| " + " | ".join(COLUMNS) + " |\n|---|---:|---:|---:|---|---:|---|---:|")
-    others: dict[str, list[dict]] = {"logistic hazard (last visit, counts)": [], "oracle": []}
+    others: dict[str, list[dict]] = {"logistic hazard (history)": [], "oracle": []}
     for model in tqdm(models, disable=None):
         runs = []
         for seed in seeds:

@@ -48,7 +48,7 @@ TASK = [
 ]
 SHORT = ["evaluation.baselines=[]", "evaluation.groups=[]", "evaluation.resamples=100"]
 FOLDS = 5
-MODEL, MEAN, COX, FREE = "LSTM", "LSTM (mean of seeds)", "Cox (ridge, stacked prediction times)", COVARIATE_FREE
+MODEL, MEAN, COX, FREE = "LSTM", "LSTM (mean of seeds)", "Cox (elastic net, stacked prediction times)", COVARIATE_FREE
 
 
 def main(words: list[str]) -> None:

@@ -24,23 +24,12 @@ class CountRows(NamedTuple):
     """Covariates of each row, before scaling.
 
     Attributes:
-        numbers: Visit features and logarithms of counts.
+        numbers: Visit features, and those of the prediction time.
         code_counts: [row, entry] log(1 + count) of each vocabulary entry.
     """
 
     numbers: Float64[np.ndarray, "row number"]
     code_counts: csr_array
-
-    def at(self, row: Int64[np.ndarray, " chosen"]) -> CountRows:
-        """Select rows.
-
-        Args:
-            row: Indices of the rows; shape (chosen,).
-
-        Returns:
-            The covariates of these rows, in the order of ``row``.
-        """
-        return CountRows(self.numbers[row], self.code_counts[row])
 
 
 class CountScale(NamedTuple):
@@ -89,24 +78,10 @@ def fit_scale(training: CountRows) -> CountScale:
     )
 
 
-def rows_at_visits(tensors: Tensors) -> CountRows:
-    """Return a row for each visit: its features, the cumulative counts and the codes of this visit.
-
-    Args:
-        tensors: Data of all subjects.
-
-    Returns:
-        One row for each visit of ``tensors``, in its order.
-    """
-    visit = np.arange(len(tensors.features))
-    numbers = np.column_stack([tensors.features, cumulative_counts(tensors)])
-    return CountRows(numbers, count_codes(tensors, visit, visit).log1p())
-
-
 def rows_at_landmark(
     tensors: Tensors, subject: Int64[np.ndarray, " row"], visit: Int64[np.ndarray, " row"]
 ) -> CountRows:
-    """Return a row for each subject: features of a visit, and counts and codes of the record up to that visit.
+    """Return a row for each subject: features of a visit, and codes of the record up to that visit.
 
     Args:
         tensors: Data of all subjects.
@@ -116,33 +91,8 @@ def rows_at_landmark(
     Returns:
         One row for each subject.
     """
-    first = tensors.visit_offsets[subject]
-    counts = count_codes(tensors, first, visit)
-    cumulative = np.column_stack([counts.sum(axis=1), visit - first + 1, counts.count_nonzero(axis=1)])
-    return CountRows(np.column_stack([tensors.features[visit], np.log(cumulative)]), counts.log1p())
-
-
-def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
-    """Count codes, visits and distinct codes in the record of a subject up to and including each visit.
-
-    Args:
-        tensors: Data of all subjects.
-
-    Returns:
-        Logarithms of the three counts.
-    """
-    visits = tensors.visits_per_subject
-    owner = np.repeat(np.arange(len(visits)), visits)
-    codes_before = tensors.code_offsets[tensors.visit_offsets[owner]]
-    # A code is new at its first entry in a record; the cumulative sum of these entries counts distinct codes.
-    code_owner = np.repeat(owner, np.diff(tensors.code_offsets))
-    _, first_seen = np.unique(code_owner * entries_of(tensors) + tensors.code, return_index=True)
-    is_new = np.zeros(len(tensors.code) + 1)
-    is_new[first_seen + 1] = 1
-    new_codes = np.cumsum(is_new)
-    codes = tensors.code_offsets[1:] - codes_before
-    distinct = new_codes[tensors.code_offsets[1:]] - new_codes[codes_before]
-    return np.log(np.column_stack([codes, flat_positions(np.ones_like(visits), visits), distinct]))
+    codes = count_codes(tensors, tensors.visit_offsets[subject], visit)
+    return CountRows(tensors.features[visit].astype(np.float64), codes.log1p())
 
 
 def count_codes(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.ndarray, " row"]) -> csr_array:

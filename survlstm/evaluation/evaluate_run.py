@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.evaluation.baselines.at_times import fit_at_times, hazards_of_survival
 from survlstm.evaluation.baselines.hazards import COVARIATE_FREE, HAZARD_BASELINES, HazardBaseline, covariate_free
-from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
+from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES
 from survlstm.evaluation.baselines.protocol import Baseline, InvalidBaselineError, hazards_of, survival_of
 from survlstm.evaluation.comparators import Comparator, HazardRows, LandmarkComparator, from_landmark
 from survlstm.evaluation.curves import survival_curves
@@ -27,6 +28,8 @@ from survlstm.evaluation.settings import EvaluationSettings
 from survlstm.evaluation.step_metrics import count_comparable_pairs, evaluate_steps
 from survlstm.evaluation.summary_text import conventions, summarize_evaluation
 from survlstm.training.prediction import Predictions
+
+log = logging.getLogger(__name__)
 
 
 class _LandmarkEvaluation(NamedTuple):
@@ -200,7 +203,8 @@ def _comparators(
         except InvalidBaselineError as error:
             failed.append(f"no {error}")
             continue
-        except BaselineUnavailable as error:
+        except ValueError as error:
+            # It can't be fitted to these training subjects.
             failed.append(f"no {baseline}: {error}")
             continue
         if fitted is None:
@@ -212,13 +216,17 @@ def _comparators(
 
 def _fit_hazards(baseline: str | Baseline, tensors: Tensors, subjects: np.ndarray, steps: int) -> HazardBaseline | None:
     """Fit a baseline that has a hazard at every step; return None for one that has not."""
-    if tensors.clock == "days" and isinstance(baseline, str):
+    if not isinstance(baseline, str):
+        if not hasattr(baseline, "hazards"):
+            return None
+        log.info("Fitting the baseline %s", baseline.name)
+        return hazards_of(baseline, tensors, subjects, steps)
+    if tensors.clock != "days" and baseline in LANDMARK_BASELINES:
+        return None
+    log.info("Fitting the baseline %s", baseline)
+    if tensors.clock == "days":
         return fit_at_times(baseline, tensors, subjects)
-    if baseline == COVARIATE_FREE:
-        return covariate_free(tensors, subjects, steps)
-    if isinstance(baseline, str):
-        return HAZARD_BASELINES[baseline](tensors, subjects, steps) if baseline in HAZARD_BASELINES else None
-    return hazards_of(baseline, tensors, subjects, steps) if hasattr(baseline, "hazards") else None
+    return {COVARIATE_FREE: covariate_free, **HAZARD_BASELINES}[baseline](tensors, subjects, steps)
 
 
 def _evaluate_from(
@@ -259,6 +267,7 @@ def _fit(
             title, fit = baseline.name, partial(survival_of, baseline)
         else:
             continue
+        log.info("Fitting the baseline %s from %s", title, landmark.name)
         try:
             fitted.append(LandmarkComparator(title, "baseline", fit(landmark, tensors, settings.seed)))
         except ValueError as error:

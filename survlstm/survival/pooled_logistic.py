@@ -1,63 +1,27 @@
-"""Pooled logistic regression with a ridge penalty that is chosen on validation rows."""
+"""Pooled logistic regression of the hazard, with a ridge penalty that is chosen on validation rows."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.survival.follow_up import check_exposure
+from survlstm.survival.newton import Expansion, minimise
 from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-    from sklearn.linear_model import LogisticRegression
 
-# Prior variances of a coefficient, which is 1 / penalty. With the first little is left but the intercept, which is not
-# penalised.
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-
-
-class PooledLogistic(NamedTuple):
-    """A fitted model, logit h = intercept + design · coefficient.
-
-    Attributes:
-        coefficient: Coefficients of the first columns of a design; the other columns are not used.
-        intercept: The intercept.
-    """
-
-    coefficient: Float64[np.ndarray, " column"]
-    intercept: float
-
-    def hazard(self, design: csr_array) -> Float64[np.ndarray, " row"]:
-        """Compute the hazard at each row of a design.
-
-        Args:
-            design: [row, column] covariates, at least as many columns as coefficients.
-
-        Returns:
-            Hazards between 0 and 1; shape (row,).
-        """
-        from scipy.special import expit
-
-        return expit(design[:, : len(self.coefficient)] @ self.coefficient + self.intercept)
-
-
-class LabelledRows(NamedTuple):
-    """Steps at risk with their labels.
-
-    Attributes:
-        design: [row, column] covariates of each step at risk.
-        event: Whether the event happens in this step.
-        weight: Weights of the rows, at least 0; None gives each row weight 1. The penalty is one of the weighted sum.
-    """
-
-    design: csr_array
-    event: Bool[np.ndarray, " row"]
-    weight: Float64[np.ndarray, " row"] | None = None
+# Prior variances of a coefficient, which is 1 / penalty of the sum over periods. With the first little is left but the
+# biases, which are not penalised.
+STRENGTHS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+# Penalties without a lower validation loss after which the search ends. With few events the loss can rise once and then
+# fall further.
+PATIENCE = 2
+# Length of the gradient of the penalised mean loss at which a fit has converged.
+GRADIENT_TOLERANCE = 1e-6
 
 
 class PersonPeriods(NamedTuple):
@@ -114,66 +78,178 @@ def person_periods(
     return PersonPeriods(row, interval, event[row] & (interval == step[row]), np.where(partly, exposure[row], 1.0))
 
 
-def fit_pooled_logistic(train: LabelledRows, val: LabelledRows, *, widths: Sequence[int]) -> PooledLogistic:
-    """Fit ridge logistic regressions and choose the one with the highest likelihood on validation rows.
-
-    A discrete-time hazard model is a logistic regression on the steps at risk (Singer & Willett 1993, Journal of
-    Educational Statistics 18:155).
+def check_both_outcomes(periods: PersonPeriods) -> None:
+    """Check that a hazard can be fitted.
 
     Args:
-        train: Training steps at risk.
-        val: Validation steps at risk.
-        widths: Numbers of leading columns of the design; each is tried with each of ``STRENGTHS``.
+        periods: Training periods.
+
+    Raises:
+        ValueError: If all of them, or none, have the event.
+    """
+    events = int(periods.event.sum())
+    if not 0 < events < len(periods.event):
+        raise ValueError(
+            f"a hazard needs training steps with and without the event; found {events} events in "
+            f"{len(periods.event)} steps at risk"
+        )
+
+
+def sums_by_interval(
+    periods: PersonPeriods, values: Float64[np.ndarray, " period"], *, rows: int, intervals: int
+) -> Float64[np.ndarray, "row interval"]:
+    """Arrange values of periods by row and interval.
+
+    Args:
+        periods: The periods.
+        values: One value for each; values of the same row and interval are added up.
+        rows: Number of rows.
+        intervals: Number of intervals.
+
+    Returns:
+        The values; 0 where a row has no period.
+    """
+    cell = periods.row * intervals + periods.interval
+    return np.bincount(cell, values, minlength=rows * intervals).reshape(rows, intervals)
+
+
+class LabelledRows(NamedTuple):
+    """Rows with the intervals that they are at risk in.
+
+    Attributes:
+        design: [row, column] covariates of each row, the same in all of its intervals.
+        periods: Entries of the intervals, each with its row.
+    """
+
+    design: csr_array
+    periods: PersonPeriods
+
+
+class PooledLogistic(NamedTuple):
+    """A fitted model, logit h = bias of the interval + design · coefficient.
+
+    Attributes:
+        bias: One value per interval.
+        coefficient: Coefficients of the columns of a design.
+        strength: Prior variance of a coefficient, which is 1 / penalty.
+        val_loss: Weighted mean of the negative log-likelihood of the validation periods, in nats.
+    """
+
+    bias: Float64[np.ndarray, " interval"]
+    coefficient: Float64[np.ndarray, " column"]
+    strength: float
+    val_loss: float
+
+    def hazard(self, design: csr_array) -> Float64[np.ndarray, "row interval"]:
+        """Compute the hazards of the rows of a design.
+
+        Args:
+            design: [row, column] covariates.
+
+        Returns:
+            Hazards between 0 and 1.
+        """
+        from scipy.special import expit
+
+        return expit((design @ self.coefficient)[:, None] + self.bias)
+
+
+def choose_pooled_logistic(
+    train: LabelledRows,
+    val: LabelledRows,
+    *,
+    intervals: int,
+    strengths: Float64[np.ndarray, " column"] | None = None,
+) -> PooledLogistic:
+    """Fit ridge logistic regressions and choose the one with the highest likelihood of the validation periods.
+
+    A discrete-time hazard model is a logistic regression on the intervals at risk (Singer & Willett 1993, Journal of
+    Educational Statistics 18:155). The penalties are 1 / ``STRENGTHS``, weakened until the validation loss has not
+    fallen for ``PATIENCE`` of them. They are penalties of the weighted sum over the periods, as those of scikit-learn.
+
+    Args:
+        train: Training rows.
+        val: Validation rows.
+        intervals: Number of intervals, each with a bias that is not penalised.
+        strengths: Prior variance of each column that has one already, and NaN for the columns whose common one is
+            chosen; None chooses one for all columns.
 
     Returns:
         The chosen fit.
 
     Raises:
-        ValueError: If the training rows do not hold both events and survived steps.
+        ValueError: If the training periods are not some with and some without the event, or a fit does not converge.
     """
-    events = int(train.event.sum())
-    if not 0 < events < len(train.event):
-        raise ValueError(
-            f"a logistic hazard needs training steps with and without the event; found {events} events in "
-            f"{len(train.event)} steps at risk"
-        )
-    candidates = [_ridge_path(train, val, width) for width in widths]
-    return min(candidates, key=lambda fitted: fitted[0])[1]
-
-
-def _ridge_path(train: LabelledRows, val: LabelledRows, width: int) -> tuple[float, PooledLogistic]:
-    """Weaken the penalty until the loss on ``val`` rises; return the smallest loss and its fit."""
-    from sklearn.linear_model import LogisticRegression
-
-    # Each fit starts from the previous one. The loss is a mean over rows, few of which hold an event, so that the usual
-    # tolerance of 1e-4 would end the optimisation at its start.
-    model = LogisticRegression(warm_start=True, tol=1e-5, max_iter=1000)
-    best = (np.inf, PooledLogistic(np.zeros(width), 0.0))
-    design = train.design[:, :width]
+    periods = train.periods
+    check_both_outcomes(periods)
+    share = np.average(periods.event, weights=periods.weight)
+    parameters = np.concatenate([np.full(intervals, np.log(share / (1 - share))), np.zeros(train.design.shape[1])])
+    of_train, of_val = (_Likelihood(part, intervals) for part in (train, val))
+    given = np.full(train.design.shape[1], np.nan) if strengths is None else strengths
+    best, waited = PooledLogistic(parameters[:intervals], parameters[intervals:], 0.0, np.inf), 0
     for strength in STRENGTHS:
-        fitted = _fit(model.set_params(C=strength), design, train)
-        loss = _mean_loss(fitted.hazard(val.design), val)
-        if loss > best[0]:
+        # Each fit starts from the previous one.
+        parameters = of_train.minimise(parameters, 1 / np.where(np.isnan(given), strength, given))
+        loss = of_val.loss(parameters)
+        waited = 0 if loss < best.val_loss else waited + 1
+        if waited == 0:
+            best = PooledLogistic(parameters[:intervals], parameters[intervals:], strength, loss)
+        if waited == PATIENCE:
             break
-        best = (loss, fitted)
     return best
 
 
-def _fit(model: LogisticRegression, design: csr_array, rows: LabelledRows) -> PooledLogistic:
-    from sklearn.exceptions import ConvergenceWarning
+class _Likelihood:
+    """The mean loss of labelled rows, with its derivatives.
 
-    with warnings.catch_warnings():
-        # A fit that stops before convergence is still a valid candidate; the validation loss decides.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(design, rows.event, sample_weight=rows.weight)
-    return PooledLogistic(model.coef_[0].copy(), float(model.intercept_[0]))
+    The design has a row for each prediction and not for each interval, because the intervals of a prediction differ in
+    the bias only.
+    """
 
+    def __init__(self, rows: LabelledRows, intervals: int) -> None:
+        self._design, self._periods, self._intervals = rows.design, rows.periods, intervals
+        self._weight = rows.periods.weight / max(rows.periods.weight.sum(), np.finfo(float).tiny)
+        self._transposed = rows.design.T.tocsr()
+        self._squared = self._transposed.copy()
+        self._squared.data **= 2
 
-def _mean_loss(hazard: Float64[np.ndarray, " row"], rows: LabelledRows) -> float:
-    with np.errstate(divide="ignore"):
-        loss = -np.log(np.where(rows.event, hazard, 1 - hazard))
-    if rows.weight is None:
-        return float(loss.mean())
-    # A row of weight 0 counts nothing, an infinite loss included.
-    counted = rows.weight > 0
-    return float(np.average(loss[counted], weights=rows.weight[counted]))
+    def loss(self, parameters: Float64[np.ndarray, " parameter"]) -> float:
+        """Return the weighted mean of the negative log-likelihood of the periods."""
+        logit = self._logit(parameters)
+        return float(self._weight @ (np.logaddexp(0.0, logit) - self._periods.event * logit))
+
+    def minimise(
+        self, start: Float64[np.ndarray, " parameter"], penalty: Float64[np.ndarray, " column"]
+    ) -> Float64[np.ndarray, " parameter"]:
+        """Return biases and coefficients of the smallest mean loss with a ridge penalty of the sum for each column."""
+        penalties = np.concatenate([np.zeros(self._intervals), penalty / self._periods.weight.sum()])
+        return minimise(lambda at: self._expand(at, penalties), start, tolerance=GRADIENT_TOLERANCE)
+
+    def _logit(self, parameters: np.ndarray) -> np.ndarray:
+        bias, coefficient = np.split(parameters, [self._intervals])
+        return (self._design @ coefficient)[self._periods.row] + bias[self._periods.interval]
+
+    def _by_interval(self, values: np.ndarray) -> np.ndarray:
+        return sums_by_interval(self._periods, values, rows=self._design.shape[0], intervals=self._intervals)
+
+    def _expand(self, parameters: np.ndarray, penalties: np.ndarray) -> Expansion:
+        from scipy.special import expit
+
+        logit = self._logit(parameters)
+        hazard = expit(logit)
+        slope = self._by_interval(self._weight * (hazard - self._periods.event))
+        curvature = self._by_interval(self._weight * hazard * (1 - hazard))
+        of_rows, of_biases = curvature.sum(axis=1), curvature.sum(axis=0)
+
+        def times_hessian(vector: np.ndarray) -> np.ndarray:
+            bias, coefficient = np.split(vector, [self._intervals])
+            along = self._design @ coefficient
+            of_columns = self._transposed @ (of_rows * along + curvature @ bias)
+            return np.concatenate([along @ curvature + of_biases * bias, of_columns]) + penalties * vector
+
+        return Expansion(
+            self.loss(parameters) + float(penalties @ parameters**2) / 2,
+            np.concatenate([slope.sum(axis=0), self._transposed @ slope.sum(axis=1)]) + penalties * parameters,
+            times_hessian,
+            np.concatenate([of_biases, self._squared @ of_rows]) + penalties,
+        )

@@ -21,7 +21,13 @@ from survlstm.data.code_counts import (
 )
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.survival.pooled_logistic import PersonPeriods, person_periods
+from survlstm.survival.pooled_logistic import (
+    LabelledRows,
+    PersonPeriods,
+    PooledLogistic,
+    choose_pooled_logistic,
+    person_periods,
+)
 from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
@@ -30,17 +36,17 @@ if TYPE_CHECKING:
 Codes = Literal["none", "visit", "record", "both"]
 # Which counts of codes are covariates: none, those of the last visit, those of the record so far, or both.
 CODES: tuple[Codes, ...] = ("none", "visit", "record", "both")
-# Blocks of coefficients, and the one that each choice adds.
-BLOCKS = ("numbers", "visit", "record")
-BLOCK_ADDED: dict[Codes, str] = {"none": "numbers", "visit": "visit", "record": "record", "both": "record"}
-# Prior variances of a coefficient, strongest penalty first.
-STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+Block = Literal["numbers", "visit", "record"]
+# Blocks of coefficients of each choice, the one that is added last at the end.
+BLOCKS_OF: dict[Codes, tuple[Block, ...]] = {
+    "none": ("numbers",),
+    "visit": ("numbers", "visit"),
+    "record": ("numbers", "record"),
+    "both": ("numbers", "visit", "record"),
+}
 # Rows of a fit, and rows whose designs are in memory together in a prediction.
-MOST_FITTED = 100_000
+MOST_FITTED = 50_000
 CHUNK = 20_000
-# Largest element of the gradient of the mean loss at which a fit has converged.
-GRADIENT_TOLERANCE = 1e-6
-MOST_ITERATIONS = 500
 
 
 class HistoryRows(NamedTuple):
@@ -95,7 +101,7 @@ class HistoryRegression:
         visit_codes: v of each vocabulary entry.
         record_codes: z of each vocabulary entry.
         codes: Which counts were chosen.
-        strengths: Prior variances of the coefficients that were chosen, by the name of the block; 1 / penalty.
+        strengths: Prior variance of the coefficients of each block that was chosen; 1 / penalty.
         val_loss: Mean negative log-likelihood of the validation periods, in nats.
     """
 
@@ -106,7 +112,7 @@ class HistoryRegression:
     visit_codes: Float64[np.ndarray, " vocabulary"]
     record_codes: Float64[np.ndarray, " vocabulary"]
     codes: Codes
-    strengths: Mapping[str, float]
+    strengths: Mapping[Block, float]
     val_loss: float
 
     def hazard(self, tensors: Tensors, rows: HistoryRows) -> Float64[np.ndarray, "row interval"]:
@@ -141,14 +147,13 @@ def fit_history_regression(
 ) -> HistoryRegression:
     """Fit ridge regressions to the training subjects, and choose one by the likelihood of the validation subjects.
 
-    The coefficients are in three blocks: the numbers, the counts of the visit, and those of the record so far. Each has
-    a penalty of its own. Counts of the record need a far stronger one, because those of the rows of one subject hardly
-    differ. The blocks are added one after the other. The penalty of the new block is weakened from the strongest one
-    until the validation loss rises, with the penalties of the other blocks as they were chosen.
+    The coefficients are in three blocks: those of the numbers, of the counts of the visit, and of the counts of the
+    record so far. Each block has a penalty of its own. Counts of the record need a far stronger one than those of the
+    visit, because the rows of one subject hardly differ in them. Blocks are added one after the other, and the penalty
+    of a new block is chosen with those of the other blocks as they are. The bias is not penalised.
 
-    The bias is not penalised. Numbers are scaled to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if
-    its count is above 0 in at least ``MIN_ROWS`` training rows. Above ``MOST_FITTED``
-    rows a random sample is fitted to.
+    Numbers are scaled to a standard deviation of ``NUMBER_WEIGHT``; a code is a covariate if its count is above 0 in at
+    least ``MIN_ROWS`` training rows. Above ``MOST_FITTED`` rows a random sample is fitted to.
 
     Args:
         tensors: Data of all subjects; test subjects are not used.
@@ -162,60 +167,79 @@ def fit_history_regression(
         ValueError: If the training rows do not hold both events and survived periods.
     """
     columns = tuple(range(tensors.features.shape[1])) if columns is None else tuple(columns)
-    train, val = (_labelled(tensors, part) for part in (Split.TRAIN, Split.VAL))
-    events = int(train.periods.event.sum())
-    if not 0 < events < len(train.periods.event):
-        raise ValueError(
-            f"a logistic hazard needs training steps with and without the event; found {events} events in "
-            f"{len(train.periods.event)} steps at risk"
-        )
+    train, val = (rows_at_risk(tensors, part, MOST_FITTED) for part in (Split.TRAIN, Split.VAL))
     design = _Design.fit(tensors, train.rows, columns)
-    loss_of_train, loss_of_val = (
-        _Loss(design.of(tensors, part.rows), part.periods, design.intervals) for part in (train, val)
-    )
-    fitted: dict[Codes, _Fitted] = {}
+    of_train, of_val = (design.of(tensors, part.rows) for part in (train, val))
+    found: dict[Codes, HistoryRegression] = {}
     for codes in CODES:
-        # Of both, the block of the visit comes first.
-        before = fitted.get("visit" if codes == "both" else "none")
-        fitted[codes] = _add_block(design, loss_of_train, loss_of_val, BLOCK_ADDED[codes], before)
-    best = min(choices, key=lambda codes: fitted[codes].val_loss)
-    return design.regression(best, fitted[best])
+        # The counts of the visit are added before those of the record.
+        before = found["visit" if codes == "both" else "none"].strengths if found else {}
+        chosen = np.isin(design.block_of_column, BLOCKS_OF[codes])
+        of_columns = design.block_of_column[chosen]
+        fitted = choose_pooled_logistic(
+            LabelledRows(of_train[:, chosen], train.periods),
+            LabelledRows(of_val[:, chosen], val.periods),
+            intervals=intervals_of(tensors),
+            strengths=np.array([before.get(block, np.nan) for block in of_columns]),
+        )
+        strengths = {**before, BLOCKS_OF[codes][-1]: fitted.strength}
+        found[codes] = design.regression(codes, chosen, fitted, strengths)
+    return min((found[codes] for codes in choices), key=lambda one: one.val_loss)
 
 
-class _Labelled(NamedTuple):
+def intervals_of(tensors: Tensors) -> int:
+    """Return the number of intervals that a row has a hazard for: 1 on the visit clock."""
+    return tensors.steps if tensors.in_days else 1
+
+
+class RowsAtRisk(NamedTuple):
+    """Rows with their intervals at risk.
+
+    Attributes:
+        rows: The rows.
+        periods: Entries of their intervals; on the visit clock one for each row.
+    """
+
     rows: HistoryRows
     periods: PersonPeriods
 
 
-def _labelled(tensors: Tensors, part: Split) -> _Labelled:
-    """Return the rows of a split with an entry for each interval at risk; a sample above ``MOST_FITTED`` rows."""
+def rows_at_risk(tensors: Tensors, part: Split, most: int) -> RowsAtRisk:
+    """Return the rows of a split at which its subjects are at risk.
+
+    Args:
+        tensors: Data of all subjects.
+        part: The split.
+        most: Number of rows above which a random sample of this size is drawn; every row has the same chance.
+
+    Returns:
+        On the visit clock the visits up to the last step at risk, otherwise the rows of the labels to train on.
+    """
     members = tensors.members(part)
-    if tensors.clock == "visit":
-        number = tensors.step[members] + 1
-        visit = _sample(flat_positions(tensors.visit_offsets[members], number))
-        owner = np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
+    if not tensors.in_days:
+        visit = _sample(flat_positions(tensors.visit_offsets[members], tensors.step[members] + 1), most)
+        owner = subject_of_visit(tensors, visit)
         event = tensors.event[owner] & (visit - tensors.visit_offsets[owner] == tensors.step[owner])
-        zeros = np.zeros(len(visit), dtype=np.int64)
-        return _Labelled(rows_of_visits(visit), PersonPeriods(np.arange(len(visit)), zeros, event, np.ones(len(visit))))
-    row = _sample(tensors.rows_of(members))
+        number = np.arange(len(visit))
+        return RowsAtRisk(
+            rows_of_visits(visit), PersonPeriods(number, np.zeros_like(number), event, np.ones(len(visit)))
+        )
+    row = _sample(tensors.rows_of(members), most)
     periods = person_periods(
         tensors.step[row], tensors.event[row], exposure=tensors.exposure[row], intervals=tensors.steps
     )
-    return _Labelled(rows_of_labels(tensors, row), periods)
+    return RowsAtRisk(rows_of_labels(tensors, row), periods)
 
 
-def _sample(row: np.ndarray) -> np.ndarray:
-    if len(row) <= MOST_FITTED:
+def subject_of_visit(tensors: Tensors, visit: Int64[np.ndarray, " row"]) -> Int64[np.ndarray, " row"]:
+    """Return the index of the subject of each visit."""
+    return np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
+
+
+def _sample(row: np.ndarray, most: int) -> np.ndarray:
+    if len(row) <= most:
         return row
-    return np.sort(np.random.default_rng(0).permutation(row)[:MOST_FITTED])
-
-
-class _Fitted(NamedTuple):
-    """Fitted parameters, the biases first, with the strength of each block that is not 0."""
-
-    parameters: np.ndarray
-    strengths: dict[str, float]
-    val_loss: float
+    return np.sort(np.random.default_rng(0).permutation(row)[:most])
 
 
 @dataclass(frozen=True)
@@ -229,7 +253,6 @@ class _Design:
         visit_codes: Vocabulary entries that get a column of their count in the visit.
         record_codes: Vocabulary entries that get a column of their count in the record so far.
         vocabulary: Number of vocabulary entries that occur.
-        intervals: Number of biases.
     """
 
     columns: tuple[int, ...]
@@ -238,7 +261,6 @@ class _Design:
     visit_codes: np.ndarray
     record_codes: np.ndarray
     vocabulary: int
-    intervals: int
 
     @classmethod
     def fit(cls, tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> _Design:
@@ -254,7 +276,6 @@ class _Design:
             in_visit,
             in_record,
             entries_of(tensors),
-            1 if tensors.clock == "visit" else tensors.steps,
         )
 
     def of(self, tensors: Tensors, rows: HistoryRows) -> csr_array:
@@ -266,27 +287,30 @@ class _Design:
         return hstack(parts, format="csr")
 
     @property
-    def blocks(self) -> dict[str, slice]:
-        """Position of the coefficients of each block among the columns."""
-        ends = np.cumsum([len(self.mean), len(self.visit_codes), len(self.record_codes)])
-        return {name: slice(start, end) for name, start, end in zip(BLOCKS, (0, *ends), ends, strict=False)}
+    def block_of_column(self) -> np.ndarray:
+        """Name of the block of each column."""
+        return np.repeat(BLOCKS_OF["both"], [len(self.mean), len(self.visit_codes), len(self.record_codes)])
 
-    def regression(self, codes: Codes, found: _Fitted) -> HistoryRegression:
+    def regression(
+        self, codes: Codes, chosen: np.ndarray, found: PooledLogistic, strengths: Mapping[Block, float]
+    ) -> HistoryRegression:
         """Express fitted coefficients in the scale of the tensors."""
-        bias, coefficient = np.split(found.parameters, [self.intervals])
-        of_numbers = coefficient[self.blocks["numbers"]] / self.spread
+        numbers, in_visit = len(self.mean), len(self.visit_codes)
+        coefficient = np.zeros(numbers + in_visit + len(self.record_codes))
+        coefficient[chosen] = found.coefficient
+        of_numbers = coefficient[:numbers] / self.spread
         of_codes = np.zeros((2, self.vocabulary))
-        of_codes[0, self.visit_codes] = coefficient[self.blocks["visit"]]
-        of_codes[1, self.record_codes] = coefficient[self.blocks["record"]]
+        of_codes[0, self.visit_codes] = coefficient[numbers : numbers + in_visit]
+        of_codes[1, self.record_codes] = coefficient[numbers + in_visit :]
         return HistoryRegression(
-            bias=bias - of_numbers @ self.mean,
+            bias=found.bias - of_numbers @ self.mean,
             columns=self.columns,
             visit_features=of_numbers[: len(self.columns)],
             prediction_features=of_numbers[len(self.columns) :],
             visit_codes=of_codes[0],
             record_codes=of_codes[1],
             codes=codes,
-            strengths=found.strengths,
+            strengths=strengths,
             val_loss=found.val_loss,
         )
 
@@ -298,79 +322,3 @@ def _numbers(tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> F
 def _counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
     yield count_codes(tensors, rows.visit, rows.visit)
     yield count_codes_so_far(tensors, rows.visit)
-
-
-class _Loss:
-    """The loss of a regression on some rows, with its gradient.
-
-    The design has a row for each prediction and not for each interval, because the intervals of a prediction differ in
-    the bias only.
-    """
-
-    def __init__(self, design: csr_array, periods: PersonPeriods, intervals: int) -> None:
-        self.design, self.intervals = design, intervals
-        self.periods, self.total = periods, float(periods.weight.sum())
-        self.transposed = design.T.tocsr()
-
-    def loss(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the mean negative log-likelihood of the periods and its gradient."""
-        from scipy.special import expit
-
-        bias, coefficient = np.split(parameters, [self.intervals])
-        row, interval, event, weight = self.periods
-        logit = (self.design @ coefficient)[row] + bias[interval]
-        loss = np.logaddexp(0.0, logit) - event * logit
-        slope = weight * (expit(logit) - event) / self.total
-        of_rows = np.bincount(row, slope, minlength=self.design.shape[0])
-        of_bias = np.bincount(interval, slope, minlength=self.intervals)
-        return float(weight @ loss) / self.total, np.concatenate([of_bias, self.transposed @ of_rows])
-
-    def minimise(self, start: np.ndarray, strength: np.ndarray) -> np.ndarray:
-        """Return the parameters of the smallest mean loss with a ridge penalty.
-
-        Args:
-            start: Where to start.
-            strength: Prior variance of each coefficient; 0 keeps it at 0, infinity does not penalise it.
-        """
-        from scipy.optimize import minimize
-
-        free = np.flatnonzero(strength)
-        penalty = 1 / strength[free] / self.total
-
-        def penalised(values: np.ndarray) -> tuple[float, np.ndarray]:
-            parameters = np.zeros_like(start)
-            parameters[free] = values
-            loss, gradient = self.loss(parameters)
-            return loss + float(penalty @ values**2) / 2, gradient[free] + penalty * values
-
-        options = {"maxiter": MOST_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxcor": 20}
-        fitted = np.zeros_like(start)
-        fitted[free] = minimize(penalised, start[free], jac=True, method="L-BFGS-B", options=options).x
-        return fitted
-
-
-def _add_block(design: _Design, train: _Loss, val: _Loss, block: str, before: _Fitted | None) -> _Fitted:
-    """Weaken the penalty of one block until the validation loss rises, and return the fit with the smallest one."""
-    if before is None:
-        event_share = np.average(train.periods.event, weights=train.periods.weight)
-        start = np.zeros(train.intervals + train.design.shape[1])
-        start[: train.intervals] = np.log(event_share / (1 - event_share))
-        before = _Fitted(start, {}, np.inf)
-    best, parameters = before._replace(val_loss=np.inf), before.parameters
-    for strength in STRENGTHS:
-        strengths = before.strengths | {block: strength}
-        # Each fit starts from the previous one.
-        parameters = train.minimise(parameters, _of_parameters(design, strengths))
-        loss, _ = val.loss(parameters)
-        if loss > best.val_loss:
-            break
-        best = _Fitted(parameters, strengths, loss)
-    return best
-
-
-def _of_parameters(design: _Design, strengths: Mapping[str, float]) -> np.ndarray:
-    """Return the prior variance of each parameter, which is infinite for the biases."""
-    of_columns = np.zeros(design.blocks["record"].stop)
-    for block, strength in strengths.items():
-        of_columns[design.blocks[block]] = strength
-    return np.concatenate([np.full(design.intervals, np.inf), of_columns])

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from survlstm.data import code_counts
-from survlstm.data.code_counts import (
-    CountRows,
-    cumulative_counts,
-    fit_scale,
-    rows_at_landmark,
-    rows_at_visits,
-)
+from survlstm.data.code_counts import CountRows, count_codes, count_codes_so_far, fit_scale, rows_at_landmark
 from survlstm.data.split import Split
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.tensors import tensors_from
@@ -24,21 +18,22 @@ def tensors():
     return tensors_from(RECORDS, step=[2, 1], event=[True, False], features=np.arange(25).reshape(5, 5))
 
 
-def test_counts_so_far_are_those_of_the_subject_up_to_the_visit(tensors):
-    codes, visits, distinct = np.exp(cumulative_counts(tensors)).T
-    np.testing.assert_allclose(codes, [3, 4, 6, 1, 3])
-    np.testing.assert_allclose(visits, [1, 2, 3, 1, 2])
-    np.testing.assert_allclose(distinct, [2, 2, 3, 1, 1])
+EVERY_VISIT = np.arange(5)
 
 
-def test_a_row_of_a_visit_has_its_own_codes(tensors):
-    rows = rows_at_visits(tensors)
+def test_counts_of_a_visit_are_its_own(tensors):
     np.testing.assert_array_equal(
-        np.expm1(rows.code_counts.toarray()).round(12),
+        count_codes(tensors, EVERY_VISIT, EVERY_VISIT).toarray(),
         [[0, 0, 2, 1, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 1, 0], [0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 2]],
     )
-    np.testing.assert_allclose(rows.numbers[1], [5, 6, 7, 8, 9, np.log(4), np.log(2), np.log(2)])
-    np.testing.assert_array_equal(rows.at(np.array([3, 1])).numbers, rows.numbers[[3, 1]])
+
+
+def test_counts_so_far_are_those_of_the_subject_up_to_the_visit(tensors):
+    visit = np.array([4, 0, 2, 2])
+    np.testing.assert_array_equal(
+        count_codes_so_far(tensors, visit).toarray(),
+        [[0, 0, 0, 0, 0, 3], [0, 0, 2, 1, 0, 0], [0, 0, 3, 2, 1, 0], [0, 0, 3, 2, 1, 0]],
+    )
 
 
 def test_a_row_of_a_landmark_has_the_codes_of_every_visit_up_to_it_and_of_none_behind(tensors):
@@ -46,28 +41,28 @@ def test_a_row_of_a_landmark_has_the_codes_of_every_visit_up_to_it_and_of_none_b
     np.testing.assert_array_equal(
         np.expm1(rows.code_counts.toarray()).round(12), [[0, 0, 0, 0, 0, 3], [0, 0, 2, 2, 0, 0]]
     )
-    np.testing.assert_allclose(rows.numbers, rows_at_visits(tensors).numbers[[4, 1]])
+    np.testing.assert_array_equal(rows.numbers, tensors.features[[4, 1]])
 
 
 def test_the_scale_is_fitted_to_the_rows_given(tensors, monkeypatch):
     monkeypatch.setattr(code_counts, "MIN_ROWS", 2)
-    rows = rows_at_visits(tensors)
-    training = rows.at(np.arange(3))
+    counts = count_codes(tensors, EVERY_VISIT, EVERY_VISIT).log1p()
+    rows = CountRows(tensors.features.astype(float), counts)
+    training = CountRows(rows.numbers[:3], counts[:3])
     scale = fit_scale(training)
     np.testing.assert_array_equal(scale.kept, [2, 3])
     design = scale.design(training).toarray()
-    np.testing.assert_allclose(design[:, :8].mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(design[:, :8].std(axis=0), 3)
-    np.testing.assert_allclose(design[:, 8:], np.log1p([[2, 1], [0, 1], [1, 0]]))
+    np.testing.assert_allclose(design[:, :5].mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(design[:, :5].std(axis=0), 3)
+    np.testing.assert_allclose(design[:, 5:], np.log1p([[2, 1], [0, 1], [1, 0]]))
     # The other subject's features go on where those of the first one end: 10, 15, 20 after 0, 5, 10.
     np.testing.assert_allclose(scale.design(rows).toarray()[3, 0], 3 * (15 - 5) / np.std([0, 5, 10]))
 
 
 def test_a_number_that_never_varies_in_training_is_zero_everywhere(tensors):
-    rows = rows_at_visits(tensors)
-    constant = CountRows(np.full((5, 1), 0.1), rows.code_counts)
-    scale = fit_scale(constant)
-    assert scale.design(CountRows(np.full((5, 1), 7.0), rows.code_counts))[:, [0]].nnz == 0
+    counts = count_codes(tensors, EVERY_VISIT, EVERY_VISIT)
+    scale = fit_scale(CountRows(np.full((5, 1), 0.1), counts))
+    assert scale.design(CountRows(np.full((5, 1), 7.0), counts))[:, [0]].nnz == 0
 
 
 def test_the_training_rows_alone_decide():
@@ -75,5 +70,5 @@ def test_the_training_rows_alone_decide():
     subject = tensors.members(Split.TRAIN)
     rows = rows_at_landmark(tensors, subject, tensors.visit_offsets[subject])
     scale = fit_scale(rows)
-    assert scale.design(rows).shape == (len(subject), 8 + len(scale.kept))
+    assert scale.design(rows).shape == (len(subject), 6 + len(scale.kept))
     assert (rows.code_counts[:, scale.kept].count_nonzero(axis=0) >= code_counts.MIN_ROWS).all()

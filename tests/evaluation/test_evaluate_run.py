@@ -21,15 +21,13 @@ from survlstm.training.prediction import Predictions
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.evaluation.cohorts import drawn_cohort
 
-FREE, LENGTH, LOGISTIC = "covariate-free hazard", "record length", "logistic hazard (last visit, counts)"
-COX = "Cox (ridge)"
+FREE, LENGTH, LOGISTIC = "covariate-free hazard", "record length", "logistic hazard (history)"
+COX = "Cox (elastic net)"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pycox_models, "RIDGE_PENALTIES", (1.0, 0.1))
-        patch.setattr(pycox_models, "COX_EPOCHS", 60)
         patch.setattr(pycox_models, "EPOCHS", 10)
         yield
 
@@ -166,7 +164,29 @@ def test_a_baseline_that_cannot_be_fitted_is_noted_and_left_out(drawn):
     summary = judged(dataclasses.replace(tensors, event=event), hazard, visits=[1], baselines=["cox"])
     (landmark,) = summary.landmarks
     assert names(landmark.rows) == ["model", "oracle", FREE]
-    assert landmark.notes[-1].startswith("no Cox (ridge): it needs events of training subjects for the fit")
+    assert landmark.notes[-1].startswith("no Cox (elastic net): it needs events of training subjects for the fit")
+
+
+def test_a_baseline_of_every_step_that_cannot_be_fitted_is_noted_and_left_out(drawn, monkeypatch):
+    def refuses(*_):
+        raise ValueError("a regression must converge")
+
+    monkeypatch.setitem(HAZARD_BASELINES, "logistic_hazard", refuses)
+    summary = judged(*drawn, baselines=["logistic_hazard", "record_length"])
+    assert names(summary.rows) == ["model", "oracle", FREE, LENGTH]
+    assert summary.notes[-1] == "no logistic_hazard: a regression must converge"
+
+
+def test_the_log_names_each_baseline_when_its_fit_begins(drawn, caplog):
+    caplog.set_level("INFO", logger="survlstm.evaluation.evaluate_run")
+    judged(*drawn, visits=[1], baselines=["cox", "record_length", Constant()])
+    assert [record.getMessage() for record in caplog.records] == [
+        "Fitting the baseline covariate-free hazard",
+        "Fitting the baseline record_length",
+        "Fitting the baseline constant",
+        "Fitting the baseline Cox (elastic net) from visit 1",
+        "Fitting the baseline constant from visit 1",
+    ]
 
 
 def test_on_the_landmark_clock_what_is_fitted_there_joins_the_main_table():

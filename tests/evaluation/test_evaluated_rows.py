@@ -102,7 +102,7 @@ def test_the_summary_counts_subjects_and_has_every_table(judged, summary):
     assert summary.landmarks[0].at_risk == len(trained)
     assert summary.landmarks[0].subjects == len(members)
     assert summary.landmarks[2].subjects is None
-    assert [row.name for row in summary.rows] == ["model", "covariate-free hazard", "Cox (ridge)"]
+    assert [row.name for row in summary.rows] == ["model", "covariate-free hazard", "Cox (elastic net)"]
     assert "no deephit: it is fitted at a single landmark, not to many prediction times of a subject" in summary.notes
 
 

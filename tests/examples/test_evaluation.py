@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-BASELINES = {"record length", "logistic hazard (last visit, counts)"}
-AT_LANDMARKS = {"Cox (ridge)", "pycox LogisticHazard", "DeepHit"}
+BASELINES = {"record length", "logistic hazard (history)"}
+AT_LANDMARKS = {"Cox (elastic net)", "pycox LogisticHazard", "DeepHit"}
 
 
 def metrics_of(folder):

@@ -34,7 +34,7 @@ def metrics(val_nll, val_c_td, test_c_td, test_nll, *, difference=(0.01, 0.09), 
     low, high = difference
     model = {"name": "model", "role": "model", "c_td": estimate(test_c_td, half), "nll": estimate(test_nll, half)}
     beaten = {"value": (low + high) / 2, "interval": {"low": low, "high": high}, "p": 0.1}
-    cox = {"name": "Cox (ridge)", "role": "baseline", "c_td": estimate(0.7, half), "c_td_difference": beaten}
+    cox = {"name": "Cox (elastic net)", "role": "baseline", "c_td": estimate(0.7, half), "c_td_difference": beaten}
     flat = {"name": "covariate-free hazard", "role": "baseline", "c_td": estimate(0.5), "c_td_difference": None}
     content = {
         "test": {"split": "test", "subjects": 188, "events": 127, "rows": [model, flat, cox]},

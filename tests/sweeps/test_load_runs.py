@@ -46,7 +46,7 @@ def test_a_finished_run_says_everything(run):
 def test_how_it_stands_to_the_best_baseline(tmp_path, difference, expected):
     sample.write_run(tmp_path, difference=difference)
     row = read_run(tmp_path)
-    assert (row.against_baseline, row.baseline) == (expected, "Cox (ridge)")
+    assert (row.against_baseline, row.baseline) == (expected, "Cox (elastic net)")
 
 
 def test_without_an_interval_of_the_difference_nothing_is_decided(run):

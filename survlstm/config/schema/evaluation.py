@@ -10,7 +10,7 @@ from survlstm.config.schema.foreign import FOREIGN, ForeignBaselineConfig
 from survlstm.config.schema.outcome import TimeRules
 from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Weight
 
-BaselineName = Literal["record_length", "logistic_hazard", "cox", "pycox_logistic_hazard", "deephit"]
+BaselineName = Literal["record_length", "logistic_hazard", "boosted_hazard", "cox", "pycox_logistic_hazard", "deephit"]
 
 
 class LandmarksConfig(Section):

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from survlstm.data.code_counts import fit_scale, rows_at_landmark
 from survlstm.data.tensors import Tensors
+from survlstm.evaluation.baselines.penalised_cox import CoxRows, choose_cox
 from survlstm.evaluation.baselines.pycox_models import (
     DesignMatrices,
-    FollowUpTimes,
     GridLabels,
-    cox_survival,
     deephit_survival,
     logistic_hazard_survival,
 )
 from survlstm.evaluation.landmarks import AtRisk, Landmark
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# Name in tables of the Cox regression on every clock.
+COX = "Cox (elastic net)"
 
 Fit: TypeAlias = Callable[[Landmark, Tensors, int], Float[np.ndarray, "subject horizon"]]
 
@@ -31,7 +36,7 @@ class BaselineUnavailable(ValueError):
 
 
 def cox(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
-    """Fit a ridge Cox regression on all follow-up after a landmark.
+    """Fit a Cox regression, a ridge or an elastic net, on all follow-up after a landmark.
 
     Args:
         landmark: The landmark with its subjects.
@@ -43,10 +48,15 @@ def cox(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "s
 
     Raises:
         BaselineUnavailable: If the training or the validation subjects have no event.
+        ValueError: If a fit does not converge.
     """
-    labels = [FollowUpTimes(part.duration, part.event) for part in (landmark.train, landmark.val)]
-    _check_events(*(label.event for label in labels), until="")
-    return cox_survival(_designs(landmark, tensors), *labels, grid=landmark.grid)
+    _check_events(landmark.train.event, landmark.val.event, until="")
+    train, val, test = _sparse_designs(landmark, tensors)
+    fitted = choose_cox(
+        CoxRows(train, landmark.train.duration, landmark.train.event),
+        CoxRows(val, landmark.val.duration, landmark.val.event),
+    )
+    return fitted.survival(test, landmark.grid)
 
 
 def pycox_logistic_hazard(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray, "subject horizon"]:
@@ -85,12 +95,17 @@ def deephit(landmark: Landmark, tensors: Tensors, seed: int) -> Float[np.ndarray
     return deephit_survival(_designs(landmark, tensors), train, val, seed=seed)
 
 
-def _designs(landmark: Landmark, tensors: Tensors) -> DesignMatrices:
+def _sparse_designs(landmark: Landmark, tensors: Tensors) -> list[csr_array]:
+    """Return the designs of the training, the validation and the test subjects."""
     rows = [
         rows_at_landmark(tensors, part.subject, part.visit) for part in (landmark.train, landmark.val, landmark.test)
     ]
     scale = fit_scale(rows[0])
-    return DesignMatrices(*(scale.design(part).toarray().astype(np.float32) for part in rows))
+    return [scale.design(part) for part in rows]
+
+
+def _designs(landmark: Landmark, tensors: Tensors) -> DesignMatrices:
+    return DesignMatrices(*(design.toarray().astype(np.float32) for design in _sparse_designs(landmark, tensors)))
 
 
 def _labels(landmark: Landmark) -> tuple[GridLabels, GridLabels]:
@@ -117,7 +132,7 @@ def _check_events(train: Bool[np.ndarray, " train"], val: Bool[np.ndarray, " val
 
 
 LANDMARK_BASELINES: dict[str, tuple[str, Fit]] = {
-    "cox": ("Cox (ridge)", cox),
+    "cox": (COX, cox),
     "pycox_logistic_hazard": ("pycox LogisticHazard", pycox_logistic_hazard),
     "deephit": ("DeepHit", deephit),
 }

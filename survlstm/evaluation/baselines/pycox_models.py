@@ -1,4 +1,4 @@
-"""Survival curves of three models of pycox, fitted on the CPU without a change of the global random state."""
+"""Survival curves of two models of pycox, fitted on the CPU without a change of the global random state."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ from torch import Tensor, nn
 from survlstm.survival.hazard import survival
 
 CPU = torch.device("cpu")
-# Penalties of the mean partial log-likelihood per event, strongest first.
-RIDGE_PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-COX_EPOCHS = 150
-COX_LEARNING_RATE = 0.01
 NODES = (32, 32)
 DROPOUT = 0.5
 LEARNING_RATE = 3e-3
@@ -42,18 +38,6 @@ class DesignMatrices(NamedTuple):
     test: Float32[np.ndarray, "test column"]
 
 
-class FollowUpTimes(NamedTuple):
-    """Follow-up of the subjects of one split.
-
-    Attributes:
-        duration: Time to the event or to the end of follow-up.
-        event: Whether the event happens at that time.
-    """
-
-    duration: Float64[np.ndarray, " subject"]
-    event: Bool[np.ndarray, " subject"]
-
-
 class GridLabels(NamedTuple):
     """Labels on a grid of steps, by the convention of survlstm.survival.steps and of pycox.
 
@@ -73,44 +57,6 @@ class GridLabels(NamedTuple):
     def target(self) -> tuple[np.ndarray, np.ndarray]:
         """Step and event in the types that pycox takes."""
         return self.step.astype(np.int64), self.event.astype(np.float32)
-
-
-def cox_survival(
-    designs: DesignMatrices, train: FollowUpTimes, val: FollowUpTimes, *, grid: Float64[np.ndarray, " horizon"]
-) -> Float64[np.ndarray, "subject horizon"]:
-    """Fit a ridge Cox regression: pycox's CoxPH with a linear network and Breslow's baseline hazard.
-
-    Adam on the whole sample with weight decay converges where the gradients of the ridge penalty and of the likelihood
-    cancel, which is the ridge estimate. The penalty is the one with the highest cross-validated partial likelihood,
-    that of all subjects minus that of the training subjects (Verweij & Van Houwelingen 1993, Statistics in Medicine
-    12:2305). Where events are rare the validation subjects alone are too few for a partial likelihood of their own.
-
-    Args:
-        designs: Covariates.
-        train: Follow-up of the training subjects.
-        val: Follow-up of the validation subjects.
-        grid: Times of the curves, in the unit of the durations.
-
-    Returns:
-        Survival of the test subjects at ``grid``.
-    """
-    from pycox.models import CoxPH
-
-    target = train.duration.astype(np.float32), train.event.astype(np.float32)
-    best, curves = -np.inf, np.ones((len(designs.test), len(grid)))
-    # The fit is deterministic, but the constructors of the layer and of the data loader draw random numbers.
-    with _own_random_state(0):
-        net = nn.Linear(designs.train.shape[1], 1, bias=False)
-        nn.init.zeros_(net.weight)
-        for penalty in RIDGE_PENALTIES:
-            # Each fit starts from the previous one.
-            model = CoxPH(net, torch.optim.Adam(net.parameters(), lr=COX_LEARNING_RATE, weight_decay=penalty), CPU)
-            model.fit(designs.train, target, len(designs.train), COX_EPOCHS, shuffle=False, verbose=False)
-            likelihood = _cross_validated_likelihood(model, designs, train, val)
-            if likelihood < best:
-                break
-            best, curves = likelihood, _breslow_survival(model, designs, train, grid)
-    return curves
 
 
 def logistic_hazard_survival(
@@ -205,30 +151,6 @@ def _life_table(labels: GridLabels) -> Float64[np.ndarray, " horizon"]:
     """Return the hazard of each step with half an event added, so that none is 0."""
     at_risk = (np.arange(labels.steps) <= labels.step[:, None]).sum(axis=0)
     return (np.bincount(labels.step[labels.event], minlength=labels.steps) + 0.5) / (at_risk + 1)
-
-
-def _cross_validated_likelihood(model: Any, designs: DesignMatrices, train: FollowUpTimes, val: FollowUpTimes) -> float:
-    def log_likelihood(design: np.ndarray, duration: np.ndarray, event: np.ndarray) -> float:
-        log_risk = model.predict(design).ravel().astype(np.float64)
-        return float(model.partial_log_likelihood(design, (duration, event), log_risk).sum())
-
-    all_subjects = (np.concatenate(pair) for pair in zip(train, val, strict=True))
-    return log_likelihood(np.concatenate([designs.train, designs.val]), *all_subjects) - log_likelihood(
-        designs.train, *train
-    )
-
-
-def _breslow_survival(
-    model: Any, designs: DesignMatrices, train: FollowUpTimes, grid: Float64[np.ndarray, " horizon"]
-) -> Float64[np.ndarray, "subject horizon"]:
-    # In double precision, because rounding to single precision can move an event past the end of its interval.
-    hazard = model.compute_baseline_hazards(designs.train, (train.duration, train.event.astype(np.float64)))
-    cumulative = np.concatenate([[0.0], np.cumsum(hazard.to_numpy(np.float64))])
-    at_grid = cumulative[np.searchsorted(hazard.index.to_numpy(), grid, side="right")]
-    log_risk = model.predict(designs.test).astype(np.float64)
-    # The sum of logarithms avoids the NaN of 0 times infinity.
-    with np.errstate(divide="ignore", over="ignore"):
-        return np.exp(-np.exp(np.log(at_grid) + log_risk))
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Subjects whose codes tell their hazard, or don't."""
 
+import dataclasses
+
 import numpy as np
 
 from survlstm.data.split import Split
-from survlstm.data.tensors import Tensors
 from tests.tensors import tensors_from
 
 TELLING_CODE = 2
@@ -32,7 +33,9 @@ def cohort(subjects=700, *, seed=0, low=0.04, high=0.3, noise_codes=25, longest=
     ]
     split = generator.choice([Split.TRAIN, Split.VAL, Split.TEST], size=subjects, p=[0.6, 0.2, 0.2])
     landmark = {"edge_days": 30.0 * np.arange(11), "duration_days": 30.0 * (step + 0.9)} if clock == "landmark" else {}
-    features = generator.normal(size=(visits.sum(), 5))
+    # Noise, and one of the summaries of the history that visits have among their features.
+    codes_so_far = np.concatenate([np.cumsum([len(visit) for visit in record]) for record in records])
+    features = np.column_stack([generator.normal(size=(visits.sum(), 5)), np.log(codes_so_far)])
     return tensors_from(records, step=step, event=event, split=split, features=features, **landmark), hazard
 
 
@@ -46,4 +49,4 @@ def with_other_test_subjects(tensors, changed):
         features[visits] += 5
         code[codes] = tensors.code.max() + 1
         event[subject] = not event[subject]
-    return Tensors(**{**vars(tensors), "code": code, "features": features, "step": step, "event": event})
+    return dataclasses.replace(tensors, code=code, features=features, step=step, event=event)

@@ -12,9 +12,7 @@ from survlstm.evaluation.baselines import pycox_models
 from survlstm.evaluation.baselines.landmark import LANDMARK_BASELINES, BaselineUnavailable
 from survlstm.evaluation.baselines.pycox_models import (
     DesignMatrices,
-    FollowUpTimes,
     GridLabels,
-    cox_survival,
     deephit_survival,
 )
 from survlstm.evaluation.landmarks import make_landmarks
@@ -43,8 +41,6 @@ def fit(name, tensors, landmark, seed=0):
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pycox_models, "RIDGE_PENALTIES", (1.0, 0.1))
-        patch.setattr(pycox_models, "COX_EPOCHS", 60)
         patch.setattr(pycox_models, "EPOCHS", 30)
         yield
 
@@ -181,26 +177,6 @@ def test_deephit_survival_is_what_pycox_calls_so(drawn, monkeypatch):
     survival = deephit_survival(DesignMatrices(*[np.zeros((3, 1), np.float32)] * 3), labels, labels, seed=0)
     pmf = torch.nn.functional.pad(logits, (0, 1)).softmax(dim=1)[:, :3]
     np.testing.assert_allclose(survival, 1 - pmf.cumsum(dim=1))
-
-
-def test_cox_is_the_ridge_regression_of_scikit_survival(monkeypatch):
-    """pycox's loss is a mean over events, scikit-survival's penalty is of the sum: theirs is ours times the events."""
-    from sksurv.linear_model import CoxPHSurvivalAnalysis
-    from sksurv.util import Surv
-
-    generator = np.random.default_rng(0)
-    design = generator.normal(size=(300, 4)).astype(np.float32)
-    duration = generator.exponential(np.exp(-design @ np.array([1.0, -0.5, 0.0, 0.3])))
-    event = generator.random(300) < 0.7
-    parts = [slice(0, 200), slice(200, 250), slice(250, 300)]
-    train, val = (FollowUpTimes(duration[part], event[part]) for part in parts[:2])
-    grid = np.quantile(duration, [0.2, 0.5, 0.8])
-    monkeypatch.setattr(pycox_models, "RIDGE_PENALTIES", (0.3,))
-    monkeypatch.setattr(pycox_models, "COX_EPOCHS", 400)
-    found = cox_survival(DesignMatrices(*(design[part] for part in parts)), train, val, grid=grid)
-    theirs = CoxPHSurvivalAnalysis(alpha=0.3 * train.event.sum()).fit(design[:200], Surv.from_arrays(*train[::-1]))
-    expected = [curve(grid) for curve in theirs.predict_survival_function(design[250:])]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_no_batch_is_a_rest_of_one_subject():

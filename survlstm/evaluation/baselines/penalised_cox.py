@@ -1,8 +1,8 @@
-"""Ridge Cox regression on the stacked rows of one or many prediction times."""
+"""Cox regression with an elastic-net penalty on the stacked rows of one or many prediction times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.survival.follow_up import check_follow_up, check_has_event
+from survlstm.survival.newton import Expansion, NotConvergedError, minimise
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 
 # Penalties of the mean partial log-likelihood per event, strongest first.
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+# Shares of the penalty that are one of absolute values: the ridge, and an elastic net, which leaves columns out.
+L1_SHARES = (0.0, 0.5)
+# Penalties without a higher likelihood after which the search ends. The strongest of an elastic net leave no column.
+PATIENCE = 2
 # Length of the gradient of the penalised mean per event. A coefficient is then off by at most this over the penalty.
 GRADIENT_TOLERANCE = 1e-8
-NEWTON_STEPS = 100
-CONJUGATE_STEPS = 250
-SHORTEST_STEP = 2.0**-30
+# The same for an elastic net: the largest element of the gradient at which the search ends, and at which it has failed.
+NET_TOLERANCE = 1e-6
+NET_FAILED = 1e-3
+NET_ITERATIONS = 1000
 
 
 class CoxRows(NamedTuple):
@@ -41,18 +47,20 @@ class CoxRows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RidgeCox:
+class PenalisedCox:
     """A fitted Cox regression, hazard(t) = baseline hazard(t) · exp(design · coefficient).
 
     Attributes:
         coefficient: Coefficients of the columns of a design.
-        penalty: The ridge penalty of the fit.
+        penalty: The penalty of the fit.
+        l1_share: Share of the penalty that is one of absolute values.
         event_time: Times of the training events, strictly increasing.
         cumulative_hazard: Breslow's cumulative baseline hazard at each of ``event_time``.
     """
 
     coefficient: Float64[np.ndarray, " column"]
     penalty: float
+    l1_share: float
     event_time: Float64[np.ndarray, " time"]
     cumulative_hazard: Float64[np.ndarray, " time"]
 
@@ -73,12 +81,15 @@ class RidgeCox:
             return np.exp(-np.exp(np.log(at_horizon) + (design @ self.coefficient)[:, None]))
 
 
-def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float] = PENALTIES) -> RidgeCox:
-    """Fit ridge Cox regressions and choose the one with the highest cross-validated partial likelihood.
+def choose_cox(
+    train: CoxRows, val: CoxRows, *, penalties: Sequence[float] = PENALTIES, l1_shares: Sequence[float] = L1_SHARES
+) -> PenalisedCox:
+    """Fit penalised Cox regressions and choose the one with the highest cross-validated partial likelihood.
 
     That is the likelihood of all rows minus that of the training rows (Verweij & Van Houwelingen 1993, Statistics in
-    Medicine 12:2305). Where events are rare the validation rows alone are too few
-    for a partial likelihood of their own. The penalty is weakened until the likelihood falls.
+    Medicine 12:2305). Where events are rare the validation rows alone are too few for a partial likelihood of their
+    own. With each share of absolute values the penalty is weakened until the likelihood has not risen for
+    ``PATIENCE`` penalties, or a fit does not converge.
 
     One model for the rows of many prediction times, with the prediction time as a covariate, is the stacked landmark
     model of van Houwelingen (2007, Scandinavian Journal of Statistics 34:70). Its likelihood treats the rows of a
@@ -89,6 +100,7 @@ def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float]
         val: Validation rows, of other subjects.
         penalties: Penalties to try, strongest first. They are penalties of the mean partial log-likelihood per event:
             the penalty of the sum is the penalty times the number of events.
+        l1_shares: Shares of absolute values to try with each of them.
 
     Returns:
         The chosen fit.
@@ -97,34 +109,55 @@ def choose_ridge_cox(train: CoxRows, val: CoxRows, *, penalties: Sequence[float]
         ValueError: If the training rows have no event, a column of a design, or a duration is not valid, or a
             fit does not converge.
     """
+    if not penalties or not l1_shares:
+        raise ValueError("at least one penalty and one share are needed; found none")
     every = _stacked(train, val)
-    best, chosen, start = -np.inf, None, None
+    paths = (_best_of_path(train, every, penalties, share) for share in l1_shares)
+    return max(paths, key=lambda one: one[0])[1]
+
+
+def _best_of_path(
+    train: CoxRows, every: CoxRows, penalties: Sequence[float], l1_share: float
+) -> tuple[float, PenalisedCox]:
+    """Return the highest cross-validated likelihood of the penalties with one share, and its fit."""
+    best, start, waited = None, None, 0
     for penalty in penalties:
-        fitted = fit_ridge_cox(train, penalty=penalty, start=start)
-        likelihood = partial_log_likelihood(every, fitted.coefficient) - partial_log_likelihood(
-            train, fitted.coefficient
-        )
-        if chosen is not None and likelihood < best:
+        try:
+            fitted = fit_cox(train, penalty=penalty, l1_share=l1_share, start=start)
+        except NotConvergedError:
+            if best is None:
+                raise
+            # Weaker penalties would not converge either.
             break
-        best, chosen, start = likelihood, fitted, fitted.coefficient
-    if chosen is None:
-        raise ValueError("at least one penalty is needed; found none")
-    return chosen
+        start = fitted.coefficient
+        likelihood = partial_log_likelihood(every, start) - partial_log_likelihood(train, start)
+        if best is None or likelihood > best[0]:
+            best, waited = (likelihood, fitted), 0
+        else:
+            waited += 1
+        if waited == PATIENCE:
+            break
+    assert best is not None, "the first fit has converged"
+    return best
 
 
-def fit_ridge_cox(rows: CoxRows, *, penalty: float, start: Float64[np.ndarray, " column"] | None = None) -> RidgeCox:
-    """Maximise the partial likelihood with a ridge penalty.
+def fit_cox(
+    rows: CoxRows, *, penalty: float, l1_share: float = 0.0, start: Float64[np.ndarray, " column"] | None = None
+) -> PenalisedCox:
+    """Maximise the partial likelihood with an elastic-net penalty.
 
     ::
 
-        1/D Σ_k [ Σ_{i: event at t_k} η_i - d_k log Σ_{i: T_i >= t_k} exp(η_i) ] - penalty/2 |β|²
+        1/D Σ_k [ Σ_{i: event at t_k} η_i - d_k log Σ_{i: T_i >= t_k} exp(η_i) ]
+            - penalty · [ l1_share · |β|₁ + (1 - l1_share)/2 · |β|² ]
 
     over the event times t_k, with η = design · β, d_k the number of events at t_k and D = Σ d_k. Tied events are
-    treated as by Breslow. Columns need no centring.
+    treated as by Breslow. Columns need no centring. (Simon et al. 2011, Journal of Statistical Software 39(5))
 
     Args:
         rows: Training rows.
-        penalty: Ridge penalty of the mean partial log-likelihood per event, above 0.
+        penalty: Penalty of the mean partial log-likelihood per event, above 0.
+        l1_share: Share of absolute values in the penalty, from 0, a ridge, to below 1.
         start: Coefficients to start from, for instance those of another penalty; None starts from 0. They change the
             number of steps and not the result.
 
@@ -136,12 +169,19 @@ def fit_ridge_cox(rows: CoxRows, *, penalty: float, start: Float64[np.ndarray, "
             valid, or the fit does not converge.
     """
     if not penalty > 0:
-        raise ValueError(f"a ridge penalty must be above 0; found {penalty}")
+        raise ValueError(f"a penalty must be above 0; found {penalty}")
     likelihood = _PartialLikelihood(rows)
     coefficient = np.zeros(rows.design.shape[1]) if start is None else start
-    coefficient = _minimise(lambda at: likelihood.expand(at, penalty), coefficient)
-    return RidgeCox(
-        coefficient, float(penalty), likelihood.event_time, likelihood.cumulative_hazard(rows.design @ coefficient)
+    if l1_share:
+        coefficient = _minimise_net(likelihood, coefficient, penalty * l1_share, penalty * (1 - l1_share))
+    else:
+        coefficient = minimise(lambda at: likelihood.expand(at, penalty), coefficient, tolerance=GRADIENT_TOLERANCE)
+    return PenalisedCox(
+        coefficient,
+        float(penalty),
+        float(l1_share),
+        likelihood.event_time,
+        likelihood.cumulative_hazard(rows.design @ coefficient),
     )
 
 
@@ -156,14 +196,6 @@ def partial_log_likelihood(rows: CoxRows, coefficient: Float64[np.ndarray, " col
         The partial log-likelihood; ties are treated as by Breslow.
     """
     return _PartialLikelihood(rows).value(rows.design @ coefficient)
-
-
-class _Expansion(NamedTuple):
-    """Value, gradient and product of the Hessian with a vector, of a function at one point."""
-
-    value: float
-    gradient: Float64[np.ndarray, " column"]
-    times_hessian: Callable[[Float64[np.ndarray, " column"]], Float64[np.ndarray, " column"]]
 
 
 class _PartialLikelihood:
@@ -194,12 +226,12 @@ class _PartialLikelihood:
         at_risk = self._over_risk_sets(np.exp(log_risk - log_risk.max()))
         return np.cumsum(self._events / at_risk) * np.exp(-log_risk.max())
 
-    def expand(self, coefficient: Float64[np.ndarray, " column"], penalty: float) -> _Expansion:
+    def expand(self, coefficient: Float64[np.ndarray, " column"], penalty: float) -> Expansion:
         """Expand the negative penalised mean partial log-likelihood per event."""
         log_risk = self._design @ coefficient
         value = penalty / 2 * coefficient @ coefficient - self.value(log_risk) / self._total
         if not np.isfinite(value):
-            return _Expansion(np.inf, coefficient, lambda vector: vector)
+            return Expansion(np.inf, coefficient, lambda vector: vector)
         relative = np.exp(log_risk - log_risk.max())
         at_risk = self._over_risk_sets(relative)
         expected = relative * self._over_times(self._events / at_risk)
@@ -211,7 +243,7 @@ class _PartialLikelihood:
             centred = expected * along - relative * self._over_times(self._events * mean_along / at_risk)
             return penalty * vector + self._design.T @ centred / self._total
 
-        return _Expansion(float(value), gradient, times_hessian)
+        return Expansion(float(value), gradient, times_hessian)
 
     def _over_risk_sets(self, values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " time"]:
         return np.bincount(self._sets, values, minlength=len(self.event_time) + 1)[::-1].cumsum()[-2::-1]
@@ -220,35 +252,39 @@ class _PartialLikelihood:
         return np.concatenate([[0.0], np.cumsum(values)])[self._sets]
 
 
-def _minimise(
-    expand: Callable[[Float64[np.ndarray, " column"]], _Expansion], point: Float64[np.ndarray, " column"]
+def _minimise_net(
+    likelihood: _PartialLikelihood, start: Float64[np.ndarray, " column"], l1: float, ridge: float
 ) -> Float64[np.ndarray, " column"]:
-    """Minimise a strictly convex function by Newton steps, each solved by conjugate gradients and halved as needed."""
-    here = expand(point)
-    for _ in range(NEWTON_STEPS):
-        length = float(np.linalg.norm(here.gradient))
-        if length <= GRADIENT_TOLERANCE:
-            return point
-        direction = _newton_direction(here, accuracy=min(0.1, length))
-        slope, step, rounding = here.gradient @ direction, 1.0, 1e-13 * (1 + abs(here.value))
-        there = expand(point + direction)
-        while there.value > here.value + 1e-4 * step * slope + rounding and step > SHORTEST_STEP:
-            step /= 2
-            there = expand(point + step * direction)
-        point, here = point + step * direction, there
-    raise ValueError(
-        f"the Cox regression must converge within {NEWTON_STEPS} Newton steps; the gradient still has length "
-        f"{np.linalg.norm(here.gradient):.1e}. Standardise the columns of the design or use a stronger penalty"
+    """Minimise with a penalty of absolute values.
+
+    A coefficient is a positive part minus a negative part, both at least 0. Their sum is its absolute value where one
+    of them is 0, as at the minimum, so that the penalty is linear and the problem smooth, with bounds.
+    """
+    from scipy.optimize import minimize
+
+    columns = len(start)
+
+    def penalised(parts: np.ndarray) -> tuple[float, np.ndarray]:
+        here = likelihood.expand(parts[:columns] - parts[columns:], ridge)
+        return here.value + l1 * parts.sum(), np.concatenate([here.gradient, -here.gradient]) + l1
+
+    found = minimize(
+        penalised,
+        np.concatenate([np.maximum(start, 0), np.maximum(-start, 0)]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * (2 * columns),
+        options={"maxiter": NET_ITERATIONS, "maxfun": 2 * NET_ITERATIONS, "gtol": NET_TOLERANCE, "ftol": 0.0},
     )
-
-
-def _newton_direction(here: _Expansion, *, accuracy: float) -> Float64[np.ndarray, " column"]:
-    from scipy.sparse.linalg import LinearOperator, cg
-
-    columns = len(here.gradient)
-    hessian = LinearOperator((columns, columns), matvec=here.times_hessian, dtype=np.float64)
-    # A direction that is cut short still descends.
-    return cg(hessian, -here.gradient, rtol=accuracy, atol=0.0, maxiter=CONJUGATE_STEPS)[0]
+    # A part at its bound can only grow.
+    slope = np.where(found.x > 0, np.abs(found.jac), -found.jac).max(initial=0.0)
+    if not slope <= NET_FAILED:
+        raise NotConvergedError(
+            f"an elastic net must converge within {NET_ITERATIONS} iterations; a column still has a slope of "
+            f"{slope:.1e}. Standardise the columns of the design or use a stronger penalty"
+        )
+    coefficient: np.ndarray = found.x[:columns] - found.x[columns:]
+    return coefficient
 
 
 def _stacked(train: CoxRows, val: CoxRows) -> CoxRows:
