@@ -24,7 +24,7 @@ class CountRows(NamedTuple):
     """Covariates of each row, before scaling.
 
     Attributes:
-        numbers: Visit features and logarithms of counts.
+        numbers: Visit features, or other numbers of a row.
         code_counts: [row, entry] log(1 + count) of each vocabulary entry.
     """
 
@@ -90,7 +90,7 @@ def fit_scale(training: CountRows) -> CountScale:
 
 
 def rows_at_visits(tensors: Tensors) -> CountRows:
-    """Return a row for each visit: its features, the cumulative counts and the codes of this visit.
+    """Return a row for each visit: its features and its codes.
 
     Args:
         tensors: Data of all subjects.
@@ -99,14 +99,13 @@ def rows_at_visits(tensors: Tensors) -> CountRows:
         One row for each visit of ``tensors``, in its order.
     """
     visit = np.arange(len(tensors.features))
-    numbers = np.column_stack([tensors.features, cumulative_counts(tensors)])
-    return CountRows(numbers, count_codes(tensors, visit, visit).log1p())
+    return CountRows(tensors.features.astype(np.float64), count_codes(tensors, visit, visit).log1p())
 
 
 def rows_at_landmark(
     tensors: Tensors, subject: Int64[np.ndarray, " row"], visit: Int64[np.ndarray, " row"]
 ) -> CountRows:
-    """Return a row for each subject: features of a visit, and counts and codes of the record up to that visit.
+    """Return a row for each subject: features of a visit, and the codes of the record up to that visit.
 
     Args:
         tensors: Data of all subjects.
@@ -117,32 +116,7 @@ def rows_at_landmark(
         One row for each subject.
     """
     first = tensors.visit_offsets[subject]
-    counts = count_codes(tensors, first, visit)
-    cumulative = np.column_stack([counts.sum(axis=1), visit - first + 1, counts.count_nonzero(axis=1)])
-    return CountRows(np.column_stack([tensors.features[visit], np.log(cumulative)]), counts.log1p())
-
-
-def cumulative_counts(tensors: Tensors) -> Float64[np.ndarray, "visit count"]:
-    """Count codes, visits and distinct codes in the record of a subject up to and including each visit.
-
-    Args:
-        tensors: Data of all subjects.
-
-    Returns:
-        Logarithms of the three counts.
-    """
-    visits = tensors.visits_per_subject
-    owner = np.repeat(np.arange(len(visits)), visits)
-    codes_before = tensors.code_offsets[tensors.visit_offsets[owner]]
-    # A code is new at its first entry in a record; the cumulative sum of these entries counts distinct codes.
-    code_owner = np.repeat(owner, np.diff(tensors.code_offsets))
-    _, first_seen = np.unique(code_owner * entries_of(tensors) + tensors.code, return_index=True)
-    is_new = np.zeros(len(tensors.code) + 1)
-    is_new[first_seen + 1] = 1
-    new_codes = np.cumsum(is_new)
-    codes = tensors.code_offsets[1:] - codes_before
-    distinct = new_codes[tensors.code_offsets[1:]] - new_codes[codes_before]
-    return np.log(np.column_stack([codes, flat_positions(np.ones_like(visits), visits), distinct]))
+    return CountRows(tensors.features[visit].astype(np.float64), count_codes(tensors, first, visit).log1p())
 
 
 def count_codes(tensors: Tensors, first: Int64[np.ndarray, " row"], last: Int64[np.ndarray, " row"]) -> csr_array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from survlstm.data.code_counts import CountRows, count_codes, count_codes_so_far, cumulative_counts
+from survlstm.data.code_counts import CountRows, count_codes, count_codes_so_far
 from survlstm.data.known_times import YEAR_SECONDS
 from survlstm.data.tensors import Tensors
 
@@ -40,7 +40,7 @@ def rows_with_record(tensors: Tensors, rows: Rows) -> CountRows:
 
 
 def _numbers(tensors: Tensors, rows: Rows) -> Float64[np.ndarray, "row number"]:
-    """Return the features of the last visit and of the prediction time, counts so far, and the years since the start.
+    """Return the features of the last visit and of the prediction time, and the years since the start.
 
     The years are the time of the landmark, which a model of stacked landmarks has among its covariates.
     """
@@ -51,7 +51,6 @@ def _numbers(tensors: Tensors, rows: Rows) -> Float64[np.ndarray, "row number"]:
         [
             tensors.features[last],
             tensors.prediction_features[rows],
-            cumulative_counts(tensors)[last],
             years,
             years**2,
         ]

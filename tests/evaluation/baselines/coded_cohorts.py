@@ -32,8 +32,15 @@ def cohort(subjects=700, *, seed=0, low=0.04, high=0.3, noise_codes=25, longest=
     ]
     split = generator.choice([Split.TRAIN, Split.VAL, Split.TEST], size=subjects, p=[0.6, 0.2, 0.2])
     landmark = {"edge_days": 30.0 * np.arange(11), "duration_days": 30.0 * (step + 0.9)} if clock == "landmark" else {}
-    features = generator.normal(size=(visits.sum(), 5))
+    features = np.column_stack([generator.normal(size=(visits.sum(), 5)), counts_so_far(records)])
     return tensors_from(records, step=step, event=event, split=split, features=features, **landmark), hazard
+
+
+def counts_so_far(records):
+    """Logarithms of the codes, visits and distinct codes up to each visit."""
+    pasts = [visits[: number + 1] for visits in records for number in range(len(visits))]
+    codes = [[code for visit in past for code in visit] for past in pasts]
+    return np.log([(len(each), len(past), len(set(each))) for each, past in zip(codes, pasts, strict=True)])
 
 
 def with_other_test_subjects(tensors, changed):

@@ -297,7 +297,7 @@ def put(**changes):
         (VOCABULARY, other_entry(3, description={"en": "three"}), r"3\.description: Input should be a valid string"),
         (VOCABULARY, other_entry(3, more=1), r"3\.more: Extra inputs are not permitted"),
         (PREPROCESSING, put(feature_mean=[0.0] * 4), r"feature_mean: List should have at least 5 items"),
-        (PREPROCESSING, put(feature_spread=[1.0] * 6), r"feature_spread: List should have at most 5 items"),
+        (PREPROCESSING, put(feature_spread=[1.0] * 11), r"feature_spread: List should have at most 10 items"),
         (PREPROCESSING, put(feature_mean=[0.0] * 4 + [np.nan]), r"feature_mean\.4: Input should be a finite number"),
         (PREPROCESSING, put(feature_mean=[[0.0]] * 5), r"feature_mean\.0: Input should be a valid number"),
         (
