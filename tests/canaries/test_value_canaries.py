@@ -91,10 +91,11 @@ def test_entries_after_a_visit_change_nothing_in_its_row(records, outcome, group
         for row, other in zip(rows[name][kept[name] :], now[name][kept[name] :], strict=True)
     ]
     assert np.mean([row[0] != other[0] and row[2] != other[2] for row, other in later]) > 0.9
-    # The later rows show that the summaries of the history and the columns of groups see the changes.
-    first = FEATURES.index("log_distinct_codes_so_far")
+    # The later rows show that the summaries of the history and the groups of changed codes see the changes.
+    summaries = FEATURES.index("log_distinct_codes_so_far"), FEATURES.index("share_distinct_codes")
+    common, _, strange = ((len(FEATURES) + 2 * place, len(FEATURES) + 2 * place + 1) for place in range(len(GROUPS)))
     differs = np.array([np.array(row[2]) != np.array(other[2]) for row, other in later])
-    assert differs[:, [first, *range(len(FEATURES), len(FEATURES) + 6)]].any(axis=0).all()
+    assert differs[:, [*summaries, *common, *strange]].any(axis=0).all()
 
 
 @pytest.mark.parametrize("grouping", GROUPINGS)
