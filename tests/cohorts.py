@@ -6,8 +6,7 @@ import numpy as np
 
 from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
-from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.vocabulary import Vocabulary
+from tests.prepared import unscaled_state
 
 LANDMARK = LandmarkSettings(day=100.0, visit=None, intervals=2, edges="equidistant", horizon_days=1000.0)
 START = np.datetime64("2020-01-01T08:00:00")
@@ -28,6 +27,4 @@ def excluded(prepared):
 
 
 def edges_given(codes=("X/a",)):
-    return PreprocessingState(
-        Vocabulary(("[PAD]", "[UNK]", *codes)), np.zeros(5), np.ones(5), np.array([0.0, 10.0, 1000.0])
-    )
+    return unscaled_state(("[PAD]", "[UNK]", *codes), edges=[0.0, 10.0, 1000.0])

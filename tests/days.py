@@ -11,10 +11,9 @@ from survlstm.data.cohort_file import TimesFile
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.prediction_times import DaysClock
 from survlstm.data.prepare import prepare_uncached
-from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.time_rules import parse_times
 from tests.cohorts import HIT, at
+from tests.prepared import unscaled_state
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 CLOCK = DaysClock(
@@ -50,13 +49,8 @@ def labelled(
     records, *times, edges=(0.0, 30.0, 60.0), min_visits=1, deaths=None, outcome=HIT, birth="1960-01-01", **settings
 ):
     """Prepare records with given edges, so that no split has to have subjects."""
-    state = PreprocessingState(
-        Vocabulary(("[PAD]", "[UNK]", "X/a")),
-        np.zeros(5),
-        np.ones(5),
-        np.array(edges),
-        prediction_mean=np.zeros(1),
-        prediction_spread=np.ones(1),
+    state = unscaled_state(
+        ("[PAD]", "[UNK]", "X/a"), edges=edges, prediction_mean=np.zeros(1), prediction_spread=np.ones(1)
     )
     source = RecordsSource(events_of(records, deaths=deaths, birth=birth))
     settings = days_settings(*times, min_visits=min_visits, **settings)

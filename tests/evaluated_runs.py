@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from survlstm.data.features import FEATURES
 from survlstm.data.prepared_data import PreparedData
-from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.evaluation.evaluated_run import EvaluatedRun
 from survlstm.training.prediction import Predictions
+from tests.prepared import unscaled_state
 
 NO_PREDICTIONS = Predictions(
     subject=np.zeros(0, dtype=np.int64),
@@ -20,6 +19,6 @@ NO_PREDICTIONS = Predictions(
 
 def evaluated_run(summary, *, history, flow, tensors, vocabulary):
     """The run with this summary, history and data."""
-    preprocessing = PreprocessingState(vocabulary, np.zeros(len(FEATURES)), np.ones(len(FEATURES)), tensors.edge_days)
+    preprocessing = unscaled_state(vocabulary.entries, edges=tensors.edge_days)
     prepared = PreparedData(tensors, preprocessing, flow, "a fingerprint")
     return EvaluatedRun(prepared, history, NO_PREDICTIONS, NO_PREDICTIONS, summary, None)

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from survlstm.data.batches import Batches
+from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.features import FEATURES as ALL_FEATURES
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
@@ -30,6 +31,7 @@ from tests.days import prepared_days
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 CPU = torch.device("cpu")
+# Those that conf/model names.
 FEATURES = tuple(range(5))
 SAID_BY_CUDA = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 44.42 GiB of which 1.19 GiB is free."
@@ -56,7 +58,7 @@ def prepared_on(clock: str) -> PreparedData:
 
 
 def batches_of(prepared: PreparedData, part: Split = Split.TRAIN, *, batch_size=32, max_visits=None) -> Batches:
-    columns = tuple(range(prepared.tensors.features.shape[1]))
+    columns = feature_columns([ALL_FEATURES[column] for column in FEATURES], prepared.tensors)
     return Batches(prepared.tensors, prepared.tensors.members(part), batch_size, columns, max_visits)
 
 
@@ -68,7 +70,7 @@ def model_for(prepared: PreparedData, *, dropout=0.3, seed=0) -> DiscreteTimeSur
         hidden_dim=16,
         num_layers=2,
         dropout=dropout,
-        visit_features=len(FEATURES) + prepared.preprocessing.value_columns,
+        visit_features=len(FEATURES) + prepared.preprocessing.added_columns,
         intervals=prepared.preprocessing.intervals,
         mean_hazard=initial_hazard(prepared.tensors),
         prediction_features=prepared.preprocessing.sizes.prediction_features,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from survlstm.data.features import FEATURES
 from survlstm.data.outcomes.protocol import Outcome
 from survlstm.data.preparation_settings import PreparationSettings
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.prepared_data import PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.tensors import Tensors
+from survlstm.data.vocabulary import Vocabulary
 from tests.records import SETTINGS, Records, RecordsSource, events_of
 
 
@@ -27,6 +30,14 @@ def prepared_from(
     """Prepare records without a cache."""
     source = RecordsSource(events_of(records, deaths=deaths))
     return prepare_uncached(source, outcome, settings, preprocessing=preprocessing)
+
+
+def unscaled_state(entries: Sequence[str], *, edges: Sequence[float] = (), **parts: Any) -> PreprocessingState:
+    """Return a state with a vocabulary and edges, which leaves the features as they are."""
+    number = len(FEATURES)
+    return PreprocessingState(
+        Vocabulary(tuple(entries)), np.zeros(number), np.ones(number), np.array(edges, dtype=np.float64), **parts
+    )
 
 
 def by_subject(prepared: PreparedData) -> dict[str, tuple[Any, ...]]:

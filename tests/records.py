@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from survlstm.data.code_groups import CodeGroup
 from survlstm.data.cohort_rules import CohortSettings
 from survlstm.data.demographics import DemographicSettings
 from survlstm.data.events import Events, SourceData, StaticCodes, Subjects, TableCount
@@ -34,6 +35,13 @@ SETTINGS = PreparationSettings(
 )
 LANDMARK_SETTINGS = replace(
     SETTINGS, landmark=LandmarkSettings(day=None, visit=4, intervals=5, edges="quantile", horizon_days=365.0)
+)
+
+# Groups for canaries: of codes that occur, of the code of most outcomes, and of codes that only a change brings in.
+GROUPS = (
+    CodeGroup("common", ("X/1", "X/3")),
+    CodeGroup("outcome", ("X/7",)),
+    CodeGroup("strange", ("X/late", "X/other", "X/5", "A/never seen")),
 )
 
 # A code, or a code with a number (NaN for none) and its unit.

@@ -354,7 +354,7 @@ def latest_windows(visits: Int64[np.ndarray, " subject"], max_visits: int | None
 
 
 def feature_columns(names: Sequence[str], tensors: Tensors) -> tuple[int, ...]:
-    """Return the columns of ``Tensors.features`` with these names, and after them all columns of values.
+    """Return the columns of ``Tensors.features`` with these names, then all columns of code groups and of values.
 
     Args:
         names: Names from ``survlstm.data.features.FEATURES``.

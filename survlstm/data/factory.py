@@ -26,6 +26,7 @@ from survlstm.config.schema.outcome import (
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
 from survlstm.data.batches import Batches, feature_columns
+from survlstm.data.code_groups import CodeGroup
 from survlstm.data.cohort_rules import (
     AgeRule,
     AnyRule,
@@ -134,6 +135,7 @@ def build_settings(config: RunConfig) -> PreparationSettings:
         demographics=demographic_settings(config),
         values=ValueSettings(config.data.values, **config.data.value_limits.model_dump()),
         days=_days_clock(config),
+        code_groups=tuple(CodeGroup(name, tuple(codes)) for name, codes in config.data.code_groups.items()),
     )
 
 

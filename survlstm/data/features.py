@@ -9,6 +9,8 @@ from survlstm.data.visits import Visits
 
 DAY_SECONDS = 86400.0
 DAYS_PER_YEAR = 365.25
+# Features are years, and logarithms of days and counts. A smaller spread is the rounding error of equal numbers.
+LEAST_SPREAD = 1e-9
 # New ones go to the end: stored states and models know a column by its position.
 FEATURES = (
     "log_days_since_last",
@@ -103,6 +105,21 @@ def prediction_features(time: np.ndarray, last_visit: np.ndarray) -> Float64[np.
     """
     days = (time - last_visit) / np.timedelta64(1, "s") / DAY_SECONDS
     return np.log1p(days)[:, None]
+
+
+def column_scale(
+    features: Float64[np.ndarray, "visit feature"],
+) -> tuple[Float64[np.ndarray, " feature"], Float64[np.ndarray, " feature"]]:
+    """Compute the mean and the standard deviation of each column.
+
+    Args:
+        features: Features of the training visits.
+
+    Returns:
+        Means, and standard deviations; 0 for a column that does not vary.
+    """
+    spread = features.std(axis=0)
+    return features.mean(axis=0), np.where(spread < LEAST_SPREAD, 0.0, spread)
 
 
 def standardise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from survlstm.data.code_groups import CodeGroup
 from survlstm.data.cohort_rules import CohortSettings
 from survlstm.data.demographics import DemographicSettings
 from survlstm.data.landmark import LandmarkSettings
@@ -33,6 +34,7 @@ class PreparationSettings:
         demographics: Kinds of static codes, and which of them are inputs.
         values: How values become inputs.
         days: Prediction times and intervals of the days clock; None on the other clocks.
+        code_groups: Groups of codes that get columns.
     """
 
     grouping: str
@@ -50,6 +52,7 @@ class PreparationSettings:
     demographics: DemographicSettings
     values: ValueSettings
     days: DaysClock | None = None
+    code_groups: tuple[CodeGroup, ...] = ()
 
     @property
     def on_visits(self) -> bool:

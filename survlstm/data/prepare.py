@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from survlstm.data.chosen_subjects import choose_subjects, open_cohort_file
+from survlstm.data.code_groups import absent_group_warnings
 from survlstm.data.cohort import Cohort, select_cohort
 from survlstm.data.cohort_file import read_times_file
 from survlstm.data.cohort_rules import (
@@ -187,6 +188,7 @@ def prepare_uncached(
         demographics=settings.demographics,
         landmark=grouped.landmark[cohort.subject],
         values=settings.values,
+        code_groups=settings.code_groups,
     )
     fitted = built.preprocessing
     if preprocessing is None:
@@ -194,7 +196,13 @@ def prepare_uncached(
     flow = _flow(reading, grouped, cohort, targets=targets, labels=labels, built=built)
     undated = settings.demographics.undated_outcomes(cohort.visits.subjects.static)
     of_files = (warning for file in times_files for warning in file.warnings)
-    cohort_warnings = (*chosen.warnings, *of_files, *absent_code_warnings(settings.cohort, visits), *undated)
+    cohort_warnings = (
+        *chosen.warnings,
+        *of_files,
+        *absent_code_warnings(settings.cohort, visits),
+        *absent_group_warnings(fitted.code_groups.groups, visits),
+        *undated,
+    )
     flow = dataclasses.replace(flow, warnings=flow.warnings + cohort_warnings)
     return PreparedData(built.tensors, fitted, flow, fingerprint)
 

@@ -18,6 +18,7 @@ import numpy as np
 from survlstm.data.checksums import find_damage, write_checksums
 from survlstm.data.cohort import Exclusion
 from survlstm.data.events import TableCount
+from survlstm.data.features import FEATURES
 from survlstm.data.prepared_data import CohortFlow, PredictionTimeCounts, PreparedData
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.tensor_checks import check_consistent
@@ -133,11 +134,29 @@ def load_entry(entry: Path, fingerprint: str) -> PreparedData | None:
         if about["fingerprint"] != fingerprint:
             raise ValueError("they were prepared from other files, settings or code")
         preprocessing = PreprocessingState.from_plain(about["fitted"])
+        tensors = _with_all_features(tensors, stored=len(about["fitted"]["feature_mean"]))
         check_consistent(tensors, preprocessing)
         return PreparedData(tensors, preprocessing, _flow_of(about["flow"]), fingerprint)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         log.warning("the prepared data in %s can't be used (%s); they are prepared again", entry, error)
         return None
+
+
+def _with_all_features(tensors: Tensors, *, stored: int) -> Tensors:
+    """Return tensors with columns of zeros in place of the features that an entry of an earlier survlstm lacks.
+
+    The stored state, which lacks their scale, gives zeros for other cohorts too, so that no baseline learns from them.
+
+    Args:
+        tensors: The stored tensors.
+        stored: Number of features that they have.
+    """
+    missing = len(FEATURES) - stored
+    if missing <= 0:
+        return tensors
+    log.info("The prepared data are those of an earlier survlstm, without %s", ", ".join(FEATURES[stored:]))
+    features = np.insert(tensors.features, [stored] * missing, np.float32(0), axis=1)
+    return dataclasses.replace(tensors, features=features)
 
 
 def _flow_of(plain: dict[str, Any]) -> CohortFlow:

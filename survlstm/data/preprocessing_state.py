@@ -9,19 +9,18 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64
 
+from survlstm.data.code_groups import FittedGroups
 from survlstm.data.features import FEATURES, PREDICTION_FEATURES
+from survlstm.data.stored_numbers import check_scale, parse_numbers
 from survlstm.data.values.apply import COLUMNS_PER_MEASURE
 from survlstm.data.values.measures import FittedValues
 from survlstm.data.vocabulary import PAD, UNK, Vocabulary
 from survlstm.models.protocol import ModelSizes
 
-# Bounds of stored means and spreads. Features are years, and logarithms of days and counts; within these bounds a
-# standardised feature fits into single precision.
-LARGEST, SMALLEST = 1e4, 1e-30
 # Number of features in the state of an earlier survlstm, which had only the first ones.
 FIRST_FEATURES = 5
 # Parts of a stored state that may be missing.
-OPTIONAL = {"descendants", "values", "prediction_mean", "prediction_spread"}
+OPTIONAL = {"descendants", "values", "prediction_mean", "prediction_spread", "code_groups"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,7 @@ class PreprocessingState:
         prediction_mean: On the days clock, mean of each column of ``survlstm.data.features.PREDICTION_FEATURES`` among
             the training rows; empty on the other clocks.
         prediction_spread: Standard deviation of each of these columns.
+        code_groups: Groups of codes that get columns, with their scale.
     """
 
     vocabulary: Vocabulary
@@ -52,6 +52,7 @@ class PreprocessingState:
     values: FittedValues | None = None
     prediction_mean: Float64[np.ndarray, " prediction_feature"] = field(default_factory=lambda: np.empty(0))
     prediction_spread: Float64[np.ndarray, " prediction_feature"] = field(default_factory=lambda: np.empty(0))
+    code_groups: FittedGroups = field(default_factory=FittedGroups)
 
     @property
     def clock(self) -> Literal["visit", "landmark", "days"]:
@@ -62,8 +63,18 @@ class PreprocessingState:
 
     @property
     def value_columns(self) -> int:
-        """Number of columns of ``Tensors.features`` that hold values, after those of ``FEATURES``."""
+        """Number of columns of ``Tensors.features`` that hold values, the last ones."""
         return 0 if self.values is None else COLUMNS_PER_MEASURE * len(self.values.column_measures)
+
+    @property
+    def first_value_column(self) -> int:
+        """First column of ``Tensors.features`` that holds values."""
+        return len(FEATURES) + self.code_groups.columns
+
+    @property
+    def added_columns(self) -> int:
+        """Number of columns of ``Tensors.features`` after those of ``FEATURES``: of code groups, then of values."""
+        return self.code_groups.columns + self.value_columns
 
     @property
     def fused_codes(self) -> tuple[int, ...]:
@@ -84,7 +95,7 @@ class PreprocessingState:
         return ModelSizes(
             vocabulary_size=len(self.vocabulary),
             fused_codes=self.fused_codes,
-            value_columns=self.value_columns,
+            added_columns=self.added_columns,
             intervals=self.intervals,
             prediction_features=len(self.prediction_mean),
         )
@@ -105,6 +116,8 @@ class PreprocessingState:
         if len(self.prediction_mean):
             plain["prediction_mean"] = self.prediction_mean.tolist()
             plain["prediction_spread"] = self.prediction_spread.tolist()
+        if self.code_groups.groups:
+            plain["code_groups"] = self.code_groups.as_plain()
         return plain
 
     @classmethod
@@ -128,17 +141,17 @@ class PreprocessingState:
             raise ValueError("the vocabulary must be a list of codes")
         if entries[:2] != [PAD, UNK] or len(set(entries)) != len(entries):
             raise ValueError("the vocabulary must begin with [PAD] and [UNK] and hold each code once")
-        mean, spread, edges = (_numbers(name, plain[name]) for name in names[1:])
+        mean, spread, edges = (parse_numbers(name, plain[name]) for name in names[1:])
         if len(mean) == len(spread) == FIRST_FEATURES:
             # A spread of 0 makes the columns 0; no model of such a state reads them.
             mean, spread = (np.pad(numbers, (0, len(FEATURES) - FIRST_FEATURES)) for numbers in (mean, spread))
-        of_times = [_numbers(name, plain.get(name, [])) for name in ("prediction_mean", "prediction_spread")]
+        of_times = [parse_numbers(name, plain.get(name, [])) for name in ("prediction_mean", "prediction_spread")]
         if len(mean) != len(FEATURES) or len(spread) != len(FEATURES):
             raise ValueError(f"each of the {len(FEATURES)} features must have a mean and a spread")
         if {len(of_times[0]), len(of_times[1])} not in ({0}, {len(PREDICTION_FEATURES)}):
             raise ValueError("each feature of a prediction time must have a mean and a spread, or none of them")
         for some_mean, some_spread in ((mean, spread), of_times):
-            _check_scale(some_mean, some_spread)
+            check_scale(some_mean, some_spread)
         if len(edges) and not (len(edges) > 1 and edges[0] == 0 and bool((np.diff(edges) > 0).all())):
             raise ValueError("edge_days must begin at 0 and rise, or be empty")
         return cls(
@@ -148,15 +161,22 @@ class PreprocessingState:
             edges,
             _code_lists(plain.get("descendants", {})),
             FittedValues.from_plain(plain["values"]) if "values" in plain else None,
-            *of_times,
+            prediction_mean=of_times[0],
+            prediction_spread=of_times[1],
+            code_groups=FittedGroups.from_plain(plain.get("code_groups", [])),
         )
 
+    def gives(self, stored: dict[str, Any]) -> bool:
+        """Return whether preparation that fits this state again gives a stored one.
 
-def _check_scale(mean: Float64[np.ndarray, " feature"], spread: Float64[np.ndarray, " feature"]) -> None:
-    if bool((np.abs(mean) > LARGEST).any() or ((spread != 0) & ((spread < SMALLEST) | (spread > LARGEST))).any()):
-        raise ValueError(
-            f"the features' means must be at most {LARGEST:g}, and their spreads 0 or {SMALLEST:g} to {LARGEST:g}"
-        )
+        A state of an earlier survlstm has the first features only; the others are then not compared.
+
+        Args:
+            stored: Plain values of a state that ``from_plain`` accepts.
+        """
+        number = len(stored["feature_mean"])
+        plain = self.as_plain()
+        return plain | {name: plain[name][:number] for name in ("feature_mean", "feature_spread")} == stored
 
 
 def _code_lists(plain: Any) -> dict[str, tuple[str, ...]]:
@@ -166,15 +186,3 @@ def _code_lists(plain: Any) -> dict[str, tuple[str, ...]]:
     ):
         raise ValueError("descendants must hold a list of codes for the name of each rule")
     return {name: tuple(codes) for name, codes in plain.items()}
-
-
-def _numbers(name: str, values: Any) -> Float64[np.ndarray, " value"]:
-    if not (isinstance(values, list) and all(type(value) in {int, float} for value in values)):
-        raise ValueError(f"{name} must be a list of numbers")
-    try:
-        numbers = np.array(values, dtype=np.float64)
-    except OverflowError as error:
-        raise ValueError(f"{name} must contain numbers within the range of double precision") from error
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} must contain finite numbers")
-    return numbers

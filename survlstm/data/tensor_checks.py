@@ -45,9 +45,12 @@ def check_consistent(tensors: Tensors, preprocessing: PreprocessingState) -> Non
             raise ValueError(
                 f"{name} must have shape {(length,)} and type {kind.__name__}; found {array.shape} and {array.dtype}"
             )
-    columns = len(preprocessing.feature_mean) + preprocessing.value_columns
+    columns = len(preprocessing.feature_mean) + preprocessing.added_columns
     if tensors.features.shape != (visits, columns) or tensors.features.dtype != np.float32:
-        raise ValueError("features must be float32 with one row per visit and one column per feature and value column")
+        raise ValueError(
+            "features must be float32 with one row per visit and one column per feature, two per code group and those "
+            "of values"
+        )
     if tensors.subject_id.dtype.kind != "U" or tensors.visit_time.dtype.kind != "M":
         raise ValueError("subject_id must contain texts, and visit_time must contain times")
     for offsets, end in ((tensors.visit_offsets, visits), (tensors.code_offsets, len(tensors.code))):

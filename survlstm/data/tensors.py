@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -9,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
 
+from survlstm.data.code_groups import CodeGroup, FittedGroups, group_features
 from survlstm.data.demographics import (
     KINDS,
     DemographicSettings,
@@ -19,7 +21,7 @@ from survlstm.data.demographics import (
     input_codes,
     several_codes_warnings,
 )
-from survlstm.data.features import standardise, visit_features
+from survlstm.data.features import column_scale, standardise, visit_features
 from survlstm.data.prediction_times import TRAINED
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.row_arrays import (
@@ -38,9 +40,6 @@ from survlstm.data.values.valued_visits import use_values
 from survlstm.data.visits import Visits, cut_visits, offsets_from_sizes, take_entries
 from survlstm.data.vocabulary import UNK, fit_vocabulary
 from survlstm.utils.ragged import flat_positions
-
-# Features are years, and logarithms of days and counts. A smaller spread is the rounding error of equal numbers.
-LEAST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,9 @@ class Tensors:
             0; empty on the visit clock.
         visit_offsets: First visit of each subject, and the number of visits at the end.
         visit_time: ``datetime64[s]`` [visit], the time of the last entry of each visit.
-        features: Standardised features, see ``survlstm.data.features.FEATURES``, and after them the columns of values,
-            see ``survlstm.data.values.apply.value_columns``.
+        features: Standardised features, see ``survlstm.data.features.FEATURES``; after them the standardised columns of
+            code groups, see ``survlstm.data.code_groups.group_features``, and those of values, see
+            ``survlstm.data.values.apply.value_columns``.
         oracle_hazard: Hazard that drew the outcome; NaN if the outcome was not drawn, and on the landmark clock.
         code_offsets: First code of each visit, and the number of codes at the end.
         code: Number of each code in the vocabulary, visit after visit. After the entries of each visit come the fused
@@ -254,12 +254,13 @@ def build_tensors(
     demographics: DemographicSettings | None = None,
     landmark: np.ndarray | None = None,
     values: ValueSettings | None = None,
+    code_groups: Sequence[CodeGroup] = (),
 ) -> BuiltTensors:
     """Build the arrays of the subjects that take part, and fit vocabulary, scales and bins on training subjects.
 
     The visits are first cut to what may be seen. Codes beyond ``max_codes_per_visit`` are left out here, after
     labelling, so that no visit loses the code of its outcome. Fused codes of values and static codes are added last:
-    they count neither towards ``max_codes_per_visit`` nor in the features.
+    they count neither towards ``max_codes_per_visit`` nor in the features and the columns of code groups.
 
     Args:
         visits: Visits of the cohort.
@@ -272,6 +273,7 @@ def build_tensors(
         landmark: ``datetime64[s]`` [subject of the cohort], the landmark, at which the age is computed; None, and NaT,
             stand for the first visit.
         values: How values become inputs, if ``preprocessing`` is None; None does not use them.
+        code_groups: Groups of codes that get columns, if ``preprocessing`` is None.
 
     Returns:
         Arrays with the subjects in the order of ``targets.subject``, the fitted values, and the numbers of entries that
@@ -290,6 +292,7 @@ def build_tensors(
     if max_codes_per_visit is not None:
         visits = _first_codes(visits, max_codes_per_visit)
     features = visit_features(visits)
+    of_groups = group_features(visits, code_groups if preprocessing is None else preprocessing.code_groups.groups)
     left_out, entries = entries - len(visits.code), len(visits.code)
     demographics = demographics or DemographicSettings({}, ())
     static = input_codes(visits.subjects.static, demographics)
@@ -311,9 +314,14 @@ def build_tensors(
     visits = append_static_codes(valued.visits, static)
     if preprocessing is None:
         of_training = is_training[visits.visit_subject] & are_first_visits(visits, trained_visits)
-        preprocessing = replace(_fit(visits, features, of_training, targets.edge_days, min_frequency), values=fitted)
+        preprocessing = replace(
+            _fit(visits, features, of_training, targets.edge_days, min_frequency),
+            values=fitted,
+            code_groups=FittedGroups(tuple(code_groups), *column_scale(of_groups[of_training])),
+        )
         if targets.rows is not None:
             preprocessing = with_row_scale(preprocessing, visits, targets.rows, is_training)
+    group_scale = preprocessing.code_groups
     code = preprocessing.vocabulary.number(visits.codes)[visits.code]
     is_unknown = code == preprocessing.vocabulary.entries.index(UNK)
     tensors = Tensors(
@@ -328,6 +336,7 @@ def build_tensors(
         features=np.hstack(
             [
                 standardise(features, mean=preprocessing.feature_mean, spread=preprocessing.feature_spread),
+                standardise(of_groups, mean=group_scale.mean, spread=group_scale.spread),
                 valued.columns,
             ]
         ),
@@ -366,10 +375,5 @@ def _fit(
     min_frequency: int,
 ) -> PreprocessingState:
     codes = visits.code[np.repeat(of_training, visits.codes_per_visit)]
-    spread = features[of_training].std(axis=0)
-    return PreprocessingState(
-        fit_vocabulary(codes, visits.codes, min_frequency=min_frequency),
-        features[of_training].mean(axis=0),
-        np.where(spread < LEAST_SPREAD, 0.0, spread),
-        edge_days,
-    )
+    vocabulary = fit_vocabulary(codes, visits.codes, min_frequency=min_frequency)
+    return PreprocessingState(vocabulary, *column_scale(features[of_training]), edge_days)

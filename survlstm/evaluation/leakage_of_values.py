@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from survlstm.data.features import FEATURES
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.tensors import Tensors
 from survlstm.data.values.apply import COLUMN_SCALE, COLUMNS_PER_MEASURE
@@ -161,7 +160,7 @@ def _last_values(tensors: Tensors, preprocessing: PreprocessingState) -> Iterato
     bounds = np.searchsorted(tensors.code[order], np.arange(len(numbers) + 1))
     for number, measure in enumerate(preprocessing.values.measures):
         if number in columns:
-            first = len(FEATURES) + COLUMNS_PER_MEASURE * columns[number]
+            first = preprocessing.first_value_column + COLUMNS_PER_MEASURE * columns[number]
             score = tensors.features[:, first].astype(np.float64) / COLUMN_SCALE
             value = np.interp(score, measure.scores, measure.knots)
             # The recency of a known value is above 0.

@@ -40,7 +40,7 @@ def build_model(config: ModelConfig, sizes: ModelSizes, *, mean_hazard: Sequence
     model = instantiate(
         config,
         vocabulary_size=sizes.vocabulary_size,
-        visit_features=len(config.visit_features) + sizes.value_columns,
+        visit_features=len(config.visit_features) + sizes.added_columns,
         intervals=sizes.intervals,
         mean_hazard=mean_hazard,
         **of_times,

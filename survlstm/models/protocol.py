@@ -40,7 +40,8 @@ class ModelInputs:
         code_offsets: Position in ``codes`` at which each slot begins; shape (slot,), dtype of ``codes``. A slot without
             codes begins where the next one begins.
         visit_features: Standardised numbers of each slot: the columns that ``model.visit_features`` names, then those
-            of values (``data.values``); float32 of shape (slot, feature), 0 in padding.
+            of code groups (``data.code_groups``) and of values (``data.values``); float32 of shape (slot, feature), 0
+            in padding.
         visit_days: Days from the first visit of the subject's record to the visit in each slot; float32 of shape
             (slot,), 0 in padding.
         slices: (rows, length) of each slice, in order of time.
@@ -210,14 +211,15 @@ class ModelSizes(NamedTuple):
     Attributes:
         vocabulary_size: Number of embeddings, those of padding and of unknown codes included.
         fused_codes: Numbers in the vocabulary of the codes that say in which bin a value lies.
-        value_columns: Number of columns of values, which a model reads after the features that its config names.
+        added_columns: Number of columns of code groups and of values, which a model reads after the features that its
+            config names.
         intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
         prediction_features: Number of numbers of a prediction time on the days clock; 0 on the other clocks.
     """
 
     vocabulary_size: int
     fused_codes: tuple[int, ...] = ()
-    value_columns: int = 0
+    added_columns: int = 0
     intervals: int | None = None
     prediction_features: int = 0
 
@@ -231,7 +233,7 @@ class SurvivalModel(Protocol):
 
     - ``vocabulary_size`` (int): number of codes, those of padding (0) and of unknown codes (1) included;
     - ``visit_features`` (int): number of columns of ``ModelInputs.visit_features``. The config's key of that name lists
-      the first ones; a section without it has none of these. The columns of values come after them;
+      the first ones; a section without it has none of these. The columns of code groups and of values come after them;
     - ``intervals`` (int or None): number K of intervals of the landmark clock or the days clock; None on the visit
       clock;
     - ``mean_hazard`` (sequence of floats): mean hazard of the training subjects, between 0 and 1: one value on the

@@ -88,7 +88,7 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData, s
     where = {name: getattr(config.data, name) for name in ("path", "simulated", "source", "demographics")}
     data = run.config.data.model_copy(update=where)
     if data != config.data:
-        log.warning("visits, min_visits, max_visits, static and max_codes_per_visit are those of the run")
+        log.warning("visits, min_visits, max_visits, static, code_groups and max_codes_per_visit are those of the run")
     clock = run.config.clock
     if clock.kind == "landmark" and not clock.placed_by and config.cohort.file is None:
         raise ConfigError(
@@ -99,7 +99,8 @@ def _other_cohort(run: FinishedRun, config: EvaluateConfig, own: PreparedData, s
     cohort = run.config.cohort.model_copy(update={"file": config.cohort.file, "sample": None})
     other = build_prepared(
         settings.model_copy(update={"data": data, "cohort": cohort, "cache_dir": config.cache_dir}),
-        preprocessing=run.preprocessing,
+        # That of the data beside which the cohort is evaluated: it has the features that a run of before lacks.
+        preprocessing=own.preprocessing,
     )
     # Logged before the run's own subjects are added: these are counts and rates of the other cohort.
     log_preparation(other)

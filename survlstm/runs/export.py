@@ -158,6 +158,6 @@ def _extras(run: FinishedRun, asked: str, model: torch.nn.Module) -> dict[str, b
     sizes = run.preprocessing.sizes
     return export_onnx(
         model,
-        visit_features=len(run.config.model.visit_features) + sizes.value_columns,
+        visit_features=len(run.config.model.visit_features) + sizes.added_columns,
         prediction_features=sizes.prediction_features,
     )

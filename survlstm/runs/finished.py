@@ -90,7 +90,7 @@ class FinishedRun:
         changed = self.config.model_copy(update={"evaluation": evaluation, "cache_dir": cache_dir})
         self._refuse_missing_source(cache_dir)
         prepared = build_prepared(changed)
-        if prepared.preprocessing.as_plain() != self.best["about"]["fitted"]:
+        if not prepared.preprocessing.gives(self.best["about"]["fitted"]):
             raise CohortError(
                 f"the training data of {self.folder} must still give the preprocessing of its model with "
                 f"evaluation.times=[{','.join(times)}]; they give another vocabulary, other feature scales or other "
@@ -128,7 +128,7 @@ class FinishedRun:
             return kept
         self._refuse_missing_source(cache_dir)
         prepared = build_prepared(self.config.model_copy(update={"cache_dir": cache_dir}))
-        if prepared.preprocessing.as_plain() != self.best["about"]["fitted"]:
+        if not prepared.preprocessing.gives(self.best["about"]["fitted"]):
             raise CohortError(
                 f"the data of {self.folder} must still be what its model was trained on; its source now gives another "
                 "vocabulary, other feature scales or other edges. Put the old export back, or train again"

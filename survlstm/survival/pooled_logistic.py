@@ -21,7 +21,7 @@ STRENGTHS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.
 # fall further.
 PATIENCE = 2
 # Length of the gradient of the penalised mean loss at which a fit has converged.
-GRADIENT_TOLERANCE = 1e-6
+GRADIENT_TOLERANCE = 1e-5
 
 
 class PersonPeriods(NamedTuple):

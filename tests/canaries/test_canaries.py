@@ -23,7 +23,15 @@ from survlstm.survival.concordance import concordance_td
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.prediction import predict_split
 from tests.prepared import assert_same_tensors, by_subject, prepared_from
-from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records, with_random_values
+from tests.records import (
+    GROUPS,
+    LANDMARK_SETTINGS,
+    SETTINGS,
+    RecordsSource,
+    events_of,
+    random_records,
+    with_random_values,
+)
 
 SYNTHETIC = SyntheticOutcome(0.7, 1.7, 0.4, 0.4, 0.2, 1 / 60, seed=0, planted_codes=[])
 HIT = "X/7"
@@ -38,7 +46,11 @@ FORMS = [ValueSettings(), ValueSettings("both", min_values_per_bin=5)]
 VALUES = pytest.mark.parametrize("values", FORMS, ids=["codes", "values"])
 CLOCKS = pytest.mark.parametrize(
     "settings",
-    [replace(settings, values=values) for values in FORMS for settings in (SETTINGS, LANDMARK_SETTINGS)],
+    [
+        replace(settings, values=values, code_groups=GROUPS)
+        for values in FORMS
+        for settings in (SETTINGS, LANDMARK_SETTINGS)
+    ],
     ids=["visit", "landmark", "visit with values", "landmark with values"],
 )
 
@@ -111,7 +123,11 @@ def test_1_equal_true_hazards_give_one_half_whatever_the_follow_up(emitted):
 
 @VALUES
 def test_3_entries_after_a_first_code_change_nothing(values):
-    records, outcome, settings = drawn_records(120), FirstCodeOutcome([HIT]), replace(SETTINGS, values=values)
+    records, outcome, settings = (
+        drawn_records(120),
+        FirstCodeOutcome([HIT]),
+        replace(SETTINGS, values=values, code_groups=GROUPS),
+    )
     before = prepared_from(records, outcome, settings)
     assert has_values(before) == values.with_bins
     with_event = {str(name) for name in before.tensors.subject_id[before.tensors.event]}
@@ -123,7 +139,7 @@ def test_3_entries_after_a_first_code_change_nothing(values):
 
 @VALUES
 def test_3_entries_from_the_day_of_death_on_change_nothing(values):
-    records, settings = drawn_records(120), replace(SETTINGS, values=values)
+    records, settings = drawn_records(120), replace(SETTINGS, values=values, code_groups=GROUPS)
     deaths = {name: "2300-01-01" for name in list(records)[::2]}
     before = prepared_from(records, DeathOutcome(), settings, deaths=deaths)
     grown = appended(records, start="2300-01-01", names=set(deaths))
@@ -145,7 +161,11 @@ def test_3_entries_after_a_drawn_event_or_censoring_change_nothing(values):
     for kept in (records, grown):
         visits, _ = group_visits(events_of(kept), grouping="hybrid", window_hours=24.0)
         targets = visit_targets(visits, Labels(step, event, end_time=step_end_times(visits, step)))
-        found.append(build_tensors(visits, targets, split, max_codes_per_visit=None, min_frequency=2, values=values))
+        found.append(
+            build_tensors(
+                visits, targets, split, max_codes_per_visit=None, min_frequency=2, values=values, code_groups=GROUPS
+            )
+        )
     assert_same_tensors(found[0].tensors, found[1].tensors)
     assert found[0].preprocessing.as_plain() == found[1].preprocessing.as_plain()
 
@@ -162,7 +182,7 @@ def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(
     deaths = {name: str(np.datetime64(records[name][-2][0][:10]) + 5) for name in list(records)[::2]}
     edges = "quantile" if isinstance(outcome, FirstCodeOutcome) else "equidistant"
     landmark = replace(DAY_200, edges=edges, horizon_days=2000.0)
-    settings = replace(SETTINGS, grouping=grouping, min_visits=2, landmark=landmark, values=values)
+    settings = replace(SETTINGS, grouping=grouping, min_visits=2, landmark=landmark, values=values, code_groups=GROUPS)
     before = prepared_from(records, outcome, settings, deaths=deaths)
     assert has_values(before) == values.with_bins
     assert before.tensors.event.sum() > 20
@@ -186,7 +206,7 @@ def test_3_entries_between_the_landmark_and_the_end_of_follow_up_change_nothing(
 @VALUES
 def test_3_entries_after_the_event_change_nothing_on_the_landmark_clock(values):
     records, outcome = drawn_records(150), FirstCodeOutcome([HIT])
-    settings = replace(SETTINGS, landmark=replace(DAY_200, horizon_days=2000.0), values=values)
+    settings = replace(SETTINGS, landmark=replace(DAY_200, horizon_days=2000.0), values=values, code_groups=GROUPS)
     before = prepared_from(records, outcome, settings)
     with_event = {str(name) for name in before.tensors.subject_id[before.tensors.event]}
     assert len(with_event) > 30

@@ -25,7 +25,7 @@ from survlstm.training.prediction import predict_split
 from tests.days import days_settings
 from tests.prepared import assert_same_tensors, prepared_from
 from tests.real_data import shared_data
-from tests.records import RecordsSource, events_of, random_records, with_random_values
+from tests.records import GROUPS, RecordsSource, events_of, random_records, with_random_values
 
 HIT = FirstCodeOutcome(["X/7"])
 VALUED = [f"X/{number}" for number in range(20)]
@@ -160,7 +160,9 @@ def differing(held, now):
 
 def rows_that_move(records, at, rules, change, *, grouping="hybrid"):
     """The rows that are among those of the changed records too, and those of them that hold something else there."""
-    settings = days_settings(*rules, min_visits=1, grouping=grouping, values=VALUES, edges_days=EDGES)
+    settings = days_settings(
+        *rules, min_visits=1, grouping=grouping, values=VALUES, code_groups=GROUPS, edges_days=EDGES
+    )
     deaths = dict.fromkeys(records, NEVER)
     before = prepared_from(records, DeathOutcome(), settings, deaths=deaths)
     grown = changed_after(records, at, change)
@@ -218,7 +220,7 @@ def test_3_a_row_that_sees_a_visit_more_is_caught(tmp_path, monkeypatch):
 
 def test_3_entries_after_the_event_change_nothing():
     records = with_random_values(random_records(120, seed=2), seed=0, codes=VALUED)
-    settings = days_settings("every_visit", "every_days:45", edges_days=EDGES, values=VALUES)
+    settings = days_settings("every_visit", "every_days:45", edges_days=EDGES, values=VALUES, code_groups=GROUPS)
     before = prepared_from(records, HIT, settings)
     data = before.tensors
     hit = {str(name) for name in np.unique(data.subject_id[data.row_subject[data.event]])}
@@ -275,7 +277,9 @@ def test_5_a_new_test_subject_changes_no_training_row_and_nothing_that_is_fitted
         (time, name, ["A/never seen", ("A/never seen", 1.0, "a"), ("X/1", 1e6, "mg")])
         for time, name, _ in messy_records(1, seed=99)["s0000"]
     ]
-    settings = days_settings("every_visit", evaluated=("every_days:33",), intervals=3, edges="quantile", values=VALUES)
+    settings = days_settings(
+        "every_visit", evaluated=("every_days:33",), intervals=3, edges="quantile", values=VALUES, code_groups=GROUPS
+    )
     before, after = (prepared_from(kept, HIT, settings) for kept in (records, {**records, newcomer: strange}))
     assert newcomer in after.tensors.subject_id
     assert before.preprocessing.as_plain() == after.preprocessing.as_plain()

@@ -6,18 +6,29 @@ import numpy as np
 import pytest
 
 from survlstm.data.events import ValueFault
+from survlstm.data.features import FEATURES
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
 from survlstm.data.split import Split, split_subjects
 from survlstm.data.values.settings import ValueSettings
 from tests.prepared import assert_same_tensors, by_subject, prepared_from
-from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records, with_random_values
+from tests.records import (
+    GROUPS,
+    LANDMARK_SETTINGS,
+    SETTINGS,
+    RecordsSource,
+    events_of,
+    random_records,
+    with_random_values,
+)
 
 HIT = FirstCodeOutcome(["X/7"])
 PLANTED = SyntheticOutcome(0.7, 1.7, 0.0, 0.0, 0.0, 1 / 60, seed=0, planted_codes=[], planted_values=["X/1", "X/2"])
 BOTH = ValueSettings("both", min_values_per_bin=5)
-ON_VISITS, AT_LANDMARK = (replace(settings, values=BOTH) for settings in (SETTINGS, LANDMARK_SETTINGS))
+ON_VISITS, AT_LANDMARK = (
+    replace(settings, values=BOTH, code_groups=GROUPS) for settings in (SETTINGS, LANDMARK_SETTINGS)
+)
 CLOCKS = pytest.mark.parametrize("settings", [ON_VISITS, AT_LANDMARK], ids=["visit", "landmark"])
 GROUPINGS = ["hybrid", "same_day", "time_window", "encounter"]
 
@@ -80,6 +91,11 @@ def test_entries_after_a_visit_change_nothing_in_its_row(records, outcome, group
         for row, other in zip(rows[name][kept[name] :], now[name][kept[name] :], strict=True)
     ]
     assert np.mean([row[0] != other[0] and row[2] != other[2] for row, other in later]) > 0.9
+    # The later rows show that the summaries of the history and the groups of changed codes see the changes.
+    summaries = FEATURES.index("log_distinct_codes_so_far"), FEATURES.index("share_distinct_codes")
+    common, _, strange = ((len(FEATURES) + 2 * place, len(FEATURES) + 2 * place + 1) for place in range(len(GROUPS)))
+    differs = np.array([np.array(row[2]) != np.array(other[2]) for row, other in later])
+    assert differs[:, [*summaries, *common, *strange]].any(axis=0).all()
 
 
 @pytest.mark.parametrize("grouping", GROUPINGS)

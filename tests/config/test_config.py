@@ -310,6 +310,28 @@ def test_environment_variables_point_to_real_exports(monkeypatch, tmp_path):
     assert composed(["data=cohort_1000"]).data.path is None
 
 
+def test_code_groups_are_named_codes():
+    assert composed([]).data.code_groups == {}
+    found = composed(["data.code_groups={heart:[X/1,X/2],kidney_2:[Y/1]}"]).data.code_groups
+    assert list(found.items()) == [("heart", ["X/1", "X/2"]), ("kidney_2", ["Y/1"])]
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ("{Heart:[X/1]}", "must begin with a lower-case letter and contain only lower-case letters, .*; found 'Heart'"),
+        ("{age:[X/1]}", "must not be that of a visit feature; found age"),
+        ("{heart:[]}", r"heart must name one code or more, each once; found \[\]"),
+        ("{heart:[X/1,X/1]}", "heart must name one code or more, each once"),
+        ("{heart:[44054006]}", "each must read SYSTEM/CODE, as in SNOMED/44054006; found 44054006"),
+        ("{heart:X/1}", "must be a valid list"),
+    ],
+)
+def test_unsound_code_groups_are_refused(groups, said):
+    with pytest.raises(ConfigError, match=said):
+        composed([f"data.code_groups={groups}"])
+
+
 def test_the_names_that_config_allows_are_those_that_the_stages_know():
     assert get_args(Feature) == FEATURES
     assert get_args(EventTableName) == tuple(EVENT_TABLES)

@@ -16,9 +16,8 @@ from survlstm.data.landmark import LandmarkSettings
 from survlstm.data.outcomes.clinical import FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome
 from survlstm.data.prepare import prepare, prepare_uncached
-from survlstm.data.preprocessing_state import PreprocessingState
-from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.errors import CohortError, ConfigError, SurvlstmError
+from tests.prepared import unscaled_state
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 GIVEN = LandmarkSettings(day=None, visit=None, intervals=2, edges="equidistant", horizon_days=60.0)
@@ -200,9 +199,7 @@ def test_landmarks_of_a_file(written):
         min_visits=1,
         cohort=CohortSettings(file=written(f"subject_id,prediction_time\n{rows}")),
     )
-    fitted = PreprocessingState(
-        Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array([0, 30.0, 60.0])
-    )
+    fitted = unscaled_state(("[PAD]", "[UNK]", "X/a"), edges=[0, 30.0, 60.0])
     prepared = prepare_uncached(
         RecordsSource(events_of(records)), FirstCodeOutcome(["X/hit"]), settings, preprocessing=fitted
     )

@@ -25,9 +25,9 @@ from survlstm.data.prepare import prepare, prepare_uncached
 from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import split_subjects
 from survlstm.data.visits import group_visits
-from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.errors import CohortError, ConfigError
 from tests.cohorts import HIT, LANDMARK, at, edges_given, excluded, record
+from tests.prepared import unscaled_state
 from tests.records import SETTINGS, RecordsSource, events_of, random_records
 
 RANDOM = RandomOutcome(0.7, 1 / 60, seed=0)
@@ -272,7 +272,7 @@ def test_on_the_visit_clock_rules_apply_at_the_first_visit():
 
 
 def _of_visits():
-    return PreprocessingState(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.empty(0))
+    return unscaled_state(("[PAD]", "[UNK]", "X/a"))
 
 
 def test_the_words_of_a_rule_name_three_codes():

@@ -7,10 +7,10 @@ import pytest
 
 from survlstm.data.external_cohort import combine_with_cohort, select_subjects
 from survlstm.data.prepared_data import CohortFlow, PreparedData
-from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Split
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.errors import CohortError
+from tests.prepared import unscaled_state
 from tests.tensors import tensors_of
 
 
@@ -20,7 +20,7 @@ def named(tensors, names):
 
 def prepared(tensors, names):
     vocabulary = Vocabulary(("[PAD]", "[UNK]", "A/1", "A/2", "A/3", "A/4", "A/5", "A/6"))
-    preprocessing = PreprocessingState(vocabulary, np.zeros(5), np.ones(5), np.zeros(0))
+    preprocessing = unscaled_state(vocabulary.entries)
     visits = len(tensors.visit_time)
     flow = CohortFlow(
         tables=(),

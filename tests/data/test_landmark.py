@@ -11,11 +11,10 @@ from survlstm.data.landmark import LandmarkSettings, fit_edges, interval_labels,
 from survlstm.data.outcomes.clinical import DeathOutcome, FirstCodeOutcome
 from survlstm.data.outcomes.synthetic import RandomOutcome, SyntheticOutcome
 from survlstm.data.prepare import prepare_uncached
-from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.split import Split
 from survlstm.data.visits import group_visits
-from survlstm.data.vocabulary import Vocabulary
 from survlstm.utils.errors import CohortError, OutcomeError
+from tests.prepared import unscaled_state
 from tests.records import LANDMARK_SETTINGS, SETTINGS, RecordsSource, events_of, random_records
 
 HIT = FirstCodeOutcome(["X/hit"])
@@ -35,7 +34,7 @@ def record(*days, hit=None):
 
 def made(records, *, landmark=DAY_30, outcome=HIT, deaths=None, min_visits=1, edges=(0.0, 30.0, 60.0), **settings):
     """Prepare records with given edges instead of fitted ones, so that no split has to have subjects."""
-    preprocessing = PreprocessingState(Vocabulary(("[PAD]", "[UNK]", "X/a")), np.zeros(5), np.ones(5), np.array(edges))
+    preprocessing = unscaled_state(("[PAD]", "[UNK]", "X/a"), edges=edges)
     source = RecordsSource(events_of(records, deaths=deaths))
     return prepare_uncached(
         source,

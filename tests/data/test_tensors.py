@@ -143,7 +143,10 @@ def test_features_of_a_record_worked_by_hand():
             [np.log(337), np.log(367), 22282 / 365.25, 0, np.log(3)],
         ]
     )
-    np.testing.assert_allclose(found[:3], raw, atol=1e-6)
+    years = np.array([0, 30, 366]) / 365.25
+    codes, distinct, number = np.array([2, 3, 4]), np.array([2, 2, 3]), np.array([1, 2, 3])
+    history = [codes, distinct, codes / number, number / (1 + years), np.exp(distinct / codes)]
+    np.testing.assert_allclose(found[:3], np.column_stack([raw, np.log(history).T]), atol=1e-6)
     np.testing.assert_array_equal(found[:3], found[3:])
 
 
@@ -239,11 +242,11 @@ def test_ranges(rows):
     assert flat_positions(starts, sizes).tolist() == expected
 
 
-def test_columns_of_values_come_after_the_features_that_a_model_names():
+def test_columns_of_groups_and_values_come_after_the_features_that_a_model_names():
     _, tensors, _, _ = built()
     assert feature_columns(["age", "log_visit_number"], tensors) == (2, 4)
-    with_values = replace(tensors, features=np.zeros((len(tensors.features), 8), dtype=np.float32))
-    assert feature_columns(["age", "log_visit_number"], with_values) == (2, 4, 5, 6, 7)
+    with_values = replace(tensors, features=np.zeros((len(tensors.features), 13), dtype=np.float32))
+    assert feature_columns(["age", "log_visit_number"], with_values) == (2, 4, 10, 11, 12)
 
 
 @settings(max_examples=100, deadline=None)

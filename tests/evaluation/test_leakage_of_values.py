@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from survlstm.data.features import FEATURES
-from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.values.apply import COLUMN_SCALE
 from survlstm.data.values.fit import _fit_measure
 from survlstm.data.values.measures import FittedValues
-from survlstm.data.vocabulary import Vocabulary
 from survlstm.evaluation.leakage_of_values import deciding_values, discrimination_by_value, predicted_survival
 from survlstm.survival.concordance import concordance_td
+from tests.prepared import unscaled_state
 from tests.tensors import flat_tensors
 
 
@@ -42,9 +41,7 @@ def valued(value, *, visits, step, event, most_bins=1, duration_days=None, edge_
         duration_days=duration_days,
         edge_days=edge_days,
     )
-    state = PreprocessingState(
-        Vocabulary(entries), np.zeros(5), np.ones(5), tensors.edge_days, values=FittedValues((measure,))
-    )
+    state = unscaled_state(entries, edges=tensors.edge_days, values=FittedValues((measure,)))
     return tensors, state
 
 

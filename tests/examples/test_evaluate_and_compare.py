@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from survlstm.report.task import BANNER
-from survlstm.training.checkpoint import write_checkpoint
+from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from tests.examples.conftest import run_all
 
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[logistic_hazard]"]
@@ -92,6 +92,27 @@ def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survls
     excluded = found["data"]["subjects_excluded"]
     assert found["data"]["subjects_read"] == found["data"]["subjects_used"] + sum(rule["subjects"] for rule in excluded)
     assert "trained or tuned" in excluded[-1]["reason"]
+
+
+def test_a_run_of_before_with_five_features_is_evaluated_and_exported(survlstm, runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "earlier")
+    path = tmp_path / "earlier" / "checkpoints" / "best.pt"
+    best = load_checkpoint(path)
+    fitted = best["about"]["fitted"]
+    fitted |= {name: fitted[name][:5] for name in ("feature_mean", "feature_spread")}
+    # Data that this survlstm has not prepared.
+    best["about"]["data_fingerprint"] = "of before"
+    write_checkpoint(path, best)
+    assert survlstm("evaluate", "run=earlier", "output_dir=again") == 0
+    assert metrics_of(tmp_path / "again")["test"] == metrics_of(runs / "a")["test"]
+    words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120"]
+    for run, folder in (("earlier", "one"), (str(runs / "a"), "two")):
+        assert survlstm("evaluate", f"run={run}", f"output_dir={folder}", *words) == 0
+    assert metrics_of(tmp_path / "one")["test"] == metrics_of(tmp_path / "two")["test"]
+    assert survlstm("export", "run=earlier", "output=bundle") == 0
+    preprocessing = tmp_path / "bundle" / "preprocessing.json"
+    assert json.loads(preprocessing.read_text())["feature_spread"][5:] == [0.0] * 5
+    assert survlstm("explain", "run=earlier", "output=explained") == 0
 
 
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):

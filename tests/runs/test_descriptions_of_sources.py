@@ -1,20 +1,19 @@
 """Where a run finds the descriptions of its codes: the tables of Synthea, or the source's own method."""
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survlstm.config.compose import check_overrides
 from survlstm.config.schema.run import RunConfig
-from survlstm.data.preprocessing_state import PreprocessingState
 from survlstm.data.values.measures import FittedValues, Measure
-from survlstm.data.vocabulary import PAD, UNK, Vocabulary
+from survlstm.data.vocabulary import PAD, UNK
 from survlstm.runs.finished import FinishedRun
+from tests.prepared import unscaled_state
 
 
 def described(folder, values=None):
     (config,) = check_overrides("train", ["data=meds", f"data.path={folder}"], RunConfig)
-    fitted = PreprocessingState(Vocabulary((PAD, UNK)), np.zeros(5), np.ones(5), np.empty(0), values=values)
+    fitted = unscaled_state((PAD, UNK), values=values)
     return FinishedRun(folder, config, {"epoch": 1, "about": {"fitted": fitted.as_plain()}}).descriptions("unused")
 
 

@@ -144,7 +144,9 @@ def test_the_slot_of_each_prediction_time_holds_the_last_visit_that_it_sees(max_
     assert len(inputs.prediction_slot) == len(rows) > 50
     # The features of a visit are its own, and its days count from the first visit of the record.
     last = data.last_visit[rows]
-    np.testing.assert_array_equal(inputs.visit_features.numpy()[inputs.prediction_slot], data.features[last])
+    np.testing.assert_array_equal(
+        inputs.visit_features.numpy()[inputs.prediction_slot], data.features[last][:, FEATURES]
+    )
     first = data.visit_time[data.visit_offsets[data.row_subject[rows]]]
     days = (data.visit_time[last] - first).astype(float) / 86400
     np.testing.assert_allclose(inputs.visit_days.numpy()[inputs.prediction_slot], days, rtol=1e-6)

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import re
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, Tag, ValidationInfo, field_validator, model_validator
 
 from survlstm.config.schema.foreign import FOREIGN, ForeignSourceConfig, by_target
-from survlstm.config.schema.section import LARGEST_INT, OpenShare, PositiveInt, Section, Seed, Share, SwapPoint, Text
+from survlstm.config.schema.outcome import are_codes
+from survlstm.config.schema.section import (
+    LARGEST_INT,
+    Feature,
+    OpenShare,
+    PositiveInt,
+    Section,
+    Seed,
+    Share,
+    SwapPoint,
+    Text,
+)
 from survlstm.utils.data_location import is_database_url, refuse_password
 
 EventTableName = Literal[
@@ -208,6 +220,9 @@ class DataConfig(Section):
         values: How numerical values are used: ``none``; as ``bins``, which join the code; ``continuous``, as feature
             columns of the last value of each code; or ``both``.
         value_limits: Limits of bins and columns.
+        code_groups: Codes as SYSTEM/CODE by the name of their group; an empty mapping or null means no group. Each
+            group gives two feature columns: whether one of its codes has occurred so far, and the time since the last
+            one. Codes are compared literally.
     """
 
     path: Text | None
@@ -227,6 +242,7 @@ class DataConfig(Section):
     demographics: DemographicsConfig = DemographicsConfig()
     values: Literal["none", "bins", "continuous", "both"] = "none"
     value_limits: ValueLimitsConfig = ValueLimitsConfig()
+    code_groups: dict[str, list[Any]] = Field(default={})
 
     @field_validator("static")
     @classmethod
@@ -234,6 +250,26 @@ class DataConfig(Section):
         if len(set(static)) != len(static):
             raise ValueError(f"must name each kind once; found {static}")
         return static
+
+    @field_validator("code_groups", mode="before")
+    @classmethod
+    def _no_groups(cls, groups: Any) -> Any:
+        return {} if groups is None else groups
+
+    @field_validator("code_groups")
+    @classmethod
+    def _named_groups(cls, groups: dict[str, list[Any]]) -> dict[str, list[str]]:
+        for name, codes in groups.items():
+            if not re.fullmatch("[a-z][a-z0-9_]*", name):
+                raise ValueError(
+                    "the name of a group must begin with a lower-case letter and contain only lower-case letters, "
+                    f"digits and underscores; found {name!r}"
+                )
+            if name in get_args(Feature):
+                raise ValueError(f"the name of a group must not be that of a visit feature; found {name}")
+            if not codes or len(set(map(str, codes))) < len(codes):
+                raise ValueError(f"{name} must name one code or more, each once; found {codes}")
+        return {name: are_codes(codes) for name, codes in groups.items()}
 
     @model_validator(mode="after")
     def _one_origin(self, info: ValidationInfo) -> DataConfig:

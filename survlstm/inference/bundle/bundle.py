@@ -162,6 +162,7 @@ class _Preprocessing(Section):
     values: list[dict[str, Any]] | None = None
     prediction_mean: Annotated[list[float], OfTimes] | None = None
     prediction_spread: Annotated[list[Weight], OfTimes] | None = None
+    code_groups: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,17 @@ def test_the_model_that_comes_back_predicts_the_same_to_the_last_bit(written, cl
     np.testing.assert_array_equal(one.hazard, other.hazard)
 
 
+def test_a_bundle_of_before_with_five_features_predicts_the_same(written, clock):
+    def of_before(plain):
+        return plain | {name: plain[name][:5] for name in ("feature_mean", "feature_spread")}
+
+    earlier = Predictor(read_bundle(changed_plain(written, PREPROCESSING, of_before)))
+    table = meds(random_records(5, seed=1))
+    expected = Predictor(bundle_on(clock)).predict(table).table
+    assert len(expected) > 0
+    np.testing.assert_array_equal(earlier.predict(table).table["risk"], expected["risk"])
+
+
 def test_all_else_comes_back(written, clock):
     one, other = bundle_on(clock), read_bundle(written)
     assert (one.about, one.reference, one.card) == (other.about, other.reference, other.card)
@@ -297,7 +308,7 @@ def put(**changes):
         (VOCABULARY, other_entry(3, description={"en": "three"}), r"3\.description: Input should be a valid string"),
         (VOCABULARY, other_entry(3, more=1), r"3\.more: Extra inputs are not permitted"),
         (PREPROCESSING, put(feature_mean=[0.0] * 4), r"feature_mean: List should have at least 5 items"),
-        (PREPROCESSING, put(feature_spread=[1.0] * 6), r"feature_spread: List should have at most 5 items"),
+        (PREPROCESSING, put(feature_spread=[1.0] * 11), r"feature_spread: List should have at most 10 items"),
         (PREPROCESSING, put(feature_mean=[0.0] * 4 + [np.nan]), r"feature_mean\.4: Input should be a finite number"),
         (PREPROCESSING, put(feature_mean=[[0.0]] * 5), r"feature_mean\.0: Input should be a valid number"),
         (
@@ -306,6 +317,7 @@ def put(**changes):
             r"feature_spread\.4: Input should be a finite number",
         ),
         (PREPROCESSING, put(feature_spread=[1.0] * 4 + [-1.0]), r"feature_spread\.4: .* greater than or equal to 0"),
+        (PREPROCESSING, put(code_groups=[{"name": "a", "codes": []}]), "every code group must have exactly the parts"),
         (PREPROCESSING, put(vocabulary=["[PAD]", "[UNK]"]), r"vocabulary: Extra inputs are not permitted"),
         (PREPROCESSING, put(edge_days=[0.0, 1.0]), "edge_days must begin at 0, and be empty"),
         (REFERENCE, put(risk=[0.9, 0.1]), "risk must not fall"),

@@ -10,6 +10,8 @@ import onnxruntime
 import pytest
 import torch
 
+from survlstm.data.batches import feature_columns
+from survlstm.data.features import FEATURES
 from survlstm.data.split import Split
 from survlstm.inference.bundle.onnx_export import export_onnx, write_onnx
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
@@ -35,15 +37,16 @@ def model_of(*, intervals=None, layers=1, visit_features=5):
 
 
 def padded(tensors, subjects):
-    """Pad records as the file takes them, with arbitrary values after their ends."""
+    """Pad records as the file takes them, with arbitrary values after their ends; of the features the first five."""
+    columns = feature_columns(FEATURES[:5], tensors)
     visits = np.diff(tensors.visit_offsets)[subjects]
     codes = np.diff(tensors.code_offsets)
     found = np.full((len(subjects), visits.max() + 2, codes.max() + 1), 3, dtype=np.int64)
-    features = np.full((*found.shape[:2], tensors.features.shape[1]), 7.0, dtype=np.float32)
+    features = np.full((*found.shape[:2], len(columns)), 7.0, dtype=np.float32)
     for row, subject in enumerate(subjects):
         found[row, : visits[row]] = 0
         own = np.arange(tensors.visit_offsets[subject], tensors.visit_offsets[subject + 1])
-        features[row, : visits[row]] = tensors.features[own]
+        features[row, : visits[row]] = tensors.features[own][:, columns]
         for place, visit in enumerate(own):
             found[row, place, : codes[visit]] = tensors.code[
                 tensors.code_offsets[visit] : tensors.code_offsets[visit + 1]
