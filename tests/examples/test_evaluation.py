@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-BASELINES = {"record length", "logistic hazard (history)"}
+BASELINES = {"record length", "logistic hazard (history)", "gradient-boosted hazard"}
 AT_LANDMARKS = {"Cox (elastic net)", "pycox LogisticHazard", "DeepHit"}
 
 
