@@ -333,6 +333,7 @@ def _flow(
         fused_added=int(used.fused_codes.sum()),
         values=built.values,
         prediction_times=None if targets.rows is None else count_rows(targets.rows),
+        outcome_codes=labels.codes,
     )
 
 

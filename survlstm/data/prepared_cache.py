@@ -174,4 +174,4 @@ def _flow_of(plain: dict[str, Any]) -> CohortFlow:
     rows = plain.get("prediction_times")
     rows = None if rows is None else parse_fields(PredictionTimeCounts, rows)
     parts |= {"values": values, "prediction_times": rows}
-    return parse_fields(CohortFlow, {"entries_added": 0, "fused_added": 0, **plain, **parts})
+    return parse_fields(CohortFlow, {"entries_added": 0, "fused_added": 0, "outcome_codes": {}, **plain, **parts})

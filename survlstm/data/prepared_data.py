@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -83,6 +83,7 @@ class CohortFlow:
         fused_added: Those of them that are fused codes.
         values: Counts of the values; None if values are not used.
         prediction_times: Counts of the prediction times; None on the other clocks.
+        outcome_codes: Codes that a synthetic outcome was drawn from, see ``Labels.codes``.
     """
 
     tables: tuple[TableCount, ...]
@@ -102,6 +103,7 @@ class CohortFlow:
     fused_added: int = 0
     values: ValueCounts | None = None
     prediction_times: PredictionTimeCounts | None = None
+    outcome_codes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def static_added(self) -> int:

@@ -85,6 +85,8 @@ def log_preparation(prepared: PreparedData) -> None:
     ):
         if name in flow.outcome_facts:
             log.info("%s: %.3f", label, flow.outcome_facts[name])
+    for key, codes in flow.outcome_codes.items():
+        log.info("Drawn from outcome.%s: %s", key, "; ".join(codes))
     for warning in flow.warnings:
         log.warning("%s", warning)
 

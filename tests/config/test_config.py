@@ -87,6 +87,13 @@ def test_the_rule_of_the_split_is_a_key_with_a_short_form_and_stored_configs_lac
     assert SplitConfig.model_validate(older).by == "hash"
 
 
+def test_stored_outcomes_from_before_the_mechanism_are_those_of_the_counts():
+    new = set(SyntheticOutcomeConfig.model_fields) - {"target", "event_rate", "effect", "censoring_chance", "seed"}
+    new -= {"comorbidity_weight", "frequency_weight", "repetition_weight", "planted_codes", "planted_values"}
+    now = composed([]).outcome
+    assert SyntheticOutcomeConfig.model_validate(now.model_dump(by_alias=True, exclude=new)) == now
+
+
 def test_stored_outcomes_from_before_planted_values_have_none():
     older = composed([]).outcome.model_dump(by_alias=True, exclude={"planted_values"})
     assert SyntheticOutcomeConfig.model_validate(older).planted_values == []
@@ -160,6 +167,29 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         (
             ["outcome.planted_codes=[X/1,X/2]", "outcome.planted_values=[X/1]"],
             r"one of outcome.planted_codes and outcome.planted_values must be empty; found 2 and 1 codes\. Set one",
+        ),
+        (["outcome.mechanism=order"], "outcome.mechanism: must be 'counts' or 'sequence'; found 'order'"),
+        (
+            ["outcome.mechanism=sequence", "outcome.planted_codes=[X/1]"],
+            r"outcome.planted_codes needs outcome.mechanism=counts; found outcome.mechanism=sequence\. Set",
+        ),
+        (
+            ["outcome.sequence_pairs=[[X/1,X/2]]"],
+            r"outcome.sequence_pairs needs outcome.mechanism=sequence; found outcome.mechanism=counts\. Set",
+        ),
+        (
+            ["outcome.mechanism=sequence", "outcome.sequence_pairs=[[X/1,X/2],[X/2,X/1]]"],
+            "outcome.sequence_pairs: must name each pair once and in one order, as its reverse cancels it; found",
+        ),
+        (
+            ["outcome.mechanism=sequence", "outcome.sequence_pairs=[[X/1,X/1]]"],
+            "outcome.sequence_pairs: a pair must hold two different codes; found",
+        ),
+        (["outcome.sequence_pairs=[[X/1,7]]"], "outcome.sequence_pairs: each must read SYSTEM/CODE, .*; found 7"),
+        (["outcome.fading_codes=[X/1,X/1]"], "outcome.fading_codes: must name each code once; found"),
+        (
+            ["outcome.mechanism=sequence"] + [f"outcome.{name}_weight=0" for name in ("order", "fading", "rise")],
+            "at least one of order_weight, fading_weight, rise_weight must be above 0",
         ),
         (
             ["outcome=first_code", "outcome.codes=[44054006]"],

@@ -158,6 +158,16 @@ class SyntheticOutcomeConfig(SwapPoint):
             factors; an empty list uses the factors.
         planted_values: Codes as SYSTEM/CODE whose last value so far is the risk, instead of the three weighted factors;
             an empty list uses the factors. ``planted_codes`` must then be empty.
+        mechanism: counts for the factors above or what is planted; sequence for the three parts below, which depend on
+            the order and the times of the history.
+        order_weight: The weight of the order of the pairs.
+        fading_weight: The weight of the fading count.
+        rise_weight: The weight of the rise of the visit rate.
+        window_days: The largest number of days between the two codes of a pair.
+        half_life_days: The days in which the weight of an occurrence in the fading count halves.
+        sequence_pairs: Pairs of codes as SYSTEM/CODE, of which the first before the second raises the risk and the
+            reverse order lowers it; an empty list chooses frequent codes of the training subjects.
+        fading_codes: Codes as SYSTEM/CODE of the fading count; an empty list chooses them too.
     """
 
     target: Literal["survlstm.data.outcomes.synthetic.SyntheticOutcome"] = Field(alias="_target_")
@@ -170,16 +180,49 @@ class SyntheticOutcomeConfig(SwapPoint):
     seed: Seed
     planted_codes: list[Any]
     planted_values: list[Any] = Field(default_factory=list)
+    mechanism: Literal["counts", "sequence"] = "counts"
+    order_weight: Weight = 0.9
+    fading_weight: Weight = 0.05
+    rise_weight: Weight = 0.05
+    window_days: Annotated[float, Field(gt=0, le=MAX_DAYS)] = 730.0
+    half_life_days: Annotated[float, Field(gt=0, le=MAX_DAYS)] = 180.0
+    sequence_pairs: list[Annotated[list[Any], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
+    fading_codes: list[Any] = Field(default_factory=list)
 
-    @field_validator("planted_codes", "planted_values")
+    @field_validator("planted_codes", "planted_values", "fading_codes")
     @classmethod
     def _each_planted_once(cls, codes: list[Any]) -> list[str]:
         if len(set(map(str, codes))) < len(codes):
             raise ValueError(f"must name each code once; found {codes}")
         return are_codes(codes)
 
+    @field_validator("sequence_pairs")
+    @classmethod
+    def _each_pair_in_one_order(cls, pairs: list[list[Any]]) -> list[list[str]]:
+        codes = [are_codes(pair) for pair in pairs]
+        if any(first == second for first, second in codes):
+            raise ValueError(f"a pair must hold two different codes; found {codes}")
+        if len({frozenset(pair) for pair in codes}) < len(codes):
+            raise ValueError(f"must name each pair once and in one order, as its reverse cancels it; found {codes}")
+        return codes
+
     @model_validator(mode="after")
     def _one_risk(self) -> SyntheticOutcomeConfig:
+        named = {"sequence_pairs": self.sequence_pairs, "fading_codes": self.fading_codes}
+        planted = {"planted_codes": self.planted_codes, "planted_values": self.planted_values}
+        unused = [
+            f"outcome.{key}" for key, codes in (planted if self.mechanism == "sequence" else named).items() if codes
+        ]
+        if unused:
+            other = "counts" if self.mechanism == "sequence" else "sequence"
+            raise ValueError(
+                f"{unused[0]} needs outcome.mechanism={other}; found outcome.mechanism={self.mechanism}. Set "
+                f"outcome.mechanism={other}, or {unused[0]}=[]"
+            )
+        if self.mechanism == "sequence":
+            if self.order_weight + self.fading_weight + self.rise_weight == 0:
+                raise ValueError("at least one of order_weight, fading_weight, rise_weight must be above 0")
+            return self
         if self.planted_codes and self.planted_values:
             raise ValueError(
                 "one of outcome.planted_codes and outcome.planted_values must be empty; found "

@@ -47,6 +47,7 @@ class Labels:
         oracle_hazard: Hazard at every visit that a synthetic outcome was drawn from; None for other outcomes.
         facts: Figures by name, for the log and metrics.json.
         warnings: Sentences that say what is wrong and what to change.
+        codes: Codes that the outcome was drawn from and that no key of the config names, by the key that could.
     """
 
     step: Int64[np.ndarray, " subject"]
@@ -55,6 +56,7 @@ class Labels:
     oracle_hazard: Float32[np.ndarray, " visit"] | None = None
     facts: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    codes: dict[str, list[str]] = field(default_factory=dict)
 
 
 @runtime_checkable

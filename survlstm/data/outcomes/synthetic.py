@@ -6,6 +6,7 @@ See ``docs/conventions.md``, section "Synthetic outcomes".
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -13,15 +14,22 @@ from jaxtyping import Bool, Float, Int64
 from survlstm.data.events import Events
 from survlstm.data.features import distinct_code_counts
 from survlstm.data.known_times import KnownTimes
+from survlstm.data.outcomes.drawing import draw_labels
 from survlstm.data.outcomes.history_risk import (
     history_factors,
     last_value_risk,
     normal_scores,
     unranked_entries,
 )
-from survlstm.data.outcomes.labels import record_limits, refuse_unknown_codes, step_end_times
+from survlstm.data.outcomes.labels import record_limits, refuse_unknown_codes
 from survlstm.data.outcomes.protocol import Labels, ObservedFollowUp
-from survlstm.data.split import subject_key
+from survlstm.data.outcomes.sequence_risk import (
+    SequenceCodes,
+    choose_sequence_codes,
+    fading_count,
+    order_state,
+    rate_rise,
+)
 from survlstm.data.visits import Visits
 from survlstm.survival.concordance import concordance_td
 from survlstm.utils.errors import OutcomeError
@@ -96,8 +104,10 @@ class SyntheticOutcome(_DrawnOutcome):
     frequency (visits per year so far) and repetition (1 - share of distinct codes so far). Each is transformed to
     normal scores by its rank, because the tails of the raw values would dominate the sum. With ``planted_codes``, the
     number of those codes in the history, each counted once, takes their place; what an explanation of a model must find
-    is then known. With ``planted_values``, the mean score of the last values of those codes takes their place. Ranks,
-    scale and intercept are fitted on the training subjects, and each subject has the same weight.
+    is then known. With ``planted_values``, the mean score of the last values of those codes takes their place. With
+    ``mechanism="sequence"``, the order of pairs of codes, a fading count and the rise of the visit rate take their
+    place: records with the same counts then differ in risk, see ``survlstm.data.outcomes.sequence_risk``. Ranks, scale
+    and intercept are fitted on the training subjects, and each subject has the same weight.
 
     Attributes:
         event_rate: Share of training subjects with the event.
@@ -109,6 +119,14 @@ class SyntheticOutcome(_DrawnOutcome):
         seed: Seed of the draws.
         planted_codes: Codes that alone determine the risk; empty to use the three weights.
         planted_values: Codes whose last values alone determine the risk, instead of ``planted_codes``; empty for none.
+        mechanism: What determines the risk: counts (or what is planted), or the sequence.
+        order_weight: Weight of the order of the pairs.
+        fading_weight: Weight of the fading count.
+        rise_weight: Weight of the rise of the visit rate.
+        window_days: Largest number of days between the two codes of an ordered pair.
+        half_life_days: Days in which the weight of an occurrence in the fading count halves.
+        sequence_pairs: Ordered pairs of codes; empty to choose them on the training subjects.
+        fading_codes: Codes of the fading count; empty to choose them on the training subjects.
     """
 
     event_rate: float
@@ -120,6 +138,14 @@ class SyntheticOutcome(_DrawnOutcome):
     seed: int
     planted_codes: list[str]
     planted_values: list[str] = field(default_factory=list)
+    mechanism: Literal["counts", "sequence"] = "counts"
+    order_weight: float = 0.9
+    fading_weight: float = 0.05
+    rise_weight: float = 0.05
+    window_days: float = 730.0
+    half_life_days: float = 180.0
+    sequence_pairs: list[list[str]] = field(default_factory=list)
+    fading_codes: list[str] = field(default_factory=list)
 
     def label(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Labels:
         """Draw event and censoring step by step, and check that a model can learn from the outcome.
@@ -137,7 +163,8 @@ class SyntheticOutcome(_DrawnOutcome):
         Raises:
             OutcomeError: As for ``risk``.
         """
-        risk = self.risk(visits, is_training=is_training)
+        chosen = self._sequence_codes(visits, is_training)
+        risk = self._standardised_risk(visits, chosen, is_training)
         labels = draw_labels(
             visits,
             self.effect * risk,
@@ -159,7 +186,8 @@ class SyntheticOutcome(_DrawnOutcome):
                 f"{correlation:.3f}: there is little to learn. Raise outcome.effect (now {self.effect:g}) or lower "
                 "outcome.event_rate",
             )
-        return replace(labels, facts=facts, warnings=warnings)
+        codes = {} if chosen is None else chosen.by_key()
+        return replace(labels, facts=facts, codes=codes, warnings=warnings)
 
     def risk(self, visits: Visits, *, is_training: Bool[np.ndarray, " subject"]) -> Float[np.ndarray, " visit"]:
         """Compute the standardised risk at each visit from that visit and those before it.
@@ -173,15 +201,24 @@ class SyntheticOutcome(_DrawnOutcome):
             same total weight for each subject, the mean is 0 and the standard deviation 1.
 
         Raises:
-            OutcomeError: If the risk is the same at all training visits, no planted code occurs in the export, or a
-                code of ``planted_values`` has no numbers that differ between training subjects.
+            OutcomeError: If the risk is the same at all training visits, no planted or named code occurs in the export,
+                a code of ``planted_values`` has no numbers that differ between training subjects, or codes of the
+                sequence can't be chosen.
         """
+        return self._standardised_risk(visits, self._sequence_codes(visits, is_training), is_training)
+
+    def _standardised_risk(
+        self, visits: Visits, chosen: SequenceCodes | None, is_training: Bool[np.ndarray, " subject"]
+    ) -> Float[np.ndarray, " visit"]:
         owner = visits.visit_subject
         weight = np.where(is_training[owner], 1.0 / visits.visits_per_subject[owner], 0.0)
         if self.planted_values:
             risk = self._last_values(visits, is_training)
         else:
-            factors = self._planted(visits) if self.planted_codes else self._burden(visits)
+            if chosen is not None:
+                factors = self._sequence(visits, chosen)
+            else:
+                factors = self._planted(visits) if self.planted_codes else self._burden(visits)
             risk = np.sum([share * normal_scores(factor, weight) for share, factor in factors], axis=0)
         mean = np.average(risk, weights=weight)
         spread = np.sqrt(np.average(np.square(risk - mean), weights=weight))
@@ -200,12 +237,35 @@ class SyntheticOutcome(_DrawnOutcome):
         is_planted = np.isin(visits.codes, self.planted_codes)[visits.code]
         return [(1.0, distinct_code_counts(visits, is_planted))]
 
+    def _sequence_codes(self, visits: Visits, is_training: Bool[np.ndarray, " subject"]) -> SequenceCodes | None:
+        if self.mechanism != "sequence":
+            return None
+        for key, codes in self._sequence_names().items():
+            if codes:
+                refuse_unknown_codes(codes, visits.codes, key=key)
+        return choose_sequence_codes(
+            visits, pairs=self.sequence_pairs, fading=self.fading_codes, is_training=is_training
+        )
+
+    def _sequence_names(self) -> dict[str, list[str]]:
+        of_pairs = list(dict.fromkeys(code for pair in self.sequence_pairs for code in pair))
+        return {"outcome.sequence_pairs": of_pairs, "outcome.fading_codes": self.fading_codes}
+
+    def _sequence(self, visits: Visits, chosen: SequenceCodes) -> list[tuple[float, np.ndarray]]:
+        return [
+            (self.order_weight, order_state(visits, chosen.pairs, window_days=self.window_days)),
+            (self.fading_weight, fading_count(visits, chosen.fading, half_life_days=self.half_life_days)),
+            (self.rise_weight, rate_rise(visits)),
+        ]
+
     def _last_values(self, visits: Visits, is_training: Bool[np.ndarray, " subject"]) -> Float[np.ndarray, " visit"]:
         refuse_unknown_codes(self.planted_values, visits.codes, key="outcome.planted_values")
         return last_value_risk(visits, self._known(self.planted_values, visits), is_training=is_training)
 
     @property
     def _advice(self) -> str:
+        if self.mechanism == "sequence":
+            return "Set outcome.sequence_pairs to pairs of codes that occur in both orders, or raise another weight"
         if self.planted_values:
             return "Set outcome.planted_values to codes whose last value differs between visits"
         if self.planted_codes:
@@ -217,7 +277,11 @@ class SyntheticOutcome(_DrawnOutcome):
         return [code for code in codes if code in visits.codes]
 
     def _planting_warnings(self, visits: Visits, is_training: Bool[np.ndarray, " subject"]) -> tuple[str, ...]:
-        planted = {"outcome.planted_codes": self.planted_codes, "outcome.planted_values": self.planted_values}
+        planted = {
+            "outcome.planted_codes": self.planted_codes,
+            "outcome.planted_values": self.planted_values,
+            **self._sequence_names(),
+        }
         absent = {key: [code for code in codes if code not in visits.codes] for key, codes in planted.items()}
         warnings = tuple(
             f"{key}: {', '.join(codes)} occur nowhere in the export" for key, codes in absent.items() if codes
@@ -229,64 +293,6 @@ class SyntheticOutcome(_DrawnOutcome):
                 "they add 0 to the risk",
             )
         return warnings
-
-
-def draw_labels(
-    visits: Visits,
-    effect: Float[np.ndarray, " visit"],
-    *,
-    event_rate: float,
-    censoring_chance: float,
-    seed: int,
-    is_training: Bool[np.ndarray, " subject"],
-) -> Labels:
-    """Draw an outcome step by step, with an intercept that gives the requested event rate.
-
-    In each step the event happens with probability ``expit(intercept + effect)``; otherwise the subject is censored
-    with probability ``censoring_chance``; otherwise the next step follows. The record ends with step n-2. The draws of
-    a subject depend on its id and the seed only. The event happens in step j if ``logit(uniform_j) < intercept +
-    effect_j``, so each subject has a smallest intercept above which it has the event. The intercept for the requested
-    event rate is the quantile of these among the training subjects.
-
-    Args:
-        visits: Visits of the cohort, at least two of each subject.
-        effect: Log-odds of the hazard at each visit, without the intercept.
-        event_rate: Share of training subjects with the event.
-        censoring_chance: Probability of censoring in each step without the event.
-        seed: Seed of the draws.
-        is_training: Subjects that the intercept is fitted on.
-
-    Returns:
-        Labels with the hazards drawn from, and figures of the outcome.
-    """
-    from scipy.special import expit, logit
-
-    steps = visits.visits_per_subject - 1
-    first_visit, owner = visits.visit_offsets[:-1], visits.visit_subject
-    uniform = np.ones((2, len(owner)))
-    for subject, name in enumerate(visits.subjects.subject_id):
-        generator = np.random.Generator(np.random.Philox(key=subject_key(str(name), seed=seed, purpose="outcome")))
-        visits_here = slice(first_visit[subject], first_visit[subject] + steps[subject])
-        # One row per step, so that the draws of a step stay the same when visits are appended to the record.
-        uniform[:, visits_here] = generator.random((steps[subject], 2)).T
-    number = np.arange(len(owner)) - first_visit[owner]
-    at_risk = number < steps[owner]
-    # The step of censoring, or the last step of the record.
-    end = _first_step(at_risk & (uniform[1] < censoring_chance), visits, otherwise=steps - 1)
-    needed = np.where(at_risk & (number <= end[owner]), logit(uniform[0]) - effect, np.inf)
-    first_needed = np.minimum.reduceat(needed, first_visit)
-    intercept = float(np.quantile(first_needed[is_training], event_rate, method="linear"))
-    event = first_needed < intercept
-    step = np.where(event, _first_step(needed < intercept, visits, otherwise=end), end)
-    facts = {
-        "event_rate": float(event.mean()),
-        "event_rate_train": float(event[is_training].mean()),
-        "asked_event_rate": event_rate,
-        "median_step": float(np.median(step)),
-        "intercept": intercept,
-    }
-    oracle_hazard = expit(intercept + effect).astype(np.float32)
-    return Labels(step, event, step_end_times(visits, step), oracle_hazard, facts)
 
 
 def oracle_concordance(visits: Visits, labels: Labels) -> float:
@@ -321,17 +327,6 @@ def padded_hazard(
     at_risk = number <= step[:, None]
     visit = np.where(at_risk, first_visit[:, None] + number, 0)
     return np.where(at_risk, hazard[visit].astype(np.float64), 0.0)
-
-
-def _first_step(
-    here: Bool[np.ndarray, " visit"], visits: Visits, *, otherwise: Int64[np.ndarray, " subject"]
-) -> Int64[np.ndarray, " subject"]:
-    """Return the first step of each subject for whose visit ``here`` is true; ``otherwise`` without such a visit."""
-    visit = np.flatnonzero(here)
-    subject = visits.visit_subject[visit]
-    first = otherwise.copy()
-    np.minimum.at(first, subject, visit - visits.visit_offsets[:-1][subject])
-    return first
 
 
 def _risk_time_correlation(visits: Visits, risk: Float[np.ndarray, " visit"], labels: Labels) -> float:
