@@ -1,9 +1,10 @@
 """Subjects whose codes tell their hazard, or don't."""
 
+import dataclasses
+
 import numpy as np
 
 from survlstm.data.split import Split
-from survlstm.data.tensors import Tensors
 from tests.tensors import tensors_from
 
 TELLING_CODE = 2
@@ -32,15 +33,10 @@ def cohort(subjects=700, *, seed=0, low=0.04, high=0.3, noise_codes=25, longest=
     ]
     split = generator.choice([Split.TRAIN, Split.VAL, Split.TEST], size=subjects, p=[0.6, 0.2, 0.2])
     landmark = {"edge_days": 30.0 * np.arange(11), "duration_days": 30.0 * (step + 0.9)} if clock == "landmark" else {}
-    features = np.column_stack([generator.normal(size=(visits.sum(), 5)), counts_so_far(records)])
+    # Noise, and one of the summaries of the history that visits have among their features.
+    codes_so_far = np.concatenate([np.cumsum([len(visit) for visit in record]) for record in records])
+    features = np.column_stack([generator.normal(size=(visits.sum(), 5)), np.log(codes_so_far)])
     return tensors_from(records, step=step, event=event, split=split, features=features, **landmark), hazard
-
-
-def counts_so_far(records):
-    """Logarithms of the codes, visits and distinct codes up to each visit."""
-    pasts = [visits[: number + 1] for visits in records for number in range(len(visits))]
-    codes = [[code for visit in past for code in visit] for past in pasts]
-    return np.log([(len(each), len(past), len(set(each))) for each, past in zip(codes, pasts, strict=True)])
 
 
 def with_other_test_subjects(tensors, changed):
@@ -53,4 +49,4 @@ def with_other_test_subjects(tensors, changed):
         features[visits] += 5
         code[codes] = tensors.code.max() + 1
         event[subject] = not event[subject]
-    return Tensors(**{**vars(tensors), "code": code, "features": features, "step": step, "event": event})
+    return dataclasses.replace(tensors, code=code, features=features, step=step, event=event)
