@@ -24,10 +24,12 @@ from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.data.vocabulary import Vocabulary
 from survlstm.models.factory import build_model
+from survlstm.models.protocol import LinearStart
 from survlstm.report.console_summary import log_preparation
 from survlstm.report.formatting import format_count
 from survlstm.report.value_table import value_rows, value_table
 from survlstm.training.initial_hazard import initial_hazard
+from survlstm.training.linear_start import start_linear_part
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.logs import logging_to
 
@@ -233,13 +235,16 @@ class PreparedCohort:
 
         Returns:
             The model in training mode, on the CPU. Its weights are drawn from torch's global generator, and its hazards
-            begin near the mean hazard of the training subjects.
+            begin near the mean hazard of the training subjects. A model with a linear part begins at its regression.
         """
-        return build_model(
+        model = build_model(
             self.config.model,
             self.data.preprocessing.sizes,
             mean_hazard=initial_hazard(self.data.tensors),
         )
+        if isinstance(model, LinearStart):
+            start_linear_part(model, self._batches, vocabulary_size=len(self.vocabulary))
+        return model
 
     @cached_property
     def _batches(self) -> Batches:

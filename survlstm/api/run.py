@@ -61,9 +61,12 @@ class Run(Results):
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: losses, validation C-index, learning rate, times, and whether it is the best epoch."""
+        """One row per epoch: losses, validation C-index, learning rate, times, and whether it is the best epoch.
+
+        Epoch 0 is a model with a linear part before its training.
+        """
         history = self._epochs()
-        table = pd.DataFrame([vars(epoch) for epoch in history.epochs]).set_index("epoch")
+        table = pd.DataFrame([vars(epoch) for epoch in history.candidates]).set_index("epoch")
         return table.assign(is_best=table.index == history.best_epoch)
 
     @property

@@ -133,8 +133,7 @@ def shares_of_log_count(codes: Int[Tensor, " entry"], group: Int[Tensor, " entry
 def running_sum(values: Float[Tensor, "row visit"]) -> Float[Tensor, "row visit"]:
     """Sum the values of a row up to each visit, in a form that is deterministic on every device.
 
-    ``torch.cumsum`` has no deterministic kernel on CUDA. There the visits are divided into blocks; triangular products
-    sum within the blocks and over them.
+    ``torch.cumsum`` has no deterministic kernel on CUDA, where ``blocked_running_sum`` is used.
 
     Args:
         values: Values of each visit; shape (row, visit).
@@ -142,8 +141,21 @@ def running_sum(values: Float[Tensor, "row visit"]) -> Float[Tensor, "row visit"
     Returns:
         Sums of the same shape.
     """
-    if values.device.type != "cuda":
-        return values.cumsum(dim=1)
+    return blocked_running_sum(values) if values.device.type == "cuda" else values.cumsum(dim=1)
+
+
+def blocked_running_sum(values: Float[Tensor, "row visit"]) -> Float[Tensor, "row visit"]:
+    """Compute ``running_sum`` by matrix products.
+
+    The visits are divided into blocks of about the square root of their number. Triangular products sum within the
+    blocks and over them, which costs the power 1.5 of the number of visits.
+
+    Args:
+        values: Values of each visit; shape (row, visit).
+
+    Returns:
+        Sums of the same shape.
+    """
     visits = values.shape[1]
     size = max(1, round(visits**0.5))
     blocks = nn.functional.pad(values, (0, -visits % size)).unflatten(1, (-1, size))

@@ -91,6 +91,11 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
 
     def linear_logits(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the linear part, see ``survlstm.models.protocol.LinearStart``."""
+        # Under autocast the products would be in bfloat16, whose three digits are too few for a sum of many counts.
+        with torch.autocast(inputs.visit_features.device.type, enabled=False):
+            return self._linear_logits(inputs)
+
+    def _linear_logits(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         score = inputs.visit_features @ self.visit_effect + self.embedding.count_effect(inputs)
         if self.intervals is None:
             return score + self.bias

@@ -186,7 +186,7 @@ def open_run(folder: Path, *, allow: Sequence[str] = ()) -> FinishedRun:
         config = validate_stored(about.config, RunConfig, finished=True, allow=allow)
         if config.clock.kind != about.preprocessing.clock:
             raise ValueError(f"the clock of its config, {config.clock.kind}, is not the one it was fitted for")
-        if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 1 and "model" in checkpoint):
+        if not (type(checkpoint.get("epoch")) is int and checkpoint["epoch"] >= 0 and "model" in checkpoint):
             raise ValueError("it must hold the weights of an epoch and the epoch's number")
     except ConfigError as error:
         raise _broken(folder, f"its config can't be used: {error}") from error

@@ -99,7 +99,7 @@ def train(
         check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
         log.info("Checked: no hazard of %s depends on later visits or on other subjects", config.model.target)
     if isinstance(model, LinearStart) and state is None:
-        start_linear_part(model, train, vocabulary_size=len(prepared.vocabulary))
+        start_linear_part(model, train, vocabulary_size=len(prepared.vocabulary), process_group=process_group)
     checkpointer = Checkpointer(
         folder,
         config.trainer.checkpoint.every_epochs,

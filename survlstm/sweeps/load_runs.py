@@ -59,7 +59,7 @@ class RunRow:
         subjects: Number of test subjects.
         events: Number of test subjects with the event.
         epochs: Number of epochs done.
-        best_epoch: The epoch with the lowest validation loss, from 1.
+        best_epoch: The epoch with the lowest validation loss, from 1; 0 if none is better than a fitted start.
         seconds: Training time over all starts of the run.
         cost: Cost in dollars.
         parameters: Number of model parameters.
@@ -173,6 +173,7 @@ def read_run(folder: Path, *, name: str | None = None) -> RunRow:
     metrics = _read(folder / "metrics.json", notes, needed=record.state == "finished")
     history = _read(folder / "history.json", notes, needed=record.state == "finished")
     best, done = _epochs(history)
+    in_metrics = _whole(_at(metrics, "training", "best_epoch"))
     baseline, against = _against_baseline(_at(metrics, "test", "rows"))
     if record.state == "finished" and metrics is not None and not _role(_at(metrics, "test", "rows"), "model"):
         notes.append("metrics.json has no test figures of the model")
@@ -187,7 +188,7 @@ def read_run(folder: Path, *, name: str | None = None) -> RunRow:
         subjects=_whole(_at(metrics, "test", "subjects")),
         events=_whole(_at(metrics, "test", "events")),
         epochs=done,
-        best_epoch=_whole(_at(metrics, "training", "best_epoch")) or _whole(_at(best, "epoch")),
+        best_epoch=_whole(_at(best, "epoch")) if in_metrics is None else in_metrics,
         seconds=_number(_at(history, "usage", "seconds")),
         cost=_number(_at(history, "usage", "cost")),
         parameters=_whole(_at(history, "parameters")),
@@ -330,8 +331,11 @@ def _epochs(history: Any) -> tuple[Any, int | None]:
     epochs = _at(history, "epochs")
     if not isinstance(epochs, list):
         return None, None
-    named = [epoch for epoch in epochs if _at(epoch, "epoch") == _at(history, "best_epoch")]
-    scored = [(loss, epoch) for epoch in epochs if (loss := _number(_at(epoch, "val_loss"))) is not None]
+    # The model before its first epoch, where it starts from a fit.
+    start = _at(history, "start")
+    candidates = epochs if start is None else [start, *epochs]
+    named = [epoch for epoch in candidates if _at(epoch, "epoch") == _at(history, "best_epoch")]
+    scored = [(loss, epoch) for epoch in candidates if (loss := _number(_at(epoch, "val_loss"))) is not None]
     if named and _number(_at(named[0], "val_loss")) is not None:
         return named[0], len(epochs)
     return (min(scored, key=lambda pair: pair[0])[1] if scored else None), len(epochs)

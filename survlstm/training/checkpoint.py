@@ -109,7 +109,7 @@ class Checkpointer:
         """Load the checkpoint of the best epoch.
 
         Returns:
-            The parts ``model`` (weights), ``epoch`` (counted from 1) and ``about``.
+            The parts ``model`` (weights), ``epoch`` (counted from 1; 0 before the first one) and ``about``.
 
         Raises:
             CheckpointError: The file is missing, truncated or changed, or holds more than plain values and tensors.

@@ -112,6 +112,11 @@ class History:
             return self.start
         return self.epochs[self.best_epoch - 1]
 
+    @property
+    def candidates(self) -> list[Epoch]:
+        """The epochs of which the best is kept: ``start`` if there is one, and all others."""
+        return self.epochs if self.start is None else [self.start, *self.epochs]
+
     def as_plain(self) -> dict[str, Any]:
         """Return plain values, as a checkpoint and ``history.json`` hold them."""
         plain = dataclasses.asdict(self)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from survlstm.data.batches import Batches
 from survlstm.models.protocol import LinearPart, LinearStart
+from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.history_regression import HistoryRegression, fit_history_regression
 
 log = logging.getLogger(__name__)
@@ -21,17 +22,23 @@ CHOSEN = {
 }
 
 
-def start_linear_part(model: LinearStart, train: Batches, *, vocabulary_size: int) -> None:
+def start_linear_part(
+    model: LinearStart, train: Batches, *, vocabulary_size: int, process_group: ProcessGroup = SINGLE_PROCESS
+) -> None:
     """Fit the regression to the training subjects and set the linear part of the model to it.
 
-    Penalties and covariates are chosen by the likelihood of the validation subjects.
+    Penalties and covariates are chosen by the likelihood of the validation subjects. With several processes rank 0
+    fits, so that all of them start from the same numbers. The regression counts the codes of whole records; with
+    ``data.max_visits`` the model counts those of its window, and starts near the regression only.
 
     Args:
         model: A model with a linear part.
         train: The training subjects, with the features that the model reads.
         vocabulary_size: Number of codes that the model knows.
+        process_group: The processes that train the model together; all of them call this function.
     """
-    regression = fit_history_regression(train.tensors, train.features)
+    fitted = fit_history_regression(train.tensors, train.features) if process_group.is_main else None
+    regression = process_group.broadcast(fitted)
     model.set_linear_part(_as_part(regression, vocabulary_size))
     log.info(
         "Linear part: numbers and %s; %s validation loss %.5f per step",

@@ -172,7 +172,8 @@ class Trainer:
                 "were done and are saved. Raise trainer.budget and resume with survlstm train resume=RUN"
             )
         best = history.best
-        log.info("Best validation loss: %.4f (epoch %d)", best.val_loss, best.epoch)
+        where = f"epoch {best.epoch}" if best.epoch else "before the first epoch: no epoch improved on the regression"
+        log.info("Best validation loss: %.4f (%s)", best.val_loss, where)
         log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
         weights = self._best_weights() if self._is_main else None
         self.train_step.model.load_state_dict(self._process_group.broadcast(weights))
@@ -185,7 +186,7 @@ class Trainer:
         )
         train_loss = float(predictions.nll.mean())
         log.info("\nBefore the first epoch\nTrain loss: %.4f", train_loss)
-        val_loss, c_td = self._validate(val)
+        val_loss, c_td = self._validate(val, when="before the first epoch")
         self.history.start = Epoch(0, train_loss, val_loss, c_td, 0.0, 0.0, 0.0, 0.0)
         self.early_stopping.update(val_loss, 0)
         if self._is_main:
@@ -205,7 +206,7 @@ class Trainer:
         steps, subjects, seconds = len(train), len(train.members), self.progress.seconds
         train_loss, grad_norm = self.progress.loss_sum / subjects, self.progress.norm_sum / steps
         log.info("Train loss: %.4f  (%.2f s, %.0f subjects/s)", train_loss, seconds, subjects / seconds)
-        val_loss, c_td = self._validate(val)
+        val_loss, c_td = self._validate(val, when=f"after epoch {number}")
         record = Epoch(number, train_loss, val_loss, c_td, lr, grad_norm, seconds, subjects / seconds)
         self.history.epochs.append(record)
         is_best = self.early_stopping.update(val_loss, number)
@@ -266,7 +267,7 @@ class Trainer:
         progress.seconds = seconds_before + time.perf_counter() - started
         return True
 
-    def _validate(self, val: Batches) -> tuple[float, float]:
+    def _validate(self, val: Batches, *, when: str) -> tuple[float, float]:
         """Return mean loss and C-index (c_td) of the validation subjects."""
         # The minimum over ranks (the maximum of the negatives): one rank may have halved its micro-batches alone, and
         # all ranks must divide the subjects into the same batches.
@@ -282,7 +283,7 @@ class Trainer:
         log.info("Val loss: %.4f, C-index (c_td): %.4f", val_loss, c_td)
         if not math.isfinite(val_loss):
             raise NotFiniteError(
-                f"the validation loss must be finite; found {val_loss} after epoch {self.progress.epoch} over "
+                f"the validation loss must be finite; found {val_loss} {when} over "
                 f"{len(val.members)} subjects. {self._advice()}"
             )
         return val_loss, c_td

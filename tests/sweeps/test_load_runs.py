@@ -75,6 +75,22 @@ def test_a_running_run_shows_its_best_epoch_so_far(tmp_path):
     assert read_run(tmp_path).state == "killed"
 
 
+@pytest.mark.parametrize("state", ["finished", "running"])
+def test_a_run_whose_start_is_the_best_says_epoch_0(run, state):
+    history = json.loads((run / "history.json").read_text())
+    start = {"epoch": 0, "train_loss": 2.0, "val_loss": 1.9, "val_c_td": 0.9}
+    sample.write(run / "history.json", history | {"best_epoch": 0, "start": start})
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["training"]["best_epoch"] = 0
+    if state == "finished":
+        sample.write(run / "metrics.json", metrics)
+    else:
+        (run / "metrics.json").unlink()
+        assert read_run(run).val == SplitMetrics(Estimate(1.9), Estimate(0.9))
+    row = read_run(run)
+    assert (row.epochs, row.best_epoch) == (3, 0)
+
+
 def test_a_history_without_a_best_epoch_takes_the_lowest_loss(run):
     content = json.loads((run / "history.json").read_text())
     content |= {"best_epoch": 9}

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from survlstm.data.split import Split
-from survlstm.training.distributed import SINGLE_PROCESS, join_process_group, launched_processes
+from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup, join_process_group, launched_processes
+from survlstm.training.linear_start import start_linear_part
 from survlstm.training.prediction import predict_split
+from survlstm.training.train_step import TrainStep
 from survlstm.utils.errors import ConfigError
 from tests.learning import CPU, Tight, batches_of, figures, fit, model_for, prepared_on, train_step_of
+from tests.nested import nested_for, regression_on
 
 ROOT = Path(__file__).parents[2]
 # With a batch of one subject the second process has nothing to do; 7 can't be halved, and with parts of 2 the first
@@ -53,6 +56,19 @@ def in_halves(folder, process_group):
     return {"figures": figures(history), "size": train_step.micro_batch_size}
 
 
+def nested(folder, process_group):
+    """Train a model that starts from a regression, which the first rank alone fits."""
+    prepared = prepared_on("visit")
+    model = nested_for(prepared)
+    start_linear_part(
+        model, batches_of(prepared), vocabulary_size=len(prepared.vocabulary), process_group=process_group
+    )
+    optimizer = torch.optim.AdamW(model.parameter_groups(), lr=0.01)
+    history = fit(prepared, folder, TrainStep(model, optimizer, CPU, 1.0, process_group=process_group), epochs=2)
+    start = history.start
+    return {"start": [start.train_loss, start.val_loss, start.val_c_td], "figures": figures(history)}
+
+
 def lives(folder):
     """Write the results of this process as JSON."""
     with join_process_group("cpu") as process_group:
@@ -65,6 +81,7 @@ def lives(folder):
             "shared": process_group.broadcast({"rank": process_group.rank}),
             "trained": [trained(case, mine / str(number), process_group) for number, case in enumerate(CASES)],
             "in_halves": in_halves(mine / "halves", process_group),
+            "nested": nested(mine / "nested", process_group),
         }
         with process_group.local_main_first():
             found["order"] = len(list(folder.glob("*/order")))
@@ -113,8 +130,32 @@ def test_one_may_have_to_halve_its_part_alone(both, tmp_path):
     assert both[1]["in_halves"]["size"] in {2, 3}
 
 
+def test_all_start_from_the_regression_of_the_first(both, tmp_path):
+    assert both[0]["nested"] == both[1]["nested"]
+    alone = nested(tmp_path / "run", SINGLE_PROCESS)
+    for name, values in alone.items():
+        np.testing.assert_allclose(both[1]["nested"][name], values, rtol=RTOL)
+
+
+def test_only_the_first_process_fits_the_regression(monkeypatch):
+    class Second(ProcessGroup):
+        def broadcast(self, value):
+            assert value is None
+            return regression_on("visit")
+
+    def fitted(*_):
+        pytest.fail("the second process has fitted a regression")
+
+    monkeypatch.setattr("survlstm.training.linear_start.fit_history_regression", fitted)
+    prepared = prepared_on("visit")
+    model = nested_for(prepared)
+    group = Second(rank=1, size=2)
+    start_linear_part(model, batches_of(prepared), vocabulary_size=len(prepared.vocabulary), process_group=group)
+    np.testing.assert_allclose(model.bias.detach(), regression_on("visit").bias, rtol=1e-6)
+
+
 def test_one_process_writes(both):
-    assert len(both[0]["wrote"]) == len(CASES) + 1
+    assert len(both[0]["wrote"]) == len(CASES) + 2
     assert both[1]["wrote"] == []
 
 

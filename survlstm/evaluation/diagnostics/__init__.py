@@ -29,6 +29,7 @@ from survlstm.evaluation.diagnostics.ranking_checks import (
 )
 from survlstm.evaluation.diagnostics.training_checks import (
     exploding_gradients,
+    improvement_on_start,
     parameters_per_subject,
     seconds_per_epoch,
     still_improving,
@@ -43,6 +44,7 @@ OF_TRAINING: tuple[Check, ...] = (
     validation_c_index,
     validation_loss,
     validation_trend,
+    improvement_on_start,
     exploding_gradients,
     still_improving,
     seconds_per_epoch,
@@ -73,10 +75,12 @@ def run_diagnostics(context: DiagnosticContext, *, sanity_checks: tuple[Finding,
         sanity_checks: Findings of ``run_sanity_checks``, put last.
 
     Returns:
-        One finding for each check, passed or not, in the order in which the page lists them.
+        One finding for each check, passed or not, in the order in which the page lists them. A model that does not
+        start from a regression is not compared with one.
     """
     if context.run.history is not None:
-        return tuple(check(context) for check in CHECKS) + sanity_checks
+        left_out = () if context.run.history.start is not None else (improvement_on_start,)
+        return tuple(check(context) for check in CHECKS if check not in left_out) + sanity_checks
     checks = [check for check in CHECKS if check not in OF_TRAINING]
     return tuple(_of_evaluation(finding) for finding in (*(check(context) for check in checks), *sanity_checks))
 

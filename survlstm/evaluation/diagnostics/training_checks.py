@@ -51,7 +51,8 @@ def validation_loss(context: DiagnosticContext) -> Finding:
     if train >= best.train_loss:
         cause = "instability: the training loss rose with the validation loss"
         remedies = advice.stabilise_gradients(context.settings)
-    weights = f"The weights of epoch {best.epoch} were kept and evaluated."
+    kept = f"The weights of epoch {best.epoch}" if best.epoch else "The weights before the first epoch"
+    weights = f"{kept} were kept and evaluated."
     if "early stopping" in context.trained.stopped:
         return Finding(check, "note", f"Early stopping ended {cause}. {weights}", evidence, remedies)
     finding = f"{cause[0].upper()}{cause[1:]} for {len(later)} epochs after its best. {weights}"
@@ -168,6 +169,21 @@ def still_improving(context: DiagnosticContext) -> Finding:
         return Finding(check, "ok", "No epoch after the evaluated one was better.", evidence)
     finding = "The last epoch was the best: the model was still improving."
     return Finding(check, "note", finding, evidence, (advice.train_longer(context.settings),))
+
+
+def improvement_on_start(context: DiagnosticContext) -> Finding:
+    """Check whether training improved a model that starts from a regression; run for such models only."""
+    check, start, best = "improvement on the regression", context.trained.candidates[0], context.best_epoch
+    if best.epoch:
+        evidence = f"{_losses(start)}; best {_losses(best)}"
+        return Finding(check, "ok", "Training improved on the regression from which the model starts.", evidence)
+    lowest = min(context.trained.epochs, key=lambda epoch: epoch.val_loss)
+    finding = (
+        "No epoch was better than the regression from which training started: the evaluated model is that regression, "
+        "and its other part adds nothing."
+    )
+    evidence = f"{_losses(start)}; lowest of the epochs: {_losses(lowest)}"
+    return Finding(check, "note", finding, evidence, advice.more_regularisation(context.settings))
 
 
 def _losses(epoch: Epoch) -> str:

@@ -74,7 +74,7 @@ class BundleInfo(Section):
         survlstm: version of survlstm that wrote the bundle.
         torch: version of torch that wrote the bundle.
         run: name of the run's folder.
-        epoch: epoch of the exported weights, from 1.
+        epoch: epoch of the exported weights, from 1; 0 for a model that starts from a fit and was not improved on.
         fingerprint: fingerprint of the data that the model was trained on.
         clock: clock of the model.
         unit: unit of the grid and the horizons.
@@ -88,7 +88,7 @@ class BundleInfo(Section):
     survlstm: Text
     torch: Text
     run: Text
-    epoch: int = Field(ge=1)
+    epoch: int = Field(ge=0)
     fingerprint: Text
     clock: Literal["visit", "landmark", "days"]
     unit: Literal["visits", "days"]

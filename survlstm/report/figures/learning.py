@@ -30,8 +30,8 @@ def _draw_loss(history: History) -> DrawnFigure:
     figure, axes = new_axes(290)
     draw_loss_lines(axes, history)
     legend_above(figure, axes, 3)
-    first, last, best = history.epochs[0], history.epochs[-1], history.best
-    best_loss = f"The best epoch is {best.epoch} with validation loss {format_number(best.val_loss)}. "
+    first, last, best = history.candidates[0], history.epochs[-1], history.best
+    best_loss = f"The best epoch is {best.epoch} with validation loss {format_number(best.val_loss)}. {_start(history)}"
     return DrawnFigure(
         name="loss",
         title="Loss by epoch",
@@ -56,15 +56,15 @@ def draw_loss_lines(axes: Axes, history: History) -> None:
         axes: The axes, which get the scale and the labels.
         history: Epochs of the training, at least one.
     """
-    _line(axes, history, [epoch.train_loss for epoch in history.epochs], (BLUE, "-", "o", "training"))
-    _line(axes, history, [epoch.val_loss for epoch in history.epochs], (ORANGE, (0, (5, 2)), "s", "validation"))
+    _line(axes, history, [epoch.train_loss for epoch in history.candidates], (BLUE, "-", "o", "training"))
+    _line(axes, history, [epoch.val_loss for epoch in history.candidates], (ORANGE, (0, (5, 2)), "s", "validation"))
     axes.set_ylabel("loss (nats per subject)")
     _finish(axes, history)
 
 
 def _draw_c_index(history: History) -> DrawnFigure:
     figure, axes = new_axes(290)
-    values = [epoch.val_c_td for epoch in history.epochs]
+    values = [epoch.val_c_td for epoch in history.candidates]
     _line(axes, history, values, (ORANGE, (0, (5, 2)), "s", "validation"))
     axes.axhline(0.5, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="random")
     axes.set_ylabel("C-index")
@@ -87,10 +87,15 @@ def _draw_c_index(history: History) -> DrawnFigure:
     )
 
 
+def _start(history: History) -> str:
+    """Return what epoch 0 is, for the caption; nothing if there is none."""
+    return "" if history.start is None else "Epoch 0 is the regression from which training starts. "
+
+
 def _line(axes: Axes, history: History, values: list[float], looks: tuple[str, object, str, str]) -> None:
     colour, dashes, marker, label = looks
     few = len(values) <= MOST_MARKERS
-    number_of = [epoch.epoch for epoch in history.epochs]
+    number_of = [epoch.epoch for epoch in history.candidates]
     finite = np.where(np.isfinite(values), values, np.nan)
     axes.plot(number_of, finite, color=colour, linestyle=dashes, label=label, marker=marker if few else "")
 

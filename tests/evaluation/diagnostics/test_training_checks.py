@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from survlstm.evaluation.diagnostics import run_diagnostics
 from survlstm.evaluation.diagnostics.training_checks import mann_kendall_z, non_finite_loss
 from survlstm.runs.evaluation_settings import run_settings
 from survlstm.utils.errors import TrainingError
@@ -153,3 +154,25 @@ def test_a_last_epoch_that_is_the_best():
     finding = found("enough epochs", context_of(history=history_of([2.5, 2.4, 2.3], stopped="all 3 epochs done")))
     assert_finding(finding, "note", "still improving", "best epoch 3 of 3; all 3 epochs done", ("trainer.epochs=200",))
     assert found("enough epochs", context_of(history=history_of([2.5, 2.3, 2.4]))).level == "ok"
+
+
+def with_start(val_loss, *, start):
+    history = history_of(val_loss)
+    first = replace(history.epochs[0], epoch=0, val_loss=start)
+    best = 0 if start < min(val_loss) else history.best_epoch
+    return replace(history, start=first, best_epoch=best)
+
+
+def test_a_regression_that_no_epoch_improves_on():
+    check, falling = "improvement on the regression", np.linspace(2.5, 2.3, 12)
+    unimproved = context_of(history=with_start(falling, start=2.2))
+    finding = found(check, unimproved)
+    assert_finding(finding, "note", "the evaluated model is that regression", "lowest of the epochs: epoch 12")
+    assert found("enough epochs", unimproved).level == "ok"
+    assert_finding(found(check, context_of(history=with_start(falling, start=2.6))), "ok", "improved", "epoch 0")
+    diverged = context_of(history=with_start(falling[::-1] + 1, start=2.2))
+    assert "The weights before the first epoch were kept" in found("validation loss", diverged).finding
+
+
+def test_a_model_without_a_start_is_compared_with_none():
+    assert all(one.check != "improvement on the regression" for one in run_diagnostics(context_of()))
