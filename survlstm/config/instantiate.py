@@ -28,9 +28,8 @@ def instantiate(config: SwapPoint, **arguments: Any) -> Any:
     """
     if isinstance(config, ForeignConfig):
         return _instantiate_foreign(config, arguments)
-    settings = config.settings()
-    module, _, name = settings.pop("_target_").rpartition(".")
-    return getattr(import_module(module), name)(**(settings | arguments))
+    module, _, name = config.settings()["_target_"].rpartition(".")
+    return getattr(import_module(module), name)(**(config.arguments() | arguments))
 
 
 def _instantiate_foreign(config: ForeignConfig, arguments: dict[str, Any]) -> Any:

@@ -10,7 +10,9 @@ from torch import nn
 
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.foreign import ForeignModelConfig
+from survlstm.config.schema.model import VisitModelConfig
 from survlstm.config.schema.run import ModelConfig
+from survlstm.models.ensemble import join_members
 from survlstm.models.layers import VisitEmbedding
 from survlstm.models.protocol import DAYS_ARGUMENT, ModelSizes
 from survlstm.models.weights import check_weights
@@ -30,12 +32,19 @@ def build_model(config: ModelConfig, sizes: ModelSizes, *, mean_hazard: Sequence
             interval on the other clocks.
 
     Returns:
-        The model in training mode, on the CPU.
+        The model in training mode, on the CPU; with ``ensemble`` above 1 a ``SurvivalEnsemble``, whose first member
+        has the weights that a single model would have.
 
     Raises:
         ClosedClassError: Only a stored file names the class of the model.
         ConfigError: A class of the user's own can't be imported or made, or is no ``torch.nn.Module``.
     """
+    members = config.ensemble if isinstance(config, VisitModelConfig) else 1
+    models = [_build_one(config, sizes, mean_hazard) for _ in range(members)]
+    return models[0] if members == 1 else join_members(models)
+
+
+def _build_one(config: ModelConfig, sizes: ModelSizes, mean_hazard: Sequence[float]) -> nn.Module:
     of_times = {DAYS_ARGUMENT: sizes.prediction_features} if sizes.prediction_features else {}
     model = instantiate(
         config,

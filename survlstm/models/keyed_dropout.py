@@ -62,6 +62,19 @@ class KeyedDropout(nn.Module):
         return values * (kept * (1 / (1 - self.dropout))).to(values.dtype)
 
 
+def member_keys(dropout_key: Int32[Tensor, "*visit"], member: int) -> Int32[Tensor, "*visit"]:
+    """Return the dropout keys of a member of an ensemble, so that members have different masks.
+
+    Args:
+        dropout_key: Random key of each visit.
+        member: Number of the member, from 0, whose keys are ``dropout_key`` itself.
+
+    Returns:
+        Another key for each visit.
+    """
+    return dropout_key if member == 0 else _mixed(dropout_key ^ member)
+
+
 def _mixed(number: Int32[Tensor, "*any"]) -> Int32[Tensor, "*any"]:
     """Hash each integer; on an unsigned 32-bit integer the same operations would be the published ones."""
     # A right shift of a signed integer copies the sign bit, and the mask clears the copies. Products wrap around, also

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64
@@ -111,18 +112,57 @@ class VisitEmbedding(nn.EmbeddingBag):
         return others + fused
 
 
-def embedding_of(model: nn.Module) -> VisitEmbedding:
+@runtime_checkable
+class CodeEmbedding(Protocol):
+    """What explanations and ONNX read of the layer through which the codes pass, see ``VisitEmbedding``."""
+
+    num_embeddings: int
+    embedding_dim: int
+
+    @property
+    def is_fused(self) -> Bool[Tensor, " vocabulary"]:
+        """Whether each number of the vocabulary is a fused code."""
+
+    @property
+    def weight(self) -> Float[Tensor, "vocabulary embedding"]:
+        """Embedding of each code, the first columns of ``rows``."""
+
+    @property
+    def rows(self) -> Float[Tensor, "vocabulary column"]:
+        """See ``VisitEmbedding.rows``."""
+
+    def entry_weights(
+        self, codes: Int64[Tensor, " entry"], visit: Int64[Tensor, " entry"]
+    ) -> Float[Tensor, "entry column"]:
+        """See ``VisitEmbedding.entry_weights``."""
+
+    def embed_grid(self, codes: Int64[Tensor, "row visit code"]) -> Float[Tensor, "row visit column"]:
+        """See ``VisitEmbedding.embed_grid``."""
+
+
+@runtime_checkable
+class JoinsEmbeddings(Protocol):
+    """A model whose codes pass through several layers that read the same codes."""
+
+    @property
+    def joined_embedding(self) -> CodeEmbedding:
+        """The layers as one."""
+
+
+def embedding_of(model: nn.Module) -> CodeEmbedding:
     """Find the layer through which the codes of a model pass.
 
     Args:
         model: The model.
 
     Returns:
-        Its only ``VisitEmbedding``.
+        Its only ``VisitEmbedding``; those of an ensemble as one layer.
 
     Raises:
         ConfigError: The model has none, or several.
     """
+    if isinstance(model, JoinsEmbeddings):
+        return model.joined_embedding
     found = [layer for layer in model.modules() if isinstance(layer, VisitEmbedding)]
     if len(found) != 1:
         raise ConfigError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from survlstm.data.batches import Batch, Batches
+from survlstm.models.ensemble import separate_models
 from survlstm.survival.loss import nll_per_step
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.out_of_memory import describe_batch, is_out_of_memory, requested_memory
@@ -28,8 +29,9 @@ class StepResult(NamedTuple):
     """The result of an optimizer step.
 
     Attributes:
-        loss: Mean negative log-likelihood of the effective batch's subjects, in nats; a scalar on the device.
-        norm: Norm of the gradients before clipping; a scalar on the device.
+        loss: Mean negative log-likelihood of the effective batch's subjects, in nats; a scalar on the device. Of an
+            ensemble it is the mean over its members.
+        norm: Norm of the gradients before clipping; a scalar on the device. Of an ensemble it is the mean likewise.
         subjects: Number of subjects in the effective batch.
     """
 
@@ -64,7 +66,7 @@ class TrainStep:
         model: The model, on ``device``.
         optimizer: Over the model's parameters.
         device: Where the gradients are computed.
-        grad_clip: Largest norm of the gradients; None does not clip.
+        grad_clip: Largest norm of the gradients, of each member in an ensemble; None does not clip.
         precision: Data type of the forward pass under autocast; float32 does not use autocast.
         micro_batch_size: Subjects computed at a time on each rank; None computes all of a rank's subjects at once.
         on_oom: When memory runs out, raise an error (``stop``) or halve ``micro_batch_size`` and repeat the step
@@ -134,10 +136,19 @@ class TrainStep:
             self._halve(inputs, requested, size)
             inputs = inputs._replace(batch=None)
         loss = self.process_group.all_reduce_gradients(self.model.parameters(), loss)
-        limit = math.inf if self.grad_clip is None else self.grad_clip
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        norm = self._clip_gradients()
         self.optimizer.step()
         return StepResult(loss, norm, inputs.subjects)
+
+    def _clip_gradients(self) -> Tensor:
+        """Clip the gradients and return their norm; the mean over the members of an ensemble.
+
+        Each member is clipped by its own norm. By the norm of all of them, one member with large gradients would slow
+        the others down, and the limit would get narrower with each member.
+        """
+        limit = math.inf if self.grad_clip is None else self.grad_clip
+        norms = [torch.nn.utils.clip_grad_norm_(part.parameters(), limit) for part in separate_models(self.model)]
+        return torch.stack(norms).mean()
 
     def _accumulate_gradients(self, batches: Batches, inputs: StepInput, salt: int) -> Tensor:
         """Accumulate the gradients of this rank's micro-batches in the parameters, and return the sum of the losses."""
@@ -149,11 +160,14 @@ class TrainStep:
             with torch.autocast(self.device.type, self.precision) if is_mixed else nullcontext():
                 logits = self.model(on_device.inputs)
             # The loss is computed in float32 also under autocast: bfloat16 keeps only two to three digits.
-            nll = nll_per_step(logits.float(), at_risk=on_device.at_risk, event=on_device.event)
+            # The logits of an ensemble have one more axis, of its members.
+            at_risk, event = on_device.at_risk.expand_as(logits), on_device.event.expand_as(logits)
+            nll = nll_per_step(logits.float(), at_risk=at_risk, event=event)
             weighted = nll if on_device.weight is None else nll * on_device.weight
+            # The sum over members has the gradients that each member has alone; their mean is reported.
             loss = weighted.sum() / inputs.subjects
             loss.backward()
-            total += loss.detach()
+            total += loss.detach() * (on_device.at_risk.numel() / at_risk.numel())
         return total
 
     def _micro_batches(self, batches: Batches, inputs: StepInput, salt: int) -> Iterator[Batch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -10,6 +10,7 @@ from survlstm.config.schema.section import Feature, Size, SwapPoint, Weight, eac
 
 Layers = Annotated[int, Field(gt=0, le=64)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Members = Annotated[int, Field(gt=0, le=64)]
 
 
 class VisitModelConfig(SwapPoint):
@@ -21,6 +22,7 @@ class VisitModelConfig(SwapPoint):
         hidden_dim: The size of the hidden state.
         dropout: The dropout probability.
         visit_features: The numeric features of a visit beside its codes.
+        ensemble: The number of models with different initial weights that are trained at once and averaged.
     """
 
     target: str = Field(alias="_target_")
@@ -28,6 +30,11 @@ class VisitModelConfig(SwapPoint):
     hidden_dim: Size
     dropout: Dropout
     visit_features: Annotated[list[Feature], AfterValidator(each_feature_once)]
+    ensemble: Members = 1
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the class, to which ``ensemble`` does not belong."""
+        return {name: value for name, value in super().arguments().items() if name != "ensemble"}
 
 
 class LSTMConfig(VisitModelConfig):

@@ -54,6 +54,10 @@ class SwapPoint(Section):
         """Return the section with its ``_target_``, as configs write it."""
         return self.model_dump(by_alias=True)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the class that the section holds: its settings without ``_target_``."""
+        return {name: value for name, value in self.settings().items() if name != "_target_"}
+
 
 def each_feature_once(features: list[Feature]) -> list[Feature]:
     """Raise ValueError if a feature is named twice, and return the features."""
