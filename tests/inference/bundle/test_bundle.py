@@ -210,7 +210,11 @@ def put_in(*path, value):
     [
         (METRICS, put_in("training", "val_loss", value=np.nan), "numbers must be finite; found NaN"),
         (METRICS, put_in("training", "val_loss", value="2.1"), r"Metrics training\.val_loss: Input should be a valid"),
-        (METRICS, put_in("training", "best_epoch", value=0), r"Metrics training\.best_epoch: .* greater than or equal"),
+        (
+            METRICS,
+            put_in("training", "best_epoch", value=-1),
+            r"Metrics training\.best_epoch: .* greater than or equal",
+        ),
         (
             METRICS,
             put_in("test", "rows", 0, "c_td", "value", value="good"),
