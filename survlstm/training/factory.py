@@ -19,6 +19,7 @@ from survlstm.training.loggers.logger import Logger, NoLogger
 from survlstm.training.schedule import Schedule
 from survlstm.training.train_step import TrainStep
 from survlstm.training.trainer import Callback, Trainer
+from survlstm.training.weight_average import WeightAverage
 
 
 def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
@@ -47,8 +48,9 @@ def build_train_step(
         process_group: The processes that share each effective batch.
 
     Returns:
-        The step, with the settings of the section ``trainer``.
+        The step, with the settings of the section ``trainer``. An average of the weights begins at the present ones.
     """
+    decay = config.trainer.average_decay
     return TrainStep(
         model,
         build_optimizer(config.optimizer, model),
@@ -58,6 +60,7 @@ def build_train_step(
         micro_batch_size=config.trainer.micro_batch_size,
         on_oom=config.trainer.on_oom,
         process_group=process_group,
+        average=None if decay is None else WeightAverage(model, decay),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from survlstm.utils.errors import CheckpointError
 from survlstm.utils.files import write_json
+from survlstm.utils.formatting import format_dollars, format_duration
 from survlstm.utils.stored_files import parse_fields, read_json
 
 
@@ -150,6 +151,21 @@ class History:
             path: The file; its folder must exist. A figure that is not finite is written as null.
         """
         write_json(path, self.as_plain())
+
+
+def describe_usage(usage: Usage) -> str:
+    """Describe the time and cost so far and to come, and the use of the GPU, for the log of an epoch.
+
+    Args:
+        usage: What the run has used.
+    """
+    left = (usage.seconds_at_most or usage.seconds) - usage.seconds
+    text = f"Time: {format_duration(usage.seconds)} so far, at most {format_duration(left)} to go"
+    if usage.cost is not None and usage.cost_at_most is not None:
+        text += f"; cost: {format_dollars(usage.cost)} so far, at most {format_dollars(usage.cost_at_most)}"
+    if usage.device_busy is not None and usage.peak_device_bytes is not None:
+        text += f"; GPU {usage.device_busy:.0%} busy, {usage.peak_device_bytes / 2**30:.2f} GiB at most"
+    return text
 
 
 def read_history(folder: Path) -> History:

@@ -29,6 +29,8 @@ PARTS = frozenset(
     {"model", "optimizer", "scheduler", "stopping", "progress", "history", "asked_at_once", "micro_batch_size"}
     | {"random", "place", "epoch", "about"}
 )
+# The part of a run with trainer.average_decay.
+AVERAGE = "average"
 
 
 class CheckpointInfo(NamedTuple):
@@ -116,7 +118,7 @@ def check_state(state: Any, where: str) -> None:
 
 
 def _check_state(state: Any) -> None:
-    if not isinstance(state, dict) or state.keys() != PARTS:
+    if not isinstance(state, dict) or state.keys() - {AVERAGE} != PARTS:
         raise ValueError(f"it must have the parts {', '.join(sorted(PARTS))}")
     checkpoint_info(state)
     history, stopping = History.from_plain(state["history"]), parse_fields(EarlyStoppingState, state["stopping"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from survlstm.survival.loss import nll_per_step
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.out_of_memory import describe_batch, is_out_of_memory, requested_memory
 from survlstm.training.prefetch import prefetch
+from survlstm.training.weight_average import WeightAverage
 from survlstm.utils.errors import OutOfMemoryError
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class TrainStep:
         on_oom: When memory runs out, raise an error (``stop``) or halve ``micro_batch_size`` and repeat the step
             (``halve``).
         process_group: The ranks that share each effective batch.
+        average: Average of the weights, updated after each step; None keeps none.
         events: Messages about every halving, for the history.
     """
 
@@ -83,6 +85,7 @@ class TrainStep:
     micro_batch_size: int | None = None
     on_oom: Literal["stop", "halve"] = "stop"
     process_group: ProcessGroup = SINGLE_PROCESS
+    average: WeightAverage | None = None
     events: list[str] = field(default_factory=list, init=False)
 
     def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[StepResult]:
@@ -138,7 +141,13 @@ class TrainStep:
         loss = self.process_group.all_reduce_gradients(self.model.parameters(), loss)
         norm = self._clip_gradients()
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
         return StepResult(loss, norm, inputs.subjects)
+
+    def evaluated_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has the weights that are validated and kept: the average, if any."""
+        return nullcontext() if self.average is None else self.average.applied(self.model)
 
     def _clip_gradients(self) -> Tensor:
         """Clip the gradients and return their norm; the mean over the members of an ensemble.

@@ -23,16 +23,15 @@ from survlstm.training.compute_environment import compute_environment, environme
 from survlstm.training.distributed import ProcessGroup
 from survlstm.training.early_stopping import EarlyStopping
 from survlstm.training.finite_loss_check import FiniteLossCheck
-from survlstm.training.history import Epoch, History, Progress, Usage
+from survlstm.training.history import Epoch, History, Progress, Usage, describe_usage
 from survlstm.training.prediction import predict_split
-from survlstm.training.saved_state import check_optimizer_state, check_scheduler_state, state_errors
+from survlstm.training.saved_state import AVERAGE, check_optimizer_state, check_scheduler_state, state_errors
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import random_states, restore_random_states
 from survlstm.training.signal_handler import SignalHandler
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
 from survlstm.training.train_step import TrainStep
 from survlstm.utils.errors import Interrupted, NotFiniteError, TrainingError
-from survlstm.utils.formatting import format_dollars, format_duration
 from survlstm.utils.shell import format_command
 
 log = logging.getLogger(__name__)
@@ -206,7 +205,8 @@ class Trainer:
         steps, subjects, seconds = len(train), len(train.members), self.progress.seconds
         train_loss, grad_norm = self.progress.loss_sum / subjects, self.progress.norm_sum / steps
         log.info("Train loss: %.4f  (%.2f s, %.0f subjects/s)", train_loss, seconds, subjects / seconds)
-        val_loss, c_td = self._validate(val, when=f"after epoch {number}")
+        with self.train_step.evaluated_weights():
+            val_loss, c_td = self._validate(val, when=f"after epoch {number}")
         record = Epoch(number, train_loss, val_loss, c_td, lr, grad_norm, seconds, subjects / seconds)
         self.history.epochs.append(record)
         is_best = self.early_stopping.update(val_loss, number)
@@ -217,10 +217,11 @@ class Trainer:
         if is_best and self._is_main:
             # Before last.pt, which records this epoch as the best: if the process is killed in between, the resumed
             # run repeats the epoch and writes the same best.pt again.
-            self.checkpointer.save_best(self.train_step.model.state_dict(), epoch=number)
+            with self.train_step.evaluated_weights():
+                self.checkpointer.save_best(self.train_step.model.state_dict(), epoch=number)
             log.info("Saved best model to %s", self.checkpointer.folder / "best.pt")
         self._save(is_epochs_end=True)
-        self._log_usage()
+        log.info("%s", describe_usage(self.history.usage))
         for callback in self.callbacks:
             callback.epoch_ended(self.history)
 
@@ -320,7 +321,8 @@ class Trainer:
         )
 
     def _state(self) -> dict[str, Any]:
-        return {
+        average = self.train_step.average
+        return ({} if average is None else {AVERAGE: average.state_dict()}) | {
             "model": self.train_step.model.state_dict(),
             "optimizer": self.train_step.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -353,12 +355,18 @@ class Trainer:
 
     def _load(self, state: dict[str, Any]) -> None:
         """Load weights, optimizer and schedule, after checking that all of them belong to this model and config."""
-        optimizer, same_torch = self.train_step.optimizer, state["place"].get("torch") == str(torch.__version__)
+        average, optimizer = self.train_step.average, self.train_step.optimizer
+        same_torch = state["place"].get("torch") == str(torch.__version__)
         with state_errors("last.pt"):
             check_weights(self.train_step.model.state_dict(), state["model"])
             moments = check_optimizer_state(optimizer, state["optimizer"], same_torch=same_torch)
             schedule = check_scheduler_state(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
+            if average is not None and AVERAGE in state:
+                average.load_state_dict(state[AVERAGE])
         self.train_step.model.load_state_dict(state["model"])
+        if average is not None and AVERAGE not in state:
+            # The run had no average so far.
+            average.restart(self.train_step.model)
         optimizer.load_state_dict(moments)
         self.scheduler.load_state_dict(schedule)
 
@@ -379,16 +387,6 @@ class Trainer:
             peak_device_bytes=peak_device_bytes(self.train_step.device),
             device_busy=self.telemetry.busy,
         )
-
-    def _log_usage(self) -> None:
-        usage = self.history.usage
-        left = (usage.seconds_at_most or usage.seconds) - usage.seconds
-        message = f"Time: {format_duration(usage.seconds)} so far, at most {format_duration(left)} to go"
-        if usage.cost is not None and usage.cost_at_most is not None:
-            message += f"; cost: {format_dollars(usage.cost)} so far, at most {format_dollars(usage.cost_at_most)}"
-        if usage.device_busy is not None and usage.peak_device_bytes is not None:
-            message += f"; GPU {usage.device_busy:.0%} busy, {usage.peak_device_bytes / 2**30:.2f} GiB at most"
-        log.info("%s", message)
 
     def _advice(self) -> str:
         """Return what to try where a loss is not finite, and which epoch is saved."""

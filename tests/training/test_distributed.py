@@ -15,6 +15,7 @@ from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup, join_pro
 from survlstm.training.linear_start import start_linear_part
 from survlstm.training.prediction import predict_split
 from survlstm.training.train_step import TrainStep
+from survlstm.training.weight_average import WeightAverage
 from survlstm.utils.errors import ConfigError
 from tests.learning import CPU, Tight, batches_of, figures, fit, model_for, prepared_on, train_step_of
 from tests.nested import nested_for, regression_on
@@ -57,14 +58,16 @@ def in_halves(folder, process_group):
 
 
 def nested(folder, process_group):
-    """Train a model that starts from a regression, which the first rank alone fits."""
+    """Train a model that starts from a regression, which the first rank alone fits, with an average of the weights."""
     prepared = prepared_on("visit")
     model = nested_for(prepared)
     start_linear_part(
         model, batches_of(prepared), vocabulary_size=len(prepared.vocabulary), process_group=process_group
     )
     optimizer = torch.optim.AdamW(model.parameter_groups(), lr=0.01)
-    history = fit(prepared, folder, TrainStep(model, optimizer, CPU, 1.0, process_group=process_group), epochs=2)
+    average = WeightAverage(model, 0.9)
+    train_step = TrainStep(model, optimizer, CPU, 1.0, process_group=process_group, average=average)
+    history = fit(prepared, folder, train_step, epochs=2)
     start = history.start
     return {"start": [start.train_loss, start.val_loss, start.val_c_td], "figures": figures(history)}
 

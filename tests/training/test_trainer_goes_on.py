@@ -6,9 +6,7 @@ import logging
 import math
 import os
 import random
-import shutil
 import signal
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,11 +14,12 @@ import torch
 
 from survlstm.data.split import Split
 from survlstm.training.budget import BudgetMeter
-from survlstm.training.checkpoint import Checkpointer, load_checkpoint
+from survlstm.training.checkpoint import load_checkpoint
 from survlstm.utils.errors import Interrupted, TrainingError
 from tests.learning import fit_new, plateau, prepared_records, trainer_for
 from tests.lives import done_by
 from tests.states import trained, written_out
+from tests.training.checkpoints import EveryState
 
 CPU = torch.device("cpu")
 
@@ -33,16 +32,6 @@ def prepared():
 def assert_same(one, other):
     # Beartype draws from Python's generator, as often as it has a list to check.
     assert trained(one, without={"python"}) == trained(other, without={"python"})
-
-
-@dataclass(frozen=True)
-class EveryState(Checkpointer):
-    """Copy the folder of checkpoints after each save."""
-
-    def save_last(self, state, *, epoch, is_epochs_end):
-        super().save_last(state, epoch=epoch, is_epochs_end=is_epochs_end)
-        before = len(list(self.run_folder.glob("at_*")))
-        shutil.copytree(self.folder, self.run_folder / f"at_{before:04d}" / "checkpoints")
 
 
 class Drawing(torch.nn.Module):

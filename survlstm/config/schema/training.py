@@ -131,6 +131,8 @@ class TrainerConfig(Section):
             at once.
         precision: The type of the forward pass; bfloat16 uses autocast.
         grad_clip: The largest norm of the gradient; None does not clip.
+        average_decay: The decay of the average of the weights over the optimizer steps, with which the model is
+            validated and kept; None uses the weights themselves.
         early_stopping: The rule that ends training early.
         checkpoint: The additional checkpoints.
         cost_per_hour: The price of the machine in dollars; None if unknown.
@@ -147,6 +149,7 @@ class TrainerConfig(Section):
     on_oom: Literal["stop", "halve"]
     precision: Literal["float32", "bfloat16"]
     grad_clip: Annotated[float, Field(gt=0)] | None
+    average_decay: OpenShare | None = None
     early_stopping: EarlyStoppingConfig
     checkpoint: CheckpointConfig
     cost_per_hour: Weight | None
