@@ -85,11 +85,7 @@ class CountedEmbedding(VisitEmbedding):
             is ``visit_count`` and z is ``record_count``; shape (slot,).
         """
         if inputs.embedded is None:
-            slot = torch.repeat_interleave(
-                torch.arange(inputs.slots, device=inputs.codes.device),
-                torch.diff(inputs.code_offsets, append=inputs.code_offsets.new_tensor([len(inputs.codes)])),
-                output_size=len(inputs.codes),
-            )
+            slot = inputs.code_slot
             in_visit = self._sums(self.visit_count, inputs, shares_of_log_count(inputs.codes, slot))
             in_record = self._sums(self.record_count, inputs, shares_of_log_count(inputs.codes, inputs.slot_row[slot]))
         else:

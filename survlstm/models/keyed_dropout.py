@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor, nn
 
 # Multipliers of a 32-bit integer hash with low bias (Wellons 2018, hash prospector), as signed integers, because
 # torch supports few operations on unsigned ones.
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32
+# Number of the first code, beyond those of the units of a model's dropout layers, of which few layers use any.
+FIRST_CODE = 2**30
 
 
 class KeyedDropout(nn.Module):
@@ -57,9 +59,28 @@ class KeyedDropout(nn.Module):
         if dropout_key is None:
             raise ValueError("dropout must have the key of every visit in training mode; found none. Call eval() first")
         hashed = _mixed(dropout_key[..., None] ^ self.key)
-        # Hashes are uniform on -2^31 … 2^31 - 1: a share ``dropout`` of them is below the threshold.
-        kept = hashed >= round(self.dropout * 2**32) - 2**31
+        kept = hashed >= _threshold(self.dropout)
         return values * (kept * (1 / (1 - self.dropout))).to(values.dtype)
+
+
+def kept_entries(
+    codes: Int[Tensor, " entry"], dropout_key: Int32[Tensor, " entry"], dropout: float
+) -> Bool[Tensor, " entry"]:
+    """Choose which entries of visits are kept, by a hash of the visit's key and the code.
+
+    All entries of a code in a visit are kept or left out together.
+
+    Args:
+        codes: Code of each entry.
+        dropout_key: Random key of the entry's visit.
+        dropout: Probability that a code of a visit is left out, at least 0 and below 1.
+
+    Returns:
+        True for an entry that is kept.
+    """
+    # Codes get the numbers after those of all units, see the index of KeyedDropout.
+    of_code = _mixed(codes.to(torch.int32) + FIRST_CODE)
+    return _mixed(dropout_key ^ of_code) >= _threshold(dropout)
 
 
 def member_keys(dropout_key: Int32[Tensor, "*visit"], member: int) -> Int32[Tensor, "*visit"]:
@@ -73,6 +94,11 @@ def member_keys(dropout_key: Int32[Tensor, "*visit"], member: int) -> Int32[Tens
         Another key for each visit.
     """
     return dropout_key if member == 0 else _mixed(dropout_key ^ member)
+
+
+def _threshold(dropout: float) -> int:
+    """Return a number below which lies a share ``dropout`` of the hashes, which are uniform on -2^31 … 2^31 - 1."""
+    return round(dropout * 2**32) - 2**31
 
 
 def _mixed(number: Int32[Tensor, "*any"]) -> Int32[Tensor, "*any"]:

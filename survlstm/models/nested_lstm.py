@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from survlstm.models.code_counts import CountedEmbedding, log_hazards
+from survlstm.models.keyed_dropout import kept_entries
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.protocol import LinearPart, ModelInputs
 
@@ -33,6 +34,8 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         hidden_dim: Size of a state.
         num_layers: Number of LSTM layers, at least 1.
         dropout: Probability that a unit is dropped between layers and in the head; at least 0 and below 1.
+        code_dropout: Probability that a code of a visit is left out of the LSTM part in training; at least 0 and below
+            1. The linear part reads all codes.
         linear_weight_decay: Weight decay of the linear part, in place of the optimizer's.
         visit_features: Number of numbers beside the codes of a visit.
         intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
@@ -57,6 +60,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         hidden_dim: int,
         num_layers: int,
         dropout: float,
+        code_dropout: float = 0.0,
         linear_weight_decay: float,
         visit_features: int,
         intervals: int | None,
@@ -74,6 +78,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
             mean_hazard=mean_hazard,
             prediction_features=prediction_features,
         )
+        self.code_dropout = code_dropout
         self.linear_weight_decay = linear_weight_decay
         self.embedding = CountedEmbedding(vocabulary_size, embedding_dim, visit_features)
         self.bias = nn.Parameter(log_hazards(mean_hazard))
@@ -87,7 +92,16 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
 
     def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
-        return self.linear_logits(inputs) + super().forward(inputs)
+        return self.linear_logits(inputs) + super().forward(self._without_some_codes(inputs))
+
+    def _without_some_codes(self, inputs: ModelInputs) -> ModelInputs:
+        if not self.training or self.code_dropout == 0.0:
+            return inputs
+        if inputs.dropout_key is None:
+            raise ValueError("code_dropout must have the key of every visit in training mode; found none. Call eval()")
+        kept = kept_entries(inputs.codes, inputs.dropout_key[inputs.code_slot], self.code_dropout)
+        # Padding is left out of the mean of a visit.
+        return inputs.replace(codes=inputs.codes.where(kept, 0))
 
     def linear_logits(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
         """Compute the logits of the linear part, see ``survlstm.models.protocol.LinearStart``."""

@@ -102,6 +102,14 @@ class ModelInputs:
         return torch.cat(rows)
 
     @cached_property
+    def code_slot(self) -> Int64[Tensor, " code"]:
+        """Slot of each code."""
+        codes = torch.diff(self.code_offsets, append=self.code_offsets.new_tensor([len(self.codes)]))
+        return torch.repeat_interleave(
+            torch.arange(self.slots, device=self.codes.device), codes, output_size=len(self.codes)
+        )
+
+    @cached_property
     def padded_dropout_key(self) -> Int32[Tensor, "row visit"] | None:
         """``dropout_key`` in the padded view; None if it is None."""
         return None if self.dropout_key is None else self.pad(self.dropout_key)

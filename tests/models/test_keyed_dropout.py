@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from survlstm.data.batches import visit_keys
-from survlstm.models.keyed_dropout import KeyedDropout
+from survlstm.models.keyed_dropout import KeyedDropout, kept_entries
 
 VISITS = 50_000
 
@@ -156,3 +156,18 @@ def test_one_thread_and_two_give_the_same():
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1, 0.5, 0.9])
+def test_a_share_of_the_codes_of_visits_is_left_out(dropout):
+    key = keys_of().repeat_interleave(4)
+    codes = torch.tensor([2, 3, 700, 3]).repeat(VISITS)
+    found = kept_entries(codes, key, dropout).double().view(VISITS, 4)
+    spread = math.sqrt(dropout * (1 - dropout) / VISITS)
+    assert ((found.mean(dim=0) - (1 - dropout)).abs() <= 4 * spread).all()
+    # Both entries of a code; codes of a visit independently of each other and of the units of its dropout.
+    assert torch.equal(found[:, 1], found[:, 3])
+    if dropout:
+        units = kept(dropout_of(dropout, units=4), keys_of())
+        for other in (found[:, 1], found[:, 2], units[:, 0], units[:, 2], units[:, 3]):
+            assert abs(correlation(found[:, 0], other)) < 4 / math.sqrt(VISITS)

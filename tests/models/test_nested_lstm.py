@@ -128,3 +128,46 @@ def test_only_a_model_with_a_linear_part_has_a_start():
         mean_hazard=[0.1],
     )
     assert not isinstance(lstm, LinearStart)
+
+
+def with_lstm_part(**settings):
+    """A model whose LSTM part is not 0, with the batches of the training subjects."""
+    model = started("visit", dropout=0.0)
+    torch.nn.init.normal_(model.head[-1].weight)
+    for name, value in settings.items():
+        setattr(model, name, value)
+    return model.train(), batches_of(prepared_on("visit"))
+
+
+def test_codes_are_left_out_of_the_lstm_part_only():
+    model, batches = with_lstm_part()
+    inputs = batches.collate(batches.members[:9], salt=1).inputs
+    with torch.no_grad():
+        linear, plain = model.linear_logits(inputs), DiscreteTimeSurvivalLSTM.forward(model, inputs)
+        # Without any code a visit has its numbers only.
+        bare = DiscreteTimeSurvivalLSTM.forward(model, inputs.replace(codes=torch.zeros_like(inputs.codes)))
+        model.code_dropout = 1 - 1e-9
+        torch.testing.assert_close(model(inputs), linear + bare)
+        model.code_dropout = 0.3
+        assert not torch.allclose(model(inputs), linear + plain)
+        torch.testing.assert_close(model.eval()(inputs), linear + plain)
+
+
+def test_which_codes_are_left_out_depends_on_the_visit_and_the_epoch_and_not_on_the_batch():
+    model, batches = with_lstm_part(code_dropout=0.4)
+    some = batches.members[:6]
+
+    def logits(chosen, salt):
+        batch = batches.collate(chosen, salt=salt)
+        return model(batch.inputs)[batch.inputs.slot].detach()
+
+    whole = logits(some, 3)
+    torch.testing.assert_close(torch.cat([logits(some[:2], 3), logits(some[2:], 3)]), whole)
+    assert not torch.allclose(logits(some, 4), whole)
+
+
+def test_code_dropout_without_the_keys_of_the_visits_is_an_error():
+    model, batches = with_lstm_part(code_dropout=0.4)
+    inputs = batches.collate(batches.members[:2]).inputs.replace(dropout_key=None)
+    with pytest.raises(ValueError, match=r"code_dropout must have the key of every visit .* Call eval\(\)"):
+        model(inputs)

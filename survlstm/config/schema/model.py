@@ -55,10 +55,12 @@ class NestedLSTMConfig(LSTMConfig):
     Attributes:
         target: The class of the model.
         linear_weight_decay: The weight decay of the regression, in place of the optimizer's.
+        code_dropout: The probability that a code of a visit is left out of the LSTM in training.
     """
 
     target: Literal["survlstm.models.nested_lstm.NestedSurvivalLSTM"] = Field(alias="_target_")  # type: ignore[assignment]
     linear_weight_decay: Weight
+    code_dropout: Dropout = 0.0
 
 
 class GRUConfig(VisitModelConfig):
