@@ -24,6 +24,7 @@ def nested_for(prepared, *, dropout=0.3, seed=0):
         hidden_dim=8,
         num_layers=2,
         dropout=dropout,
+        linear_lr=1e-4,
         linear_weight_decay=0.0,
         visit_features=len(batches_of(prepared).features),
         intervals=sizes.intervals,

@@ -36,6 +36,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         dropout: Probability that a unit is dropped between layers and in the head; at least 0 and below 1.
         code_dropout: Probability that a code of a visit is left out of the LSTM part in training; at least 0 and below
             1. The linear part reads all codes.
+        linear_lr: Learning rate of the linear part, in place of the optimizer's.
         linear_weight_decay: Weight decay of the linear part, in place of the optimizer's.
         visit_features: Number of numbers beside the codes of a visit.
         intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
@@ -61,6 +62,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         num_layers: int,
         dropout: float,
         code_dropout: float = 0.0,
+        linear_lr: float,
         linear_weight_decay: float,
         visit_features: int,
         intervals: int | None,
@@ -79,7 +81,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
             prediction_features=prediction_features,
         )
         self.code_dropout = code_dropout
-        self.linear_weight_decay = linear_weight_decay
+        self.linear_lr, self.linear_weight_decay = linear_lr, linear_weight_decay
         self.embedding = CountedEmbedding(vocabulary_size, embedding_dim, visit_features)
         self.bias = nn.Parameter(log_hazards(mean_hazard))
         self.visit_effect = nn.Parameter(torch.zeros(visit_features))
@@ -126,11 +128,11 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
                 parameter.copy_(values)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the LSTM part, and the linear part with its own weight decay."""
+        """Return the LSTM part, and the linear part with its own learning rate and weight decay."""
         linear = [parameter for parameter in self._linear_parameters if parameter is not None]
         of_linear = {id(parameter) for parameter in linear}
         others = [parameter for parameter in self.parameters() if id(parameter) not in of_linear]
-        return [{"params": others}, {"params": linear, "weight_decay": self.linear_weight_decay}]
+        return [{"params": others}, {"params": linear, "lr": self.linear_lr, "weight_decay": self.linear_weight_decay}]
 
     @property
     def _linear_parameters(self) -> list[nn.Parameter | None]:

@@ -322,7 +322,11 @@ class LinearStart(Protocol):
         """
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the groups of parameters for the optimizer, each with the settings that differ from its own."""
+        """Return the groups of parameters for the optimizer: the linear part is the second one.
+
+        Returns:
+            Each with its parameters and the settings that differ from those of the optimizer.
+        """
 
 
 # Names of the constructor's arguments that are known when the data are prepared.

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from survlstm.data.batches import Batch, Batches
 from survlstm.models.ensemble import separate_models
+from survlstm.models.protocol import LinearStart
 from survlstm.survival.loss import nll_per_step
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.out_of_memory import describe_batch, is_out_of_memory, requested_memory
@@ -156,7 +157,7 @@ class TrainStep:
         the others down, and the limit would get narrower with each member.
         """
         limit = math.inf if self.grad_clip is None else self.grad_clip
-        norms = [torch.nn.utils.clip_grad_norm_(part.parameters(), limit) for part in separate_models(self.model)]
+        norms = [torch.nn.utils.clip_grad_norm_(_clipped(part), limit) for part in separate_models(self.model)]
         return torch.stack(norms).mean()
 
     def _accumulate_gradients(self, batches: Batches, inputs: StepInput, salt: int) -> Tensor:
@@ -208,3 +209,15 @@ class TrainStep:
             torch.cuda.empty_cache()
         self.events.append(f"{message} Training continues with trainer.micro_batch_size={self.micro_batch_size}")
         log.warning("%s", self.events[-1])
+
+
+def _clipped(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters whose gradients are clipped: all but a linear part, if the model has one.
+
+    At the fit from which a linear part starts, the gradients of all batches cancel. Clipping makes the large ones
+    smaller and not the others, so that they would cancel no longer and the training loss would rise.
+    """
+    if not isinstance(model, LinearStart):
+        return list(model.parameters())
+    parameters: list[nn.Parameter] = model.parameter_groups()[0]["params"]
+    return parameters

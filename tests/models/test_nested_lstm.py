@@ -55,6 +55,7 @@ def test_before_its_first_epoch_the_lstm_part_is_exactly_zero(clock):
 def test_the_lstm_part_learns_although_it_starts_at_zero():
     model = started("visit").train()
     batch = batches_of(prepared_on("visit")).collate(prepared_on("visit").tensors.members(Split.TRAIN)[:30], salt=1)
+    model.linear_lr = 0.01
     optimizer = torch.optim.AdamW(model.parameter_groups(), lr=0.01)
     losses = []
     for _ in range(15):
@@ -69,7 +70,7 @@ def test_the_lstm_part_learns_although_it_starts_at_zero():
 
 def test_the_linear_part_has_a_weight_decay_of_its_own():
     model = started("days")
-    model.linear_weight_decay = 0.5
+    model.linear_lr, model.linear_weight_decay = 0.1, 0.5
     rest, linear = model.parameter_groups()
     assert linear["weight_decay"] == 0.5
     assert "weight_decay" not in rest
@@ -106,6 +107,7 @@ def test_a_model_without_numbers_can_be_started_and_predict():
         hidden_dim=8,
         num_layers=1,
         dropout=0.0,
+        linear_lr=1e-4,
         linear_weight_decay=0.0,
         visit_features=0,
         intervals=None,

@@ -146,3 +146,16 @@ def test_micro_batches_and_bfloat16_train_it(tmp_path, clock):
     assert loss_in_bfloat16 == pytest.approx(loss, rel=0.01)
     assert float(torch.nn.functional.cosine_similarity(rounded, whole, dim=0)) > 0.99
     assert np.isfinite(rounded.numpy()).all()
+
+
+def test_the_gradients_of_the_linear_part_are_not_clipped():
+    model, batches = started("visit"), batches_of(prepared_on("visit"))
+    torch.nn.init.normal_(model.head[-1].weight, std=0.1)
+    groups = [{**group, "lr": 1.0, "weight_decay": 0.0} for group in model.parameter_groups()]
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    step = TrainStep(model, torch.optim.SGD(groups, lr=1.0), CPU, grad_clip=1e-3)
+    next(iter(step.steps(batches, [batches.members[:20]], salt=0)))
+    moved = {id(new): (new.detach() - old).norm() for new, old in zip(model.parameters(), before, strict=True)}
+    rest, linear = ([moved[id(parameter)] for parameter in group["params"]] for group in model.parameter_groups())
+    assert float(torch.stack(rest).norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert float(torch.stack(linear).norm()) > 0.01
