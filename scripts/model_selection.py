@@ -1,0 +1,150 @@
+"""Choose settings of a model by the validation likelihood over several cohorts and seeds; the test subjects are unused.
+
+    python scripts/model_selection.py [real=DIR] [pbc2=DIR] [settings=NAME;…] [variants=NAME;…] [seeds=0,1] [override …]
+
+``real`` is a folder with a real Synthea export named cohort_1000, ``pbc2`` the dataset of ``scripts/pbc2_to_meds.py``;
+settings that need them are left out without them. Every variant is the reference with a few overrides. A row is a
+variant, a column a setting; a cell is the mean over seeds of the difference in the validation loss to the reference, in
+nats per subject or prediction time, and in brackets the number of seeds in which the variant is better.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from runs import read_options
+from tqdm import tqdm
+
+from survlstm.api.composition import compose_one
+from survlstm.config.schema.run import RunConfig
+from survlstm.runs.train import train
+from survlstm.training import linear_start
+from survlstm.training.history import History, read_history
+
+OPTIONS = {"real": "", "pbc2": "", "settings": "", "variants": "", "seeds": "0,1"}
+REFERENCE = "nested_lstm"
+START = "regression alone (epoch 0)"
+LARGE = ["data=cohort_1000", "data.simulated.patients=5000", "data.simulated.seed=7"]
+LANDMARK = ["clock=landmark", "clock.horizon_days=3650"]
+EVERY_VISIT = ["clock=days", "clock.times=every_visit", "clock.horizon_days=1825"]
+SETTINGS = {
+    "synthetic, real": ["data=cohort_1000", "data.path={real}/cohort_1000", "outcome=synthetic"],
+    "synthetic, real, landmark": [
+        "data=cohort_1000",
+        "data.path={real}/cohort_1000",
+        "outcome=synthetic",
+        "clock=landmark",
+    ],
+    "death in ten years of a landmark, built-in": [*LARGE, "outcome=death", *LANDMARK],
+    "death, every visit, built-in": [*LARGE, "outcome=death", *EVERY_VISIT],
+    "diabetes, every visit, built-in": [
+        *LARGE,
+        "outcome=first_code",
+        "outcome.codes=[SNOMED/44054006]",
+        *EVERY_VISIT,
+    ],
+    "sequence, built-in": [*LARGE, "outcome=synthetic", "outcome.mechanism=sequence", "outcome.effect=4"],
+    "pbc2, every visit": [
+        "data=meds",
+        "data.path={pbc2}",
+        "outcome=first_code",
+        "outcome.codes=[PBC2//DEATH_OR_TRANSPLANTATION]",
+        "clock=days",
+        "clock.times=every_visit",
+        "clock.edges_days=[183,365,548,731,913,1096]",
+        "data.min_visits=1",
+        "data.values=continuous",
+    ],
+}
+VARIANTS = {
+    REFERENCE: [],
+    "lstm_medium": ["model=lstm_medium"],
+    "lstm_small": ["model=lstm_small"],
+    "linear part kept as fitted": ["model.linear_lr=0"],
+    "linear learning rate 0.001": ["model.linear_lr=0.001"],
+    "linear weight decay 0.1": ["model.linear_weight_decay=0.1"],
+    "weight decay 0.1": ["optimizer.weight_decay=0.1"],
+    "width 32": ["model.hidden_dim=32"],
+    "width 128": ["model.hidden_dim=128"],
+    "two layers": ["model.num_layers=2"],
+    "dropout 0.5": ["model.dropout=0.5"],
+    "code dropout 0.2": ["model.code_dropout=0.2"],
+    "average of the weights 0.98": ["trainer.average_decay=0.98"],
+    "ensemble of 5": ["model.ensemble=5"],
+    "learning rate 0.0003": ["optimizer.lr=0.0003"],
+    "learning rate 0.003": ["optimizer.lr=0.003"],
+}
+
+
+def main(words: list[str]) -> None:
+    """Train every variant in every setting with every seed, and print the table."""
+    logging.disable(logging.WARNING)
+    options, overrides = read_options(words, OPTIONS)
+    settings = {name: found for name, found in SETTINGS.items() if _has_data(found, options)}
+    settings = {name: settings[name] for name in options["settings"].split(";") if name} or settings
+    variants = [REFERENCE, *(name for name in options["variants"].split(";") if name)]
+    variants = variants if len(variants) > 1 else list(VARIANTS)
+    seeds = options["seeds"].split(",")
+    losses: dict[tuple[str, str], list[float]] = {}
+    progress = tqdm(total=len(settings) * len(seeds) * len(variants), disable=None)
+    for setting, data in settings.items():
+        for seed in seeds:
+            _remember_regressions()
+            for variant in variants:
+                task = [word.format(**options) for word in data]
+                model = [f"model={REFERENCE}", *VARIANTS[variant]]
+                history = _history([*task, f"seed={seed}", "trainer=cpu", *model, *overrides])
+                losses.setdefault((variant, setting), []).append(history.best.val_loss)
+                if variant == REFERENCE and history.start is not None:
+                    losses.setdefault((START, setting), []).append(history.start.val_loss)
+                progress.update()
+    print("| variant | " + " | ".join(settings) + " |\n|---|" + "---:|" * len(settings))
+    for variant in (START, *variants):
+        cells = [_cell(losses[variant, setting], losses[REFERENCE, setting]) for setting in settings]
+        print(f"| {variant} | " + " | ".join(cells) + " |")
+
+
+def _has_data(overrides: list[str], options: dict[str, str]) -> bool:
+    return all(options[name] or f"{{{name}}}" not in word for name in ("real", "pbc2") for word in overrides)
+
+
+def _history(words: list[str]) -> History:
+    # The last of several overrides of the same key is the variant's.
+    last = {word.split("=")[0]: word for word in words}
+    config = compose_one("train", list(last.values()), RunConfig)
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, Path(folder), state=None, judged=False)
+        return read_history(Path(folder))
+
+
+def _remember_regressions() -> None:
+    """Fit the regression once for all variants of the same data that read the same features."""
+    found: dict[tuple[int, ...], object] = {}
+    fit: Callable[..., object] = _FIT
+
+    def remembered(tensors: object, columns: tuple[int, ...]) -> object:
+        if columns not in found:
+            found[columns] = fit(tensors, columns)
+        return found[columns]
+
+    linear_start.fit_history_regression = remembered  # type: ignore[assignment]
+
+
+_FIT = linear_start.fit_history_regression
+
+
+def _cell(values: list[float], reference: list[float]) -> str:
+    if values is reference:
+        return f"{statistics.mean(values):.4f}"
+    differences = [value - other for value, other in zip(values, reference, strict=True)]
+    better = sum(difference < 0 for difference in differences)
+    return f"{statistics.mean(differences):+.4f} ({better})"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
