@@ -7,9 +7,9 @@ import functools
 import pytest
 
 from survlstm.models.nested_lstm import NestedSurvivalLSTM
-from survlstm.training.history_regression import fit_history_regression
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.linear_start import start_linear_part
+from survlstm.training.regression.history_regression import fit_history_regression
 from survlstm.training.seeding import seed_everything
 from tests.learning import batches_of, prepared_on
 
@@ -24,7 +24,7 @@ def nested_for(prepared, *, dropout=0.3, seed=0):
         hidden_dim=8,
         num_layers=2,
         dropout=dropout,
-        linear_lr=1e-4,
+        linear_lr=0.01,
         linear_weight_decay=0.0,
         visit_features=len(batches_of(prepared).features),
         intervals=sizes.intervals,

@@ -11,7 +11,7 @@ from torch import Tensor
 from survlstm.data.batches import Batches
 from survlstm.models.protocol import LinearPart, LinearStart
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
-from survlstm.training.history_regression import HistoryRegression, fit_history_regression
+from survlstm.training.regression.history_regression import HistoryRegression, fit_history_regression
 
 log = logging.getLogger(__name__)
 CHOSEN = {

@@ -10,9 +10,9 @@ from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.nested_lstm import NestedSurvivalLSTM
 from survlstm.models.protocol import LinearStart
 from survlstm.survival.loss import nll_per_step
-from survlstm.training.history_regression import rows_of_labels, rows_of_visits
 from survlstm.training.linear_start import start_linear_part
 from survlstm.training.prediction import predict_split
+from survlstm.training.regression.history_regression import rows_of_labels, rows_of_visits
 from survlstm.utils.ragged import flat_positions
 from tests.learning import CPU, batches_of, prepared_on
 from tests.nested import regression_on, started

@@ -8,16 +8,15 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from survlstm.data.split import Split
-from survlstm.survival import pooled_logistic
-from survlstm.survival.pooled_logistic import PersonPeriods
-from survlstm.training import history_regression
-from survlstm.training.history_regression import (
+from survlstm.training.regression import history_regression, pooled_logistic
+from survlstm.training.regression.history_regression import (
     HistoryRows,
     fit_history_regression,
     rows_at_risk,
     rows_of_labels,
     rows_of_visits,
 )
+from survlstm.training.regression.pooled_logistic import PersonPeriods
 from tests.evaluation.baselines.coded_cohorts import cohort, with_other_test_subjects
 from tests.evaluation.telling_days import telling_days
 from tests.tensors import tensors_from

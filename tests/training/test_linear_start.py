@@ -28,6 +28,7 @@ def nested_trainer(folder, *, clock="visit", lr=0.01, state=None, batch_size=32,
     folder.mkdir(exist_ok=True)
     prepared = prepared_on(clock)
     model = started(clock) if state is None else nested_for(prepared, seed=weights_seed)
+    model.linear_lr = lr
     optimizer = torch.optim.AdamW(model.parameter_groups(), lr=lr)
     trainer = trainer_of(
         TrainStep(model, optimizer, CPU, grad_clip=1.0),

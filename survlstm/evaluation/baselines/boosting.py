@@ -13,8 +13,8 @@ from jaxtyping import Float32, Float64, Int64
 from survlstm.data.code_counts import MIN_ROWS, count_codes, count_codes_so_far
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.survival.pooled_logistic import PersonPeriods, check_both_outcomes, sums_by_interval
-from survlstm.training.history_regression import HistoryRows, intervals_of, rows_at_risk
+from survlstm.training.regression.history_regression import HistoryRows, intervals_of, rows_at_risk
+from survlstm.training.regression.pooled_logistic import PersonPeriods, check_both_outcomes, sums_by_interval
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -14,8 +14,7 @@ from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.evaluation.baselines.boosting import fit_boosted_hazard
 from survlstm.survival.covariate_free import covariate_free_hazard
-from survlstm.survival.pooled_logistic import LabelledRows, choose_pooled_logistic
-from survlstm.training.history_regression import (
+from survlstm.training.regression.history_regression import (
     MOST_FITTED,
     HistoryRows,
     fit_history_regression,
@@ -25,6 +24,7 @@ from survlstm.training.history_regression import (
     rows_of_visits,
     subject_of_visit,
 )
+from survlstm.training.regression.pooled_logistic import LabelledRows, choose_pooled_logistic
 from survlstm.utils.ragged import flat_positions
 
 COVARIATE_FREE = "covariate-free hazard"

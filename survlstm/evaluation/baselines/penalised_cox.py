@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.survival.follow_up import check_follow_up, check_has_event
-from survlstm.survival.newton import Expansion, NotConvergedError, minimise
+from survlstm.training.regression.newton import Expansion, NotConvergedError, minimise
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -11,8 +11,8 @@ from survlstm.evaluation.baselines import boosting
 from survlstm.evaluation.baselines.boosting import fit_boosted_hazard
 from survlstm.evaluation.baselines.hazards import boosted_hazard, logistic_hazard
 from survlstm.evaluation.step_metrics import nll_by_subject
-from survlstm.survival.pooled_logistic import PersonPeriods
-from survlstm.training.history_regression import rows_at_risk
+from survlstm.training.regression.history_regression import rows_at_risk
+from survlstm.training.regression.pooled_logistic import PersonPeriods
 from tests.evaluation.baselines.coded_cohorts import cohort
 from tests.evaluation.telling_days import telling_days
 from tests.tensors import tensors_from

@@ -17,7 +17,7 @@ from survlstm.evaluation.baselines.penalised_cox import (
     fit_cox,
     partial_log_likelihood,
 )
-from survlstm.survival import newton
+from survlstm.training.regression import newton
 
 DAYS = np.array([200.0, 800.0, 2000.0])
 

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from survlstm.survival import pooled_logistic
-from survlstm.survival.pooled_logistic import LabelledRows, PersonPeriods, choose_pooled_logistic, person_periods
+from survlstm.training.regression import pooled_logistic
+from survlstm.training.regression.pooled_logistic import (
+    LabelledRows,
+    PersonPeriods,
+    choose_pooled_logistic,
+    person_periods,
+)
 
 
 def periods_of(event, weight=None):

@@ -21,7 +21,7 @@ from survlstm.data.code_counts import (
 )
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.survival.pooled_logistic import (
+from survlstm.training.regression.pooled_logistic import (
     LabelledRows,
     PersonPeriods,
     PooledLogistic,

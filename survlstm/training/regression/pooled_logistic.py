@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from survlstm.survival.follow_up import check_exposure
-from survlstm.survival.newton import Expansion, minimise
+from survlstm.training.regression.newton import Expansion, minimise
 from survlstm.utils.ragged import flat_positions
 
 if TYPE_CHECKING:
