@@ -68,8 +68,10 @@ def test_hazards_that_round_to_0_or_1_keep_their_logits():
     assert float(found[2]) == pytest.approx(-200 - np.log(2))
 
 
-@every_model
-@pytest.mark.parametrize("clock", ["visit", "landmark", "days"])
+@pytest.mark.parametrize(
+    ("name", "clock"),
+    [(name, "visit") for name in MODELS] + [(name, clock) for name in MODELS[-2:] for clock in ("landmark", "days")],
+)
 def test_an_ensemble_predicts_the_mean_hazard_and_fulfils_the_protocol(name, clock):
     model, batches, _ = built(name, 3, clock=clock)
     check_model(model, batches, CPU, vocabulary_size=len(prepared_on(clock).vocabulary))

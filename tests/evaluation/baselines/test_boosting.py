@@ -64,7 +64,7 @@ def test_the_validation_loss_is_that_of_the_chosen_trees_and_no_other_number_has
         return -np.log(np.where(event, hazard, 1 - hazard)).mean()
 
     assert fitted.val_loss == pytest.approx(loss(fitted.trees))
-    assert fitted.val_loss <= min(loss(trees) for trees in (1, 5, 20, 60, 150))
+    assert fitted.val_loss <= min(loss(trees) for trees in (1, 5, 20, boosting.MOST_TREES))
 
 
 def test_without_covariates_the_hazards_are_about_those_of_the_life_table():
