@@ -16,15 +16,18 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from runs import read_options
 from tqdm import tqdm
 
 from survlstm.api.composition import compose_one
 from survlstm.config.schema.run import RunConfig
+from survlstm.data.tensors import Tensors
 from survlstm.runs.train import train
 from survlstm.training import linear_start
 from survlstm.training.history import History, read_history
+from survlstm.training.regression.history_regression import HistoryRegression, fit_history_regression
 
 OPTIONS = {"real": "", "pbc2": "", "settings": "", "variants": "", "seeds": "0,1"}
 REFERENCE = "nested_lstm"
@@ -94,11 +97,12 @@ def main(words: list[str]) -> None:
     progress = tqdm(total=len(settings) * len(seeds) * len(variants), disable=None)
     for setting, data in settings.items():
         for seed in seeds:
-            _remember_regressions()
+            fit = _remembered()
             for variant in variants:
                 task = [word.format(**options) for word in data]
                 model = [f"model={REFERENCE}", *VARIANTS[variant]]
-                history = _history([*task, f"seed={seed}", "trainer=cpu", *model, *overrides])
+                with patch.object(linear_start, "fit_history_regression", fit):
+                    history = _history([*task, f"seed={seed}", "trainer=cpu", *model, *overrides])
                 losses.setdefault((variant, setting), []).append(history.best.val_loss)
                 if variant == REFERENCE and history.start is not None:
                     losses.setdefault((START, setting), []).append(history.start.val_loss)
@@ -122,20 +126,16 @@ def _history(words: list[str]) -> History:
         return read_history(Path(folder))
 
 
-def _remember_regressions() -> None:
-    """Fit the regression once for all variants of the same data that read the same features."""
-    found: dict[tuple[int, ...], object] = {}
-    fit: Callable[..., object] = _FIT
+def _remembered() -> Callable[[Tensors, tuple[int, ...]], HistoryRegression]:
+    """Return the fit of the regression, which is made once for all variants that read the same features."""
+    found: dict[tuple[int, ...], HistoryRegression] = {}
 
-    def remembered(tensors: object, columns: tuple[int, ...]) -> object:
+    def fit(tensors: Tensors, columns: tuple[int, ...]) -> HistoryRegression:
         if columns not in found:
-            found[columns] = fit(tensors, columns)
+            found[columns] = fit_history_regression(tensors, columns)
         return found[columns]
 
-    linear_start.fit_history_regression = remembered  # type: ignore[assignment]
-
-
-_FIT = linear_start.fit_history_regression
+    return fit
 
 
 def _cell(values: list[float], reference: list[float]) -> str:
