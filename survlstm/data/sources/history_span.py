@@ -67,7 +67,8 @@ def _warning(end: np.datetime64, cut: int, subjects: int, shares: tuple[float, f
         f"{subjects} living subjects born long enough before, {after:.0%} have a record in a year after that month and "
         f"{before:.0%} in a year before it. The first record of a subject is then not the start of its care: a time "
         "zero, a number of visits or an exclusion of prevalent cases that depends on earlier records sees only what "
-        "was still active in that month. Set exporter.years_of_history=0 in Synthea to export full histories."
+        "was still active in that month. Subjects who died can have more records before it; a landmark or a prediction "
+        "time there then tells who died. Set exporter.years_of_history=0 in Synthea to export full histories."
     )
 
 
