@@ -24,7 +24,19 @@ def sampled_rows(tensors: Tensors, part: Split, most: int) -> Int64[np.ndarray, 
     Returns:
         Indices of the rows, rising; all of them if there are no more than ``most``.
     """
-    rows = tensors.rows_of(tensors.members(part), kind=TRAINED)
+    return at_most(tensors.rows_of(tensors.members(part), kind=TRAINED), most)
+
+
+def at_most(rows: Int64[np.ndarray, " row"], most: int) -> Int64[np.ndarray, " chosen"]:
+    """Draw some of the rows, each with the same chance.
+
+    Args:
+        rows: Indices of the rows.
+        most: Size of the sample.
+
+    Returns:
+        The chosen ones, rising; ``rows`` itself if there are no more than ``most``.
+    """
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(0).permutation(rows)[:most])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
@@ -115,7 +113,7 @@ def shares_of_log_count(codes: Int[Tensor, " entry"], group: Int[Tensor, " entry
     """
     if not len(codes):
         return torch.zeros(0, device=codes.device)
-    key = group.long() * (int(codes.max()) + 1 if codes.device.type == "cpu" else 2**31) + codes
+    key = group.long() * 2**31 + codes
     key, order = torch.sort(key, stable=True)
     place = torch.arange(len(key), device=key.device)
     begins = torch.ones_like(key, dtype=torch.bool)
@@ -180,8 +178,3 @@ def _shares_in_grid(codes: Int64[Tensor, "group entry"], vocabulary_size: int) -
     smaller = counts.cumsum(dim=1) - counts
     number = torch.ones_like(ordered).cumsum(dim=1) - smaller.gather(1, ordered)
     return torch.log1p(1 / torch.zeros_like(number).scatter(1, order, number))
-
-
-def log_hazards(hazard: Sequence[float]) -> Float[Tensor, " hazard"]:
-    """Return the log-odds of hazards between 0 and 1, both excluded."""
-    return torch.logit(torch.tensor(hazard, dtype=torch.float64)).float()

@@ -241,5 +241,10 @@ def logit_layer(states: int, mean_hazard: Sequence[float]) -> nn.Linear:
     """
     logit = nn.Linear(states, len(mean_hazard))
     with torch.no_grad():
-        logit.bias.copy_(torch.tensor([math.log(hazard / (1 - hazard)) for hazard in mean_hazard]))
+        logit.bias.copy_(log_odds_of(mean_hazard))
     return logit
+
+
+def log_odds_of(hazard: Sequence[float]) -> Float[Tensor, " hazard"]:
+    """Return the log-odds of hazards between 0 and 1, both excluded."""
+    return torch.tensor([math.log(one / (1 - one)) for one in hazard])

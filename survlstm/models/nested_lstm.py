@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from survlstm.models.code_counts import CountedEmbedding, log_hazards
+from survlstm.models.code_counts import CountedEmbedding
 from survlstm.models.keyed_dropout import kept_entries
+from survlstm.models.layers import log_odds_of
 from survlstm.models.lstm import DiscreteTimeSurvivalLSTM
 from survlstm.models.protocol import LinearPart, ModelInputs
 
@@ -83,7 +84,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         self.code_dropout = code_dropout
         self.linear_lr, self.linear_weight_decay = linear_lr, linear_weight_decay
         self.embedding = CountedEmbedding(vocabulary_size, embedding_dim, visit_features)
-        self.bias = nn.Parameter(log_hazards(mean_hazard))
+        self.bias = nn.Parameter(log_odds_of(mean_hazard))
         self.visit_effect = nn.Parameter(torch.zeros(visit_features))
         # An empty parameter is in no file of weights and in no optimizer's state.
         self.prediction_effect = nn.Parameter(torch.zeros(prediction_features)) if prediction_features else None

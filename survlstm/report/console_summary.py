@@ -320,13 +320,11 @@ def write_metrics(path: Path, run: EvaluatedRun, findings: Sequence[Finding], *,
     """
     summary, history = run.summary, run.history
     evaluation = to_json(summary)
-    if summary.parts is None:
-        del evaluation["parts"]
-    for landmark in evaluation["landmarks"]:
-        # They count subjects with several prediction times, which only the days clock has.
-        for name in ("subjects", "event_subjects"):
-            if landmark[name] is None:
-                del landmark[name]
+    # Left out where there are none: parts of a model, and the subjects of several prediction times on the days clock.
+    counts = [(landmark, name) for landmark in evaluation["landmarks"] for name in ("subjects", "event_subjects")]
+    for plain, name in [(evaluation, "parts"), *counts]:
+        if plain[name] is None:
+            del plain[name]
     content: dict[str, Any] = {"task": to_json(task), summary.split: evaluation, "diagnostics": to_json(findings)}
     if run.validation is not None:
         content["validation"] = {"c_td": to_json(run.validation.c_td), "nll": to_json(run.validation.nll)}

@@ -41,9 +41,9 @@ def start_linear_part(
     regression = process_group.broadcast(fitted)
     model.set_linear_part(_as_part(regression, vocabulary_size))
     log.info(
-        "Linear part: numbers and %s; %s validation loss %.5f per step",
+        "Linear part: numbers and %s, with %s; validation loss %.5f per step",
         CHOSEN[regression.codes],
-        ", ".join(f"variance {value:g} of {block}" for block, value in regression.strengths.items()),
+        ", ".join(f"prior variance {value:g} of the {block}" for block, value in regression.strengths.items()),
         regression.val_loss,
     )
 

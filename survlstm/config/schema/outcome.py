@@ -203,7 +203,9 @@ class SyntheticOutcomeConfig(SwapPoint):
         if any(first == second for first, second in codes):
             raise ValueError(f"a pair must hold two different codes; found {codes}")
         if len({frozenset(pair) for pair in codes}) < len(codes):
-            raise ValueError(f"must name each pair once and in one order, as its reverse cancels it; found {codes}")
+            raise ValueError(
+                f"must name each pair once, and not also in the reverse order, which would cancel it; found {codes}"
+            )
         return codes
 
     @model_validator(mode="after")

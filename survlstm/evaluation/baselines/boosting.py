@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from survlstm.data.code_counts import MIN_ROWS, count_codes, count_codes_so_far
+from survlstm.data.code_counts import MIN_ROWS
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
-from survlstm.training.regression.history_regression import HistoryRows, intervals_of, rows_at_risk
+from survlstm.training.regression.history_regression import HistoryRows, history_counts, intervals_of, rows_at_risk
 from survlstm.training.regression.pooled_logistic import PersonPeriods, check_both_outcomes, sums_by_interval
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def fit_boosted_hazard(tensors: Tensors) -> BoostedHazard:
     check_both_outcomes(train.periods)
     if not len(val.periods.row):
         raise ValueError("boosted trees need validation subjects at risk to choose their number; found none")
-    codes = _Codes(*(_most_telling(counts, train.periods, intervals) for counts in _counts(tensors, train.rows)))
+    codes = _Codes(*(_most_telling(counts, train.periods, intervals) for counts in history_counts(tensors, train.rows)))
     of_train, of_val = (
         _with_interval(_covariates(tensors, part.rows, codes)[part.periods.row], part.periods.interval)
         for part in (train, val)
@@ -166,14 +165,9 @@ def _most_telling(counts: csr_array, periods: PersonPeriods, intervals: int) -> 
 
 
 def _covariates(tensors: Tensors, rows: HistoryRows, codes: _Codes) -> Float32[np.ndarray, "row column"]:
-    counts = [of[:, chosen].toarray() for of, chosen in zip(_counts(tensors, rows), codes, strict=True)]
+    counts = [of[:, chosen].toarray() for of, chosen in zip(history_counts(tensors, rows), codes, strict=True)]
     return np.column_stack([tensors.features[rows.visit], rows.prediction_features, *counts]).astype(np.float32)
 
 
 def _with_interval(covariates: np.ndarray, interval: np.ndarray) -> Float32[np.ndarray, "row column"]:
     return np.column_stack([covariates, interval.astype(np.float32)])
-
-
-def _counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
-    yield count_codes(tensors, rows.visit, rows.visit)
-    yield count_codes_so_far(tensors, rows.visit)

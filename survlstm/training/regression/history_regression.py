@@ -19,6 +19,7 @@ from survlstm.data.code_counts import (
     count_codes_so_far,
     entries_of,
 )
+from survlstm.data.row_sample import at_most
 from survlstm.data.split import Split
 from survlstm.data.tensors import Tensors
 from survlstm.training.regression.pooled_logistic import (
@@ -217,14 +218,14 @@ def rows_at_risk(tensors: Tensors, part: Split, most: int) -> RowsAtRisk:
     """
     members = tensors.members(part)
     if not tensors.in_days:
-        visit = _sample(flat_positions(tensors.visit_offsets[members], tensors.step[members] + 1), most)
+        visit = at_most(flat_positions(tensors.visit_offsets[members], tensors.step[members] + 1), most)
         owner = subject_of_visit(tensors, visit)
         event = tensors.event[owner] & (visit - tensors.visit_offsets[owner] == tensors.step[owner])
         number = np.arange(len(visit))
         return RowsAtRisk(
             rows_of_visits(visit), PersonPeriods(number, np.zeros_like(number), event, np.ones(len(visit)))
         )
-    row = _sample(tensors.rows_of(members), most)
+    row = at_most(tensors.rows_of(members), most)
     periods = person_periods(
         tensors.step[row], tensors.event[row], exposure=tensors.exposure[row], intervals=tensors.steps
     )
@@ -234,12 +235,6 @@ def rows_at_risk(tensors: Tensors, part: Split, most: int) -> RowsAtRisk:
 def subject_of_visit(tensors: Tensors, visit: Int64[np.ndarray, " row"]) -> Int64[np.ndarray, " row"]:
     """Return the index of the subject of each visit."""
     return np.searchsorted(tensors.visit_offsets, visit, side="right") - 1
-
-
-def _sample(row: np.ndarray, most: int) -> np.ndarray:
-    if len(row) <= most:
-        return row
-    return np.sort(np.random.default_rng(0).permutation(row)[:most])
 
 
 @dataclass(frozen=True)
@@ -267,7 +262,7 @@ class _Design:
         numbers = _numbers(tensors, rows, columns)
         varies = np.ptp(numbers, axis=0) > 0
         in_visit, in_record = (
-            np.flatnonzero(counts.count_nonzero(axis=0) >= MIN_ROWS) for counts in _counts(tensors, rows)
+            np.flatnonzero(counts.count_nonzero(axis=0) >= MIN_ROWS) for counts in history_counts(tensors, rows)
         )
         return cls(
             columns,
@@ -282,7 +277,7 @@ class _Design:
         from scipy.sparse import csr_array, hstack
 
         numbers = (_numbers(tensors, rows, self.columns) - self.mean) / self.spread
-        in_visit, in_record = _counts(tensors, rows)
+        in_visit, in_record = history_counts(tensors, rows)
         parts = [csr_array(numbers), in_visit[:, self.visit_codes].log1p(), in_record[:, self.record_codes].log1p()]
         return hstack(parts, format="csr")
 
@@ -319,6 +314,15 @@ def _numbers(tensors: Tensors, rows: HistoryRows, columns: tuple[int, ...]) -> F
     return np.column_stack([tensors.features[rows.visit][:, columns], rows.prediction_features]).astype(np.float64)
 
 
-def _counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
+def history_counts(tensors: Tensors, rows: HistoryRows) -> Iterator[csr_array]:
+    """Yield the counts of each vocabulary entry in the last visit of each row, and then those in its record so far.
+
+    Args:
+        tensors: Data of all subjects.
+        rows: The rows.
+
+    Yields:
+        [row, entry] counts.
+    """
     yield count_codes(tensors, rows.visit, rows.visit)
     yield count_codes_so_far(tensors, rows.visit)
