@@ -179,8 +179,8 @@ def test_every_flag_of_the_guide_has_its_override(override, holds):
         ),
         (
             ["outcome.mechanism=sequence", "outcome.sequence_pairs=[[X/1,X/2],[X/2,X/1]]"],
-            "outcome.sequence_pairs: must name each pair once, and not also in the reverse order, which would cancel it; "
-            "found",
+            "outcome.sequence_pairs: must name each pair once, and not also in the reverse order, which would cancel "
+            "it; found",
         ),
         (
             ["outcome.mechanism=sequence", "outcome.sequence_pairs=[[X/1,X/1]]"],
