@@ -101,7 +101,7 @@ def main(words: list[str]) -> None:
             for variant in variants:
                 task = [word.format(**options) for word in data]
                 model = [f"model={REFERENCE}", *VARIANTS[variant]]
-                with patch.object(linear_start, "fit_history_regression", fit):
+                with patch.object(linear_start, "shared_history_regression", fit):
                     history = _history([*task, f"seed={seed}", "trainer=cpu", *model, *overrides])
                 losses.setdefault((variant, setting), []).append(history.best.val_loss)
                 if variant == REFERENCE and history.start is not None:

@@ -149,7 +149,7 @@ def test_only_the_first_process_fits_the_regression(monkeypatch):
     def fitted(*_):
         pytest.fail("the second process has fitted a regression")
 
-    monkeypatch.setattr("survlstm.training.linear_start.fit_history_regression", fitted)
+    monkeypatch.setattr("survlstm.training.linear_start.shared_history_regression", fitted)
     prepared = prepared_on("visit")
     model = nested_for(prepared)
     group = Second(rank=1, size=2)
