@@ -329,6 +329,51 @@ class LinearStart(Protocol):
         """
 
 
+@runtime_checkable
+class VisitEncoder(Protocol):
+    """Protocol of a model that computes a state at each visit, and its logits from the states.
+
+    Such a model can be trained with auxiliary losses on the next visit (``survlstm.training.auxiliary``), and its
+    encoder can start at the weights of another model (``pretrain``).
+
+    Attributes:
+        state_size: Number of values of a state.
+    """
+
+    state_size: int
+
+    def encode(self, inputs: ModelInputs) -> Float[Tensor, "slot state"]:
+        """Compute the state at each visit.
+
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            State of each slot, which depends on the visits of its row up to the slot's; shape (slot, state).
+        """
+
+    def hazard_logits(
+        self, states: Float[Tensor, "slot state"], inputs: ModelInputs
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
+        """Compute the logits that the model returns.
+
+        Args:
+            states: Result of ``encode``.
+            inputs: The visits of the batch.
+
+        Returns:
+            Logits of the shape that the model returns.
+        """
+
+    def encoder_weights(self) -> dict[str, Any]:
+        """Return the parameters of ``encode`` by their name in the model's ``state_dict``.
+
+        ``CODE_WEIGHTS`` is one of them: the embeddings, one row for each vocabulary entry.
+        """
+
+
+# Name of the embeddings among the weights of a ``VisitEncoder``.
+CODE_WEIGHTS = "embedding.weight"
 # Names of the constructor's arguments that are known when the data are prepared.
 RUN_TIME_ARGUMENTS = ("vocabulary_size", "visit_features", "intervals", "mean_hazard")
 # One more on the days clock.
