@@ -113,7 +113,7 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
     seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
     largest = chosen[int(slots.argmax())][: train_step.micro_batch_size]
     batch = train.collate(largest).to(train_step.device)
-    kept = saved_bytes(train_step.model, lambda: train_step.model(batch.inputs))
+    kept = saved_bytes(train_step.model, lambda: train_step.forward(batch.inputs))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in train_step.model.parameters())
     moments = sum(
         value.numel() * value.element_size()

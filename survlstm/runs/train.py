@@ -104,12 +104,12 @@ def train(
         check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
         log.info("Checked: no hazard of %s depends on later visits or on other subjects", config.model.target)
     codes = len(prepared.vocabulary)
-    if isinstance(model, LinearStart) and state is None and not only_encoder:
-        start_linear_part(model, train, vocabulary_size=codes, process_group=process_group)
     if config.pretrain is not None and state is None:
         counts = start_encoder(model, config, prepared)
         if process_group.is_main:
             complete_manifest(folder, {"pretrained encoder": str(counts)})
+    if isinstance(model, LinearStart) and state is None and not only_encoder:
+        start_linear_part(model, train, vocabulary_size=codes, process_group=process_group)
     checkpointer = Checkpointer(
         folder,
         config.trainer.checkpoint.every_epochs,

@@ -78,7 +78,8 @@ class AuxiliaryHeads(nn.Module):
 
     The codes are one task each: the loss of a visit is the sum over the codes of the binary cross-entropy, in nats, of
     whether the next visit holds the code. The time is one number, log(1 + days to the next visit), with the squared
-    error as its loss. Both layers start at the means of the training subjects.
+    error as its loss. The biases start at the means of the
+    training subjects.
 
     Args:
         state_size: Number of values of a state.
@@ -186,7 +187,6 @@ class AuxiliaryHeads(nn.Module):
 def _starting_at(state_size: int, bias: Tensor) -> nn.Linear:
     layer = nn.Linear(state_size, len(bias))
     with torch.no_grad():
-        layer.weight.zero_()
         layer.bias.copy_(bias)
     return layer
 

@@ -166,6 +166,22 @@ class TrainStep:
         """Return a context in which the model has the weights that are validated and kept: the average, if any."""
         return nullcontext() if self.average is None else self.average.applied(self.model)
 
+    def forward(self, inputs: ModelInputs) -> tuple[Tensor | None, Tensor | None]:
+        """Compute what a step needs of a batch on the device.
+
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            The logits, None without the loss of the outcome, and the sums of the auxiliary losses, if there are any.
+        """
+        if self.auxiliary is None:
+            return self.model(inputs), None
+        assert isinstance(self.model, VisitEncoder), "checked by build_auxiliary"
+        states = self.model.encode(inputs)
+        logits = None if self.auxiliary.only else self.model.hazard_logits(states, inputs)
+        return logits, self.auxiliary(states, inputs)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the parts of a checkpoint that hold weights and moments."""
         average, auxiliary = self.average, self.auxiliary
@@ -224,7 +240,7 @@ class TrainStep:
             on_device = batch.to(self.device)
             is_mixed = self.precision != torch.float32
             with torch.autocast(self.device.type, self.precision) if is_mixed else nullcontext():
-                logits, auxiliary = self._forward(on_device.inputs)
+                logits, auxiliary = self.forward(on_device.inputs)
             loss = torch.zeros((), device=self.device)
             reported: list[Tensor] = []
             if logits is not None:
@@ -243,15 +259,6 @@ class TrainStep:
             loss.backward()
             totals += torch.stack(reported)
         return totals
-
-    def _forward(self, inputs: ModelInputs) -> tuple[Tensor | None, Tensor | None]:
-        """Return the logits, None without the loss of the outcome, and the sums of the auxiliary losses, if any."""
-        if self.auxiliary is None:
-            return self.model(inputs), None
-        assert isinstance(self.model, VisitEncoder), "checked by build_auxiliary"
-        states = self.model.encode(inputs)
-        logits = None if self.auxiliary.only else self.model.hazard_logits(states, inputs)
-        return logits, self.auxiliary(states, inputs)
 
     def _micro_batches(self, batches: Batches, inputs: StepInput, salt: int) -> Iterator[Batch]:
         if inputs.batch is not None:
