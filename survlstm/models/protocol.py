@@ -256,9 +256,10 @@ class SurvivalModel(Protocol):
     of each depend on the visits up to ``ModelInputs.last_slot`` and on its numbers. Logits must not depend on other
     rows or on padding. Training checks all of this first (``survlstm.training.model_checks``).
 
-    Three parts are optional. A model with a linear part can start from a regression (``LinearStart``). A model whose
-    codes pass through one ``survlstm.models.layers.VisitEmbedding`` can be explained. A model that reads its visits by
-    ``pad`` and uses operators that ONNX has can be exported to it.
+    Four parts are optional. A model with a linear part can start from a regression (``LinearStart``). A model with a
+    state at each visit can have auxiliary losses and a pretrained encoder (``VisitEncoder``). A model whose codes pass
+    through one ``survlstm.models.layers.VisitEmbedding`` can be explained. A model that reads its visits by ``pad`` and
+    uses operators that ONNX has can be exported to it.
     """
 
     def __call__(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
