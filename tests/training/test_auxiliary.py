@@ -97,6 +97,13 @@ def test_only_codes_that_most_visits_have_are_predicted_and_start_at_their_share
     np.testing.assert_allclose(shares, found.codes[chosen], rtol=1e-4)
 
 
+def test_a_code_that_a_visit_holds_twice_counts_once():
+    batches = batches_of(prepared_on("visit"))
+    tensors = replace(batches.tensors, code=np.full_like(batches.tensors.code, 2))
+    found = describe_next_visits(replace(batches, tensors=tensors), vocabulary_size=5)
+    assert found.codes.tolist() == [0, 0, found.pairs, 0, 0]
+
+
 @pytest.mark.parametrize("clock", ["visit", "landmark", "days"])
 @pytest.mark.parametrize("max_visits", [None, 4])
 def test_gradients_of_parts_are_those_of_the_whole(clock, max_visits):
@@ -124,18 +131,14 @@ def test_the_gradient_is_the_weighted_sum_of_those_of_all_losses(of):
         weights = step.model.encoder_weights().values()
         return torch.cat([weight.grad.flatten() for weight in weights])
 
-    outcome, codes, time, both, alone = (
-        gradient(settings)
-        for settings in (
-            {"next_codes_weight": 0.0},
-            {"next_codes_weight": 0.02},
-            {"next_visit_weight": 0.3},
-            BOTH,
-            BOTH | {"only": True},
-        )
+    none, codes, more_codes, time, both = (
+        gradient({"next_codes_weight": codes, "next_visit_weight": time})
+        for codes, time in ((0.0, 0.0), (0.02, 0.0), (0.06, 0.0), (0.0, 0.3), (0.02, 0.3))
     )
-    torch.testing.assert_close(both, codes + time - outcome, rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(alone, both - outcome, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(both, codes + time - none, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(more_codes - none, 3 * (codes - none), rtol=1e-3, atol=1e-6)
+    alone = gradient(BOTH | {"only": True})
+    torch.testing.assert_close(alone, both - none, rtol=1e-3, atol=1e-6)
     assert float(alone.norm()) > 1e-4
 
 
@@ -169,7 +172,9 @@ def test_alone_they_train_the_encoder_and_nothing_else(tmp_path, of):
     losses = [0.02 * each.val_next_codes + 0.3 * each.val_next_visit for each in history.auxiliary]
     assert [each.val_loss for each in history.epochs] == pytest.approx(losses, rel=1e-5)
     assert [math.isnan(each.val_c_td) for each in history.epochs] == [True] * 3
-    assert history.epochs[-1].train_loss < history.epochs[0].train_loss
+    losses_of_training = [0.02 * each.train_next_codes + 0.3 * each.train_next_visit for each in history.auxiliary]
+    assert [each.train_loss for each in history.epochs] == pytest.approx(losses_of_training, rel=1e-5)
+    assert losses_of_training[-1] < losses_of_training[0]
     assert history.best_epoch == 1 + int(np.argmin(losses))
 
 

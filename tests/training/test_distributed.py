@@ -184,7 +184,7 @@ def test_only_the_first_process_fits_the_regression(monkeypatch):
 
 
 def test_one_process_writes(both):
-    assert len(both[0]["wrote"]) == len(CASES) + 2
+    assert len(both[0]["wrote"]) == len(CASES) + 4
     assert both[1]["wrote"] == []
 
 
