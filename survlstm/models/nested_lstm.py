@@ -93,9 +93,15 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
             for parameter in self.head[-1].parameters():
                 parameter.zero_()
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
-        """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
-        return self.linear_logits(inputs) + super().forward(self._without_some_codes(inputs))
+    def encode(self, inputs: ModelInputs) -> Float[Tensor, "slot state"]:
+        """Compute the states of the LSTM part, see ``survlstm.models.protocol.VisitEncoder``."""
+        return super().encode(self._without_some_codes(inputs))
+
+    def hazard_logits(
+        self, states: Float[Tensor, "slot state"], inputs: ModelInputs
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
+        """Compute the sum of both parts, see ``survlstm.models.protocol.VisitEncoder``."""
+        return self.linear_logits(inputs) + super().hazard_logits(states, inputs)
 
     def _without_some_codes(self, inputs: ModelInputs) -> ModelInputs:
         if not self.training or self.code_dropout == 0.0:
