@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from survlstm.evaluation.diagnostics.data_checks import CUT_HISTORIES
 from survlstm.evaluation.diagnostics.leak_checks import SUSPICIOUS_SCORE, telling_years
 from survlstm.evaluation.leakage_of_eras import TimesAtRisk, find_era, times_at_risk
 from tests.days import prepared_days
-from tests.evaluation.diagnostics.finished_runs import GUIDE_1000, assert_finding, context_of, found
+from tests.evaluation.diagnostics.finished_runs import GUIDE_1000, assert_finding, context_of, flow_of, found
 from tests.tensors import flat_tensors, tensors_of
 
 YEAR = 365.25
@@ -73,6 +74,29 @@ def test_a_difference_that_age_explains_is_none():
     assert era_of(replace(tensors, age_years=np.full(200, np.nan))).ratio == pytest.approx(50 / 20)
 
 
+def two_visits(first, *, age, step):
+    """As ``forty_and_sixty``, with another visit so many years before the landmark; the steps begin there."""
+    tensors = forty_and_sixty(age=age)
+    before = (np.asarray(first) * YEAR * 86400).astype("timedelta64[s]")
+    times = np.column_stack([tensors.visit_time - before, tensors.visit_time]).ravel()
+    found_codes = {"code": np.full(200, 2, dtype=np.int32), "code_offsets": np.arange(201)}
+    offsets = {"visit_offsets": np.arange(0, 201, 2), "row_visits": np.full(100, 2)}
+    return replace(tensors, step=np.full(100, step), visit_time=times, **offsets, **found_codes)
+
+
+def test_a_difference_that_the_length_of_the_record_explains_is_none():
+    is_early = np.arange(100) < 40
+    assert era_of(two_visits(np.where(is_early, 20, 0.5), age=[50] * 100, step=0)).ratio == pytest.approx(1.0)
+    assert era_of(two_visits(np.where(is_early, 20, 12), age=[50] * 100, step=0)).ratio == pytest.approx(2.5)
+
+
+def test_age_is_that_at_each_visit():
+    # 41 at the second visit, and 30 or 19 at the first.
+    is_early = np.arange(100) < 40
+    tensors = two_visits(np.where(is_early, 11, 22), age=np.where(is_early, 30, 19), step=1)
+    assert era_of(replace(tensors, edge_days=np.empty(0))).ratio == pytest.approx(2.5)
+
+
 @pytest.mark.parametrize(("subjects", "events"), [(19, 12), (40, 9)])
 def test_groups_that_are_too_small_are_not_compared(subjects, events):
     number = np.arange(subjects + 60)
@@ -124,6 +148,12 @@ def test_histories_that_are_cut_for_the_living_only_are_found():
     finding = found("calendar years", context_of(*DEATH, tensors=population(cut=True)), *DEATH)
     assert_finding(finding, "warning", "Before 2014 events are ", "before 2014 (")
     assert finding.advice == ("clock=days clock.times=as_of:2015-01-01", "data.simulated.history_years=100")
+
+
+def test_times_are_advised_after_the_cut_of_the_histories():
+    flow = flow_of([f"{CUT_HISTORIES} at about 2016-04, 8 years before the end: of 500 living subjects"])
+    finding = telling_years(context_of(*DEATH, tensors=population(cut=True), flow=flow))
+    assert finding.advice[0] == "clock=days clock.times=as_of:2017-01-01"
 
 
 def test_an_export_is_asked_for_whole_histories():

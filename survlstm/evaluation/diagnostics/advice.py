@@ -219,7 +219,7 @@ def times_after(settings: RunSettings, clock: str, year: int) -> tuple[str, ...]
     Args:
         settings: Settings in force.
         clock: Clock of the run; the prediction times need the days clock.
-        year: First year that can be compared with the following ones; the times begin a year later.
+        year: Year in which the histories are cut, or from which on the rates are lower; the times are of the next one.
 
     Returns:
         The overrides, or a phrase that asks for a fuller export where the records come from one.
