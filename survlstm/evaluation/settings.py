@@ -66,6 +66,7 @@ class RunSettings:
     """Settings of a run that the diagnostics read, so that their advice names a change and not the setting in force.
 
     Attributes:
+        nested_model: Whether the model is ``nested_lstm``, a regression with an LSTM added to it.
         embedding_dim: Size of the code embedding; None if the model has no such setting.
         hidden_dim: Size of the hidden state; None if the model has no such setting.
         num_layers: Number of layers; None if the model has no such setting.
@@ -87,6 +88,7 @@ class RunSettings:
         intervals: Intervals of the landmark clock; None on the visit clock.
     """
 
+    nested_model: bool
     embedding_dim: int | None
     hidden_dim: int | None
     num_layers: int | None

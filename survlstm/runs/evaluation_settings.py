@@ -8,6 +8,7 @@ from typing import Any
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.evaluation import EvaluationConfig
 from survlstm.config.schema.foreign import ForeignBaselineConfig
+from survlstm.config.schema.model import NestedLSTMConfig
 from survlstm.config.schema.outcome import DaysClockConfig, LandmarkClockConfig, RandomOutcomeConfig
 from survlstm.config.schema.run import RunConfig
 from survlstm.evaluation.baselines.protocol import Baseline
@@ -52,6 +53,7 @@ def run_settings(config: RunConfig) -> RunSettings:
     simulated, outcome = config.data.simulated, config.outcome
     model, optimizer = (partial(_number, section.settings()) for section in (config.model, config.optimizer))
     return RunSettings(
+        nested_model=isinstance(config.model, NestedLSTMConfig),
         embedding_dim=model("embedding_dim"),
         hidden_dim=model("hidden_dim"),
         num_layers=model("num_layers"),

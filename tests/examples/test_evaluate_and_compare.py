@@ -112,7 +112,9 @@ def test_a_run_of_before_with_five_features_is_evaluated_and_exported(survlstm, 
     assert survlstm("export", "run=earlier", "output=bundle") == 0
     preprocessing = tmp_path / "bundle" / "preprocessing.json"
     assert json.loads(preprocessing.read_text())["feature_spread"][5:] == [0.0] * 5
-    assert survlstm("explain", "run=earlier", "output=explained") == 0
+    assert (
+        survlstm("explain", "run=earlier", "output=explained", "subjects_at_most=5", "resamples=100", "shuffles=1") == 0
+    )
 
 
 def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, capsys):

@@ -45,8 +45,8 @@ def test_a_landmark_run_is_judged_in_days_and_evaluated_again(survlstm, tmp_path
 
 
 def test_canary_6_no_model_beats_the_hazards_that_drew_the_outcome(survlstm, tmp_path):
-    words = ["data=tiny", "data.simulated.patients=1500", "trainer.epochs=8", "output_dir=run"]
-    assert survlstm("train", *words, "evaluation.baselines=[]", "evaluation.resamples=300") == 0
+    words = ["data=tiny", "data.simulated.patients=1000", "trainer.epochs=5", "output_dir=run"]
+    assert survlstm("train", *words, "evaluation.baselines=[]", "evaluation.resamples=100") == 0
     test = metrics_of(tmp_path / "run")["test"]
     decided = 0
     for landmark in test["landmarks"]:

@@ -30,16 +30,16 @@ def summary(sweep):
     return json.loads((sweep / "summary.json").read_text())
 
 
-def test_a_sweep_of_nine_jobs_killed_in_the_middle_is_completed(survlstm, tmp_path, shared_cache, capsys):
-    words = ["train", "-m", *SMALL, "model.dropout=0.1,0.3,0.5", "optimizer.weight_decay=1e-5,1e-4,1e-3"]
+def test_a_sweep_of_four_jobs_killed_in_the_middle_is_completed(survlstm, tmp_path, shared_cache, capsys):
+    words = ["train", "-m", *SMALL, "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4"]
     sweep = tmp_path / "sweep"
     life = Life(sweep, *words, f"cache_dir={shared_cache}", f"output_dir={sweep}")
     deadline = time.monotonic() + 300
-    while sum(state == "finished" for state in states(sweep).values()) < 3 and time.monotonic() < deadline:
+    while sum(state == "finished" for state in states(sweep).values()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     life.killed()
     done = [name for name, state in states(sweep).items() if state == "finished"]
-    assert 3 <= len(done) < 9
+    assert 2 <= len(done) < 4
     before = {name: (sweep / name / "history.json").read_bytes() for name in done}
 
     # The interrupted sweep can be summarized.
@@ -47,12 +47,12 @@ def test_a_sweep_of_nine_jobs_killed_in_the_middle_is_completed(survlstm, tmp_pa
     assert sum(run["state"] == "finished" for run in summary(sweep)["runs"]) == len(done)
 
     assert survlstm("train", f"sweep.resume={sweep}") == 0
-    assert list(states(sweep).values()) == ["finished"] * 9
+    assert list(states(sweep).values()) == ["finished"] * 4
     for name, history in before.items():
         assert (sweep / name / "history.json").read_bytes() == history
     found = summary(sweep)
-    assert len(found["runs"]) == 9
-    assert (sweep / "summary.csv").read_text().count("\n") == 10
+    assert len(found["runs"]) == 4
+    assert (sweep / "summary.csv").read_text().count("\n") == 5
     assert (sweep / "summary.html").stat().st_size > 10_000
     values = {run["run"]: run["val"]["nll"]["value"] for run in found["runs"]}
     assert found["winner"]["runs"] == [min(values, key=values.get)]

@@ -6,12 +6,21 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data" / "cohort_106"
+# A process needs seconds to import torch and the rest. The script therefore hands each command but the server to the
+# test's own process: the words, each with a NUL behind it, through one pipe, and the exit code through another.
+HANDED_OVER = """#!/bin/sh
+[ "$1" != serve ] || exec {python} -m survlstm "$@"
+printf '%s\\0' "$@" '' > {words}
+read -r code < {code}
+exit "$code"
+"""
 
 
 def commands():
@@ -32,26 +41,39 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def test_every_command_of_the_page_runs(tmp_path, shared_cache):
-    words = tmp_path / "bin"
-    words.mkdir()
-    for name, command in (("survlstm", f"{sys.executable} -m survlstm"), ("python", sys.executable)):
-        (words / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        (words / name).chmod(0o755)
+def run_script(script, survlstm, folder, **environment):
+    """Run a script whose commands ``survlstm`` are done by the fixture; its exit code and its output."""
+    words, code, programs, output = (folder / name for name in ("words", "code", "bin", "output"))
+    programs.mkdir()
+    os.mkfifo(words)
+    os.mkfifo(code)
+    for name, text in (
+        ("survlstm", HANDED_OVER.format(python=sys.executable, words=words, code=code)),
+        ("python", f'#!/bin/sh\nexec {sys.executable} "$@"\n'),
+    ):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    environment = os.environ | environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    reading = os.open(words, os.O_RDONLY | os.O_NONBLOCK)
+    with output.open("w") as stream:
+        bash = subprocess.Popen(["bash", "-c", script], env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        while bash.poll() is None:
+            handed = os.read(reading, 65536)
+            if handed:
+                code.write_text(f"{survlstm(*handed.decode().split(chr(0))[:-2])}\n")
+            time.sleep(0.02)
+    os.close(reading)
+    return bash.returncode, output.read_text()
+
+
+def test_every_command_of_the_page_runs(survlstm, tmp_path, monkeypatch):
     here = tmp_path / "here"
     here.mkdir()
-    environment = {
-        "PATH": f"{words}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "SURVLSTM_CACHE_DIR": str(shared_cache),
-        "PORT": str(free_port()),
-        **({"DATA": str(REAL)} if REAL.is_dir() else {}),
-    }
-    done = subprocess.run(
-        ["bash"], input=commands(), cwd=here, env={**os.environ, **environment}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    monkeypatch.chdir(here)
+    real = {"DATA": str(REAL)} if REAL.is_dir() else {}
+    code, shown = run_script(commands(), survlstm, tmp_path, PYTHONPATH=str(ROOT), PORT=str(free_port()), **real)
+    assert code == 0, shown[-3000:]
+    answer = json.loads(shown.strip().splitlines()[-1])
     assert [row["subject_id"] for row in answer["predictions"]] == ["p1"]
     assert 0 < answer["predictions"][0]["risk"] < 1
     scored, left_out = pd.read_parquet(here / "predictions.parquet"), pd.read_csv(here / "predictions.not_scored.csv")

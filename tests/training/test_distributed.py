@@ -1,11 +1,9 @@
-"""ProcessGroup: two real processes over gloo train, predict and decide as a single one; they run this file."""
+"""ProcessGroup: two real processes over gloo train, predict and decide as a single one."""
 
 import json
 import os
-import subprocess
-import sys
+import socket
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +19,9 @@ from survlstm.training.train_step import TrainStep
 from survlstm.training.weight_average import WeightAverage
 from survlstm.utils.errors import ConfigError
 from tests.learning import CPU, Tight, batches_of, figures, fit, model_for, prepared_on, train_step_of
+from tests.lives import forked
 from tests.nested import nested_for, regression_on
 
-ROOT = Path(__file__).parents[2]
 # With a batch of one subject the second process has nothing to do; 7 can't be halved, and with parts of 2 the first
 # process has two parts and the second two or one.
 CASES = [
@@ -88,8 +86,10 @@ def with_heads(folder, process_group, *, only):
     return {"figures": figures(history), "losses": losses, "head": model.head[0].weight[0].tolist()}
 
 
-def lives(folder):
-    """Write the results of this process as JSON."""
+def lives(folder, rank, port):
+    """Write the results of this process as JSON; torchrun itself is in tests/examples/test_several_processes.py."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with join_process_group("cpu") as process_group:
         mine = folder / str(process_group.rank)
         mine.mkdir()
@@ -113,12 +113,13 @@ def lives(folder):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(folder)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [forked(lives, folder, rank, port) for rank in range(2)]
+    for process in processes:
+        process.join(300)
+        assert process.exitcode == 0
     return [json.loads((folder / str(rank) / "found.json").read_text()) for rank in range(2)]
 
 
@@ -211,7 +212,3 @@ def test_half_of_what_torchrun_sets_is_told(monkeypatch, environment):
     told = r"torchrun, which sets RANK and LOCAL_RANK; .*=4 alone\. Start torchrun"
     with pytest.raises(ConfigError, match=told), join_process_group("cpu"):
         pytest.fail("nothing was joined")
-
-
-if __name__ == "__main__":
-    lives(Path(sys.argv[1]))

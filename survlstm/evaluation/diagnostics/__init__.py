@@ -18,7 +18,7 @@ from survlstm.evaluation.diagnostics.data_checks import (
     risk_time_correlation,
     source_warnings,
 )
-from survlstm.evaluation.diagnostics.leak_checks import suspected_leakage
+from survlstm.evaluation.diagnostics.leak_checks import suspected_leakage, telling_years
 from survlstm.evaluation.diagnostics.ranking_checks import (
     best_baseline,
     event_count,
@@ -61,6 +61,7 @@ CHECKS: tuple[Check, ...] = (
     event_rate,
     interval_censoring,
     suspected_leakage,
+    telling_years,
     cut_histories,
     source_warnings,
 )

@@ -76,6 +76,18 @@ def improve_ranking(settings: RunSettings, *, too_large: bool, unfinished: bool)
     return (*grow, *lower_learning_rate(settings), *more_epochs, *larger_cohort(settings))
 
 
+def beat_baseline(settings: RunSettings) -> tuple[str, ...]:
+    """Propose the model that starts from a regression on the history, for a model that a baseline surpasses.
+
+    Args:
+        settings: Settings in force.
+
+    Returns:
+        One override; none if the model is that one.
+    """
+    return () if settings.nested_model else ("model=nested_lstm",)
+
+
 def train_longer(settings: RunSettings) -> str:
     """Propose twice the number of epochs.
 
@@ -199,6 +211,23 @@ def shorter_intervals(settings: RunSettings) -> tuple[str, ...]:
         return ("more ends in clock.edges_days",)
     finer = f"clock.intervals={2 * intervals.count}"
     return (finer,) if intervals.edges == "equidistant" else (f"{finer} clock.edges=equidistant",)
+
+
+def times_after(settings: RunSettings, clock: str, year: int) -> tuple[str, ...]:
+    """Propose prediction times after a year before which the outcome is known, or whole histories.
+
+    Args:
+        settings: Settings in force.
+        clock: Clock of the run; the prediction times need the days clock.
+        year: Year in which the histories are cut, or from which on the rates are lower; the times are of the next one.
+
+    Returns:
+        The overrides, or a phrase that asks for a fuller export where the records come from one.
+    """
+    later = f"clock.times=as_of:{year + 1}-01-01"
+    from_simulator = settings.simulated_patients is not None and not settings.reads_export
+    fuller = "data.simulated.history_years=100" if from_simulator else "an export with whole histories in data.path"
+    return (later if clock == "days" else f"clock=days {later}", fuller)
 
 
 def later_horizons(settings: RunSettings) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def best_baseline(context: DiagnosticContext) -> Finding:
     )
     if context.is_random:
         return Finding(check, "ok", "The outcome is random, so that no model can be better than another.", evidence)
-    remedies = context.ranking_advice
+    remedies = (*advice.beat_baseline(context.settings), *context.ranking_advice)
     if not model.c_td.value > best.c_td.value:
         finding = f"The model does not rank better than the best baseline, {best.name}."
         return Finding(check, "warning", finding, evidence, remedies)

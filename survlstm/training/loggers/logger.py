@@ -16,6 +16,10 @@ from survlstm.utils.nested import flatten
 State = Literal["finished", "failed", "stopped"]
 # Characters of a package's message: some quote a page in one line.
 MOST_SHOWN = 300
+# Figures of a model that is validated before its first step.
+OF_START = ("train_loss", "val_loss", "val_c_td")
+# The last epoch that is logged, where none is: even epoch 0 is missing.
+NOTHING_LOGGED = -1
 
 
 @runtime_checkable
@@ -107,7 +111,7 @@ def require_package(package: str, *, extra: str) -> None:
 
 
 def epoch_scalars(epoch: Epoch) -> dict[str, float]:
-    """Select the finite figures of an epoch.
+    """Select the finite figures of an epoch; of epoch 0, before the first step, only the losses and the C-index.
 
     Args:
         epoch: Figures of one epoch.
@@ -115,7 +119,9 @@ def epoch_scalars(epoch: Epoch) -> dict[str, float]:
     Returns:
         The values by the names that ``history.json`` uses, without the number of the epoch.
     """
-    return finite_only({name: value for name, value in dataclasses.asdict(epoch).items() if name != "epoch"})
+    figures = dataclasses.asdict(epoch)
+    names = OF_START if epoch.epoch == 0 else [name for name in figures if name != "epoch"]
+    return finite_only({name: figures[name] for name in names})
 
 
 def finite_only(metrics: dict[str, float]) -> dict[str, float]:

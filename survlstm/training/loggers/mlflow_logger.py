@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from survlstm.training.history import Epoch, History
-from survlstm.training.loggers.logger import State, epoch_scalars, finite_only, flat_parameters, require_package
+from survlstm.training.loggers.logger import (
+    NOTHING_LOGGED,
+    State,
+    epoch_scalars,
+    finite_only,
+    flat_parameters,
+    require_package,
+)
 from survlstm.utils.errors import ConfigError
 from survlstm.utils.files import write_json
 from survlstm.utils.version import __version__
@@ -114,7 +121,7 @@ class MLflowLogger:
         self.advice = f"Check that {self.store} is an MLflow store that can be reached, or set logger.store"
         self._client: MlflowClient
         self._run_id = ""
-        self._done = 0
+        self._done = NOTHING_LOGGED
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
         """Create the MLflow run, or find the one of an earlier process and read its last epoch."""
@@ -131,13 +138,13 @@ class MLflowLogger:
             write_json(folder / LINK, {"store": self.store, "run_id": run.info.run_id})
         else:
             self._client.update_run(run.info.run_id, status="RUNNING")
-        self._run_id, self._done = run.info.run_id, int(run.data.metrics.get("epoch", 0))
+        self._run_id, self._done = run.info.run_id, int(run.data.metrics.get("epoch", NOTHING_LOGGED))
         self._log_params(config, run.data.params)
         log.info("Logging to MLflow: run %s of experiment %s in %s", self._run_id, self.experiment, self.store)
 
     def epoch_ended(self, history: History) -> None:
         """Log the epochs that the MLflow run does not hold yet; MLflow can't replace logged values."""
-        new = [epoch for epoch in history.epochs if epoch.epoch > self._done]
+        new = [epoch for epoch in history.candidates if epoch.epoch > self._done]
         for start in range(0, len(new), EPOCHS_AT_ONCE):
             epochs = new[start : start + EPOCHS_AT_ONCE]
             # One request stores all of its metrics or none, so a stored epoch implies that all before it are stored.
@@ -148,7 +155,7 @@ class MLflowLogger:
 
     def end(self, metrics: dict[str, float], folder: Path, state: State) -> None:
         """Log the final metrics at the last epoch, the status, and those result files that exist."""
-        self._log_metrics(_metrics(finite_only(metrics), step=self._done))
+        self._log_metrics(_metrics(finite_only(metrics), step=max(self._done, 0)))
         # Before the artifacts: if their store can't be reached, the run must not keep the status RUNNING.
         self._client.set_terminated(self._run_id, STATUS[state])
         for path in (folder / file for file in FILES):

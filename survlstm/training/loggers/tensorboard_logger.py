@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from survlstm.training.history import History
-from survlstm.training.loggers.logger import State, epoch_scalars, finite_only, flat_parameters, require_package
+from survlstm.training.loggers.logger import (
+    NOTHING_LOGGED,
+    State,
+    epoch_scalars,
+    finite_only,
+    flat_parameters,
+    require_package,
+)
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -43,7 +50,7 @@ class TensorBoardLogger:
         )
         self._folder = Path()
         self._config: dict[str, Any] = {}
-        self._done = 0
+        self._done = NOTHING_LOGGED
         self._file: _EventFile | None = None
 
     def begin(self, config: dict[str, Any], *, name: str, folder: Path) -> None:
@@ -57,7 +64,7 @@ class TensorBoardLogger:
     def epoch_ended(self, history: History) -> None:
         """Write the scalars of the epochs that are not written yet."""
         file = self._file or self._open(history.epochs[-1].epoch)
-        for epoch in history.epochs:
+        for epoch in history.candidates:
             if epoch.epoch > self._done:
                 for tag, value in epoch_scalars(epoch).items():
                     file.add_scalar(tag, value, step=epoch.epoch)
@@ -68,8 +75,8 @@ class TensorBoardLogger:
         """Write the final metrics at the last epoch; ``test.c_td`` becomes ``test/c_td``, in the group ``test``."""
         file = self._file or self._open(self._done + 1)
         for metric, value in finite_only(metrics).items():
-            file.add_scalar(metric.replace(".", "/", 1), value, step=self._done)
-        file.add_text("state", state, step=self._done)
+            file.add_scalar(metric.replace(".", "/", 1), value, step=max(self._done, 0))
+        file.add_text("state", state, step=max(self._done, 0))
         file.flush()
 
     def close(self) -> None:
@@ -80,7 +87,7 @@ class TensorBoardLogger:
     def _open(self, epoch: int) -> _EventFile:
         self._done = min(self._done, epoch - 1)
         self._file = _EventFile(self._folder, first_step=self._done + 1)
-        self._file.add_text("config", _markdown_table(flat_parameters(self._config)), step=self._done)
+        self._file.add_text("config", _markdown_table(flat_parameters(self._config)), step=max(self._done, 0))
         return self._file
 
 
@@ -135,11 +142,11 @@ class _EventFile:
 
 
 def _last_epoch(folder: Path) -> int:
-    """Return the last complete epoch of the event files in a folder; 0 where there is none."""
+    """Return the last complete epoch of the event files in a folder; -1 where there is none."""
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
     events = EventAccumulator(str(folder), size_guidance={SCALARS: 1}).Reload()
-    return events.Scalars(LAST_SCALAR)[-1].step if LAST_SCALAR in events.Tags()[SCALARS] else 0
+    return events.Scalars(LAST_SCALAR)[-1].step if LAST_SCALAR in events.Tags()[SCALARS] else NOTHING_LOGGED
 
 
 def _markdown_table(rows: dict[str, str]) -> str:

@@ -102,6 +102,17 @@ def test_the_best_baseline(c_td, nll, difference, level, words):
     assert_finding(finding, level, words, f"of cox; {'difference' if difference else 'nll'}")
 
 
+@pytest.mark.parametrize(("c_td", "nll"), [(0.80, 2.6), (0.70, 2.2)])
+def test_a_model_that_loses_to_a_baseline_is_first_advised_to_start_from_a_regression(c_td, nll):
+    baseline = row_of("cox", "baseline", c_td, nll, c_gain=gain(0.78 - c_td))
+    summary = verdict_of(baselines=(baseline,))
+    assert found("best baseline", context_of(summary=summary)).advice[0] == "model=nested_lstm"
+    words = (*GUIDE_1000, "model=nested_lstm")
+    advised = found("best baseline", context_of(*words, summary=summary), *words).advice
+    assert advised
+    assert "model=nested_lstm" not in advised
+
+
 @pytest.mark.parametrize(
     ("events", "level", "first"),
     [

@@ -1,6 +1,7 @@
 """Build small histories, configs and run folders for the tests of the loggers."""
 
 import logging
+from dataclasses import replace
 
 from survlstm.training.history import Epoch, History
 
@@ -19,6 +20,11 @@ def history(epochs, *, shift=0.0, val_c_td=0.5):
             for n in range(1, epochs + 1)
         ],
     )  # fmt: skip
+
+
+def started_from_a_fit(trained):
+    """The history of a model that was validated before its first step."""
+    return replace(trained, start=Epoch(0, 3.5, 2.5, 0.4, 0.0, 0.0, 0.0, 0.0))
 
 
 def results(folder):

@@ -13,7 +13,7 @@ import pytest
 
 from survlstm.training.loggers.mlflow_logger import ENVIRONMENT
 from survlstm.utils.errors import ConfigError
-from tests.training.loggers.histories import CONFIG, METRICS, history, results, warnings_in
+from tests.training.loggers.histories import CONFIG, METRICS, history, results, started_from_a_fit, warnings_in
 from tests.training.loggers.mlflow_life import Kept, guarded_run, life, needs_mlflow, tracker_of
 
 needs_mlflow()
@@ -56,6 +56,14 @@ def test_params_metrics_and_the_end_of_a_run(outputs):
     assert found.points("test.c_td") == [(2, 0.75)]
     assert found.run.data.metrics["test.nll"] == 2.5
     assert found.run.data.tags["survlstm.folder"] == str(outputs / "run")
+
+
+def test_what_a_model_is_before_its_first_step_is_logged_once_at_epoch_0(outputs):
+    for epochs in (1, 2):
+        life(tracker_of(folder=outputs), outputs / "run", [started_from_a_fit(history(epochs))])
+    found = kept(outputs)
+    assert found.points("val_loss") == [(0, 2.5), *((epoch.epoch, epoch.val_loss) for epoch in history(2).epochs)]
+    assert [step for step, _ in found.points("lr")] == [1, 2]
 
 
 def test_results_become_artifacts_beside_the_store(outputs):

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from survlstm.training.loggers.background import BackgroundLogger
 from survlstm.training.loggers.tensorboard_logger import TensorBoardLogger
 from survlstm.utils.errors import ConfigError
-from tests.training.loggers.histories import CONFIG, METRICS, history, warnings_in
+from tests.training.loggers.histories import CONFIG, METRICS, history, started_from_a_fit, warnings_in
 
 PER_EPOCH = ["train_loss", "val_loss", "val_c_td", "lr", "grad_norm", "seconds", "subjects_per_second"]
 
@@ -48,6 +48,16 @@ def test_every_number_of_every_epoch_is_shown_at_its_epoch(tmp_path):
     for tag in PER_EPOCH:
         assert steps(tmp_path, tag) == [1, 2, 3]
         assert values(tmp_path, tag) == pytest.approx([getattr(epoch, tag) for epoch in history(3).epochs])
+
+
+def test_what_a_model_is_before_its_first_step_is_shown_at_epoch_0(tmp_path):
+    started = started_from_a_fit(history(2))
+    life(tmp_path, [started], killed=True)
+    life(tmp_path, [started_from_a_fit(history(3))])
+    assert values(tmp_path, "val_loss") == pytest.approx([2.5, *(epoch.val_loss for epoch in history(3).epochs)])
+    for tag in PER_EPOCH:
+        is_validated = tag in {"train_loss", "val_loss", "val_c_td"}
+        assert steps(tmp_path, tag) == ([0] if is_validated else []) + [1, 2, 3]
 
 
 def test_the_end_and_the_config_are_shown(tmp_path):
