@@ -110,6 +110,7 @@ def trainer_of(
     *,
     scheduler=None,
     patience=None,
+    start_margin=0.0,
     budget=None,
     seed=0,
     minutes_between_saves=5.0,
@@ -119,7 +120,7 @@ def trainer_of(
     return Trainer(
         train_step=train_step,
         scheduler=Schedule(scheduler(train_step.optimizer) if scheduler else None),
-        early_stopping=EarlyStopping(patience, 0.0),
+        early_stopping=EarlyStopping(patience, 0.0, start_margin),
         checkpointer=checkpointer,
         budget=budget or BudgetMeter(),
         seed=seed,

@@ -143,7 +143,7 @@ def build_trainer(
     return Trainer(
         train_step=train_step,
         scheduler=build_schedule(config.scheduler, train_step.optimizer),
-        early_stopping=EarlyStopping(settings.early_stopping.patience, settings.early_stopping.min_delta),
+        early_stopping=EarlyStopping(**settings.early_stopping.model_dump()),
         checkpointer=checkpointer,
         budget=budget,
         seed=config.seed,

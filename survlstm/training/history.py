@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from survlstm.training.early_stopping import Gain
 from survlstm.utils.errors import CheckpointError
 from survlstm.utils.files import write_json
 from survlstm.utils.formatting import format_dollars, format_duration
@@ -110,12 +111,13 @@ class History:
         parameters_per_subject: The same over the number of training subjects.
         epochs: The epochs, in order.
         best_epoch: Number of the epoch with the lowest validation loss; 0 before the first has ended, or if none is
-            better than ``start``.
+            better than ``start`` by the margin of ``trainer.early_stopping.start_margin``.
         stopped: Why training ended; empty while it runs.
         usage: Time, memory and cost.
         events: What happened during training, such as a resumption, another machine or a smaller micro-batch.
         start: Figures of a model that starts from a fit, before its first epoch; None for other models.
         auxiliary: The auxiliary losses of the epochs; empty without them.
+        gains: Gain of each epoch over ``start`` on the validation subjects; empty without a start.
     """
 
     parameters: int
@@ -127,6 +129,7 @@ class History:
     events: list[str] = field(default_factory=list)
     start: Epoch | None = None
     auxiliary: list[AuxiliaryEpoch] = field(default_factory=list)
+    gains: list[Gain] = field(default_factory=list)
 
     @property
     def best(self) -> Epoch:
@@ -142,9 +145,9 @@ class History:
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain values, as a checkpoint and ``history.json`` hold them."""
-        plain = dataclasses.asdict(self)
+        plain = dataclasses.asdict(self) | {"gains": [list(gain) for gain in self.gains]}
         # Left out where there is none, so that the files of other models stay as they were.
-        return {name: value for name, value in plain.items() if value or name not in {"start", "auxiliary"}}
+        return {name: value for name, value in plain.items() if value or name not in {"start", "auxiliary", "gains"}}
 
     @classmethod
     def from_plain(cls, plain: Any) -> History:
@@ -168,7 +171,8 @@ class History:
         if not isinstance(of_next_visits, list):
             raise ValueError("the auxiliary losses of a history must be a list")
         auxiliary = [parse_fields(AuxiliaryEpoch, epoch) for epoch in of_next_visits]
-        parts = {"epochs": epochs, "usage": usage, "start": start, "auxiliary": auxiliary}
+        gains = [Gain(float(nats), float(error)) for nats, error in plain.get("gains", [])]
+        parts = {"epochs": epochs, "usage": usage, "start": start, "auxiliary": auxiliary, "gains": gains}
         return parse_fields(cls, plain | parts)
 
     def write(self, path: Path) -> None:

@@ -29,8 +29,8 @@ PARTS = frozenset(
     {"model", "optimizer", "scheduler", "stopping", "progress", "history", "asked_at_once", "micro_batch_size"}
     | {"random", "place", "epoch", "about"}
 )
-# The parts of a run with trainer.average_decay, and of one with trainer.auxiliary.
-AVERAGE, AUXILIARY = "average", "auxiliary"
+# The parts of a run with trainer.average_decay, of one with trainer.auxiliary, and of one that starts from a fit.
+AVERAGE, AUXILIARY, START = "average", "auxiliary", "start_nll"
 
 
 class CheckpointInfo(NamedTuple):
@@ -118,7 +118,7 @@ def check_state(state: Any, where: str) -> None:
 
 
 def _check_state(state: Any) -> None:
-    if not isinstance(state, dict) or state.keys() - {AVERAGE, AUXILIARY} != PARTS:
+    if not isinstance(state, dict) or state.keys() - {AVERAGE, AUXILIARY, START} != PARTS:
         raise ValueError(f"it must have the parts {', '.join(sorted(PARTS))}")
     checkpoint_info(state)
     history, stopping = History.from_plain(state["history"]), parse_fields(EarlyStoppingState, state["stopping"])
@@ -128,6 +128,7 @@ def _check_state(state: Any) -> None:
     first = 0 if history.start is not None else min(done, 1)
     if not (first <= history.best_epoch <= done and stopping.best_epoch == history.best_epoch):
         raise ValueError("its best epoch must be one of its epochs")
+    _check_start(history, state.get(START))
     if stopping.waited < 0:
         raise ValueError("the epochs waited for an improvement must be 0 or more")
     for name in ("asked_at_once", "micro_batch_size"):
@@ -143,6 +144,12 @@ def _check_state(state: Any) -> None:
     ):
         raise ValueError("its place must be a dictionary of text")
     _check_random(state["random"])
+
+
+def _check_start(history: History, nll: Any) -> None:
+    is_known = isinstance(nll, Tensor) and bool(nll.isfinite().all())
+    if is_known if history.start is None else not is_known:
+        raise ValueError(f"{START} must hold finite numbers if the model starts from a fit")
 
 
 def _check_random(states: Any) -> None:

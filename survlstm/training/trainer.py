@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -20,11 +21,11 @@ from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.compute_environment import compute_environment, environment_diff
 from survlstm.training.distributed import ProcessGroup
-from survlstm.training.early_stopping import EarlyStopping
+from survlstm.training.early_stopping import EarlyStopping, Gain, paired_gain
 from survlstm.training.finite_loss_check import FiniteLossCheck
 from survlstm.training.history import AuxiliaryEpoch, Epoch, History, Progress, Usage, describe_usage
 from survlstm.training.prediction import predict_split
-from survlstm.training.saved_state import check_scheduler_state, state_errors
+from survlstm.training.saved_state import START, check_scheduler_state, state_errors
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import random_states, restore_random_states
 from survlstm.training.signal_handler import SignalHandler
@@ -91,6 +92,7 @@ class Trainer:
     telemetry: Telemetry = field(init=False)
     saved_at: float = field(init=False)
     requested_micro_batch_size: int | None = field(default=None, init=False)
+    _start_nll: np.ndarray | None = field(default=None, init=False)
 
     def fit(self, train: Batches, val: Batches, *, epochs: int, state: dict[str, Any] | None = None) -> History:
         """Train the model, then load the weights of the best epoch.
@@ -171,7 +173,11 @@ class Trainer:
                 "were done and are saved. Raise trainer.budget and resume with survlstm train resume=RUN"
             )
         best = history.best
-        where = f"epoch {best.epoch}" if best.epoch else "before the first epoch: no epoch improved on the regression"
+        where = (
+            f"epoch {best.epoch}"
+            if best.epoch
+            else "before the first epoch: no epoch was better than the regression by the margin"
+        )
         log.info("Best validation loss: %.4f (%s)", best.val_loss, where)
         if self.train_step.has_outcome_loss:
             log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
@@ -187,6 +193,7 @@ class Trainer:
         train_loss = float(predictions.nll.mean())
         log.info("\nBefore the first epoch\nTrain loss: %.4f", train_loss)
         found = self._validate(val, when="before the first epoch")
+        self._start_nll = found.nll
         self.history.start = Epoch(0, train_loss, found.loss, found.c_td, 0.0, 0.0, 0.0, 0.0)
         self.early_stopping.update(found.loss, 0)
         if self._is_main:
@@ -214,7 +221,7 @@ class Trainer:
             codes, time_to = self.train_step.auxiliary.take_means(subjects)
             val_codes, val_time_to = found.auxiliary
             self.history.auxiliary.append(AuxiliaryEpoch(number, codes, val_codes, time_to, val_time_to))
-        is_best = self.early_stopping.update(found.loss, number)
+        is_best = self.early_stopping.update(found.loss, number, self._gain_over_start(found))
         self.history.best_epoch = self.early_stopping.best_epoch
         self.scheduler.step(found.loss)
         self.progress = Progress(epoch=number + 1)
@@ -229,6 +236,15 @@ class Trainer:
         log.info("%s", describe_usage(self.history.usage))
         for callback in self.callbacks:
             callback.epoch_ended(self.history)
+
+    def _gain_over_start(self, found: Validation) -> Gain | None:
+        """Compare the model with its fitted start, if it has one, and record the gain."""
+        if self._start_nll is None or found.nll is None or found.subject is None:
+            return None
+        gain = paired_gain(self._start_nll, found.nll, found.subject)
+        self.history.gains.append(gain)
+        log.info("Gain over the regression: %+.4f nats (standard error %.4f)", *gain)
+        return gain
 
     def _train(self, train: Batches, epochs: int) -> bool:
         """Take the optimizer steps that are left of the epoch; return False where the budget ended it early."""
@@ -314,7 +330,10 @@ class Trainer:
         )
 
     def _state(self) -> dict[str, Any]:
-        return self.train_step.state_dict() | {
+        start = {} if self._start_nll is None else {START: torch.from_numpy(self._start_nll)}
+        return {
+            **self.train_step.state_dict(),
+            **start,
             "scheduler": self.scheduler.state_dict(),
             "stopping": self.early_stopping.state_dict(),
             "progress": dataclasses.asdict(self.progress),
@@ -328,6 +347,7 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         self._load(state)
         self.early_stopping.load_state_dict(state["stopping"])
+        self._start_nll = state[START].numpy() if START in state else None
         self.progress = Progress(**state["progress"])
         self.history = History.from_plain(state["history"])
         self.history.stopped = ""

@@ -7,6 +7,9 @@ import logging
 import math
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float, Int64
+
 from survlstm.data.batches import Batches
 from survlstm.models.protocol import VisitEncoder
 from survlstm.survival.concordance import concordance_td
@@ -25,11 +28,15 @@ class Validation(NamedTuple):
             loss of the outcome it is the weighted sum of the auxiliary losses.
         c_td: Time-dependent C-index (Antolini); NaN without the loss of the outcome.
         auxiliary: Mean losses of the next codes and of the time to the next visit; None for one that is left out.
+        nll: Negative log-likelihood of each row; None without the loss of the outcome.
+        subject: Subject of each row; None without the loss of the outcome.
     """
 
     loss: float
     c_td: float
     auxiliary: tuple[float | None, float | None] = (None, None)
+    nll: Float[np.ndarray, " row"] | None = None
+    subject: Int64[np.ndarray, " row"] | None = None
 
 
 def validate(train_step: TrainStep, val: Batches) -> Validation:
@@ -47,16 +54,17 @@ def validate(train_step: TrainStep, val: Batches) -> Validation:
     # ranks must divide the subjects into the same batches.
     size = -process_group.all_reduce_max(-(train_step.micro_batch_size or val.batch_size))
     val = dataclasses.replace(val, batch_size=min(val.batch_size, size))
-    loss, c_td = math.nan, math.nan
+    loss, c_td, nll, subject = math.nan, math.nan, None, None
     if heads is None or not heads.only:
         predictions = predict_split(model, val, train_step.device, process_group=process_group)
         c_td = concordance_td(
             predictions.survival, step=predictions.step, event=predictions.event, group=predictions.group
         ).c_td
-        loss = float(predictions.nll.mean())
+        nll, subject = predictions.nll, predictions.subject
+        loss = float(nll.mean())
         log.info("Val loss: %.4f, C-index (c_td): %.4f", loss, c_td)
     if heads is None:
-        return Validation(loss, c_td)
+        return Validation(loss, c_td, nll=nll, subject=subject)
     assert isinstance(model, VisitEncoder)
     model.eval()
     losses = auxiliary_losses(model, heads, val, train_step.device, process_group=process_group)
@@ -64,7 +72,7 @@ def validate(train_step: TrainStep, val: Batches) -> Validation:
     if heads.only:
         loss = float(losses @ heads.weights.cpu().double())
     log.info("Val loss of the next visit: %s", describe_auxiliary(found))
-    return Validation(loss, c_td, found)
+    return Validation(loss, c_td, found, nll, subject)
 
 
 def describe_auxiliary(found: tuple[float | None, float | None]) -> str:

@@ -60,13 +60,24 @@ def test_a_rate_that_destroys_the_model_leaves_the_regression(tmp_path, caplog):
     assert written_out(model.state_dict()) == weights_at_start()
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt")
     assert (best["epoch"], written_out(best["model"])) == (0, weights_at_start())
-    assert "(before the first epoch: no epoch improved on the regression)" in caplog.text
+    assert "(before the first epoch: no epoch was better than the regression by the margin)" in caplog.text
 
 
 def test_an_epoch_that_improves_it_is_the_best(tmp_path):
     _, history = fit_nested(tmp_path / "run", lr=0.002)
     assert history.best_epoch > 0
     assert history.best.val_loss < history.start.val_loss
+
+
+def test_an_epoch_that_improves_it_by_less_than_the_margin_is_not_kept(tmp_path):
+    model, history = fit_nested(tmp_path / "run", lr=0.002, start_margin=100.0)
+    assert (history.best_epoch, history.best) == (0, history.start)
+    assert written_out(model.state_dict()) == weights_at_start()
+    for epoch, gain in zip(history.epochs, history.gains, strict=True):
+        assert gain.nats == pytest.approx(history.start.val_loss - epoch.val_loss)
+        assert gain.nats < 100 * gain.standard_error
+    assert max(history.gains).nats > 0
+    assert read_history(tmp_path / "run").gains == history.gains
 
 
 def test_the_figures_of_epoch_0_are_those_of_the_regression(tmp_path):

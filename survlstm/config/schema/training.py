@@ -79,10 +79,13 @@ class EarlyStoppingConfig(Section):
     Attributes:
         patience: The epochs without improvement of the validation loss before training ends; None never ends it early.
         min_delta: A decrease of the validation loss counts as an improvement only if it is larger.
+        start_margin: An epoch of a model that starts from a fit is kept only if its gain over the fit exceeds so many
+            standard errors.
     """
 
     patience: PositiveInt | None
     min_delta: Weight
+    start_margin: Weight = 1.0
 
 
 def _known_device(device: str) -> str:

@@ -179,10 +179,13 @@ def improvement_on_start(context: DiagnosticContext) -> Finding:
         return Finding(check, "ok", "Training improved on the regression from which the model starts.", evidence)
     lowest = min(context.trained.epochs, key=lambda epoch: epoch.val_loss)
     finding = (
-        "No epoch was better than the regression from which training started: the evaluated model is that regression, "
-        "and its other part adds nothing."
+        "No epoch was clearly better than the regression from which training started: the evaluated model is that "
+        "regression, and its other part adds nothing."
     )
     evidence = f"{_losses(start)}; lowest of the epochs: {_losses(lowest)}"
+    if context.trained.gains:
+        gain = context.trained.gains[lowest.epoch - 1]
+        evidence += f"; its gain {gain.nats:+.4f} with a standard error of {gain.standard_error:.4f}"
     return Finding(check, "note", finding, evidence, advice.more_regularisation(context.settings))
 
 
