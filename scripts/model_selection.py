@@ -64,6 +64,10 @@ SETTINGS = {
         "data.values=continuous",
     ],
 }
+NEXT_CODES = ["trainer.auxiliary.next_codes_weight=0.01"]
+NEXT_VISIT = ["trainer.auxiliary.next_visit_weight=0.1"]
+# Trains an encoder on both auxiliary losses alone first, on the same training subjects.
+PRETRAINED = "pretrain=ENCODER"
 VARIANTS = {
     REFERENCE: [],
     "lstm_medium": ["model=lstm_medium"],
@@ -79,6 +83,13 @@ VARIANTS = {
     "code dropout 0.2": ["model.code_dropout=0.2"],
     "average of the weights 0.98": ["trainer.average_decay=0.98"],
     "ensemble of 5": ["model.ensemble=5"],
+    "next codes 0.01": NEXT_CODES,
+    "next codes 0.1": ["trainer.auxiliary.next_codes_weight=0.1"],
+    "next visit 0.1": NEXT_VISIT,
+    "next visit 1": ["trainer.auxiliary.next_visit_weight=1"],
+    "next codes 0.01 and visit 0.1": [*NEXT_CODES, *NEXT_VISIT],
+    "pretrained": [PRETRAINED],
+    "pretrained, next codes 0.01 and visit 0.1": [PRETRAINED, *NEXT_CODES, *NEXT_VISIT],
     "learning rate 0.0003": ["optimizer.lr=0.0003"],
     "learning rate 0.003": ["optimizer.lr=0.003"],
 }
@@ -101,14 +112,16 @@ def main(words: list[str]) -> None:
             for variant in variants:
                 task = [word.format(**options) for word in data]
                 model = [f"model={REFERENCE}", *VARIANTS[variant]]
-                with patch.object(linear_start, "fit_history_regression", fit):
+                with patch.object(linear_start, "shared_history_regression", fit):
                     history = _history([*task, f"seed={seed}", "trainer=cpu", *model, *overrides])
                 losses.setdefault((variant, setting), []).append(history.best.val_loss)
                 if variant == REFERENCE and history.start is not None:
                     losses.setdefault((START, setting), []).append(history.start.val_loss)
                 progress.update()
     print("| variant | " + " | ".join(settings) + " |\n|---|" + "---:|" * len(settings))
-    for variant in (START, *variants):
+    # Only a model with a linear part has an epoch 0.
+    shown = [variant for variant in (START, *variants) if (variant, next(iter(settings))) in losses]
+    for variant in shown:
         cells = [_cell(losses[variant, setting], losses[REFERENCE, setting]) for setting in settings]
         print(f"| {variant} | " + " | ".join(cells) + " |")
 
@@ -121,9 +134,18 @@ def _history(words: list[str]) -> History:
     # The last of several overrides of the same key is the variant's.
     last = {word.split("=")[0]: word for word in words}
     config = compose_one("train", list(last.values()), RunConfig)
-    with tempfile.TemporaryDirectory() as folder:
-        train(config, Path(folder), state=None, judged=False)
-        return read_history(Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if config.pretrain == PRETRAINED.removeprefix("pretrain="):
+            encoder = folder / "encoder"
+            encoder.mkdir()
+            alone = [*NEXT_CODES, *NEXT_VISIT, "trainer.auxiliary.only=true", "pretrain=null"]
+            train(compose_one("train", [*last.values(), *alone], RunConfig), encoder, state=None)
+            config = config.model_copy(update={"pretrain": str(encoder)})
+        run = folder / "run"
+        run.mkdir()
+        train(config, run, state=None, judged=False)
+        return read_history(run)
 
 
 def _remembered() -> Callable[[Tensors, tuple[int, ...]], HistoryRegression]:

@@ -47,6 +47,6 @@ def started(clock, **settings):
     prepared = prepared_on(clock)
     model = nested_for(prepared, **settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("survlstm.training.linear_start.fit_history_regression", lambda *_: regression_on(clock))
+        patch.setattr("survlstm.training.linear_start.shared_history_regression", lambda *_: regression_on(clock))
         start_linear_part(model, batches_of(prepared), vocabulary_size=len(prepared.vocabulary))
     return model

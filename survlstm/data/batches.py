@@ -148,8 +148,7 @@ class Batches:
             ``max_visits``, each subject has its windows as rows, in order of time.
         """
         data = self.tensors
-        read = latest_windows if data.clock == "landmark" else make_windows
-        rows = read(self.visits(chosen), self.max_visits)
+        rows = self.windows(chosen)
         visit = flat_positions(data.visit_offsets[chosen][rows.owner] + rows.start, rows.length)
         layout = pack_rows(rows.length)
         visit_of = np.zeros(layout.total, dtype=np.int64)
@@ -182,6 +181,15 @@ class Batches:
         weights = None if weight is None else torch.from_numpy(weight)
         return Batch(inputs, torch.from_numpy(at_risk), torch.from_numpy(event), len(chosen), weights)
 
+    def windows(self, chosen: Int64[np.ndarray, " chosen"]) -> Windows:
+        """Return the visits of each row that the batch of some subjects has.
+
+        Args:
+            chosen: Indices of the subjects into the subjects of ``tensors``.
+        """
+        read = latest_windows if self.tensors.clock == "landmark" else make_windows
+        return read(self.visits(chosen), self.max_visits)
+
     def rows(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " row"]:
         """Return the rows that have a label, of some subjects.
 
@@ -202,6 +210,15 @@ class Batches:
         rows would count less, and predicted risks would be too high.
         """
         return len(self.members) / len(self.rows(self.members))
+
+    @cached_property
+    def pair_weight(self) -> float:
+        """Weight of a visit and the next one of its row in an auxiliary loss: one over their mean number per subject.
+
+        With it, the mean loss per subject is the mean loss per pair of visits. It is 0 if no row has two visits.
+        """
+        pairs = int((self.windows(self.members).length - 1).sum())
+        return len(self.members) / pairs if pairs else 0.0
 
     def visits(self, subject: Int64[np.ndarray, " chosen"]) -> Int64[np.ndarray, " chosen"]:
         """Return the number of visits of each of these subjects that a model reads.

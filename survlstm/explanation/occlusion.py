@@ -39,8 +39,8 @@ class Occlusion(NamedTuple):
 def occlude(model: nn.Module, batches: Batches, subject: int) -> Occlusion:
     """Leave out each code of a subject in turn and compute the change of the log-odds.
 
-    Without the code a visit is the mean of its other codes, or 0 if it has no other code. The visit features are not
-    changed.
+    Without the code a visit is the mean of its other codes, or their sum where the model sums, and 0 if it has no other
+    code. The visit features are not changed.
 
     Args:
         model: the model to explain, on the host. It is set to evaluation mode.
@@ -69,15 +69,16 @@ def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
     """
     model.eval()
     layer = embedding_of(model)
-    weight = layer.weight
+    means = layer.mean_columns
+    weight = layer.rows[:, :means]
     rows = layer.rows[record.code]
-    embedded = rows[:, : layer.embedding_dim]
+    embedded = rows[:, :means]
     code, code_of_entry, entries = torch.unique(record.code, return_inverse=True, return_counts=True)
     last = torch.zeros(len(code), dtype=torch.int64).scatter_reduce(0, code_of_entry, record.visit, "amax")
     in_visits = visit_embeddings(rows, record, model)
     whole = log_odds(model, in_visits[None], record)
     # Columns after the means are sums, from which the entries of a code are subtracted.
-    summed = (rows * entry_weights(record, model))[:, layer.embedding_dim :]
+    summed = (rows * entry_weights(record, model))[:, means:]
     # A visit is the sum of two means: that of the fused codes (1) and that of all others (0).
     group_of_code = layer.is_fused[code].long()
     group = 2 * record.visit + layer.is_fused[record.code]
@@ -99,7 +100,7 @@ def occlude_input(model: nn.Module, record: ModelInput) -> Occlusion:
         rest = (total[own] - counts[:, :, None] * weight[code[block]][:, None]) / left.clamp(min=1)[:, :, None]
         # Without another code of the group in the visit the difference of the sums is a rounding error, not 0.
         rest[left == 0] = 0
-        others = in_visits[:, layer.embedding_dim :] - sums
+        others = in_visits[:, means:] - sums
         without.append(log_odds(model, torch.cat([rest + part[1 - own], others], dim=2), record))
     return Occlusion(
         code.numpy(),

@@ -1,4 +1,4 @@
-"""Embedding of a visit that also has a linear effect of the counts of its codes, without a column for each code."""
+"""Embedding of the counts of the codes of a visit, and their linear effects, without a column for each code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ COUNT_COLUMNS = 2
 
 
 class CountedEmbedding(VisitEmbedding):
-    """Embedding of a visit, with the linear effects of log(1 + count) of the codes of the visit and of the record.
+    """Embedding of the counts of a visit, with the linear effects of the counts of the visit and of the record.
+
+    The embedding of a visit is the sum over its codes of log(1 + count) times the embedding of the code, for fused
+    codes as for others. In a mean, as ``VisitEmbedding`` has it, a visit with many codes would leave little of a single
+    one.
 
     A regression on log(1 + count) of every code has one column for each code. Here each entry of a record adds its
     share instead. The n-th entry of a code adds log((n + 1) / n) times the weight of the code, and the shares of n
@@ -40,24 +44,28 @@ class CountedEmbedding(VisitEmbedding):
         """The embedding of each code, followed by its two effects."""
         return torch.cat([self.weight, self.visit_count[:, None], self.record_count[:, None]], dim=1)
 
+    @property
+    def mean_columns(self) -> int:
+        """0: all columns of a visit are sums."""
+        return 0
+
     def entry_weights(
         self, codes: Int64[Tensor, " entry"], visit: Int64[Tensor, " entry"]
     ) -> Float[Tensor, "entry column"]:
         """Return the weight of each entry's row in that of its visit, see ``VisitEmbedding.entry_weights``."""
-        mean = super().entry_weights(codes, visit).expand(-1, self.embedding_dim)
-        counts = [shares_of_log_count(codes, group)[:, None] for group in (visit, torch.zeros_like(visit))]
-        return torch.cat([mean, *counts], dim=1)
+        in_visit, in_record = (shares_of_log_count(codes, group)[:, None] for group in (visit, torch.zeros_like(visit)))
+        return torch.cat([in_visit.expand(-1, self.embedding_dim + 1), in_record], dim=1)
 
     def embed_grid(self, codes: Int64[Tensor, "row visit code"]) -> Float[Tensor, "row visit column"]:
         """Embed visits in a padded grid of codes, see ``VisitEmbedding.embed_grid``."""
-        is_code = (codes != 0).to(self.weight.dtype)
         in_record = _shares_in_grid(codes.flatten(1), self.num_embeddings).view_as(codes)
         in_visit = _shares_in_grid(codes.flatten(0, 1), self.num_embeddings).view_as(codes)
-        effects = [
-            (effect[codes] * shares * is_code).sum(dim=2, keepdim=True)
-            for effect, shares in ((self.visit_count, in_visit), (self.record_count, in_record))
+        of_visit = torch.cat([self.weight, self.visit_count[:, None]], dim=1)
+        sums = [
+            (nn.functional.embedding(codes, columns) * (shares * (codes != 0)).unsqueeze(3)).sum(dim=2)
+            for columns, shares in ((of_visit, in_visit), (self.record_count[:, None], in_record))
         ]
-        return torch.cat([super().embed_grid(codes), *effects], dim=2)
+        return torch.cat(sums, dim=2)
 
     def forward(self, inputs: ModelInputs) -> Float[Tensor, "slot unit"]:  # type: ignore[override]
         """Embed the visits of a batch without the effects of the counts.
@@ -69,8 +77,10 @@ class CountedEmbedding(VisitEmbedding):
             The embedding of each slot; shape (slot, size).
         """
         if inputs.embedded is None:
-            return super().forward(inputs)
-        return torch.cat([inputs.embedded[:, : self.embedding_dim], inputs.visit_features], dim=1)
+            embedded = self._sums(self.weight, inputs, shares_of_log_count(inputs.codes, inputs.code_slot))
+        else:
+            embedded = inputs.embedded[:, : self.embedding_dim]
+        return torch.cat([embedded, inputs.visit_features], dim=1)
 
     def count_effect(self, inputs: ModelInputs) -> Float[Tensor, " slot"]:
         """Compute the effect of all counts at each visit.
@@ -84,21 +94,26 @@ class CountedEmbedding(VisitEmbedding):
         """
         if inputs.embedded is None:
             slot = inputs.code_slot
-            in_visit = self._sums(self.visit_count, inputs, shares_of_log_count(inputs.codes, slot))
-            in_record = self._sums(self.record_count, inputs, shares_of_log_count(inputs.codes, inputs.slot_row[slot]))
+            groups = slot, inputs.slot_row[slot]
+            in_visit, in_record = (
+                self._sums(effect[:, None], inputs, shares_of_log_count(inputs.codes, group)).squeeze(1)
+                for effect, group in zip((self.visit_count, self.record_count), groups, strict=True)
+            )
         else:
             in_visit, in_record = inputs.embedded[:, self.embedding_dim :].unbind(dim=1)
         return in_visit + inputs.flatten(running_sum(inputs.pad(in_record)))
 
-    def _sums(self, effect: Tensor, inputs: ModelInputs, shares: Float[Tensor, " entry"]) -> Float[Tensor, " slot"]:
+    def _sums(
+        self, rows: Float[Tensor, "vocabulary column"], inputs: ModelInputs, shares: Float[Tensor, " entry"]
+    ) -> Float[Tensor, "slot column"]:
         return embedding_bag(
             inputs.codes,
-            effect[:, None],
+            rows,
             inputs.code_offsets,
             mode="sum",
-            per_sample_weights=shares.to(effect.dtype),
+            per_sample_weights=shares.to(rows.dtype),
             padding_idx=0,
-        ).squeeze(1)
+        )
 
 
 def shares_of_log_count(codes: Int[Tensor, " entry"], group: Int[Tensor, " entry"]) -> Float[Tensor, " entry"]:

@@ -93,7 +93,7 @@ class LinearStartEnsemble(SurvivalEnsemble):
 class JoinedEmbedding:
     """The embedding layers of the members of an ensemble, with their columns side by side.
 
-    Their mean embeddings come first, and then the other columns that ``VisitEmbedding.rows`` has in some models.
+    Their embeddings come first, and then the other columns that ``VisitEmbedding.rows`` has in some models.
 
     Args:
         layers: The layer of each member, all of the same sizes.
@@ -101,9 +101,9 @@ class JoinedEmbedding:
 
     def __init__(self, layers: Sequence[CodeEmbedding]) -> None:
         self._layers = tuple(layers)
-        self._means, self._columns = layers[0].embedding_dim, layers[0].rows.shape[1]
+        self._embedding, self._columns = layers[0].embedding_dim, layers[0].rows.shape[1]
         self.num_embeddings = layers[0].num_embeddings
-        self.embedding_dim = len(layers) * self._means
+        self.embedding_dim = len(layers) * self._embedding
 
     @property
     def is_fused(self) -> Bool[Tensor, " vocabulary"]:
@@ -119,6 +119,11 @@ class JoinedEmbedding:
     def rows(self) -> Float[Tensor, "vocabulary column"]:
         """See ``VisitEmbedding.rows``."""
         return self._joined([layer.rows for layer in self._layers])
+
+    @property
+    def mean_columns(self) -> int:
+        """See ``VisitEmbedding.mean_columns``."""
+        return sum(layer.mean_columns for layer in self._layers)
 
     def entry_weights(
         self, codes: Int64[Tensor, " entry"], visit: Int64[Tensor, " entry"]
@@ -141,14 +146,14 @@ class JoinedEmbedding:
         Returns:
             What it holds for the member.
         """
-        others = self._columns - self._means
+        others = self._columns - self._embedding
         begin = self.embedding_dim + number * others
-        means = embedded[:, number * self._means : (number + 1) * self._means]
-        return torch.cat([means, embedded[:, begin : begin + others]], dim=1)
+        own = embedded[:, number * self._embedding : (number + 1) * self._embedding]
+        return torch.cat([own, embedded[:, begin : begin + others]], dim=1)
 
     def _joined(self, of_members: Sequence[Tensor]) -> Tensor:
-        means = [values[..., : self._means] for values in of_members]
-        return torch.cat([*means, *(values[..., self._means :] for values in of_members)], dim=-1)
+        embeddings = [values[..., : self._embedding] for values in of_members]
+        return torch.cat([*embeddings, *(values[..., self._embedding :] for values in of_members)], dim=-1)
 
 
 def join_members(members: Sequence[nn.Module]) -> SurvivalEnsemble:

@@ -54,6 +54,11 @@ class VisitEmbedding(nn.EmbeddingBag):
         """The values of each code of which those of a visit are weighted sums; see ``entry_weights``."""
         return self.weight
 
+    @property
+    def mean_columns(self) -> int:
+        """Number of the first columns of ``rows`` of which a visit has the mean; of the others it has a sum."""
+        return self.embedding_dim
+
     def entry_weights(
         self, codes: Int64[Tensor, " entry"], visit: Int64[Tensor, " entry"]
     ) -> Float[Tensor, "entry column"]:
@@ -125,11 +130,15 @@ class CodeEmbedding(Protocol):
 
     @property
     def weight(self) -> Float[Tensor, "vocabulary embedding"]:
-        """Embedding of each code, the first columns of ``rows``."""
+        """Embedding of each code, the first ``embedding_dim`` columns of ``rows``."""
 
     @property
     def rows(self) -> Float[Tensor, "vocabulary column"]:
         """See ``VisitEmbedding.rows``."""
+
+    @property
+    def mean_columns(self) -> int:
+        """See ``VisitEmbedding.mean_columns``."""
 
     def entry_weights(
         self, codes: Int64[Tensor, " entry"], visit: Int64[Tensor, " entry"]

@@ -12,7 +12,7 @@ from torch.nn.functional import relu
 
 from survlstm.models.keyed_dropout import KeyedDropout
 from survlstm.models.layers import VisitEmbedding, logit_layer
-from survlstm.models.protocol import ModelInputs
+from survlstm.models.protocol import CODE_WEIGHTS, ModelInputs
 from survlstm.survival.hazard import cumulative_hazard, survival
 
 
@@ -89,6 +89,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
     ) -> None:
         super().__init__()
         self.intervals = intervals
+        self.state_size = hidden_dim
         self.embedding = VisitEmbedding(vocabulary_size, embedding_dim, visit_features)
         # One module per layer, because nn.LSTM with several layers has no keyed dropout between them.
         self.lstm = nn.ModuleList(
@@ -120,17 +121,33 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         Raises:
             ValueError: ``inputs.dropout_key`` is None in training mode with a dropout above 0.
         """
-        states, dropout_key = self.embedding(inputs), inputs.dropout_key
+        return self.hazard_logits(self.encode(inputs), inputs)
+
+    def encode(self, inputs: ModelInputs) -> Float[Tensor, "slot state"]:
+        """Compute the state of the last LSTM layer at each visit, see ``survlstm.models.protocol.VisitEncoder``."""
+        states: Tensor = self.embedding(inputs)
         for depth, layer in enumerate(self.lstm):
             if depth:
-                states = self.between[depth - 1](states, dropout_key)
+                states = self.between[depth - 1](states, inputs.dropout_key)
             states = _run_layer(layer, states, inputs.slices)
+        return states
+
+    def encoder_weights(self) -> dict[str, nn.Parameter]:
+        """Return the weights of ``encode``, see ``survlstm.models.protocol.VisitEncoder``."""
+        named = self.named_parameters()
+        return {name: weight for name, weight in named if name == CODE_WEIGHTS or name.startswith("lstm.")}
+
+    def hazard_logits(
+        self, states: Float[Tensor, "slot state"], inputs: ModelInputs
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
+        """Compute the logits from the states, see ``survlstm.models.protocol.VisitEncoder``."""
+        dropout_key = inputs.dropout_key
         if self.intervals is not None:
             last = inputs.last_slot
             states = inputs.with_prediction_features(states[last])
             dropout_key = None if dropout_key is None else dropout_key[last]
         hidden, _, dropout, logit = self.head
-        logits = logit(dropout(relu(hidden(states)), dropout_key))
+        logits: Tensor = logit(dropout(relu(hidden(states)), dropout_key))
         return logits.squeeze(1) if self.intervals is None else logits
 
     @torch.no_grad()

@@ -25,9 +25,9 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
 
     The linear part is a regression on what a baseline sees (``survlstm.models.protocol.LinearPart``): the numbers of
     the visit, and log(1 + count) of every code in the visit and in the record so far. Training starts it at the ridge
-    regression that is also the strongest linear baseline. The last layer of the LSTM part starts at 0, so that before
-    the first epoch the model is that regression, and each epoch can only be chosen if it is better on the validation
-    subjects.
+    regression that is also the strongest linear baseline. The LSTM part reads the counts of the visit as a sum of
+    embeddings (``survlstm.models.code_counts.CountedEmbedding``). Its last layer starts at 0, so that before the first
+    epoch the model is that regression, and each epoch can only be chosen if it is better on the validation subjects.
 
     Args:
         vocabulary_size: Number of embeddings, those of padding (0) and of unknown codes (1) included.
@@ -93,9 +93,15 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
             for parameter in self.head[-1].parameters():
                 parameter.zero_()
 
-    def forward(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
-        """Compute the logits of the hazards, see ``survlstm.models.protocol.SurvivalModel``."""
-        return self.linear_logits(inputs) + super().forward(self._without_some_codes(inputs))
+    def encode(self, inputs: ModelInputs) -> Float[Tensor, "slot state"]:
+        """Compute the states of the LSTM part, see ``survlstm.models.protocol.VisitEncoder``."""
+        return super().encode(self._without_some_codes(inputs))
+
+    def hazard_logits(
+        self, states: Float[Tensor, "slot state"], inputs: ModelInputs
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
+        """Compute the sum of both parts, see ``survlstm.models.protocol.VisitEncoder``."""
+        return self.linear_logits(inputs) + super().hazard_logits(states, inputs)
 
     def _without_some_codes(self, inputs: ModelInputs) -> ModelInputs:
         if not self.training or self.code_dropout == 0.0:
@@ -103,7 +109,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         if inputs.dropout_key is None:
             raise ValueError("code_dropout must have the key of every visit in training mode; found none. Call eval()")
         kept = kept_entries(inputs.codes, inputs.dropout_key[inputs.code_slot], self.code_dropout)
-        # Padding is left out of the mean of a visit.
+        # Padding is left out of the sum of a visit.
         return inputs.replace(codes=inputs.codes.where(kept, 0))
 
     def linear_logits(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:

@@ -256,9 +256,10 @@ class SurvivalModel(Protocol):
     of each depend on the visits up to ``ModelInputs.last_slot`` and on its numbers. Logits must not depend on other
     rows or on padding. Training checks all of this first (``survlstm.training.model_checks``).
 
-    Three parts are optional. A model with a linear part can start from a regression (``LinearStart``). A model whose
-    codes pass through one ``survlstm.models.layers.VisitEmbedding`` can be explained. A model that reads its visits by
-    ``pad`` and uses operators that ONNX has can be exported to it.
+    Four parts are optional. A model with a linear part can start from a regression (``LinearStart``). A model with a
+    state at each visit can have auxiliary losses and a pretrained encoder (``VisitEncoder``). A model whose codes pass
+    through one ``survlstm.models.layers.VisitEmbedding`` can be explained. A model that reads its visits by ``pad`` and
+    uses operators that ONNX has can be exported to it.
     """
 
     def __call__(self, inputs: ModelInputs) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
@@ -329,6 +330,51 @@ class LinearStart(Protocol):
         """
 
 
+@runtime_checkable
+class VisitEncoder(Protocol):
+    """Protocol of a model that computes a state at each visit, and its logits from the states.
+
+    Such a model can be trained with auxiliary losses on the next visit (``survlstm.training.auxiliary``), and its
+    encoder can start at the weights of another model (``pretrain``).
+
+    Attributes:
+        state_size: Number of values of a state.
+    """
+
+    state_size: int
+
+    def encode(self, inputs: ModelInputs) -> Float[Tensor, "slot state"]:
+        """Compute the state at each visit.
+
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            State of each slot, which depends on the visits of its row up to the slot's; shape (slot, state).
+        """
+
+    def hazard_logits(
+        self, states: Float[Tensor, "slot state"], inputs: ModelInputs
+    ) -> Float[Tensor, " slot"] | Float[Tensor, "prediction interval"]:
+        """Compute the logits that the model returns.
+
+        Args:
+            states: Result of ``encode``.
+            inputs: The visits of the batch.
+
+        Returns:
+            Logits of the shape that the model returns.
+        """
+
+    def encoder_weights(self) -> dict[str, Any]:
+        """Return the parameters of ``encode`` by their name in the model's ``state_dict``.
+
+        ``CODE_WEIGHTS`` is one of them: the embeddings, one row for each vocabulary entry.
+        """
+
+
+# Name of the embeddings among the weights of a ``VisitEncoder``.
+CODE_WEIGHTS = "embedding.weight"
 # Names of the constructor's arguments that are known when the data are prepared.
 RUN_TIME_ARGUMENTS = ("vocabulary_size", "visit_features", "intervals", "mean_hazard")
 # One more on the days clock.

@@ -22,7 +22,7 @@ from survlstm.report.task import describe_task
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS
-from survlstm.training.factory import build_train_step
+from survlstm.training.factory import build_auxiliary, build_train_step
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.model_checks import check_model
 from survlstm.training.seeding import seed_everything
@@ -80,7 +80,9 @@ def dry_run(config: RunConfig) -> EpochEstimate:
     ).to(device)
     if isinstance(config.model, ForeignModelConfig):
         check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
-    found = estimate_epoch(build_train_step(config, model.train(), device, SINGLE_PROCESS), train)
+    auxiliary = build_auxiliary(config.trainer.auxiliary, model, train, vocabulary_size=len(prepared.vocabulary))
+    step = build_train_step(config, model.train(), device, SINGLE_PROCESS, auxiliary=auxiliary)
+    found = estimate_epoch(step, train)
     _tell(config, found, model=model, train=train, device=device, budget=budget)
     return found
 
@@ -111,7 +113,7 @@ def estimate_epoch(train_step: TrainStep, train: Batches) -> EpochEstimate:
     seconds = (time.perf_counter() - started) * slots.sum() / slots[places].sum()
     largest = chosen[int(slots.argmax())][: train_step.micro_batch_size]
     batch = train.collate(largest).to(train_step.device)
-    kept = saved_bytes(train_step.model, lambda: train_step.model(batch.inputs))
+    kept = saved_bytes(train_step.model, lambda: train_step.forward(batch.inputs))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in train_step.model.parameters())
     moments = sum(
         value.numel() * value.element_size()

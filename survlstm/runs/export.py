@@ -141,7 +141,8 @@ def _without_places(config: RunConfig) -> RunConfig:
         clock = clock.model_copy(update={"times": [_without_folder(text) for text in clock.times]})
     evaluation = evaluation.model_copy(update={"times": [_without_folder(text) for text in evaluation.times]})
     parts = {"data": data, "cohort": cohort, "clock": clock, "evaluation": evaluation}
-    here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None}
+    pretrain = None if config.pretrain is None else Path(config.pretrain).name
+    here = {"cache_dir": "cache", "output_dir": "outputs", "resume": None, "pretrain": pretrain}
     return config.model_copy(update={**parts, "logger": NoLoggerConfig(_target_=None), **here})
 
 

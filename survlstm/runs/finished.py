@@ -24,6 +24,7 @@ from survlstm.training.checkpoint import load_checkpoint
 from survlstm.training.saved_state import checkpoint_info
 from survlstm.utils.data_location import place_exists
 from survlstm.utils.errors import CheckpointError, CohortError, ConfigError
+from survlstm.utils.shell import format_command
 
 log = logging.getLogger(__name__)
 
@@ -154,18 +155,19 @@ class FinishedRun:
         return CodeDescriptions(with_fused_codes(found.texts, self.preprocessing.values), found.missing)
 
 
-def open_run(folder: Path, *, allow: Sequence[str] = ()) -> FinishedRun:
+def open_run(folder: Path, *, allow: Sequence[str] = (), pretraining: bool = False) -> FinishedRun:
     """Read a run's folder.
 
     Args:
         folder: The folder that ``survlstm train`` made.
         allow: Dotted names of classes outside survlstm that may be imported although only the run names them.
+        pretraining: Whether the run may be one that trained an encoder without the outcome.
 
     Returns:
         The run, with the config that its checkpoint holds, because ``config.yaml`` may have been edited since.
 
     Raises:
-        ConfigError: If the folder is not that of a run.
+        ConfigError: If the folder is not that of a run, or that of a pretraining run.
         ClosedClassError: If the model is of a class that is not part of survlstm and that ``allow`` does not name.
         CheckpointError: If the run has no checkpoint of its best epoch, or it is damaged.
     """
@@ -192,6 +194,11 @@ def open_run(folder: Path, *, allow: Sequence[str] = ()) -> FinishedRun:
         raise _broken(folder, f"its config can't be used: {error}") from error
     except ValueError as error:
         raise _broken(folder, str(error)) from error
+    if config.trainer.auxiliary.only and not pretraining:
+        raise ConfigError(
+            f"a run must have been trained on its outcome; that in {folder} trained an encoder alone "
+            f"(trainer.auxiliary.only=true). Train with {format_command('train', f'pretrain={folder}')} first"
+        )
     if isinstance(config.model, ForeignModelConfig):
         config.model.load()
     return FinishedRun(folder, config, checkpoint)

@@ -98,8 +98,8 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
         folder: The run folder; it becomes ``output_dir``.
 
     Returns:
-        The same config, with absolute paths of the export, of the cohort's file and of MLflow's folder, and without
-        ``resume``.
+        The same config, with absolute paths of the export, of the cohort's file, of the pretrained encoder and of
+        MLflow's folder, and without ``resume``.
     """
     data, cohort, logger = config.data, config.cohort, config.logger
     if data.path is not None:
@@ -108,7 +108,9 @@ def with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
         cohort = cohort.model_copy(update={"file": str(Path(cohort.file).expanduser().absolute())})
     if isinstance(logger, MLflowConfig):
         logger = logger.model_copy(update={"folder": str(Path(logger.folder).expanduser().absolute())})
+    pretrain = None if config.pretrain is None else str(Path(config.pretrain).expanduser().absolute())
     changed = {"output_dir": str(folder), "data": data, "cohort": cohort, "logger": logger, "resume": None}
+    changed["pretrain"] = pretrain
     return config.model_copy(update=changed)
 
 

@@ -22,11 +22,13 @@ from survlstm.report.task import RunDescription, describe_task, time_rules
 from survlstm.runs.assessment import Assessment, assess
 from survlstm.runs.descriptions import describe_measures
 from survlstm.runs.evaluation_settings import run_settings
+from survlstm.runs.manifest import complete_manifest
+from survlstm.runs.pretraining import start_encoder
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.device import choose_device
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
-from survlstm.training.factory import build_train_step, build_trainer
+from survlstm.training.factory import build_auxiliary, build_train_step, build_trainer
 from survlstm.training.initial_hazard import initial_hazard
 from survlstm.training.linear_start import start_linear_part
 from survlstm.training.model_checks import check_model
@@ -35,6 +37,7 @@ from survlstm.training.trainer import Callback
 from survlstm.utils.errors import ConfigError, NotFiniteError
 from survlstm.utils.files import write_text
 from survlstm.utils.formatting import format_dollars, format_duration
+from survlstm.utils.shell import format_command
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,8 @@ def train(
         state: The checkpoint to resume from; None for a new run.
         process_group: The processes that train the model together; all of them call this function.
         callbacks: Objects that are called after every epoch.
-        judged: Whether to evaluate on the test subjects. If not, the test subjects are never used.
+        judged: Whether to evaluate on the test subjects. If not, the test subjects are never used; with
+            ``trainer.auxiliary.only`` they never are.
 
     Returns:
         The evaluation summary; None in processes other than the main one, and if nothing is evaluated.
@@ -84,7 +88,8 @@ def train(
     code = config.training_code()
     _refuse_other_code(code, state)
     log_preparation(prepared)
-    is_judged = process_group.is_main and judged
+    only_encoder = config.trainer.auxiliary.only
+    is_judged = process_group.is_main and judged and not only_encoder
     # Descriptions are read before the training: an own source that fails here then costs no trained model.
     descriptions = describe_measures(config, config.cache_dir, prepared.flow.values if is_judged else None)
     train, val = (build_batches(config, prepared.tensors, part) for part in (Split.TRAIN, Split.VAL))
@@ -98,8 +103,13 @@ def train(
     if isinstance(config.model, ForeignModelConfig):
         check_model(model, train, device, vocabulary_size=len(prepared.vocabulary))
         log.info("Checked: no hazard of %s depends on later visits or on other subjects", config.model.target)
-    if isinstance(model, LinearStart) and state is None:
-        start_linear_part(model, train, vocabulary_size=len(prepared.vocabulary), process_group=process_group)
+    codes = len(prepared.vocabulary)
+    if config.pretrain is not None and state is None:
+        counts = start_encoder(model, config, prepared)
+        if process_group.is_main:
+            complete_manifest(folder, {"pretrained encoder": str(counts)})
+    if isinstance(model, LinearStart) and state is None and not only_encoder:
+        start_linear_part(model, train, vocabulary_size=codes, process_group=process_group)
     checkpointer = Checkpointer(
         folder,
         config.trainer.checkpoint.every_epochs,
@@ -111,9 +121,9 @@ def train(
             "code": code,
         },
     )
-    trainer = build_trainer(
-        config, build_train_step(config, model, device, process_group), checkpointer, budget, callbacks
-    )
+    auxiliary = build_auxiliary(config.trainer.auxiliary, model, train, vocabulary_size=codes)
+    train_step = build_train_step(config, model, device, process_group, auxiliary=auxiliary)
+    trainer = build_trainer(config, train_step, checkpointer, budget, callbacks)
     try:
         history = trainer.fit(train, val, epochs=config.trainer.epochs, state=state)
     except NotFiniteError as error:
@@ -122,6 +132,8 @@ def train(
             write_failure(folder / "metrics.json", prepared, found, task=describe_task(config))
         raise
     if not is_judged:
+        if only_encoder:
+            log.info("The encoder is trained; use it with %s", format_command("train", f"pretrain={folder}"))
         return None
     assessment = Assessment(
         description=RunDescription(f"Run {folder.name}", describe_task(config), as_yaml(config), time_rules(config)),

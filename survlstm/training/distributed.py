@@ -91,30 +91,31 @@ class ProcessGroup:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-        """Sum the gradients and the loss over all ranks, in a single collective call.
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter], losses: Tensor) -> Tensor:
+        """Sum the gradients and the losses over all ranks, in a single collective call.
 
         Exchanging gradients while the backward pass still runs, as DistributedDataParallel does, would gain nothing:
         all gradients of an LSTM are complete only when backpropagation reaches the first visit.
 
         Args:
-            parameters: Their ``grad`` is replaced by the sum; None on a rank counts as zeros.
-            loss: This rank's loss, a scalar on the parameters' device.
+            parameters: Their ``grad`` is replaced by the sum; None on a rank counts as zeros. Those without
+                ``requires_grad`` are left out.
+            losses: This rank's losses, of any shape, on the parameters' device.
 
         Returns:
-            The loss summed over all ranks.
+            The losses summed over all ranks.
         """
         if self.size == 1:
-            return loss
-        held = [(parameter, parameter.grad) for parameter in parameters]
+            return losses
+        held = [(parameter, parameter.grad) for parameter in parameters if parameter.requires_grad]
         # A rank that holds no subject of this batch has no gradients.
         gradients = [torch.zeros_like(parameter) if grad is None else grad for parameter, grad in held]
-        together = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
+        together = torch.cat([losses.flatten(), *(gradient.flatten() for gradient in gradients)])
         dist.all_reduce(together, group=self.gradients)
-        loss, *sums = together.split([1, *(gradient.numel() for gradient in gradients)])
+        summed, *sums = together.split([losses.numel(), *(gradient.numel() for gradient in gradients)])
         for (parameter, _), gradient, added in zip(held, gradients, sums, strict=True):
             parameter.grad = gradient.copy_(added.view_as(gradient))
-        return loss.squeeze(0)
+        return summed.view_as(losses)
 
     @contextmanager
     def report_lost_process(self) -> Iterator[None]:

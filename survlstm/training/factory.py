@@ -9,7 +9,10 @@ from torch.optim import Optimizer
 from survlstm.config.instantiate import instantiate
 from survlstm.config.schema.run import RunConfig
 from survlstm.config.schema.section import SwapPoint
-from survlstm.models.protocol import LinearStart
+from survlstm.config.schema.training import AuxiliaryConfig
+from survlstm.data.batches import Batches
+from survlstm.models.protocol import LinearStart, VisitEncoder
+from survlstm.training.auxiliary import AuxiliaryHeads, describe_next_visits
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.distributed import ProcessGroup
@@ -20,24 +23,75 @@ from survlstm.training.schedule import Schedule
 from survlstm.training.train_step import TrainStep
 from survlstm.training.trainer import Callback, Trainer
 from survlstm.training.weight_average import WeightAverage
+from survlstm.utils.errors import ConfigError
 
 
-def build_optimizer(config: SwapPoint, model: nn.Module) -> Optimizer:
-    """Build the optimizer over all of the model's parameters.
+def build_optimizer(config: SwapPoint, model: nn.Module, auxiliary: AuxiliaryHeads | None = None) -> Optimizer:
+    """Build the optimizer over all of the model's parameters, and those of auxiliary heads.
 
     Args:
         config: Config of the optimizer.
         model: The model, already on the device on which it is trained.
+        auxiliary: The heads on the same device; None if there are none.
 
     Returns:
         The optimizer that the config names, with one parameter group, or with those of a model that has a linear part.
+        The heads are in the first group.
     """
-    groups = model.parameter_groups() if isinstance(model, LinearStart) else list(model.parameters())
-    return instantiate(config, params=groups)
+    heads = [] if auxiliary is None else list(auxiliary.parameters())
+    if not isinstance(model, LinearStart):
+        return instantiate(config, params=[*model.parameters(), *heads])
+    first, *others = model.parameter_groups()
+    return instantiate(config, params=[first | {"params": [*first["params"], *heads]}, *others])
+
+
+def build_auxiliary(
+    config: AuxiliaryConfig, model: nn.Module, train: Batches, *, vocabulary_size: int
+) -> AuxiliaryHeads | None:
+    """Build the heads of the auxiliary losses.
+
+    If these losses are trained on alone, the parameters of the model outside its encoder are frozen.
+
+    Args:
+        config: Section ``trainer.auxiliary`` of the config.
+        model: The model, already on the device on which it is trained.
+        train: The training subjects, whose next visits give the codes to predict and the initial biases.
+        vocabulary_size: Number of codes that the model knows.
+
+    Returns:
+        The heads, on the device of the model; None if both weights are 0.
+
+    Raises:
+        ConfigError: The model has no state at each visit, or no record has two visits.
+    """
+    if not config.is_on:
+        return None
+    if not isinstance(model, VisitEncoder):
+        raise ConfigError(
+            "trainer.auxiliary needs a single model with an LSTM over visits; found "
+            f"{type(model).__name__}. Set model=nested_lstm or another LSTM and model.ensemble=1, or both weights to 0"
+        )
+    heads = AuxiliaryHeads(
+        model.state_size,
+        describe_next_visits(train, vocabulary_size=vocabulary_size),
+        next_codes_weight=config.next_codes_weight,
+        next_visit_weight=config.next_visit_weight,
+        only=config.only,
+    )
+    encoder = model.encoder_weights()
+    if config.only:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in encoder)
+    return heads.to(next(iter(encoder.values())).device)
 
 
 def build_train_step(
-    config: RunConfig, model: nn.Module, device: torch.device, process_group: ProcessGroup
+    config: RunConfig,
+    model: nn.Module,
+    device: torch.device,
+    process_group: ProcessGroup,
+    *,
+    auxiliary: AuxiliaryHeads | None = None,
 ) -> TrainStep:
     """Build the optimizer and the step that uses it.
 
@@ -46,6 +100,7 @@ def build_train_step(
         model: The model, already on ``device``.
         device: Where the gradients are computed.
         process_group: The processes that share each effective batch.
+        auxiliary: Heads of the auxiliary losses; None if there are none.
 
     Returns:
         The step, with the settings of the section ``trainer``. An average of the weights begins at the present ones.
@@ -53,7 +108,7 @@ def build_train_step(
     decay = config.trainer.average_decay
     return TrainStep(
         model,
-        build_optimizer(config.optimizer, model),
+        build_optimizer(config.optimizer, model, auxiliary),
         device,
         config.trainer.grad_clip,
         precision=getattr(torch, config.trainer.precision),
@@ -61,6 +116,7 @@ def build_train_step(
         on_oom=config.trainer.on_oom,
         process_group=process_group,
         average=None if decay is None else WeightAverage(model, decay),
+        auxiliary=auxiliary,
     )
 
 

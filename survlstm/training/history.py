@@ -20,9 +20,10 @@ class Epoch:
 
     Attributes:
         epoch: Number of the epoch, counted from 1; 0 for a model that starts from a fit, before it is trained.
-        train_loss: Mean negative log-likelihood of the training subjects, in nats per subject.
+        train_loss: Mean negative log-likelihood of the training subjects, in nats per subject; with
+            ``trainer.auxiliary.only`` the weighted sum of their auxiliary losses.
         val_loss: The same of the validation subjects, after the epoch.
-        val_c_td: Time-dependent C-index (Antolini) of the validation subjects.
+        val_c_td: Time-dependent C-index (Antolini) of the validation subjects; NaN with ``trainer.auxiliary.only``.
         lr: Learning rate of the first parameter group during the epoch.
         grad_norm: Mean over the steps of the gradient norm before clipping.
         seconds: Training time; validation and saving are left out.
@@ -37,6 +38,25 @@ class Epoch:
     grad_norm: float
     seconds: float
     subjects_per_second: float
+
+
+@dataclass(frozen=True)
+class AuxiliaryEpoch:
+    """The auxiliary losses of one epoch, as means over the pairs of a visit and the next one; None for one left out.
+
+    Attributes:
+        epoch: Number of the epoch, counted from 1.
+        train_next_codes: Loss of the codes of the next visit, in nats per visit, of the training subjects.
+        val_next_codes: The same of the validation subjects, after the epoch.
+        train_next_visit: Squared error of log(1 + days to the next visit), of the training subjects.
+        val_next_visit: The same of the validation subjects, after the epoch.
+    """
+
+    epoch: int
+    train_next_codes: float | None
+    val_next_codes: float | None
+    train_next_visit: float | None
+    val_next_visit: float | None
 
 
 @dataclass(frozen=True)
@@ -95,6 +115,7 @@ class History:
         usage: Time, memory and cost.
         events: What happened during training, such as a resumption, another machine or a smaller micro-batch.
         start: Figures of a model that starts from a fit, before its first epoch; None for other models.
+        auxiliary: The auxiliary losses of the epochs; empty without them.
     """
 
     parameters: int
@@ -105,6 +126,7 @@ class History:
     usage: Usage = field(default_factory=Usage)
     events: list[str] = field(default_factory=list)
     start: Epoch | None = None
+    auxiliary: list[AuxiliaryEpoch] = field(default_factory=list)
 
     @property
     def best(self) -> Epoch:
@@ -122,7 +144,7 @@ class History:
         """Return plain values, as a checkpoint and ``history.json`` hold them."""
         plain = dataclasses.asdict(self)
         # Left out where there is none, so that the files of other models stay as they were.
-        return {name: value for name, value in plain.items() if not (name == "start" and value is None)}
+        return {name: value for name, value in plain.items() if value or name not in {"start", "auxiliary"}}
 
     @classmethod
     def from_plain(cls, plain: Any) -> History:
@@ -142,7 +164,12 @@ class History:
         epochs = [parse_fields(Epoch, epoch) for epoch in plain["epochs"]]
         start = parse_fields(Epoch, plain["start"]) if "start" in plain else None
         usage = parse_fields(Usage, plain.get("usage"))
-        return parse_fields(cls, {**plain, "epochs": epochs, "usage": usage, "start": start})
+        of_next_visits = plain.get("auxiliary", [])
+        if not isinstance(of_next_visits, list):
+            raise ValueError("the auxiliary losses of a history must be a list")
+        auxiliary = [parse_fields(AuxiliaryEpoch, epoch) for epoch in of_next_visits]
+        parts = {"epochs": epochs, "usage": usage, "start": start, "auxiliary": auxiliary}
+        return parse_fields(cls, plain | parts)
 
     def write(self, path: Path) -> None:
         """Write the history as JSON, replacing the file atomically.

@@ -11,7 +11,7 @@ from torch import Tensor
 from survlstm.data.batches import Batches
 from survlstm.models.protocol import LinearPart, LinearStart
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
-from survlstm.training.regression.history_regression import HistoryRegression, fit_history_regression
+from survlstm.training.regression.history_regression import HistoryRegression, shared_history_regression
 
 log = logging.getLogger(__name__)
 CHOSEN = {
@@ -37,7 +37,7 @@ def start_linear_part(
         vocabulary_size: Number of codes that the model knows.
         process_group: The processes that train the model together; all of them call this function.
     """
-    fitted = fit_history_regression(train.tensors, train.features) if process_group.is_main else None
+    fitted = shared_history_regression(train.tensors, train.features) if process_group.is_main else None
     regression = process_group.broadcast(fitted)
     model.set_linear_part(_as_part(regression, vocabulary_size))
     log.info(

@@ -29,8 +29,8 @@ PARTS = frozenset(
     {"model", "optimizer", "scheduler", "stopping", "progress", "history", "asked_at_once", "micro_batch_size"}
     | {"random", "place", "epoch", "about"}
 )
-# The part of a run with trainer.average_decay.
-AVERAGE = "average"
+# The parts of a run with trainer.average_decay, and of one with trainer.auxiliary.
+AVERAGE, AUXILIARY = "average", "auxiliary"
 
 
 class CheckpointInfo(NamedTuple):
@@ -118,7 +118,7 @@ def check_state(state: Any, where: str) -> None:
 
 
 def _check_state(state: Any) -> None:
-    if not isinstance(state, dict) or state.keys() - {AVERAGE} != PARTS:
+    if not isinstance(state, dict) or state.keys() - {AVERAGE, AUXILIARY} != PARTS:
         raise ValueError(f"it must have the parts {', '.join(sorted(PARTS))}")
     checkpoint_info(state)
     history, stopping = History.from_plain(state["history"]), parse_fields(EarlyStoppingState, state["stopping"])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +16,14 @@ from torch.optim import Optimizer
 
 from survlstm.data.batches import Batch, Batches
 from survlstm.models.ensemble import separate_models
-from survlstm.models.protocol import LinearStart
+from survlstm.models.protocol import LinearStart, ModelInputs, VisitEncoder
+from survlstm.models.weights import check_weights
 from survlstm.survival.loss import nll_per_step
+from survlstm.training.auxiliary import AuxiliaryHeads
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from survlstm.training.out_of_memory import describe_batch, is_out_of_memory, requested_memory
 from survlstm.training.prefetch import prefetch
+from survlstm.training.saved_state import AUXILIARY, AVERAGE, check_optimizer_state
 from survlstm.training.weight_average import WeightAverage
 from survlstm.utils.errors import OutOfMemoryError
 
@@ -32,8 +35,10 @@ class StepResult(NamedTuple):
 
     Attributes:
         loss: Mean negative log-likelihood of the effective batch's subjects, in nats; a scalar on the device. Of an
-            ensemble it is the mean over its members.
-        norm: Norm of the gradients before clipping; a scalar on the device. Of an ensemble it is the mean likewise.
+            ensemble it is the mean over its members. Without the loss of the outcome it is the weighted sum of the
+            auxiliary losses.
+        norm: Norm of the model's gradients before clipping; a scalar on the device. Of an ensemble it is the mean
+            likewise.
         subjects: Number of subjects in the effective batch.
     """
 
@@ -75,6 +80,8 @@ class TrainStep:
             (``halve``).
         process_group: The ranks that share each effective batch.
         average: Average of the weights, updated after each step; None keeps none.
+        auxiliary: Heads whose losses are added to that of the outcome, or take its place; their parameters are the
+            optimizer's too. None adds none. With heads, the model must be a ``VisitEncoder``.
         events: Messages about every halving, for the history.
     """
 
@@ -87,6 +94,7 @@ class TrainStep:
     on_oom: Literal["stop", "halve"] = "stop"
     process_group: ProcessGroup = SINGLE_PROCESS
     average: WeightAverage | None = None
+    auxiliary: AuxiliaryHeads | None = None
     events: list[str] = field(default_factory=list, init=False)
 
     def steps(self, batches: Batches, chosen: Sequence[np.ndarray], *, salt: int) -> Iterator[StepResult]:
@@ -128,7 +136,7 @@ class TrainStep:
     def _step(self, batches: Batches, inputs: StepInput, salt: int) -> StepResult:
         while True:
             try:
-                loss = self._accumulate_gradients(batches, inputs, salt)
+                losses = self._accumulate_gradients(batches, inputs, salt)
                 break
             # torch raises RuntimeError where memory runs out on the host.
             except (RuntimeError, MemoryError) as error:
@@ -139,46 +147,118 @@ class TrainStep:
             # After the except clause: the traceback keeps the tensors of the failed micro-batch alive.
             self._halve(inputs, requested, size)
             inputs = inputs._replace(batch=None)
-        loss = self.process_group.all_reduce_gradients(self.model.parameters(), loss)
+        heads = [] if self.auxiliary is None else list(self.auxiliary.parameters())
+        losses = self.process_group.all_reduce_gradients([*self.model.parameters(), *heads], losses)
         norm = self._clip_gradients()
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        return StepResult(loss, norm, inputs.subjects)
+        if self.auxiliary is not None:
+            self.auxiliary.sums += losses[1:].double() * inputs.subjects
+        return StepResult(losses[0], norm, inputs.subjects)
+
+    @property
+    def has_outcome_loss(self) -> bool:
+        """Whether the loss of the outcome is part of what is minimised."""
+        return self.auxiliary is None or not self.auxiliary.only
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
         """Return a context in which the model has the weights that are validated and kept: the average, if any."""
         return nullcontext() if self.average is None else self.average.applied(self.model)
 
-    def _clip_gradients(self) -> Tensor:
-        """Clip the gradients and return their norm; the mean over the members of an ensemble.
+    def forward(self, inputs: ModelInputs) -> tuple[Tensor | None, Tensor | None]:
+        """Compute what a step needs of a batch on the device.
 
-        Each member is clipped by its own norm. By the norm of all of them, one member with large gradients would slow
-        the others down, and the limit would get narrower with each member.
+        Args:
+            inputs: The visits of the batch.
+
+        Returns:
+            The logits, None without the loss of the outcome, and the sums of the auxiliary losses, if there are any.
+        """
+        if self.auxiliary is None:
+            return self.model(inputs), None
+        assert isinstance(self.model, VisitEncoder), "checked by build_auxiliary"
+        states = self.model.encode(inputs)
+        logits = None if self.auxiliary.only else self.model.hazard_logits(states, inputs)
+        return logits, self.auxiliary(states, inputs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the parts of a checkpoint that hold weights and moments."""
+        average, auxiliary = self.average, self.auxiliary
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **({} if average is None else {AVERAGE: average.state_dict()}),
+            **({} if auxiliary is None else {AUXILIARY: auxiliary.state_dict()}),
+        }
+
+    def load_state(self, state: dict[str, Any], *, same_torch: bool) -> None:
+        """Restore what ``state_dict`` returned, after checking that all of it belongs to this model and config.
+
+        Args:
+            state: A training state.
+            same_torch: Whether the same version of torch wrote it.
+
+        Raises:
+            ValueError: A part does not belong to this model and config.
+        """
+        check_weights(self.model.state_dict(), state["model"])
+        moments = check_optimizer_state(self.optimizer, state["optimizer"], same_torch=same_torch)
+        if self.auxiliary is not None:
+            check_weights(self.auxiliary.state_dict(), state.get(AUXILIARY))
+        if self.average is not None and AVERAGE in state:
+            self.average.load_state_dict(state[AVERAGE])
+        self.model.load_state_dict(state["model"])
+        if self.average is not None and AVERAGE not in state:
+            # The run had no average so far.
+            self.average.restart(self.model)
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state[AUXILIARY])
+        self.optimizer.load_state_dict(moments)
+
+    def _clip_gradients(self) -> Tensor:
+        """Clip the gradients and return the model's norm; the mean over the members of an ensemble.
+
+        Auxiliary heads are clipped by a norm of their own. Each member of an ensemble is clipped by its own. By
+        the norm of all of them, one member with large gradients would slow the others down, and the limit would get
+        narrower with each member.
         """
         limit = math.inf if self.grad_clip is None else self.grad_clip
+        if self.auxiliary is not None:
+            torch.nn.utils.clip_grad_norm_(self.auxiliary.parameters(), limit)
         norms = [torch.nn.utils.clip_grad_norm_(_clipped(part), limit) for part in separate_models(self.model)]
         return torch.stack(norms).mean()
 
     def _accumulate_gradients(self, batches: Batches, inputs: StepInput, salt: int) -> Tensor:
-        """Accumulate the gradients of this rank's micro-batches in the parameters, and return the sum of the losses."""
+        """Accumulate the gradients of this rank's micro-batches in the parameters, and return the sums of the losses.
+
+        The first one is that of ``StepResult``; those of the auxiliary heads follow, not yet weighted.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
+        totals = torch.zeros(1 if self.auxiliary is None else 3, device=self.device)
         for batch in self._micro_batches(batches, inputs, salt):
             on_device = batch.to(self.device)
             is_mixed = self.precision != torch.float32
             with torch.autocast(self.device.type, self.precision) if is_mixed else nullcontext():
-                logits = self.model(on_device.inputs)
-            # The loss is computed in float32 also under autocast: bfloat16 keeps only two to three digits.
-            # The logits of an ensemble have one more axis, of its members.
-            at_risk, event = on_device.at_risk.expand_as(logits), on_device.event.expand_as(logits)
-            nll = nll_per_step(logits.float(), at_risk=at_risk, event=event)
-            weighted = nll if on_device.weight is None else nll * on_device.weight
-            # The sum over members has the gradients that each member has alone; their mean is reported.
-            loss = weighted.sum() / inputs.subjects
+                logits, auxiliary = self.forward(on_device.inputs)
+            loss = torch.zeros((), device=self.device)
+            reported: list[Tensor] = []
+            if logits is not None:
+                # The loss is computed in float32 also under autocast: bfloat16 keeps only two to three digits.
+                # The logits of an ensemble have one more axis, of its members.
+                at_risk, event = on_device.at_risk.expand_as(logits), on_device.event.expand_as(logits)
+                nll = nll_per_step(logits.float(), at_risk=at_risk, event=event)
+                weighted = nll if on_device.weight is None else nll * on_device.weight
+                # The sum over members has the gradients that each member has alone; their mean is reported.
+                loss = weighted.sum() / inputs.subjects
+                reported.append(loss.detach() * (on_device.at_risk.numel() / at_risk.numel()))
+            if self.auxiliary is not None and auxiliary is not None:
+                means = auxiliary * (batches.pair_weight / inputs.subjects)
+                loss = loss + means @ self.auxiliary.weights
+                reported = [*(reported or [loss.detach()]), *means.detach()]
             loss.backward()
-            total += loss.detach() * (on_device.at_risk.numel() / at_risk.numel())
-        return total
+            totals += torch.stack(reported)
+        return totals
 
     def _micro_batches(self, batches: Batches, inputs: StepInput, salt: int) -> Iterator[Batch]:
         if inputs.batch is not None:

@@ -16,21 +16,21 @@ from tqdm import tqdm
 from survlstm.data.batches import Batches
 from survlstm.models.protocol import LinearStart
 from survlstm.models.weights import check_weights
-from survlstm.survival.concordance import concordance_td
 from survlstm.training.budget import BudgetMeter
 from survlstm.training.checkpoint import Checkpointer
 from survlstm.training.compute_environment import compute_environment, environment_diff
 from survlstm.training.distributed import ProcessGroup
 from survlstm.training.early_stopping import EarlyStopping
 from survlstm.training.finite_loss_check import FiniteLossCheck
-from survlstm.training.history import Epoch, History, Progress, Usage, describe_usage
+from survlstm.training.history import AuxiliaryEpoch, Epoch, History, Progress, Usage, describe_usage
 from survlstm.training.prediction import predict_split
-from survlstm.training.saved_state import AVERAGE, check_optimizer_state, check_scheduler_state, state_errors
+from survlstm.training.saved_state import check_scheduler_state, state_errors
 from survlstm.training.schedule import Schedule
 from survlstm.training.seeding import random_states, restore_random_states
 from survlstm.training.signal_handler import SignalHandler
 from survlstm.training.telemetry import Telemetry, peak_device_bytes, peak_host_bytes
 from survlstm.training.train_step import TrainStep
+from survlstm.training.validation import Validation, validate
 from survlstm.utils.errors import Interrupted, NotFiniteError, TrainingError
 from survlstm.utils.shell import format_command
 
@@ -117,7 +117,7 @@ class Trainer:
             self.checkpointer.open()
         if state is not None:
             self._restore(state)
-        elif isinstance(self.train_step.model, LinearStart):
+        elif isinstance(self.train_step.model, LinearStart) and self.train_step.has_outcome_loss:
             self._validate_start(train, val)
         log.info("Model parameters: %s", f"{self.history.parameters:,}")
         log.info("Parameters per training subject: %.1f", self.history.parameters_per_subject)
@@ -173,7 +173,8 @@ class Trainer:
         best = history.best
         where = f"epoch {best.epoch}" if best.epoch else "before the first epoch: no epoch improved on the regression"
         log.info("Best validation loss: %.4f (%s)", best.val_loss, where)
-        log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
+        if self.train_step.has_outcome_loss:
+            log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
         weights = self._best_weights() if self._is_main else None
         self.train_step.model.load_state_dict(self._process_group.broadcast(weights))
         return history
@@ -185,9 +186,9 @@ class Trainer:
         )
         train_loss = float(predictions.nll.mean())
         log.info("\nBefore the first epoch\nTrain loss: %.4f", train_loss)
-        val_loss, c_td = self._validate(val, when="before the first epoch")
-        self.history.start = Epoch(0, train_loss, val_loss, c_td, 0.0, 0.0, 0.0, 0.0)
-        self.early_stopping.update(val_loss, 0)
+        found = self._validate(val, when="before the first epoch")
+        self.history.start = Epoch(0, train_loss, found.loss, found.c_td, 0.0, 0.0, 0.0, 0.0)
+        self.early_stopping.update(found.loss, 0)
         if self._is_main:
             self.checkpointer.save_best(self.train_step.model.state_dict(), epoch=0)
 
@@ -206,12 +207,16 @@ class Trainer:
         train_loss, grad_norm = self.progress.loss_sum / subjects, self.progress.norm_sum / steps
         log.info("Train loss: %.4f  (%.2f s, %.0f subjects/s)", train_loss, seconds, subjects / seconds)
         with self.train_step.evaluated_weights():
-            val_loss, c_td = self._validate(val, when=f"after epoch {number}")
-        record = Epoch(number, train_loss, val_loss, c_td, lr, grad_norm, seconds, subjects / seconds)
+            found = self._validate(val, when=f"after epoch {number}")
+        record = Epoch(number, train_loss, found.loss, found.c_td, lr, grad_norm, seconds, subjects / seconds)
         self.history.epochs.append(record)
-        is_best = self.early_stopping.update(val_loss, number)
+        if self.train_step.auxiliary is not None:
+            codes, time_to = self.train_step.auxiliary.take_means(subjects)
+            val_codes, val_time_to = found.auxiliary
+            self.history.auxiliary.append(AuxiliaryEpoch(number, codes, val_codes, time_to, val_time_to))
+        is_best = self.early_stopping.update(found.loss, number)
         self.history.best_epoch = self.early_stopping.best_epoch
-        self.scheduler.step(val_loss)
+        self.scheduler.step(found.loss)
         self.progress = Progress(epoch=number + 1)
         self._update_usage(epochs)
         if is_best and self._is_main:
@@ -268,26 +273,14 @@ class Trainer:
         progress.seconds = seconds_before + time.perf_counter() - started
         return True
 
-    def _validate(self, val: Batches, *, when: str) -> tuple[float, float]:
-        """Return mean loss and C-index (c_td) of the validation subjects."""
-        # The minimum over ranks (the maximum of the negatives): one rank may have halved its micro-batches alone, and
-        # all ranks must divide the subjects into the same batches.
-        size = -self._process_group.all_reduce_max(-(self.train_step.micro_batch_size or val.batch_size))
-        val = dataclasses.replace(val, batch_size=min(val.batch_size, size))
-        predictions = predict_split(
-            self.train_step.model, val, self.train_step.device, process_group=self._process_group
-        )
-        c_td = concordance_td(
-            predictions.survival, step=predictions.step, event=predictions.event, group=predictions.group
-        ).c_td
-        val_loss = float(predictions.nll.mean())
-        log.info("Val loss: %.4f, C-index (c_td): %.4f", val_loss, c_td)
-        if not math.isfinite(val_loss):
+    def _validate(self, val: Batches, *, when: str) -> Validation:
+        found = validate(self.train_step, val)
+        if not math.isfinite(found.loss):
             raise NotFiniteError(
-                f"the validation loss must be finite; found {val_loss} {when} over "
+                f"the validation loss must be finite; found {found.loss} {when} over "
                 f"{len(val.members)} subjects. {self._advice()}"
             )
-        return val_loss, c_td
+        return found
 
     def _agree_on_action(self) -> int:
         """Return the action that all ranks take now."""
@@ -321,10 +314,7 @@ class Trainer:
         )
 
     def _state(self) -> dict[str, Any]:
-        average = self.train_step.average
-        return ({} if average is None else {AVERAGE: average.state_dict()}) | {
-            "model": self.train_step.model.state_dict(),
-            "optimizer": self.train_step.optimizer.state_dict(),
+        return self.train_step.state_dict() | {
             "scheduler": self.scheduler.state_dict(),
             "stopping": self.early_stopping.state_dict(),
             "progress": dataclasses.asdict(self.progress),
@@ -355,19 +345,10 @@ class Trainer:
 
     def _load(self, state: dict[str, Any]) -> None:
         """Load weights, optimizer and schedule, after checking that all of them belong to this model and config."""
-        average, optimizer = self.train_step.average, self.train_step.optimizer
         same_torch = state["place"].get("torch") == str(torch.__version__)
         with state_errors("last.pt"):
-            check_weights(self.train_step.model.state_dict(), state["model"])
-            moments = check_optimizer_state(optimizer, state["optimizer"], same_torch=same_torch)
             schedule = check_scheduler_state(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
-            if average is not None and AVERAGE in state:
-                average.load_state_dict(state[AVERAGE])
-        self.train_step.model.load_state_dict(state["model"])
-        if average is not None and AVERAGE not in state:
-            # The run had no average so far.
-            average.restart(self.train_step.model)
-        optimizer.load_state_dict(moments)
+            self.train_step.load_state(state, same_torch=same_torch)
         self.scheduler.load_state_dict(schedule)
 
     def _update_usage(self, epochs: int) -> None:

@@ -6,7 +6,6 @@ import torch
 
 from survlstm.data.packing import pack_rows
 from survlstm.models.code_counts import CountedEmbedding, blocked_running_sum, running_sum, shares_of_log_count
-from survlstm.models.layers import VisitEmbedding
 from survlstm.models.protocol import ModelInputs
 
 # Repeated codes, an empty visit, fused codes (7 and above) and rows of unequal length.
@@ -98,10 +97,14 @@ def test_rows_weights_and_grid_give_the_same_columns():
     given = inputs.replace(embedded=by_entry)
     torch.testing.assert_close(layer.count_effect(given), layer.count_effect(inputs))
     torch.testing.assert_close(layer(given), layer(inputs))
-    plain = VisitEmbedding(10, 4, 0)
-    plain.set_fused([7, 8, 9])
-    plain.load_state_dict({"weight": layer.weight})
-    assert torch.equal(layer(inputs), plain(inputs))
+
+
+def test_the_embedding_of_a_visit_is_the_sum_over_log_counts():
+    layer, visits = layer_of(), [visit for record in RECORDS for visit in record]
+    inputs = inputs_of(RECORDS)
+    counts = np.stack([np.bincount(np.array(visit, dtype=np.int64), minlength=10) for visit in visits])
+    found = layer(inputs)[inputs.slot].detach()
+    np.testing.assert_allclose(found, np.log1p(counts) @ layer.weight.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_of_the_effects_are_the_log_counts():

@@ -34,6 +34,11 @@ def regression_hazards(prepared, regression, predictions):
     return found
 
 
+def lstm_part(model, inputs):
+    """The logits of the LSTM part alone."""
+    return DiscreteTimeSurvivalLSTM.hazard_logits(model, DiscreteTimeSurvivalLSTM.encode(model, inputs), inputs)
+
+
 @every_clock
 def test_before_its_first_epoch_it_is_the_regression(clock):
     prepared, model = prepared_on(clock), started(clock)
@@ -49,7 +54,7 @@ def test_before_its_first_epoch_the_lstm_part_is_exactly_zero(clock):
     inputs = batches_of(prepared_on(clock)).collate(prepared_on(clock).tensors.members(Split.TRAIN)[:9]).inputs
     with torch.no_grad():
         assert torch.equal(model(inputs), model.linear_logits(inputs))
-        assert not DiscreteTimeSurvivalLSTM.forward(model, inputs).any()
+        assert not lstm_part(model, inputs).any()
 
 
 def test_the_lstm_part_learns_although_it_starts_at_zero():
@@ -145,9 +150,9 @@ def test_codes_are_left_out_of_the_lstm_part_only():
     model, batches = with_lstm_part()
     inputs = batches.collate(batches.members[:9], salt=1).inputs
     with torch.no_grad():
-        linear, plain = model.linear_logits(inputs), DiscreteTimeSurvivalLSTM.forward(model, inputs)
+        linear, plain = model.linear_logits(inputs), lstm_part(model, inputs)
         # Without any code a visit has its numbers only.
-        bare = DiscreteTimeSurvivalLSTM.forward(model, inputs.replace(codes=torch.zeros_like(inputs.codes)))
+        bare = lstm_part(model, inputs.replace(codes=torch.zeros_like(inputs.codes)))
         model.code_dropout = 1 - 1e-9
         torch.testing.assert_close(model(inputs), linear + bare)
         model.code_dropout = 0.3

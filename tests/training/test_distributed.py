@@ -3,13 +3,16 @@
 import json
 import os
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from survlstm.config.schema.training import AuxiliaryConfig
 from survlstm.data.split import Split
 from survlstm.training.distributed import SINGLE_PROCESS, ProcessGroup, join_process_group, launched_processes
+from survlstm.training.factory import build_auxiliary
 from survlstm.training.linear_start import start_linear_part
 from survlstm.training.prediction import predict_split
 from survlstm.training.train_step import TrainStep
@@ -70,6 +73,19 @@ def nested(folder, process_group):
     return {"start": [start.train_loss, start.val_loss, start.val_c_td], "figures": figures(history)}
 
 
+def with_heads(folder, process_group, *, only):
+    """Train with auxiliary losses, beside that of the outcome or alone, in micro-batches."""
+    prepared = prepared_on("visit")
+    config = AuxiliaryConfig(next_codes_weight=0.02, next_visit_weight=0.3, only=only)
+    model = model_for(prepared)
+    heads = build_auxiliary(config, model, batches_of(prepared), vocabulary_size=len(prepared.vocabulary))
+    train_step = replace(train_step_of(model, micro_batch_size=2, process_group=process_group), auxiliary=heads)
+    train_step.optimizer.add_param_group({"params": list(heads.parameters())})
+    history = fit(prepared, folder, train_step, epochs=2, batch_size=7, max_visits=6)
+    losses = [list(vars(epoch).values()) for epoch in history.auxiliary]
+    return {"figures": figures(history), "losses": losses, "head": model.head[0].weight[0].tolist()}
+
+
 def lives(folder, rank, port):
     """Write the results of this process as JSON; torchrun itself is in tests/examples/test_several_processes.py."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
@@ -85,6 +101,7 @@ def lives(folder, rank, port):
             "trained": [trained(case, mine / str(number), process_group) for number, case in enumerate(CASES)],
             "in_halves": in_halves(mine / "halves", process_group),
             "nested": nested(mine / "nested", process_group),
+            "with_heads": [with_heads(mine / f"heads{only}", process_group, only=only) for only in (False, True)],
         }
         with process_group.local_main_first():
             found["order"] = len(list(folder.glob("*/order")))
@@ -141,6 +158,15 @@ def test_all_start_from_the_regression_of_the_first(both, tmp_path):
         np.testing.assert_allclose(both[1]["nested"][name], values, rtol=RTOL)
 
 
+@pytest.mark.parametrize("only", [False, True])
+def test_auxiliary_losses_are_those_of_one_process(both, tmp_path, only):
+    alone = with_heads(tmp_path / "run", SINGLE_PROCESS, only=only)
+    for found in both:
+        for name, values in alone.items():
+            np.testing.assert_allclose(found["with_heads"][only][name], values, rtol=1e-4)
+    assert both[0]["with_heads"] == both[1]["with_heads"]
+
+
 def test_only_the_first_process_fits_the_regression(monkeypatch):
     class Second(ProcessGroup):
         def broadcast(self, value):
@@ -150,7 +176,7 @@ def test_only_the_first_process_fits_the_regression(monkeypatch):
     def fitted(*_):
         pytest.fail("the second process has fitted a regression")
 
-    monkeypatch.setattr("survlstm.training.linear_start.fit_history_regression", fitted)
+    monkeypatch.setattr("survlstm.training.linear_start.shared_history_regression", fitted)
     prepared = prepared_on("visit")
     model = nested_for(prepared)
     group = Second(rank=1, size=2)
@@ -159,7 +185,7 @@ def test_only_the_first_process_fits_the_regression(monkeypatch):
 
 
 def test_one_process_writes(both):
-    assert len(both[0]["wrote"]) == len(CASES) + 2
+    assert len(both[0]["wrote"]) == len(CASES) + 4
     assert both[1]["wrote"] == []
 
 

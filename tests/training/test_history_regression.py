@@ -12,9 +12,11 @@ from survlstm.training.regression import history_regression, pooled_logistic
 from survlstm.training.regression.history_regression import (
     HistoryRows,
     fit_history_regression,
+    fit_history_regressions,
     rows_at_risk,
     rows_of_labels,
     rows_of_visits,
+    shared_history_regression,
 )
 from survlstm.training.regression.pooled_logistic import PersonPeriods
 from tests.evaluation.baselines.coded_cohorts import cohort, with_other_test_subjects
@@ -70,7 +72,7 @@ def test_it_is_the_ridge_regression_of_scikit_learn_on_the_stacked_periods(clock
     monkeypatch.setattr(history_regression, "MIN_ROWS", 1)
     monkeypatch.setattr(history_regression, "NUMBER_WEIGHT", 1.0)
     monkeypatch.setattr(pooled_logistic, "STRENGTHS", (STRENGTH,))
-    ours = fit_history_regression(tensors, choices=["both"])
+    ours = fit_history_regressions(tensors)["both"]
     visit, prediction, interval, event, weight = stacked_by_hand(tensors, Split.TRAIN)
     rows = rows_at_risk(tensors, Split.TRAIN, 10**9).rows
     numbers = np.column_stack([tensors.features[rows.visit], rows.prediction_features]).astype(float)
@@ -100,6 +102,10 @@ def drawn_from(records, score, *, seed=0):
     return tensors_from(records, step=step, event=event, split=split)
 
 
+def best_of(fits, choices):
+    return min((fits[codes] for codes in choices), key=lambda one: one.val_loss)
+
+
 @pytest.fixture(scope="module")
 def records():
     generator = np.random.default_rng(0)
@@ -108,7 +114,7 @@ def records():
 
 def test_the_codes_of_the_visit_are_chosen_where_they_alone_matter(records):
     score = [[2.0 * (2 in visit) - 3.5 for visit in record] for record in records]
-    fitted = fit_history_regression(drawn_from(records, score), [], choices=["none", "record", "visit"])
+    fitted = best_of(fit_history_regressions(drawn_from(records, score), []), ["none", "record", "visit"])
     assert fitted.codes == "visit"
     # Every visit has two of the six codes, so that only differences of their coefficients are determined.
     weight = (fitted.visit_codes[2:] - fitted.visit_codes[3:].mean()) * np.log(2)
@@ -120,7 +126,7 @@ def test_the_codes_of_the_record_are_chosen_where_their_number_matters(records):
     score = [
         [2.0 * np.log1p(sum(2 in one for one in record[: last + 1])) - 4.0 for last in range(6)] for record in records
     ]
-    fitted = fit_history_regression(drawn_from(records, score), [], choices=["none", "visit", "record"])
+    fitted = best_of(fit_history_regressions(drawn_from(records, score), []), ["none", "record", "visit"])
     assert fitted.codes == "record"
     assert fitted.record_codes[2] == pytest.approx(2.0, abs=0.5)
     assert np.abs(fitted.record_codes[3:]).max() < 0.7
@@ -153,13 +159,13 @@ def test_test_subjects_change_nothing(clock):
 def test_a_sample_of_the_rows_is_unbiased(monkeypatch):
     tensors, _ = telling_days(2500)
     rows = rows_of_labels(tensors, tensors.rows_of(tensors.members(Split.TEST)))
-    every = fit_history_regression(tensors, [], choices=["none"])
+    every = fit_history_regressions(tensors, [])["none"]
     found = []
     for seed in range(4):
         generator = np.random.default_rng(seed)
         monkeypatch.setattr(history_regression, "MOST_FITTED", 2000)
         monkeypatch.setattr(np.random, "default_rng", lambda _, generator=generator: generator)
-        found.append(fit_history_regression(tensors, [], choices=["none"]).hazard(tensors, rows))
+        found.append(fit_history_regressions(tensors, [])["none"].hazard(tensors, rows))
     assert len(rows_at_risk(tensors, Split.TRAIN, 2000).rows.visit) == 2000
     assert len(tensors.rows_of(tensors.members(Split.TRAIN))) > 8000
     np.testing.assert_allclose(np.mean(found, axis=0), every.hazard(tensors, rows), rtol=0.08)
@@ -205,3 +211,22 @@ def test_gradient_and_hessian_are_the_derivatives():
     assert here.gradient @ along == pytest.approx((ahead.value - behind.value) / 2e-5, rel=1e-6)
     np.testing.assert_allclose(here.times_hessian(along), (ahead.gradient - behind.gradient) / 2e-5, rtol=1e-5)
     np.testing.assert_allclose(here.diagonal, [here.times_hessian(one)[k] for k, one in enumerate(np.eye(7))])
+
+
+def test_the_shared_regression_is_fitted_once_for_the_same_tensors_and_columns(monkeypatch):
+    tensors, other = (cohort(60)[0] for _ in range(2))
+    regression, fitted = fit_history_regression(tensors), []
+
+    def fit(given, columns):
+        fitted.append((given, columns))
+        return dataclasses.replace(regression)
+
+    monkeypatch.setattr(history_regression, "fit_history_regression", fit)
+    every = tuple(range(tensors.features.shape[1]))
+    first = shared_history_regression(tensors)
+    assert shared_history_regression(tensors, every) is first
+    assert shared_history_regression(tensors, [0]) is not first
+    assert shared_history_regression(tensors) is not first
+    shared_history_regression(other)
+    assert [columns for _, columns in fitted] == [every, (0,), every, every]
+    assert [given is tensors for given, _ in fitted] == [True, True, True, False]

@@ -85,6 +85,7 @@ class RunConfig(Section):
         seed: The seed of the initial weights, the order of the batches and dropout.
         cache_dir: The folder of prepared cohorts.
         output_dir: The folder of the run.
+        pretrain: The folder of a run or the bundle whose encoder the model starts with; None starts with new weights.
         resume: The folder of a stopped run that is resumed; None starts a new run.
         allow: Classes that are not part of survlstm and may be imported although only the files of the resumed run name
             them. Not stored with a run.
@@ -134,6 +135,7 @@ class RunConfig(Section):
     seed: Seed
     cache_dir: Text
     output_dir: Text
+    pretrain: Text | None = None
     resume: Text | None
     allow: list[Text] = Field(default=[], exclude=True)
     verbose: bool

@@ -118,6 +118,25 @@ class BudgetConfig(Section):
     dollars: Annotated[float, Field(gt=0)] | None
 
 
+class AuxiliaryConfig(Section):
+    """The losses beside that of the outcome, from the state of the encoder at each visit.
+
+    Attributes:
+        next_codes_weight: The weight of the loss of the codes of the next visit; 0 leaves it out.
+        next_visit_weight: The weight of the loss of the time to the next visit; 0 leaves it out.
+        only: Whether the encoder is trained on these losses alone, without the outcome, for ``pretrain``.
+    """
+
+    next_codes_weight: Weight = 0.0
+    next_visit_weight: Weight = 0.0
+    only: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a loss has a weight."""
+        return self.next_codes_weight > 0 or self.next_visit_weight > 0
+
+
 class TrainerConfig(Section):
     """The training loop and its hardware.
 
@@ -133,6 +152,7 @@ class TrainerConfig(Section):
         grad_clip: The largest norm of the gradient; None does not clip.
         average_decay: The decay of the average of the weights over the optimizer steps, with which the model is
             validated and kept; None uses the weights themselves.
+        auxiliary: The losses beside that of the outcome.
         early_stopping: The rule that ends training early.
         checkpoint: The additional checkpoints.
         cost_per_hour: The price of the machine in dollars; None if unknown.
@@ -150,6 +170,7 @@ class TrainerConfig(Section):
     precision: Literal["float32", "bfloat16"]
     grad_clip: Annotated[float, Field(gt=0)] | None
     average_decay: OpenShare | None = None
+    auxiliary: AuxiliaryConfig = Field(default=AuxiliaryConfig())
     early_stopping: EarlyStoppingConfig
     checkpoint: CheckpointConfig
     cost_per_hour: Weight | None
@@ -163,6 +184,20 @@ class TrainerConfig(Section):
             raise ValueError(
                 f"trainer.budget.dollars={self.budget.dollars:g} needs trainer.cost_per_hour above 0; "
                 f"found {format_override_value(self.cost_per_hour)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _auxiliary_losses_fit(self) -> TrainerConfig:
+        if self.auxiliary.only and not self.auxiliary.is_on:
+            raise ValueError(
+                "trainer.auxiliary.only=true needs a loss to train on; found next_codes_weight=0 and "
+                "next_visit_weight=0. Set one of them, such as trainer.auxiliary.next_codes_weight=0.01"
+            )
+        if self.auxiliary.is_on and self.average_decay is not None:
+            raise ValueError(
+                "trainer.average_decay must be null with trainer.auxiliary: the auxiliary heads have no average; found "
+                f"{self.average_decay:g}. Set trainer.average_decay=null, or both auxiliary weights to 0"
             )
         return self
 

@@ -17,11 +17,11 @@ from survlstm.survival.covariate_free import covariate_free_hazard
 from survlstm.training.regression.history_regression import (
     MOST_FITTED,
     HistoryRows,
-    fit_history_regression,
     intervals_of,
     rows_at_risk,
     rows_of_labels,
     rows_of_visits,
+    shared_history_regression,
     subject_of_visit,
 )
 from survlstm.training.regression.pooled_logistic import LabelledRows, choose_pooled_logistic
@@ -126,7 +126,7 @@ def logistic_hazard(tensors: Tensors, rows: Rows, steps: int) -> HazardBaseline:
     Raises:
         ValueError: If the training rows do not hold both events and survived steps.
     """
-    return _of_history("logistic hazard (history)", fit_history_regression(tensors), tensors, rows, steps)
+    return _of_history("logistic hazard (history)", shared_history_regression(tensors), tensors, rows, steps)
 
 
 def boosted_hazard(tensors: Tensors, rows: Rows, steps: int) -> HazardBaseline:

@@ -5,6 +5,7 @@ It is a baseline of every evaluation, and the start of the linear part of a mode
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -48,6 +49,16 @@ BLOCKS_OF: dict[Codes, tuple[Block, ...]] = {
 # Rows of a fit, and rows whose designs are in memory together in a prediction.
 MOST_FITTED = 50_000
 CHUNK = 20_000
+
+
+class _Fit(NamedTuple):
+    tensors: weakref.ref[Tensors]
+    columns: tuple[int, ...]
+    regression: HistoryRegression
+
+
+# The last result of ``shared_history_regression``, if any.
+_last_fit: list[_Fit] = []
 
 
 class HistoryRows(NamedTuple):
@@ -143,10 +154,46 @@ class HistoryRegression:
         return np.concatenate(parts)
 
 
-def fit_history_regression(
-    tensors: Tensors, columns: Sequence[int] | None = None, *, choices: Sequence[Codes] = CODES
-) -> HistoryRegression:
+def shared_history_regression(tensors: Tensors, columns: Sequence[int] | None = None) -> HistoryRegression:
+    """Fit ``fit_history_regression`` once for the start of a model and for the baseline of its evaluation.
+
+    Args:
+        tensors: Data of all subjects; test subjects are not used.
+        columns: Columns of ``Tensors.features`` among the numbers; None for all.
+
+    Returns:
+        The regression; that of the last call if it had the same object as ``tensors`` and the same columns.
+
+    Raises:
+        ValueError: If the training rows do not hold both events and survived periods.
+    """
+    columns = _all_columns(tensors) if columns is None else tuple(columns)
+    for fit in _last_fit:
+        if fit.tensors() is tensors and fit.columns == columns:
+            return fit.regression
+    regression = fit_history_regression(tensors, columns)
+    _last_fit[:] = [_Fit(weakref.ref(tensors), columns, regression)]
+    return regression
+
+
+def fit_history_regression(tensors: Tensors, columns: Sequence[int] | None = None) -> HistoryRegression:
     """Fit ridge regressions to the training subjects, and choose one by the likelihood of the validation subjects.
+
+    Args:
+        tensors: Data of all subjects; test subjects are not used.
+        columns: Columns of ``Tensors.features`` among the numbers; None for all.
+
+    Returns:
+        The regression of ``fit_history_regressions`` with the smallest validation loss.
+
+    Raises:
+        ValueError: If the training rows do not hold both events and survived periods.
+    """
+    return min(fit_history_regressions(tensors, columns).values(), key=lambda one: one.val_loss)
+
+
+def fit_history_regressions(tensors: Tensors, columns: Sequence[int] | None = None) -> dict[Codes, HistoryRegression]:
+    """Fit a ridge regression to the training subjects for each choice of the counts of codes.
 
     The coefficients are in three blocks: those of the numbers, of the counts of the visit, and of the counts of the
     record so far. Each block has a penalty of its own. Counts of the record need a far stronger one than those of the
@@ -159,17 +206,15 @@ def fit_history_regression(
     Args:
         tensors: Data of all subjects; test subjects are not used.
         columns: Columns of ``Tensors.features`` among the numbers; None for all.
-        choices: Which counts of codes are tried.
 
     Returns:
-        The chosen regression.
+        The regressions by their choice of counts.
 
     Raises:
         ValueError: If the training rows do not hold both events and survived periods.
     """
-    columns = tuple(range(tensors.features.shape[1])) if columns is None else tuple(columns)
     train, val = (rows_at_risk(tensors, part, MOST_FITTED) for part in (Split.TRAIN, Split.VAL))
-    design = _Design.fit(tensors, train.rows, columns)
+    design = _Design.fit(tensors, train.rows, _all_columns(tensors) if columns is None else tuple(columns))
     of_train, of_val = (design.of(tensors, part.rows) for part in (train, val))
     found: dict[Codes, HistoryRegression] = {}
     for codes in CODES:
@@ -185,7 +230,11 @@ def fit_history_regression(
         )
         strengths = {**before, BLOCKS_OF[codes][-1]: fitted.strength}
         found[codes] = design.regression(codes, chosen, fitted, strengths)
-    return min((found[codes] for codes in choices), key=lambda one: one.val_loss)
+    return found
+
+
+def _all_columns(tensors: Tensors) -> tuple[int, ...]:
+    return tuple(range(tensors.features.shape[1]))
 
 
 def intervals_of(tensors: Tensors) -> int:
