@@ -13,6 +13,7 @@ from survlstm.report.task import BANNER
 from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from tests.examples.conftest import run_all
 
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[5]", "evaluation.resamples=100"]
 SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[logistic_hazard]"]
 
 
@@ -105,7 +106,7 @@ def test_a_run_of_before_with_five_features_is_evaluated_and_exported(survlstm, 
     write_checkpoint(path, best)
     assert survlstm("evaluate", "run=earlier", "output_dir=again") == 0
     assert metrics_of(tmp_path / "again")["test"] == metrics_of(runs / "a")["test"]
-    words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120"]
+    words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120", "evaluation=default", *BARE]
     for run, folder in (("earlier", "one"), (str(runs / "a"), "two")):
         assert survlstm("evaluate", f"run={run}", f"output_dir={folder}", *words) == 0
     assert metrics_of(tmp_path / "one")["test"] == metrics_of(tmp_path / "two")["test"]
