@@ -171,7 +171,10 @@ class History:
         if not isinstance(of_next_visits, list):
             raise ValueError("the auxiliary losses of a history must be a list")
         auxiliary = [parse_fields(AuxiliaryEpoch, epoch) for epoch in of_next_visits]
-        gains = [Gain(float(nats), float(error)) for nats, error in plain.get("gains", [])]
+        try:
+            gains = [Gain(float(nats), float(error)) for nats, error in plain.get("gains", [])]
+        except (TypeError, ValueError) as error:
+            raise ValueError("the gains of a history must be pairs of numbers") from error
         parts = {"epochs": epochs, "usage": usage, "start": start, "auxiliary": auxiliary, "gains": gains}
         return parse_fields(cls, plain | parts)
 

@@ -88,6 +88,8 @@ def test_a_state_that_a_run_has_left_is_sound(saved):
         (("history", "best_epoch"), 0, "its best epoch must be one of its epochs"),
         (("history", "best_epoch"), 9, "its best epoch must be one of its epochs"),
         (("history", "usage"), {}, "Usage must have the fields"),
+        (("history", "gains"), [1.0], "the gains of a history must be pairs of numbers"),
+        (("start_nll",), torch.zeros(3), "start_nll must hold finite numbers if the model starts from a fit"),
         (("stopping", "waited"), "1", "waited of EarlyStoppingState is invalid"),
         (("stopping", "waited"), -1, "waited for an improvement must be 0 or more"),
         (("stopping", "should_stop"), True, "EarlyStoppingState must have the fields"),
