@@ -1,11 +1,13 @@
 """Choose settings of a model by the validation likelihood over several cohorts and seeds; the test subjects are unused.
 
-    python scripts/model_selection.py [real=DIR] [pbc2=DIR] [settings=NAME;…] [variants=NAME;…] [seeds=0,1] [override …]
+    python scripts/model_selection.py [real=DIR] [pbc2=DIR] [omop=FILE] [settings=NAME;…] [variants=NAME;…] [seeds=0,1]
+        [override …]
 
-``real`` is a folder with a real Synthea export named cohort_1000, ``pbc2`` the dataset of ``scripts/pbc2_to_meds.py``;
-settings that need them are left out without them. Every variant is the reference with a few overrides. A row is a
-variant, a column a setting; a cell is the mean over seeds of the difference in the validation loss to the reference, in
-nats per subject or prediction time, and in brackets the number of seeds in which the variant is better.
+``real`` is a folder with a real Synthea export named cohort_1000, ``pbc2`` the dataset of ``scripts/pbc2_to_meds.py``,
+``omop`` the DuckDB file of Eunomia; settings that need them are left out without them. Every variant is the reference
+with a few overrides. A row is a variant, a column a setting; a cell is the mean over seeds of the difference in the
+validation loss to the reference, in nats per subject or prediction time, and in brackets the number of seeds in which
+the variant is better.
 """
 
 from __future__ import annotations
@@ -29,12 +31,9 @@ from survlstm.training import linear_start
 from survlstm.training.history import History, read_history
 from survlstm.training.regression.history_regression import HistoryRegression, fit_history_regression
 
-OPTIONS = {"real": "", "pbc2": "", "settings": "", "variants": "", "seeds": "0,1"}
+OPTIONS = {"real": "", "pbc2": "", "omop": "", "settings": "", "variants": "", "seeds": "0,1"}
 REFERENCE = "nested_lstm"
 START = "regression alone (epoch 0)"
-LARGE = ["data=cohort_1000", "data.simulated.patients=5000", "data.simulated.seed=7"]
-LANDMARK = ["clock=landmark", "clock.horizon_days=3650"]
-EVERY_VISIT = ["clock=days", "clock.times=every_visit", "clock.horizon_days=1825"]
 SETTINGS = {
     "synthetic, real": ["data=cohort_1000", "data.path={real}/cohort_1000", "outcome=synthetic"],
     "synthetic, real, landmark": [
@@ -43,15 +42,22 @@ SETTINGS = {
         "outcome=synthetic",
         "clock=landmark",
     ],
-    "death in ten years of a landmark, built-in": [*LARGE, "outcome=death", *LANDMARK],
-    "death, every visit, built-in": [*LARGE, "outcome=death", *EVERY_VISIT],
-    "diabetes, every visit, built-in": [
-        *LARGE,
-        "outcome=first_code",
-        "outcome.codes=[SNOMED/44054006]",
-        *EVERY_VISIT,
+    "sequence, built-in": [
+        "data=cohort_1000",
+        "data.simulated.patients=5000",
+        "outcome=synthetic",
+        "outcome.mechanism=sequence",
+        "outcome.effect=4",
     ],
-    "sequence, built-in": [*LARGE, "outcome=synthetic", "outcome.mechanism=sequence", "outcome.effect=4"],
+    "bleeding, every visit, Eunomia": [
+        "data=omop",
+        "data.path={omop}",
+        "outcome=first_code",
+        "outcome.codes=[SNOMED/74474003]",
+        "clock=days",
+        "clock.times=every_visit",
+        "clock.horizon_days=365",
+    ],
     "pbc2, every visit": [
         "data=meds",
         "data.path={pbc2}",
@@ -90,6 +96,7 @@ VARIANTS = {
     "next codes 0.01 and visit 0.1": [*NEXT_CODES, *NEXT_VISIT],
     "pretrained": [PRETRAINED],
     "pretrained, next codes 0.01 and visit 0.1": [PRETRAINED, *NEXT_CODES, *NEXT_VISIT],
+    "gradients not clipped": ["trainer.grad_clip=null"],
     "learning rate 0.0003": ["optimizer.lr=0.0003"],
     "learning rate 0.003": ["optimizer.lr=0.003"],
 }
@@ -127,7 +134,7 @@ def main(words: list[str]) -> None:
 
 
 def _has_data(overrides: list[str], options: dict[str, str]) -> bool:
-    return all(options[name] or f"{{{name}}}" not in word for name in ("real", "pbc2") for word in overrides)
+    return all(options[name] or f"{{{name}}}" not in word for name in ("real", "pbc2", "omop") for word in overrides)
 
 
 def _history(words: list[str]) -> History:
