@@ -96,7 +96,7 @@ VARIANTS = {
     "next codes 0.01 and visit 0.1": [*NEXT_CODES, *NEXT_VISIT],
     "pretrained": [PRETRAINED],
     "pretrained, next codes 0.01 and visit 0.1": [PRETRAINED, *NEXT_CODES, *NEXT_VISIT],
-    "gradients not clipped": ["trainer.grad_clip=null"],
+    "gradients clipped at 1": ["model.grad_clip=1"],
     "learning rate 0.0003": ["optimizer.lr=0.0003"],
     "learning rate 0.003": ["optimizer.lr=0.003"],
 }

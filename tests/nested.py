@@ -26,6 +26,7 @@ def nested_for(prepared, *, dropout=0.3, seed=0):
         dropout=dropout,
         linear_lr=0.01,
         linear_weight_decay=0.0,
+        grad_clip=1.0,
         visit_features=len(batches_of(prepared).features),
         intervals=sizes.intervals,
         mean_hazard=initial_hazard(prepared.tensors),

@@ -69,6 +69,12 @@ class LinearStartEnsemble(SurvivalEnsemble):
 
     members: Any
 
+    @property
+    def grad_clip(self) -> float | None:
+        """Largest norm of the gradients of each member, in place of the trainer's."""
+        limit: float | None = self.members[0].grad_clip
+        return limit
+
     def set_linear_part(self, part: LinearPart) -> None:
         """Set the linear part of each member, see ``survlstm.models.protocol.LinearStart``."""
         for member in self.members:

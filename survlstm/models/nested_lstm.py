@@ -39,6 +39,8 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
             1. The linear part reads all codes.
         linear_lr: Learning rate of the linear part, in place of the optimizer's.
         linear_weight_decay: Weight decay of the linear part, in place of the optimizer's.
+        grad_clip: Largest norm of the gradients of the LSTM part, in place of the trainer's; None does not clip. The
+            linear part is not clipped.
         visit_features: Number of numbers beside the codes of a visit.
         intervals: Number of intervals of the landmark clock or the days clock; None on the visit clock.
         mean_hazard: Hazards of a linear part that is not yet fitted: one value on the visit clock, one per interval on
@@ -65,6 +67,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
         code_dropout: float = 0.0,
         linear_lr: float,
         linear_weight_decay: float,
+        grad_clip: float | None,
         visit_features: int,
         intervals: int | None,
         mean_hazard: Sequence[float],
@@ -82,7 +85,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
             prediction_features=prediction_features,
         )
         self.code_dropout = code_dropout
-        self.linear_lr, self.linear_weight_decay = linear_lr, linear_weight_decay
+        self.linear_lr, self.linear_weight_decay, self.grad_clip = linear_lr, linear_weight_decay, grad_clip
         self.embedding = CountedEmbedding(vocabulary_size, embedding_dim, visit_features)
         self.bias = nn.Parameter(log_odds_of(mean_hazard))
         self.visit_effect = nn.Parameter(torch.zeros(visit_features))

@@ -60,7 +60,7 @@ def run_settings(config: RunConfig) -> RunSettings:
         dropout=model("dropout"),
         lr=optimizer("lr"),
         weight_decay=optimizer("weight_decay"),
-        grad_clip=config.trainer.grad_clip,
+        grad_clip=getattr(config.model, "grad_clip", config.trainer.grad_clip),
         patience=config.trainer.early_stopping.patience,
         epochs=config.trainer.epochs,
         batch_size=config.trainer.batch_size,

@@ -103,14 +103,15 @@ def build_train_step(
         auxiliary: Heads of the auxiliary losses; None if there are none.
 
     Returns:
-        The step, with the settings of the section ``trainer``. An average of the weights begins at the present ones.
+        The step, with the settings of the section ``trainer``. A limit ``grad_clip`` of the model comes first.
+        An average of the weights begins at the present ones.
     """
     decay = config.trainer.average_decay
     return TrainStep(
         model,
         build_optimizer(config.optimizer, model, auxiliary),
         device,
-        config.trainer.grad_clip,
+        getattr(model, "grad_clip", config.trainer.grad_clip),
         precision=getattr(torch, config.trainer.precision),
         micro_batch_size=config.trainer.micro_batch_size,
         on_oom=config.trainer.on_oom,

@@ -392,8 +392,9 @@ class Trainer:
     def _advice(self) -> str:
         """Return what to try where a loss is not finite, and which epoch is saved."""
         lr = float(self.train_step.optimizer.param_groups[0]["lr"])
+        section = "model" if hasattr(self.train_step.model, "grad_clip") else "trainer"
         kept = f"; epoch {self.progress.epoch - 1} is saved in {self.checkpointer.folder}"
         return (
-            f"Try optimizer.lr={lr / 10:g} or trainer.grad_clip={(self.train_step.grad_clip or 2.0) / 2:g}"
+            f"Try optimizer.lr={lr / 10:g} or {section}.grad_clip={(self.train_step.grad_clip or 2.0) / 2:g}"
             f"{kept if self.history.epochs else ''}"
         )

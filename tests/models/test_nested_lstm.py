@@ -114,6 +114,7 @@ def test_a_model_without_numbers_can_be_started_and_predict():
         dropout=0.0,
         linear_lr=1e-4,
         linear_weight_decay=0.0,
+        grad_clip=None,
         visit_features=0,
         intervals=None,
         mean_hazard=[0.1],

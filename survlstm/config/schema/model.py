@@ -56,12 +56,14 @@ class NestedLSTMConfig(LSTMConfig):
         target: The class of the model.
         linear_lr: The learning rate of the regression, in place of the optimizer's; 0 keeps it as it was fitted.
         linear_weight_decay: The weight decay of the regression, in place of the optimizer's.
+        grad_clip: The largest norm of the gradients of the LSTM, in place of the trainer's; None does not clip.
         code_dropout: The probability that a code of a visit is left out of the LSTM in training.
     """
 
     target: Literal["survlstm.models.nested_lstm.NestedSurvivalLSTM"] = Field(alias="_target_")  # type: ignore[assignment]
     linear_lr: Weight
     linear_weight_decay: Weight
+    grad_clip: Annotated[float, Field(gt=0)] | None
     code_dropout: Dropout = 0.0
 
 

@@ -44,7 +44,8 @@ def stabilise_gradients(settings: RunSettings) -> tuple[str, ...]:
     Returns:
         The overrides.
     """
-    return (*lower_learning_rate(settings), f"trainer.grad_clip={(settings.grad_clip or 2.0) / 2:g}")
+    section = "model" if settings.nested_model else "trainer"
+    return (*lower_learning_rate(settings), f"{section}.grad_clip={(settings.grad_clip or 2.0) / 2:g}")
 
 
 def lower_learning_rate(settings: RunSettings) -> tuple[str, ...]:
