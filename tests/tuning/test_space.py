@@ -98,7 +98,7 @@ REFUSED = [
     (['base=["trainer=ddp"]'], r"a trial must be a run of one process"),
     (
         ['base=["trainer.auxiliary.only=true","trainer.auxiliary.next_visit_weight=1"]'],
-        r"a trial must be trained on its outcome, .* only=true in base\. Leave it out",
+        r"a trial must be trained on its outcome, .*only=true in base\. Leave it out",
     ),
     (["name=a/b"], r"name: must be letters, digits"),
     (["trials=0"], r"trials: must be greater than 0; found 0"),
