@@ -16,6 +16,9 @@ AGE_EDGES = np.arange(10, 100, 10)
 RECORD_EDGES = np.array([1, 3, 10])
 # Fewest subjects on either side of a year, and fewest of them with the event.
 FEWEST_SUBJECTS, FEWEST_WITH_EVENT = 20, 10
+# A smaller standard error is a rounding error: all subjects of a side then have the same ratio of observed to expected
+# events, which does not show how much it varies.
+LEAST_STANDARD_ERROR = 1e-9
 
 
 class TimesAtRisk(NamedTuple):
@@ -116,7 +119,7 @@ def _expected_events(tensors: Tensors, times: TimesAtRisk) -> Float64[np.ndarray
 def _compare(
     year: int, is_early: Bool[np.ndarray, " period"], times: TimesAtRisk, expected: Float64[np.ndarray, " period"]
 ) -> Era | None:
-    """Compare the times at risk before a year with the others; None if either are too few."""
+    """Compare the times at risk before a year with the others; None if either are too few or do not vary."""
     subjects, rates, log_ratios, influences = [], [], [], []
     for side in (is_early, ~is_early):
         subject = times.subject[side]
@@ -133,6 +136,8 @@ def _compare(
         return None
     difference = log_ratios[0] - log_ratios[1]
     standard_error = float(np.sqrt(((influences[0] - influences[1]) ** 2).sum()))
+    if standard_error < LEAST_STANDARD_ERROR:
+        return None
     return Era(
         year,
         (subjects[0], subjects[1]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,9 @@ def start_encoder(model: nn.Module, config: RunConfig, prepared: PreparedData) -
         Counts of the codes.
 
     Raises:
-        ConfigError: A model has no encoder over visits, the encoders differ in sizes or inputs, or the earlier run
-            trained on validation or test subjects of the new one, or may have done so.
+        ConfigError: A model has no encoder over visits, the encoders differ in sizes or inputs, or the earlier run, or
+            one at whose encoder it started itself, used validation or test subjects of the new one, or may have done
+            so.
         SurvlstmError: The run or the bundle can't be read.
     """
     assert config.pretrain is not None
@@ -72,7 +73,8 @@ def start_encoder(model: nn.Module, config: RunConfig, prepared: PreparedData) -
             f"pretrain needs single models with an LSTM over visits; found {classes}. Set model=nested_lstm or another "
             "LSTM and model.ensemble=1, or pretrain=null"
         )
-    refuse_leak(source, config, prepared)
+    for each in (source, *encoders_before(source, allow=config.allow)):
+        refuse_leak(each, config, prepared)
     inputs, others = visit_columns(config, prepared.preprocessing), visit_columns(source.config, source.preprocessing)
     if inputs != others:
         raise ConfigError(
@@ -109,6 +111,30 @@ def read_pretrained(place: Path, *, allow: Sequence[str] = ()) -> Pretrained:
     return Pretrained(place, run.config, run.preprocessing, run.model(), fingerprint)
 
 
+def encoders_before(source: Pretrained, *, allow: Sequence[str] = ()) -> Iterator[Pretrained]:
+    """Read the models at whose encoders a model and its predecessors started, the latest first.
+
+    Args:
+        source: The model.
+        allow: As for ``read_pretrained``.
+
+    Raises:
+        ConfigError: One of them is not there any more, or only its name is known.
+        SurvlstmError: One of them can't be read.
+    """
+    while source.config.pretrain is not None:
+        earlier = Path(source.config.pretrain)
+        # A bundle holds the name only, and a file of that name in the working folder can be another one.
+        if not (earlier.is_absolute() and earlier.exists()):
+            raise ConfigError(
+                "pretrain must have used subjects that can all be compared with those of this run; "
+                f"{source.place} started at the encoder of {earlier} itself, which can't be found. Set pretrain to "
+                "the run of that encoder, or to one that started at none"
+            )
+        source = read_pretrained(earlier, allow=allow)
+        yield source
+
+
 def refuse_leak(source: Pretrained, config: RunConfig, prepared: PreparedData) -> None:
     """Raise ConfigError if the earlier run used subjects that the new run validates or tests on.
 
@@ -120,7 +146,7 @@ def refuse_leak(source: Pretrained, config: RunConfig, prepared: PreparedData) -
         config: Config of the new run.
         prepared: Data of the new run.
     """
-    advice = f"Set {_split_overrides(source.config.split)}, the split of {source.place}, or pretrain=null"
+    advice = f"Set {_split_overrides(source.config.split, config.split)}, the split of {source.place}, or pretrain=null"
     earlier = load_prepared(cache_folder(config.cache_dir), source.fingerprint)
     if earlier is None:
         if _rule(source.config.split) != _rule(config.split):
@@ -165,8 +191,14 @@ def _rule(split: SplitConfig) -> dict[str, object]:
     return decides if split.fold is not None else decides | {"folds": None}
 
 
-def _split_overrides(split: SplitConfig) -> str:
+def _split_overrides(split: SplitConfig, now: SplitConfig) -> str:
+    """Return the overrides that change one split to another."""
     if split.by == "dataset":
         return "split=dataset"
-    shares = f"split.train={split.train:g} split.val={split.val:g} split.test={split.test:g} split.seed={split.seed}"
-    return shares if split.fold is None else f"{shares} split.folds={split.folds} split.fold={split.fold}"
+    words = ["split=hash"] if now.by == "dataset" else []
+    words += [f"split.train={split.train:g} split.val={split.val:g} split.test={split.test:g} split.seed={split.seed}"]
+    if split.fold is not None:
+        words += [f"split.folds={split.folds} split.fold={split.fold}"]
+    elif now.fold is not None:
+        words += ["split.fold=null"]
+    return " ".join(words)

@@ -157,7 +157,7 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
         # Nothing was computed yet, so any config may be used.
         log.info("The run in %s ended before its first checkpoint: it starts from the beginning", folder)
         return None
-    differences = compare_configs(_recorded(folder, latest), config.model_dump(by_alias=True))
+    differences = changes_since(_recorded(folder, latest), config)
     refused = [each for each in differences if not _is_among(each.key, SAME_RESULT | ROUNDING)]
     if refused:
         raise ConfigError(
@@ -170,6 +170,24 @@ def state_to_go_on_from(folder: Path, config: RunConfig) -> dict[str, Any] | Non
     remove_unfinished(folder, latest.damaged)
     log.info("Resuming the run in %s: %s", folder, latest.message)
     return latest.state
+
+
+def changes_since(before: dict[str, Any], config: RunConfig) -> list[ConfigDifference]:
+    """Compare a stored config with a present one.
+
+    A key that the stored config lacks is new since the version of survlstm that wrote it. Its default gives the results
+    of that version, so that it counts as a change only if it has another value.
+
+    Args:
+        before: The nested values of the config that a run was started with.
+        config: The present config.
+
+    Returns:
+        The differences, as ``compare_configs`` returns them.
+    """
+    chosen = flatten(config.model_dump(by_alias=True, exclude_defaults=True))
+    found = compare_configs(before, config.model_dump(by_alias=True))
+    return [each for each in found if each.before != NOT_THERE or each.key in chosen]
 
 
 def compare_configs(before: dict[str, Any], now: dict[str, Any]) -> list[ConfigDifference]:

@@ -16,7 +16,7 @@ from survlstm.config.validation import validate
 from survlstm.runs.folder import is_finished
 from survlstm.runs.launch import start, with_absolute_paths
 from survlstm.runs.manifest import read_manifest, record_failure
-from survlstm.runs.resume import compare_configs
+from survlstm.runs.resume import changes_since
 from survlstm.sweeps.summary import summarize
 from survlstm.utils.content import describe_error, traceback_without_message
 from survlstm.utils.errors import Interrupted, SurvlstmError
@@ -79,6 +79,6 @@ def _warn_of_other_config(config: RunConfig, folder: Path) -> None:
     if fault:
         log.warning("%s is finished, but manifest.json does not record its config: %s", folder, fault)
         return
-    changed = compare_configs(recorded, with_absolute_paths(config, folder).model_dump(by_alias=True))
+    changed = changes_since(recorded, with_absolute_paths(config, folder))
     if changed:
         log.warning("%s was finished with another config: %s", folder, "; ".join(map(str, changed)))

@@ -170,7 +170,11 @@ def read_run(folder: Path, *, name: str | None = None) -> RunRow:
     """
     notes: list[str] = []
     record, overrides = _read_record(folder, notes)
-    metrics = _read(folder / "metrics.json", notes, needed=record.state == "finished")
+    config = _settings(_read(folder / "config.yaml", notes, needed=record.state == "finished"))
+    only_encoder = config.get("trainer.auxiliary.only") == "true"
+    if only_encoder:
+        notes.append("it trained an encoder without the outcome: it has no figures to compare")
+    metrics = _read(folder / "metrics.json", notes, needed=record.state == "finished" and not only_encoder)
     history = _read(folder / "history.json", notes, needed=record.state == "finished")
     best, done = _epochs(history)
     in_metrics = _whole(_at(metrics, "training", "best_epoch"))
@@ -182,8 +186,8 @@ def read_run(folder: Path, *, name: str | None = None) -> RunRow:
         name=name or folder.name,
         record=record,
         overrides=overrides,
-        config=_settings(_read(folder / "config.yaml", notes, needed=record.state == "finished")),
-        val=_validation(metrics, best),
+        config=config,
+        val=SplitMetrics() if only_encoder else _validation(metrics, best),
         test=_test(metrics),
         subjects=_whole(_at(metrics, "test", "subjects")),
         events=_whole(_at(metrics, "test", "events")),

@@ -64,7 +64,7 @@ class EarlyStopping:
 
     patience: int | None
     min_delta: float
-    start_margin: float = 2.0
+    start_margin: float
     best_loss: float = math.inf
     best_epoch: int = 0
     reference: float = math.inf

@@ -175,6 +175,8 @@ class History:
             gains = [Gain(float(nats), float(error)) for nats, error in plain.get("gains", [])]
         except (TypeError, ValueError) as error:
             raise ValueError("the gains of a history must be pairs of numbers") from error
+        if not {len(auxiliary), len(gains)} <= {0, len(epochs)}:
+            raise ValueError("a history must hold the auxiliary losses and the gain of each of its epochs, or none")
         parts = {"epochs": epochs, "usage": usage, "start": start, "auxiliary": auxiliary, "gains": gains}
         return parse_fields(cls, plain | parts)
 

@@ -59,7 +59,7 @@ def copy_encoder(
         name = differing[0]
         raise ConfigError(
             f"pretrain must be an encoder of the model's sizes; {len(differing)} weights differ, such as {name}: "
-            f"{others.get(name, 'not there')} there, {sizes.get(name, 'not there')} here. Set model.embedding_dim, "
+            f"{others.get(name, 'none')} there, {sizes.get(name, 'none')} here. Set model.embedding_dim, "
             "model.hidden_dim, model.num_layers and the inputs (model.visit_features, data.code_groups, data.values) "
             "as in its config"
         )

@@ -147,9 +147,13 @@ def _check_state(state: Any) -> None:
 
 
 def _check_start(history: History, nll: Any) -> None:
-    is_known = isinstance(nll, Tensor) and bool(nll.isfinite().all())
-    if is_known if history.start is None else not is_known:
-        raise ValueError(f"{START} must hold finite numbers if the model starts from a fit")
+    if history.start is None:
+        if nll is not None:
+            raise ValueError(f"{START} belongs to a model that starts from a fit only")
+        return
+    is_vector = is_complete(nll) and nll.dtype == torch.float64 and nll.ndim == 1
+    if not (is_vector and bool(nll.isfinite().all())):
+        raise ValueError(f"{START} must be a vector of finite numbers in double precision")
 
 
 def _check_random(states: Any) -> None:

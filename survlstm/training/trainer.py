@@ -118,7 +118,7 @@ class Trainer:
         if self._is_main:
             self.checkpointer.open()
         if state is not None:
-            self._restore(state)
+            self._restore(state, val)
         elif isinstance(self.train_step.model, LinearStart) and self.train_step.has_outcome_loss:
             self._validate_start(train, val)
         log.info("Model parameters: %s", f"{self.history.parameters:,}")
@@ -173,12 +173,8 @@ class Trainer:
                 "were done and are saved. Raise trainer.budget and resume with survlstm train resume=RUN"
             )
         best = history.best
-        where = (
-            f"epoch {best.epoch}"
-            if best.epoch
-            else "before the first epoch: no epoch was better than the regression by the margin"
-        )
-        log.info("Best validation loss: %.4f (%s)", best.val_loss, where)
+        before = "before the first epoch: no epoch was better than the regression by the margin"
+        log.info("Best validation loss: %.4f (%s)", best.val_loss, f"epoch {best.epoch}" if best.epoch else before)
         if self.train_step.has_outcome_loss:
             log.info("Validation C-index (c_td) there: %.4f", best.val_c_td)
         weights = self._best_weights() if self._is_main else None
@@ -344,8 +340,8 @@ class Trainer:
             "place": compute_environment(self.train_step.device, self._process_group),
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self._load(state)
+    def _restore(self, state: dict[str, Any], val: Batches) -> None:
+        self._load(state, val)
         self.early_stopping.load_state_dict(state["stopping"])
         self._start_nll = state[START].numpy() if START in state else None
         self.progress = Progress(**state["progress"])
@@ -363,11 +359,13 @@ class Trainer:
         self.history.events.append(f"resumed in {where}" + (f", with {changed}" if changed else ""))
         log.info("Resuming in %s", where)
 
-    def _load(self, state: dict[str, Any]) -> None:
+    def _load(self, state: dict[str, Any], val: Batches) -> None:
         """Load weights, optimizer and schedule, after checking that all of them belong to this model and config."""
         same_torch = state["place"].get("torch") == str(torch.__version__)
         with state_errors("last.pt"):
             schedule = check_scheduler_state(self.scheduler.state_dict(), state["scheduler"], same_torch=same_torch)
+            if START in state and len(state[START]) != len(val.rows(val.members)):
+                raise ValueError(f"{START} must hold one number for each row of the validation subjects")
             self.train_step.load_state(state, same_torch=same_torch)
         self.scheduler.load_state_dict(schedule)
 

@@ -50,11 +50,17 @@ def compose_base(base: list[str]) -> RunConfig:
         The validated config; the searched keys have the values of the config files.
 
     Raises:
-        ConfigError: If the overrides do not compose or are not valid, or ask for several processes or for a dry run.
+        ConfigError: If the overrides do not compose or are not valid, or ask for several processes, for a dry run or
+            for an encoder alone.
     """
     (config,) = check_overrides("train", base, RunConfig)
     if config.trainer.distributed or config.trainer.dry_run:
         raise ConfigError("a trial must be a run of one process; found trainer.distributed or trainer.dry_run in base")
+    if config.trainer.auxiliary.only:
+        raise ConfigError(
+            "a trial must be trained on its outcome, because a search compares the loss of the outcome; found "
+            "trainer.auxiliary.only=true in base. Leave it out"
+        )
     return config
 
 

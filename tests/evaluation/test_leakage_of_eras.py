@@ -104,6 +104,12 @@ def test_groups_that_are_too_small_are_not_compared(subjects, events):
     assert era_of(landmarks(np.where(number < subjects, 2013, 2014), event, np.ones(len(number)))) is None
 
 
+@pytest.mark.parametrize("later", [1.0, 2.0])
+def test_subjects_who_all_have_the_event_after_the_same_time_show_no_variation(later):
+    start = np.where(np.arange(60) < 30, 2013, 2014)
+    assert era_of(landmarks(start, [True] * 60, np.where(start == 2013, 1.0, later))) is None
+
+
 def test_the_times_at_risk_of_each_clock():
     visits = tensors_of([2, 0], [True, False], [0, 0])
     found_times = times_at_risk(visits, np.array([1, 0]))

@@ -73,14 +73,29 @@ def test_a_pretraining_run_is_chosen_by_its_losses_and_not_evaluated(encoder):
         survlstm.load_run(encoder).export(encoder.parent / "none.zip")
 
 
-def test_a_bundle_gives_its_encoder_and_names_no_folder(run, tmp_path):
+def test_a_bundle_gives_its_encoder(encoder, tmp_path):
+    run = survlstm.train(SETTINGS, output_dir=str(tmp_path / "new"))
     bundle = run.export(tmp_path / "bundle.zip")
-    assert survlstm.load_bundle(bundle).bundle.config.pretrain == "encoder"
     features = f"model.visit_features=[{','.join(run.config.model.visit_features)}]"
     words = [*SETTINGS, "model=nested_lstm", features, f"pretrain={bundle}", "trainer.auxiliary.next_visit_weight=0.1"]
     again = survlstm.train([*words, "optimizer.lr=1e-20"], output_dir=str(tmp_path / "run"))
     name = "lstm.0.weight_hh_l0"
     assert torch.equal(weights_of(again.folder)[name], weights_of(run.folder)[name])
+
+
+def test_a_bundle_names_no_folder_so_that_the_subjects_of_its_own_encoder_are_unknown(run, tmp_path):
+    bundle = run.export(tmp_path / "bundle.zip")
+    assert survlstm.load_bundle(bundle).bundle.config.pretrain == "encoder"
+    with pytest.raises(ConfigError, match=r"bundle\.zip started at the encoder of encoder itself, which"):
+        survlstm.train([*SETTINGS, f"pretrain={bundle}"], output_dir=str(tmp_path / "run"))
+
+
+def test_subjects_of_an_encoder_before_the_encoder_leak_too(encoder, tmp_path):
+    # Trained on other patients, so that it can start at the encoder.
+    others = [*SETTINGS, *ALONE, f"pretrain={encoder}", "data.simulated.seed=9", "data.simulated.patients=60"]
+    survlstm.train([*others, "split.seed=1"], output_dir=str(tmp_path / "others"))
+    with pytest.raises(ConfigError, match=rf"trained or tuned on [1-9]\d* of .*, the split of {encoder},"):
+        survlstm.train([*SETTINGS, f"pretrain={tmp_path / 'others'}", "split.seed=1"], output_dir=str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("other", ["seed=1", "split.train=0.6 split.val=0.25", "split.folds=3 split.fold=0"])
@@ -89,7 +104,7 @@ def test_another_split_of_the_same_data_is_refused(encoder, tmp_path, other):
     with pytest.raises(
         ConfigError,
         match=r"trained or tuned on [1-9]\d* of \d+ of them\. Set split\.train=0\.7 split\.val=0\.15 split\.test=0\.15 "
-        r"split\.seed=0, the split of",
+        rf"split\.seed=0{' split.fold=null' if 'fold=' in other else ''}, the split of",
     ):
         survlstm.train(words, output_dir=str(tmp_path / "run"))
     # Another seed of everything else is no leak.

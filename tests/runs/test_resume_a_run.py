@@ -111,6 +111,16 @@ def test_what_would_give_another_result_is_refused(runs, override, said):
         state_with(runs / "stopped", *overrides)
 
 
+def test_keys_that_an_older_survlstm_did_not_have_are_no_change(stopped):
+    state = last_of(stopped)
+    trainer = state["about"]["config"]["trainer"]
+    del trainer["auxiliary"], trainer["early_stopping"]["start_margin"], state["about"]["config"]["pretrain"]
+    write_checkpoint(stopped / "checkpoints" / "last.pt", state)
+    assert state_with(stopped)["epoch"] == state["epoch"]
+    with pytest.raises(ConfigError, match=r"would change with pretrain: \(not there\) → elsewhere\. Leave"):
+        state_with(stopped, "pretrain=elsewhere")
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

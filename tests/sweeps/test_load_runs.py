@@ -91,6 +91,15 @@ def test_a_run_whose_start_is_the_best_says_epoch_0(run, state):
     assert (row.epochs, row.best_epoch) == (3, 0)
 
 
+def test_the_losses_of_an_encoder_alone_are_no_likelihoods(run):
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"{config}\ntrainer: {{auxiliary: {{only: true}}}}\n")
+    (run / "metrics.json").unlink()
+    row = read_run(run)
+    assert (row.val, row.epochs) == (SplitMetrics(), 3)
+    assert row.notes == ("it trained an encoder without the outcome: it has no figures to compare",)
+
+
 def test_a_history_without_a_best_epoch_takes_the_lowest_loss(run):
     content = json.loads((run / "history.json").read_text())
     content |= {"best_epoch": 9}

@@ -8,7 +8,7 @@ from survlstm.training.early_stopping import EarlyStopping, Gain, paired_gain
 
 def run(losses, *, patience, min_delta=0.0):
     """Return the number of epochs until training stops, and the best epoch."""
-    stopping = EarlyStopping(patience, min_delta)
+    stopping = EarlyStopping(patience, min_delta, 0.0)
     for epoch, loss in enumerate(losses, start=1):
         stopping.update(loss, epoch)
         if stopping.should_stop:

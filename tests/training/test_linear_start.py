@@ -130,6 +130,13 @@ def test_a_run_that_was_killed_is_resumed_bit_for_bit(tmp_path, lr, stop):
     assert (history.best_epoch == 0) == (lr == DESTROYS)
 
 
+def test_a_state_with_the_likelihoods_of_other_subjects_is_refused(tmp_path):
+    fit_nested(tmp_path / "run", epochs=1)
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    with pytest.raises(CheckpointError, match="start_nll must hold one number for each row of the validation"):
+        fit_nested(tmp_path / "run", epochs=2, state=state | {"start_nll": state["start_nll"][1:]})
+
+
 def test_a_regression_without_a_finite_loss_ends_the_run_and_says_when(tmp_path):
     new = nested_trainer(tmp_path / "run")
     with torch.no_grad():

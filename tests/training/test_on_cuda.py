@@ -58,7 +58,7 @@ def fit(prepared, folder, device, *, state=None, epochs=4, **settings):
     trainer = Trainer(
         train_step=train_step_of(prepared, device, **settings),
         scheduler=Schedule(None),
-        early_stopping=EarlyStopping(None, 0.0),
+        early_stopping=EarlyStopping(None, 0.0, 0.0),
         checkpointer=Checkpointer(folder, 1, {}),
         budget=BudgetMeter(),
         seed=0,

@@ -89,7 +89,8 @@ def test_a_state_that_a_run_has_left_is_sound(saved):
         (("history", "best_epoch"), 9, "its best epoch must be one of its epochs"),
         (("history", "usage"), {}, "Usage must have the fields"),
         (("history", "gains"), [1.0], "the gains of a history must be pairs of numbers"),
-        (("start_nll",), torch.zeros(3), "start_nll must hold finite numbers if the model starts from a fit"),
+        (("history", "gains"), [[0.1, 0.2]], "the gain of each of its epochs, or none"),
+        (("start_nll",), torch.zeros(3), "start_nll belongs to a model that starts from a fit only"),
         (("stopping", "waited"), "1", "waited of EarlyStoppingState is invalid"),
         (("stopping", "waited"), -1, "waited for an improvement must be 0 or more"),
         (("stopping", "should_stop"), True, "EarlyStoppingState must have the fields"),
@@ -111,6 +112,16 @@ def test_a_state_that_a_run_has_left_is_sound(saved):
 def test_an_unsound_part_is_named(saved, path, value, said):
     with pytest.raises(CheckpointError, match=rf"^last\.pt must be a checkpoint of this run; .*{said}"):
         check_state(changed(saved, *path, value=value), "last.pt")
+
+
+@pytest.mark.parametrize(
+    "nll", [None, [0.5], torch.zeros(3), torch.zeros(3, 2).double(), torch.full([3], math.nan).double()]
+)
+def test_the_likelihoods_of_a_fitted_start_are_finite_and_in_double_precision(saved, nll):
+    start = changed(saved, "history", "start", value=saved["history"]["epochs"][0] | {"epoch": 0})
+    check_state(start | {"start_nll": torch.zeros(3).double()}, "last.pt")
+    with pytest.raises(CheckpointError, match="start_nll must be a vector of finite numbers in double precision"):
+        check_state(start | {"start_nll": nll}, "last.pt")
 
 
 @pytest.mark.parametrize("name", ["model", "optimizer", "stopping", "random", "about"])

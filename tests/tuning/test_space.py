@@ -96,6 +96,10 @@ REFUSED = [
     (['base=["hydra.run.dir=x"]'], r"base must hold overrides of survlstm train, not of Hydra"),
     (['base=["output_dir=x"]'], r"output_dir is set by the search"),
     (['base=["trainer=ddp"]'], r"a trial must be a run of one process"),
+    (
+        ['base=["trainer.auxiliary.only=true","trainer.auxiliary.next_visit_weight=1"]'],
+        r"a trial must be trained on its outcome, .*only=true in base\. Leave it out",
+    ),
     (["name=a/b"], r"name: must be letters, digits"),
     (["trials=0"], r"trials: must be greater than 0; found 0"),
     (["trails=3"], r"trails is not a known key; the nearest valid key is trials"),
