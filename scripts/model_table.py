@@ -18,7 +18,7 @@ from tqdm import tqdm
 OPTIONS = {
     "real": "",
     "cohort": "cohort_1000",
-    "models": "mlp_bag,retain,gru,transformer,lstm_small,lstm_medium,lstm_large",
+    "models": "mlp_bag,retain,gru,transformer,lstm_small,lstm_medium,lstm_large,nested_lstm",
     "seeds": "0,1,2",
 }
 JUDGEMENT = ["evaluation.baselines=[logistic_hazard]", "evaluation.landmarks.visits=[]"]

@@ -1,5 +1,6 @@
 """Fixtures shared by the tests that run the command itself, and by those that open pages in a browser."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -8,6 +9,17 @@ from hydra.core.global_hydra import GlobalHydra
 
 from survlstm.cli.main import main
 from tests.browser import CHROMIUM, DESKTOP
+from tests.one_pixel import draw_one_pixel
+
+
+def pytest_collection():
+    """A full collection looks at all that was imported and collected, half a second a time, and none of it ends."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +43,11 @@ def mimic():
 
 @pytest.fixture
 def survlstm(monkeypatch, tmp_path, shared_cache):
-    """The command, run from an empty folder; returns its exit code."""
+    """The command, run from an empty folder; returns its exit code. The PNG files of figures are one pixel."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SURVLSTM_CACHE_DIR", str(shared_cache))
     monkeypatch.setattr("sys.argv", ["survlstm"])
+    draw_one_pixel(monkeypatch)
 
     def run(*words):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -9,8 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from survlstm.report import formatting
 
 
+@functools.cache
 def template_environment(templates: Path) -> Environment:
     """Return an environment with the number formats of the report as filters.
+
+    One for each folder, so that a process that writes many pages compiles each template once.
 
     Args:
         templates: Folder of the templates; those of the report, with page.css, are found as well.

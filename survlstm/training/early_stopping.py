@@ -49,8 +49,8 @@ class EarlyStopping:
 
     The best epoch is the one with the lowest loss; ``min_delta`` only decides which epochs count as an improvement. A
     model that starts from a fit stays at it unless an epoch is better by more than ``start_margin`` standard errors:
-    with few validation subjects, the best of many epochs often is so by chance (the one-standard-error rule, Breiman et
-    al. 1984, Classification and Regression Trees).
+    the best of many epochs is often better by chance, the more so with few validation subjects. With 1 it is the
+    one-standard-error rule (Breiman et al. 1984, Classification and Regression Trees).
 
     Attributes:
         patience: Epochs without improvement before training stops; None never stops.

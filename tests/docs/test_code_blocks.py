@@ -41,11 +41,24 @@ def imports():
         sys.modules.pop(module.stem, None)
 
 
+@pytest.fixture(scope="module")
+def found_sound() -> set[tuple[str, ...]]:
+    """Commands that a test has composed: the pages repeat many."""
+    return set()
+
+
 @pytest.fixture
-def complaint(survlstm, named_folders, monkeypatch, capsys):
+def complaint(survlstm, named_folders, monkeypatch, capsys, found_sound):
     """Compose and validate the config of a command, and return what is wrong with it; empty if nothing is."""
 
     def check(words: list[str]) -> str:
+        if tuple(words) in found_sound:
+            return ""
+        if not (wrong := complaint_of(words)):
+            found_sound.add(tuple(words))
+        return wrong
+
+    def complaint_of(words: list[str]) -> str:
         monkeypatch.chdir(named_folders)
         command, *arguments = map(fill_in, words)
         if command == "summarize":

@@ -5,6 +5,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from survlstm.cli.main import main
 from survlstm.data.sources.simulated import simulated_cohort
+from tests.one_pixel import draw_one_pixel
 
 COHORT = {"patients": 60, "history_years": 10.0, "seed": 60, "end_date": "2024-04-01"}
 
@@ -15,6 +16,7 @@ def run_all(folder, cache, *commands):
         patch.chdir(folder)
         patch.setenv("SURVLSTM_CACHE_DIR", str(cache))
         patch.setattr("sys.argv", ["survlstm"])
+        draw_one_pixel(patch)
         for words in commands:
             main(words)
             GlobalHydra.instance().clear()

@@ -14,15 +14,19 @@ from survlstm.training.checkpoint import load_checkpoint, write_checkpoint
 from tests.examples.conftest import run_all
 
 BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[5]", "evaluation.resamples=100"]
-SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[logistic_hazard]"]
+SMALL = ["experiment=smoke", "data.simulated.patients=250", *BARE]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, shared_cache):
-    """Two runs on one cohort, and one of them on another outcome."""
+    """Two runs on one cohort, the first one with a baseline, and one on another outcome."""
     folder = tmp_path_factory.mktemp("runs")
-    more = {"a": [], "b": ["model.hidden_dim=4", "trainer.epochs=1"], "c": ["outcome.seed=7"]}
-    commands = [["train", *SMALL, f"output_dir={folder / name}", *words] for name, words in more.items()]
+    more = {
+        "a": ["evaluation.baselines=[logistic_hazard]"],
+        "b": ["model.hidden_dim=4", "trainer.epochs=1"],
+        "c": ["outcome.seed=7"],
+    }
+    commands = [["train", *SMALL, *words, f"output_dir={folder / name}"] for name, words in more.items()]
     run_all(folder, shared_cache, *commands)
     return folder
 
@@ -66,7 +70,7 @@ def test_another_split_and_other_landmarks(survlstm, runs, tmp_path):
 
 def test_another_cohort_is_judged_as_a_whole_and_its_unknown_codes_counted(survlstm, runs, tmp_path, capsys):
     words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120", "data.visits.grouping=same_day"]
-    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=other", *words) == 0
+    assert survlstm("evaluate", f"run={runs / 'b'}", "output_dir=other", *words) == 0
     found = metrics_of(tmp_path / "other")
     assert found["test"]["subjects"] == found["data"]["subjects_used"] > 90
     assert found["data"]["codes_unknown"]["codes"] > 0
@@ -80,23 +84,23 @@ def test_another_cohort_is_judged_as_a_whole_and_its_unknown_codes_counted(survl
 def test_an_export_is_judged_as_in_train_without_a_group(survlstm, runs, tmp_path, shared_cache, capsys):
     export = tmp_path / "an export = mine"
     shutil.copytree(next(shared_cache.glob("cohorts/250-*")), export)
-    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=other", f"data.path={export}") == 0
-    assert metrics_of(tmp_path / "other")["test"]["subjects"] == metrics_of(runs / "a")["test"]["subjects"]
+    assert survlstm("evaluate", f"run={runs / 'b'}", "output_dir=other", f"data.path={export}") == 0
+    assert metrics_of(tmp_path / "other")["test"]["subjects"] == metrics_of(runs / "b")["test"]["subjects"]
     assert f"{export}: " in capsys.readouterr().out
 
 
 def test_the_runs_own_cohort_named_again_leaves_its_training_subjects_out(survlstm, runs, tmp_path):
     words = ["data=tiny", "data.simulated.patients=250"]
-    assert survlstm("evaluate", f"run={runs / 'a'}", "output_dir=same", *words) == 0
+    assert survlstm("evaluate", f"run={runs / 'b'}", "output_dir=same", *words) == 0
     found = metrics_of(tmp_path / "same")
-    assert found["test"]["subjects"] == metrics_of(runs / "a")["test"]["subjects"] == found["data"]["subjects_used"]
+    assert found["test"]["subjects"] == metrics_of(runs / "b")["test"]["subjects"] == found["data"]["subjects_used"]
     excluded = found["data"]["subjects_excluded"]
     assert found["data"]["subjects_read"] == found["data"]["subjects_used"] + sum(rule["subjects"] for rule in excluded)
     assert "trained or tuned" in excluded[-1]["reason"]
 
 
 def test_a_run_of_before_with_five_features_is_evaluated_and_exported(survlstm, runs, tmp_path):
-    shutil.copytree(runs / "a", tmp_path / "earlier")
+    shutil.copytree(runs / "b", tmp_path / "earlier")
     path = tmp_path / "earlier" / "checkpoints" / "best.pt"
     best = load_checkpoint(path)
     fitted = best["about"]["fitted"]
@@ -105,9 +109,9 @@ def test_a_run_of_before_with_five_features_is_evaluated_and_exported(survlstm, 
     best["about"]["data_fingerprint"] = "of before"
     write_checkpoint(path, best)
     assert survlstm("evaluate", "run=earlier", "output_dir=again") == 0
-    assert metrics_of(tmp_path / "again")["test"] == metrics_of(runs / "a")["test"]
+    assert metrics_of(tmp_path / "again")["test"] == metrics_of(runs / "b")["test"]
     words = ["data=tiny", "data.simulated.seed=99", "data.simulated.patients=120", "evaluation=default", *BARE]
-    for run, folder in (("earlier", "one"), (str(runs / "a"), "two")):
+    for run, folder in (("earlier", "one"), (str(runs / "b"), "two")):
         assert survlstm("evaluate", f"run={run}", f"output_dir={folder}", *words) == 0
     assert metrics_of(tmp_path / "one")["test"] == metrics_of(tmp_path / "two")["test"]
     assert survlstm("export", "run=earlier", "output=bundle") == 0
@@ -134,6 +138,32 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         assert by_name[name]["c_td"]["value"] == pytest.approx(model["c_td"]["value"], abs=1e-9)
 
 
+@pytest.fixture(scope="module")
+def copies(runs, tmp_path_factory):
+    """Copies of a run, each with something missing or torn; only read."""
+    folder = tmp_path_factory.mktemp("copies")
+    (folder / "empty").mkdir()
+    for name, missing in (("unfinished", "checkpoints/best.pt"), ("blind", "predictions.parquet")):
+        shutil.copytree(runs / "a", folder / name)
+        (folder / name / missing).unlink()
+    shutil.copytree(runs / "a", folder / "broken")
+    (folder / "broken" / "checkpoints" / "best.pt").write_bytes(b"torn")
+    for name, part in (("older", ("about", "fitted")), ("odd", ("model", "lstm.0.weight_ih_l0"))):
+        shutil.copytree(runs / "a", folder / name)
+        best = folder / name / "checkpoints" / "best.pt"
+        checkpoint = torch.load(best, weights_only=True)
+        del checkpoint[part[0]][part[1]]
+        write_checkpoint(best, checkpoint)
+    return folder
+
+
+@pytest.fixture
+def damaged(copies, tmp_path):
+    """The copies under their names in the working folder."""
+    for copy in copies.iterdir():
+        (tmp_path / copy.name).symlink_to(copy)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
@@ -157,19 +187,8 @@ def test_comparing_runs_prints_and_writes_the_table(survlstm, runs, tmp_path, ca
         (["compare", "A", "B", "outptu=x"], 2, "outptu is not a known key; the nearest valid key is output"),
     ],
 )
-def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, tmp_path, capsys, *, words, code, sentence):
-    (tmp_path / "empty").mkdir()
-    for name, missing in (("unfinished", "checkpoints/best.pt"), ("blind", "predictions.parquet")):
-        shutil.copytree(runs / "a", tmp_path / name)
-        (tmp_path / name / missing).unlink()
-    shutil.copytree(runs / "a", tmp_path / "broken")
-    (tmp_path / "broken" / "checkpoints" / "best.pt").write_bytes(b"torn")
-    for name, part in (("older", ("about", "fitted")), ("odd", ("model", "lstm.0.weight_ih_l0"))):
-        shutil.copytree(runs / "a", tmp_path / name)
-        best = tmp_path / name / "checkpoints" / "best.pt"
-        checkpoint = torch.load(best, weights_only=True)
-        del checkpoint[part[0]][part[1]]
-        write_checkpoint(best, checkpoint)
+@pytest.mark.usefixtures("damaged")
+def test_what_can_be_mended_is_told_in_a_sentence(survlstm, runs, capsys, *, words, code, sentence):
     named = {"A": runs / "a", "B": runs / "b", "C": runs / "c"}
     words = [str(named.get(word, word)) for word in words]
     words = [f"run={named[word[4:]]}" if word[:4] == "run=" and word[4:] in named else word for word in words]

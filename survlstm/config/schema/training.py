@@ -85,7 +85,7 @@ class EarlyStoppingConfig(Section):
 
     patience: PositiveInt | None
     min_delta: Weight
-    start_margin: Weight = 1.0
+    start_margin: Weight = 2.0
 
 
 def _known_device(device: str) -> str:
