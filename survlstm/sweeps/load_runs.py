@@ -59,7 +59,7 @@ class RunRow:
         subjects: Number of test subjects.
         events: Number of test subjects with the event.
         epochs: Number of epochs done.
-        best_epoch: The epoch with the lowest validation loss, from 1; 0 if none is better than a fitted start.
+        best_epoch: The epoch with the lowest validation loss, from 1; 0 if none is clearly better than a fitted start.
         seconds: Training time over all starts of the run.
         cost: Cost in dollars.
         parameters: Number of model parameters.

@@ -25,7 +25,7 @@ WITHOUT_TARGET = 2
 
 
 class NextVisits(NamedTuple):
-    """What the visits of a split that follow another one of their row are like.
+    """Counts of the visits of a split that follow another visit of their row.
 
     Attributes:
         pairs: Number of these visits.
@@ -78,8 +78,7 @@ class AuxiliaryHeads(nn.Module):
 
     The codes are one task each: the loss of a visit is the sum over the codes of the binary cross-entropy, in nats, of
     whether the next visit holds the code. The time is one number, log(1 + days to the next visit), with the squared
-    error as its loss. The biases start at the means of the
-    training subjects.
+    error as its loss. The biases start at the means of the training subjects.
 
     Args:
         state_size: Number of values of a state.
@@ -89,7 +88,7 @@ class AuxiliaryHeads(nn.Module):
         only: Whether the loss of the outcome is left out.
 
     Attributes:
-        only: The same.
+        only: Whether the loss of the outcome is left out.
         weights: Both weights; shape (2,).
         sums: Sums over the subjects of the epoch so far of both losses. They are part of the state, so that a resumed
             run reports the same means.
@@ -106,11 +105,11 @@ class AuxiliaryHeads(nn.Module):
         *,
         next_codes_weight: float,
         next_visit_weight: float,
-        only: bool = False,
+        only: bool,
     ) -> None:
         super().__init__()
         self.only = only
-        # Those that most visits have; of two with the same number, the first one.
+        # Ties between codes of equally many visits are broken by their numbers.
         order = WITHOUT_TARGET + np.argsort(-found.codes[WITHOUT_TARGET:], kind="stable")
         targets = order[found.codes[order] > 0][:MOST_CODES]
         column = np.full(len(found.codes), len(targets))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from survlstm.training.history import History
+from survlstm.training.saved_state import START
 from survlstm.utils.errors import CheckpointError, first_line
 from survlstm.utils.files import abandoned_files, atomic_file
 from survlstm.utils.write_access import write_error
@@ -76,6 +77,8 @@ class Checkpointer:
     def save_last(self, state: dict[str, Any], *, epoch: int, is_epochs_end: bool) -> None:
         """Write the whole training state to ``last.pt``, and to ``epoch_N.pt`` at the end of every n-th epoch.
 
+        Only the owner can read these files if the state holds likelihoods of single subjects.
+
         Args:
             state: Model, optimizer, scheduler and everything else that resuming needs; see ``saved_state.PARTS``.
             epoch: The last epoch that the state contains, whole or in part.
@@ -84,11 +87,11 @@ class Checkpointer:
         Raises:
             CheckpointError: A file can't be written; the checkpoints that were there before are unchanged.
         """
-        content = _sealed({**state, "epoch": epoch, "about": self.about})
+        content, private = _sealed({**state, "epoch": epoch, "about": self.about}), START in state
         if is_epochs_end and epoch % self.every_epochs == 0:
-            _write(self.folder / f"epoch_{epoch:04d}.pt", content)
+            _write(self.folder / f"epoch_{epoch:04d}.pt", content, private=private)
         self._keep_previous()
-        _write(self.folder / "last.pt", content)
+        _write(self.folder / "last.pt", content, private=private)
 
     def save_history(self, history: History) -> None:
         """Write ``history.json`` into the run's folder.
@@ -279,9 +282,9 @@ def _seal_of(archive: bytes | memoryview) -> bytes:
     return SEAL + hashlib.sha256(archive).hexdigest().encode()
 
 
-def _write(path: Path, content: _Sealed) -> None:
+def _write(path: Path, content: _Sealed, *, private: bool = False) -> None:
     try:
-        with atomic_file(path, durable=True) as temporary, temporary.open("wb") as stream:
+        with atomic_file(path, private=private, durable=True) as temporary, temporary.open("wb") as stream:
             stream.write(content.archive)
             stream.write(content.seal)
     except OSError as error:

@@ -219,9 +219,8 @@ class TrainStep:
     def _clip_gradients(self) -> Tensor:
         """Clip the gradients and return the model's norm; the mean over the members of an ensemble.
 
-        Auxiliary heads are clipped by a norm of their own. Each member of an ensemble is clipped by its own. By
-        the norm of all of them, one member with large gradients would slow the others down, and the limit would get
-        narrower with each member.
+        Auxiliary heads are clipped by a norm of their own, and so is each member of an ensemble. By the norm of all
+        members, one with large gradients would slow the others down, and the limit would get narrower with each member.
         """
         limit = math.inf if self.grad_clip is None else self.grad_clip
         if self.auxiliary is not None:

@@ -55,7 +55,7 @@ def validate(train_step: TrainStep, val: Batches) -> Validation:
     size = -process_group.all_reduce_max(-(train_step.micro_batch_size or val.batch_size))
     val = dataclasses.replace(val, batch_size=min(val.batch_size, size))
     loss, c_td, nll, subject = math.nan, math.nan, None, None
-    if heads is None or not heads.only:
+    if train_step.has_outcome_loss:
         predictions = predict_split(model, val, train_step.device, process_group=process_group)
         c_td = concordance_td(
             predictions.survival, step=predictions.step, event=predictions.event, group=predictions.group
@@ -69,7 +69,7 @@ def validate(train_step: TrainStep, val: Batches) -> Validation:
     model.eval()
     losses = auxiliary_losses(model, heads, val, train_step.device, process_group=process_group)
     found = heads.as_means(losses)
-    if heads.only:
+    if not train_step.has_outcome_loss:
         loss = float(losses @ heads.weights.cpu().double())
     log.info("Val loss of the next visit: %s", describe_auxiliary(found))
     return Validation(loss, c_td, found, nll, subject)

@@ -22,7 +22,7 @@ class TrialOutcome(NamedTuple):
     Attributes:
         val_nll: Validation loss in nats per subject; lower is better.
         val_c_td: Validation C-index; higher is better.
-        best_epoch: The best epoch, from 1; 0 if none is better than a fitted start.
+        best_epoch: The best epoch, from 1; 0 if none is clearly better than a fitted start.
         epochs: Number of epochs trained.
         seconds: Training time over all attempts.
     """

@@ -124,7 +124,7 @@ def test_the_gradient_is_the_weighted_sum_of_those_of_all_losses(of):
     def gradient(settings):
         step = step_for(of=of, lr=0.0, grad_clip=None, settings=settings)
         chosen = batches.members[:9]
-        # Else one head would be drawn otherwise where the other is missing.
+        # The initial weights of a head depend on whether the other one exists.
         for weight in [] if step.auxiliary is None else step.auxiliary.parameters():
             weight.data = torch.linspace(-0.3, 0.3, weight.numel()).view_as(weight)
         next(step.steps(batches, [chosen], salt=3))

@@ -137,6 +137,13 @@ def test_a_state_with_the_likelihoods_of_other_subjects_is_refused(tmp_path):
         fit_nested(tmp_path / "run", epochs=2, state=state | {"start_nll": state["start_nll"][1:]})
 
 
+def test_only_the_owner_can_read_a_state_with_likelihoods_of_single_subjects(tmp_path):
+    fit_nested(tmp_path / "run", epochs=2)
+    mode = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    private = {name for name, bits in mode.items() if bits == 0o600}
+    assert private == {"last.pt", "previous.pt", "epoch_0002.pt"} == mode.keys() - {"best.pt"}
+
+
 def test_a_regression_without_a_finite_loss_ends_the_run_and_says_when(tmp_path):
     new = nested_trainer(tmp_path / "run")
     with torch.no_grad():

@@ -166,7 +166,9 @@ def still_improving(context: DiagnosticContext) -> Finding:
     check, best, done = "enough epochs", context.trained.best_epoch, len(context.trained.epochs)
     evidence = f"best epoch {best} of {done}; {context.trained.stopped}"
     if best < done:
-        return Finding(check, "ok", "No epoch after the evaluated one was better.", evidence)
+        # An epoch that beats a fitted start by less than its margin is not kept.
+        better = "better" if context.trained.start is None else "clearly better"
+        return Finding(check, "ok", f"No epoch after the evaluated one was {better}.", evidence)
     finding = "The last epoch was the best: the model was still improving."
     return Finding(check, "note", finding, evidence, (advice.train_longer(context.settings),))
 

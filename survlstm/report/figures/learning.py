@@ -89,7 +89,9 @@ def _draw_c_index(history: History) -> DrawnFigure:
 
 def _start(history: History) -> str:
     """Return what epoch 0 is, for the caption; nothing if there is none."""
-    return "" if history.start is None else "Epoch 0 is the regression from which training starts. "
+    if history.start is None:
+        return ""
+    return "Epoch 0 is the regression from which training starts. It stays the best until an epoch is clearly better. "
 
 
 def _line(axes: Axes, history: History, values: list[float], looks: tuple[str, object, str, str]) -> None:

@@ -16,9 +16,9 @@ from survlstm.utils.nested import flatten
 State = Literal["finished", "failed", "stopped"]
 # Characters of a package's message: some quote a page in one line.
 MOST_SHOWN = 300
-# Figures of a model that is validated before its first step.
+# Figures that epoch 0 has, before the first step.
 OF_START = ("train_loss", "val_loss", "val_c_td")
-# The last epoch that is logged, where none is: even epoch 0 is missing.
+# Stands for the last logged epoch where none is logged; below 0, because a model that starts from a fit has an epoch 0.
 NOTHING_LOGGED = -1
 
 

@@ -9,6 +9,7 @@ import pytest
 from survlstm.evaluation.diagnostics import run_diagnostics
 from survlstm.evaluation.diagnostics.training_checks import mann_kendall_z, non_finite_loss
 from survlstm.runs.evaluation_settings import run_settings
+from survlstm.training.early_stopping import Gain
 from survlstm.utils.errors import TrainingError
 from tests.evaluation.diagnostics.finished_runs import (
     GUIDE_106,
@@ -172,6 +173,15 @@ def test_a_regression_that_no_epoch_improves_on():
     assert_finding(found(check, context_of(history=with_start(falling, start=2.6))), "ok", "improved", "epoch 0")
     diverged = context_of(history=with_start(falling[::-1] + 1, start=2.2))
     assert "The weights before the first epoch were kept" in found("validation loss", diverged).finding
+
+
+def test_a_lower_loss_that_is_not_clearly_better_than_the_regression_is_shown_with_its_gain():
+    history = with_start(np.linspace(2.5, 2.3, 12), start=2.32)
+    gains = [Gain(2.32 - epoch.val_loss, 0.05) for epoch in history.epochs]
+    context = context_of(history=replace(history, best_epoch=0, gains=gains))
+    finding = found("improvement on the regression", context)
+    assert_finding(finding, "note", "clearly better", "its gain +0.0200 with a standard error of 0.0500")
+    assert found("enough epochs", context).finding == "No epoch after the evaluated one was clearly better."
 
 
 def test_a_model_without_a_start_is_compared_with_none():
