@@ -73,10 +73,10 @@ def test_tables_figures_page_and_report(survlstm, copied, capsys):
 def test_a_report_is_filled_as_often_as_one_likes(survlstm, copied):
     pages = []
     for _ in range(2):
-        assert survlstm("explain", f"run={copied}", *FEW) == 0
+        assert survlstm("explain", f"run={copied}", *FEW, "subjects_at_most=10") == 0
         pages.append((copied / "report.html").read_bytes())
     assert pages[0] == pages[1]
-    assert survlstm("explain", f"run={copied}", *FEW, "top=3") == 0
+    assert survlstm("explain", f"run={copied}", *FEW, "subjects_at_most=10", "top=3") == 0
     fewer = (copied / "report.html").read_text()
     assert "The 3 most important codes" in fewer
     assert fewer.count('<h2 id="explanation">') == 1
