@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from survlstm.cli.main import main
 from tests.browser import CHROMIUM, DESKTOP
 from tests.one_pixel import draw_one_pixel
+from tests.parsed_once import parse_once
 
 
 def pytest_collection():
@@ -20,6 +21,13 @@ def pytest_collection():
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configs_parsed_once():
+    with pytest.MonkeyPatch.context() as patch:
+        parse_once(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def trained(tmp_path_factory, shared_cache):
     run_all(
         folder,
         shared_cache,
-        ["train", "experiment=smoke", f"output_dir={run}"],
+        ["train", "experiment=smoke", "evaluation.baselines=[logistic_hazard]", f"output_dir={run}"],
         ["export", f"run={run}", f"output={bundle}"],
     )
     return run, bundle, simulated_cohort(shared_cache, **COHORT)

@@ -110,7 +110,8 @@ def test_a_baseline_that_cannot_be_computed_does_not_cost_the_verdict(survlstm, 
 
 
 def test_the_checkpoint_says_what_preparation_fitted(survlstm, tmp_path):
-    assert survlstm("train", "experiment=smoke", "evaluation.baselines=[]", "output_dir=run") == 0
+    bare = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
+    assert survlstm("train", "experiment=smoke", *bare, "output_dir=run") == 0
     about = torch.load(tmp_path / "run" / "checkpoints" / "best.pt", weights_only=True)["about"]
     assert set(about) == {"config", "fitted", "mean_hazard", "data_fingerprint", "code"}
     assert about["fitted"]["vocabulary"][:2] == ["[PAD]", "[UNK]"]

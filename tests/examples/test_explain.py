@@ -1,10 +1,8 @@
 """``survlstm explain`` as a person types it, on a run whose outcome hangs on planted codes."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -12,10 +10,12 @@ import pandas as pd
 import pytest
 
 from survlstm.report.task import BANNER
+from tests.examples.conftest import run_all
 
 # Seen by a quarter of the subjects, and two that hardly anybody has.
 PLANTED = "outcome.planted_codes=[SNOMED/162864005,SNOMED/160968000,SNOMED/0]"
-SMALL = ["experiment=smoke", "data.simulated.patients=250", "evaluation.baselines=[]", "evaluation.landmarks.visits=[]"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
+SMALL = ["experiment=smoke", "data.simulated.patients=250", *BARE]
 FEW = ["shuffles=1", "resamples=100", "integration_steps=4"]
 
 
@@ -23,9 +23,7 @@ FEW = ["shuffles=1", "resamples=100", "integration_steps=4"]
 def run(tmp_path_factory, shared_cache):
     """A run of seconds."""
     folder = tmp_path_factory.mktemp("runs") / "planted"
-    command = [sys.executable, "-m", "survlstm", "train", *SMALL, PLANTED, f"output_dir={folder}"]
-    environment = os.environ | {"SURVLSTM_CACHE_DIR": str(shared_cache)}
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+    run_all(folder.parent, shared_cache, ["train", *SMALL, PLANTED, f"output_dir={folder}"])
     return folder
 
 
@@ -75,10 +73,10 @@ def test_tables_figures_page_and_report(survlstm, copied, capsys):
 def test_a_report_is_filled_as_often_as_one_likes(survlstm, copied):
     pages = []
     for _ in range(2):
-        assert survlstm("explain", f"run={copied}", *FEW) == 0
+        assert survlstm("explain", f"run={copied}", *FEW, "subjects_at_most=10") == 0
         pages.append((copied / "report.html").read_bytes())
     assert pages[0] == pages[1]
-    assert survlstm("explain", f"run={copied}", *FEW, "top=3") == 0
+    assert survlstm("explain", f"run={copied}", *FEW, "subjects_at_most=10", "top=3") == 0
     fewer = (copied / "report.html").read_text()
     assert "The 3 most important codes" in fewer
     assert fewer.count('<h2 id="explanation">') == 1

@@ -2,9 +2,8 @@
 
 import csv
 import json
+import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import survlstm
+from survlstm.cli.main import main
 from survlstm.report.task import BANNER
 from survlstm.utils.files import file_lock, write_json
+from tests.lives import Life
 
 
 def told(path):
@@ -152,35 +153,32 @@ def test_an_export_with_too_many_unusable_rows_gives_no_predictions(survlstm, tr
     assert survlstm("predict", *words, "data.source.max_unusable_share=0.1") == 0
 
 
+def with_small_files(words):
+    """The command, where no file may grow above 20 kB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+    main(words)
+
+
 def test_a_full_disk_leaves_nothing_half_written(trained, tmp_path, shared_cache):
     _, bundle, export = trained
-    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
-    script = f"{limit}; from survlstm.cli.main import main; main(sys.argv[1:])"
-    words = ["predict", f"bundle={bundle}", f"data.path={export}", "per_visit=true", "output=found.csv"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words, f"cache_dir={shared_cache}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 8, done.stderr
-    assert "predictions must be written to found.csv; the system says" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    folder = tmp_path / "here"
+    folder.mkdir()
+    words = ["predict", f"bundle={bundle}", f"data.path={export}", "per_visit=true", f"output={folder}/found.csv"]
+    life = Life(tmp_path / "life", *words, f"cache_dir={shared_cache}", command=with_small_files)
+    assert life.ended() == 8, life.said
+    assert f"predictions must be written to {folder}/found.csv; the system says" in life.said
+    assert list(folder.iterdir()) == []
 
 
 def test_told_to_stop_it_leaves_nothing(trained, tmp_path):
     _, bundle, export = trained
-    words = ["predict", f"bundle={bundle}", f"data.path={export}", "subjects_at_once=1", "cache_dir=cache"]
-    command = [sys.executable, "-m", "survlstm", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("Part 1 of"):
-                process.terminate()
-                break
-        process.stdout.read()
-    assert process.returncode == 143
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["cache"]
+    folder = tmp_path / "here"
+    folder.mkdir()
+    words = ["predict", f"bundle={bundle}", f"data.path={export}", f"output={folder}/found.csv"]
+    life = Life(tmp_path / "life", *words, "subjects_at_once=1", f"cache_dir={folder}/cache").until("Part 1 of")
+    life.process.terminate()
+    assert life.ended() == 143, life.said
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*")] == ["cache"]
 
 
 def test_what_a_killed_one_left_is_removed_by_the_next(survlstm, trained, tmp_path, capsys):

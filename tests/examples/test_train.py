@@ -13,9 +13,9 @@ import yaml
 from survlstm.report.task import BANNER
 
 # Baselines and landmarks have tests of their own, and take seconds.
-BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]"]
+BARE = ["evaluation.baselines=[]", "evaluation.landmarks.visits=[]", "evaluation.resamples=100"]
 SMOKE = ["train", "experiment=smoke", *BARE]
-FROM_LANDMARKS = ["train", "experiment=smoke", "evaluation.baselines=[]"]
+FROM_LANDMARKS = ["train", "experiment=smoke", "evaluation.baselines=[]", "evaluation.resamples=100"]
 FREE = "covariate-free hazard"
 
 
@@ -67,8 +67,8 @@ def test_the_second_run_uses_the_prepared_data_and_repeats_the_history(survlstm,
 
 
 def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
-    sweep = ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4", "trainer=smoke", "data=tiny"]
-    assert survlstm("train", *sweep, "trainer.epochs=1", *BARE, "evaluation.resamples=100") == 0
+    sweep = ["-m", "model.dropout=0.1,0.3", "optimizer.weight_decay=1e-5,1e-4", "experiment=smoke"]
+    assert survlstm("train", *sweep, "trainer.epochs=1", *BARE) == 0
     (folder,) = tmp_path.glob("outputs/*/*")
     runs = sorted(path.parent for path in folder.glob("*/metrics.json"))
     assert [run.name for run in runs] == [
@@ -86,7 +86,7 @@ def test_a_sweep_gives_a_folder_for_each_combination(survlstm, tmp_path):
 @pytest.mark.parametrize("outcome", ["random", "death", "ckd_progression", "first_code"])
 def test_every_outcome_runs_and_is_named(survlstm, tmp_path, capsys, outcome):
     words = ["outcome.codes=[SNOMED/162864005]"] if outcome == "first_code" else []
-    assert survlstm(*SMOKE, "data.simulated.patients=400", f"outcome={outcome}", "output_dir=run", *words) == 0
+    assert survlstm(*SMOKE, "data.simulated.patients=250", f"outcome={outcome}", "output_dir=run", *words) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     names = [row["name"] for row in metrics["test"]["rows"]]
     assert names == ["model", *(["oracle"] if outcome == "random" else []), FREE]
@@ -98,13 +98,13 @@ def test_every_outcome_runs_and_is_named(survlstm, tmp_path, capsys, outcome):
         "first_code": "first entry of SNOMED/162864005",
     }[outcome]
     banner = BANNER if outcome == "random" else ""
-    assert metrics["task"] == {"outcome": name, "data": "400 simulated patients", "banner": banner}
+    assert metrics["task"] == {"outcome": name, "data": "250 simulated patients", "banner": banner}
     shown = capsys.readouterr().out
-    assert shown.splitlines()[0] == f"Outcome: {name}; data: 400 simulated patients"
+    assert shown.splitlines()[0] == f"Outcome: {name}; data: 250 simulated patients"
     # At the beginning, and above the summary.
     assert shown.count(BANNER) == (2 if banner else 0)
     page = (tmp_path / "run" / "report.html").read_text()
-    title = f"Run run: outcome {name}, 400 simulated patients"
+    title = f"Run run: outcome {name}, 250 simulated patients"
     assert f"<title>{title}</title>" in page
     assert f"<h1>{title}</h1>" in page
     assert page.count(f'<p class="banner">{BANNER}</p>') == bool(banner)
@@ -179,7 +179,7 @@ def test_simulate_writes_an_export_that_train_reads(survlstm, tmp_path, capsys):
 
 
 def test_max_visits_and_max_codes_per_visit_leave_the_outcome_alone(survlstm, tmp_path):
-    words = ["outcome=first_code", "outcome.codes=[SNOMED/162864005]", "data.simulated.patients=400"]
+    words = ["outcome=first_code", "outcome.codes=[SNOMED/162864005]", "data.simulated.patients=250"]
     found = []
     for name, caps in {"whole": [], "capped": ["data.max_visits=6", "data.max_codes_per_visit=3"]}.items():
         assert survlstm(*SMOKE, *words, *caps, f"output_dir={name}") == 0
@@ -246,7 +246,7 @@ def test_real_exports_train(survlstm, tmp_path, cohort):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_synthetic_outcome_of_a_real_cohort_is_what_was_promised(survlstm, tmp_path, seed):
     words = [f"data.path={REAL / 'cohort_1000'}", "outcome=synthetic", f"seed={seed}", "output_dir=run"]
-    assert survlstm(*SMOKE, *words, "trainer.epochs=1", "evaluation.resamples=100") == 0
+    assert survlstm(*SMOKE, *words, "trainer.epochs=1") == 0
     facts = json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]["outcome_facts"]
     assert facts["event_rate"] == pytest.approx(0.70, abs=0.02)
     assert 8 <= facts["median_step"] <= 16

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 SMOKE = ["train", "experiment=smoke", "clock=landmark", "evaluation.baselines=[]"]
-RUN = [*SMOKE, "data.simulated.patients=400", "output_dir=run"]
+RUN = [*SMOKE, "data.simulated.patients=250", "evaluation.resamples=100", "output_dir=run"]
 
 
 @pytest.mark.parametrize(
