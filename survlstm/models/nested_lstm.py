@@ -27,7 +27,7 @@ class NestedSurvivalLSTM(DiscreteTimeSurvivalLSTM):
     the visit, and log(1 + count) of every code in the visit and in the record so far. Training starts it at the ridge
     regression that is also the strongest linear baseline. The LSTM part reads the counts of the visit as a sum of
     embeddings (``survlstm.models.code_counts.CountedEmbedding``). Its last layer starts at 0, so that before the first
-    epoch the model is that regression, and each epoch can only be chosen if it is better on the validation subjects.
+    epoch the model is that regression, and an epoch is only kept if it is clearly better on the validation subjects.
 
     Args:
         vocabulary_size: Number of embeddings, those of padding (0) and of unknown codes (1) included.
