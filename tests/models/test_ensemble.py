@@ -95,7 +95,8 @@ def test_the_first_member_has_the_weights_of_a_single_model(name):
 @pytest.mark.parametrize("name", ["lstm_small", "nested_lstm"])
 def test_a_member_is_trained_as_it_would_be_alone(name):
     """With dropout, clipping and weight decay; the first member has the dropout masks of a single model."""
-    more = ("model.dropout=0.4", "trainer.grad_clip=0.05", "optimizer.lr=0.02", "trainer.micro_batch_size=5")
+    limit = "model.grad_clip=0.05" if name == "nested_lstm" else "trainer.grad_clip=0.05"
+    more = ("model.dropout=0.4", limit, "optimizer.lr=0.02", "trainer.micro_batch_size=5")
     trained = []
     for members in (1, 3):
         model, batches, config = built(name, members, *more)
@@ -144,6 +145,17 @@ def test_weights_of_a_file_give_the_same_ensemble(name):
     alone = config.model.model_copy(update={"ensemble": 1})
     with pytest.raises(ValueError, match="the weights must be those of the config's model"):
         build_model_with_weights(alone, sizes, weights=model.state_dict())
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_limit_of_the_models_own_comes_before_the_trainers(members):
+    for name, more, limit in (
+        ("nested_lstm", ["model.grad_clip=0.05"], 0.05),
+        ("nested_lstm", ["model.grad_clip=null"], None),
+        ("lstm_small", [], 4.0),
+    ):
+        model, _, config = built(name, members, "trainer.grad_clip=4", *more)
+        assert build_train_step(config, model, CPU, SINGLE_PROCESS).grad_clip == limit
 
 
 @pytest.mark.parametrize("name", ["lstm_small", "nested_lstm"])
