@@ -115,6 +115,10 @@ def test_a_loss_that_is_not_finite():
     unclipped = non_finite_loss(error, run_settings(config_of(*GUIDE_1000, "trainer.grad_clip=null")), None)
     assert "trainer.grad_clip=1" in unclipped.advice
     assert "0 epochs before that" in unclipped.evidence
+    nested = (*GUIDE_1000, "model=nested_lstm")
+    of_nested = non_finite_loss(error, run_settings(config_of(*nested)), None)
+    assert "model.grad_clip=5" in of_nested.advice
+    config_of(*nested, *of_nested.advice)
 
 
 @pytest.mark.parametrize(
