@@ -18,8 +18,7 @@ class CountedEmbedding(VisitEmbedding):
     """Embedding of the counts of a visit, with the linear effects of the counts of the visit and of the record.
 
     The embedding of a visit is the sum over its codes of log(1 + count) times the embedding of the code, for fused
-    codes as for others. In a mean, as ``VisitEmbedding`` has it, a visit with many codes would leave little of a single
-    one.
+    codes as for others. The mean of ``VisitEmbedding`` would dilute each code of a visit with many codes.
 
     A regression on log(1 + count) of every code has one column for each code. Here each entry of a record adds its
     share instead. The n-th entry of a code adds log((n + 1) / n) times the weight of the code, and the shares of n

@@ -99,7 +99,8 @@ class LinearStartEnsemble(SurvivalEnsemble):
 class JoinedEmbedding:
     """The embedding layers of the members of an ensemble, with their columns side by side.
 
-    Their embeddings come first, and then the other columns that ``VisitEmbedding.rows`` has in some models.
+    The embeddings of all members come first. They are followed by the columns that a subclass adds to
+    ``VisitEmbedding.rows``, such as the effects of counts in ``CountedEmbedding``.
 
     Args:
         layers: The layer of each member, all of the same sizes.

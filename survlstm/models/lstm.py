@@ -133,7 +133,7 @@ class DiscreteTimeSurvivalLSTM(nn.Module):
         return states
 
     def encoder_weights(self) -> dict[str, nn.Parameter]:
-        """Return the weights of ``encode``, see ``survlstm.models.protocol.VisitEncoder``."""
+        """Return the parameters that ``encode`` uses, see ``survlstm.models.protocol.VisitEncoder``."""
         named = self.named_parameters()
         return {name: weight for name, weight in named if name == CODE_WEIGHTS or name.startswith("lstm.")}
 

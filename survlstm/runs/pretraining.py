@@ -60,18 +60,20 @@ def start_encoder(model: nn.Module, config: RunConfig, prepared: PreparedData) -
         Counts of the codes.
 
     Raises:
-        ConfigError: A model has no encoder over visits, the encoders differ in sizes or inputs, or the earlier run, or
-            one at whose encoder it started itself, used validation or test subjects of the new one, or may have done
-            so.
+        ConfigError: A model has no encoder over visits; the models differ in class, sizes or inputs; or the earlier
+            run, or one whose encoder it started from, used validation or test subjects of the new one, or may have.
         SurvlstmError: The run or the bundle can't be read.
     """
     assert config.pretrain is not None
     source = read_pretrained(Path(config.pretrain), allow=config.allow)
-    if not (isinstance(model, VisitEncoder) and isinstance(source.model, VisitEncoder)):
-        classes = f"{type(source.model).__name__} there and {type(model).__name__} here"
+    old = source.model
+    # Embeddings that are summed and those that are averaged differ in meaning, not in shape.
+    is_same = type(model) is type(old)
+    if not (isinstance(model, VisitEncoder) and isinstance(old, VisitEncoder) and is_same):
+        classes = f"{type(old).__name__} there and {type(model).__name__} here"
         raise ConfigError(
-            f"pretrain needs single models with an LSTM over visits; found {classes}. Set model=nested_lstm or another "
-            "LSTM and model.ensemble=1, or pretrain=null"
+            f"pretrain needs two single models of the same class with an LSTM over visits; found {classes}. Set the "
+            "model of that run and model.ensemble=1 in both, or pretrain=null"
         )
     for each in (source, *encoders_before(source, allow=config.allow)):
         refuse_leak(each, config, prepared)
@@ -84,7 +86,7 @@ def start_encoder(model: nn.Module, config: RunConfig, prepared: PreparedData) -
         )
     counts = copy_encoder(
         model,
-        source.model.encoder_weights(),
+        old.encoder_weights(),
         codes=prepared.vocabulary.entries,
         pretrained_codes=source.preprocessing.vocabulary.entries,
     )

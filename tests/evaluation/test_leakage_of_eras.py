@@ -75,7 +75,7 @@ def test_a_difference_that_age_explains_is_none():
 
 
 def two_visits(first, *, age, step):
-    """As ``forty_and_sixty``, with another visit so many years before the landmark; the steps begin there."""
+    """Return ``forty_and_sixty`` with one more visit, ``first`` years before the landmark, where the steps begin."""
     tensors = forty_and_sixty(age=age)
     before = (np.asarray(first) * YEAR * 86400).astype("timedelta64[s]")
     times = np.column_stack([tensors.visit_time - before, tensors.visit_time]).ravel()

@@ -76,11 +76,14 @@ def test_a_pretraining_run_is_chosen_by_its_losses_and_not_evaluated(encoder):
 def test_a_bundle_gives_its_encoder(encoder, tmp_path):
     run = survlstm.train(SETTINGS, output_dir=str(tmp_path / "new"))
     bundle = run.export(tmp_path / "bundle.zip")
-    features = f"model.visit_features=[{','.join(run.config.model.visit_features)}]"
-    words = [*SETTINGS, "model=nested_lstm", features, f"pretrain={bundle}", "trainer.auxiliary.next_visit_weight=0.1"]
+    words = [*SETTINGS, f"pretrain={bundle}", "trainer.auxiliary.next_visit_weight=0.1"]
     again = survlstm.train([*words, "optimizer.lr=1e-20"], output_dir=str(tmp_path / "run"))
     name = "lstm.0.weight_hh_l0"
     assert torch.equal(weights_of(again.folder)[name], weights_of(run.folder)[name])
+    # Of the same sizes, but its embeddings are summed.
+    features = f"model.visit_features=[{','.join(run.config.model.visit_features)}]"
+    with pytest.raises(ConfigError, match=r"of the same class .*DiscreteTimeSurvivalLSTM there and NestedSurvivalLSTM"):
+        survlstm.train([*words, "model=nested_lstm", features], output_dir=str(tmp_path / "nested"))
 
 
 def test_a_bundle_names_no_folder_so_that_the_subjects_of_its_own_encoder_are_unknown(run, tmp_path):

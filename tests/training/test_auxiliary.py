@@ -182,7 +182,7 @@ def test_alone_they_train_the_encoder_and_nothing_else(tmp_path, of):
 def test_from_every_step_on_it_ends_at_the_same_place(tmp_path, only):
     settings = BOTH | {"only": only}
     fit(tmp_path / "run", step_for(settings=settings), saves=EveryState, minutes=0.0)
-    # As text, in which NaN equals itself.
+    # Compared as JSON text, because NaN is not equal to NaN.
     expected = json.dumps(trained(tmp_path / "run", without={"python"}))
     stops = sorted((tmp_path / "run").glob("at_*"))
     assert len(stops) > 4

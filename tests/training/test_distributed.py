@@ -87,7 +87,7 @@ def with_heads(folder, process_group, *, only):
 
 
 def lives(folder, rank, port):
-    """Write the results of this process as JSON; torchrun itself is in tests/examples/test_several_processes.py."""
+    """Write the results of this process as JSON. tests/examples/test_several_processes.py starts torchrun itself."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with join_process_group("cpu") as process_group:

@@ -136,7 +136,7 @@ class AuxiliaryConfig(Section):
 
     @property
     def is_on(self) -> bool:
-        """Whether a loss has a weight."""
+        """Whether at least one auxiliary loss has a weight above 0."""
         return self.next_codes_weight > 0 or self.next_visit_weight > 0
 
 

@@ -91,8 +91,8 @@ def suspected_leakage(context: DiagnosticContext) -> Finding:
 def telling_years(context: DiagnosticContext) -> Finding:
     """Check that the calendar year does not tell the outcome, as in exports that keep longer histories of the dead.
 
-    The training and validation subjects have a suspect year if events are far more frequent before it, at the same age
-    and length of the record. Years with fewer than 20 subjects are compared together with others only.
+    A year is suspect if events of the training and validation subjects are far more frequent before it than from it on,
+    at the same age and length of the record. Both sides must have at least 20 subjects.
     """
     check, tensors = "calendar years", context.run.prepared.tensors
     era = find_era(tensors, times_at_risk(tensors, np.flatnonzero(tensors.split != Split.TEST)))
@@ -173,7 +173,7 @@ def _describe(suspect: LeakageSuspect) -> str:
 
 
 def _cut_year(warnings: tuple[str, ...]) -> int:
-    """Return the year in which histories are cut, by the warning of the source; 0 without one.
+    """Return the year at which the source warns that histories are cut; 0 if it gives no such warning.
 
     The year that divides landmarks best can be an earlier one: few living subjects have one just before it.
     """
